@@ -1,0 +1,52 @@
+# make demo: environment, install, the main job on embedded data.   make test: everything that CI runs.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: demo test check tests test-slow bench docs format clean
+
+demo: .make/core
+	$(BIN)/seewhy demo
+
+test: check tests
+
+check: .make/dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+tests: .make/dev
+	$(BIN)/python -m pytest -n 2 --dist worksteal
+
+test-slow: .make/dev
+	$(BIN)/python -m pytest -m slow
+
+bench: .make/dev
+	$(BIN)/python benchmarks/bench.py
+
+docs: .make/dev
+	$(BIN)/python docs/generate.py
+
+format: .make/dev
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+clean:
+	rm -rf $(VENV) .make
+
+# Each step runs once; afterwards everything works without a network.
+.make/venv:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "seewhy needs Python 3.11 or newer; name one: make PYTHON=python3.12")'
+	$(PYTHON) -m venv $(VENV)
+	mkdir -p .make && touch $@
+
+.make/core: .make/venv pyproject.toml constraints.txt
+	$(BIN)/pip install -q -c constraints.txt torch
+	$(BIN)/pip install -q -c constraints.txt -e ".[plot]"
+	touch $@
+
+.make/dev: .make/core requirements-dev.txt requirements-parity.txt
+	$(BIN)/pip install -q -c constraints.txt -r requirements-dev.txt
+	$(BIN)/pip install -q --no-deps -r requirements-parity.txt
+	touch $@

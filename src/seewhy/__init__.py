@@ -1,0 +1,38 @@
+"""The public names, loaded lazily, nothing else."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from seewhy.data.classifier import Classifier, load
+    from seewhy.errors import SeewhyError
+    from seewhy.learn.train import train
+    from seewhy.records import Preprocess
+    from seewhy.run.explain import explain
+    from seewhy.run.explanation import Explanation
+
+__version__ = version("seewhy")
+__all__ = ["Classifier", "Explanation", "Preprocess", "SeewhyError", "__version__", "explain", "load", "train"]
+
+_HOMES = {
+    "Classifier": "seewhy.data.classifier",
+    "Explanation": "seewhy.run.explanation",
+    "Preprocess": "seewhy.records",
+    "SeewhyError": "seewhy.errors",
+    "explain": "seewhy.run.explain",
+    "load": "seewhy.data.classifier",
+    "train": "seewhy.learn.train",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'seewhy' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

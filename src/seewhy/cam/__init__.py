@@ -1,0 +1,1 @@
+"""Capture and CAM methods: torch only, no files, no pictures, no printing."""

@@ -1,0 +1,280 @@
+"""Activations and logits of chosen layers from one forward pass, leaving the model as it was found."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import threading
+import weakref
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from seewhy.errors import LayerError, ModelError, nearest
+
+_locks: weakref.WeakKeyDictionary[nn.Module, threading.RLock] = weakref.WeakKeyDictionary()
+_locks_guard = threading.Lock()
+
+
+@dataclass(frozen=True)
+class LayerCall:
+    """A layer as it was asked for: module `name`, and which of its calls (1-based; None is the last)."""
+
+    asked: str
+    name: str
+    call: int | None = None
+
+
+@dataclass
+class Captured:
+    """Logits (N, K) with a graph back to the activations, by layer as asked; `calls` counts each layer's runs."""
+
+    logits: Tensor
+    activations: dict[str, Tensor]
+    calls: dict[str, int]
+
+
+def unwrap(model: nn.Module) -> tuple[nn.Module, list[str]]:
+    """The plain module inside DataParallel and compiled wrappers, and a note for each wrapper taken off."""
+    notes = []
+    while True:
+        if isinstance(model, (nn.DataParallel, nn.parallel.DistributedDataParallel)):
+            notes.append(f"{type(model).__name__} was unwrapped: the module inside runs on one device.")
+            model = model.module
+        elif isinstance(inner := getattr(model, "_orig_mod", None), nn.Module):
+            notes.append("The compiled wrapper was taken off: the original module runs.")
+            model = inner
+        else:
+            return model, notes
+
+
+def find_layer(model: nn.Module, asked: str) -> LayerCall:
+    """The layer `asked` for by dotted name; `name@2` names the second call of a module that runs several times.
+
+    Raises LayerError with the nearest names.
+    """
+    modules = dict(model.named_modules())
+    name, at, call = asked.rpartition("@")
+    if not at:
+        name, call = asked, ""
+    if name in modules and name and (call.isdigit() or not at):
+        return LayerCall(asked, name, int(call) if call else None)
+    raise LayerError(
+        f"{type(model).__name__} has no layer {asked!r}.  {nearest(name, filter(None, modules))}\n"
+        "  See all with their grids:  seewhy layers --model …",
+        slug="no-such-layer",
+    )
+
+
+@contextlib.contextmanager
+def untouched(model: nn.Module) -> Iterator[None]:
+    """Hold the model in eval mode, alone, and put modes and random state back afterwards, also after an exception."""
+    with _locks_guard:
+        lock = _locks.setdefault(model, threading.RLock())
+    with lock:
+        modes = [(module, module.training) for module in model.modules()]
+        states = (random.getstate(), np.random.get_state(), torch.random.get_rng_state())
+        devices = sorted({p.device.index for p in model.parameters() if p.device.type == "cuda"})
+        cuda = [torch.cuda.get_rng_state(index) for index in devices]
+        try:
+            model.eval()
+            yield
+        finally:
+            for module, training in modes:
+                module.training = training
+            random.setstate(states[0])
+            np.random.set_state(states[1])
+            torch.random.set_rng_state(states[2])
+            for index, state in zip(devices, cuda, strict=True):
+                torch.cuda.set_rng_state(state, index)
+
+
+def logits_of(output: Any, n_images: int) -> Tensor:
+    """The logits (N, K) in a model's output: a tensor, a Hugging Face output, a dict with "logits", a tuple's first.
+
+    A single column of shape (N,) becomes (N, 1). Raises ModelError for any other shape.
+    """
+    found = getattr(output, "logits", output)
+    if isinstance(found, dict):
+        found = found.get("logits", found.get("out"))
+    if isinstance(found, (tuple, list)) and found:
+        found = found[0]
+    if not isinstance(found, Tensor):
+        raise ModelError(
+            f"The network returned {type(output).__name__}, where logits of shape (N, K) are needed.\n"
+            "  Wrap it in a module whose forward returns the logits.",
+            slug="logits-shape",
+        )
+    if found.ndim == 1 and len(found) == n_images:
+        found = found[:, None]
+    if found.ndim != 2 or len(found) != n_images:
+        kind = " That looks like a segmentation." if found.ndim == 4 else ""
+        raise ModelError(
+            f"The network returned shape {tuple(found.shape)} for {n_images} images, where logits of shape "
+            f"({n_images}, K) are needed.{kind}\n  Wrap it in a module whose forward returns the logits.",
+            slug="logits-shape",
+        )
+    return found
+
+
+def forward(model: nn.Module, inputs: Tensor) -> Tensor:
+    """Plain logits (N, K) in float32 or wider, without a graph, leaving the model as found."""
+    with untouched(model), torch.inference_mode(False), torch.no_grad():
+        return _wide(logits_of(model(_as_input(model, inputs)), len(inputs)))
+
+
+@contextlib.contextmanager
+def capture(model: nn.Module, inputs: Tensor, layers: Sequence[LayerCall]) -> Iterator[Captured]:
+    """One forward pass; inside the context gradients of the logits with respect to the activations can be taken.
+
+    The pass runs without a graph until the first layer fires. Its output becomes a fresh leaf and the network goes on
+    with a copy, so that an in-place operation cannot overwrite what was captured. No parameter gets a gradient.
+    Raises LayerError for a layer that never runs or whose output is not a grid (N, C, H, W) of floats.
+    """
+    inputs = _as_input(model, inputs)
+    with untouched(model), torch.inference_mode(False):
+        # A model that detaches what it computed (a backbone under its own no_grad) needs gradients from the start.
+        for from_the_start in (False, True):
+            recorder = _Recorder(layers)
+            with torch.set_grad_enabled(from_the_start), recorder.attached(model):
+                logits = logits_of(model(inputs), len(inputs))
+            recorder.check(model)
+            if logits.requires_grad:
+                break
+        else:
+            raise ModelError(
+                f"No gradient reaches {', '.join(layer.asked for layer in layers)}: the network detaches its own "
+                "computation (torch.inference_mode, .detach() or .data in its forward).\n"
+                "  Name a layer behind that point:  seewhy layers --model …",
+                slug="no-gradient",
+            )
+        with torch.enable_grad():
+            yield Captured(_wide(logits), recorder.activations(), recorder.runs())
+
+
+def gradients(values: Tensor, activations: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The derivative of sum(values) with respect to each activation, by layer, and of nothing else.
+
+    Raises LayerError for a layer that the values do not depend on.
+    """
+    found = torch.autograd.grad(values.sum(), list(activations.values()), allow_unused=True)
+    for layer, gradient in zip(activations, found, strict=True):
+        if gradient is None:
+            raise LayerError(
+                f"The score does not depend on layer {layer!r}: no gradient reaches it.\n"
+                "  Choose another layer:  seewhy layers --model …",
+                slug="no-gradient",
+            )
+    return dict(zip(activations, found, strict=True))
+
+
+@dataclass
+class _Recorder:
+    """Forward hooks on the asked layers, for one pass of one thread."""
+
+    layers: Sequence[LayerCall]
+    owner: int = field(default_factory=threading.get_ident)
+    counts: Counter[str] = field(default_factory=Counter)
+    kept: dict[str, Tensor] = field(default_factory=dict)
+
+    @contextlib.contextmanager
+    def attached(self, model: nn.Module) -> Iterator[None]:
+        modules = dict(model.named_modules())
+        handles = [
+            modules[name].register_forward_hook(self._hook(name))
+            for name in dict.fromkeys(one.name for one in self.layers)
+        ]
+        try:
+            yield
+        finally:
+            for handle in handles:
+                handle.remove()
+
+    def _hook(self, name: str) -> Any:
+        def record(module: nn.Module, args: tuple[Any, ...], output: Any) -> Any:
+            if threading.get_ident() != self.owner:  # someone else's forward pass on a shared module
+                return None
+            self.counts[name] += 1
+            asked = [one.asked for one in self.layers if one.name == name and one.call in (None, self.counts[name])]
+            if not asked:
+                return None
+            activation = _first_tensor(output, asked[0])
+            torch.set_grad_enabled(True)
+            if not activation.requires_grad:
+                activation = activation.detach()
+                # An identity or an in-place layer hands its input on: what is upstream could still overwrite it.
+                if any(isinstance(arg, Tensor) and arg.data_ptr() == activation.data_ptr() for arg in args):
+                    activation = activation.clone()
+                activation.requires_grad_()
+            self.kept.update(dict.fromkeys(asked, activation))
+            return _replace_first(output, activation.clone())
+
+        return record
+
+    def check(self, model: nn.Module) -> None:
+        for layer in self.layers:
+            if layer.asked not in self.kept:
+                runs = self.counts[layer.name]
+                what = (
+                    f"runs {runs} times, so it has no call {layer.call}" if runs else "never runs in the forward pass"
+                )
+                raise LayerError(
+                    f"Layer {layer.asked!r} of {type(model).__name__} {what}.\n"
+                    "  See the layers that run, with their grids:  seewhy layers --model …",
+                    slug="layer-never-runs",
+                )
+            shape = tuple(self.kept[layer.asked].shape)
+            if len(shape) != 4:
+                raise LayerError(
+                    f"Layer {layer.asked!r} gives shape {shape}, where a grid of features (N, C, H, W) is needed.\n"
+                    "  See the layers that have a grid:  seewhy layers --model …",
+                    slug="layer-without-grid",
+                )
+
+    def activations(self) -> dict[str, Tensor]:
+        return {layer.asked: self.kept[layer.asked] for layer in self.layers}
+
+    def runs(self) -> dict[str, int]:
+        return {layer.asked: self.counts[layer.name] for layer in self.layers}
+
+
+def _first_tensor(output: Any, layer: str) -> Tensor:
+    first = output[0] if isinstance(output, (tuple, list)) and output else output
+    if isinstance(first, Tensor) and first.is_floating_point():
+        return first
+    raise LayerError(
+        f"Layer {layer!r} gives {type(output).__name__}, where a tensor of floats is needed.\n"
+        "  Choose a layer inside it:  seewhy layers --model …",
+        slug="layer-without-grid",
+    )
+
+
+def _replace_first(output: Any, tensor: Tensor) -> Any:
+    if isinstance(output, tuple):
+        return (tensor, *output[1:])
+    if isinstance(output, list):
+        return [tensor, *output[1:]]
+    return tensor
+
+
+def _as_input(model: nn.Module, inputs: Tensor) -> Tensor:
+    """Detached, on the model's device and in its floating type; a fresh copy if made under inference mode."""
+    like = next((p for p in model.parameters() if p.is_floating_point()), None)
+    if like is not None and like.is_inference():
+        raise ModelError(
+            "The network was made under torch.inference_mode(), so no gradient can be taken.\n"
+            "  Make it outside:  model = Net()  before  with torch.inference_mode():",
+            slug="no-gradient",
+        )
+    with torch.inference_mode(False):
+        inputs = inputs.clone() if inputs.is_inference() else inputs.detach()
+        return inputs if like is None else inputs.to(like.device, like.dtype)
+
+
+def _wide(logits: Tensor) -> Tensor:
+    return logits if logits.dtype == torch.float64 else logits.float()

@@ -1,0 +1,506 @@
+"""The command line: one thin command per public function; the only place that prints or sets an exit status."""
+
+from __future__ import annotations
+
+import json
+import sys
+import tomllib
+import traceback
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from seewhy.errors import OptionError, SeewhyError, listed, nearest
+
+if TYPE_CHECKING:
+    from seewhy.data.classifier import Classifier
+
+
+class _Commands(TyperGroup):
+    """The commands; an interrupted one says how to go on, which Typer itself would leave out."""
+
+    def invoke(self, ctx: typer.Context) -> Any:  # type: ignore[override, unused-ignore]
+        """Run the command."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            print("Stopped. What is finished is kept; the same command goes on from there.", file=sys.stderr)
+            raise SystemExit(130) from None
+
+
+app = typer.Typer(
+    cls=_Commands,
+    help="Shows what an image classifier looks at, and proves what its decisions depend on.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _read_config(context: typer.Context, path: Path | None) -> Path | None:
+    """Options from --config or ./seewhy.toml become the defaults of the command; the command line outranks them."""
+    found = path or Path("seewhy.toml")
+    if path is None and not found.is_file():
+        return None
+    try:
+        content = tomllib.loads(found.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise OptionError(f"{found} cannot be read: {error}", slug="config") from error
+    command = context.info_name or ""
+    sections = getattr(context.parent.command, "commands", {}) if context.parent else {command: None}
+    for section, value in content.items():
+        if section not in sections or not isinstance(value, dict):
+            what = f"has a section [{section}]" if isinstance(value, dict) else f"sets {section!r} outside a section"
+            close = nearest(section, sections) if isinstance(value, dict) else f"Put it below [{command}]."
+            raise OptionError(f"{found} {what}, which is no command.  {close}".rstrip(), slug="config")
+    known = {
+        flag.lstrip("-").replace("-", "_"): parameter for parameter in context.command.params for flag in parameter.opts
+    }
+    defaults: dict[str, Any] = {}
+    for key, value in content.get(command, {}).items():
+        parameter = known.get(key.replace("-", "_"))
+        if parameter is None:
+            raise OptionError(
+                f"{found} sets {key!r} for {command}, which has no such option.  {nearest(key, known)}".rstrip(),
+                slug="config",
+            )
+        values = [str(one) for one in (value if isinstance(value, list) else [value])]
+        several = getattr(parameter, "multiple", False)
+        text = values if several else ",".join(values)
+        defaults[parameter.name or key] = value if isinstance(value, bool) else text
+    context.default_map = {**defaults, **(context.default_map or {})}
+    return path
+
+
+Model = Annotated[
+    str,
+    typer.Option(help="The network: net.py:Net, package.module:factory, timm:NAME, torchvision:NAME or hf:DIRECTORY."),
+]
+ModelArg = Annotated[list[str] | None, typer.Option(help="An argument of the network, like width=16; repeatable.")]
+Weights = Annotated[
+    Path | None, typer.Option(help="A state dict (.pt .pth .ckpt .safetensors) or a folder of checkpoints.")
+]
+Epoch = Annotated[
+    int | None, typer.Option(help="Which checkpoint of the folder: 4 takes model_4.pt.  [default: the last]")
+]
+Classes = Annotated[str | None, typer.Option(help="Class names in the order of the logits, or a file with one a line.")]
+Size = Annotated[str | None, typer.Option(help="The network's input: 256, or 240x320 (height x width) in pixels.")]
+Fit = Annotated[str | None, typer.Option(help="How a photograph fills it: stretch, crop (the middle) or letterbox.")]
+Mean = Annotated[str | None, typer.Option(help="Subtracted from every channel: 0.5 or 0.485,0.456,0.406.")]
+Std = Annotated[str | None, typer.Option(help="Divides every channel: 0.5 or 0.229,0.224,0.225.")]
+Channels = Annotated[str | None, typer.Option(help="rgb, bgr or grey.")]
+PreprocessBy = Annotated[
+    str | None, typer.Option("--preprocess", help="A function from a PIL image to the input: net.py:fn.")
+]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")]
+Seed = Annotated[int, typer.Option(help="Of every random choice.")]
+Config = Annotated[
+    Path | None,
+    typer.Option(help="Options from a file.  [default: ./seewhy.toml]", callback=_read_config, is_eager=True),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")]
+
+
+@app.command()
+def explain(
+    images: Annotated[
+        str, typer.Argument(help="A folder, a CSV with paths and labels, a text list, or a quoted glob.")
+    ],
+    model: Model,
+    weights: Weights = None,
+    epoch: Epoch = None,
+    model_arg: ModelArg = None,
+    classes: Classes = None,
+    layers: Annotated[
+        str, typer.Option(help="Dotted names, by commas; relu@1 is the first run of a shared module.")
+    ] = "auto",
+    method: Annotated[
+        str, typer.Option(help="grad-cam, hirescam, layercam, grad-cam++, xgrad-cam, eigen-cam, or auto.")
+    ] = "auto",
+    target: Annotated[
+        str, typer.Option(help="What is explained: predicted, label, margin, margin:CLASS, a class name or its index.")
+    ] = "predicted",
+    preset: Annotated[str | None, typer.Option(help="pytorch-grad-cam: the pictures that this package makes.")] = None,
+    limit: Annotated[int | None, typer.Option(help="Only the first N images.")] = None,
+    sample: Annotated[
+        int | None, typer.Option(help="N images by seeded chance, every class keeping its share.")
+    ] = None,
+    size: Size = None,
+    fit: Fit = None,
+    mean: Mean = None,
+    std: Std = None,
+    range_: Annotated[
+        str | None, typer.Option("--range", help="Pixel values before mean and std: 0-1 or 0-255.")
+    ] = None,
+    channels: Channels = None,
+    preprocess: PreprocessBy = None,
+    out: Annotated[Path | None, typer.Option(help="The run folder.  [default: runs/explain-<hash of options>]")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Images at once.  [default: 16]")] = None,
+    workers: Annotated[int | None, typer.Option(help="Processes, on Linux and a CPU.  [default: one per core]")] = None,
+    device: Device = "auto",
+    seed: Seed = 0,
+    image_format: Annotated[str, typer.Option("--format", help="Overlays as jpg (quality 95) or png.")] = "jpg",
+    as_json: AsJson = False,
+    config: Config = None,
+) -> None:
+    """Map what the network looks at in every image, into a run folder: maps, overlays, a sheet, mean maps, tables."""
+    from seewhy.run.explain import default_folder, run_in_folder
+    from seewhy.run.local import forking, steady_allocator
+    from seewhy.run.plan import make_plan
+    from seewhy.run.progress import progress_bar
+
+    steady_allocator()
+    with forking(workers):
+        classifier = _classifier(
+            model,
+            weights,
+            epoch,
+            model_arg,
+            classes,
+            preprocess,
+            device,
+            size=_size(size),
+            fit=fit,
+            mean=_numbers("--mean", mean),
+            std=_numbers("--std", std),
+            range=range_,
+            channels=channels,
+        )
+        plan = make_plan(
+            classifier,
+            images,
+            target=target,
+            layers=layers,
+            method=method,
+            preset=preset,
+            limit=limit,
+            sample=sample,
+            batch_size=batch_size,
+            image_format=image_format,
+            seed=seed,
+        )
+        folder = out or default_folder(plan)
+        with progress_bar("Explaining") as update:
+            explanation = run_in_folder(plan, folder, workers=workers, progress=update)
+    summary = {"command": "explain", "run": str(folder), **explanation.summary()}
+    if as_json:
+        _print_json(summary)
+    else:
+        _print_explanation(summary, folder)
+
+
+@app.command()
+def layers(
+    model: Model,
+    weights: Weights = None,
+    epoch: Epoch = None,
+    model_arg: ModelArg = None,
+    size: Size = None,
+    device: Device = "cpu",
+    as_json: AsJson = False,
+    config: Config = None,
+) -> None:
+    """List the layers that have a grid, in the order in which they run, and mark the one that auto takes."""
+    from seewhy.cam.layers import candidates, choose
+    from seewhy.run.plan import trace_classifier
+
+    classifier = _classifier(model, weights, epoch, model_arg, None, None, device, size=_size(size))
+    calls, (height, width) = trace_classifier(classifier)
+    choice = choose(calls)
+    found = candidates(calls)
+    if as_json:
+        rows = [{"layer": one.name, "kind": one.kind, "grid": list(one.grid), "runs": one.runs} for one in found]
+        _print_json({"command": "layers", "input": [height, width], "layers": rows, "auto": vars(choice)})
+        return
+    _say(f"Layers with a grid, for an input of {width} x {height} pixels (* is auto):\n")
+    _print_rows(
+        [
+            (
+                "*" if one.name == choice.layer else "",
+                one.name,
+                one.kind,
+                f"{one.grid[0]} channels, {one.grid[1]} x {one.grid[2]}",
+                f"runs {one.runs} times" if one.runs > 1 else "",
+            )
+            for one in found
+        ]
+    )
+    _say(f"\nauto: {choice.reason}.")
+
+
+@app.command()
+def train(
+    data: Annotated[str, typer.Argument(help="A folder with train/ and valid/ class folders, or a CSV with labels.")],
+    model: Model,
+    epochs: Annotated[int, typer.Option(help="Passes over the training images.")] = 5,
+    batch_size: Annotated[int, typer.Option(help="Images a step.")] = 32,
+    rate: Annotated[float, typer.Option(help="Adam's learning rate.")] = 1e-3,
+    patience: Annotated[int | None, typer.Option(help="Stop after so many epochs without a better valid loss.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint.")] = False,
+    out: Annotated[Path, typer.Option(help="Where checkpoints go: OUT/<class>/model_<epoch>.pt.")] = Path(
+        "checkpoints"
+    ),
+    weights: Weights = None,
+    model_arg: ModelArg = None,
+    classes: Classes = None,
+    size: Size = None,
+    fit: Fit = None,
+    mean: Mean = None,
+    std: Std = None,
+    range_: Annotated[
+        str | None, typer.Option("--range", help="Pixel values before mean and std: 0-1 or 0-255.")
+    ] = None,
+    channels: Channels = None,
+    device: Device = "auto",
+    seed: Seed = 0,
+    as_json: AsJson = False,
+    config: Config = None,
+) -> None:
+    """Train a network on labelled images: Adam, cross-entropy, a checkpoint per epoch, history as table and plot."""
+    from seewhy.data.classifier import parse_model_args
+    from seewhy.learn.train import train as run
+    from seewhy.run.local import steady_allocator
+    from seewhy.run.progress import progress_bar
+
+    steady_allocator()
+    with progress_bar("Training") as update:
+        training = run(
+            model,
+            data,
+            epochs=epochs,
+            batch_size=batch_size,
+            rate=rate,
+            seed=seed,
+            patience=patience,
+            resume=resume,
+            out=out,
+            classes=_classes(classes),
+            model_args=parse_model_args(model_arg or []),
+            weights=weights,
+            device=device,
+            progress=update,
+            size=_size(size),
+            fit=fit,
+            mean=_numbers("--mean", mean),
+            std=_numbers("--std", std),
+            range=range_,
+            channels=channels,
+        )
+    if as_json:
+        _print_json({"command": "train", **training.summary()})
+        return
+    for note in training.notes:
+        _say(note)
+    _say("")
+    _print_rows(
+        [("epoch", "split", "loss", "accuracy", "images")]
+        + [(str(r.epoch), r.split, f"{r.loss:.4f}", f"{r.accuracy:.4f}", f"{r.n:,}") for r in training.history]
+    )
+    _say(f"\nCheckpoints  {training.folder}")
+    _say(f"\nNext:\n  seewhy explain {data} --model {model} --weights {out} --epoch {training.best_epoch}")
+
+
+@app.command()
+def data(
+    name: Annotated[
+        str, typer.Argument(help="rvf10k, rvf5k, rvf140k (Kaggle), a FILE.zip downloaded by hand, or planted.")
+    ],
+    dest: Annotated[Path | None, typer.Argument(help="The folder to make.  [default: data/<name>]")] = None,
+    size: Annotated[int, typer.Option(help="planted: width and height in pixels.")] = 128,
+    train: Annotated[int, typer.Option(help="planted: training images per class.")] = 400,
+    valid: Annotated[int, typer.Option(help="planted: validation images per class.")] = 100,
+    strength: Annotated[float, typer.Option(help="planted: how often tint and class agree, 0.5 to 1.")] = 0.9,
+    seed: Seed = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Get images in the layout DEST/{train,valid}/{fake,real} with CSV files: from Kaggle, an archive, or rendered."""
+    from seewhy.data.archive import unpack
+    from seewhy.data.kaggle import download
+    from seewhy.data.planted import write_faces
+    from seewhy.run.progress import progress_bar
+
+    archive = Path(name)
+    home = dest or Path("data") / archive.stem
+    with progress_bar("Getting data") as update:
+        if name == "planted":
+            write_faces(home, n_train=train, n_valid=valid, size=size, strength=strength, seed=seed, progress=update)
+        elif archive.suffix.lower() == ".zip":
+            unpack(archive, home, progress=update)
+        else:
+            download(name, home, progress=update)
+    counts = _count_images(home)
+    if as_json:
+        _print_json({"command": "data", "folder": str(home), "images": counts})
+        return
+    _say(f"{sum(counts.values()):,} images in {home}")
+    _print_rows([("", folder, f"{count:,}") for folder, count in counts.items()])
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option(help="The folder to make.")] = Path("seewhy-demo"),
+    as_json: AsJson = False,
+) -> None:
+    """Everything, on embedded data: render faces with a planted shortcut, train a network, explain 100 fakes."""
+    from seewhy.demo import run_demo
+    from seewhy.run.local import forking, steady_allocator
+    from seewhy.run.progress import progress_bar
+
+    steady_allocator()
+    result = run_demo(out, stage=progress_bar, forking=lambda: forking(None))
+    summary = {"command": "demo", "run": str(result.run), **result.explanation.summary()}
+    if as_json:
+        _print_json(summary)
+        return
+    for line in result.story:
+        _say(line)
+    _say("")
+    _print_explanation(summary, result.run)
+    _say("\nThe same by hand:")
+    for command in result.commands:
+        _say(f"  {command}")
+    _say("\nOn your own data:")
+    _say("  seewhy explain YOUR_IMAGES --model your_net.py:Net --weights your_checkpoint.pt")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and leave with 0, 1 (failed work), 2 (wrong input) or 130 (interrupted)."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in given
+    try:
+        app(args=[word for word in given if word != "--debug"], prog_name="seewhy")
+    except SeewhyError as error:
+        if debug:
+            traceback.print_exc()
+        print(f"{type(error).__name__}: {_plain(str(error))}\n  docs/errors.md#{error.slug}", file=sys.stderr)
+        raise SystemExit(error.exit_status) from None
+    except Exception as error:
+        if debug:
+            raise
+        print(
+            f"Unexpected {type(error).__name__}: {_plain(str(error))}\n  Run again with --debug to see where.",
+            file=sys.stderr,
+        )
+        raise SystemExit(1) from None
+
+
+def _classifier(
+    model: str,
+    weights: Path | None,
+    epoch: int | None,
+    model_arg: Sequence[str] | None,
+    classes: str | None,
+    preprocess: str | None,
+    device: str,
+    **changes: Any,
+) -> Classifier:
+    from seewhy.data.classifier import load, parse_model_args
+
+    arguments = parse_model_args(model_arg or [])
+    names = _classes(classes)
+    return load(
+        model,
+        weights,
+        epoch=epoch,
+        classes=names,
+        model_args=arguments,
+        preprocess=preprocess,
+        device=device,
+        **changes,
+    )
+
+
+def _classes(text: str | None) -> list[str] | None:
+    if text is None:
+        return None
+    if "," not in text and Path(text).is_file():
+        return [line.strip() for line in Path(text).read_text(encoding="utf-8").splitlines() if line.strip()]
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def _size(text: str | None) -> tuple[int, int] | None:
+    if text is None:
+        return None
+    parts = text.lower().split("x")
+    if not all(part.strip().isdecimal() for part in parts) or len(parts) > 2:
+        raise OptionError(f"--size is {text!r}, but must look like 256 or 240x320 (height x width).")
+    return int(parts[0]), int(parts[-1])
+
+
+def _numbers(option: str, text: str | None) -> tuple[float, ...] | None:
+    if text is None:
+        return None
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError as error:
+        raise OptionError(f"{option} is {text!r}, but must look like 0.5 or 0.485,0.456,0.406.") from error
+
+
+def _print_explanation(summary: Mapping[str, Any], folder: Path) -> None:
+    explained = summary["images"] - summary["without_result"]
+    preset = f" as {summary['preset']} shows it" if summary["preset"] else ""
+    _say(
+        f"{explained:,} images explained: {summary['method']} of {', '.join(summary['layers'])} "
+        f"for {summary['score']}{preset}"
+    )
+    counts = sorted(summary["predictions"].items(), key=lambda one: -one[1])
+    accuracy = (
+        f"   accuracy {summary['accuracy']:.3f} of {summary['labelled']:,} labelled" if summary["labelled"] else ""
+    )
+    _say(f"  predicted: {listed([f'{name} {count:,}' for name, count in counts])}{accuracy}")
+    if summary["without_result"]:
+        reasons = listed([f"{reason} ({count})" for reason, count in summary["reasons"].items()], 3)
+        _say(
+            f"  without a result: {summary['without_result']}, each a row with its reason in records.parquet: {reasons}"
+        )
+    for note in summary["notes"]:
+        _say(f"  - {note}")
+    _say("")
+    kinds = [
+        ("Sheet", "sheet.jpg"),
+        ("Mean maps", "mean_maps.png"),
+        ("Overlays", f"overlays/{summary['method']}"),
+        ("Table", "records.parquet"),
+        ("Raw maps", "maps.zarr"),
+    ]
+    _print_rows([(words, str(folder / name)) for words, name in kinds if (folder / name).exists()])
+
+
+def _print_rows(rows: Sequence[Sequence[str]]) -> None:
+    """Columns of equal width, without a frame."""
+    widths = [max(len(_plain(cell)) for cell in column) for column in zip(*rows, strict=True)] if rows else []
+    for row in rows:
+        line = "  ".join(_plain(cell).ljust(width) for cell, width in zip(row, widths, strict=True))
+        print(f"  {line}".rstrip())
+
+
+def _print_json(value: Mapping[str, Any]) -> None:
+    print(json.dumps(value, indent=2, ensure_ascii=False, default=str))
+
+
+def _say(text: str) -> None:
+    print("\n".join(_plain(line) for line in text.split("\n")))
+
+
+def _plain(text: str) -> str:
+    """The text without control characters: a file name must not move the cursor."""
+    return "".join(letter if letter.isprintable() or letter == "\n" else f"\\x{ord(letter):02x}" for letter in text)
+
+
+def _count_images(folder: Path) -> dict[str, int]:
+    from seewhy.data.folder import read_table
+
+    counts: dict[str, int] = {}
+    for image in read_table(folder).images:
+        parent = image.id.rpartition("/")[0] or "."
+        counts[parent] = counts.get(parent, 0) + 1
+    return counts
+
+
+if __name__ == "__main__":
+    main()

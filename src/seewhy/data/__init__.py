@@ -1,0 +1,1 @@
+"""What comes in: images, labels, networks and their weights."""

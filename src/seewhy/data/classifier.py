@@ -1,0 +1,201 @@
+"""A classifier from code and weights: the network, its preprocessing, its class names and its device."""
+
+from __future__ import annotations
+
+import ast
+import copy
+import hashlib
+import numbers
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from seewhy.data.network import find_network, module_of
+from seewhy.data.weights import load_weights
+from seewhy.errors import OptionError, listed, nearest
+from seewhy.records import Preprocess
+
+RANDOM_NOTE = "No weights were given: the network has the random ones it was made with.  Load some with --weights."
+Opaque = Callable[[Any], Tensor]  # a PIL image in, the network's input (C, H, W) out
+OPAQUE_NOTE = (
+    "The preprocessing is a function, so seewhy cannot see inside it: overlays assume that it stretches the whole "
+    "photograph over the input, and edits of the canvas (audit, preprocessing checks) are ruled out."
+)
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """A network with its preprocessing, class names and device; the network inside is never changed.
+
+    `classes` is None until it is known (it can come from folder names). `notes` says what loading had to decide.
+    """
+
+    model: nn.Module
+    preprocess: Preprocess | Opaque = field(default_factory=Preprocess)
+    classes: tuple[str, ...] | None = None
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    source: str = ""
+    notes: tuple[str, ...] = field(default=(), compare=False)
+
+    def identity(self) -> dict[str, Any]:
+        """What makes two classifiers the same, ready for JSON: code, hash of the weights, preprocessing, classes."""
+        preprocess = self.preprocess
+        return {
+            "network": type(self.model).__name__,
+            "source": self.source,
+            "weights": fingerprint(self.model),
+            "preprocess": vars(preprocess) if isinstance(preprocess, Preprocess) else _callable_name(preprocess),
+            "classes": list(self.classes) if self.classes else None,
+        }
+
+
+def load(
+    model: str | nn.Module,
+    weights: str | Path | None = None,
+    *,
+    epoch: int | None = None,
+    classes: str | Sequence[str] | None = None,
+    model_args: Mapping[str, Any] | None = None,
+    preprocess: str | Opaque | Preprocess | None = None,
+    device: str = "auto",
+    **changes: Any,
+) -> Classifier:
+    """A classifier from a network and its weights.
+
+    `model` is net.py:Net, package.module:factory, timm:NAME, torchvision:NAME, hf:DIRECTORY, or a module. `weights`
+    is a state dict in a file (.pt, .pth, .ckpt, .safetensors), or a directory of checkpoints with `epoch`. `preprocess`
+    is a Preprocess, a function from a PIL image to the network's input, or "file.py:name" of one; `changes` are the
+    fields of Preprocess by name: size (int or (height, width)), fit, mean, std, range, channels, ….
+    A module of yours is used as it is, or copied where weights are loaded or another device is named.
+    Raises ModelError, WeightsError and OptionError that say what exists and what to type. Naming a model runs its code.
+    """
+    found = find_network(model, dict(model_args or {}))
+    own = isinstance(model, str)
+    where = _device(device, found.model, is_spec=own)
+    network = found.model if own or (weights is None and _lies_on(found.model, where)) else copy.deepcopy(found.model)
+    notes = list(found.notes)
+    if weights is not None:
+        notes += load_weights(network, Path(weights), epoch)
+    elif epoch is not None:
+        raise OptionError(f"--epoch {epoch} needs --weights DIRECTORY.")
+    elif own and not found.has_weights:
+        notes.append(RANDOM_NOTE)
+    own_preprocess = (
+        None if found.preprocess is None else _as_preprocess(found.preprocess, f"{found.source}: preprocess")
+    )
+    chosen = _preprocess(preprocess, own_preprocess, changes)
+    if not isinstance(chosen, Preprocess):
+        notes.append(OPAQUE_NOTE)
+    asked = [name.strip() for name in classes.split(",")] if isinstance(classes, str) else classes
+    names = tuple(asked) if asked is not None else found.classes
+    if names is not None and len(set(names)) != len(names):
+        raise OptionError(f"Class names must differ, but they are: {listed(names)}.")
+    network = network.eval().to(where) if own else network.to(where)
+    return Classifier(network, chosen, names, where, found.source, tuple(notes))
+
+
+def with_classes(classifier: Classifier, classes: Sequence[str]) -> Classifier:
+    """The classifier with class names."""
+    return replace(classifier, classes=tuple(classes))
+
+
+def parse_model_args(pairs: Sequence[str]) -> dict[str, Any]:
+    """{"width": 16} from ["width=16"]; values are Python literals, anything else a string."""
+    found = {}
+    for pair in pairs:
+        name, equals, text = pair.partition("=")
+        if not equals or not name.isidentifier():
+            raise OptionError(f"--model-arg is {pair!r}, but must look like width=16.")
+        try:
+            found[name] = ast.literal_eval(text)
+        except (ValueError, SyntaxError):
+            found[name] = text
+    return found
+
+
+def fingerprint(model: nn.Module) -> str:
+    """A hash of every parameter and buffer with its name, type and shape: 32 hexadecimal digits."""
+    digest = hashlib.blake2b(digest_size=16)
+    for name, tensor in model.state_dict().items():
+        if isinstance(tensor, Tensor):
+            digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+            digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def _preprocess(asked: Any, own: Preprocess | Opaque | None, changes: dict[str, Any]) -> Preprocess | Opaque:
+    """The preprocessing asked for, else the model's own, else the default; with single fields changed."""
+    if isinstance(asked, str):
+        module, name = module_of(asked)
+        if not hasattr(module, name):
+            raise OptionError(f"{asked!r} names nothing.  {nearest(name, vars(module))}".rstrip())
+        asked = getattr(module, name)
+    base = _as_preprocess(asked, "preprocess") if asked is not None else own or Preprocess()
+    changes = {key: _normal(key, value) for key, value in changes.items() if value is not None}
+    if not changes:
+        return base
+    if not isinstance(base, Preprocess):
+        if asked is not None:
+            raise OptionError(
+                f"A preprocessing function decides everything: {listed(changes)} cannot be given beside it."
+            )
+        base = Preprocess()  # options outrank the function in net.py
+    unknown = [key for key in changes if key not in Preprocess.__dataclass_fields__]
+    if unknown:
+        raise OptionError(
+            f"There is no option {unknown[0]!r}.  {nearest(unknown[0], Preprocess.__dataclass_fields__)}".rstrip()
+        )
+    return replace(base, **changes)
+
+
+def _as_preprocess(given: Any, name: str) -> Preprocess | Opaque:
+    if isinstance(given, Preprocess):
+        return given
+    if isinstance(given, Mapping):
+        return _preprocess(None, None, dict(given))
+    if callable(given):
+        function: Opaque = given
+        return function
+    raise OptionError(
+        f"{name} is {type(given).__name__}, but must be a Preprocess, a dict of its fields, or a function."
+    )
+
+
+def _normal(key: str, value: Any) -> Any:
+    """Option values in the one normal form: tuples of numbers, (height, width)."""
+    if key not in ("size", "mean", "std"):
+        return value
+    values = (value,) if isinstance(value, numbers.Real) else tuple(value)
+    if not all(isinstance(one, numbers.Real) for one in values) or (key == "size" and len(values) not in (1, 2)):
+        form = "one number, or (height, width)" if key == "size" else "one number or one for each channel"
+        raise OptionError(f"{key} is {value!r}, but must be {form}.")
+    return (int(values[0]), int(values[-1])) if key == "size" else tuple(map(float, values))
+
+
+def _lies_on(model: nn.Module, device: torch.device) -> bool:
+    return all(parameter.device == device for parameter in model.parameters())
+
+
+def _device(asked: str, model: nn.Module, *, is_spec: bool) -> torch.device:
+    if asked == "auto":
+        if not is_spec and (first := next(model.parameters(), None)) is not None:
+            return first.device
+        asked = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        device = torch.device(asked)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise OptionError(f"There is no device {asked!r} here: {_line(error)}\n  Try:  --device cpu") from error
+    return device
+
+
+def _callable_name(function: Any) -> str:
+    return f"{getattr(function, '__module__', '')}:{getattr(function, '__qualname__', type(function).__name__)}"
+
+
+def _line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

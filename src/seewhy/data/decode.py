@@ -1,0 +1,153 @@
+"""From bytes to an upright RGB photograph, from there to the canvas and to the network's input."""
+
+from __future__ import annotations
+
+import hashlib
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import PIL.Image
+import PIL.ImageOps
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from seewhy.geometry import Geometry, geometry_of, resized_size
+from seewhy.records import Preprocess
+
+MOST_PIXELS = 200_000_000
+_RESAMPLING = {
+    "nearest": PIL.Image.Resampling.NEAREST,
+    "bilinear": PIL.Image.Resampling.BILINEAR,
+    "bicubic": PIL.Image.Resampling.BICUBIC,
+    "lanczos": PIL.Image.Resampling.LANCZOS,
+}
+_LETTERBOX_GREY = 128
+
+Pixels = NDArray[np.uint8]  # (H, W, 3), RGB
+
+
+class UnreadableError(Exception):
+    """Occurs when one image cannot be read; its text is the reason in the image's row."""
+
+
+@dataclass(frozen=True)
+class Photograph:
+    """An upright RGB photograph (H, W, 3) and the hash of the bytes it came from."""
+
+    pixels: Pixels
+    digest: str
+
+
+def read_photograph(path: str | Path) -> Photograph:
+    """The photograph in a file, turned upright by its EXIF tag. Raises UnreadableError with the reason."""
+    try:
+        data = Path(path).read_bytes()
+    except OSError as error:
+        raise UnreadableError(error.strerror or type(error).__name__) from error
+    if not data:
+        raise UnreadableError("the file is empty")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # a warning about metadata does not change the pixels
+            pixels = _decoded(data)
+    except UnreadableError:
+        raise
+    except PIL.UnidentifiedImageError as error:  # its own text names an address in memory, another one in each run
+        raise UnreadableError("no image format that can be read") from error
+    except MemoryError as error:
+        raise UnreadableError("too large for memory") from error
+    except Exception as error:  # decoders raise anything, from OSError to struct.error and IndexError
+        raise UnreadableError(f"{type(error).__name__}: {error}"[:200]) from error
+    return Photograph(pixels, hashlib.blake2b(data, digest_size=16).hexdigest())
+
+
+def read_size(path: str | Path) -> tuple[int, int]:
+    """The upright (height, width) from a file's header alone. Raises UnreadableError."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with PIL.Image.open(path) as image:
+                if image.format == "TIFF":
+                    image.load()  # Pillow turns these by itself, some versions before and some after reading the size
+                turned = image.getexif().get(0x0112, 1) >= 5
+                return (image.width, image.height) if turned else (image.height, image.width)
+    except Exception as error:
+        raise UnreadableError(f"{type(error).__name__}: {error}"[:200]) from error
+
+
+def canvas_of(pixels: Pixels, preprocess: Preprocess) -> tuple[Pixels, Geometry]:
+    """The canvas of a photograph, as 8-bit RGB (H, W, 3), and the geometry between the two."""
+    geometry = geometry_of((pixels.shape[0], pixels.shape[1]), preprocess)
+    height, width = resized_size(geometry)
+    if geometry.canvas == geometry.photograph == (height, width):
+        return pixels, geometry
+    image = PIL.Image.fromarray(pixels).resize((width, height), _RESAMPLING[preprocess.interpolation])
+    if preprocess.fit == "crop":
+        left, top = -geometry.offset[1], -geometry.offset[0]
+        image = image.crop((int(left), int(top), int(left) + geometry.canvas[1], int(top) + geometry.canvas[0]))
+    elif preprocess.fit == "letterbox":
+        page = PIL.Image.new("RGB", geometry.canvas[::-1], (_LETTERBOX_GREY,) * 3)
+        page.paste(image, (int(geometry.offset[1]), int(geometry.offset[0])))
+        image = page
+    return np.asarray(image), geometry
+
+
+def network_input(canvases: Sequence[Pixels], preprocess: Preprocess) -> Tensor:
+    """The network's input (N, C, H, W), float32, from 8-bit canvases of one size."""
+    stack = np.stack(canvases) if len(canvases) > 1 else canvases[0][None]
+    batch = torch.from_numpy(np.array(stack.transpose(0, 3, 1, 2), order="C")).float()  # (N, 3, H, W)
+    if preprocess.channels == "bgr":
+        batch = batch.flip(1)
+    elif preprocess.channels == "grey":
+        weights = torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)
+        batch = (batch * weights).sum(dim=1, keepdim=True)
+    if preprocess.range == "0-1":
+        batch = batch / 255
+    if preprocess.mean == (0.0,) and preprocess.std == (1.0,):
+        return batch
+    mean = torch.tensor(preprocess.mean).view(1, -1, 1, 1)
+    return (batch - mean) / torch.tensor(preprocess.std).view(1, -1, 1, 1)
+
+
+def picture_of(inputs: Tensor, preprocess: Preprocess | None) -> Pixels:
+    """A network's input (C, H, W) as an 8-bit RGB picture: mean and std undone, stretched if out of range."""
+    image = inputs.detach().float().cpu()
+    if preprocess is not None and len(preprocess.mean) in (1, len(image)):
+        image = image * torch.tensor(preprocess.std).view(-1, 1, 1) + torch.tensor(preprocess.mean).view(-1, 1, 1)
+        image = image / 255 if preprocess.range == "0-255" else image
+        image = image.flip(0) if preprocess.channels == "bgr" else image
+    if image.min() < -0.01 or image.max() > 1.01:
+        image = (image - image.min()) / (image.max() - image.min()).clamp(min=1e-9)
+    image = image.expand(3, -1, -1) if len(image) == 1 else image[:3]
+    return np.ascontiguousarray((image.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy())
+
+
+def as_pixels(image: PIL.Image.Image) -> Pixels:
+    """An image of any mode as upright 8-bit RGB (H, W, 3)."""
+    image = PIL.ImageOps.exif_transpose(image)
+    if image.mode.startswith("I;16") or image.mode in ("I", "F"):
+        image = _from_deep(image)
+    return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
+
+
+def _decoded(data: bytes) -> Pixels:
+    with PIL.Image.open(BytesIO(data)) as image:
+        if image.width * image.height > MOST_PIXELS:
+            raise UnreadableError(f"{image.width} x {image.height} pixels is more than the limit of {MOST_PIXELS:,}")
+        return as_pixels(image)
+
+
+def _from_deep(image: PIL.Image.Image) -> PIL.Image.Image:
+    """16-bit grey to 8 bits by its full range; floats and 32 bits by the least usual range that holds them."""
+    values = np.asarray(image).astype(np.float64)
+    if not np.isfinite(values).all():
+        raise UnreadableError("it holds NaN or infinite values")
+    peak = float(values.max(initial=0))
+    ranges = {"F": (1.0, 255.0, 65535.0), "I": (255.0, 65535.0)}.get(image.mode, (65535.0,))
+    top = next((one for one in ranges if peak <= one), peak)
+    return PIL.Image.fromarray(np.clip(values / top * 255, 0, 255).round().astype(np.uint8))

@@ -1,0 +1,368 @@
+"""From what the user names (a folder, a CSV, a list, a glob, a tensor, a Dataset) to the ordered image table."""
+
+from __future__ import annotations
+
+import csv
+import os
+import random
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from io import StringIO
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from seewhy.errors import DataError, OptionError, listed, nearest
+from seewhy.records import Image
+
+_COMMON = (".jpg", ".jpeg", ".jfif", ".jpe", ".png", ".webp", ".gif", ".bmp", ".dib", ".tif", ".tiff")
+_RARE = (".ppm", ".pgm", ".pbm", ".pnm", ".avif", ".jp2", ".tga")
+SUFFIXES = frozenset((*_COMMON, *_RARE))
+SPLITS = ("train", "training", "valid", "validation", "val", "test", "testing", "dev")
+_PATH_COLUMNS = ("path", "file", "filename", "file_name", "filepath", "file_path", "image", "image_path", "img", "name")
+_LABEL_COLUMNS = ("label_str", "label_name", "class_name", "label", "class", "target", "category")
+
+
+@dataclass(frozen=True)
+class ImageTable:
+    """The ordered list of images, with the class names that their folders or labels suggest.
+
+    `root` is what ids are relative to; `items` holds images that are not files (a tensor or a Dataset), by position.
+    """
+
+    images: tuple[Image, ...]
+    root: Path | None = None
+    classes: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    items: Any = None
+    source: str = ""
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+
+def read_table(source: Any, *, limit: int | None = None, sample: int | None = None, seed: int = 0) -> ImageTable:
+    """The image table of a folder, a CSV, a text list, a glob, a file, a list of paths, a tensor or a Dataset.
+
+    Ids and order do not depend on the file system. `limit` takes the first images; `sample` a seeded random choice in
+    which every split and class keeps its share. Raises DataError where there are no images.
+    """
+    if limit is not None and sample is not None:
+        raise OptionError("--limit and --sample cannot be given together: the first images, or a random choice?")
+    if (number := limit if limit is not None else sample) is not None and number < 1:
+        raise OptionError(f"--{'limit' if limit is not None else 'sample'} is {number}, but must be at least 1.")
+    table = _storable(_table(source))
+    if not table.images:
+        raise DataError(f"Found no images in {table.source}.", slug="no-images")
+    if limit is not None:
+        return replace(table, images=table.images[:limit])
+    if sample is not None:
+        return replace(table, images=_sampled(table.images, sample, seed))
+    return table
+
+
+def with_labels(table: ImageTable, classes: Sequence[str]) -> ImageTable:
+    """The table with every label as one of `classes`; a label that is none of them is dropped, and said.
+
+    A label that is a number counts as a class index, also one that comes with an item of a Dataset without names.
+    """
+    dropped: Counter[str] = Counter()
+
+    def settled(image: Image) -> Image:
+        label = image.label
+        if label is None or label in classes:
+            return image
+        if label.isdecimal() and int(label) < len(classes):
+            return replace(image, label=classes[int(label)])
+        dropped[label] += 1
+        return replace(image, label=None)
+
+    images = tuple(settled(image) for image in table.images)
+    notes = table.notes
+    if dropped:
+        said = ", ".join(f"{label!r} ({count})" for label, count in dropped.most_common(5))
+        notes = (*notes, f"Labels that are no class of this network were left out: {said}.")
+    own = table.classes if table.items is None or table.classes else tuple(classes)
+    return replace(table, images=images, classes=own, notes=notes)
+
+
+def label_of(value: Any, classes: Sequence[str]) -> str | None:
+    """The class name of a label as Datasets have it: a word, or an index as int or tensor; None for anything else."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, (int, np.integer)) or (isinstance(value, Tensor) and value.numel() == 1):
+        index = int(value)
+        return classes[index] if 0 <= index < len(classes) else str(index)
+    return None
+
+
+def _table(source: Any) -> ImageTable:
+    if isinstance(source, ImageTable):
+        return source
+    if isinstance(source, (str, Path)):
+        return _from_path(source)
+    if isinstance(source, Tensor):
+        return _from_tensor(source)
+    if isinstance(source, (list, tuple)) and all(isinstance(one, (str, Path)) for one in source):
+        return _from_list([Path(one) for one in source], "the list")
+    if hasattr(source, "__getitem__") and hasattr(source, "__len__"):
+        return _from_dataset(source)
+    raise DataError(
+        f"Images are {type(source).__name__}, but must be a folder, a CSV, a list of paths, a glob, "
+        "a tensor (N, C, H, W) or a Dataset with a length.",
+        slug="no-images",
+    )
+
+
+def _from_path(source: str | Path) -> ImageTable:
+    text, path = str(source), Path(source)
+    if not text:
+        raise DataError("No images were named: the name is empty.", slug="no-images")
+    if path.is_dir():
+        return _from_folder(path)
+    if path.is_file():
+        suffix = path.suffix.lower()
+        if suffix in (".csv", ".tsv"):
+            return _from_csv(path)
+        if suffix in (".txt", ".lst", ".list"):
+            lines = [line.strip() for line in _read_text(path).split("\n")]
+            return _from_list([_near(Path(line), path.parent) for line in lines if line], str(path))
+        if suffix == ".zip":
+            raise DataError(f"{path} is an archive.  Unpack it first:  seewhy data {path} DEST", slug="no-images")
+        return _from_list([path], str(path))
+    if any(letter in text for letter in "*?["):
+        return _from_list(_matches(text, path.anchor), f"the glob {text}")
+    beside = [one.name for one in path.parent.iterdir()] if path.parent.is_dir() else []
+    raise DataError(f"There is no file or folder {text}.  {nearest(path.name, beside)}".rstrip(), slug="no-such-file")
+
+
+def _matches(pattern: str, anchor: str) -> list[Path]:
+    try:
+        found = list(Path(anchor or ".").glob(pattern.removeprefix(anchor)))
+    except (ValueError, NotImplementedError):  # like "a**"
+        return []
+    return sorted(one for one in found if _is_image_name(one.name) and not one.is_dir())
+
+
+def _from_folder(root: Path) -> ImageTable:
+    paths = sorted(_walk(root), key=lambda path: path.relative_to(root).as_posix())
+    if not paths:
+        held = listed(sorted(one.name for one in root.iterdir())) or "nothing"
+        raise DataError(
+            f"Found no images in {root}, which holds: {held}.\n  Suffixes read: {listed(sorted(SUFFIXES), 30)}",
+            slug="no-images",
+        )
+    images, direct = [], False
+    for path in paths:
+        parts = path.relative_to(root).parts[:-1]
+        split = parts[0] if parts and parts[0].lower() in SPLITS else None
+        rest = parts[1:] if split else parts
+        direct |= not parts
+        images.append(Image("/".join((*parts, path.name)), str(path), rest[0] if rest else None, split))
+    if direct:
+        return _named_by_the_folder(root, images)
+    upper = root.resolve().name
+    above = upper if upper.lower() in SPLITS else None
+    images = [replace(image, split=image.split or above) for image in images]
+    return ImageTable(tuple(images), root, _classes(images), source=str(root))
+
+
+def _named_by_the_folder(root: Path, images: list[Image]) -> ImageTable:
+    """Label and split of a folder that holds images itself, from its own and its sibling folders' names."""
+    home = root.resolve()
+    if home.name.lower() in SPLITS:
+        images = [replace(image, split=image.split or home.name) for image in images]
+        return ImageTable(tuple(images), root, source=str(root))
+    siblings = sorted(one.name for one in home.parent.iterdir() if not one.name.startswith(".") and _holds_image(one))
+    if len(siblings) < 2 or any(image.label for image in images):
+        return ImageTable(tuple(replace(image, label=None) for image in images), root, source=str(root))
+    split = home.parent.name if home.parent.name.lower() in SPLITS else None
+    images = [replace(image, label=home.name, split=split) for image in images]
+    note = f"Class {home.name!r} from the folder's name; its siblings give the classes {', '.join(siblings)}."
+    return ImageTable(tuple(images), root, tuple(siblings), notes=(note,), source=str(root))
+
+
+def _from_csv(path: Path) -> ImageTable:
+    text = StringIO(_read_text(path), newline="")
+    reader = csv.DictReader(text, delimiter="\t" if path.suffix.lower() == ".tsv" else ",")
+    try:
+        rows = list(reader)
+    except csv.Error as error:
+        raise DataError(f"{path} cannot be read: {error}", slug="csv") from error
+    columns = {str(name).strip().lower(): name for name in reader.fieldnames or () if name}
+    where = next((columns[name] for name in _PATH_COLUMNS if name in columns), None)
+    if where is None:
+        raise DataError(
+            f"{path} has no column of paths, but: {listed(columns)}.\n  Name it one of: {listed(_PATH_COLUMNS, 20)}",
+            slug="csv",
+        )
+    what = next((columns[name] for name in _LABEL_COLUMNS if name in columns), None)
+    which, number = columns.get("split"), columns.get("label")
+    split = path.stem if path.stem.lower() in SPLITS else None
+    images: list[Image] = []
+    order: dict[str, int] = {}
+    for row in rows:
+        name = (row[where] or "").strip()
+        label = ((row[what] or "").strip() or None) if what else None
+        if not name:
+            continue
+        found = _near(Path(name), path.parent)
+        own_split = ((row[which] or "").strip() if which else "") or split
+        images.append(Image(_relative(found, path.parent), str(found), label, own_split))
+        if label is not None and number and (index := (row[number] or "").strip()).isdecimal():
+            order[label] = int(index)
+    images, notes = _without_repeats(images)
+    classes = _classes(images)
+    if len(set(order.values())) == len(order) == len(classes):
+        classes = tuple(sorted(classes, key=order.__getitem__))
+    return ImageTable(tuple(images), path.parent, classes, notes, source=str(path))
+
+
+def _from_list(paths: Sequence[Path], source: str) -> ImageTable:
+    if not paths:
+        raise DataError(f"Found no images in {source}.", slug="no-images")
+    root = Path(os.path.commonpath([path.absolute().parent for path in paths]))
+    images, notes = _without_repeats([Image(_relative(path, root), str(path)) for path in paths])
+    folders = [Path(image.id).parts[:-1] for image in images]
+    if all(folders):  # the images lie in folders below a common one: read those as a folder would
+        above = root.name if root.name.lower() in SPLITS else None
+        split = [parts[0] if parts[0].lower() in SPLITS else None for parts in folders]
+        labels = [next(iter(parts[1:] if s else parts), None) for parts, s in zip(folders, split, strict=True)]
+        images = [replace(i, label=n, split=s or above) for i, n, s in zip(images, labels, split, strict=True)]
+    return ImageTable(tuple(images), root, _classes(images), notes, source=source)
+
+
+def _from_tensor(batch: Tensor) -> ImageTable:
+    if batch.ndim == 3:
+        batch = batch[None]
+    if batch.ndim != 4 or batch.shape[1] not in (1, 3):
+        raise DataError(
+            f"The tensor has shape {tuple(batch.shape)}, but images are (N, 3, H, W) or (N, 1, H, W).", slug="no-images"
+        )
+    if not batch.is_floating_point() and batch.dtype != torch.uint8:
+        raise DataError(
+            f"The tensor is {batch.dtype}, but must be floats (the network's own input) or bytes (uint8 photographs).",
+            slug="no-images",
+        )
+    if batch.is_floating_point() and not torch.isfinite(batch).all():
+        raise DataError("The tensor of images holds NaN or infinite values.", slug="no-images")
+    return _from_items(batch, "the tensor")
+
+
+def _from_dataset(dataset: Any) -> ImageTable:
+    table = _from_items(dataset, type(dataset).__name__)
+    names = getattr(dataset, "classes", None)
+    classes = tuple(map(str, names)) if isinstance(names, (list, tuple)) else ()
+    targets = getattr(dataset, "targets", None)
+    if targets is None or len(targets) != len(table):
+        return replace(table, classes=classes)
+    images = tuple(
+        replace(image, label=label_of(target, classes)) for image, target in zip(table.images, targets, strict=True)
+    )
+    return replace(table, images=images, classes=classes)
+
+
+def _from_items(items: Any, source: str) -> ImageTable:
+    width = max(5, len(str(len(items))))
+    return ImageTable(tuple(Image(f"{number:0{width}d}") for number in range(len(items))), items=items, source=source)
+
+
+def _sampled(images: Sequence[Image], count: int, seed: int) -> tuple[Image, ...]:
+    """A seeded choice in table order; every split and class gets its share, rounded by largest remainder."""
+    groups: dict[tuple[str, str], list[int]] = defaultdict(list)
+    for place, image in enumerate(images):
+        groups[image.split or "", image.label or ""].append(place)
+    count = min(count, len(images))
+    exact = {key: count * len(places) / len(images) for key, places in groups.items()}
+    quota = {key: int(value) for key, value in exact.items()}
+    for key in sorted(exact, key=lambda key: (quota[key] - exact[key], key))[: count - sum(quota.values())]:
+        quota[key] += 1
+    chosen = random.Random(seed)
+    kept = [place for key in sorted(groups) for place in chosen.sample(groups[key], quota[key])]
+    return tuple(images[place] for place in sorted(kept))
+
+
+def _walk(root: Path) -> Iterator[Path]:
+    """Every image file below root; linked folders are followed once."""
+    seen: set[str] = set()
+    for folder, inner, names in os.walk(root, followlinks=True):
+        real = os.path.realpath(folder)
+        if real in seen:
+            inner.clear()
+            continue
+        seen.add(real)
+        inner[:] = sorted(name for name in inner if not name.startswith("."))
+        for name in names:
+            if _is_image_name(name):
+                yield Path(folder, name)
+
+
+def _is_image_name(name: str) -> bool:
+    return Path(name).suffix.lower() in SUFFIXES and not name.startswith(".")
+
+
+def _holds_image(folder: Path) -> bool:
+    try:
+        return any(_is_image_name(one.name) for one in folder.iterdir())
+    except OSError:  # also a file
+        return False
+
+
+def _classes(images: Iterable[Image]) -> tuple[str, ...]:
+    return tuple(sorted({image.label for image in images if image.label is not None}))
+
+
+def _without_repeats(images: Sequence[Image]) -> tuple[list[Image], tuple[str, ...]]:
+    """Every file once, each with an id of its own, and a note where one was listed twice."""
+    first: dict[str, Image] = {}
+    taken: set[str] = set()
+    for image in images:
+        place = os.path.normpath(Path(image.path or image.id).absolute())
+        if place in first:
+            continue
+        own, count = PurePosixPath(image.id), 1
+        while str(own) in taken:  # files of the same name outside the list's folder
+            count += 1
+            own = own.with_name(f"{PurePosixPath(image.id).stem}~{count}{own.suffix}")
+        taken.add(str(own))
+        first[place] = replace(image, id=str(own))
+    repeats = len(images) - len(first)
+    return list(first.values()), ((f"{repeats} images were listed twice and are taken once.",) if repeats else ())
+
+
+def _storable(table: ImageTable) -> ImageTable:
+    """The table with the bytes that are no UTF-8 in file names written out in ids, labels and splits."""
+
+    def plain(text: str | None) -> str | None:
+        return None if text is None else text.encode("utf-8", "backslashreplace").decode()
+
+    images = tuple(
+        image
+        if image.id == (own := plain(image.id))
+        else replace(image, id=own or "", label=plain(image.label), split=plain(image.split))
+        for image in table.images
+    )
+    return replace(table, images=images, classes=tuple(plain(name) or "" for name in table.classes))
+
+
+def _read_text(path: Path) -> str:
+    try:
+        return path.read_bytes().decode("utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path} cannot be read: it must be UTF-8 text ({error}).", slug="csv") from error
+
+
+def _near(path: Path, folder: Path) -> Path:
+    """A relative path as seen from the list's folder, or from here if it exists only here."""
+    beside = folder / path
+    return path if not beside.exists() and path.exists() else beside
+
+
+def _relative(path: Path, root: Path) -> str:
+    """The path below root with forward slashes; one that lies outside keeps only its own words."""
+    text = os.path.relpath(path.absolute(), root.absolute())
+    return "/".join(part for part in Path(text).parts if part not in ("..", os.sep))

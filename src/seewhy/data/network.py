@@ -1,0 +1,291 @@
+"""A network from code: a file, a module, or a model of timm, torchvision or Hugging Face, by name."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import importlib.util
+import inspect
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch import nn
+
+from seewhy.errors import MissingExtraError, ModelError, OptionError, listed, nearest
+from seewhy.records import Fit, Preprocess
+
+_neighbours: dict[str, str] = {}  # modules that a network's file imported from its own folder, with that folder
+MODEL_FORMS = "net.py:Net, package.module:factory, timm:NAME, torchvision:NAME or hf:DIRECTORY"
+
+
+@dataclass
+class Found:
+    """A network, where it came from, and what its source knows of its preprocessing and classes."""
+
+    model: nn.Module
+    source: str
+    preprocess: Any = None
+    classes: tuple[str, ...] | None = None
+    has_weights: bool = False
+    notes: tuple[str, ...] = ()
+
+
+def find_network(model: str | nn.Module, arguments: dict[str, Any]) -> Found:
+    """The network that `model` names, made with `arguments`. Raises ModelError with the nearest names."""
+    if isinstance(model, nn.Module):
+        return Found(model, type(model).__name__)
+    kind, colon, name = model.partition(":")
+    finders = {"timm": _from_timm, "torchvision": _from_torchvision, "hf": _from_hf}
+    if colon and kind in finders:
+        return finders[kind](name, arguments)
+    return _from_code(model, arguments)
+
+
+def _from_code(spec: str, arguments: dict[str, Any]) -> Found:
+    module, name = module_of(spec)
+    if not name:
+        own = [key for key, one in vars(module).items() if _is_network_class(one) and one.__module__ == module.__name__]
+        if len(own) != 1:
+            what = f"{len(own)} networks ({listed(own)})" if own else "no network"
+            raise ModelError(
+                f"{spec} defines {what}; name one:  --model {spec}:{own[0] if own else 'Net'}", slug="no-such-model"
+            )
+        name = own[0]
+    if not hasattr(module, name):
+        names = [key for key in vars(module) if not key.startswith("_")]
+        raise ModelError(
+            f"{spec.rpartition(':')[0]} has no {name!r}.  {nearest(name, names)}".rstrip(), slug="no-such-model"
+        )
+    network = _build(getattr(module, name), name, arguments)
+    given = getattr(module, "preprocess", None)
+    notes = () if given is None else (f"Preprocessing: `preprocess` of {spec.rpartition(':')[0] or spec}.",)
+    return Found(network, spec, given, notes=notes)
+
+
+def module_of(spec: str) -> tuple[ModuleType, str]:
+    """The imported module and the attribute that a spec names; a missing file is told from a file that fails."""
+    where, colon, name = spec.rpartition(":")
+    if not colon:
+        where, name = spec, ""
+    if where.endswith(".py") or "/" in where:
+        return _import_file(Path(where)), name
+    if not colon:
+        raise ModelError(f"There is no model {spec!r}.  Write it as {MODEL_FORMS}.", slug="no-such-model")
+    return _import_name(where), name
+
+
+def _import_file(path: Path) -> ModuleType:
+    if not path.is_file():
+        beside = [one.name for one in path.parent.glob("*.py")] if path.parent.is_dir() else []
+        raise ModelError(f"There is no file {path}.  {nearest(path.name, beside)}".rstrip(), slug="no-such-file")
+    name = f"seewhy_user_{path.stem}_{hashlib.blake2b(str(path.resolve()).encode(), digest_size=4).hexdigest()}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise ModelError(f"{path} is not a Python file.", slug="no-such-file")
+    module = importlib.util.module_from_spec(spec)
+    folder = str(path.resolve().parent)
+    for neighbour in [one for one, home in _neighbours.items() if home != folder]:
+        sys.modules.pop(neighbour, None)  # another project's file of the same name is not this one's
+        del _neighbours[neighbour]
+    before = set(sys.modules)
+    sys.path.insert(0, folder)  # so that the file can import its neighbours
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except (Exception, SystemExit) as error:  # a script that parses arguments when imported leaves with SystemExit
+        del sys.modules[name]
+        raise _import_failed(str(path), error) from error
+    finally:
+        sys.path.remove(folder)
+        _neighbours.update({one: folder for one in set(sys.modules) - before - {name} if _lies_in(one, folder)})
+    return module
+
+
+def _lies_in(module: str, folder: str) -> bool:
+    """Whether an imported module is a file or package directly in this folder."""
+    top = Path(folder, module.partition(".")[0])
+    file = getattr(sys.modules.get(module), "__file__", None)
+    return file is not None and (Path(file) == top.with_suffix(".py") or top in Path(file).parents)
+
+
+def _import_name(name: str) -> ModuleType:
+    here = str(Path.cwd())
+    sys.path.insert(0, here)
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name and (name == error.name or name.startswith(f"{error.name}.")):
+            raise ModelError(
+                f"There is no module {name!r} here or among the installed packages.\n  Write it as {MODEL_FORMS}.",
+                slug="no-such-model",
+            ) from error
+        raise _import_failed(name, error) from error
+    except (Exception, SystemExit) as error:
+        raise _import_failed(name, error) from error
+    finally:
+        sys.path.remove(here)
+
+
+def _import_failed(name: str, error: BaseException) -> ModelError:
+    return ModelError(
+        f"{name} was found, but importing it failed: {type(error).__name__}: {error}", slug="import-failed"
+    )
+
+
+def _build(thing: Any, name: str, arguments: dict[str, Any]) -> nn.Module:
+    """The network that a class or factory makes with these arguments, or the module itself."""
+    if isinstance(thing, nn.Module):
+        if arguments:
+            raise OptionError(f"{name} is a network already, so --model-arg {next(iter(arguments))}=… does not apply.")
+        return thing
+    if not callable(thing):
+        raise ModelError(
+            f"{name} is {type(thing).__name__}, not a network or a function that makes one.", slug="no-such-model"
+        )
+    try:
+        inspect.signature(thing).bind(**arguments)
+    except TypeError as error:
+        takes = str(inspect.signature(thing))
+        raise ModelError(
+            f"{name}{takes} cannot be called: {error}.\n  Give arguments like:  --model-arg width=16"
+        ) from error
+    except ValueError:
+        pass  # no signature to read: the call itself will tell
+    try:
+        network = thing(**arguments)
+    except Exception as error:
+        raise ModelError(f"Making {name} failed: {type(error).__name__}: {error}", slug="import-failed") from error
+    if not isinstance(network, nn.Module):
+        raise ModelError(f"{name} made {type(network).__name__}, not a torch.nn.Module.", slug="no-such-model")
+    return network
+
+
+def _from_timm(name: str, arguments: dict[str, Any]) -> Found:
+    timm = _optional("timm", "timm:NAME")
+    if not timm.is_model(name):
+        raise ModelError(
+            f"timm has no model {name!r}.  {nearest(name, timm.list_models())}".rstrip(), slug="no-such-model"
+        )
+    model = _build(lambda **kw: timm.create_model(name, pretrained=False, **kw), name, arguments)
+    config = timm.data.resolve_data_config({}, model=model)
+    fits: dict[str, Fit] = {"squash": "stretch", "border": "letterbox"}
+    chosen = Preprocess(
+        size=tuple(config["input_size"][1:]),
+        fit=fits.get(config.get("crop_mode", ""), "crop"),
+        crop_share=config["crop_pct"],
+        interpolation=config["interpolation"] if config["interpolation"] != "random" else "bilinear",
+        mean=tuple(config["mean"]),
+        std=tuple(config["std"]),
+    )
+    return Found(model, f"timm:{name}", chosen, notes=(f"Preprocessing: timm's own for {name}.",))
+
+
+def _from_torchvision(name: str, arguments: dict[str, Any]) -> Found:
+    models = _optional("torchvision.models", "torchvision:NAME")
+    if name not in models.list_models():
+        raise ModelError(
+            f"torchvision has no model {name!r}.  {nearest(name, models.list_models())}".rstrip(), slug="no-such-model"
+        )
+    model = _build(lambda **kw: models.get_model(name, weights=None, **kw), name, arguments)
+    default = models.get_model_weights(name).DEFAULT
+    preset = default.transforms()
+    chosen: Preprocess | None = None
+    notes: tuple[str, ...] = ()
+    if hasattr(preset, "crop_size"):
+        crop, resize = preset.crop_size[0], preset.resize_size[0]
+        chosen = Preprocess(
+            size=(crop, crop),
+            fit="crop",
+            crop_share=crop / resize,
+            interpolation=preset.interpolation.value,
+            mean=tuple(preset.mean),
+            std=tuple(preset.std),
+        )
+        notes = (f"Preprocessing: torchvision's own for {name}.",)
+    categories = default.meta.get("categories")
+    classes = tuple(_distinct(categories)) if categories and "num_classes" not in arguments else None
+    return Found(model, f"torchvision:{name}", chosen, classes, notes=notes)
+
+
+def _from_hf(directory: str, arguments: dict[str, Any]) -> Found:
+    transformers = _optional("transformers", "hf:DIRECTORY")
+    folder = Path(directory)
+    if not (folder / "config.json").is_file():
+        raise ModelError(f"{folder} is not a Hugging Face model directory: it has no config.json.", slug="no-such-file")
+    try:
+        model = transformers.AutoModelForImageClassification.from_pretrained(
+            folder, local_files_only=True, trust_remote_code=False, **arguments
+        )
+    except (OSError, ValueError, RuntimeError) as error:
+        raise ModelError(f"{folder} cannot be loaded as an image classifier: {error}", slug="import-failed") from error
+    names = model.config.id2label
+    classes = tuple(_distinct([str(names[index]) for index in sorted(names)]))
+    chosen, notes = _hf_preprocess(folder)
+    return Found(model, f"hf:{directory}", chosen, classes, has_weights=True, notes=notes)
+
+
+def _hf_preprocess(folder: Path) -> tuple[Preprocess | None, tuple[str, ...]]:
+    path = folder / "preprocessor_config.json"
+    if not path.is_file():
+        return None, (f"{folder} has no preprocessor_config.json: give the preprocessing by options.",)
+    config = json.loads(path.read_text())
+    size = config.get("size", 224)
+    size = {"height": size, "width": size} if isinstance(size, int) else size
+    crop = config.get("crop_size") if config.get("do_center_crop") else None
+    crop = {"height": crop, "width": crop} if isinstance(crop, int) else crop
+    final = crop or (
+        {"height": size["shortest_edge"], "width": size["shortest_edge"]} if "shortest_edge" in size else size
+    )
+    shorter = size.get("shortest_edge", min(size.get("height", 0), size.get("width", 0)))
+    resample = {0: "nearest", 1: "lanczos", 2: "bilinear", 3: "bicubic"}.get(config.get("resample", 2), "bilinear")
+    normalise = config.get("do_normalize", True)
+    chosen = Preprocess(
+        size=(final["height"], final["width"]),
+        fit="crop" if crop or "shortest_edge" in size else "stretch",
+        crop_share=min(1.0, final["height"] / shorter) if crop else config.get("crop_pct") or 1.0,
+        interpolation=resample,
+        mean=tuple(config.get("image_mean", (0.5, 0.5, 0.5))) if normalise else (0.0,),
+        std=tuple(config.get("image_std", (0.5, 0.5, 0.5))) if normalise else (1.0,),
+        range="0-1" if config.get("do_rescale", True) else "0-255",
+    )
+    return chosen, ("Preprocessing: preprocessor_config.json.",)
+
+
+def _optional(package: str, purpose: str) -> ModuleType:
+    """An optional package of the user's; one that is installed but broken is a named error."""
+    try:
+        return importlib.import_module(package)
+    except ModuleNotFoundError as error:
+        if error.name == package.partition(".")[0]:
+            raise MissingExtraError(error.name, None, purpose) from error
+        raise _import_failed(package, error) from error
+    except Exception as error:
+        raise ModelError(
+            f"{package} is installed but does not load ({_line(error)}).\n  Its build must match your torch "
+            f"{torch.__version__}.",
+            slug="import-failed",
+        ) from error
+
+
+def _is_network_class(thing: Any) -> bool:
+    return isinstance(thing, type) and issubclass(thing, nn.Module)
+
+
+def _distinct(names: Sequence[str]) -> list[str]:
+    """The names, with a number behind those that stand twice ("crane", "crane 2")."""
+    seen: dict[str, int] = {}
+    found = []
+    for name in names:
+        seen[name] = seen.get(name, 0) + 1
+        found.append(name if seen[name] == 1 else f"{name} {seen[name]}")
+    return found
+
+
+def _line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -1,0 +1,116 @@
+"""One image of the table as the network's input, with the picture and the geometry that overlays need."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import PIL.Image
+import torch
+from torch import Tensor
+
+from seewhy.data.classifier import Opaque
+from seewhy.data.decode import (
+    Photograph,
+    Pixels,
+    UnreadableError,
+    as_pixels,
+    canvas_of,
+    network_input,
+    picture_of,
+    read_photograph,
+)
+from seewhy.data.folder import ImageTable, label_of
+from seewhy.errors import DataError, listed
+from seewhy.geometry import Geometry, geometry_of
+from seewhy.records import Image, Preprocess
+
+PICTURE_SIDE = 1600  # overlays of larger photographs are drawn at this many pixels on the long side
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """One image, ready: the canvas (or the input itself), the photograph for pictures, and how the two lie."""
+
+    size: tuple[int, int]
+    geometry: Geometry
+    picture: Pixels
+    canvas: Pixels | None = None
+    inputs: Tensor | None = None
+    digest: str | None = None
+    label: str | None = None
+
+
+def load_image(table: ImageTable, image: Image, preprocess: Preprocess | Opaque) -> Loaded:
+    """The image read and preprocessed. Raises UnreadableError with the reason."""
+    if image.error:
+        raise UnreadableError(image.error)
+    if table.items is None:
+        return _from_photograph(read_photograph(image.path or ""), preprocess, image.label)
+    try:
+        item = table.items[int(image.id)]
+    except Exception as error:  # a Dataset's own code may raise anything
+        raise UnreadableError(f"{type(error).__name__}: {error}"[:200]) from error
+    return _from_item(item, preprocess, image.label, table.classes)
+
+
+def batch_of(loaded: Sequence[Loaded], preprocess: Preprocess | Opaque) -> Tensor:
+    """The network's input (N, C, H, W) of several images. Raises DataError for mixed sizes."""
+    shapes = {one.canvas.shape if one.canvas is not None else _shape(one.inputs) for one in loaded}
+    if len(shapes) > 1:
+        raise DataError(
+            f"After preprocessing the images have different shapes: {listed(map(str, sorted(shapes)))}.\n"
+            "  Give one size:  --size 224",
+            slug="mixed-sizes",
+        )
+    canvases = [one.canvas for one in loaded if one.canvas is not None]
+    if canvases and isinstance(preprocess, Preprocess):
+        return network_input(canvases, preprocess)
+    return torch.stack([one.inputs for one in loaded if one.inputs is not None])
+
+
+def _from_photograph(photograph: Photograph, preprocess: Preprocess | Opaque, label: str | None) -> Loaded:
+    pixels = photograph.pixels
+    size = (pixels.shape[0], pixels.shape[1])
+    if isinstance(preprocess, Preprocess):
+        canvas, geometry = canvas_of(pixels, preprocess)
+        return Loaded(size, geometry, _reduced(pixels), canvas=canvas, digest=photograph.digest, label=label)
+    inputs = preprocess(PIL.Image.fromarray(pixels))
+    if not isinstance(inputs, Tensor) or inputs.ndim != 3:
+        shape = tuple(inputs.shape) if isinstance(inputs, Tensor) else type(inputs).__name__
+        raise DataError(f"The preprocessing function gave {shape} for one image, where a tensor (C, H, W) is needed.")
+    geometry = geometry_of(size, Preprocess(size=(inputs.shape[1], inputs.shape[2])))
+    return Loaded(size, geometry, _reduced(pixels), inputs=inputs, digest=photograph.digest, label=label)
+
+
+def _from_item(item: Any, preprocess: Preprocess | Opaque, label: str | None, classes: tuple[str, ...]) -> Loaded:
+    if isinstance(item, (tuple, list)) and item:
+        label = label or label_of(item[1], classes) if len(item) > 1 else label
+        item = item[0]
+    if isinstance(item, Tensor) and item.is_floating_point() and item.ndim == 3:
+        size = (item.shape[1], item.shape[2])
+        own = preprocess if isinstance(preprocess, Preprocess) else None
+        return Loaded(size, geometry_of(size, Preprocess()), picture_of(item, own), inputs=item, label=label)
+    if isinstance(item, Tensor) and item.dtype == torch.uint8 and item.ndim == 3:
+        item = item.expand(3, -1, -1).permute(1, 2, 0).contiguous().cpu().numpy()
+    if isinstance(item, PIL.Image.Image):
+        item = as_pixels(item)
+    if isinstance(item, np.ndarray) and item.dtype == np.uint8 and item.ndim == 3 and item.shape[2] == 3:
+        return _from_photograph(Photograph(item, ""), preprocess, label)
+    raise UnreadableError(f"{type(item).__name__} is no image: give a PIL image, or a tensor (C, H, W)")
+
+
+def _reduced(pixels: Pixels) -> Pixels:
+    """The photograph, made smaller for pictures where it is large."""
+    height, width = pixels.shape[:2]
+    factor = PICTURE_SIDE / max(height, width)
+    if factor >= 1:
+        return pixels
+    size = (max(1, round(width * factor)), max(1, round(height * factor)))
+    return np.asarray(PIL.Image.fromarray(pixels).resize(size, PIL.Image.Resampling.BILINEAR, reducing_gap=2.0))
+
+
+def _shape(inputs: Tensor | None) -> tuple[int, ...]:
+    return tuple(inputs.shape) if inputs is not None else ()

@@ -1,0 +1,180 @@
+"""Weights from a file into a network: state dicts only, no code from a file ever runs."""
+
+from __future__ import annotations
+
+import pickle
+import re
+import warnings
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from safetensors import SafetensorError
+from torch import Tensor, nn
+
+from seewhy.errors import WeightsError, listed, nearest
+
+SUFFIXES = (".pt", ".pth", ".ckpt", ".bin", ".safetensors")
+_WRAPPERS = ("state_dict", "model_state_dict", "model", "net", "weights", "params")
+_SAVE = "torch.save(model.state_dict(), 'weights.pt')"
+
+
+def load_weights(model: nn.Module, weights: Path, epoch: int | None = None) -> list[str]:
+    """Load the state dict in `weights` into `model`, and what had to be said about it.
+
+    `weights` is a file, or a directory in the layout DIR/<class>/model_<epoch>.pt or DIR/model_<epoch>.pt, from which
+    `epoch` (the last one where None) is taken. Raises WeightsError naming missing, unexpected and mis-shaped keys.
+    """
+    notes = []
+    if weights.is_dir():
+        weights, note = _epoch_file(weights, type(model).__name__, epoch)
+        notes.append(note)
+    elif epoch is not None:
+        raise WeightsError(f"--epoch {epoch} needs a directory of checkpoints, but {weights} is not one.")
+    if not weights.exists():
+        raise WeightsError(f"There is no file {weights}.  {_neighbours(weights)}".rstrip(), slug="no-such-file")
+    state, said = read_state(weights)
+    notes += said
+    expected = model.state_dict()
+    whole = state
+    state, stripped = _strip_prefix(whole, expected)
+    if stripped:
+        notes.append(f"The prefix {stripped!r} was taken off the keys of {weights.name}.")
+        if left := [key for key in whole if not key.startswith(stripped)]:
+            notes.append(f"{len(left)} keys of {weights.name} without that prefix were left out: {listed(left, 4)}.")
+    _check(state, expected, weights, type(model).__name__)
+    model.load_state_dict(state, strict=False)  # _check allows nothing to be missing but batch counters
+    return notes
+
+
+def read_state(path: Path) -> tuple[dict[str, Tensor], list[str]]:
+    """The state dict in a file, and what was unwrapped. Raises WeightsError for files that hold code or no tensors."""
+    if path.suffix == ".safetensors":
+        try:
+            return safetensors.torch.load_file(path), []
+        except (SafetensorError, OSError) as error:
+            raise WeightsError(f"{path} is not a readable safetensors file: {error}", slug="corrupt-weights") from error
+    if _is_torchscript(path):
+        raise WeightsError(
+            f"{path} is a TorchScript archive, which is a program and not weights; seewhy does not run it.\n"
+            f"  Save the weights where the network is made:  {_SAVE}",
+            slug="torchscript",
+        )
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about pickle protocols: what cannot be read is an error below
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # bytes that are no checkpoint make the reader raise anything
+        raise _unreadable(path, error) from error
+    return _unwrapped(content, path)
+
+
+def _unwrapped(content: Any, path: Path) -> tuple[dict[str, Tensor], list[str]]:
+    notes = []
+    if isinstance(content, Mapping) and "pytorch-lightning_version" in content:
+        notes.append(f"{path.name} is a Lightning checkpoint; its state_dict was taken.")
+    for key in _WRAPPERS:
+        if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
+            notes = notes or [f"The weights were taken from {key!r} in {path.name}."]
+            content = content[key]
+            break
+    if not isinstance(content, Mapping) or not content or not any(isinstance(v, Tensor) for v in content.values()):
+        holds = listed(map(str, content)) if isinstance(content, Mapping) else type(content).__name__
+        raise WeightsError(f"{path} holds no state dict (it holds: {holds}).\n  Save one with:  {_SAVE}")
+    return {str(key): value for key, value in content.items() if isinstance(value, Tensor)}, notes
+
+
+def _unreadable(path: Path, error: Exception) -> WeightsError:
+    """Told apart: a pickle that would run code, a Git LFS pointer, and bytes that are no checkpoint at all."""
+    start = path.read_bytes()[:64] if path.is_file() else b""
+    found = re.search(r"(?:Unsupported global: GLOBAL|Unsupported class|GLOBAL) ([\w.]+)", str(error))
+    is_pickle = start.startswith((b"\x80", b"PK"))
+    if not isinstance(error, pickle.UnpicklingError) or not (found or is_pickle):
+        said = "" if "weights_only" in str(error) or isinstance(error, KeyError) else f": {_first_line(error)}"
+        pointer = "\n  It is a Git LFS pointer, not the file itself:  git lfs pull" if b"git-lfs" in start else ""
+        return WeightsError(f"{path} cannot be read as a PyTorch checkpoint{said}.{pointer}", slug="corrupt-weights")
+    named = f" (it asks for {found.group(1)})" if found else ""
+    return WeightsError(
+        f"{path} is not plain weights{named}: a whole pickled model or object, and loading it would run code from the "
+        f"file. Nothing of it was run.\n  Save the weights alone, where the network is made:  {_SAVE}",
+        slug="carries-code",
+    )
+
+
+def _is_torchscript(path: Path) -> bool:
+    if not zipfile.is_zipfile(path):
+        return False
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return any(name.split("/")[1:2] in (["code"], ["constants.pkl"]) for name in archive.namelist())
+    except zipfile.BadZipFile:
+        return False
+
+
+def _epoch_file(directory: Path, model: str, epoch: int | None) -> tuple[Path, str]:
+    folder = directory / model if (directory / model).is_dir() else directory
+    paths = sorted(folder.iterdir(), key=lambda path: (path.name.startswith("model_"), path.name))  # model_4 outranks
+    found = {
+        int(match.group(1)): path
+        for path in paths
+        if path.suffix in SUFFIXES and (match := re.search(r"(\d+)$", path.stem))
+    }
+    if not found:
+        inside = listed(sorted(path.name for path in folder.iterdir())) or "nothing"
+        raise WeightsError(f"{folder} holds no checkpoint like model_4.pt (it holds: {inside}).", slug="no-such-file")
+    if epoch is None:
+        epoch = max(found)
+        return found[epoch], f"The last epoch, {epoch}, was taken: {found[epoch]}."
+    if epoch not in found:
+        epochs = ", ".join(map(str, sorted(found)))
+        raise WeightsError(f"{folder} has no checkpoint of epoch {epoch}.  It has: {epochs}.", slug="no-such-file")
+    return found[epoch], f"Epoch {epoch}: {found[epoch]}."
+
+
+def _strip_prefix(state: dict[str, Tensor], expected: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], str]:
+    """The state with the leading words ("module.", "model.") taken off with which most keys fit, and those words."""
+    best, best_fit = "", len(state.keys() & expected.keys())
+    prefixes = dict.fromkeys(key[: place + 1] for key in state for place, letter in enumerate(key) if letter == ".")
+    for prefix in prefixes:  # of two that fit alike, the shorter, then the first in the file
+        fit = sum(key.removeprefix(prefix) in expected for key in state if key.startswith(prefix))
+        if fit > best_fit or (fit == best_fit and best and len(prefix) < len(best)):
+            best, best_fit = prefix, fit
+    if not best:
+        return state, ""
+    return {key.removeprefix(best): value for key, value in state.items() if key.startswith(best)}, best
+
+
+def _check(state: Mapping[str, Tensor], expected: Mapping[str, Tensor], path: Path, model: str) -> None:
+    missing = [key for key in expected if key not in state and not key.endswith("num_batches_tracked")]
+    unexpected = [key for key in state if key not in expected]
+    shaped = [
+        f"{key} is {tuple(state[key].shape)} in the file, {tuple(expected[key].shape)} in the network"
+        for key in expected
+        if key in state and state[key].shape != expected[key].shape
+    ]
+    if not (missing or unexpected or shaped):
+        return
+    counts = f"{len(missing)} keys missing, {len(unexpected)} unexpected, {len(shaped)} of another shape"
+    lines = [f"{path} does not fit {model}: {counts}."]
+    if missing:
+        lines.append(f"  Missing:     {listed(missing)}.  {nearest(missing[0], unexpected)}".rstrip())
+    if unexpected:
+        lines.append(f"  Unexpected:  {listed(unexpected)}.  {nearest(unexpected[0], missing)}".rstrip())
+    lines += [f"  Shape:       {line}" for line in shaped[:8]]
+    lines.append("  Are these the weights of another network, or of another --model-arg?")
+    raise WeightsError("\n".join(lines), slug="weights-mismatch")
+
+
+def _neighbours(path: Path) -> str:
+    folder = path.parent
+    if not folder.is_dir():
+        return f"Nor is there a folder {folder}."
+    names = [one.name for one in folder.iterdir() if one.suffix in SUFFIXES or one.is_dir()]
+    return nearest(path.name, names) or (f"{folder} holds: {listed(sorted(names))}." if names else "")
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

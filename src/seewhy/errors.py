@@ -1,0 +1,109 @@
+"""The tree of errors, and the exit status that each one means.
+
+SeewhyError
+    OptionError        an option or argument that does not fit
+    ModelError         a network that cannot be built, or whose outputs cannot be used
+        WeightsError   a checkpoint that does not fit the network, or that would run code
+        LayerError     a layer that does not exist, never runs, or has no grid
+    DataError          images, labels or class names that cannot be used
+    StoreError         a run folder that holds something else, or cannot be read
+    MissingExtraError  an optional package that is not installed
+    WorkError          right input, but the work failed (out of memory, NaN loss, a dead worker)
+
+Everything but WorkError is wrong input (exit status 2); WorkError is failed work (exit status 1).
+Messages say what was asked, what is there, the nearest match, and what to type next.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class SeewhyError(Exception):
+    """The base of every error that seewhy raises on purpose.
+
+    `slug` names the heading in docs/errors.md that explains it.
+    """
+
+    exit_status = 2
+    slug = "seewhy-error"
+
+    def __init__(self, message: str, *, slug: str | None = None) -> None:
+        super().__init__(message)
+        if slug:
+            self.slug = slug
+
+
+class OptionError(SeewhyError):
+    """Occurs when an option or argument does not fit."""
+
+    slug = "option"
+
+
+class ModelError(SeewhyError):
+    """Occurs when a network cannot be built, or its outputs cannot be used."""
+
+    slug = "model"
+
+
+class WeightsError(ModelError):
+    """Occurs when a checkpoint does not fit the network, or would run code."""
+
+    slug = "weights"
+
+
+class LayerError(ModelError):
+    """Occurs when a layer does not exist, never runs, or has no grid."""
+
+    slug = "layer"
+
+
+class DataError(SeewhyError):
+    """Occurs when images, labels or class names cannot be used."""
+
+    slug = "data"
+
+
+class StoreError(SeewhyError):
+    """Occurs when a run folder holds something else, or cannot be read."""
+
+    slug = "store"
+
+
+class MissingExtraError(SeewhyError):
+    """Occurs when an optional package is needed and not installed."""
+
+    slug = "missing-extra"
+
+    def __init__(self, package: str, extra: str | None, purpose: str) -> None:
+        command = f'pip install "seewhy[{extra}]"' if extra else f"pip install {package}"
+        super().__init__(f"{purpose} needs the package {package!r}, which is not installed.\n  Install it:  {command}")
+
+
+class WorkError(SeewhyError):
+    """Occurs when the input was right but the work failed."""
+
+    exit_status = 1
+    slug = "work"
+
+
+def nearest(name: str, names: Iterable[str], count: int = 3) -> str:
+    """The `count` names most like `name`, as a sentence part: "Nearest: a, b." or "".
+
+    Case and separators count less than letters do.
+    """
+    pool = list(dict.fromkeys(names))
+    folded: dict[str, str] = {}
+    for one in pool:
+        folded.setdefault(one.casefold(), one)
+    close = [folded[key] for key in difflib.get_close_matches(name.casefold(), folded, n=count, cutoff=0.4)]
+    close += [one for one in pool if one not in close and name and name.casefold() in one.casefold()]
+    return f"Nearest: {', '.join(close[:count])}." if close else ""
+
+
+def listed(names: Iterable[str], most: int = 8) -> str:
+    """The names joined with commas, cut after `most` with the count of the rest."""
+    pool = list(names)
+    tail = f", … ({len(pool) - most} more)" if len(pool) > most else ""
+    return ", ".join(pool[:most]) + tail

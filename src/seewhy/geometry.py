@@ -1,0 +1,87 @@
+"""The transform between a photograph's upright pixels and the canvas, and laying maps and points through it.
+
+Coordinates are in pixels with (0, 0) at the outer corner of the first pixel, so that the centre of pixel i is i + 0.5.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from seewhy.records import Preprocess
+
+_NEARLY = 1e-6  # of a pixel: what floating point may lack to a whole one
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """canvas = photograph * scale + offset, along x and along y; sizes are (height, width) in pixels."""
+
+    photograph: tuple[int, int]
+    canvas: tuple[int, int]
+    scale: tuple[float, float]  # (y, x)
+    offset: tuple[float, float]  # (y, x), in canvas pixels
+
+    def to_canvas(self, x: float, y: float) -> tuple[float, float]:
+        """The canvas point (x, y) of a photograph's point (x, y)."""
+        return x * self.scale[1] + self.offset[1], y * self.scale[0] + self.offset[0]
+
+    def to_photograph(self, x: float, y: float) -> tuple[float, float]:
+        """The photograph's point (x, y) of a canvas point (x, y)."""
+        return (x - self.offset[1]) / self.scale[1], (y - self.offset[0]) / self.scale[0]
+
+
+def geometry_of(photograph: tuple[int, int], preprocess: Preprocess) -> Geometry:
+    """How a photograph of (height, width) pixels lies on the canvas that `preprocess` asks for.
+
+    The resized photograph has whole pixels, so its scale can differ by a pixel's share between the axes. For a crop the
+    shares of pixels are cut off as torchvision and timm do, so that their networks see what they were trained on.
+    """
+    height, width = photograph
+    canvas = preprocess.size or photograph
+    if preprocess.fit == "stretch" or preprocess.size is None:
+        return Geometry(photograph, canvas, (canvas[0] / height, canvas[1] / width), (0.0, 0.0))
+    if preprocess.fit == "crop":
+        wanted = tuple(int(side / preprocess.crop_share + _NEARLY) for side in canvas)
+        factor = max(wanted[0] / height, wanted[1] / width)
+        resized = (int(height * factor + _NEARLY), int(width * factor + _NEARLY))
+    else:
+        factor = min(canvas[0] / height, canvas[1] / width)
+        resized = (max(1, round(height * factor)), max(1, round(width * factor)))
+    offset = tuple(float(round((space - have) / 2)) for space, have in zip(canvas, resized, strict=True))
+    return Geometry(photograph, canvas, (resized[0] / height, resized[1] / width), (offset[0], offset[1]))
+
+
+def resized_size(geometry: Geometry) -> tuple[int, int]:
+    """The (height, width) to which the whole photograph is resized before it is cropped or padded."""
+    height, width = geometry.photograph
+    return round(height * geometry.scale[0]), round(width * geometry.scale[1])
+
+
+def lay(maps: Tensor, geometry: Geometry, size: tuple[int, int] | None = None) -> Tensor:
+    """Maps (..., h, w) that cover the canvas, laid on the photograph: (..., height, width), bilinear.
+
+    `size` draws the photograph at another (height, width). Photograph pixels outside the canvas get 0.
+    """
+    rows = _weights(maps.shape[-2], geometry, 0, size)
+    columns = _weights(maps.shape[-1], geometry, 1, size)
+    return rows.to(maps) @ maps @ columns.T.to(maps)
+
+
+def _weights(cells: int, geometry: Geometry, axis: int, size: tuple[int, int] | None) -> Tensor:
+    """The bilinear weights (pixels, cells) along one axis; a pixel off the canvas has none."""
+    full = geometry.photograph[axis]
+    n_pixels = size[axis] if size else full
+    canvas = ((np.arange(n_pixels) + 0.5) * (full / n_pixels)) * geometry.scale[axis] + geometry.offset[axis]
+    position = np.clip(canvas * (cells / geometry.canvas[axis]) - 0.5, 0, cells - 1)
+    low = np.minimum(position.astype(np.int64), max(cells - 2, 0))
+    share = position - low
+    weights = np.zeros((n_pixels, cells))
+    pixels = np.arange(n_pixels)
+    weights[pixels, low] = 1 - share
+    weights[pixels, np.minimum(low + 1, cells - 1)] += share
+    weights[(canvas < 0) | (canvas > geometry.canvas[axis])] = 0
+    return torch.from_numpy(weights)

@@ -1,0 +1,1 @@
+"""Pictures: numpy and PIL only."""

@@ -1,0 +1,83 @@
+"""Pages of many pictures: the contact sheet and the mean maps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+
+from seewhy.render.color import INK, PAPER, QUIET, WRONG, Table, font, heat, legend
+
+TILE = 180
+_GAP, _LINE, _MARGIN, _HEAD, _NARROWEST = 10, 15, 20, 68, 760
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One picture of a page with its caption lines; `wrong` is marked in red."""
+
+    picture: Image.Image | None
+    caption: tuple[str, ...]
+    wrong: bool = False
+
+
+def page(title: str, subtitle: str, tiles: Sequence[Tile], table: Table, scale: tuple[str, str]) -> Image.Image:
+    """A grid of tiles under a title, with the legend of the colours at the top right."""
+    columns = max(1, min(10, round(len(tiles) ** 0.5 * 1.3)))
+    lines = max((len(tile.caption) for tile in tiles), default=0)
+    widths = [round(TILE * t.picture.width / t.picture.height) if t.picture else TILE for t in tiles]
+    cell_width = max(TILE, min(max(widths, default=TILE), 4 * TILE))
+    cell = (cell_width + _GAP, TILE + lines * _LINE + _GAP + 4)
+    rows = -(-len(tiles) // columns)
+    width = max(columns * cell[0] + 2 * _MARGIN, _NARROWEST)
+    sheet = Image.new("RGB", (width, rows * cell[1] + _HEAD + 2 * _MARGIN), PAPER)
+    draw = ImageDraw.Draw(sheet)
+    key = legend(table, *scale)
+    sheet.paste(key, (width - _MARGIN - key.width, _MARGIN))
+    draw.text((_MARGIN, _MARGIN - 4), _cut(draw, title, 20, width - 3 * _MARGIN - key.width), INK, font(20))
+    draw.text((_MARGIN, _MARGIN + 36), _cut(draw, subtitle, 13, width - 2 * _MARGIN), QUIET, font(13))
+    for number, tile in enumerate(tiles):
+        x = _MARGIN + number % columns * cell[0]
+        y = _MARGIN + _HEAD + number // columns * cell[1]
+        _draw_tile(sheet, draw, tile, (x, y), cell_width)
+    return sheet
+
+
+def mean_map_tile(mean: NDArray[np.float32], top: float, caption: tuple[str, ...]) -> Tile:
+    """A mean map (h, w) in colours on the scale 0 to `top`; what lies above it gets the last colour."""
+    index = np.clip(mean / max(top, 1e-12) * 255, 0, 255).astype(np.uint8)
+    small = Image.fromarray(heat()[index])
+    height, width = mean.shape
+    size = (max(1, round(TILE * width / height)), TILE)
+    return Tile(small.resize(size, Image.Resampling.BILINEAR), caption)
+
+
+def _draw_tile(sheet: Image.Image, draw: ImageDraw.ImageDraw, tile: Tile, at: tuple[int, int], width: int) -> None:
+    x, y = at
+    if tile.picture is None:
+        draw.rectangle((x, y, x + width - 1, y + TILE - 1), outline=QUIET)
+        draw.line((x, y, x + width - 1, y + TILE - 1), fill=QUIET)
+    else:
+        factor = min(width / tile.picture.width, TILE / tile.picture.height)
+        size = (max(1, round(tile.picture.width * factor)), max(1, round(tile.picture.height * factor)))
+        sheet.paste(tile.picture.convert("RGB").resize(size, Image.Resampling.LANCZOS), (x, y + TILE - size[1]))
+    if tile.wrong:
+        draw.rectangle((x - 2, y - 2, x + width + 1, y + TILE + 1), outline=WRONG, width=3)
+    for number, line in enumerate(tile.caption):
+        colour = INK if number == 0 else WRONG if tile.wrong and number == 1 else QUIET
+        draw.text((x, y + TILE + 4 + number * _LINE), _cut(draw, line, 12, width), colour, font(12))
+
+
+def _cut(draw: ImageDraw.ImageDraw, text: str, size: int, width: int) -> str:
+    """One line of the text that fits; a name too long loses its middle."""
+    text = "".join(letter if letter.isprintable() else "·" for letter in text)
+    face = font(size)
+    if draw.textlength(text, face) <= width:
+        return text
+    keep = len(text) - 1
+    while keep > 2 and draw.textlength(text[: keep - keep // 2] + "…" + text[-(keep // 2) :], face) > width:
+        keep -= 1
+    return text[: keep - keep // 2] + "…" + text[-(keep // 2) :]

@@ -1,0 +1,1 @@
+"""From a folder and options to shards, results and a run folder."""

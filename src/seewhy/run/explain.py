@@ -1,0 +1,255 @@
+"""`explain`: run a plan in memory, or into a run folder that survives being killed."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+import shutil
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import PIL
+import torch
+from torch import nn
+
+from seewhy import __version__
+from seewhy.cam.scores import Target
+from seewhy.data.classifier import Classifier
+from seewhy.errors import WorkError
+from seewhy.maps import share
+from seewhy.records import Progress
+from seewhy.render.color import heat
+from seewhy.render.overlay import encode
+from seewhy.render.sheet import Tile, mean_map_tile, page
+from seewhy.run.explanation import Explanation
+from seewhy.run.local import run_shards, usual_workers
+from seewhy.run.plan import Plan, Shard, make_plan
+from seewhy.run.progress import chosen_progress
+from seewhy.run.work import ShardResult, explain_shard
+from seewhy.store import arrays, manifest, tables
+from seewhy.store.schema import MAP_STATS, RECORDS
+
+
+def explain(
+    classifier: Classifier | nn.Module,
+    images: Any,
+    *,
+    target: Target = "predicted",
+    layers: str | Sequence[str] = "auto",
+    method: str = "auto",
+    preset: str | None = None,
+    limit: int | None = None,
+    sample: int | None = None,
+    batch_size: int | None = None,
+    seed: int = 0,
+    out: str | Path | None = None,
+    progress: bool | Progress = True,
+) -> Explanation:
+    """Maps, overlays and predictions of every image, raw maps signed on the layer's own grid.
+
+    `images`: a folder, CSV, text list, glob, list of paths, Dataset, or a tensor (N, C, H, W): floats are the network's
+    own input, bytes are photographs. `target`: a class name or index, "predicted", "label", "margin", "margin:CLASS",
+    or a function of the logits (N, K) that gives (N,). `layers` and `method` default to "auto". `preset`
+    "pytorch-grad-cam" shows what that package shows. With `out` the run is written to (and resumed from) a folder.
+    The model is left exactly as found. Raises the SeewhyError that says what to change.
+    """
+    plan = make_plan(
+        classifier,
+        images,
+        target=target,
+        layers=layers,
+        method=method,
+        preset=preset,
+        limit=limit,
+        sample=sample,
+        batch_size=batch_size,
+        seed=seed,
+    )
+    with chosen_progress(progress, "Explaining") as update:
+        return (
+            run_in_folder(plan, Path(out), progress=update) if out is not None else run_in_memory(plan, progress=update)
+        )
+
+
+def run_in_memory(plan: Plan, *, progress: Progress) -> Explanation:
+    """The explanation with all maps held in memory; overlays are drawn when asked for."""
+    results = []
+    for result in run_shards(partial(explain_shard, plan, overlays=False), plan.shards()):
+        results.append(result)
+        progress(result.shard.stop, len(plan.table))
+    maps = {layer: np.concatenate([result.maps[layer] for result in results]) for layer in plan.grids}
+    outcomes = [outcome for result in results for outcome in result.outcomes]
+    return Explanation(plan, outcomes, [stat for result in results for stat in result.stats], maps)
+
+
+def run_in_folder(
+    plan: Plan, folder: Path, *, workers: int | None = 1, overlays: bool = True, progress: Progress
+) -> Explanation:
+    """The explanation in a run folder; finished shards of an earlier try are kept, a finished run is only opened.
+
+    `workers` None takes as many as the machine suggests. Raises StoreError where the folder holds something else.
+    """
+    identity = identity_of(plan, overlays=overlays)
+    try:
+        with manifest.writer(folder):
+            if not manifest.claim(folder, identity):
+                _work_through(plan, folder, workers, overlays, progress)
+                explanation = _opened(plan, folder)
+                _write_pages(explanation, folder, overlays)
+                manifest.finish(folder, identity, {**explanation.summary(), "environment": _environment(plan)})
+            shutil.rmtree(folder / "parts", ignore_errors=True)
+    except OSError as error:
+        raise WorkError(f"Writing to {folder} failed: {error.strerror or error}.", slug="cannot-write") from error
+    return _opened(plan, folder)
+
+
+def default_folder(plan: Plan, command: str = "explain", *, overlays: bool = True) -> Path:
+    """runs/<command>-<hash of everything that decides the result>."""
+    return Path("runs") / f"{command}-{manifest.digest_of(identity_of(plan, overlays=overlays), 10)}"
+
+
+def identity_of(plan: Plan, *, overlays: bool = True) -> dict[str, Any]:
+    """Everything that decides the results, as plain values."""
+    return {
+        "seewhy": __version__,
+        "command": "explain",
+        "classifier": plan.classifier.identity(),
+        "images": {
+            "count": len(plan.table),
+            "ids": manifest.digest_of([[i.id, i.label, i.split] for i in plan.table.images]),
+        },
+        "target": plan.score.name if plan.score.code is None else f"{plan.score.name} {_code_digest(plan.score.code)}",
+        "layers": {layer.asked: list(plan.grids[layer.asked]) for layer in plan.layers},
+        "method": plan.method,
+        "preset": plan.preset,
+        "batch_size": plan.batch_size,
+        "shard_size": plan.shard_size,
+        "device": plan.classifier.device.type,
+        "image_format": plan.image_format if overlays else None,
+    }
+
+
+def _work_through(plan: Plan, folder: Path, workers: int | None, overlays: bool, progress: Progress) -> None:
+    parts = folder / "parts"
+    parts.mkdir(exist_ok=True)
+    for layer, grid in plan.grids.items():
+        arrays.create_maps(folder, _key(plan, layer), len(plan.table), grid, plan.shard_size)
+    shards = plan.shards()
+    pending = [shard for shard in shards if not _part(folder, "records", shard).exists()]
+    done = sum(shard.stop - shard.start for shard in shards) - sum(shard.stop - shard.start for shard in pending)
+    progress(done, len(plan.table))
+    count = usual_workers(plan.classifier.device, len(pending)) if workers is None else workers
+    for result in run_shards(partial(explain_shard, plan, overlays=overlays), pending, count):
+        _save(plan, folder, result)
+        done += result.shard.stop - result.shard.start
+        progress(done, len(plan.table))
+    for kind, columns in (("records", RECORDS), ("map_stats", MAP_STATS)):
+        tables.merge([_part(folder, kind, shard) for shard in shards], folder / f"{kind}.parquet", columns)
+
+
+def _save(plan: Plan, folder: Path, result: ShardResult) -> None:
+    """Write one shard; its records come last, so that a shard with records is whole."""
+    for layer, maps in result.maps.items():
+        arrays.write_maps(folder, _key(plan, layer), result.shard.start, maps)
+    home = folder / "overlays" / plan.method
+    for name, data in result.overlays:
+        path = home / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+    tables.write_rows(_part(folder, "map_stats", result.shard), [tables.stat_row(s) for s in result.stats], MAP_STATS)
+    tables.write_rows(_part(folder, "records", result.shard), [tables.record_row(o) for o in result.outcomes], RECORDS)
+
+
+def _part(folder: Path, kind: str, shard: Shard) -> Path:
+    return folder / "parts" / f"{kind}-{shard.index:06d}.parquet"
+
+
+def _opened(plan: Plan, folder: Path) -> Explanation:
+    outcomes = tables.read_outcomes(folder / "records.parquet")
+    stats = tables.read_stats(folder / "map_stats.parquet")
+    return Explanation(plan, outcomes, stats, folder=folder)
+
+
+def _write_pages(explanation: Explanation, folder: Path, overlays: bool) -> None:
+    if overlays:
+        _write_picture(folder / "sheet.jpg", explanation.show())
+    _write_picture(folder / "mean_maps.png", mean_maps(explanation))
+
+
+def _write_picture(path: Path, picture: PIL.Image.Image) -> None:
+    temporary = path.with_name(path.name + ".partial")
+    temporary.write_bytes(encode(np.asarray(picture), path.suffix[1:]))
+    temporary.replace(path)
+
+
+def mean_maps(explanation: Explanation) -> PIL.Image.Image:
+    """The mean map of each class and split, one row of panels per layer, all on one scale per layer.
+
+    Each map counts with its positive part as multiples of an even spread, so that no image outweighs another; empty
+    maps are left out and counted. Classes are the labels, or the predictions where there are no labels.
+    """
+    labelled = any(outcome.image.label for outcome in explanation.outcomes)
+    groups: list[str | None] = []
+    for outcome in explanation.outcomes:
+        name = outcome.image.label if labelled else outcome.prediction
+        what = f"{name}" if labelled else f"predicted {name}"
+        split = f", {outcome.image.split}" if outcome.image.split else ""
+        groups.append(None if outcome.error or name is None else f"{what}{split}")
+    tiles: list[Tile] = []
+    for layer in explanation.layers:
+        tiles += _mean_tiles(explanation, layer, groups)
+    title = f"Mean map by class: {explanation.method} for {explanation.score}"
+    subtitle = "positive part, each image with equal weight; x 1 is an even spread over the picture"
+    return page(title, subtitle, tiles[:200], heat(), ("x 0", "brightest 0.5 % of the layer"))
+
+
+def _mean_tiles(explanation: Explanation, layer: str, groups: Sequence[str | None]) -> list[Tile]:
+    sums: dict[str, np.ndarray[Any, np.dtype[np.float64]]] = {}
+    counts: dict[str, list[int]] = {}
+    for start, maps in explanation.chunks(layer):
+        shares = share(torch.from_numpy(maps).double()).numpy()
+        for place, spread in enumerate(shares):
+            group = groups[start + place]
+            stat = explanation._stats[layer].get(start + place)
+            if group is None or stat is None:
+                continue
+            counts.setdefault(group, [0, 0])[int(stat.empty)] += 1
+            if not stat.empty:
+                sums[group] = sums.get(group, np.zeros(spread.shape)) + spread
+    means = {group: (total / counts[group][0]).astype(np.float32) for group, total in sums.items()}
+    # Not the largest cell: in sparse maps a single place would leave all others dark.
+    top = max((float(np.quantile(mean, 0.995)) for mean in means.values()), default=1.0)
+    tiles = []
+    for group in sorted(counts):
+        used, empty = counts[group]
+        left_out = f", {empty} empty left out" if empty else ""
+        if group not in means:
+            tiles.append(Tile(None, (group, f"{layer}, all {empty} maps empty", "")))
+            continue
+        peak = f"peak x {means[group].max():.1f}"
+        tiles.append(mean_map_tile(means[group], top, (group, f"{layer}, n = {used}{left_out}", peak)))
+    return tiles
+
+
+def _environment(plan: Plan) -> dict[str, Any]:
+    return {
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "pillow": PIL.__version__,
+        "machine": platform.machine(),
+        "device": str(plan.classifier.device),
+    }
+
+
+def _key(plan: Plan, layer: str) -> tuple[str, str, str]:
+    return plan.method, layer, plan.score.name
+
+
+def _code_digest(function: Callable[..., Any]) -> str:
+    code = getattr(function, "__code__", None)
+    data = code.co_code + repr(code.co_consts).encode() if code else repr(type(function)).encode()
+    return hashlib.blake2b(data, digest_size=4).hexdigest()

@@ -1,0 +1,103 @@
+"""Work mapped over shards on this machine: in this process, or in forked single-thread workers."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import multiprocessing
+import os
+import platform
+import sys
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from typing import Any
+
+import torch
+
+from seewhy.errors import WorkError
+from seewhy.run.plan import Shard
+from seewhy.run.work import ShardResult
+
+_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4  # malloc.h
+Work = Callable[[Shard], ShardResult]
+_work: Work | None = None  # in a forked worker: what it was made for
+
+
+def run_shards(work: Work, shards: Sequence[Shard], workers: int = 1) -> Iterator[ShardResult]:
+    """The results in the order of the shards; at most two per worker wait, so that memory stays flat.
+
+    More than one worker forks, which is safe only before torch has started threads. Raises WorkError when a worker
+    dies; what was yielded before is complete.
+    """
+    if workers <= 1 or len(shards) <= 1:
+        yield from map(work, shards)
+        return
+    threads = max(1, cores() // workers)
+    context = multiprocessing.get_context("fork")
+    with ProcessPoolExecutor(workers, context, initializer=_begin, initargs=(work, threads)) as pool:
+        waiting: deque[Future[ShardResult]] = deque()
+        rest = iter(shards)
+        try:
+            for shard in rest:
+                waiting.append(pool.submit(_run, shard))
+                if len(waiting) >= 2 * workers:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        except BrokenProcessPool as error:
+            raise WorkError(
+                "A worker died (killed, or out of memory). What is finished is kept; the same command goes on.\n"
+                "  If it happens again:  --batch-size 4 --workers 1",
+                slug="worker-died",
+            ) from error
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def cores() -> int:
+    """How many processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def usual_workers(device: torch.device, n_shards: int) -> int:
+    """How many forked workers the command line uses: one per core on Linux for a CPU, else one."""
+    if device.type != "cpu" or not sys.platform.startswith("linux"):
+        return 1
+    return max(1, min(cores(), n_shards, 16))
+
+
+@contextlib.contextmanager
+def forking(workers: int | None) -> Iterator[None]:
+    """Keep torch on one thread, so that workers can be forked; nothing changes where one process does the work."""
+    if workers == 1 or not sys.platform.startswith("linux"):
+        yield
+        return
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def steady_allocator() -> None:
+    """Keep large freed blocks instead of handing them back page by page; for a process of our own, glibc only."""
+    if not sys.platform.startswith("linux") or platform.libc_ver()[0] != "glibc":
+        return
+    library = ctypes.CDLL(None)
+    for option, value in ((_M_MMAP_MAX, 0), (_M_TRIM_THRESHOLD, 2**31 - 1), (_M_TOP_PAD, 64 << 20)):
+        library.mallopt(option, value)
+
+
+def _begin(work: Any, threads: int) -> None:
+    global _work
+    _work = work
+    torch.set_num_threads(threads)
+
+
+def _run(shard: Shard) -> ShardResult:
+    if _work is None:
+        raise RuntimeError("the worker was not made by run_shards")
+    return _work(shard)

@@ -1,0 +1,35 @@
+"""The progress bar: on a terminal or in a notebook, never in a pipe or a log."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
+
+from seewhy.records import Progress
+
+
+@contextlib.contextmanager
+def progress_bar(words: str) -> Iterator[Progress]:
+    """A function of (done, total) that draws a bar under `words` on standard error."""
+    console = Console(stderr=True)
+    columns = (TextColumn(words), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(elapsed_when_finished=True))
+    shown = console.is_terminal or console.is_jupyter
+    with Bar(*columns, console=console, disable=not shown) as bar:
+        task = bar.add_task(words, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+@contextlib.contextmanager
+def chosen_progress(asked: bool | Progress, words: str) -> Iterator[Progress]:
+    """The bar for True, nothing for False, or the caller's own function of (done, total)."""
+    if callable(asked):
+        yield asked
+    elif asked:
+        with progress_bar(words) as update:
+            yield update
+    else:
+        yield lambda done, total: None

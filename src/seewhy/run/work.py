@@ -1,0 +1,129 @@
+"""One shard of the plan: images in, rows, raw maps and overlay bytes out. No files are written here."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from seewhy.cam.attribute import Attribution, attribute
+from seewhy.cam.scores import predicted, probabilities
+from seewhy.data.decode import UnreadableError
+from seewhy.data.reader import Loaded, batch_of, load_image
+from seewhy.errors import WorkError
+from seewhy.maps import empty_reason
+from seewhy.records import Image, MapStat, Outcome
+from seewhy.render.overlay import encode
+from seewhy.run.draw import draw_overlay, overlay_name
+from seewhy.run.plan import Plan, Shard
+
+Maps = NDArray[np.float32]
+
+
+@dataclass
+class ShardResult:
+    """What one shard gives: a row and, by layer, a map for each image; NaN maps where there is none."""
+
+    shard: Shard
+    outcomes: list[Outcome]
+    stats: list[MapStat]
+    maps: dict[str, Maps]
+    overlays: list[tuple[str, bytes]] = field(default_factory=list)
+
+
+def explain_shard(plan: Plan, shard: Shard, *, overlays: bool = True) -> ShardResult:
+    """The rows, maps and overlays of one shard; an unreadable image is a row with its reason."""
+    images = plan.table.images[shard.start : shard.stop]
+    maps = {layer: np.full((len(images), *grid), np.nan, np.float32) for layer, grid in plan.grids.items()}
+    result = ShardResult(shard, [], [], maps)
+    for start in range(0, len(images), plan.batch_size):
+        readable: list[tuple[int, Loaded]] = []
+        for place, image in enumerate(images[start : start + plan.batch_size], start):
+            try:
+                readable.append((place, load_image(plan.table, image, plan.classifier.preprocess)))
+                result.outcomes.append(Outcome(image))  # filled in below
+            except UnreadableError as error:
+                result.outcomes.append(Outcome(image, error=str(error)))
+        if readable:
+            _explain_batch(plan, result, readable, overlays)
+    return result
+
+
+def _explain_batch(plan: Plan, result: ShardResult, readable: list[tuple[int, Loaded]], overlays: bool) -> None:
+    loaded = [one for _, one in readable]
+    attribution = _attributed(plan, loaded, [result.outcomes[place].image for place, _ in readable])
+    logits = attribution.logits.double().cpu()
+    shares = probabilities(logits)
+    decided = predicted(logits)
+    values = attribution.values.double().cpu()
+    on_cpu = {layer: maps.float().cpu().numpy() for layer, maps in attribution.maps.items()}
+    for row, (place, one) in enumerate(readable):
+        image = result.outcomes[place].image
+        label = image.label or (one.label if one.label in plan.classes else None)
+        outcome = _outcome(plan, image, one, label, logits[row], shares[row], int(decided[row]))
+        explained = outcome.error is None and not (plan.score.needs_labels and label not in plan.classes)
+        result.outcomes[place] = outcome
+        for layer in plan.grids:
+            if explained:
+                result.maps[layer][place] = on_cpu[layer][row]
+            result.stats.append(_stat(plan, image, layer, result.maps[layer][place], float(values[row])))
+        if overlays:
+            empty = {stat.layer for stat in result.stats[-len(plan.grids) :] if stat.empty}
+            own = {layer: torch.from_numpy(result.maps[layer][place]) for layer in plan.grids}
+            picture = encode(draw_overlay(one, own, empty, plan.preset), plan.image_format)
+            result.overlays.append((overlay_name(image.id, plan.image_format), picture))
+
+
+def _attributed(plan: Plan, loaded: list[Loaded], images: list[Image]) -> Attribution:
+    labels = None
+    if plan.score.needs_labels:
+        names = [image.label or one.label for image, one in zip(images, loaded, strict=True)]
+        labels = torch.tensor([plan.classes.index(name) if name in plan.classes else 0 for name in names])
+    model = plan.classifier.model
+    try:
+        return attribute(model, batch_of(loaded, plan.classifier.preprocess), plan.layers, plan.cam, plan.score, labels)
+    except (RuntimeError, MemoryError) as error:
+        if isinstance(error, MemoryError) or "memory" in str(error).lower():
+            raise WorkError(
+                f"Out of memory with {len(loaded)} images at once.\n  Type:  --batch-size {max(1, len(loaded) // 4)}",
+                slug="out-of-memory",
+            ) from error
+        raise
+
+
+def _outcome(
+    plan: Plan, image: Image, one: Loaded, label: str | None, logits: Tensor, shares: Tensor, decided: int
+) -> Outcome:
+    height, width = one.size
+    if label is not None and label != image.label:
+        image = Image(image.id, image.path, label, image.split)
+    if not bool(logits.isfinite().all()):
+        return Outcome(image, width, height, one.digest, error="the network gave NaN or infinite logits")
+    prediction = plan.classes[decided]
+    return Outcome(
+        image,
+        width,
+        height,
+        one.digest,
+        prediction,
+        float(shares[decided]),
+        None if label is None else prediction == label,
+        tuple(float(value) for value in logits),
+    )
+
+
+def _stat(plan: Plan, image: Image, layer: str, map_: Maps, value: float) -> MapStat:
+    wide = map_.astype(np.float64)
+    low, high = float(wide.min()), float(wide.max())
+    units = plan.cam.in_score_units
+    reason = empty_reason(high, wide.size, value, in_score_units=units)
+    if not math.isfinite(low) or not math.isfinite(high):
+        reason = "not finite"
+    total, positive = float(wide.sum()), float(wide.clip(min=0).sum())
+    return MapStat(
+        image.id, plan.method, layer, plan.score.name, value, low, high, total, positive, reason is not None, reason
+    )

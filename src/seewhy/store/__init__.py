@@ -1,0 +1,1 @@
+"""The run folder: the only owner of zarr and pyarrow."""

@@ -1,0 +1,70 @@
+"""Raw maps in zarr: group method/layer/score, one float32 array (N, H, W), one chunk per shard, NaN where none is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import quote, unquote
+
+import numpy as np
+import zarr
+from numpy.typing import NDArray
+from zarr.codecs import ZstdCodec
+
+Maps = NDArray[np.float32]  # (N, H, W)
+
+
+def create_maps(folder: Path, key: tuple[str, str, str], n_images: int, grid: tuple[int, int], shard: int) -> None:
+    """Make the array of (method, layer, score) in maps.zarr, unless it is there."""
+    root = zarr.open_group(folder / "maps.zarr", mode="a", zarr_format=3)
+    name = array_name(key)
+    if name not in root:
+        root.create_array(
+            name,
+            shape=(n_images, *grid),
+            chunks=(shard, *grid),
+            dtype="float32",
+            compressors=ZstdCodec(level=1),
+            fill_value=float("nan"),
+            dimension_names=("image", "y", "x"),
+            attributes=dict(zip(("method", "layer", "score"), key, strict=True)),
+        )
+
+
+def write_maps(folder: Path, key: tuple[str, str, str], start: int, maps: Maps) -> None:
+    """Write maps (n, H, W) at rows start to start + n, whole chunks of them."""
+    _array(folder, key)[start : start + len(maps)] = maps
+
+
+def read_maps(folder: Path, key: tuple[str, str, str]) -> Maps:
+    """All maps of (method, layer, score): (N, H, W) float32, NaN where there is none."""
+    return np.asarray(_array(folder, key)[:], dtype=np.float32)
+
+
+def read_chunks(folder: Path, key: tuple[str, str, str]) -> Iterator[tuple[int, Maps]]:
+    """The maps shard by shard: (first row, (n, H, W)), so that memory stays flat."""
+    array = _array(folder, key)
+    step = array.chunks[0]
+    for start in range(0, array.shape[0], step):
+        yield start, np.asarray(array[start : start + step], dtype=np.float32)
+
+
+def read_map(folder: Path, key: tuple[str, str, str], row: int) -> NDArray[np.float32]:
+    """One map (H, W)."""
+    return np.asarray(_array(folder, key)[row], dtype=np.float32)
+
+
+def array_name(key: tuple[str, str, str]) -> str:
+    """The path of an array inside maps.zarr; names that hold slashes or odd characters are percent-encoded."""
+    return "/".join(quote(part, safe=" +@:,()") for part in key)
+
+
+def key_of(name: str) -> tuple[str, str, str]:
+    """The (method, layer, score) of an array's path."""
+    method, layer, score = (unquote(part) for part in name.split("/"))
+    return method, layer, score
+
+
+def _array(folder: Path, key: tuple[str, str, str]) -> zarr.Array[zarr.core.metadata.ArrayV3Metadata]:
+    found = zarr.open_array(folder / "maps.zarr", path=array_name(key), mode="r+")
+    return found

@@ -1,0 +1,38 @@
+"""Every column and array of a run folder: name, type and meaning."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+RECORDS = {
+    "id": (pa.string(), "path relative to the folder that was named, or a number in order"),
+    "path": (pa.string(), "where the file lies; null for images that are not files"),
+    "label": (pa.string(), "class name by folder or table; null where unknown"),
+    "split": (pa.string(), "train, valid, …; null where unknown"),
+    "width": (pa.int32(), "of the photograph, upright, in pixels"),
+    "height": (pa.int32(), "of the photograph, upright, in pixels"),
+    "digest": (pa.string(), "BLAKE2b-128 of the file's bytes, hexadecimal"),
+    "prediction": (pa.string(), "class name with the largest logit"),
+    "probability": (pa.float32(), "of the predicted class, softmax or sigmoid, 0 to 1"),
+    "correct": (pa.bool_(), "prediction equals label; null without a label"),
+    "logits": (pa.list_(pa.float32()), "the network's raw outputs, in the order of the classes"),
+    "error": (pa.string(), "why there is no result; null where there is one"),
+}
+MAP_STATS = {
+    "id": (pa.string(), "the image's id"),
+    "method": (pa.string(), "CAM method"),
+    "layer": (pa.string(), "dotted name of the layer"),
+    "score": (pa.string(), "what is explained"),
+    "score_value": (pa.float64(), "the explained number of this image"),
+    "minimum": (pa.float64(), "smallest cell of the raw map"),
+    "maximum": (pa.float64(), "largest cell of the raw map"),
+    "total": (pa.float64(), "sum over the cells of the raw map"),
+    "positive_total": (pa.float64(), "sum over the positive cells of the raw map"),
+    "empty": (pa.bool_(), "drawn empty: no positive part, or a negligible peak"),
+    "reason": (pa.string(), "why it is drawn empty; null where it is not"),
+}
+
+
+def schema_of(columns: dict[str, tuple[pa.DataType, str]]) -> pa.Schema:
+    """The Arrow schema of a table, each column's meaning in its metadata."""
+    return pa.schema([pa.field(name, kind, metadata={"meaning": text}) for name, (kind, text) in columns.items()])
