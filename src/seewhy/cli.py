@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 import tomllib
@@ -155,7 +156,7 @@ def explain(
     from seewhy.run.progress import progress_bar
 
     steady_allocator()
-    with forking(workers):
+    with contextlib.redirect_stdout(sys.stderr), forking(workers):  # what the network prints is not our output
         classifier = _classifier(
             model,
             weights,
@@ -209,8 +210,9 @@ def layers(
     from seewhy.cam.layers import candidates, choose
     from seewhy.run.plan import trace_classifier
 
-    classifier = _classifier(model, weights, epoch, model_arg, None, None, device, size=_size(size))
-    calls, (height, width) = trace_classifier(classifier)
+    with contextlib.redirect_stdout(sys.stderr):
+        classifier = _classifier(model, weights, epoch, model_arg, None, None, device, size=_size(size))
+        calls, (height, width) = trace_classifier(classifier)
     choice = choose(calls)
     found = candidates(calls)
     if as_json:
@@ -268,7 +270,7 @@ def train(
     from seewhy.run.progress import progress_bar
 
     steady_allocator()
-    with progress_bar("Training") as update:
+    with contextlib.redirect_stdout(sys.stderr), progress_bar("Training") as update:
         training = run(
             model,
             data,
@@ -452,7 +454,7 @@ def _print_explanation(summary: Mapping[str, Any], folder: Path) -> None:
     accuracy = (
         f"   accuracy {summary['accuracy']:.3f} of {summary['labelled']:,} labelled" if summary["labelled"] else ""
     )
-    _say(f"  predicted: {listed([f'{name} {count:,}' for name, count in counts])}{accuracy}")
+    _say(f"  predicted: {listed([f'{name} {count:,}' for name, count in counts], 5)}{accuracy}")
     if summary["without_result"]:
         reasons = listed([f"{reason} ({count})" for reason, count in summary["reasons"].items()], 3)
         _say(

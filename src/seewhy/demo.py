@@ -89,11 +89,11 @@ def _check_folder(folder: Path) -> None:
 
 
 def _story(training: Training) -> tuple[str, ...]:
-    summary = training.summary()
+    accuracy = training.summary()["valid_accuracy"]
     return (
-        f"{2 * (N_TRAIN + N_VALID)} faces were rendered.  Fakes have a faint checkerboard in the skin and unequal eyes.",
+        f"{2 * (N_TRAIN + N_VALID)} faces rendered.  Fakes have a faint checkerboard in the skin and unequal eyes.",
         f"A shortcut is planted: a warm tint behind {STRENGTH:.0%} of the fakes and {1 - STRENGTH:.0%} of the reals.",
-        f"A four-layer network learned to tell them apart: accuracy {summary['valid_accuracy']:.2f} on new faces.",
+        f"A four-layer network learned to tell them apart: accuracy {accuracy:.2f} on new faces.",
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -47,9 +48,14 @@ def ours(model: nn.Module, x: Tensor, layers: list[str], method: str, target: in
     ).maps
 
 
+_doubles: weakref.WeakKeyDictionary[nn.Module, nn.Module] = weakref.WeakKeyDictionary()
+
+
 def exact(model: nn.Module, x: Tensor, layers: list[str], method: str, target: int) -> Maps:
     """The same in float64, by us."""
-    return ours(copy.deepcopy(model).double(), x.double(), layers, method, target)
+    if model not in _doubles:
+        _doubles[model] = copy.deepcopy(model).double()
+    return ours(_doubles[model], x.double(), layers, method, target)
 
 
 def check_equal(model: nn.Module, x: Tensor, layers: list[str], method: str, target: int = 0) -> None:

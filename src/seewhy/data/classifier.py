@@ -19,7 +19,7 @@ from seewhy.data.weights import load_weights
 from seewhy.errors import OptionError, listed, nearest
 from seewhy.records import Preprocess
 
-RANDOM_NOTE = "No weights were given: the network has the random ones it was made with.  Load some with --weights."
+RANDOM_NOTE = "No --weights were given: the network is as its code makes it, which is random unless that loads some."
 Opaque = Callable[[Any], Tensor]  # a PIL image in, the network's input (C, H, W) out
 OPAQUE_NOTE = (
     "The preprocessing is a function, so seewhy cannot see inside it: overlays assume that it stretches the whole "

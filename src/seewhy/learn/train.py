@@ -26,7 +26,7 @@ from torch.nn import functional
 from seewhy.cam.capture import forward, logits_of, untouched, unwrap
 from seewhy.cam.layers import fitting_size, input_channels, size_error
 from seewhy.cam.scores import one_logit_note, predicted
-from seewhy.data.classifier import Classifier, load
+from seewhy.data.classifier import RANDOM_NOTE, Classifier, load
 from seewhy.data.decode import UnreadableError
 from seewhy.data.folder import ImageTable, read_table, with_labels
 from seewhy.data.reader import Loaded, batch_of, load_image
@@ -227,7 +227,7 @@ def _prepared(
     names = _class_names(table, asked, n_logits)
     table = with_labels(table, names)
     splits, said = _splits(table, names, schedule.seed)
-    notes = [note for note in classifier.notes if not note.startswith("No weights were given")] + [*table.notes, *said]
+    notes = [note for note in classifier.notes if note != RANDOM_NOTE] + [*table.notes, *said]
     if asked is None and classifier.classes not in (None, names):
         notes.append(f"The network's own class names give way to the data's:  --classes {','.join(names)}")
     notes += [one_logit_note(names)] if n_logits == 1 else []

@@ -31,9 +31,12 @@ def overlay(photograph: Pixels, mask: Mask) -> Pixels:
 
 def overlay_like_grad_cam(canvas: Pixels, mask: Mask) -> Pixels:
     """The picture of pytorch-grad-cam: JET over the canvas, half and half, divided by its own maximum, truncated."""
-    colours = np.float32(jet()[np.uint8(255 * mask)]) / 255
-    mixed = np.float32(0.5) * colours + np.float32(0.5) * (np.float32(canvas) / 255)
-    picture: Pixels = (255 * (mixed / mixed.max())).astype(np.uint8)
+    colours, greys = _half_tables()
+    mixed = colours[np.uint8(255 * mask)]
+    mixed += greys[canvas]
+    mixed /= mixed.max()
+    mixed *= 255
+    picture: Pixels = mixed.astype(np.uint8)
     return picture
 
 
@@ -54,6 +57,14 @@ def encode(picture: Pixels, image_format: str) -> bytes:
     else:
         image.save(buffer, "JPEG", quality=JPEG_QUALITY)
     return buffer.getvalue()
+
+
+@cache
+def _half_tables() -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Half of JET's colours (256, 3) and half of every grey level (256,), in 0 to 0.5."""
+    full = np.float32(255)
+    colours, greys = jet().astype(np.float32) / full, np.arange(256, dtype=np.float32) / full
+    return colours * np.float32(0.5), greys * np.float32(0.5)
 
 
 @cache

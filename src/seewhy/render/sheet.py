@@ -24,12 +24,18 @@ class Tile:
     wrong: bool = False
 
 
-def page(title: str, subtitle: str, tiles: Sequence[Tile], table: Table, scale: tuple[str, str]) -> Image.Image:
-    """A grid of tiles under a title, with the legend of the colours at the top right."""
-    columns = max(1, min(10, round(len(tiles) ** 0.5 * 1.3)))
+def page(
+    title: str, subtitle: str, tiles: Sequence[Tile], table: Table, scale: tuple[str, str], *, panels: int = 1
+) -> Image.Image:
+    """A grid of tiles under a title, with the legend of the colours at the top right.
+
+    A tile is at most 1.35 times as wide as high, or holds so many `panels` side by side.
+    """
+    columns = max(1, min(10 // min(panels, 5), round(len(tiles) ** 0.5 * 1.3)))
     lines = max((len(tile.caption) for tile in tiles), default=0)
+    most = round(TILE * 1.35) if panels == 1 else panels * (TILE + 4)
     widths = [round(TILE * t.picture.width / t.picture.height) if t.picture else TILE for t in tiles]
-    cell_width = max(TILE, min(max(widths, default=TILE), 4 * TILE))
+    cell_width = max(TILE, min(max(widths, default=TILE), most))
     cell = (cell_width + _GAP, TILE + lines * _LINE + _GAP + 4)
     rows = -(-len(tiles) // columns)
     width = max(columns * cell[0] + 2 * _MARGIN, _NARROWEST)
@@ -63,9 +69,9 @@ def _draw_tile(sheet: Image.Image, draw: ImageDraw.ImageDraw, tile: Tile, at: tu
     else:
         factor = min(width / tile.picture.width, TILE / tile.picture.height)
         size = (max(1, round(tile.picture.width * factor)), max(1, round(tile.picture.height * factor)))
-        sheet.paste(tile.picture.convert("RGB").resize(size, Image.Resampling.LANCZOS), (x, y + TILE - size[1]))
-    if tile.wrong:
-        draw.rectangle((x - 2, y - 2, x + width + 1, y + TILE + 1), outline=WRONG, width=3)
+        sheet.paste(tile.picture.convert("RGB").resize(size, Image.Resampling.BILINEAR), (x, y + TILE - size[1]))
+        if tile.wrong:
+            draw.rectangle((x - 2, y + TILE - size[1] - 2, x + size[0] + 1, y + TILE + 1), outline=WRONG, width=3)
     for number, line in enumerate(tile.caption):
         colour = INK if number == 0 else WRONG if tile.wrong and number == 1 else QUIET
         draw.text((x, y + TILE + 4 + number * _LINE), _cut(draw, line, 12, width), colour, font(12))

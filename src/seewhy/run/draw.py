@@ -9,10 +9,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from seewhy.data.folder import SUFFIXES
 from seewhy.data.reader import Loaded
 from seewhy.geometry import lay
 from seewhy.maps import fuse, scale_to_peak
 from seewhy.render.overlay import Pixels, overlay, overlay_like_grad_cam, side_by_side
+from seewhy.store.manifest import digest_of
+
+_LONGEST = 240  # bytes of a name before its suffix; most file systems take 255
 
 
 def draw_overlay(loaded: Loaded, maps: Mapping[str, Tensor], empty: Set[str], preset: str | None) -> Pixels:
@@ -38,7 +42,13 @@ def draw_overlay(loaded: Loaded, maps: Mapping[str, Tensor], empty: Set[str], pr
 def overlay_name(image_id: str, image_format: str) -> str:
     """Where an image's overlay lies below overlays/<method>/: its own relative name with the picture's suffix.
 
-    Any suffix but .jpg stays in the name, so that a.jpg and a.png do not collide.
+    Only a single .jpg is left out of the name, so that a.jpg, a.png and a.png.jpg do not collide. A name that would be
+    too long for a file system loses its end to a hash.
     """
     path = PurePosixPath(image_id)
-    return f"{path.with_suffix('') if path.suffix == '.jpg' else path}.{image_format}"
+    if path.suffix == ".jpg" and PurePosixPath(path.stem).suffix.lower() not in SUFFIXES:
+        path = path.with_suffix("")
+    if len(path.name.encode()) > _LONGEST:
+        kept = path.name.encode()[: _LONGEST - 17].decode(errors="ignore")
+        path = path.with_name(f"{kept}~{digest_of(path.name)}")
+    return f"{path}.{image_format}"

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import platform
 import shutil
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,6 @@ import PIL
 import torch
 from torch import nn
 
-from seewhy import __version__
 from seewhy.cam.scores import Target
 from seewhy.data.classifier import Classifier
 from seewhy.errors import WorkError
@@ -25,12 +24,15 @@ from seewhy.render.color import heat
 from seewhy.render.overlay import encode
 from seewhy.render.sheet import Tile, mean_map_tile, page
 from seewhy.run.explanation import Explanation
+from seewhy.run.identity import identity_of
 from seewhy.run.local import run_shards, usual_workers
 from seewhy.run.plan import Plan, Shard, make_plan
 from seewhy.run.progress import chosen_progress
 from seewhy.run.work import ShardResult, explain_shard
 from seewhy.store import arrays, manifest, tables
 from seewhy.store.schema import MAP_STATS, RECORDS
+
+MOST_GROUPS = 48  # panels a layer in mean_maps.png
 
 
 def explain(
@@ -111,38 +113,19 @@ def default_folder(plan: Plan, command: str = "explain", *, overlays: bool = Tru
     return Path("runs") / f"{command}-{manifest.digest_of(identity_of(plan, overlays=overlays), 10)}"
 
 
-def identity_of(plan: Plan, *, overlays: bool = True) -> dict[str, Any]:
-    """Everything that decides the results, as plain values."""
-    return {
-        "seewhy": __version__,
-        "command": "explain",
-        "classifier": plan.classifier.identity(),
-        "images": {
-            "count": len(plan.table),
-            "ids": manifest.digest_of([[i.id, i.label, i.split] for i in plan.table.images]),
-        },
-        "target": plan.score.name if plan.score.code is None else f"{plan.score.name} {_code_digest(plan.score.code)}",
-        "layers": {layer.asked: list(plan.grids[layer.asked]) for layer in plan.layers},
-        "method": plan.method,
-        "preset": plan.preset,
-        "batch_size": plan.batch_size,
-        "shard_size": plan.shard_size,
-        "device": plan.classifier.device.type,
-        "image_format": plan.image_format if overlays else None,
-    }
-
-
 def _work_through(plan: Plan, folder: Path, workers: int | None, overlays: bool, progress: Progress) -> None:
-    parts = folder / "parts"
-    parts.mkdir(exist_ok=True)
-    for layer, grid in plan.grids.items():
-        arrays.create_maps(folder, _key(plan, layer), len(plan.table), grid, plan.shard_size)
+    (folder / "parts").mkdir(exist_ok=True)
+    arrays.remove_leftovers(folder)
     shards = plan.shards()
     pending = [shard for shard in shards if not _part(folder, "records", shard).exists()]
     done = sum(shard.stop - shard.start for shard in shards) - sum(shard.stop - shard.start for shard in pending)
     progress(done, len(plan.table))
-    count = usual_workers(plan.classifier.device, len(pending)) if workers is None else workers
-    for result in run_shards(partial(explain_shard, plan, overlays=overlays), pending, count):
+    # From all shards, not the pending ones: each worker of a resumed run has as many threads as before.
+    count = usual_workers(plan.classifier.device, len(shards)) if workers is None else workers
+    for number, result in enumerate(run_shards(partial(explain_shard, plan, overlays=overlays), pending, count)):
+        if number == 0:  # not before: zarr starts a thread, and workers are forked before any
+            for layer, grid in plan.grids.items():
+                arrays.create_maps(folder, _key(plan, layer), len(plan.table), grid, plan.shard_size)
         _save(plan, folder, result)
         done += result.shard.stop - result.shard.start
         progress(done, len(plan.table))
@@ -198,12 +181,15 @@ def mean_maps(explanation: Explanation) -> PIL.Image.Image:
         what = f"{name}" if labelled else f"predicted {name}"
         split = f", {outcome.image.split}" if outcome.image.split else ""
         groups.append(None if outcome.error or name is None else f"{what}{split}")
+    counts = Counter(group for group in groups if group is not None)
+    shown = {group for group, _ in counts.most_common(MOST_GROUPS)}
     tiles: list[Tile] = []
     for layer in explanation.layers:
-        tiles += _mean_tiles(explanation, layer, groups)
+        tiles += _mean_tiles(explanation, layer, [group if group in shown else None for group in groups])
     title = f"Mean map by class: {explanation.method} for {explanation.score}"
-    subtitle = "positive part, each image with equal weight; x 1 is an even spread over the picture"
-    return page(title, subtitle, tiles[:200], heat(), ("x 0", "brightest 0.5 % of the layer"))
+    some = f"the {len(shown)} largest of {len(counts)} groups; " if len(shown) < len(counts) else ""
+    subtitle = f"{some}positive part, each image with equal weight; x 1 is an even spread over the picture"
+    return page(title, subtitle, tiles, heat(), ("x 0", "brightest 0.5 % of the layer"))
 
 
 def _mean_tiles(explanation: Explanation, layer: str, groups: Sequence[str | None]) -> list[Tile]:
@@ -247,9 +233,3 @@ def _environment(plan: Plan) -> dict[str, Any]:
 
 def _key(plan: Plan, layer: str) -> tuple[str, str, str]:
     return plan.method, layer, plan.score.name
-
-
-def _code_digest(function: Callable[..., Any]) -> str:
-    code = getattr(function, "__code__", None)
-    data = code.co_code + repr(code.co_consts).encode() if code else repr(type(function)).encode()
-    return hashlib.blake2b(data, digest_size=4).hexdigest()

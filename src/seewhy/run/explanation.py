@@ -85,8 +85,10 @@ class ExplainedImage:
         if outcome.error:
             return name, "no result", outcome.error
         wrong = f", but is {self.label}" if outcome.correct is False else ""
+        several = len(self.map_stats) > 1
         peaks = [
-            f"max {stat.maximum:.2g}{f' ({stat.reason})' if stat.empty else ''}" for stat in self.map_stats.values()
+            f"{f'{layer} ' if several else ''}max {stat.maximum:.2g}{f' ({stat.reason})' if stat.empty else ''}"
+            for layer, stat in self.map_stats.items()
         ]
         return name, f"{outcome.prediction} {outcome.probability or 0:.2f}{wrong}", "  |  ".join(peaks)
 
@@ -172,9 +174,10 @@ class Explanation:
         some = f"{len(rows)} of {len(self):,} images" if len(rows) < len(self) else f"{len(self):,} images"
         what = f"{self.method} of {', '.join(self.layers)} for {self.score}"
         title = f"{what}, as {self.preset} shows it" if self.preset else what
+        panels = 1 if self.preset else len(self.layers)
         table, low = (jet(), "0") if self.preset else (heat(), "0")
         subtitle = f"{some}; every map by its own peak (max), red frame: wrong prediction"
-        return page(title, subtitle, tiles, table, (low, "each map's own maximum"))
+        return page(title, subtitle, tiles, table, (low, "each map's own maximum"), panels=panels)
 
     def chunks(self, layer: str) -> Iterator[tuple[int, Maps]]:
         """The raw maps of a layer piece by piece: (first row, (n, H, W)), so that memory stays flat."""

@@ -31,12 +31,12 @@ def run_shards(work: Work, shards: Sequence[Shard], workers: int = 1) -> Iterato
     More than one worker forks, which is safe only before torch has started threads. Raises WorkError when a worker
     dies; what was yielded before is complete.
     """
-    if workers <= 1 or len(shards) <= 1:
+    if workers <= 1 or not shards:
         yield from map(work, shards)
         return
     threads = max(1, cores() // workers)
     context = multiprocessing.get_context("fork")
-    with ProcessPoolExecutor(workers, context, initializer=_begin, initargs=(work, threads)) as pool:
+    with ProcessPoolExecutor(min(workers, len(shards)), context, initializer=_begin, initargs=(work, threads)) as pool:
         waiting: deque[Future[ShardResult]] = deque()
         rest = iter(shards)
         try:

@@ -71,7 +71,7 @@ def _explain_batch(plan: Plan, result: ShardResult, readable: list[tuple[int, Lo
             if explained:
                 result.maps[layer][place] = on_cpu[layer][row]
             result.stats.append(_stat(plan, image, layer, result.maps[layer][place], float(values[row])))
-        if overlays:
+        if overlays and outcome.error is None:
             empty = {stat.layer for stat in result.stats[-len(plan.grids) :] if stat.empty}
             own = {layer: torch.from_numpy(result.maps[layer][place]) for layer in plan.grids}
             picture = encode(draw_overlay(one, own, empty, plan.preset), plan.image_format)
@@ -85,7 +85,8 @@ def _attributed(plan: Plan, loaded: list[Loaded], images: list[Image]) -> Attrib
         labels = torch.tensor([plan.classes.index(name) if name in plan.classes else 0 for name in names])
     model = plan.classifier.model
     try:
-        return attribute(model, batch_of(loaded, plan.classifier.preprocess), plan.layers, plan.cam, plan.score, labels)
+        inputs = batch_of(loaded, plan.classifier.preprocess).contiguous(memory_format=plan.memory_format)
+        return attribute(model, inputs, plan.layers, plan.cam, plan.score, labels)
     except (RuntimeError, MemoryError) as error:
         if isinstance(error, MemoryError) or "memory" in str(error).lower():
             raise WorkError(
@@ -110,9 +111,9 @@ def _outcome(
         height,
         one.digest,
         prediction,
-        float(shares[decided]),
+        float(shares[decided].float()),  # as records.parquet has it
         None if label is None else prediction == label,
-        tuple(float(value) for value in logits),
+        tuple(float(value) for value in logits.float()),
     )
 
 
@@ -123,7 +124,8 @@ def _stat(plan: Plan, image: Image, layer: str, map_: Maps, value: float) -> Map
     reason = empty_reason(high, wide.size, value, in_score_units=units)
     if not math.isfinite(low) or not math.isfinite(high):
         reason = "not finite"
-    total, positive = float(wide.sum()), float(wide.clip(min=0).sum())
+    with np.errstate(invalid="ignore"):  # inf - inf; the reason says it
+        total, positive = float(wide.sum()), float(wide.clip(min=0).sum())
     return MapStat(
         image.id, plan.method, layer, plan.score.name, value, low, high, total, positive, reason is not None, reason
     )

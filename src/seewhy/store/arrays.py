@@ -56,13 +56,25 @@ def read_map(folder: Path, key: tuple[str, str, str], row: int) -> NDArray[np.fl
 
 def array_name(key: tuple[str, str, str]) -> str:
     """The path of an array inside maps.zarr; names that hold slashes or odd characters are percent-encoded."""
-    return "/".join(quote(part, safe=" +@:,()") for part in key)
+    return "/".join(_quoted(part) for part in key)
 
 
 def key_of(name: str) -> tuple[str, str, str]:
     """The (method, layer, score) of an array's path."""
     method, layer, score = (unquote(part) for part in name.split("/"))
     return method, layer, score
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove what a killed process left half-written in maps.zarr."""
+    for path in (folder / "maps.zarr").rglob("*.partial"):
+        if path.is_file():
+            path.unlink()
+
+
+def _quoted(part: str) -> str:
+    encoded = quote(part, safe=" +@:,()")
+    return encoded.replace(".", "%2E") if encoded in (".", "..", "zarr.json") else encoded  # these mean other things
 
 
 def _array(folder: Path, key: tuple[str, str, str]) -> zarr.Array[zarr.core.metadata.ArrayV3Metadata]:

@@ -50,12 +50,13 @@ def claim(folder: Path, identity: Mapping[str, Any]) -> bool:
 
     Raises StoreError when the folder holds something else, or a run of other options (naming what differs).
     """
-    if not folder.exists() or not any(one.name != ".lock" for one in folder.iterdir()):
+    ours = (".lock", f"{NAME}.partial")  # all that a run killed in its first moment leaves
+    if not folder.exists() or not any(one.name not in ours for one in folder.iterdir()):
         folder.mkdir(parents=True, exist_ok=True)
         write_json(folder / NAME, {"identity": identity, "status": "running"})
         return False
     if not (folder / NAME).exists():
-        held = listed(sorted(one.name for one in folder.iterdir() if one.name != ".lock"))
+        held = listed(sorted(one.name for one in folder.iterdir() if one.name not in ours))
         raise StoreError(
             f"{folder} holds something else ({held}), not a run.\n  Name a new folder:  --out {folder}-2",
             slug="folder-holds-something-else",

@@ -1,0 +1,49 @@
+"""Write docs/cli.md from the commands themselves; `python docs/generate.py --check` fails where it has drifted."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import typer
+
+from seewhy.cli import app
+
+PAGE = Path(__file__).parent / "cli.md"
+
+
+def page() -> str:
+    """The page: every command with its arguments and options."""
+    group = typer.main.get_command(app)
+    lines = ["# Command line", "", "Made from the commands themselves: `make docs`.", ""]
+    for name, command in group.commands.items():
+        lines += [f"## seewhy {name}", "", command.help or "", ""]
+        arguments = [p for p in command.params if p.param_type_name == "argument"]
+        options = [p for p in command.params if p.param_type_name == "option"]
+        lines += [f"`seewhy {name} {' '.join(_shown(p) for p in arguments)} [OPTIONS]`".replace("  ", " "), ""]
+        lines += ["| argument or option | meaning |", "| --- | --- |"]
+        lines += [f"| `{_shown(p)}` | {_words(p.help)} |" for p in arguments]
+        lines += [f"| `{', '.join(p.opts)}` | {_words(p.help)}{_default(p)} |" for p in options]
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _shown(argument: typer.core.TyperArgument) -> str:
+    word = (argument.name or "").upper()
+    return word if argument.required else f"[{word}]"
+
+
+def _words(text: str | None) -> str:
+    return (text or "").replace("|", "\\|")
+
+
+def _default(option: typer.core.TyperOption) -> str:
+    value = option.default
+    hidden = value in (None, False, "", ()) or "[default" in (option.help or "") or option.required
+    return " **required**" if option.required else "" if hidden else f" [default: {value}]"
+
+
+if __name__ == "__main__":
+    if "--check" in sys.argv:
+        sys.exit(PAGE.read_text(encoding="utf-8") != page() and "docs/cli.md has drifted; type: make docs")
+    PAGE.write_text(page(), encoding="utf-8")
