@@ -6,6 +6,7 @@ Coordinates are in pixels with (0, 0) at the outer corner of the first pixel, so
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -71,6 +72,7 @@ def lay(maps: Tensor, geometry: Geometry, size: tuple[int, int] | None = None) -
     return rows.to(maps) @ maps @ columns.T.to(maps)
 
 
+@lru_cache(maxsize=64)  # most photographs of a folder share a geometry
 def _weights(cells: int, geometry: Geometry, axis: int, size: tuple[int, int] | None) -> Tensor:
     """The bilinear weights (pixels, cells) along one axis; a pixel off the canvas has none."""
     full = geometry.photograph[axis]

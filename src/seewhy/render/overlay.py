@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from seewhy.render.color import heat, jet
+from seewhy.render.color import Table, heat, jet
 
 Pixels = NDArray[np.uint8]  # (H, W, 3), RGB
 Mask = NDArray[np.float32]  # (H, W), 0 to 1
@@ -21,19 +21,15 @@ JPEG_QUALITY = 95
 
 def overlay(photograph: Pixels, mask: Mask) -> Pixels:
     """The photograph under a map in [0, 1] of the same size: colour and opacity grow with it, 0 leaves the pixel."""
-    colour, keep = _blend_tables()
     index = (mask * 255 + 0.5).astype(np.uint8)
-    mixed = photograph * keep[index][..., None]  # uint16: at most 255 * 256
-    mixed += colour[index]
-    mixed >>= 8
-    return mixed.astype(np.uint8)
+    opacity = Image.fromarray(index).point(_opacity())
+    return np.asarray(Image.composite(_coloured(index, heat()), Image.fromarray(photograph), opacity))
 
 
 def overlay_like_grad_cam(canvas: Pixels, mask: Mask) -> Pixels:
     """The picture of pytorch-grad-cam: JET over the canvas, half and half, divided by its own maximum, truncated."""
-    colours, greys = _half_tables()
-    mixed = colours[np.uint8(255 * mask)]
-    mixed += greys[canvas]
+    mixed = _half(np.asarray(_coloured((mask * 255).astype(np.uint8), jet())))
+    mixed += _half(canvas)
     mixed /= mixed.max()
     mixed *= 255
     picture: Pixels = mixed.astype(np.uint8)
@@ -59,17 +55,22 @@ def encode(picture: Pixels, image_format: str) -> bytes:
     return buffer.getvalue()
 
 
-@cache
-def _half_tables() -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Half of JET's colours (256, 3) and half of every grey level (256,), in 0 to 0.5."""
-    full = np.float32(255)
-    colours, greys = jet().astype(np.float32) / full, np.arange(256, dtype=np.float32) / full
-    return colours * np.float32(0.5), greys * np.float32(0.5)
+def _coloured(index: Pixels, table: Table) -> Image.Image:
+    """The colour of each map value (H, W), as an RGB image."""
+    image = Image.fromarray(index)
+    image.putpalette(table.tobytes())
+    return image.convert("RGB")
+
+
+def _half(picture: Pixels) -> NDArray[np.float32]:
+    """Half of the picture's values in [0, 1], rounded as that package rounds: divided first, then halved."""
+    values = picture.astype(np.float32)
+    values /= 255
+    values *= 0.5
+    return values
 
 
 @cache
-def _blend_tables() -> tuple[NDArray[np.uint16], NDArray[np.uint16]]:
-    """By map value: colour times opacity, and the photograph's share; both in 1/256."""
-    opacity = np.minimum(np.linspace(0, 1, 256) ** 0.8, 1) * OPACITY
-    keep = np.round((1 - opacity) * 256).astype(np.uint16)
-    return heat().astype(np.uint16) * (256 - keep)[:, None], keep
+def _opacity() -> list[int]:
+    """The opacity of each map value, 0 to 255."""
+    return [round((value / 255) ** 0.8 * OPACITY * 255) for value in range(256)]
