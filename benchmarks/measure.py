@@ -21,10 +21,14 @@ TUNING = ("OMP_", "MKL_", "OPENBLAS_", "KMP_", "GOMP_", "MALLOC_", "THP_", "GLIB
 
 @dataclass(frozen=True)
 class Run:
-    """One finished process: its wall time, the peak memory of the largest process in it, and what it printed."""
+    """One finished process: wall time, peak memory of the largest process in it, and what it printed.
+
+    `others` is how many cores something else kept busy meanwhile.
+    """
 
     wall_s: float
     peak_mib: float
+    others: float
     said: dict[str, Any]
 
 
@@ -36,10 +40,10 @@ def run(command: list[str | Path], cwd: Path) -> Run:
     """
     environment = {key: value for key, value in os.environ.items() if not key.startswith(TUNING)}
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
-        start = time.perf_counter()
+        before, start = _ticks(), time.perf_counter()
         process = subprocess.Popen(command, cwd=cwd, env=environment, stdout=out, stderr=err)
         _, status, usage = os.wait4(process.pid, 0)
-        wall_s = time.perf_counter() - start
+        wall_s, after = time.perf_counter() - start, _ticks()
         process.returncode = os.waitstatus_to_exitcode(status)
         out.seek(0)
         err.seek(0)
@@ -47,17 +51,17 @@ def run(command: list[str | Path], cwd: Path) -> Run:
             raise SystemExit(f"{' '.join(map(str, command))}\nleft with {process.returncode}:\n{err.read().decode()}")
         last = (out.read().decode().strip().splitlines() or [""])[-1]
     peak_mib = usage.ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
-    return Run(wall_s, peak_mib, json.loads(last) if last.startswith("{") else {})
+    busy_s = (after[0] - before[0]) / os.sysconf("SC_CLK_TCK")
+    others = max(0.0, busy_s - usage.ru_utime - usage.ru_stime) / wall_s
+    return Run(wall_s, peak_mib, others, json.loads(last) if last.startswith("{") else {})
 
 
 def busy_cores(seconds: float = 1.0) -> float:
     """How many cores are busy now; the load average would still hold our own last run."""
-    if not Path("/proc/stat").exists():
-        return os.getloadavg()[0]
-    busy, total = _ticks()
+    before = _ticks()
     time.sleep(seconds)
-    busy, total = _ticks()[0] - busy, _ticks()[1] - total
-    return busy / max(total, 1) * (os.cpu_count() or 1)
+    after = _ticks()
+    return (after[0] - before[0]) / max(after[1] - before[1], 1) * (os.cpu_count() or 1)
 
 
 def wait_for_quiet(most_s: float = 60) -> float:
@@ -89,5 +93,6 @@ def progress(text: str) -> None:
 
 
 def _ticks() -> tuple[int, int]:
+    """Clock ticks of all cores since the machine started: busy (time stolen by its host included), and all. Linux."""
     ticks = [int(text) for text in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
     return sum(ticks) - ticks[3] - ticks[4], sum(ticks)

@@ -17,7 +17,7 @@ from typing import Any
 import seewhy.cli
 import seewhy.data.classifier
 import seewhy.run.explain
-import seewhy.run.progress  # noqa: F401
+import seewhy.run.progress
 
 if any(argument.startswith("torchvision:") for argument in sys.argv):
     import torchvision_shim  # noqa: F401, I001

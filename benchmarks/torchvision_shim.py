@@ -1,4 +1,4 @@
-"""Lets torchvision's wheel load beside a CPU build of torch, as tests/conftest.py does; import it before torchvision."""
+"""Lets torchvision's wheel load beside a CPU build of torch, as tests/conftest.py does; import it first."""
 
 from __future__ import annotations
 

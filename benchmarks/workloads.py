@@ -47,7 +47,7 @@ WORKLOADS = {one.name: one for one in (TUTORIAL, RESNET50)}
 
 
 def link_images(workload: Workload, data: Path, count: int, folder: Path) -> Path:
-    """A folder of `count` links to the photographs, in the order in which both sides read; all read once, unmeasured."""
+    """A folder of `count` links to the photographs, in the order in which both sides read; read once, unmeasured."""
     found = [path for source in workload.sources for path in sorted((data / source).glob("*.jpg"))]
     if not found:
         raise SystemExit(f"There are no photographs in {data}: {', '.join(workload.sources)}")

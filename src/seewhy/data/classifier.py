@@ -73,7 +73,9 @@ def load(
     A module of yours is used as it is, or copied where weights are loaded or another device is named.
     Raises ModelError, WeightsError and OptionError that say what exists and what to type. Naming a model runs its code.
     """
-    found = find_network(model, dict(model_args or {}))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)  # so that a network without weights is the same one each time
+        found = find_network(model, dict(model_args or {}))
     own = isinstance(model, str)
     where = _device(device, found.model, is_spec=own)
     network = found.model if own or (weights is None and _lies_on(found.model, where)) else copy.deepcopy(found.model)

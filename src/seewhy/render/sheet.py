@@ -25,13 +25,20 @@ class Tile:
 
 
 def page(
-    title: str, subtitle: str, tiles: Sequence[Tile], table: Table, scale: tuple[str, str], *, panels: int = 1
+    title: str,
+    subtitle: str,
+    tiles: Sequence[Tile],
+    table: Table,
+    scale: tuple[str, str],
+    *,
+    panels: int = 1,
+    columns: int = 0,
 ) -> Image.Image:
     """A grid of tiles under a title, with the legend of the colours at the top right.
 
-    A tile is at most 1.35 times as wide as high, or holds so many `panels` side by side.
+    A tile is at most 1.35 times as wide as high, or holds so many `panels` side by side. `columns` 0 chooses.
     """
-    columns = max(1, min(10 // min(panels, 5), round(len(tiles) ** 0.5 * 1.3)))
+    columns = columns or _columns(len(tiles), panels)
     lines = max((len(tile.caption) for tile in tiles), default=0)
     most = round(TILE * 1.35) if panels == 1 else panels * (TILE + 4)
     widths = [round(TILE * t.picture.width / t.picture.height) if t.picture else TILE for t in tiles]
@@ -59,6 +66,12 @@ def mean_map_tile(mean: NDArray[np.float32], top: float, caption: tuple[str, ...
     height, width = mean.shape
     size = (max(1, round(TILE * width / height)), TILE)
     return Tile(small.resize(size, Image.Resampling.BILINEAR), caption)
+
+
+def _columns(count: int, panels: int) -> int:
+    """One row of up to 6, then about a square of at most 10 columns; fewer where tiles are wide."""
+    most = max(1, 10 // panels)
+    return max(1, min(most, count if count <= 6 else round(count**0.5 * 1.3)))
 
 
 def _draw_tile(sheet: Image.Image, draw: ImageDraw.ImageDraw, tile: Tile, at: tuple[int, int], width: int) -> None:

@@ -189,7 +189,8 @@ def mean_maps(explanation: Explanation) -> PIL.Image.Image:
     title = f"Mean map by class: {explanation.method} for {explanation.score}"
     some = f"the {len(shown)} largest of {len(counts)} groups; " if len(shown) < len(counts) else ""
     subtitle = f"{some}positive part, each image with equal weight; x 1 is an even spread over the picture"
-    return page(title, subtitle, tiles, heat(), ("x 0", "brightest 0.5 % of the layer"))
+    columns = len(shown) if len(shown) <= 8 else 0
+    return page(title, subtitle, tiles, heat(), ("x 0", "brightest 0.5 % of the layer"), columns=columns)
 
 
 def _mean_tiles(explanation: Explanation, layer: str, groups: Sequence[str | None]) -> list[Tile]:

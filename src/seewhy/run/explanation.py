@@ -80,7 +80,7 @@ class ExplainedImage:
         return self.owner._overlay_of(self.row)
 
     def caption(self) -> tuple[str, ...]:
-        """Three lines: name; prediction with probability (and the label where wrong); the raw maximum per layer."""
+        """Lines: name; prediction with probability (and the label where wrong); the raw maximum of each layer."""
         outcome, name = self.outcome, PurePosixPath(self.outcome.image.id).name
         if outcome.error:
             return name, "no result", outcome.error
@@ -90,7 +90,7 @@ class ExplainedImage:
             f"{f'{layer} ' if several else ''}max {stat.maximum:.2g}{f' ({stat.reason})' if stat.empty else ''}"
             for layer, stat in self.map_stats.items()
         ]
-        return name, f"{outcome.prediction} {outcome.probability or 0:.2f}{wrong}", "  |  ".join(peaks)
+        return name, f"{outcome.prediction} {outcome.probability or 0:.2f}{wrong}", *peaks
 
     def _repr_html_(self) -> str:
         return f"<figure>{_picture(self)}<figcaption>{'<br>'.join(map(escape, self.caption()))}</figcaption></figure>"
