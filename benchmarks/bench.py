@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import shutil
 import sys
 import tempfile
@@ -132,9 +133,10 @@ def workload_lines(name: str, raw: Raw) -> list[str]:
         f"- Distance to float64, p95: ours {float64['ours']:.1e}, peer {float64['peer']:.1e}; largest: ours "
         f"{most['ours']:.1e}, peer {most['peer']:.1e}.",
         f"- Near-empty maps, judged apart: {found['near_empty']}, at most {found['max_near_empty']:.1e} apart.",
-        f"- Saved pictures differ by {found['mean_grey_levels_between_pictures']:.2f} grey levels on average in the "
-        "worst image (two JPEG encoders).",
     ]
+    levels = found["mean_grey_levels_between_pictures"]
+    if not math.isnan(levels):
+        lines.append(f"- Saved pictures differ by {levels:.2f} grey levels on average in the worst image.")
     if bare := raw.get("bare"):
         share = spread([f / m for f, m in zip(bare["forward_s"], bare["maps_s"], strict=True)])
         rates = [bare["batch"] / median(bare[key]) for key in ("maps_s", "forward_s")]

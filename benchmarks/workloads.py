@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 HERE = Path(__file__).parent
@@ -22,6 +22,7 @@ class Workload:
     classes: str | None = None
     weights: str | None = None  # below --data; None: made by calibrate_resnet50.py
     by_command: bool = True  # whether the whole process is the `seewhy` command itself
+    preset: str | None = None  # None: our own pictures, one panel a layer
 
 
 TUTORIAL = Workload(
@@ -36,6 +37,7 @@ TUTORIAL = Workload(
 )
 RESNET50 = Workload(
     name="resnet50",
+    preset=PRESET,  # so that both sides draw at the network's size
     peer="peer_resnet50.py",
     model="torchvision:resnet50",
     layers="layer4",
@@ -43,7 +45,8 @@ RESNET50 = Workload(
     sources=("imagenet",),
     by_command=False,  # torchvision needs the shim first
 )
-WORKLOADS = {one.name: one for one in (TUTORIAL, RESNET50)}
+TUTORIAL_PRESET = replace(TUTORIAL, name="tutorial-preset", preset=PRESET)
+WORKLOADS = {one.name: one for one in (TUTORIAL, TUTORIAL_PRESET, RESNET50)}
 
 
 def link_images(workload: Workload, data: Path, count: int, folder: Path) -> Path:
@@ -63,6 +66,7 @@ def explain_arguments(workload: Workload, images: Path, weights: Path, out: Path
     """The command line of `seewhy` for a workload."""
     names = ["--classes", workload.classes] if workload.classes else []
     target = workload.classes.split(",")[workload.target] if workload.classes else str(workload.target)
-    chosen = ["--layers", workload.layers, "--target", target, "--method", "grad-cam", "--preset", PRESET]
+    preset = ["--preset", workload.preset] if workload.preset else []
+    chosen = ["--layers", workload.layers, "--target", target, "--method", "grad-cam", *preset]
     return ["explain", str(images), "--model", workload.model, "--weights", str(weights), *names, *chosen,
             "--out", str(out)]  # fmt: skip

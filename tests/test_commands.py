@@ -88,6 +88,7 @@ def test_layers_marks_the_automatic_one(home: Path, capsys: pytest.CaptureFixtur
 
 
 def test_train_then_explain(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (home / "photos" / "cat" / "broken.jpg").unlink()
     assert run("train", "photos", "--model", "net.py:Net", "--epochs", "2") == 0
     printed = capsys.readouterr().out
     assert "seewhy explain photos --model net.py:Net --weights checkpoints --epoch" in printed

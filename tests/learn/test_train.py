@@ -17,10 +17,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from seewhy.data.classifier import load
+from seewhy.data.classifier import Classifier, load
+from seewhy.data.folder import read_table
 from seewhy.errors import DataError, ModelError, OptionError, WeightsError, WorkError
 from seewhy.learn import train as learn
 from seewhy.learn.net import Net
+from seewhy.learn.splits import choose_splits
 from seewhy.learn.train import Training, batches_of, train
 
 CHECKPOINT = Path(__file__).parents[2].parent / "shared" / "data" / "rvf" / "model_4.pt"
@@ -370,7 +372,7 @@ def test_one_split_is_held_out_by_class(tmp_path: Path, net: Net) -> None:
     training = train(net, data, out=tmp_path / "c", **SMALL)
     assert [row.n for row in training.history] == [24, 6]
     assert any("6 images, a fifth of each class, were held out" in note for note in training.notes)
-    halves = [learn._splits(learn.read_table(data), ("blue", "red"), seed)[0]["valid"] for seed in (0, 0, 1)]
+    halves = [choose_splits(Classifier(net), read_table(data), None, seed).images["valid"] for seed in (0, 0, 1)]
     assert halves[0] == halves[1] != halves[2]
     assert sum(image.label == "red" for image in halves[0]) == 3
 

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import csv
 import os
 import random
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from io import StringIO
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from seewhy.data.listing import label_names, read_csv, read_lines, relative, without_repeats
 from seewhy.errors import DataError, OptionError, listed, nearest
 from seewhy.records import Image
 
@@ -23,8 +22,6 @@ _COMMON = (".jpg", ".jpeg", ".jfif", ".jpe", ".png", ".webp", ".gif", ".bmp", ".
 _RARE = (".ppm", ".pgm", ".pbm", ".pnm", ".avif", ".jp2", ".tga")
 SUFFIXES = frozenset((*_COMMON, *_RARE))
 SPLITS = ("train", "training", "valid", "validation", "val", "test", "testing", "dev")
-_PATH_COLUMNS = ("path", "file", "filename", "file_name", "filepath", "file_path", "image", "image_path", "img", "name")
-_LABEL_COLUMNS = ("label_str", "label_name", "class_name", "label", "class", "target", "category")
 
 
 @dataclass(frozen=True)
@@ -129,8 +126,7 @@ def _from_path(source: str | Path) -> ImageTable:
         if suffix in (".csv", ".tsv"):
             return _from_csv(path)
         if suffix in (".txt", ".lst", ".list"):
-            lines = [line.strip() for line in _read_text(path).split("\n")]
-            return _from_list([_near(Path(line), path.parent) for line in lines if line], str(path))
+            return _from_list(read_lines(path), str(path))
         if suffix == ".zip":
             raise DataError(f"{path} is an archive.  Unpack it first:  seewhy data {path} DEST", slug="no-images")
         return _from_list([path], str(path))
@@ -156,84 +152,52 @@ def _from_folder(root: Path) -> ImageTable:
             f"Found no images in {root}, which holds: {held}.\n  Suffixes read: {listed(sorted(SUFFIXES), 30)}",
             slug="no-images",
         )
-    images, direct = [], False
-    for path in paths:
-        parts = path.relative_to(root).parts[:-1]
-        split = parts[0] if parts and parts[0].lower() in SPLITS else None
-        rest = parts[1:] if split else parts
-        direct |= not parts
-        images.append(Image("/".join((*parts, path.name)), str(path), rest[0] if rest else None, split))
-    if direct:
+    images = [_in_folders(path.relative_to(root).as_posix(), path) for path in paths]
+    if any("/" not in image.id for image in images):
         return _named_by_the_folder(root, images)
-    upper = root.resolve().name
-    above = upper if upper.lower() in SPLITS else None
-    images = [replace(image, split=image.split or above) for image in images]
-    return ImageTable(tuple(images), root, _classes(images), source=str(root))
+    images = _in_split(images, root.resolve().name)
+    return ImageTable(tuple(images), root, label_names(images), source=str(root))
+
+
+def _in_folders(name: str, path: Path) -> Image:
+    """The image of that id, with the split and the label that the folders in it say."""
+    folders = name.split("/")[:-1]
+    split = folders.pop(0) if folders and folders[0].lower() in SPLITS else None
+    return Image(name, str(path), folders[0] if folders else None, split)
+
+
+def _in_split(images: Sequence[Image], name: str) -> list[Image]:
+    """The images with the split that the name of their folder or list says, where they have none of their own."""
+    split = name if name.lower() in SPLITS else None
+    return [replace(image, split=image.split or split) for image in images]
 
 
 def _named_by_the_folder(root: Path, images: list[Image]) -> ImageTable:
     """Label and split of a folder that holds images itself, from its own and its sibling folders' names."""
     home = root.resolve()
     if home.name.lower() in SPLITS:
-        images = [replace(image, split=image.split or home.name) for image in images]
-        return ImageTable(tuple(images), root, source=str(root))
+        return ImageTable(tuple(_in_split(images, home.name)), root, source=str(root))
     siblings = sorted(one.name for one in home.parent.iterdir() if not one.name.startswith(".") and _holds_image(one))
     if len(siblings) < 2 or any(image.label for image in images):
         return ImageTable(tuple(replace(image, label=None) for image in images), root, source=str(root))
-    split = home.parent.name if home.parent.name.lower() in SPLITS else None
-    images = [replace(image, label=home.name, split=split) for image in images]
+    images = _in_split([replace(image, label=home.name, split=None) for image in images], home.parent.name)
     note = f"Class {home.name!r} from the folder's name; its siblings give the classes {', '.join(siblings)}."
     return ImageTable(tuple(images), root, tuple(siblings), notes=(note,), source=str(root))
 
 
 def _from_csv(path: Path) -> ImageTable:
-    text = StringIO(_read_text(path), newline="")
-    reader = csv.DictReader(text, delimiter="\t" if path.suffix.lower() == ".tsv" else ",")
-    try:
-        rows = list(reader)
-    except csv.Error as error:
-        raise DataError(f"{path} cannot be read: {error}", slug="csv") from error
-    columns = {str(name).strip().lower(): name for name in reader.fieldnames or () if name}
-    where = next((columns[name] for name in _PATH_COLUMNS if name in columns), None)
-    if where is None:
-        raise DataError(
-            f"{path} has no column of paths, but: {listed(columns)}.\n  Name it one of: {listed(_PATH_COLUMNS, 20)}",
-            slug="csv",
-        )
-    what = next((columns[name] for name in _LABEL_COLUMNS if name in columns), None)
-    which, number = columns.get("split"), columns.get("label")
-    split = path.stem if path.stem.lower() in SPLITS else None
-    images: list[Image] = []
-    order: dict[str, int] = {}
-    for row in rows:
-        name = (row[where] or "").strip()
-        label = ((row[what] or "").strip() or None) if what else None
-        if not name:
-            continue
-        found = _near(Path(name), path.parent)
-        own_split = ((row[which] or "").strip() if which else "") or split
-        images.append(Image(_relative(found, path.parent), str(found), label, own_split))
-        if label is not None and number and (index := (row[number] or "").strip()).isdecimal():
-            order[label] = int(index)
-    images, notes = _without_repeats(images)
-    classes = _classes(images)
-    if len(set(order.values())) == len(order) == len(classes):
-        classes = tuple(sorted(classes, key=order.__getitem__))
-    return ImageTable(tuple(images), path.parent, classes, notes, source=str(path))
+    images, classes, notes = read_csv(path)
+    return ImageTable(tuple(_in_split(images, path.stem)), path.parent, classes, notes, source=str(path))
 
 
 def _from_list(paths: Sequence[Path], source: str) -> ImageTable:
     if not paths:
         raise DataError(f"Found no images in {source}.", slug="no-images")
     root = Path(os.path.commonpath([path.absolute().parent for path in paths]))
-    images, notes = _without_repeats([Image(_relative(path, root), str(path)) for path in paths])
-    folders = [Path(image.id).parts[:-1] for image in images]
-    if all(folders):  # the images lie in folders below a common one: read those as a folder would
-        above = root.name if root.name.lower() in SPLITS else None
-        split = [parts[0] if parts[0].lower() in SPLITS else None for parts in folders]
-        labels = [next(iter(parts[1:] if s else parts), None) for parts, s in zip(folders, split, strict=True)]
-        images = [replace(i, label=n, split=s or above) for i, n, s in zip(images, labels, split, strict=True)]
-    return ImageTable(tuple(images), root, _classes(images), notes, source=source)
+    images, notes = without_repeats([Image(relative(path, root), str(path)) for path in paths])
+    if all("/" in image.id for image in images):  # they lie in folders below a common one: read those as a folder would
+        images = _in_split([_in_folders(image.id, Path(image.path or "")) for image in images], root.name)
+    return ImageTable(tuple(images), root, label_names(images), notes, source=source)
 
 
 def _from_tensor(batch: Tensor) -> ImageTable:
@@ -312,28 +276,6 @@ def _holds_image(folder: Path) -> bool:
         return False
 
 
-def _classes(images: Iterable[Image]) -> tuple[str, ...]:
-    return tuple(sorted({image.label for image in images if image.label is not None}))
-
-
-def _without_repeats(images: Sequence[Image]) -> tuple[list[Image], tuple[str, ...]]:
-    """Every file once, each with an id of its own, and a note where one was listed twice."""
-    first: dict[str, Image] = {}
-    taken: set[str] = set()
-    for image in images:
-        place = os.path.normpath(Path(image.path or image.id).absolute())
-        if place in first:
-            continue
-        own, count = PurePosixPath(image.id), 1
-        while str(own) in taken:  # files of the same name outside the list's folder
-            count += 1
-            own = own.with_name(f"{PurePosixPath(image.id).stem}~{count}{own.suffix}")
-        taken.add(str(own))
-        first[place] = replace(image, id=str(own))
-    repeats = len(images) - len(first)
-    return list(first.values()), ((f"{repeats} images were listed twice and are taken once.",) if repeats else ())
-
-
 def _storable(table: ImageTable) -> ImageTable:
     """The table with the bytes that are no UTF-8 in file names written out in ids, labels and splits."""
 
@@ -347,22 +289,3 @@ def _storable(table: ImageTable) -> ImageTable:
         for image in table.images
     )
     return replace(table, images=images, classes=tuple(plain(name) or "" for name in table.classes))
-
-
-def _read_text(path: Path) -> str:
-    try:
-        return path.read_bytes().decode("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path} cannot be read: it must be UTF-8 text ({error}).", slug="csv") from error
-
-
-def _near(path: Path, folder: Path) -> Path:
-    """A relative path as seen from the list's folder, or from here if it exists only here."""
-    beside = folder / path
-    return path if not beside.exists() and path.exists() else beside
-
-
-def _relative(path: Path, root: Path) -> str:
-    """The path below root with forward slashes; one that lies outside keeps only its own words."""
-    text = os.path.relpath(path.absolute(), root.absolute())
-    return "/".join(part for part in Path(text).parts if part not in ("..", os.sep))

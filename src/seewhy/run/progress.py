@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 from collections.abc import Iterator
 
 from rich.console import Console
@@ -17,7 +18,8 @@ def progress_bar(words: str) -> Iterator[Progress]:
     """A function of (done, total) that draws a bar under `words` on standard error."""
     console = Console(stderr=True)
     columns = (TextColumn(words), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(elapsed_when_finished=True))
-    shown = console.is_terminal or console.is_jupyter
+    in_notebook = console.is_jupyter and importlib.util.find_spec("ipywidgets") is not None
+    shown = console.is_terminal or in_notebook
     with Bar(*columns, console=console, disable=not shown) as bar:
         task = bar.add_task(words, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)

@@ -24,7 +24,7 @@ def merge(parts: Iterable[Path], path: Path, columns: dict[str, tuple[pa.DataTyp
     temporary = path.with_name(path.name + ".partial")
     with pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
         for part in parts:
-            writer.write_table(pq.read_table(part, schema=schema))
+            writer.write_table(pq.ParquetFile(part).read())
     temporary.replace(path)
 
 

@@ -1,0 +1,130 @@
+"""Which labelled images train, which validate, and what the classes are called."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from seewhy.cam.capture import forward
+from seewhy.cam.layers import size_error
+from seewhy.cam.scores import one_logit_note
+from seewhy.data.classifier import Classifier
+from seewhy.data.decode import UnreadableError
+from seewhy.data.folder import ImageTable, read_table, with_labels
+from seewhy.data.reader import batch_of, load_image
+from seewhy.errors import DataError, ModelError, OptionError, listed
+from seewhy.records import Image
+
+HELD_OUT_FRAC = 0.2
+_ROLES = {"training": "train", "validation": "valid", "val": "valid", "dev": "valid", "testing": "test"}
+
+
+@dataclass(frozen=True)
+class Splits:
+    """The images of "train" and of "valid", each labelled with one of `classes`; `notes` say what was decided."""
+
+    table: ImageTable
+    classes: tuple[str, ...]
+    images: dict[str, list[Image]]
+    notes: tuple[str, ...]
+
+
+def choose_splits(classifier: Classifier, table: ImageTable, asked: Sequence[str] | None, seed: int) -> Splits:
+    """The labelled images of train and of valid (else test); of a single split a seeded fifth is held out.
+
+    `asked` are the class names that the user gave. Raises the SeewhyError that says what does not fit.
+    """
+    n_logits = _n_logits(classifier, table)
+    names = _class_names(table, asked, n_logits)
+    table = with_labels(table, names)
+    groups = _by_role(table, names)
+    notes = [*table.notes, *([one_logit_note(names)] if n_logits == 1 else [])]
+    if classifier.classes not in (None, names):
+        notes.append(f"The network's own class names give way to the data's:  --classes {','.join(names)}")
+    if left := len(table) - sum(map(len, groups.values())):
+        notes.append(f"{left} images without a label were left out.")
+    train = groups.pop("train")
+    if "valid" in groups:
+        valid = groups.pop("valid")
+    elif "test" in groups:
+        valid = groups.pop("test")
+        notes.append("There is no split valid: test takes its place.")
+    else:
+        train, valid = _held_out(table, train, seed)
+        notes.append(f"There is no valid split: {len(valid)} images, a fifth of each class, were held out.")
+    notes += [f"{len(rest)} images of the split {name!r} were not used." for name, rest in sorted(groups.items())]
+    present = {image.label for image in train}
+    if absent := [name for name in names if name not in present]:
+        raise DataError(f"There is no image to train on of class {listed(absent)}.", slug="one-class")
+    return Splits(table, names, {"train": train, "valid": valid}, tuple(notes))
+
+
+def _n_logits(classifier: Classifier, table: ImageTable) -> int:
+    """How many logits the network gives for the first image that can be read; a size that fails names one that fits."""
+    if not any(parameter.requires_grad for parameter in classifier.model.parameters()):
+        raise ModelError(f"{type(classifier.model).__name__} has no parameter to train: all are frozen, or none exist.")
+    for image in table.images:
+        try:
+            inputs = batch_of([load_image(table, image, classifier.preprocess)], classifier.preprocess)
+            break
+        except UnreadableError as error:
+            reason = f"{image.id}: {error}"
+    else:
+        raise DataError(f"None of the {len(table)} images can be read.\n  {reason}", slug="no-images")
+    try:
+        return forward(classifier.model, inputs).shape[1]
+    except (RuntimeError, ValueError, AssertionError) as error:
+        raise size_error(classifier.model, inputs.shape, error) from error
+
+
+def _class_names(table: ImageTable, asked: Sequence[str] | None, n_logits: int) -> tuple[str, ...]:
+    """The class names in the order of the logits, which is the data's own; `asked` may only name or select."""
+    labels = {image.label for image in table.images if image.label is not None}
+    if not labels:
+        raise DataError(
+            f"No image of {table.source} has a label.\n  Training needs class folders like train/cat and train/dog, a "
+            "CSV with a column 'label', or a Dataset with `targets`.",
+            slug="no-labels",
+        )
+    names = table.classes or tuple(sorted(labels))
+    if not table.classes and all(map(str.isdecimal, labels)):
+        names = tuple(map(str, range(max(map(int, labels)) + 1)))
+    if asked is not None:
+        shared = [name for name in asked if name in names]
+        if shared != sorted(shared, key=names.index):
+            raise OptionError(
+                f"--classes says {', '.join(asked)}, but the data's order is {', '.join(names)}, which explain and "
+                "check go by.\n  Leave --classes out, or name them in that order.",
+                slug="class-order",
+            )
+        names = tuple(asked)
+    if len(names) != max(n_logits, 2):
+        one = " (a one-logit network has two classes)" if n_logits == 1 else ""
+        raise DataError(
+            f"There are {len(names)} classes ({listed(names)}), but the network has {n_logits} logits{one}.\n"
+            f"  Make a network of {len(names)}, if it takes an argument for it:  --model-arg num_classes={len(names)}",
+            slug="class-count",
+        )
+    return names
+
+
+def _by_role(table: ImageTable, names: Sequence[str]) -> dict[str, list[Image]]:
+    """The labelled images by what their split is for; a single split is for training, whatever its name."""
+    groups: defaultdict[str, list[Image]] = defaultdict(list)
+    for image in table.images:
+        if image.label is not None:
+            word = (image.split or "no split").lower()
+            groups[_ROLES.get(word, word)].append(image)
+    if not groups:
+        raise DataError(f"No image has a label that is one of: {listed(names)}.", slug="no-labels")
+    if len(groups) > 1 and "train" not in groups:
+        raise DataError(f"The data has the splits {listed(sorted(groups))}, but none is called train.", slug="no-split")
+    return groups if "train" in groups else {"train": groups.popitem()[1]}
+
+
+def _held_out(table: ImageTable, images: list[Image], seed: int) -> tuple[list[Image], list[Image]]:
+    count = max(1, round(HELD_OUT_FRAC * len(images)))
+    sampled = read_table(replace(table, images=tuple(images)), sample=count, seed=seed)  # classes keep their shares
+    ids = {image.id for image in sampled.images}
+    return [image for image in images if image.id not in ids], list(sampled.images)
