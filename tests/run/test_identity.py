@@ -1,0 +1,153 @@
+"""Two runs have one identity exactly when they have the same results."""
+
+from __future__ import annotations
+
+import functools
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import PIL.Image
+import pytest
+import torch
+from torch import Tensor, nn
+
+import seewhy
+from seewhy.errors import StoreError
+from seewhy.run.explain import default_folder
+from seewhy.run.identity import code_digest, identity_of
+from seewhy.run.plan import make_plan
+from tests.models import FourConv, images, seeded
+
+PATTERN = r"^runs/explain-[0-9a-f]{10}$"
+
+
+def column(index: int) -> Callable[[Tensor], Tensor]:
+    return lambda z: z[:, index]
+
+
+def pick(z: Tensor, index: int) -> Tensor:
+    return z[:, index]
+
+
+@dataclass
+class Pick:
+    index: int
+
+    def __call__(self, z: Tensor) -> Tensor:
+        return z[:, self.index]
+
+    def method(self, z: Tensor) -> Tensor:
+        return z[:, self.index]
+
+
+DIFFERENT: dict[str, tuple[Callable[[], Any], Callable[[], Any]]] = {
+    "constant": (lambda: lambda z: z[:, 0], lambda: lambda z: z[:, 1]),
+    "name": (lambda: lambda z: z.amax(1), lambda: lambda z: z.amin(1)),
+    "closure": (lambda: column(0), lambda: column(1)),
+    "default": (lambda: lambda z, k=0: z[:, k], lambda: lambda z, k=1: z[:, k]),
+    "inner-function": (lambda: lambda z: max(z, key=lambda y: y[0]), lambda: lambda z: max(z, key=lambda y: y[1])),
+    "partial": (lambda: functools.partial(pick, index=0), lambda: functools.partial(pick, index=1)),
+    "object": (lambda: Pick(0), lambda: Pick(1)),
+    "method": (lambda: Pick(0).method, lambda: Pick(1).method),
+    "weights": (lambda: seeded(nn.Linear(2, 1), 0), lambda: seeded(nn.Linear(2, 1), 1)),
+    "set-of-words": (lambda: lambda z: z in {"a", "b"}, lambda: lambda z: z in {"a", "c"}),
+}
+
+
+@pytest.mark.parametrize("case", DIFFERENT)
+def test_functions_that_differ_have_other_digests(case: str) -> None:
+    one, other = DIFFERENT[case]
+    assert code_digest(one()) == code_digest(one())
+    assert code_digest(one()) != code_digest(other())
+
+
+def test_functions_that_close_over_each_other_have_a_digest() -> None:
+    def first(z: Tensor) -> Tensor:
+        return second(z)
+
+    def second(z: Tensor) -> Tensor:
+        return first(z)
+
+    assert code_digest(first) == code_digest(first)
+
+
+def test_the_digest_of_a_function_is_the_same_in_every_process() -> None:
+    code = (
+        "from tests.run.test_identity import DIFFERENT, code_digest\n"
+        "print([code_digest(one()) for pair in DIFFERENT.values() for one in pair])"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=Path(__file__).parents[2])
+    assert ran.stdout.strip() == str([code_digest(one()) for pair in DIFFERENT.values() for one in pair]), ran.stderr
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    for number in range(3):
+        write(tmp_path / "first" / "photos" / f"{number}.bmp", number)
+    return tmp_path / "first" / "photos"
+
+
+def write(path: Path, seed: int, size: int = 128) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = np.random.default_rng(seed).integers(0, 256, (size, size, 3), dtype=np.uint8)
+    PIL.Image.fromarray(pixels).save(path)
+
+
+def plan_of(source: Any, **options: Any) -> Any:
+    net = seewhy.load(seeded(FourConv()), size=32) if isinstance(source, Path) else seeded(FourConv())
+    return make_plan(net, source, layers="conv1", **options)
+
+
+def test_the_default_folder_is_a_pure_function_of_the_options(photos: Path) -> None:
+    folders = {default_folder(plan_of(photos)).as_posix() for _ in range(3)}
+    assert len(folders) == 1
+    assert re.match(PATTERN, folders.pop())
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"target": "0"}, {"target": "margin"}, {"method": "layercam"}, {"limit": 2}, {"batch_size": 2},
+     {"preset": "pytorch-grad-cam"}, {"image_format": "png"}],
+    ids=lambda change: next(iter(change)),
+)  # fmt: skip
+def test_every_option_has_a_folder_of_its_own(photos: Path, change: dict[str, Any]) -> None:
+    assert default_folder(plan_of(photos, **change)) != default_folder(plan_of(photos))
+
+
+def test_the_same_names_with_other_pixels_are_other_images(photos: Path, tmp_path: Path) -> None:
+    before = identity_of(plan_of(photos))
+    for number in range(3):
+        write(tmp_path / "second" / "photos" / f"{number}.bmp", number + 10)  # same names and sizes in bytes
+    after = identity_of(plan_of(tmp_path / "second" / "photos"))
+    assert before["images"]["ids"] == after["images"]["ids"]
+    assert before["images"]["content"] != after["images"]["content"]
+
+
+def test_a_copy_of_the_images_elsewhere_has_the_same_identity(photos: Path, tmp_path: Path) -> None:
+    for number in range(3):
+        write(tmp_path / "second" / "photos" / f"{number}.bmp", number)
+    assert identity_of(plan_of(photos)) == identity_of(plan_of(tmp_path / "second" / "photos"))
+
+
+@pytest.mark.parametrize("form", ["tensor", "dataset"])
+def test_another_tensor_is_not_answered_with_the_maps_of_the_first(tmp_path: Path, form: str) -> None:
+    def source(seed: int) -> Any:
+        x = images(3, seed=seed)
+        return x if form == "tensor" else torch.utils.data.TensorDataset(x, torch.zeros(3))
+
+    seewhy.explain(seeded(FourConv()), source(1), out=tmp_path / "run", progress=False)
+    seewhy.explain(seeded(FourConv()), source(1), out=tmp_path / "run", progress=False)
+    with pytest.raises(StoreError, match=r"images\.content: "):
+        seewhy.explain(seeded(FourConv()), source(2), out=tmp_path / "run", progress=False)
+
+
+def test_other_weights_are_another_run(photos: Path) -> None:
+    one = make_plan(seewhy.load(seeded(FourConv(), 0), size=32), photos, layers="conv1")
+    other = make_plan(seewhy.load(seeded(FourConv(), 1), size=32), photos, layers="conv1")
+    assert default_folder(one) != default_folder(other)

@@ -1,0 +1,219 @@
+"""Every option of the command line arrives where the Python call takes it, and help is quick and complete."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import PIL.Image
+import pytest
+import torch
+import typer
+
+import seewhy
+from seewhy.cli import app, main
+
+NET = """
+from torch import nn
+
+
+class Net(nn.Module):
+    def __init__(self, width=4, depth=3):
+        super().__init__()
+        self.conv = nn.Conv2d(depth, width, 3, padding=1)
+        self.last = nn.Conv2d(width, 5, 3, padding=1)
+        self.fc = nn.Linear(5, 2)
+
+    def forward(self, x):
+        return self.fc(self.last(self.conv(x).relu()).relu().mean((2, 3)))
+"""
+FIRST = ["explain", "photos", "--model", "net.py:Net", "--workers", "1", "--out", "run"]
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Twelve PNGs in class folders, a network, and weights of two epochs."""
+    (tmp_path / "net.py").write_text(NET)
+    generator = np.random.default_rng(0)
+    for number in range(12):
+        path = tmp_path / "photos" / ("cat", "dog")[number % 2] / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        PIL.Image.fromarray(generator.integers(0, 256, (16, 16, 3), dtype=np.uint8)).save(path)
+    monkeypatch.chdir(tmp_path)
+    torch.manual_seed(0)
+    (tmp_path / "weights").mkdir()
+    for epoch in (1, 2):
+        torch.save(seewhy.load("net.py:Net").model.state_dict(), tmp_path / "weights" / f"model_{epoch}.pt")
+    return tmp_path
+
+
+def run(*words: str) -> int:
+    with pytest.raises(SystemExit) as stopped:
+        main(list(words))
+    return int(stopped.value.code or 0)
+
+
+def manifest() -> dict[str, Any]:
+    return json.loads(Path("run/manifest.json").read_text(encoding="utf-8"))
+
+
+ARRIVES: dict[str, tuple[list[str], str, Any]] = {
+    "layers": (["--layers", "conv, last"], "layers", {"conv": [16, 16], "last": [16, 16]}),
+    "method": (["--method", "LayerCAM"], "method", "layercam"),
+    "target": (["--target", "margin:dog"], "target", "margin:dog"),
+    "target-index": (["--target", "1"], "target", "dog"),
+    "preset": (["--preset", "pytorch-grad-cam"], "preset", "pytorch-grad-cam"),
+    "limit": (["--limit", "5"], "images.count", 5),
+    "sample": (["--sample", "4", "--seed", "3"], "images.count", 4),
+    "size": (["--size", "12x8"], "classifier.preprocess.size", [12, 8]),
+    "fit": (["--size", "12", "--fit", "crop"], "classifier.preprocess.fit", "crop"),
+    "mean": (["--mean", "0.1,0.2,0.3"], "classifier.preprocess.mean", [0.1, 0.2, 0.3]),
+    "std": (["--std", "2"], "classifier.preprocess.std", [2.0]),
+    "range": (["--range", "0-255"], "classifier.preprocess.range", "0-255"),
+    "channels": (["--channels", "bgr"], "classifier.preprocess.channels", "bgr"),
+    "classes": (["--classes", "x, y"], "classifier.classes", ["x", "y"]),
+    "batch-size": (["--batch-size", "3"], "batch_size", 3),
+    "format": (["--format", "png"], "image_format", "png"),
+    "device": (["--device", "cpu"], "device", "cpu"),
+}
+
+
+@pytest.mark.parametrize("case", ARRIVES)
+def test_an_option_decides_the_run(home: Path, case: str) -> None:
+    words, where, expected = ARRIVES[case]
+    assert run(*FIRST, *words) == 0
+    found: Any = manifest()["identity"]
+    for part in where.split("."):
+        found = found[part]
+    assert found == expected
+
+
+def test_the_command_and_the_call_make_the_same_run(home: Path) -> None:
+    words = ["--weights", "weights", "--epoch", "1", "--layers", "conv,last", "--target", "dog", "--method", "hirescam"]
+    assert run(*FIRST, *words, "--size", "8") == 0
+    classifier = seewhy.load("net.py:Net", "weights", epoch=1, size=8)
+    options = {"layers": ["conv", "last"], "target": "dog", "method": "hirescam", "progress": False}
+    stored = seewhy.explain(classifier, "photos", out="run", **options)  # raises where the two differ
+    held = seewhy.explain(classifier, "photos", **options)
+    assert stored.outcomes == held.outcomes
+    for layer in ("conv", "last"):
+        np.testing.assert_array_equal(stored.maps[layer], held.maps[layer])
+
+
+@pytest.mark.parametrize(("words", "epoch"), [([], 2), (["--epoch", "1"], 1)], ids=["the-last", "named"])
+def test_weights_of_an_epoch(home: Path, words: list[str], epoch: int, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(*FIRST, "--weights", "weights", *words) == 0
+    assert f"weights/model_{epoch}.pt" in capsys.readouterr().out
+    one = seewhy.load("net.py:Net", f"weights/model_{epoch}.pt")
+    assert manifest()["identity"]["classifier"]["weights"] == one.identity()["weights"]
+
+
+def test_arguments_of_the_network_and_its_channels(home: Path) -> None:
+    assert run(*FIRST, "--model-arg", "width=7", "--model-arg", "depth=1", "--channels", "grey") == 0
+
+
+@pytest.mark.parametrize("form", ["photos", "photos/cat/*.png", "list.txt", "table.csv", "photos/dog/3.png"])
+def test_images_are_named_in_any_form(home: Path, form: str, capsys: pytest.CaptureFixture[str]) -> None:
+    names = sorted(path.relative_to(home).as_posix() for path in home.rglob("*.png"))
+    (home / "list.txt").write_text("\n".join(names[:4]))
+    (home / "table.csv").write_text("path,label\n" + "\n".join(f"{name},{name.split('/')[1]}" for name in names[4:9]))
+    assert run("explain", form, *FIRST[2:], "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["images"] == {"photos": 12, "photos/cat/*.png": 6, "list.txt": 4, "table.csv": 5}.get(form, 1)
+
+
+def test_class_names_from_a_file(home: Path) -> None:
+    (home / "names.txt").write_text("dog\n\n cat \n")
+    assert run(*FIRST, "--classes", "names.txt", "--target", "label") == 0
+    assert manifest()["identity"]["classifier"]["classes"] == ["dog", "cat"]
+    assert manifest()["summary"]["labelled"] == 12
+
+
+def test_a_preprocessing_function_is_used_and_said(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with (home / "net.py").open("a") as file:
+        file.write("\n\ndef small(image):\n    import torch\n    return torch.zeros(3, 6, 6)\n")
+    assert run(*FIRST, "--preprocess", "net.py:small", "--layers", "conv") == 0
+    assert "The preprocessing is a function" in capsys.readouterr().out
+    assert manifest()["identity"]["layers"] == {"conv": [6, 6]}
+
+
+def test_a_config_file_is_named_and_the_one_here_is_left_out(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (home / "seewhy.toml").write_text("[explain]\nlimit = 2\n")
+    (home / "other.toml").write_text("[explain]\ntarget = 'dog'\n[layers]\nmodel = 'net.py:Net'\n")
+    assert run(*FIRST, "--json", "--config", "other.toml") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["images"], found["score"]) == (12, "dog")
+
+
+def test_a_config_file_in_the_data_is_never_read(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (home / "photos" / "seewhy.toml").write_text("[explain]\nlimit = 1\n")
+    assert run(*FIRST, "--json") == 0
+    assert json.loads(capsys.readouterr().out)["images"] == 12
+
+
+def test_layers_as_json(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("layers", "--model", "net.py:Net", "--size", "10x20", "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["input"] == [10, 20] and found["auto"]["layer"] == "last"
+    assert [(one["layer"], one["grid"]) for one in found["layers"] if one["kind"] == "Conv2d"] == [
+        ("conv", [4, 10, 20]),
+        ("last", [5, 10, 20]),
+    ]
+
+
+def test_the_json_is_what_the_manifest_keeps(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(*FIRST, "--json", "--weights", "weights") == 0
+    found = json.loads(capsys.readouterr().out)
+    kept = manifest()["summary"]
+    assert (found.pop("command"), found.pop("run")) == ("explain", "run")
+    assert {name: kept[name] for name in found} == found
+
+
+# Help.
+
+
+def commands() -> Iterator[tuple[str, Any]]:
+    yield from typer.main.get_command(app).commands.items()
+
+
+@pytest.mark.parametrize("name", [name for name, _ in commands()])
+@pytest.mark.parametrize("flag", ["--help", "-h"])
+def test_help_names_every_option(name: str, flag: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(name, flag) == 0
+    printed = re.sub(r"\s+", " ", capsys.readouterr().out)
+    command = dict(commands())[name]
+    for parameter in command.params:
+        is_option = parameter.param_type_name == "option"
+        for word in parameter.opts if is_option else [parameter.name]:
+            assert word in printed.casefold()  # some versions of Typer write arguments in capitals
+        assert " ".join(parameter.help.split()[:3]) in printed
+
+
+@pytest.mark.parametrize("name", [name for name, _ in commands()])
+def test_every_command_and_option_has_a_sentence_of_help(name: str) -> None:
+    command = dict(commands())[name]
+    assert (command.help or "").endswith(".")
+    for parameter in command.params:
+        assert len(getattr(parameter, "help", None) or "") > 5, parameter.name
+
+
+def test_the_first_page_of_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("--help") == 0
+    printed = capsys.readouterr().out
+    assert all(re.search(rf"^ +{name} ", printed, re.MULTILINE) for name, _ in commands())
+
+
+def test_help_of_a_command_does_not_import_torch() -> None:
+    code = (
+        "import sys\nfrom seewhy.cli import main\n"
+        "try:\n    main(['explain', '--help'])\nexcept SystemExit as left:\n    assert not left.code\n"
+        "print([name for name in ('torch', 'numpy', 'PIL', 'zarr', 'pyarrow') if name in sys.modules])"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert ran.stdout.splitlines()[-1] == "[]"
