@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -299,6 +300,35 @@ def test_leftovers_of_a_killed_run_are_removed(photos: Path, tmp_path: Path) -> 
     run_in_folder(plan_of(photos), run, progress=nothing)
     assert tree(run) == tree(tmp_path / "straight")
     assert not [path for path in run.rglob("*") if path.suffix in (".partial", ".lock")]
+
+
+@pytest.mark.parametrize("left", [0, 1, 2, 3, 4])
+def test_arrays_that_were_made_in_part_are_made_whole(tmp_path: Path, left: int) -> None:
+    key, whole = ("grad-cam", "conv1", "cat"), tmp_path / "whole"
+    arrays.create_maps(whole, key, 3, (2, 2), 2)
+    written = sorted(whole.rglob("zarr.json"), key=lambda path: len(path.parts))
+    assert len(written) == 4
+    shutil.copytree(whole, tmp_path / "part")
+    for path in written[left:]:  # a group is written before what it holds
+        (tmp_path / "part" / path.relative_to(whole)).unlink()
+    arrays.create_maps(tmp_path / "part", key, 3, (2, 2), 2)
+    assert tree(tmp_path / "part") == tree(whole)
+
+
+def test_groups_are_written_before_what_they_hold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[int] = []
+    real = Path.replace
+
+    def replace(self: Path, target: Path) -> Path:
+        done = real(self, target)
+        held = {path.parent for path in tmp_path.rglob("zarr.json")}
+        assert all(path.parent in held or path == tmp_path / "maps.zarr" for path in held)
+        seen.append(len(held))
+        return done
+
+    monkeypatch.setattr(Path, "replace", replace)
+    arrays.create_maps(tmp_path, ("grad-cam", "conv1", "cat"), 3, (2, 2), 2)
+    assert sorted(set(seen)) == [1, 2, 3, 4]
 
 
 def test_a_run_killed_in_its_first_moment_goes_on(photos: Path, tmp_path: Path) -> None:

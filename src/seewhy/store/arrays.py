@@ -18,6 +18,9 @@ def create_maps(folder: Path, key: tuple[str, str, str], n_images: int, grid: tu
     """Make the array of (method, layer, score) in maps.zarr, unless it is there."""
     root = zarr.open_group(folder / "maps.zarr", mode="a", zarr_format=3)
     name = array_name(key)
+    method, layer, _ = name.split("/")
+    for group in (method, f"{method}/{layer}"):  # zarr writes an array and its groups at once, so a kill can part them
+        root.require_group(group)
     if name not in root:
         root.create_array(
             name,
