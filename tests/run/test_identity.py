@@ -22,7 +22,7 @@ from seewhy.errors import StoreError
 from seewhy.run.explain import default_folder
 from seewhy.run.identity import code_digest, identity_of
 from seewhy.run.plan import make_plan
-from tests.models import FourConv, images, seeded
+from tests.models import FourConv, Pooled, images, seeded
 
 PATTERN = r"^runs/explain-[0-9a-f]{10}$"
 
@@ -151,3 +151,14 @@ def test_other_weights_are_another_run(photos: Path) -> None:
     one = make_plan(seewhy.load(seeded(FourConv(), 0), size=32), photos, layers="conv1")
     other = make_plan(seewhy.load(seeded(FourConv(), 1), size=32), photos, layers="conv1")
     assert default_folder(one) != default_folder(other)
+
+
+def test_an_edited_forward_with_the_same_weights_is_another_run(photos: Path) -> None:
+    class Edited(Pooled):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return super().forward(x) * 2
+
+    Edited.__name__ = Edited.__qualname__ = "Pooled"
+    plans = [make_plan(seeded(kind()), photos) for kind in (Pooled, Pooled, Edited)]
+    first, again, edited = (identity_of(plan)["code"] for plan in plans)
+    assert first == again != edited

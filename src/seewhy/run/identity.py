@@ -29,6 +29,7 @@ def identity_of(plan: Plan, *, overlays: bool = True) -> dict[str, Any]:
         "seewhy": __version__,
         "command": "explain",
         "classifier": plan.classifier.identity(),
+        "code": _network_digest(plan),
         "images": {
             "count": len(plan.table),
             "ids": manifest.digest_of([[i.id, i.label, i.split] for i in plan.table.images]),
@@ -52,6 +53,14 @@ def code_digest(function: Any) -> str:
     except RecursionError:  # functions that close over each other
         text = f"{type(function).__qualname__} {getattr(function, '__qualname__', '')}"
     return hashlib.blake2b(text.encode("utf-8", "backslashreplace"), digest_size=4).hexdigest()
+
+
+def _network_digest(plan: Plan) -> str:
+    """A hash of what the network's own modules and a preprocessing function do: edited code is another run."""
+    kinds = {type(module) for module in plan.classifier.model.modules()}
+    own = sorted((k for k in kinds if not k.__module__.startswith("torch.")), key=lambda k: k.__qualname__)
+    function = plan.classifier.preprocess if callable(plan.classifier.preprocess) else None
+    return code_digest([*(kind.forward for kind in own), function])
 
 
 def _content_digest(plan: Plan) -> str:
