@@ -11,7 +11,7 @@ import pytest
 from seewhy.records import Image, MapStat, Outcome
 from seewhy.render.color import WRONG, heat
 from seewhy.render.sheet import TILE, Tile, mean_map_tile, page
-from seewhy.run import explain
+from seewhy.run import pages
 
 
 def solid(colour: tuple[int, int, int], size: tuple[int, int] = (64, 64)) -> PIL.Image.Image:
@@ -110,9 +110,9 @@ def panels(
         found.extend(tiles)
         return page(title, subtitle, tiles, *rest, **options)
 
-    monkeypatch.setattr(explain, "mean_map_tile", tile)
-    monkeypatch.setattr(explain, "page", keep)
-    assert explain.mean_maps(known).size[0] > 100
+    monkeypatch.setattr(pages, "mean_map_tile", tile)
+    monkeypatch.setattr(pages, "page", keep)
+    assert pages.mean_maps(known).size[0] > 100
     return {
         (one.caption[0], one.caption[1].split(",")[0]): (*drawn.get(id(one), (None, 0.0)), ", ".join(one.caption[1:]))
         for one in found
