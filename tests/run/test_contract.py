@@ -281,7 +281,7 @@ def test_progress_counts_to_the_end(photographs: Path) -> None:
 
 
 def test_mean_maps_are_those_of_known_maps(photographs: Path, tmp_path: Path) -> None:
-    from seewhy.run.explain import _mean_tiles
+    from seewhy.run.pages import _mean_tiles
 
     found = seewhy.explain(seeded(FourConv()), photographs, layers="conv2", target="cat", **QUIET)
     groups = [None if o.error else o.image.label for o in found.outcomes]
