@@ -29,6 +29,7 @@ from seewhy.maps import scale_to_peak
 from seewhy.records import Preprocess
 from seewhy.render.overlay import overlay
 from seewhy.run import explain as module
+from seewhy.run import pages
 from seewhy.run.draw import overlay_name
 from seewhy.run.explain import run_in_folder, run_in_memory
 from seewhy.run.plan import Plan, make_plan
@@ -231,7 +232,7 @@ STEPS = [
     (module.arrays, "write_maps", (0, 1, 3)),
     (module.tables, "write_rows", (0, 1, 3)),
     (module.tables, "merge", (0, 1)),
-    (module, "mean_maps", (0,)),
+    (pages, "mean_maps", (0,)),
     (module.manifest, "finish", (0,)),
     (module.shutil, "rmtree", (0,)),
 ]
