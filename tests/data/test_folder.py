@@ -112,6 +112,15 @@ def test_a_class_folder_takes_label_and_split_from_its_own_name(
     assert any("from the folder's name" in note and "fake, real" in note for note in table.notes)
 
 
+def test_a_run_folder_beside_the_images_is_no_class(tmp_path: Path) -> None:
+    root = touch(tmp_path / "d", "photos/1.png")
+    before = read_table(root / "photos")
+    touch(root, "run/manifest.json", "run/sheet.jpg")
+    assert read_table(root / "photos") == before
+    touch(root, "others/2.png")
+    assert read_table(root / "photos").classes == ("others", "photos")
+
+
 def test_a_folder_without_sibling_classes_is_no_class(tmp_path: Path) -> None:
     root = touch(tmp_path / "d", "photos/1.png", "texts/readme.txt")
     assert rows(read_table(root / "photos")) == [("1.png", None, None)]

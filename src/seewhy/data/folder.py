@@ -21,6 +21,7 @@ from seewhy.records import Image
 _COMMON = (".jpg", ".jpeg", ".jfif", ".jpe", ".png", ".webp", ".gif", ".bmp", ".dib", ".tif", ".tiff")
 _RARE = (".ppm", ".pgm", ".pbm", ".pnm", ".avif", ".jp2", ".tga")
 SUFFIXES = frozenset((*_COMMON, *_RARE))
+_RUN = "manifest.json"  # a folder with it is a run, whose sheet.jpg does not make it a class
 SPLITS = ("train", "training", "valid", "validation", "val", "test", "testing", "dev")
 
 
@@ -271,9 +272,10 @@ def _is_image_name(name: str) -> bool:
 
 def _holds_image(folder: Path) -> bool:
     try:
-        return any(_is_image_name(one.name) for one in folder.iterdir())
+        names = [one.name for one in folder.iterdir()]
     except OSError:  # also a file
         return False
+    return _RUN not in names and any(map(_is_image_name, names))
 
 
 def _storable(table: ImageTable) -> ImageTable:
