@@ -67,23 +67,39 @@ def lay(maps: Tensor, geometry: Geometry, size: tuple[int, int] | None = None) -
 
     `size` draws the photograph at another (height, width). Photograph pixels outside the canvas get 0.
     """
-    rows = _weights(maps.shape[-2], geometry, 0, size)
-    columns = _weights(maps.shape[-1], geometry, 1, size)
-    return rows.to(maps) @ maps @ columns.T.to(maps)
+    columns, rows = _taps(maps.shape[-1], geometry, 1, size), _taps(maps.shape[-2], geometry, 0, size)
+    flat = maps.reshape(-1, maps.shape[-1])  # index_select is slow along the last of three dimensions
+    wide = torch.lerp(flat.index_select(1, columns.low), flat.index_select(1, columns.high), columns.share.to(maps))
+    wide = wide.view(*maps.shape[:-1], -1)
+    laid = torch.lerp(wide.index_select(-2, rows.low), wide.index_select(-2, rows.high), rows.share.to(maps)[:, None])
+    if rows.some_outside or columns.some_outside:
+        laid.masked_fill_(rows.outside[:, None] | columns.outside, 0)
+    return laid
+
+
+@dataclass(frozen=True)
+class _Taps:
+    """For each pixel along one axis: the cells around its centre, the second one's share, and whether it is off."""
+
+    low: Tensor
+    high: Tensor
+    share: Tensor
+    outside: Tensor
+    some_outside: bool
 
 
 @lru_cache(maxsize=64)  # most photographs of a folder share a geometry
-def _weights(cells: int, geometry: Geometry, axis: int, size: tuple[int, int] | None) -> Tensor:
-    """The bilinear weights (pixels, cells) along one axis; a pixel off the canvas has none."""
+def _taps(cells: int, geometry: Geometry, axis: int, size: tuple[int, int] | None) -> _Taps:
     full = geometry.photograph[axis]
     n_pixels = size[axis] if size else full
     canvas = ((np.arange(n_pixels) + 0.5) * (full / n_pixels)) * geometry.scale[axis] + geometry.offset[axis]
     position = np.clip(canvas * (cells / geometry.canvas[axis]) - 0.5, 0, cells - 1)
     low = np.minimum(position.astype(np.int64), max(cells - 2, 0))
-    share = position - low
-    weights = np.zeros((n_pixels, cells))
-    pixels = np.arange(n_pixels)
-    weights[pixels, low] = 1 - share
-    weights[pixels, np.minimum(low + 1, cells - 1)] += share
-    weights[(canvas < 0) | (canvas > geometry.canvas[axis])] = 0
-    return torch.from_numpy(weights)
+    outside = (canvas < 0) | (canvas > geometry.canvas[axis])
+    return _Taps(
+        torch.from_numpy(low),
+        torch.from_numpy(np.minimum(low + 1, cells - 1)),
+        torch.from_numpy(position - low),
+        torch.from_numpy(outside),
+        bool(outside.any()),
+    )

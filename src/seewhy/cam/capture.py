@@ -19,6 +19,7 @@ from seewhy.errors import LayerError, ModelError, nearest
 
 _locks: weakref.WeakKeyDictionary[nn.Module, threading.RLock] = weakref.WeakKeyDictionary()
 _locks_guard = threading.Lock()
+_overwriting: weakref.WeakSet[nn.Module] = weakref.WeakSet()  # models seen to change an activation in place
 
 
 @dataclass(frozen=True)
@@ -132,18 +133,15 @@ def forward(model: nn.Module, inputs: Tensor) -> Tensor:
 def capture(model: nn.Module, inputs: Tensor, layers: Sequence[LayerCall]) -> Iterator[Captured]:
     """One forward pass; inside the context gradients of the logits with respect to the activations can be taken.
 
-    The pass runs without a graph until the first layer fires. Its output becomes a fresh leaf and the network goes on
-    with a copy, so that an in-place operation cannot overwrite what was captured. No parameter gets a gradient.
+    The pass runs without a graph until the first layer fires, whose output becomes a fresh leaf. Where an in-place
+    operation would overwrite what was captured, the network goes on with a copy. No parameter gets a gradient.
     Raises LayerError for a layer that never runs or whose output is not a grid (N, C, H, W) of floats.
     """
     inputs = _as_input(model, inputs)
     with untouched(model), torch.inference_mode(False):
         # A model that detaches what it computed (a backbone under its own no_grad) needs gradients from the start.
         for from_the_start in (False, True):
-            recorder = _Recorder(layers)
-            with torch.set_grad_enabled(from_the_start), recorder.attached(model):
-                logits = logits_of(model(inputs), len(inputs))
-            recorder.check(model)
+            recorder, logits = _recorded(model, inputs, layers, from_the_start)
             if logits.requires_grad:
                 break
         else:
@@ -173,14 +171,36 @@ def gradients(values: Tensor, activations: dict[str, Tensor]) -> dict[str, Tenso
     return dict(zip(activations, found, strict=True))
 
 
+def _recorded(
+    model: nn.Module, inputs: Tensor, layers: Sequence[LayerCall], from_the_start: bool
+) -> tuple[_Recorder, Tensor]:
+    """One pass with its recorder and logits; once more on copies where the model overwrites what was captured."""
+    recorder = _Recorder(layers, copies=model in _overwriting)
+    try:
+        with torch.set_grad_enabled(from_the_start), recorder.attached(model):
+            logits = logits_of(model(inputs), len(inputs))
+        overwritten = recorder.overwritten()
+    except RuntimeError as error:
+        if recorder.copies or "in-place" not in str(error):
+            raise
+        overwritten = True
+    if overwritten and not recorder.copies:
+        _overwriting.add(model)
+        return _recorded(model, inputs, layers, from_the_start)
+    recorder.check(model)
+    return recorder, logits
+
+
 @dataclass
 class _Recorder:
-    """Forward hooks on the asked layers, for one pass of one thread."""
+    """Forward hooks on the asked layers, for one pass of one thread; `copies` hands on copies of what is kept."""
 
     layers: Sequence[LayerCall]
+    copies: bool = False
     owner: int = field(default_factory=threading.get_ident)
     counts: Counter[str] = field(default_factory=Counter)
     kept: dict[str, Tensor] = field(default_factory=dict)
+    versions: dict[str, int] = field(default_factory=dict)
 
     @contextlib.contextmanager
     def attached(self, model: nn.Module) -> Iterator[None]:
@@ -212,7 +232,8 @@ class _Recorder:
                     activation = activation.clone()
                 activation.requires_grad_()
             self.kept.update(dict.fromkeys(asked, activation))
-            return _replace_first(output, activation.clone())
+            self.versions.update(dict.fromkeys(asked, activation._version))
+            return _replace_first(output, activation.clone() if self.copies else activation)
 
         return record
 
@@ -235,6 +256,10 @@ class _Recorder:
                     "  See the layers that have a grid:  seewhy layers --model …",
                     slug="layer-without-grid",
                 )
+
+    def overwritten(self) -> bool:
+        """Whether an in-place operation changed an activation after it was captured."""
+        return any(self.kept[layer]._version != version for layer, version in self.versions.items())
 
     def activations(self) -> dict[str, Tensor]:
         return {layer.asked: self.kept[layer.asked] for layer in self.layers}

@@ -98,16 +98,15 @@ def canvas_of(pixels: Pixels, preprocess: Preprocess) -> tuple[Pixels, Geometry]
 
 
 def network_input(canvases: Sequence[Pixels], preprocess: Preprocess) -> Tensor:
-    """The network's input (N, C, H, W), float32, from 8-bit canvases of one size."""
-    stack = np.stack(canvases) if len(canvases) > 1 else canvases[0][None]
-    batch = torch.from_numpy(np.array(stack.transpose(0, 3, 1, 2), order="C")).float()  # (N, 3, H, W)
+    """The network's input (N, C, H, W), float32 and channels last, from 8-bit canvases of one size."""
+    batch = torch.from_numpy(np.stack(canvases)).permute(0, 3, 1, 2).float()  # (N, 3, H, W)
     if preprocess.channels == "bgr":
         batch = batch.flip(1)
     elif preprocess.channels == "grey":
         weights = torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)
         batch = (batch * weights).sum(dim=1, keepdim=True)
     if preprocess.range == "0-1":
-        batch = batch / 255
+        batch /= 255
     if preprocess.mean == (0.0,) and preprocess.std == (1.0,):
         return batch
     mean = torch.tensor(preprocess.mean).view(1, -1, 1, 1)

@@ -56,7 +56,11 @@ def load_image(table: ImageTable, image: Image, preprocess: Preprocess | Opaque)
     return _from_item(item, preprocess, image.label, table.classes)
 
 
-def batch_of(loaded: Sequence[Loaded], preprocess: Preprocess | Opaque) -> Tensor:
+def batch_of(
+    loaded: Sequence[Loaded],
+    preprocess: Preprocess | Opaque,
+    memory_format: torch.memory_format = torch.contiguous_format,
+) -> Tensor:
     """The network's input (N, C, H, W) of several images. Raises DataError for mixed sizes."""
     shapes = {one.canvas.shape if one.canvas is not None else _shape(one.inputs) for one in loaded}
     if len(shapes) > 1:
@@ -67,8 +71,9 @@ def batch_of(loaded: Sequence[Loaded], preprocess: Preprocess | Opaque) -> Tenso
         )
     canvases = [one.canvas for one in loaded if one.canvas is not None]
     if canvases and isinstance(preprocess, Preprocess):
-        return network_input(canvases, preprocess)
-    return torch.stack([one.inputs for one in loaded if one.inputs is not None])
+        return network_input(canvases, preprocess).contiguous(memory_format=memory_format)
+    inputs = torch.stack([one.inputs for one in loaded if one.inputs is not None])
+    return inputs.contiguous(memory_format=memory_format)
 
 
 def _from_photograph(photograph: Photograph, preprocess: Preprocess | Opaque, label: str | None) -> Loaded:

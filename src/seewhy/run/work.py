@@ -85,7 +85,7 @@ def _attributed(plan: Plan, loaded: list[Loaded], images: list[Image]) -> Attrib
         labels = torch.tensor([plan.classes.index(name) if name in plan.classes else 0 for name in names])
     model = plan.classifier.model
     try:
-        inputs = batch_of(loaded, plan.classifier.preprocess).contiguous(memory_format=plan.memory_format)
+        inputs = batch_of(loaded, plan.classifier.preprocess, plan.memory_format)
         return attribute(model, inputs, plan.layers, plan.cam, plan.score, labels)
     except (RuntimeError, MemoryError) as error:
         if isinstance(error, MemoryError) or "memory" in str(error).lower():
