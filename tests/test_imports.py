@@ -28,7 +28,7 @@ OWNERS = {  # where a third-party package may be imported; () is nowhere
     "pyarrow": ("store/",),
     "numcodecs": ("store/",),
     "filelock": ("store/",),
-    "PIL": ("data/", "render/", "run/explanation.py", "run/explain.py"),
+    "PIL": ("data/", "render/", "run/explanation.py", "run/explain.py", "run/pages.py"),
     "rich": ("run/progress.py", "cli.py"),
     "typer": ("cli.py",),
     "click": ("cli.py",),

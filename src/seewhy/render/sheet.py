@@ -82,7 +82,8 @@ def _draw_tile(sheet: Image.Image, draw: ImageDraw.ImageDraw, tile: Tile, at: tu
     else:
         factor = min(width / tile.picture.width, TILE / tile.picture.height)
         size = (max(1, round(tile.picture.width * factor)), max(1, round(tile.picture.height * factor)))
-        sheet.paste(tile.picture.convert("RGB").resize(size, Image.Resampling.BILINEAR), (x, y + TILE - size[1]))
+        small = tile.picture.convert("RGB").resize(size, Image.Resampling.BILINEAR, reducing_gap=1.5)
+        sheet.paste(small, (x, y + TILE - size[1]))
         if tile.wrong:
             draw.rectangle((x - 2, y + TILE - size[1] - 2, x + size[0] + 1, y + TILE + 1), outline=WRONG, width=3)
     for number, line in enumerate(tile.caption):

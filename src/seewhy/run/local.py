@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import gc
 import multiprocessing
-import os
 import platform
 import sys
 from collections import deque
@@ -17,6 +17,7 @@ from typing import Any
 import torch
 
 from seewhy.errors import WorkError
+from seewhy.run.machine import cores
 from seewhy.run.plan import Shard
 from seewhy.run.work import ShardResult
 
@@ -56,18 +57,6 @@ def run_shards(work: Work, shards: Sequence[Shard], workers: int = 1) -> Iterato
             pool.shutdown(wait=False, cancel_futures=True)
 
 
-def cores() -> int:
-    """How many processors this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def usual_workers(device: torch.device, n_shards: int) -> int:
-    """How many forked workers the command line uses: one per core on Linux for a CPU, else one."""
-    if device.type != "cpu" or not sys.platform.startswith("linux"):
-        return 1
-    return max(1, min(cores(), n_shards, 16))
-
-
 @contextlib.contextmanager
 def forking(workers: int | None) -> Iterator[None]:
     """Keep torch on one thread, so that workers can be forked; nothing changes where one process does the work."""
@@ -82,8 +71,14 @@ def forking(workers: int | None) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def steady_allocator() -> None:
-    """Keep large freed blocks instead of handing them back page by page; for a process of our own, glibc only."""
+def steady_process() -> None:
+    """Settle a process of our own, once all is imported: nothing imported is looked through for garbage again.
+
+    That would copy its pages into every forked worker. On glibc large freed blocks are kept, too, instead of handing
+    them back page by page.
+    """
+    gc.freeze()
+    gc.enable()  # main() imports without it
     if not sys.platform.startswith("linux") or platform.libc_ver()[0] != "glibc":
         return
     library = ctypes.CDLL(None)

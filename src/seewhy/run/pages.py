@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +23,11 @@ MOST_GROUPS = 48  # panels a layer in mean_maps.png
 
 def write_pages(explanation: Explanation, folder: Path, overlays: bool) -> None:
     """Write sheet.jpg (where there are overlays) and mean_maps.png, each complete or absent."""
-    if overlays:
-        _write_picture(folder / "sheet.jpg", explanation.show())
-    _write_picture(folder / "mean_maps.png", mean_maps(explanation))
+    with ThreadPoolExecutor() as pool:
+        means = pool.submit(mean_maps, explanation)
+        if overlays:
+            _write_picture(folder / "sheet.jpg", explanation.show())
+        _write_picture(folder / "mean_maps.png", means.result())
 
 
 def _write_picture(path: Path, picture: PIL.Image.Image) -> None:

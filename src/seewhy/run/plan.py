@@ -20,9 +20,10 @@ from seewhy.data.folder import ImageTable, read_table, with_labels
 from seewhy.data.reader import Loaded, batch_of, load_image
 from seewhy.errors import DataError, LayerError, ModelError, OptionError, listed, nearest
 from seewhy.records import Preprocess
+from seewhy.run.machine import usual_batch, usual_workers
 
 FORMATS = ("jpg", "png")
-BATCH = 16
+SHARD = 64  # images at most, and so in a batch
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ class Plan:
     def shard_size(self) -> int:
         """Images a shard: fewer in small runs, so that there is something to share and to show."""
         count = len(self.table)
-        return 64 if count >= 1024 else 32 if count >= 256 else 16
+        return SHARD if count >= 1024 else 32 if count >= 256 else 16
 
     def shards(self) -> list[Shard]:
         """The shards, in order; a pure function of the plan."""
@@ -109,7 +110,10 @@ def make_plan(
     grids = {layer.asked: _grid(layer, calls) for layer in found}
     runs = Counter(call.name for call in calls)
     shared = [c.name for c in found if not c.call and runs[c.name] > 1]
-    size = min(batch_size or BATCH, 64)
+    like = next((p for p in network.parameters() if p.is_floating_point()), inputs)
+    usual = usual_batch(
+        calls, found, like.element_size(), classifier.device, usual_workers(classifier.device, len(table))
+    )
     canvas = (inputs.shape[2], inputs.shape[3])
     said = [*classifier.notes, *notes, *table.notes, *said, *why]
     said += [
@@ -124,7 +128,7 @@ def make_plan(
         chosen,
         score,
         preset,
-        size,
+        min(batch_size or usual, SHARD),
         image_format,
         canvas,
         torch.contiguous_format if preset else _memory_format(network, inputs, logits),

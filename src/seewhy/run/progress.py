@@ -20,9 +20,10 @@ def progress_bar(words: str) -> Iterator[Progress]:
     columns = (TextColumn(words), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(elapsed_when_finished=True))
     in_notebook = console.is_jupyter and importlib.util.find_spec("ipywidgets") is not None
     shown = console.is_terminal or in_notebook
-    with Bar(*columns, console=console, disable=not shown) as bar:
+    # No refreshing thread: workers are forked while the bar is up.
+    with Bar(*columns, console=console, disable=not shown, auto_refresh=False) as bar:
         task = bar.add_task(words, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
+        yield lambda done, total: bar.update(task, completed=done, total=total, refresh=True)
 
 
 @contextlib.contextmanager

@@ -1,0 +1,78 @@
+"""What this machine offers: how many workers, and how many images at once, chosen before any work.
+
+On a CPU running out of memory is a kill, not an exception.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from seewhy.cam.capture import LayerCall
+from seewhy.cam.layers import Call
+
+MOST = {"cpu": 16, "cuda": 64, "mps": 32}
+_LARGEST = 64 << 20  # bytes of the largest activation: beyond it a CPU's caches gain nothing from more images
+_SHARE = 0.5  # of the free memory that all workers together may take
+_GROUPS = (  # (limit, used) of a container, as version 2 and version 1 of control groups name them
+    ("memory.max", "memory.current"),
+    ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),
+)
+
+
+def cores() -> int:
+    """How many processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def usual_workers(device: torch.device, n_shards: int) -> int:
+    """How many forked workers the command line uses: one per core on Linux for a CPU, else one."""
+    if device.type != "cpu" or not sys.platform.startswith("linux"):
+        return 1
+    return max(1, min(cores(), n_shards, 16))
+
+
+def usual_batch(
+    calls: Sequence[Call], layers: Sequence[LayerCall], item_size: int, device: torch.device, workers: int = 1
+) -> int:
+    """Images at once, a power of two: as many as pay, and as fit with their gradients into half of the free memory."""
+    count = MOST.get(device.type, 16)
+    one = bytes_per_image(calls, layers, item_size)
+    free = free_memory(device) * _SHARE / workers
+    largest = max((math.prod(call.shape) for call in calls), default=0) * item_size
+    while count > 1 and (one * count > free or (device.type == "cpu" and largest * count > _LARGEST)):
+        count //= 2
+    return count
+
+
+def bytes_per_image(calls: Sequence[Call], layers: Sequence[LayerCall], item_size: int) -> int:
+    """What one image takes at most: what is alive before the first layer, then every output and its gradient."""
+    sizes = [math.prod(call.shape) * item_size for call in calls]
+    names = {layer.name for layer in layers}
+    first = next((place for place, call in enumerate(calls) if call.name in names), 0)
+    return 3 * max(sizes, default=0) + 2 * sum(sizes[first:])
+
+
+def free_memory(device: torch.device) -> float:
+    """Bytes that can be taken now on the device, a container's limit respected; infinite where nothing tells."""
+    if device.type == "cuda":
+        return float(torch.cuda.mem_get_info(device)[0])
+    found = [math.inf]
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        found += [float(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable")]
+    except OSError:
+        if "SC_PHYS_PAGES" in os.sysconf_names:
+            found.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2)
+    for names in _GROUPS:
+        try:
+            limit, used = (float(Path("/sys/fs/cgroup", name).read_text()) for name in names)
+        except (OSError, ValueError):  # no such group, or "max"
+            continue
+        found.append(limit - used)
+    return max(0.0, min(found))
