@@ -428,9 +428,22 @@ def test_another_run_says_what_differs(place: Place) -> None:
     assert place.explain("images", "--size", "8", "--classes", "a,b")[0] == 0
     before = (place.home / "run" / "manifest.json").read_bytes()
     result = place.explain("images", "--size", "16", "--classes", "a,b", "--method", "layercam")
-    assert_told(result, 2, "run holds another run; these differ:", '"grad-cam" there, "layercam" asked', "#another-run")
-    assert "classifier.preprocess.size: [8, 8] there, [16, 16] asked" in result[2]
+    assert_told(
+        result, 2, "run holds another run; these differ:", "--method: grad-cam there, layercam asked", "#another-run"
+    )
+    assert "--size: 8x8 there, 16x16 asked" in result[2]
     assert (place.home / "run" / "manifest.json").read_bytes() == before
+
+
+def test_added_images_are_taken_in_when_asked_for(place: Place) -> None:
+    assert_told(place.run("explain", "images", "--model", "net.py:Net", "--extend"), 2, "--out FOLDER", "#option")
+    assert place.explain()[0] == 0
+    paint(place.home / "images" / "00.png")
+    assert_told(place.explain(), 2, "1 was added since: 00.png", "--extend", "#images-added")
+    status, out, _ = place.explain("images", "--extend", "--json")
+    assert status == 0 and json.loads(out)["images"] == 4
+    assert [o.image.id for o in read_outcomes(place.home / "run" / "records.parquet")][-1] == "00.png"
+    assert place.explain()[0] == 0
 
 
 def test_a_name_cannot_move_the_cursor(place: Place) -> None:

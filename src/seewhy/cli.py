@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import json
 import sys
 import tomllib
@@ -141,6 +142,9 @@ def explain(
     channels: Channels = None,
     preprocess: PreprocessBy = None,
     out: Annotated[Path | None, typer.Option(help="The run folder.  [default: runs/explain-<hash of options>]")] = None,
+    extend: Annotated[
+        bool, typer.Option("--extend", help="Take added images into the finished run of --out; only they are computed.")
+    ] = False,
     batch_size: Annotated[int | None, typer.Option(help="Images at once.  [default: 16]")] = None,
     workers: Annotated[int | None, typer.Option(help="Processes, on Linux and a CPU.  [default: one per core]")] = None,
     device: Device = "auto",
@@ -151,11 +155,13 @@ def explain(
 ) -> None:
     """Map what the network looks at in every image, into a run folder: maps, overlays, a sheet, mean maps, tables."""
     from seewhy.run.explain import default_folder, run_in_folder
-    from seewhy.run.local import forking, steady_allocator
+    from seewhy.run.extend import check_extend
+    from seewhy.run.local import forking, steady_process
     from seewhy.run.plan import make_plan
     from seewhy.run.progress import progress_bar
 
-    steady_allocator()
+    check_extend(extend, out)
+    steady_process()
     with contextlib.redirect_stdout(sys.stderr), forking(workers):  # what the network prints is not our output
         classifier = _classifier(
             model,
@@ -187,7 +193,7 @@ def explain(
         )
         folder = out or default_folder(plan)
         with progress_bar("Explaining") as update:
-            explanation = run_in_folder(plan, folder, workers=workers, progress=update)
+            explanation = run_in_folder(plan, folder, workers=workers, extend=extend, progress=update)
     summary = {"command": "explain", "run": str(folder), **explanation.summary()}
     if as_json:
         _print_json(summary)
@@ -266,10 +272,10 @@ def train(
     """Train a network on labelled images: Adam, cross-entropy, a checkpoint per epoch, history as table and plot."""
     from seewhy.data.classifier import parse_model_args
     from seewhy.learn.train import train as run
-    from seewhy.run.local import steady_allocator
+    from seewhy.run.local import steady_process
     from seewhy.run.progress import progress_bar
 
-    steady_allocator()
+    steady_process()
     with contextlib.redirect_stdout(sys.stderr), progress_bar("Training") as update:
         training = run(
             model,
@@ -350,10 +356,10 @@ def demo(
 ) -> None:
     """Everything, on embedded data: render faces with a planted shortcut, train a network, explain 100 fakes."""
     from seewhy.demo import run_demo
-    from seewhy.run.local import forking, steady_allocator
+    from seewhy.run.local import forking, steady_process
     from seewhy.run.progress import progress_bar
 
-    steady_allocator()
+    steady_process()
     result = run_demo(out, stage=progress_bar, forking=lambda: forking(None))
     summary = {"command": "demo", "run": str(result.run), **result.explanation.summary()}
     if as_json:
@@ -374,6 +380,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and leave with 0, 1 (failed work), 2 (wrong input) or 130 (interrupted)."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in given
+    gc.disable()  # importing torch makes a million objects and no garbage; steady_process() ends it
     try:
         app(args=[word for word in given if word != "--debug"], prog_name="seewhy")
     except SeewhyError as error:
@@ -389,6 +396,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
             file=sys.stderr,
         )
         raise SystemExit(1) from None
+    finally:
+        gc.enable()
+        gc.unfreeze()
 
 
 def _classifier(

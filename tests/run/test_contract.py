@@ -173,10 +173,14 @@ def test_killed_and_run_again_gives_the_same_bytes(photographs: Path, tmp_path: 
 
 @pytest.mark.parametrize(
     ("change", "message"),
-    [({"method": "layercam"}, r"method: \"hirescam\" there, \"layercam\" asked"), ({"target": "dog"}, "target: "),
-     ({"layers": ["conv1"]}, r"layers\.conv2"), ({"limit": 20}, r"images\.count: 40 there, 20 asked")],
+    [
+        ({"method": "layercam"}, "--method: hirescam there, layercam asked"),
+        ({"target": "dog"}, "--target: predicted there, dog asked"),
+        ({"layers": ["conv1"]}, "--layers: conv1,conv2 there, conv1 asked"),
+        ({"limit": 20}, r"images removed: 20 \(dog/01\.png, "),
+    ],
     ids=["method", "target", "layers", "limit"],
-)  # fmt: skip
+)
 def test_another_run_in_the_folder_is_refused(
     photographs: Path, tmp_path: Path, change: dict[str, object], message: str
 ) -> None:
@@ -190,7 +194,7 @@ def test_another_run_in_the_folder_is_refused(
 def test_a_changed_image_is_another_run(photographs: Path, tmp_path: Path) -> None:
     run_in_folder(plan_for(photographs), tmp_path / "run", progress=nothing)
     PIL.Image.new("RGB", (32, 32), "red").save(photographs / "cat" / "00.png")
-    with pytest.raises(StoreError, match=r"images\.content"):
+    with pytest.raises(StoreError, match=r"images changed: 1 \(cat/00\.png\)"):
         run_in_folder(plan_for(photographs), tmp_path / "run", progress=nothing)
 
 

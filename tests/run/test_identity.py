@@ -20,7 +20,7 @@ from torch import Tensor, nn
 import seewhy
 from seewhy.errors import StoreError
 from seewhy.run.explain import default_folder
-from seewhy.run.identity import code_digest, identity_of
+from seewhy.run.identity import code_digest, differing, identity_of
 from seewhy.run.plan import make_plan
 from tests.models import FourConv, Pooled, images, seeded
 
@@ -143,8 +143,40 @@ def test_another_tensor_is_not_answered_with_the_maps_of_the_first(tmp_path: Pat
 
     seewhy.explain(seeded(FourConv()), source(1), out=tmp_path / "run", progress=False)
     seewhy.explain(seeded(FourConv()), source(1), out=tmp_path / "run", progress=False)
-    with pytest.raises(StoreError, match=r"images\.content: "):
+    with pytest.raises(StoreError, match="images: the same names with other content"):
         seewhy.explain(seeded(FourConv()), source(2), out=tmp_path / "run", progress=False)
+
+
+def test_a_spot_in_the_middle_of_an_uncompressed_picture_is_another_run(photos: Path) -> None:
+    before = identity_of(plan_of(photos))
+    data = bytearray((photos / "1.bmp").read_bytes())
+    data[len(data) // 2] ^= 255
+    (photos / "1.bmp").write_bytes(data)
+    assert identity_of(plan_of(photos)) != before
+
+
+def test_what_differs_is_said_in_the_words_of_the_command_line(photos: Path) -> None:
+    class Edited(FourConv):
+        def forward(self, x: Tensor) -> Tensor:
+            return super().forward(x) * 2
+
+    plain = seewhy.load(seeded(FourConv()), size=32)
+    other = seewhy.load(seeded(Edited(), 1), size=(32, 32), mean=0.5, classes=["a", "b"])
+    one = identity_of(make_plan(plain, photos, layers="conv1,conv2"))
+    two = identity_of(make_plan(other, photos, layers="conv1", target="a", batch_size=4, image_format="png"))
+    assert differing(one, one) == []
+    said = dict(line.split(": ", 1) for line in differing(one, two))
+    assert said.pop("the weights").startswith("other numbers than there")
+    assert said.pop("the code").endswith("was edited")
+    assert said.pop("--model").endswith("Edited asked")
+    assert said == {
+        "--classes": "0,1 there, a,b asked",
+        "--layers": "conv1,conv2 there, conv1 asked",
+        "--mean": "0.0 there, 0.5 asked",
+        "--target": "predicted there, a asked",
+        "--batch-size": "16 there, 4 asked",
+        "--format": "jpg there, png asked",
+    }
 
 
 def test_other_weights_are_another_run(photos: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import stat
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from seewhy.geometry import Geometry, geometry_of, resized_size
 from seewhy.records import Preprocess
 
 MOST_PIXELS = 200_000_000
+MOST_BYTES = 2**30  # of a file
 _RESAMPLING = {
     "nearest": PIL.Image.Resampling.NEAREST,
     "bilinear": PIL.Image.Resampling.BILINEAR,
@@ -45,12 +47,7 @@ class Photograph:
 
 def read_photograph(path: str | Path) -> Photograph:
     """The photograph in a file, turned upright by its EXIF tag. Raises UnreadableError with the reason."""
-    try:
-        data = Path(path).read_bytes()
-    except OSError as error:
-        raise UnreadableError(error.strerror or type(error).__name__) from error
-    if not data:
-        raise UnreadableError("the file is empty")
+    data = _bytes_of(Path(path))
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a warning about metadata does not change the pixels
@@ -63,7 +60,17 @@ def read_photograph(path: str | Path) -> Photograph:
         raise UnreadableError("too large for memory") from error
     except Exception as error:  # decoders raise anything, from OSError to struct.error and IndexError
         raise UnreadableError(f"{type(error).__name__}: {error}"[:200]) from error
-    return Photograph(pixels, hashlib.blake2b(data, digest_size=16).hexdigest())
+    return Photograph(pixels, _hash(data).hexdigest())
+
+
+def file_digest(path: str | Path) -> str:
+    """The hash of a file's bytes, as a Photograph has it. Raises UnreadableError with the reason."""
+    try:
+        _check_file(Path(path))
+        with Path(path).open("rb") as file:
+            return hashlib.file_digest(file, _hash).hexdigest()
+    except OSError as error:
+        raise UnreadableError(error.strerror or type(error).__name__) from error
 
 
 def read_size(path: str | Path) -> tuple[int, int]:
@@ -71,6 +78,7 @@ def read_size(path: str | Path) -> tuple[int, int]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
+            _check_file(Path(path))
             with PIL.Image.open(path) as image:
                 if image.format == "TIFF":
                     image.load()  # Pillow turns these by itself, some versions before and some after reading the size
@@ -132,6 +140,30 @@ def as_pixels(image: PIL.Image.Image) -> Pixels:
     if image.mode.startswith("I;16") or image.mode in ("I", "F"):
         image = _from_deep(image)
     return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
+
+
+def _hash(data: bytes = b"") -> hashlib.blake2b:
+    return hashlib.blake2b(data, digest_size=16)
+
+
+def _bytes_of(path: Path) -> bytes:
+    try:
+        _check_file(path)
+        data = path.read_bytes()
+    except OSError as error:
+        raise UnreadableError(error.strerror or type(error).__name__) from error
+    if not data:
+        raise UnreadableError("the file is empty")
+    return data
+
+
+def _check_file(path: Path) -> None:
+    """Raise UnreadableError for what would be waited for or read without an end: pipes, devices, giants."""
+    found = path.stat()
+    if not (stat.S_ISREG(found.st_mode) or stat.S_ISDIR(found.st_mode)):  # reading a folder has a reason of its own
+        raise UnreadableError("no regular file")
+    if found.st_size > MOST_BYTES:
+        raise UnreadableError(f"a file of {found.st_size:,} bytes is more than the limit of {MOST_BYTES:,}")
 
 
 def _decoded(data: bytes) -> Pixels:

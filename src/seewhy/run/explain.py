@@ -19,10 +19,12 @@ from seewhy.data.classifier import Classifier
 from seewhy.errors import WorkError
 from seewhy.records import Progress
 from seewhy.run.explanation import Explanation
+from seewhy.run.extend import Layout, check_extend, restore_parts, settle
 from seewhy.run.identity import identity_of
-from seewhy.run.local import run_shards, usual_workers
+from seewhy.run.local import run_shards
+from seewhy.run.machine import usual_workers
 from seewhy.run.pages import write_pages
-from seewhy.run.plan import Plan, Shard, make_plan
+from seewhy.run.plan import Plan, make_plan
 from seewhy.run.progress import chosen_progress
 from seewhy.run.work import ShardResult, explain_shard
 from seewhy.store import arrays, manifest, tables
@@ -42,6 +44,7 @@ def explain(
     batch_size: int | None = None,
     seed: int = 0,
     out: str | Path | None = None,
+    extend: bool = False,
     progress: bool | Progress = True,
 ) -> Explanation:
     """Maps, overlays and predictions of every image, raw maps signed on the layer's own grid.
@@ -49,9 +52,11 @@ def explain(
     `images`: a folder, CSV, text list, glob, list of paths, Dataset, or a tensor (N, C, H, W): floats are the network's
     own input, bytes are photographs. `target`: a class name or index, "predicted", "label", "margin", "margin:CLASS",
     or a function of the logits (N, K) that gives (N,). `layers` and `method` default to "auto". `preset`
-    "pytorch-grad-cam" shows what that package shows. With `out` the run is written to (and resumed from) a folder.
+    "pytorch-grad-cam" shows what that package shows. With `out` the run is written to (and resumed from) a folder;
+    with `extend` a finished one takes in images that were added, and keeps what it has.
     The model is left exactly as found. Raises the SeewhyError that says what to change.
     """
+    check_extend(extend, out)
     plan = make_plan(
         classifier,
         images,
@@ -65,9 +70,9 @@ def explain(
         seed=seed,
     )
     with chosen_progress(progress, "Explaining") as update:
-        return (
-            run_in_folder(plan, Path(out), progress=update) if out is not None else run_in_memory(plan, progress=update)
-        )
+        if out is None:
+            return run_in_memory(plan, progress=update)
+        return run_in_folder(plan, Path(out), extend=extend, progress=update)
 
 
 def run_in_memory(plan: Plan, *, progress: Progress) -> Explanation:
@@ -82,24 +87,36 @@ def run_in_memory(plan: Plan, *, progress: Progress) -> Explanation:
 
 
 def run_in_folder(
-    plan: Plan, folder: Path, *, workers: int | None = 1, overlays: bool = True, progress: Progress
+    plan: Plan,
+    folder: Path,
+    *,
+    workers: int | None = 1,
+    overlays: bool = True,
+    extend: bool = False,
+    progress: Progress,
 ) -> Explanation:
     """The explanation in a run folder; finished shards of an earlier try are kept, a finished run is only opened.
 
+    With `extend`, a finished run takes in images that were added: its rows stay in front and are not computed again.
     `workers` None takes as many as the machine suggests. Raises StoreError where the folder holds something else.
     """
-    identity = identity_of(plan, overlays=overlays)
     try:
         with manifest.writer(folder):
-            if not manifest.claim(folder, identity):
-                _work_through(plan, folder, workers, overlays, progress)
-                explanation = _opened(plan, folder)
+            layout, complete = settle(plan, folder, overlays=overlays, extend=extend)
+            if not complete:
+                _work_through(layout, folder, workers, overlays, progress)
+                explanation = _opened(layout.plan, folder)
                 write_pages(explanation, folder, overlays)
-                manifest.finish(folder, identity, {**explanation.summary(), "environment": _environment(plan)})
+                facts = {**explanation.summary(), "environment": _environment(plan)}
+                manifest.finish(folder, layout.identity(overlays=overlays), facts)
             shutil.rmtree(folder / "parts", ignore_errors=True)
     except OSError as error:
-        raise WorkError(f"Writing to {folder} failed: {error.strerror or error}.", slug="cannot-write") from error
-    return _opened(plan, folder)
+        raise WorkError(
+            f"Writing to {folder} failed: {error.strerror or error}.\n"
+            "  What is finished is kept; the same command goes on from there.",
+            slug="cannot-write",
+        ) from error
+    return _opened(layout.plan, folder)
 
 
 def default_folder(plan: Plan, command: str = "explain", *, overlays: bool = True) -> Path:
@@ -107,24 +124,31 @@ def default_folder(plan: Plan, command: str = "explain", *, overlays: bool = Tru
     return Path("runs") / f"{command}-{manifest.digest_of(identity_of(plan, overlays=overlays), 10)}"
 
 
-def _work_through(plan: Plan, folder: Path, workers: int | None, overlays: bool, progress: Progress) -> None:
+def _work_through(layout: Layout, folder: Path, workers: int | None, overlays: bool, progress: Progress) -> None:
+    plan, shards = layout.plan, layout.shards
     (folder / "parts").mkdir(exist_ok=True)
     arrays.remove_leftovers(folder)
-    shards = plan.shards()
-    pending = [shard for shard in shards if not _part(folder, "records", shard).exists()]
+    restore_parts(layout, folder)
+    pending = [shard for shard in shards if not tables.part(folder, "records", shard.index).exists()]
     done = sum(shard.stop - shard.start for shard in shards) - sum(shard.stop - shard.start for shard in pending)
     progress(done, len(plan.table))
     # From all shards, not the pending ones: each worker of a resumed run has as many threads as before.
     count = usual_workers(plan.classifier.device, len(shards)) if workers is None else workers
     for number, result in enumerate(run_shards(partial(explain_shard, plan, overlays=overlays), pending, count)):
         if number == 0:  # not before: zarr starts a thread, and workers are forked before any
-            for layer, grid in plan.grids.items():
-                arrays.create_maps(folder, _key(plan, layer), len(plan.table), grid, plan.shard_size)
+            _make_arrays(layout, folder)
         _save(plan, folder, result)
         done += result.shard.stop - result.shard.start
         progress(done, len(plan.table))
+    _make_arrays(layout, folder)  # also where nothing was pending
     for kind, columns in (("records", RECORDS), ("map_stats", MAP_STATS)):
-        tables.merge([_part(folder, kind, shard) for shard in shards], folder / f"{kind}.parquet", columns)
+        parts = [tables.part(folder, kind, shard.index) for shard in shards]
+        tables.merge(parts, folder / f"{kind}.parquet", columns)
+
+
+def _make_arrays(layout: Layout, folder: Path) -> None:
+    for layer, grid in layout.plan.grids.items():
+        arrays.create_maps(folder, _key(layout.plan, layer), len(layout.plan.table), grid, layout.shard_size)
 
 
 def _save(plan: Plan, folder: Path, result: ShardResult) -> None:
@@ -136,12 +160,9 @@ def _save(plan: Plan, folder: Path, result: ShardResult) -> None:
         path = home / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
-    tables.write_rows(_part(folder, "map_stats", result.shard), [tables.stat_row(s) for s in result.stats], MAP_STATS)
-    tables.write_rows(_part(folder, "records", result.shard), [tables.record_row(o) for o in result.outcomes], RECORDS)
-
-
-def _part(folder: Path, kind: str, shard: Shard) -> Path:
-    return folder / "parts" / f"{kind}-{shard.index:06d}.parquet"
+    index = result.shard.index
+    tables.write_rows(tables.part(folder, "map_stats", index), map(tables.stat_row, result.stats), MAP_STATS)
+    tables.write_rows(tables.part(folder, "records", index), map(tables.record_row, result.outcomes), RECORDS)
 
 
 def _opened(plan: Plan, folder: Path) -> Explanation:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import os
+from collections.abc import Mapping, Sequence
 from functools import partial
-from pathlib import Path
 from types import CellType, CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 
@@ -13,14 +12,17 @@ import torch
 from torch import Tensor
 
 from seewhy import __version__
-from seewhy.data.decode import UnreadableError
-from seewhy.data.folder import ImageTable
+from seewhy.data.decode import UnreadableError, file_digest
 from seewhy.data.reader import load_image
+from seewhy.records import Image
 from seewhy.run.plan import Plan
 from seewhy.store import manifest
 
-_END = 16 << 10  # bytes read at both ends of a file: all of a small photograph, and a bounded time for large ones
 _PROBES = 8  # items of a Dataset that are looked at
+_DIGESTS = {  # a hash says nothing to a reader
+    "the weights": "other numbers than there (--weights, --epoch, or a checkpoint that was written again)",
+    "the code": "the network's own, or that of the preprocessing function, was edited",
+}
 
 
 def identity_of(plan: Plan, *, overlays: bool = True) -> dict[str, Any]:
@@ -46,6 +48,44 @@ def identity_of(plan: Plan, *, overlays: bool = True) -> dict[str, Any]:
     }
 
 
+def differing(there: Mapping[str, Any], asked: Mapping[str, Any]) -> list[str]:
+    """A line for everything but the images that differs between two identities, in the words of the command line."""
+    old, new = (_options(manifest.as_json(dict(one))) for one in (there, asked))
+    names = [name for name in old | new if old.get(name) != new.get(name)]
+    return [
+        f"{name}: {_DIGESTS[name]}"
+        if name in _DIGESTS
+        else f"{name}: {_said(old.get(name))} there, {_said(new.get(name))} asked"
+        for name in names
+    ]
+
+
+def _options(identity: Mapping[str, Any]) -> dict[str, Any]:
+    """What an identity holds beside the images, by the option that sets it."""
+    classifier = dict(identity.get("classifier", {}))
+    preprocess = classifier.pop("preprocess", None)
+    how = preprocess if isinstance(preprocess, dict) else {"preprocess": preprocess}
+    plain = ("target", "method", "preset", "batch_size", "device")
+    size = {"size": "x".join(map(str, how["size"]))} if how.get("size") else {}
+    named = {key: identity.get(key) for key in plain} | how | size | {"format": identity.get("image_format")}
+    return {
+        "seewhy": identity.get("seewhy"),
+        "command": identity.get("command"),
+        "--model": classifier.get("source") or classifier.get("network"),
+        "the weights": classifier.get("weights"),
+        "the code": identity.get("code"),
+        "--classes": classifier.get("classes"),
+        "--layers": list(identity.get("layers", {})),
+        **{f"--{key.replace('_', '-')}": value for key, value in named.items()},
+    }
+
+
+def _said(value: Any) -> str:
+    """The value as the command line takes it, cut where it is long."""
+    text = ",".join(map(str, value)) if isinstance(value, list) else "nothing" if value is None else str(value)
+    return text if len(text) <= 60 else text[:57] + "…"
+
+
 def code_digest(function: Any) -> str:
     """A hash of what a function does: its code with the names, constants, defaults and closed-over values it uses."""
     try:
@@ -63,35 +103,38 @@ def _network_digest(plan: Plan) -> str:
     return code_digest([*(kind.forward for kind in own), function])
 
 
+def image_digests(plan: Plan, images: Sequence[Image]) -> dict[str, str]:
+    """The hash of each image's content by its id, or the reason where it cannot be read.
+
+    Files are read whole, like the decoder does: a spot painted into an uncompressed picture changes neither its size
+    nor its ends, and a copy of the folder must be the same run, so that times of change say nothing.
+    """
+    return {image.id: _image_digest(plan, image) for image in images}
+
+
 def _content_digest(plan: Plan) -> str:
     """A hash of the images: their bytes, not their names. Of a Dataset only some items are looked at."""
-    table, digest = plan.table, hashlib.blake2b(digest_size=8)
-    if isinstance(table.items, Tensor):
-        digest.update(_bytes_of(table.items))
-    elif table.items is not None:
-        step = max(1, len(table) // _PROBES)
-        for image in table.images[::step]:
-            try:
-                loaded = load_image(table, image, plan.classifier.preprocess)
-                digest.update(loaded.picture.tobytes() + (b"" if loaded.inputs is None else _bytes_of(loaded.inputs)))
-            except UnreadableError as error:
-                digest.update(str(error).encode())
-    else:
-        _add_files(digest, table)
-    return digest.hexdigest()
+    images = plan.table.images
+    probed = plan.table.items is not None and not isinstance(plan.table.items, Tensor)
+    some = images[:: max(1, len(images) // _PROBES)] if probed else images
+    return manifest.digest_of(list(image_digests(plan, some).values()))
 
 
-def _add_files(digest: hashlib.blake2b, table: ImageTable) -> None:
-    for image in table.images:
-        try:
-            with Path(image.path or "").open("rb") as file:
-                size = os.fstat(file.fileno()).st_size
-                digest.update(b"%d " % size + file.read(_END))
-                if size > _END:
-                    file.seek(max(_END, size - _END))
-                    digest.update(file.read(_END))
-        except OSError as error:
-            digest.update(f"errno {error.errno}".encode())
+def _image_digest(plan: Plan, image: Image) -> str:
+    table = plan.table
+    try:
+        if table.items is None:
+            return file_digest(image.path or "")
+        if isinstance(table.items, Tensor):
+            return _short_hash(_bytes_of(table.items[int(image.id)]))
+        loaded = load_image(table, image, plan.classifier.preprocess)
+        return _short_hash(loaded.picture.tobytes() + (b"" if loaded.inputs is None else _bytes_of(loaded.inputs)))
+    except UnreadableError as error:
+        return str(error)
+
+
+def _short_hash(data: bytes) -> str:
+    return hashlib.blake2b(data, digest_size=8).hexdigest()
 
 
 def _bytes_of(tensor: Tensor) -> bytes:
@@ -103,7 +146,7 @@ def _described(value: Any) -> Any:
     if value is None or isinstance(value, (bool, int, float, complex, str, bytes)):
         return value
     if isinstance(value, Tensor):
-        return hashlib.blake2b(_bytes_of(value), digest_size=8).hexdigest()
+        return _short_hash(_bytes_of(value))
     if isinstance(value, (tuple, list)):
         return [_described(one) for one in value]
     if isinstance(value, (set, frozenset)):

@@ -23,6 +23,12 @@ def digest_of(value: Any, length: int = 16) -> str:
     return hashlib.blake2b(text.encode(), digest_size=length // 2).hexdigest()
 
 
+def as_json(value: dict[str, Any]) -> dict[str, Any]:
+    """The values as they come back from a JSON file: lists for tuples, words for the rest."""
+    found: dict[str, Any] = json.loads(json.dumps(value, default=str))
+    return found
+
+
 def write_json(path: Path, value: Any) -> None:
     """Write plain values as JSON, complete or absent."""
     temporary = path.with_name(path.name + ".partial")
@@ -45,31 +51,25 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     return found
 
 
-def claim(folder: Path, identity: Mapping[str, Any]) -> bool:
-    """Whether the run in this folder is finished; the folder is made or found fit for this run.
+def find(folder: Path) -> dict[str, Any] | None:
+    """The manifest of the run in this folder; None where the folder is empty or not there.
 
-    Raises StoreError when the folder holds something else, or a run of other options (naming what differs).
+    Raises StoreError when the folder holds something else.
     """
     ours = (".lock", f"{NAME}.partial")  # all that a run killed in its first moment leaves
-    if not folder.exists() or not any(one.name not in ours for one in folder.iterdir()):
-        folder.mkdir(parents=True, exist_ok=True)
-        write_json(folder / NAME, {"identity": identity, "status": "running"})
-        return False
-    if not (folder / NAME).exists():
-        held = listed(sorted(one.name for one in folder.iterdir() if one.name not in ours))
+    held = sorted(one.name for one in folder.iterdir() if one.name not in ours) if folder.exists() else []
+    if held and NAME not in held:
         raise StoreError(
-            f"{folder} holds something else ({held}), not a run.\n  Name a new folder:  --out {folder}-2",
+            f"{folder} holds something else ({listed(held)}), not a run.\n  Name a new folder:  --out {folder}-2",
             slug="folder-holds-something-else",
         )
-    found = read_manifest(folder)
-    changed = _differences(found["identity"], json.loads(json.dumps(identity, default=str)))
-    if changed:
-        lines = "\n".join(f"  {line}" for line in changed[:10])
-        raise StoreError(
-            f"{folder} holds another run; these differ:\n{lines}\n  Name a new folder:  --out {folder}-2",
-            slug="another-run",
-        )
-    return bool(found["status"] == "complete")
+    return read_manifest(folder) if held else None
+
+
+def begin(folder: Path, identity: Mapping[str, Any]) -> None:
+    """Mark the folder as that of a run with work left to do."""
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(folder / NAME, {"identity": identity, "status": "running"})
 
 
 def finish(folder: Path, identity: Mapping[str, Any], summary: Mapping[str, Any]) -> None:
@@ -98,18 +98,3 @@ def writer(folder: Path) -> Iterator[None]:
         lock.release()
         with contextlib.suppress(OSError):
             (folder / ".lock").unlink()
-
-
-def _differences(old: Any, new: Any, path: str = "") -> list[str]:
-    if isinstance(old, dict) and isinstance(new, dict):
-        return [
-            line
-            for key in sorted(old.keys() | new.keys())
-            for line in _differences(old.get(key), new.get(key), f"{path}.{key}" if path else str(key))
-        ]
-    return [] if old == new else [f"{path}: {_short(old)} there, {_short(new)} asked"]
-
-
-def _short(value: Any) -> str:
-    text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= 60 else text[:57] + "…"

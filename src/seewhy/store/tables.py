@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from seewhy.records import Image, MapStat, Outcome
 from seewhy.store.schema import MAP_STATS, RECORDS, schema_of
 
 
-def write_rows(path: Path, rows: Sequence[Mapping[str, Any]], columns: dict[str, tuple[pa.DataType, str]]) -> None:
+def write_rows(path: Path, rows: Iterable[Mapping[str, Any]], columns: dict[str, tuple[pa.DataType, str]]) -> None:
     """Write the rows as one parquet file."""
     _replace(path, pa.Table.from_pylist(list(rows), schema=schema_of(columns)))
 
@@ -26,6 +27,37 @@ def merge(parts: Iterable[Path], path: Path, columns: dict[str, tuple[pa.DataTyp
         for part in parts:
             writer.write_table(pq.ParquetFile(part).read())
     temporary.replace(path)
+
+
+def part(folder: Path, kind: str, index: int) -> Path:
+    """Where the rows of one shard wait until all are there; `kind` is "records" or "map_stats"."""
+    return folder / "parts" / f"{kind}-{index:06d}.parquet"
+
+
+def split(folder: Path, shards: Mapping[int, Sequence[str]]) -> None:
+    """Write the merged tables' rows of some shards, named by their images' ids, as parts again; records come last."""
+    for kind, columns in (("map_stats", MAP_STATS), ("records", RECORDS)) if shards else ():
+        table = _read(folder / f"{kind}.parquet")
+        for index, ids in shards.items():
+            rows = table.filter(pc.is_in(table["id"], pa.array(ids, pa.string())))
+            _replace(part(folder, kind, index), rows.cast(schema_of(columns)))
+
+
+def read_ids(path: Path, count: int) -> list[str]:
+    """The ids of the first `count` rows of records.parquet."""
+    found: list[str] = _read(path, ["id"])["id"][:count].to_pylist()
+    return found
+
+
+def read_digests(folder: Path) -> dict[str, str | None]:
+    """The hash of each image's file by its id, as far as the run has got; None for an image without a result."""
+    whole = folder / "records.parquet"
+    paths = [whole] if whole.exists() else sorted((folder / "parts").glob("records-*.parquet"))
+    found: dict[str, str | None] = {}
+    for path in paths:
+        table = _read(path, ["id", "digest"])
+        found |= zip(table["id"].to_pylist(), table["digest"].to_pylist(), strict=True)
+    return found
 
 
 def read_outcomes(path: Path) -> list[Outcome]:
@@ -60,6 +92,12 @@ def stat_row(stat: MapStat) -> dict[str, Any]:
 def _outcome(row: dict[str, Any]) -> Outcome:
     image = Image(*(row.pop(name) for name in ("id", "path", "label", "split")))
     return Outcome(image, **{**row, "logits": tuple(row["logits"] or ())})
+
+
+def _read(path: Path, columns: list[str] | None = None) -> pa.Table:
+    """The table in a file; no threads are started, because workers may be forked later."""
+    with pq.ParquetFile(path) as file:
+        return file.read(columns, use_threads=False)
 
 
 def _replace(path: Path, table: pa.Table) -> None:
