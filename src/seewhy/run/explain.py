@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import shutil
 from collections.abc import Sequence
@@ -111,9 +112,9 @@ def run_in_folder(
                 manifest.finish(folder, layout.identity(overlays=overlays), facts)
             shutil.rmtree(folder / "parts", ignore_errors=True)
     except OSError as error:
+        why = os.strerror(error.errno) if error.errno else error  # some libraries put words of their own around it
         raise WorkError(
-            f"Writing to {folder} failed: {error.strerror or error}.\n"
-            "  What is finished is kept; the same command goes on from there.",
+            f"Writing to {folder} failed: {why}.\n  What is finished is kept; the same command goes on from there.",
             slug="cannot-write",
         ) from error
     return _opened(layout.plan, folder)

@@ -11,6 +11,10 @@ import zarr
 from numpy.typing import NDArray
 from zarr.codecs import BloscCodec
 
+from seewhy.store.manifest import digest_of
+
+_LONGEST = 240  # of a name in maps.zarr; most file systems take 255 bytes
+
 Maps = NDArray[np.float32]  # (N, H, W)
 
 
@@ -62,12 +66,15 @@ def read_map(folder: Path, key: tuple[str, str, str], row: int) -> NDArray[np.fl
 
 
 def array_name(key: tuple[str, str, str]) -> str:
-    """The path of an array inside maps.zarr; names that hold slashes or odd characters are percent-encoded."""
+    """The path of an array inside maps.zarr; names that hold slashes or odd characters are percent-encoded.
+
+    A name that would be too long for a file system loses its end to a hash; the array's attributes hold it in full.
+    """
     return "/".join(_quoted(part) for part in key)
 
 
 def key_of(name: str) -> tuple[str, str, str]:
-    """The (method, layer, score) of an array's path."""
+    """The (method, layer, score) of an array's path, where no name was too long for it."""
     method, layer, score = (unquote(part) for part in name.split("/"))
     return method, layer, score
 
@@ -81,6 +88,8 @@ def remove_leftovers(folder: Path) -> None:
 
 def _quoted(part: str) -> str:
     encoded = quote(part, safe=" +@:,()")
+    if len(encoded) > _LONGEST:
+        return f"{encoded[: _LONGEST - 17]}~{digest_of(part)}"
     return encoded.replace(".", "%2E") if encoded in (".", "..", "zarr.json") else encoded  # these mean other things
 
 
