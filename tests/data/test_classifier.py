@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import pickle
@@ -368,6 +369,13 @@ class Payload:
         return os.mkdir, (str(self.path),)
 
 
+class Shell(Payload):
+    """Makes a file by a shell command."""
+
+    def __reduce__(self) -> Any:
+        return os.system, (f"touch '{self.path}'",)
+
+
 CODE = {
     "whole-model": lambda path, mark: torch.save(seeded(Pooled()), path),
     "payload": lambda path, mark: torch.save(Payload(mark), path),
@@ -378,21 +386,34 @@ CODE = {
     "plain-pickle": lambda path, mark: path.write_bytes(pickle.dumps(Payload(mark))),
     "plain-pickle-2": lambda path, mark: path.write_bytes(pickle.dumps(Payload(mark), protocol=2)),
     "arguments": lambda path, mark: torch.save({"model": {}, "args": argparse.Namespace(lr=1)}, path),
+    "lightning": lambda path, mark: torch.save(
+        {"pytorch-lightning_version": "2.4.0", "state_dict": {"w": torch.ones(1)}, "callbacks": Shell(mark)}, path
+    ),
+    "shell": lambda path, mark: path.write_bytes(pickle.dumps(Shell(mark))),
 }
 
 
+@pytest.mark.parametrize("suffix", ["pt", "ckpt", "bin"])
 @pytest.mark.parametrize("case", CODE)
-def test_a_file_that_carries_code_is_refused_and_nothing_of_it_runs(net: Path, case: str) -> None:
-    path, mark = net.with_name("w.pt"), net.with_name("it-ran")
+def test_a_file_that_carries_code_is_refused_and_nothing_of_it_runs(net: Path, case: str, suffix: str) -> None:
+    path, mark = net.with_name(f"w.{suffix}"), net.with_name("it-ran")
     CODE[case](path, mark)
     with pytest.raises(
-        WeightsError, match=r"w\.pt is not plain weights.*Nothing of it was run\.\n  Save the weights alone"
+        WeightsError, match=r"w\.\w+ is not plain weights.*Nothing of it was run\.\n  Save the weights alone"
     ) as raised:
         load(f"{net}:Net", path)
     assert raised.value.slug == "carries-code"
     assert not mark.exists()
     if case == "whole-model":
         assert "it asks for tests.models.Pooled" in str(raised.value)
+
+
+@pytest.mark.parametrize("case", ["payload", "lightning", "shell"])
+def test_the_code_in_these_files_would_run_without_care(tmp_path: Path, case: str) -> None:
+    CODE[case](tmp_path / "w.pt", tmp_path / "it-ran")
+    with contextlib.suppress(Exception):  # what the code gives back is no checkpoint
+        torch.load(tmp_path / "w.pt", weights_only=False)
+    assert (tmp_path / "it-ran").exists()
 
 
 def test_torchscript_is_refused(net: Path) -> None:

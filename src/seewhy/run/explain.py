@@ -106,7 +106,8 @@ def run_in_folder(
             layout, complete = settle(plan, folder, overlays=overlays, extend=extend)
             if not complete:
                 _work_through(layout, folder, workers, overlays, progress)
-                explanation = _opened(layout.plan, folder)
+            explanation = _opened(layout.plan, folder)
+            if not complete:
                 write_pages(explanation, folder, overlays)
                 facts = {**explanation.summary(), "environment": _environment(plan)}
                 manifest.finish(folder, layout.identity(overlays=overlays), facts)
@@ -117,7 +118,7 @@ def run_in_folder(
             f"Writing to {folder} failed: {why}.\n  What is finished is kept; the same command goes on from there.",
             slug="cannot-write",
         ) from error
-    return _opened(layout.plan, folder)
+    return explanation
 
 
 def default_folder(plan: Plan, command: str = "explain", *, overlays: bool = True) -> Path:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,8 @@ import pyarrow.parquet as pq
 
 from seewhy.records import Image, MapStat, Outcome
 from seewhy.store.schema import MAP_STATS, RECORDS, schema_of
+
+_REPEATED = frozenset(("label", "split", "prediction", "error", "method", "layer", "score", "reason"))
 
 
 def write_rows(path: Path, rows: Iterable[Mapping[str, Any]], columns: dict[str, tuple[pa.DataType, str]]) -> None:
@@ -62,12 +64,12 @@ def read_digests(folder: Path) -> dict[str, str | None]:
 
 def read_outcomes(path: Path) -> list[Outcome]:
     """The rows of records.parquet, in order."""
-    return [_outcome(row) for row in pq.read_table(path).to_pylist()]
+    return [_outcome(row) for row in _rows(path)]
 
 
 def read_stats(path: Path) -> list[MapStat]:
     """The rows of map_stats.parquet, in order."""
-    return [MapStat(**row) for row in pq.read_table(path).to_pylist()]
+    return [MapStat(**row) for row in _rows(path)]
 
 
 def record_row(outcome: Outcome) -> dict[str, Any]:
@@ -98,6 +100,18 @@ def _read(path: Path, columns: list[str] | None = None) -> pa.Table:
     """The table in a file; no threads are started, because workers may be forked later."""
     with pq.ParquetFile(path) as file:
         return file.read(columns, use_threads=False)
+
+
+def _rows(path: Path) -> Iterator[dict[str, Any]]:
+    """The rows of a table, shard by shard; words that are found again and again are held once."""
+    words: dict[str, str] = {}
+    with pq.ParquetFile(path) as file:
+        for group in range(file.num_row_groups):
+            for row in file.read_row_group(group, use_threads=False).to_pylist():
+                yield {
+                    name: words.setdefault(value, value) if name in _REPEATED and value is not None else value
+                    for name, value in row.items()
+                }
 
 
 def _replace(path: Path, table: pa.Table) -> None:
