@@ -9,19 +9,33 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from seewhy.data.classifier import Classifier, load
     from seewhy.errors import SeewhyError
+    from seewhy.evidence.check import Check, check
     from seewhy.learn.train import train
     from seewhy.records import Preprocess
     from seewhy.run.explain import explain
     from seewhy.run.explanation import Explanation
 
 __version__ = version("seewhy")
-__all__ = ["Classifier", "Explanation", "Preprocess", "SeewhyError", "__version__", "explain", "load", "train"]
+__all__ = [
+    "Check",
+    "Classifier",
+    "Explanation",
+    "Preprocess",
+    "SeewhyError",
+    "__version__",
+    "check",
+    "explain",
+    "load",
+    "train",
+]
 
 _HOMES = {
+    "Check": "seewhy.evidence.check",
     "Classifier": "seewhy.data.classifier",
     "Explanation": "seewhy.run.explanation",
     "Preprocess": "seewhy.records",
     "SeewhyError": "seewhy.errors",
+    "check": "seewhy.evidence.check",
     "explain": "seewhy.run.explain",
     "load": "seewhy.data.classifier",
     "train": "seewhy.learn.train",

@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import gc
 import json
+import shutil
 import sys
+import textwrap
 import tomllib
 import traceback
 from collections.abc import Mapping, Sequence
@@ -101,6 +103,21 @@ PreprocessBy = Annotated[
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")]
 Seed = Annotated[int, typer.Option(help="Of every random choice.")]
+Images = Annotated[str, typer.Argument(help="A folder, a CSV with paths and labels, a text list, or a quoted glob.")]
+Layers = Annotated[str, typer.Option(help="Dotted names, by commas; relu@1 is the first run of a shared module.")]
+MethodName = Annotated[
+    str, typer.Option("--method", help="grad-cam, hirescam, layercam, grad-cam++, xgrad-cam, eigen-cam, or auto.")
+]
+Goal = Annotated[
+    str,
+    typer.Option(
+        "--target", help="What is explained: predicted, label, margin, margin:CLASS, a class name or its index."
+    ),
+]
+Limit = Annotated[int | None, typer.Option(help="Only the first N images.")]
+Sample = Annotated[int | None, typer.Option(help="N images by seeded chance, every class keeping its share.")]
+Range = Annotated[str | None, typer.Option("--range", help="Pixel values before mean and std: 0-1 or 0-255.")]
+BatchSize = Annotated[int | None, typer.Option(help="Images at once.  [default: as many as pay, by the free memory]")]
 Config = Annotated[
     Path | None,
     typer.Option(help="Options from a file.  [default: ./seewhy.toml]", callback=_read_config, is_eager=True),
@@ -110,42 +127,30 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print the summary as JSON.
 
 @app.command()
 def explain(
-    images: Annotated[
-        str, typer.Argument(help="A folder, a CSV with paths and labels, a text list, or a quoted glob.")
-    ],
+    images: Images,
     model: Model,
     weights: Weights = None,
     epoch: Epoch = None,
     model_arg: ModelArg = None,
     classes: Classes = None,
-    layers: Annotated[
-        str, typer.Option(help="Dotted names, by commas; relu@1 is the first run of a shared module.")
-    ] = "auto",
-    method: Annotated[
-        str, typer.Option(help="grad-cam, hirescam, layercam, grad-cam++, xgrad-cam, eigen-cam, or auto.")
-    ] = "auto",
-    target: Annotated[
-        str, typer.Option(help="What is explained: predicted, label, margin, margin:CLASS, a class name or its index.")
-    ] = "predicted",
+    layers: Layers = "auto",
+    method: MethodName = "auto",
+    target: Goal = "predicted",
     preset: Annotated[str | None, typer.Option(help="pytorch-grad-cam: the pictures that this package makes.")] = None,
-    limit: Annotated[int | None, typer.Option(help="Only the first N images.")] = None,
-    sample: Annotated[
-        int | None, typer.Option(help="N images by seeded chance, every class keeping its share.")
-    ] = None,
+    limit: Limit = None,
+    sample: Sample = None,
     size: Size = None,
     fit: Fit = None,
     mean: Mean = None,
     std: Std = None,
-    range_: Annotated[
-        str | None, typer.Option("--range", help="Pixel values before mean and std: 0-1 or 0-255.")
-    ] = None,
+    range_: Range = None,
     channels: Channels = None,
     preprocess: PreprocessBy = None,
     out: Annotated[Path | None, typer.Option(help="The run folder.  [default: runs/explain-<hash of options>]")] = None,
     extend: Annotated[
         bool, typer.Option("--extend", help="Take added images into the finished run of --out; only they are computed.")
     ] = False,
-    batch_size: Annotated[int | None, typer.Option(help="Images at once.  [default: 16]")] = None,
+    batch_size: BatchSize = None,
     workers: Annotated[int | None, typer.Option(help="Processes, on Linux and a CPU.  [default: one per core]")] = None,
     device: Device = "auto",
     seed: Seed = 0,
@@ -199,6 +204,69 @@ def explain(
         _print_json(summary)
     else:
         _print_explanation(summary, folder)
+
+
+@app.command()
+def check(
+    images: Images,
+    model: Model,
+    weights: Weights = None,
+    epoch: Epoch = None,
+    model_arg: ModelArg = None,
+    classes: Classes = None,
+    layers: Layers = "auto",
+    method: MethodName = "auto",
+    target: Goal = "predicted",
+    limit: Limit = None,
+    sample: Sample = None,
+    size: Size = None,
+    fit: Fit = None,
+    mean: Mean = None,
+    std: Std = None,
+    range_: Range = None,
+    channels: Channels = None,
+    preprocess: PreprocessBy = None,
+    out: Annotated[Path | None, typer.Option(help="The run folder.  [default: runs/check-<hash of options>]")] = None,
+    batch_size: BatchSize = None,
+    device: Device = "auto",
+    seed: Seed = 0,
+    strict: Annotated[bool, typer.Option("--strict", help="Leave with status 1 for bad news.")] = False,
+    as_json: AsJson = False,
+    config: Config = None,
+) -> None:
+    """Say whether the classifier works, whether it is fed right, and whether its maps may be read; worst first."""
+    from seewhy.evidence.check import check_in_folder, check_plan, default_check_folder
+    from seewhy.run.local import steady_process
+    from seewhy.run.progress import progress_bar
+
+    steady_process()
+    with contextlib.redirect_stdout(sys.stderr):
+        classifier = _classifier(
+            model,
+            weights,
+            epoch,
+            model_arg,
+            classes,
+            preprocess,
+            device,
+            size=_size(size),
+            fit=fit,
+            mean=_numbers("--mean", mean),
+            std=_numbers("--std", std),
+            range=range_,
+            channels=channels,
+        )
+        options = {"target": target, "layers": layers, "method": method, "limit": limit, "sample": sample}
+        plan = check_plan(classifier, images, batch_size=batch_size, seed=seed, **options)
+        folder = out or default_check_folder(plan, seed)
+        with progress_bar("Checking") as update:
+            found = check_in_folder(plan, folder, seed=seed, progress=update)
+    if as_json:
+        _print_json({"command": "check", "run": str(folder), **found})
+    else:
+        _print_check(found, folder)
+    if strict and any(one["level"] == "bad" for one in found["findings"]):
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -260,9 +328,7 @@ def train(
     fit: Fit = None,
     mean: Mean = None,
     std: Std = None,
-    range_: Annotated[
-        str | None, typer.Option("--range", help="Pixel values before mean and std: 0-1 or 0-255.")
-    ] = None,
+    range_: Range = None,
     channels: Channels = None,
     device: Device = "auto",
     seed: Seed = 0,
@@ -481,6 +547,20 @@ def _print_explanation(summary: Mapping[str, Any], folder: Path) -> None:
         ("Raw maps", "maps.zarr"),
     ]
     _print_rows([(words, str(folder / name)) for words, name in kinds if (folder / name).exists()])
+
+
+def _print_check(found: Mapping[str, Any], folder: Path) -> None:
+    counted = f"{found['images']:,} images" + (
+        f" ({found['without_result']} cannot be read)" if found["without_result"] else ""
+    )
+    _say(f"{counted} of {listed(found['classes'], 4)}, fed {found['preprocess']}\n")
+    width = min(shutil.get_terminal_size((110, 24)).columns, 120)
+    for one in found["findings"]:
+        todo = textwrap.wrap(f"→ {_plain(one['todo'])}", width - 12, subsequent_indent="  ") if one["todo"] else []
+        lines = textwrap.wrap(_plain(one["text"]), width - 12) + todo
+        for number, line in enumerate(lines):
+            print(f"  {one['level'].upper() if number == 0 else '':<10}{line}")
+    _say(f"\n  Numbers  {folder / 'manifest.json'}")
 
 
 def _print_rows(rows: Sequence[Sequence[str]]) -> None:

@@ -22,6 +22,7 @@ from seewhy.records import Preprocess
 
 MOST_PIXELS = 200_000_000
 MOST_BYTES = 2**30  # of a file
+_LARGE = 40_000_000  # pixels, from which on memory counts more than time
 _RESAMPLING = {
     "nearest": PIL.Image.Resampling.NEAREST,
     "bilinear": PIL.Image.Resampling.BILINEAR,
@@ -139,6 +140,8 @@ def as_pixels(image: PIL.Image.Image) -> Pixels:
     image = PIL.ImageOps.exif_transpose(image)
     if image.mode.startswith("I;16") or image.mode in ("I", "F"):
         image = _from_deep(image)
+    if image.width * image.height > _LARGE:
+        return _in_bands(image)
     return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
 
 
@@ -171,6 +174,16 @@ def _decoded(data: bytes) -> Pixels:
         if image.width * image.height > MOST_PIXELS:
             raise UnreadableError(f"{image.width} x {image.height} pixels is more than the limit of {MOST_PIXELS:,}")
         return as_pixels(image)
+
+
+def _in_bands(image: PIL.Image.Image) -> Pixels:
+    """The image as 8-bit RGB, some rows at a time: no second whole copy of it is held."""
+    pixels = np.empty((image.height, image.width, 3), np.uint8)
+    rows = max(1, (1 << 20) // image.width)
+    for top in range(0, image.height, rows):
+        bottom = min(top + rows, image.height)
+        pixels[top:bottom] = np.asarray(image.crop((0, top, image.width, bottom)).convert("RGB"))
+    return pixels
 
 
 def _from_deep(image: PIL.Image.Image) -> PIL.Image.Image:

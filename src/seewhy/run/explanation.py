@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from html import escape
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from seewhy.data.decode import UnreadableError
 from seewhy.data.reader import load_image
 from seewhy.errors import DataError, OptionError, nearest
+from seewhy.evidence.statistics import wilson
 from seewhy.maps import fuse
 from seewhy.records import MapStat, Outcome
 from seewhy.render.color import heat, jet
@@ -30,6 +31,7 @@ from seewhy.store.arrays import read_chunks, read_map, read_maps
 
 Maps = NDArray[np.float32]
 SHEET_MOST = 100
+LEAST = 10  # images with a result before anything is said about all of them
 
 
 @dataclass(frozen=True)
@@ -285,7 +287,7 @@ def _noticed(explanation: Explanation) -> list[str]:
     found = []
     results = [outcome for outcome in explanation.outcomes if outcome.error is None]
     decided = {outcome.prediction for outcome in results}
-    if len(results) >= 10 and len(decided) == 1:
+    if len(results) >= LEAST and len(decided) == 1:
         only = next(iter(decided))
         found.append(f"Every one of the {len(results)} images is predicted as {only!r}.")
         if explanation.score in explanation.classes and explanation.score != only:
@@ -295,4 +297,17 @@ def _noticed(explanation: Explanation) -> list[str]:
         if empty.total() > 0.05 * max(1, len(results)):
             why = ", ".join(f"{count} {reason}" for reason, count in empty.most_common())
             found.append(f"{empty.total()} of {len(results)} maps of {layer} are empty ({why}).")
-    return found
+    found += _at_chance(results)
+    return [*found, "Before reading the maps, try:  seewhy check (with the same arguments)"] if found else []
+
+
+def _at_chance(results: Sequence[Outcome]) -> list[str]:
+    """That the accuracy is not shown to be better than guessing, where it is not."""
+    judged = [outcome for outcome in results if outcome.correct is not None]
+    most = Counter(outcome.image.label for outcome in judged).most_common(1)
+    accuracy = wilson(sum(bool(outcome.correct) for outcome in judged), len(judged))
+    if len(judged) < LEAST or accuracy.low > (chance := most[0][1] / len(judged)):
+        return []
+    return [
+        f"Accuracy {accuracy} on {len(judged):,} labelled images: always guessing {most[0][0]!r} gives {chance:.3f}."
+    ]

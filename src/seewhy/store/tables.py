@@ -97,8 +97,8 @@ def _outcome(row: dict[str, Any]) -> Outcome:
 
 
 def _read(path: Path, columns: list[str] | None = None) -> pa.Table:
-    """The table in a file; no threads are started, because workers may be forked later."""
-    with pq.ParquetFile(path) as file:
+    """The table in a file; no thread is started, because workers may be forked later."""
+    with pq.ParquetFile(path, pre_buffer=False) as file:
         return file.read(columns, use_threads=False)
 
 

@@ -1,0 +1,322 @@
+"""`check`: does the classifier work, is it fed right, and may its maps be read?"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from seewhy.cam.capture import forward
+from seewhy.cam.layers import trace
+from seewhy.cam.scores import Target, probabilities, two_sided
+from seewhy.data.classifier import Classifier
+from seewhy.data.decode import UnreadableError
+from seewhy.data.reader import Loaded, batch_of, load_image
+from seewhy.evidence.behaviour import Behaviour, behaviour_of
+from seewhy.evidence.feeding import Feeding, judge, margins, variants_of
+from seewhy.evidence.findings import (
+    LEVELS,
+    THRESHOLDS,
+    Finding,
+    Reason,
+    behaviour_findings,
+    feeding_findings,
+    idle_findings,
+    map_findings,
+)
+from seewhy.evidence.statistics import Floats
+from seewhy.evidence.trust import Trust, examine, idle_layers, n_steps
+from seewhy.records import Image, Preprocess, Progress
+from seewhy.run.identity import identity_of
+from seewhy.run.plan import Plan, make_plan
+from seewhy.run.progress import chosen_progress
+from seewhy.store import manifest
+
+MOST_IMAGES = 2000  # unless --limit or --sample says otherwise
+N_MAPS = 64  # images whose maps are examined
+
+
+@dataclass(frozen=True)
+class Check:
+    """What `check` gives: `findings`, worst first, and behind them `behaviour`, `feeding` and `maps` by layer."""
+
+    findings: tuple[Finding, ...]
+    grades: dict[str, str]
+    behaviour: Behaviour
+    feeding: Feeding | None
+    maps: tuple[tuple[Trust, tuple[Reason, ...]], ...]
+    facts: dict[str, Any]
+
+    @property
+    def is_bad(self) -> bool:
+        """Whether any finding is bad news."""
+        return any(one.level == "bad" for one in self.findings)
+
+    def summary(self) -> dict[str, Any]:
+        """Everything as plain values, ready for JSON."""
+        behaviour = {**vars(self.behaviour), "confusion": None, "collapsed_to": self.behaviour.collapsed_to}
+        if self.behaviour.confusion is not None and len(self.behaviour.classes) <= 50:
+            behaviour["confusion"] = self.behaviour.confusion.tolist()
+        found: dict[str, Any] = _plain(
+            {
+                **self.facts,
+                "findings": [vars(one) for one in self.findings],
+                "grades": self.grades,
+                "behaviour": behaviour,
+                "maps": [{**vars(trust), "reasons": [vars(one) for one in reasons]} for trust, reasons in self.maps],
+                "thresholds": THRESHOLDS,
+            }
+        )
+        return found
+
+
+def check(
+    classifier: Classifier | nn.Module,
+    images: Any,
+    *,
+    target: Target = "predicted",
+    layers: str | Sequence[str] = "auto",
+    method: str = "auto",
+    limit: int | None = None,
+    sample: int | None = None,
+    batch_size: int | None = None,
+    seed: int = 0,
+    progress: bool | Progress = True,
+) -> Check:
+    """Whether the classifier works, is fed right, and gives maps that may be read; findings, worst first.
+
+    Takes what `explain` takes; of more than 2,000 images a seeded sample, unless `limit` or `sample` says otherwise.
+    The model is left exactly as found. Raises the SeewhyError that says what to change.
+    """
+    plan = check_plan(
+        classifier, images, target=target, layers=layers, method=method, limit=limit, sample=sample,
+        batch_size=batch_size, seed=seed,
+    )  # fmt: skip
+    with chosen_progress(progress, "Checking") as update:
+        return run_check(plan, seed=seed, progress=update)
+
+
+def check_plan(classifier: Classifier | nn.Module, images: Any, **options: Any) -> Plan:
+    """The plan of a check: that of an explanation, of at most 2,000 images where no number is asked for."""
+    plan = make_plan(classifier, images, **options)
+    if options.get("limit") is None and options.get("sample") is None and len(plan.table) > MOST_IMAGES:
+        plan = make_plan(classifier, images, **{**options, "sample": MOST_IMAGES})
+    return plan
+
+
+def check_identity(plan: Plan, seed: int) -> dict[str, Any]:
+    """Everything that decides the result of a check, as plain values."""
+    return {**identity_of(plan, overlays=False), "command": "check", "seed": seed}
+
+
+def check_in_folder(plan: Plan, folder: Path, *, seed: int, progress: Progress) -> dict[str, Any]:
+    """The check's summary, from a run folder where it is finished, else made and written to it."""
+    identity = manifest.as_json(check_identity(plan, seed))
+    with manifest.writer(folder):
+        stored = manifest.find(folder)
+        if stored is not None and stored["identity"] == identity and stored["status"] == "complete":
+            found: dict[str, Any] = stored["summary"]
+            return found
+        manifest.begin(folder, identity)
+        summary = run_check(plan, seed=seed, progress=progress).summary()
+        manifest.finish(folder, identity, summary)
+    return summary
+
+
+def default_check_folder(plan: Plan, seed: int) -> Path:
+    """runs/check-<hash of everything that decides the result>."""
+    return Path("runs") / f"check-{manifest.digest_of(check_identity(plan, seed), 10)}"
+
+
+def run_check(plan: Plan, *, seed: int = 0, progress: Progress) -> Check:
+    """The check of a plan."""
+    preprocess = plan.classifier.preprocess
+    variants = variants_of(preprocess) if isinstance(preprocess, Preprocess) else {}
+    chosen = [round(step * (len(plan.table) - 1) / max(1, min(N_MAPS, len(plan.table)) - 1)) for step in range(N_MAPS)]
+    few = list(dict.fromkeys(chosen))[: len(plan.table)]
+    passes = _Passes(plan, variants, few)
+    calls = trace(plan.classifier.model, _like(plan))
+    total = len(plan.table) + len(few) * n_steps(calls, plan.classifier.model)
+    done = 0
+    for count in passes.run():
+        done += count
+        progress(done, total)
+
+    def step() -> None:
+        nonlocal done
+        done += len(few)
+        progress(min(done, total), total)
+
+    inputs = torch.cat(passes.kept)
+    targets = _targets(plan)
+    classes = None if targets is None else torch.full((len(inputs),), targets)
+    trusts = examine(
+        plan.classifier.model,
+        inputs,
+        plan.layers,
+        plan.method,
+        classes,
+        seed=seed,
+        batch_size=plan.batch_size,
+        step=step,
+    )
+    progress(total, total)
+    return _judged(plan, passes, inputs, trusts)
+
+
+def _judged(plan: Plan, passes: _Passes, inputs: Tensor, trusts: Sequence[Trust]) -> Check:
+    logits = torch.cat(passes.logits[""])
+    finite = logits.isfinite().all(dim=1)
+    shares = probabilities(logits[finite]).numpy()
+    labels = [label for label, fine in zip(passes.labels, finite.tolist(), strict=True) if fine]
+    behaviour = behaviour_of(logits[finite].numpy(), shares, labels, plan.classes)
+    feeding, why_not = _feeding(plan, passes)
+    findings = behaviour_findings(behaviour) + feeding_findings(feeding, why_not)
+    if len(inputs) > 1:
+        device = next((p.device for p in plan.classifier.model.parameters()), inputs.device)
+        findings += idle_findings(*idle_layers(plan.classifier.model, inputs[:16].to(device)), min(16, len(inputs)))
+    maps, grades = [], {}
+    for trust in trusts:
+        finding, grade, reasons = map_findings(trust)
+        findings.append(finding)
+        grades[trust.layer] = grade
+        maps.append((trust, tuple(reasons)))
+    broken = int((~finite).sum())
+    if broken:
+        text = f"{broken} of {len(logits):,} images give NaN or infinite logits."
+        findings.append(Finding("bad", "works", text, "Look at the weights and the input's range.", {"count": broken}))
+    findings.sort(key=lambda one: LEVELS.index(one.level))
+    facts = {
+        "images": len(plan.table),
+        "without_result": sum(passes.reasons.values()),
+        "reasons": dict(passes.reasons.most_common(5)),
+        "classes": list(plan.classes),
+        "method": plan.method,
+        "layers": list(plan.grids),
+        "score": plan.score.name,
+        "preprocess": _described(plan),
+        "notes": list(plan.notes),
+        "feeding": None if feeding is None else {"auc": feeding.auc, "n": feeding.n_images},
+    }
+    return Check(tuple(findings), grades, behaviour, feeding, tuple(maps), facts)
+
+
+class _Passes:
+    """Logits of every readable image as asked (name "") and under every variant, in one reading of the folder."""
+
+    def __init__(self, plan: Plan, variants: dict[str, tuple[Preprocess, str]], few: Sequence[int]) -> None:
+        self.plan = plan
+        self.ways: dict[str, Any] = {"": plan.classifier.preprocess}
+        self.options = {name: words for name, (_, words) in variants.items()}
+        self.logits: dict[str, list[Tensor]] = {"": []}
+        self.labels: list[str | None] = []
+        self.kept: list[Tensor] = []
+        self.reasons: Counter[str] = Counter()
+        self._few = set(few)
+        if any(image.label for image in plan.table.images) and plan.table.items is None:
+            self.ways |= {name: way for name, (way, _) in variants.items()}
+            self.logits |= {name: [] for name in variants}
+
+    def run(self) -> Iterator[int]:
+        """Read everything; yields how many images each step took."""
+        images = self.plan.table.images
+        for start in range(0, len(images), self.plan.batch_size):
+            batch = images[start : start + self.plan.batch_size]
+            self._read(batch, start)
+            yield len(batch)
+        if not self.kept:
+            first = next(iter(self.logits[""]), None)
+            if first is None:
+                raise UnreadableError("no image can be read")
+
+    def _read(self, batch: Sequence[Image], start: int) -> None:
+        loaded: list[tuple[int, Image, Loaded]] = []
+        for place, image in enumerate(batch, start):
+            try:
+                loaded.append((place, image, load_image(self.plan.table, image, self.plan.classifier.preprocess)))
+            except UnreadableError as error:
+                self.reasons[str(error)] += 1
+        if not loaded:
+            return
+        self.labels += [image.label or one.label for _, image, one in loaded]
+        canvases: dict[tuple[Any, ...], list[Loaded]] = {}
+        for name, way in self.ways.items():
+            own = [one for _, _, one in loaded]
+            if isinstance(way, Preprocess):
+                key = (way.size, way.fit, way.crop_share, way.interpolation)
+                if not canvases:
+                    canvases[key] = own
+                if key not in canvases:
+                    canvases[key] = [load_image(self.plan.table, image, way) for _, image, _ in loaded]
+                own = canvases[key]
+            inputs = batch_of(own, way, self.plan.memory_format)
+            self.logits[name].append(forward(self.plan.classifier.model, inputs).double().cpu())
+            if name == "":
+                rows = [row for row, (place, _, _) in enumerate(loaded) if place in self._few]
+                self.kept += [inputs[rows].contiguous()] if rows else []
+
+
+def _feeding(plan: Plan, passes: _Passes) -> tuple[Feeding | None, str]:
+    """The sweep judged by the labels, or why it cannot be."""
+    if not isinstance(plan.classifier.preprocess, Preprocess):
+        return None, "the preprocessing is a function, which seewhy cannot vary"
+    if plan.table.items is not None:
+        return None, "the images are tensors or a Dataset, already preprocessed"
+    known = np.array([label in plan.classes for label in passes.labels], dtype=bool)
+    truth = np.array(
+        [plan.classes.index(label) for label in passes.labels if label is not None and label in plan.classes]
+    )
+    if len(set(truth.tolist())) < 2:
+        return None, "labels of two classes are needed"
+    scores: dict[str, Floats] = {}
+    for name, parts in passes.logits.items():
+        scores[name] = np.nan_to_num(margins(two_sided(torch.cat(parts)).numpy()[known]))
+    tried = [(name, passes.options[name], values) for name, values in scores.items() if name]
+    return judge(scores[""], truth, _distinct(tried, scores[""])), ""
+
+
+def _distinct(tried: list[tuple[str, str, Floats]], current: Floats) -> list[tuple[str, str, Floats]]:
+    """Without the variants that give every image the same input as now (a crop of a square image)."""
+    return [one for one in tried if not np.array_equal(one[2], current)]
+
+
+def _targets(plan: Plan) -> int | None:
+    """The index of the class whose maps are asked for; None where it differs between the images."""
+    name = plan.score.name.removeprefix("margin:")
+    return plan.classes.index(name) if name in plan.classes else None
+
+
+def _like(plan: Plan) -> Tensor:
+    network = plan.classifier.model
+    like = next((p for p in network.parameters() if p.is_floating_point()), torch.zeros(()))
+    n_channels = 1 if getattr(plan.classifier.preprocess, "channels", "rgb") == "grey" else 3
+    return torch.zeros((1, n_channels, *plan.canvas), device=like.device, dtype=like.dtype)
+
+
+def _described(plan: Plan) -> str:
+    preprocess = plan.classifier.preprocess
+    return preprocess.describe() if isinstance(preprocess, Preprocess) else "a function"
+
+
+def _plain(value: Any) -> Any:
+    """Values that JSON has: NaN as null, records as dicts."""
+    if isinstance(value, dict):
+        return {str(key): _plain(one) for key, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(one) for one in value]
+    if isinstance(value, np.ndarray):
+        return _plain(value.tolist())
+    if isinstance(value, (bool, int, str)) or value is None:
+        return value
+    if isinstance(value, (float, np.floating)):
+        return None if math.isnan(value) else float(value)
+    if hasattr(value, "__dataclass_fields__"):
+        return _plain(vars(value))
+    return str(value)

@@ -1,0 +1,341 @@
+"""May the maps be read? A map is a picture of the classifier only if it changes with the classifier."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+from seewhy.cam.capture import LayerCall, capture, gradients, untouched
+from seewhy.cam.layers import Call, trace
+from seewhy.cam.methods import METHODS, Method
+from seewhy.cam.scores import find_score, predicted, two_sided
+from seewhy.evidence.statistics import spearman
+from seewhy.maps import empty_reason
+
+Maps = NDArray[np.float64]  # (N, H, W)
+N_NULL = 64  # pictures without content, and real ones shifted
+NOISE = 0.01  # standard deviation, as a share of the inputs' range
+_STAGES = 4
+_SCORE = find_score("label", ())  # each image's own class index, fixed once
+
+
+@dataclass(frozen=True)
+class Trust:
+    """What is known of the maps of one layer and method; correlations are medians over the images (Spearman, -1..1).
+
+    `completeness_error` is how far the sum of HiResCAM's cells is from the logit minus a constant, as a share of the
+    logit's own spread: 0 where what follows the layer is linear (Draelos & Carin 2020, eq. 4). `with_hirescam` is the
+    agreement of the method with HiResCAM; `empty` and `no_gradient` are shares of the images; `null_shape` compares the
+    mean map with that of pictures without content and of shifted ones, `border` and `border_null` are the shares of
+    both in the outermost cells; `randomised` holds (share of the layers made random, likeness of the absolute maps);
+    `flipped`, `noisy` and `other_class` compare with the mirrored image, 1 % of noise and the runner-up's map;
+    `trivial` with the image's brightness, its edges and a blob in the centre.
+    """
+
+    layer: str
+    method: str
+    n_images: int
+    completeness_error: float
+    with_hirescam: float
+    empty: float
+    no_gradient: float
+    null_shape: float
+    border: float
+    border_null: float
+    randomised: tuple[tuple[float, float], ...]
+    flipped: float
+    noisy: float
+    other_class: float
+    trivial: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class _Batch:
+    """Maps by layer and method, logits (N, classes), the explained values (N,), and layers without a gradient (N,)."""
+
+    maps: dict[str, dict[str, Maps]]
+    logits: Tensor
+    values: NDArray[np.float64]
+    silent: dict[str, NDArray[np.bool_]]
+
+
+def examine(
+    model: nn.Module,
+    inputs: Tensor,
+    layers: Sequence[LayerCall],
+    method: str,
+    classes: Tensor | None = None,
+    *,
+    seed: int = 0,
+    batch_size: int = 16,
+    step: Callable[[], None] = lambda: None,
+) -> list[Trust]:
+    """What can be known of the maps of each layer from inputs (N, C, H, W), leaving the model as found.
+
+    `classes` (N,) are the explained class indices; None takes each image's own prediction. `step` is called once for
+    each of `n_steps(...)` passes over the images.
+    """
+    device = next((p.device for p in model.parameters()), inputs.device)
+    generator = torch.Generator().manual_seed(seed)
+
+    def maps_of(network: nn.Module, images: Tensor, targets: Tensor | None) -> _Batch:
+        step()
+        parts = [
+            _mapped(network, images[at : at + batch_size].to(device), layers, method, _part(targets, at, batch_size))
+            for at in range(0, len(images), batch_size)
+        ]
+        return _joined(parts)
+
+    real = maps_of(model, inputs, classes)
+    targets = predicted(real.logits) if classes is None else classes
+    other = _runner_up(real.logits, targets)
+    against = maps_of(model, inputs, other)
+    mirrored = maps_of(model, inputs.flip(-1), targets)
+    span = inputs.amax(dim=(0, 2, 3), keepdim=True) - inputs.amin(dim=(0, 2, 3), keepdim=True)
+    noise = torch.randn(inputs.shape, generator=generator) * NOISE
+    noisy = maps_of(model, inputs + noise.to(inputs) * span, targets)
+    empty_pictures = contentless(inputs, generator)
+    null = maps_of(model, empty_pictures, targets[torch.arange(len(empty_pictures)) % len(targets)])
+    shifted = maps_of(model, inputs.roll((inputs.shape[2] // 2, inputs.shape[3] // 2), (2, 3)), targets)
+    randomised: dict[str, list[tuple[float, float]]] = {layer.asked: [] for layer in layers}
+    for share, network in randomised_stages(model, trace(model, inputs[:1].to(device)), generator):
+        changed = maps_of(network, inputs, targets)
+        for layer in randomised:
+            rho = _median(_alike(np.abs(real.maps[layer][method]), np.abs(changed.maps[layer][method])), nothing=0.0)
+            randomised[layer].append((share, rho))
+    pictures = {"brightness": _brightness(inputs), "edges": _edges(inputs), "the centre": _centre(inputs)}
+    found = []
+    for asked in randomised:
+        own = real.maps[asked][method]
+        grid = (own.shape[1], own.shape[2])
+        contentless_maps = np.concatenate([null.maps[asked][method], shifted.maps[asked][method]])
+        found.append(
+            Trust(
+                layer=asked,
+                method=method,
+                n_images=len(own),
+                completeness_error=_completeness_error(real.maps[asked]["hirescam"], real.values, targets),
+                with_hirescam=_median(_alike(own, real.maps[asked]["hirescam"])),
+                empty=_empty_share(own, real.values, METHODS[method]),
+                no_gradient=float(real.silent[asked].mean()),
+                null_shape=_median(_alike(_mean_shape(own)[None], _mean_shape(contentless_maps)[None])),
+                border=_border_share(own),
+                border_null=_border_share(contentless_maps),
+                randomised=tuple(randomised[asked]),
+                flipped=_median(_alike(mirrored.maps[asked][method], own[:, :, ::-1])),
+                noisy=_median(_alike(noisy.maps[asked][method], own)),
+                other_class=_median(_alike(own, against.maps[asked][method])),
+                trivial={name: _median(_alike(own, _on_grid(picture, grid))) for name, picture in pictures.items()},
+            )
+        )
+    return found
+
+
+def n_steps(calls: Sequence[Call], model: nn.Module) -> int:
+    """How many passes over the images `examine` makes."""
+    return 6 + len(_stages_of(model, calls))
+
+
+def contentless(inputs: Tensor, generator: torch.Generator) -> Tensor:
+    """Pictures (N_NULL, C, H, W) without content: noise with the inputs' mean and spread, and evenly grey ones."""
+    mean, spread = inputs.mean(dim=(0, 2, 3), keepdim=True), inputs.std(dim=(0, 2, 3), keepdim=True)
+    noise = torch.randn((N_NULL // 2, *inputs.shape[1:]), generator=generator).to(inputs)
+    levels = torch.linspace(-1.5, 1.5, N_NULL - N_NULL // 2)[:, None, None, None].to(inputs)
+    return torch.cat([mean + spread * noise, (mean + spread * levels).expand(-1, -1, *inputs.shape[2:])])
+
+
+def randomised_stages(
+    model: nn.Module, calls: Sequence[Call], generator: torch.Generator
+) -> list[tuple[float, nn.Module]]:
+    """Copies of the model with ever more layers randomised from the output back: (share of the layers, copy).
+
+    Weights are drawn anew with their tensor's own spread, vectors (biases, scales) are shuffled. Adebayo et al. 2018,
+    arXiv:1810.03292, section 3.1 (cascading randomisation).
+    """
+    stages = _stages_of(model, calls)
+    found, network, done = [], model, 0
+    total = stages[-1] if stages else 0
+    order = _order_of(model, calls)
+    for count in stages:
+        network = copy.deepcopy(network)
+        modules = dict(network.named_modules())
+        for name in order[done:count]:
+            for parameter in modules[name].parameters(recurse=False):
+                _randomise(parameter, generator)
+        done = count
+        found.append((count / total, network))
+    return found
+
+
+def idle_layers(model: nn.Module, inputs: Tensor) -> tuple[list[str], dict[str, float]]:
+    """Layers whose output does not depend on the image at all, and by layer the share of such channels, 0 to 1.
+
+    Only layers whose input does depend on it are named. `inputs` (N, C, H, W) are at least two different images.
+    """
+    shares: dict[str, float] = {}
+    dead: list[str] = []
+
+    def watch(name: str) -> Callable[[nn.Module, tuple[Any, ...], Any], None]:
+        def note(module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
+            given = next((arg for arg in args if isinstance(arg, Tensor) and arg.is_floating_point()), None)
+            if not isinstance(output, Tensor) or output.ndim < 2 or given is None or not _varies(given).any():
+                return
+            varies = _varies(output)
+            shares[name] = max(shares.get(name, 0.0), 1 - float(varies.float().mean()))
+            if not varies.any():
+                dead.append(name)
+
+        return note
+
+    with untouched(model), torch.inference_mode(False), torch.no_grad():
+        leaves = [(name, module) for name, module in model.named_modules() if name and not any(module.children())]
+        handles = [module.register_forward_hook(watch(name)) for name, module in leaves]
+        try:
+            model(inputs)
+        finally:
+            for handle in handles:
+                handle.remove()
+    return dead, shares
+
+
+def _mapped(
+    model: nn.Module, inputs: Tensor, layers: Sequence[LayerCall], method: str, targets: Tensor | None
+) -> _Batch:
+    with capture(model, inputs, layers) as captured:
+        own = predicted(captured.logits.detach()) if targets is None else targets
+        values = _SCORE(captured.logits, own)
+        slopes = gradients(values, captured.activations)
+    maps, silent = {}, {}
+    for layer, activation in captured.activations.items():
+        wide, slope = activation.detach().float(), slopes[layer].float()
+        both = {name: METHODS[name].function(wide, slope) for name in dict.fromkeys((method, "hirescam"))}
+        maps[layer] = {name: one.double().cpu().numpy() for name, one in both.items()}
+        silent[layer] = (slope.flatten(1) == 0).all(dim=1).cpu().numpy()
+    return _Batch(maps, two_sided(captured.logits.detach()).cpu(), values.detach().double().cpu().numpy(), silent)
+
+
+def _joined(parts: Sequence[_Batch]) -> _Batch:
+    first = parts[0]
+    return _Batch(
+        {
+            layer: {name: np.concatenate([part.maps[layer][name] for part in parts]) for name in methods}
+            for layer, methods in first.maps.items()
+        },
+        torch.cat([part.logits for part in parts]),
+        np.concatenate([part.values for part in parts]),
+        {layer: np.concatenate([part.silent[layer] for part in parts]) for layer in first.silent},
+    )
+
+
+def _part(targets: Tensor | None, start: int, size: int) -> Tensor | None:
+    return None if targets is None else targets[start : start + size]
+
+
+def _runner_up(logits: Tensor, targets: Tensor) -> Tensor:
+    return logits.scatter(1, targets[:, None], float("-inf")).argmax(dim=1)
+
+
+def _order_of(model: nn.Module, calls: Sequence[Call]) -> list[str]:
+    """The names of the modules that own parameters, the one that finishes last first."""
+    owners = {
+        name for name, module in model.named_modules() if next(module.parameters(recurse=False), None) is not None
+    }
+    return list(dict.fromkeys(call.name for call in reversed(calls) if call.name in owners))
+
+
+def _stages_of(model: nn.Module, calls: Sequence[Call]) -> list[int]:
+    """How many of the layers are random in each stage: the last one, then even steps up to all."""
+    total = len(_order_of(model, calls))
+    return sorted({1, *(math.ceil(total * step / (_STAGES - 1)) for step in range(1, _STAGES))}) if total else []
+
+
+def _randomise(parameter: nn.Parameter, generator: torch.Generator) -> None:
+    with torch.no_grad():
+        values = parameter.detach().float().cpu()
+        if parameter.ndim > 1:
+            drawn = torch.randn(values.shape, generator=generator) * values.std()
+        else:
+            drawn = values[torch.randperm(len(values), generator=generator)] if parameter.ndim else values
+        parameter.copy_(drawn.to(parameter))
+
+
+def _varies(tensor: Tensor) -> Tensor:
+    """For each channel (C,) whether it differs between the images anywhere."""
+    flat = tensor.detach().float().flatten(2) if tensor.ndim > 2 else tensor.detach().float()[:, :, None]
+    range_ = (flat.amax(dim=0) - flat.amin(dim=0)).amax(dim=1)
+    return range_ > 1e-6 * flat.abs().amax().clamp(min=1e-30)
+
+
+def _completeness_error(hirescam: Maps, values: NDArray[np.float64], targets: Tensor) -> float:
+    """The spread of (logit - sum of the map) within a class, where only a constant may be left, beside the logit's."""
+    rest = values - hirescam.sum(axis=(1, 2))
+    index = targets.numpy()
+    kept = [index == one for one in np.unique(index) if (index == one).sum() > 1]
+    if not kept:
+        return math.nan
+    left = np.concatenate([rest[own] - rest[own].mean() for own in kept])
+    moved = np.concatenate([values[own] - values[own].mean() for own in kept])
+    size = max(float(np.sqrt((moved**2).mean())), 1e-6 * float(np.abs(values).mean()), 1e-30)
+    return float(np.sqrt((left**2).mean())) / size
+
+
+def _empty_share(maps: Maps, values: NDArray[np.float64], method: Method) -> float:
+    empty = [
+        empty_reason(float(one.max()), one.size, float(value), in_score_units=method.in_score_units)
+        for one, value in zip(maps, values, strict=True)
+    ]
+    return sum(reason is not None for reason in empty) / len(empty)
+
+
+def _alike(one: NDArray[Any], other: NDArray[Any]) -> NDArray[np.float64]:
+    """Spearman's correlation of the cells of each pair of maps (N,)."""
+    return spearman(one.reshape(len(one), -1), other.reshape(len(other), -1))
+
+
+def _median(values: NDArray[np.float64], nothing: float = math.nan) -> float:
+    known = values[~np.isnan(values)]
+    return float(np.median(known)) if len(known) else nothing
+
+
+def _mean_shape(maps: Maps) -> Maps:
+    """The mean of the maps' positive parts, each as shares of its own sum."""
+    kept = np.nan_to_num(maps).clip(min=0)
+    total = kept.sum(axis=(1, 2), keepdims=True)
+    return np.asarray((kept / np.where(total > 0, total, 1)).mean(axis=0))
+
+
+def _border_share(maps: Maps) -> float:
+    """The share of the mean positive map that lies in the outermost ring of cells."""
+    mean = _mean_shape(maps)
+    total = float(mean.sum())
+    return 1 - float(mean[1:-1, 1:-1].sum()) / total if total > 0 else math.nan
+
+
+def _on_grid(pictures: Tensor, grid: tuple[int, int]) -> Maps:
+    return np.asarray(functional.adaptive_avg_pool2d(pictures[:, None], grid)[:, 0].double().numpy())
+
+
+def _brightness(inputs: Tensor) -> Tensor:
+    weights = torch.tensor([0.299, 0.587, 0.114]) if inputs.shape[1] == 3 else torch.ones(inputs.shape[1])
+    scale = inputs.std(dim=(0, 2, 3)).clamp(min=1e-12)  # undo what a std did to the channels
+    return torch.einsum("nchw,c->nhw", inputs.float() / scale[:, None, None], weights / weights.sum())
+
+
+def _edges(inputs: Tensor) -> Tensor:
+    grey = functional.pad(_brightness(inputs)[:, None], (1, 1, 1, 1), mode="replicate")[:, 0]
+    across, down = grey[:, 1:-1, 2:] - grey[:, 1:-1, :-2], grey[:, 2:, 1:-1] - grey[:, :-2, 1:-1]
+    return torch.hypot(across, down)
+
+
+def _centre(inputs: Tensor) -> Tensor:
+    y, x = (torch.linspace(-1, 1, side) for side in inputs.shape[2:])
+    return torch.exp(-2 * (y[:, None] ** 2 + x[None] ** 2)).expand(len(inputs), -1, -1)
