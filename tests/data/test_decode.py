@@ -142,6 +142,19 @@ def test_a_single_pixel_goes_all_the_way_without_a_warning(tmp_path: Path) -> No
     assert network_input([canvas], Preprocess(range="0-255")).flatten().tolist() == [10, 20, 30]
 
 
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "L", "1", "P", "CMYK", "LA", "I;16"])
+def test_a_large_image_is_the_same_in_bands(monkeypatch: pytest.MonkeyPatch, mode: str) -> None:
+    wide = random_pixels(21, 70_000, 3)  # bands of 14 rows, the last one short
+    image = PIL.Image.fromarray(wide)
+    if mode == "I;16":
+        image = PIL.Image.fromarray(wide[..., 0].astype(np.uint16) * 257)
+    else:
+        image = image.convert("L").convert("LA") if mode == "LA" else image.convert(mode)
+    whole = as_pixels(image)
+    monkeypatch.setattr("seewhy.data.decode._LARGE", 1000)
+    np.testing.assert_array_equal(as_pixels(image), whole)
+
+
 def test_images_of_any_mode_in_memory_are_turned_upright() -> None:
     pixels = random_pixels(4, 6, 3)
     image = PIL.Image.fromarray(np.ascontiguousarray(pixels[:, ::-1].swapaxes(0, 1)))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -25,6 +27,7 @@ from seewhy.run.plan import Plan, make_plan
 from seewhy.store import manifest
 from tests.models import FourConv, images, seeded
 
+ROOT = Path(__file__).parents[2]
 OLD = [f"{('cat', 'dog')[number % 2]}/{number:02d}.png" for number in range(40)]
 NEW = [f"{('cat', 'dog')[number % 2]}/{number:02d}b.png" for number in range(21)]  # between the old ones
 
@@ -129,6 +132,20 @@ def test_the_shards_keep_their_size_in_a_run_that_grew_large(tmp_path: Path, com
         np.testing.assert_allclose(grown.maps[layer], fresh.maps[layer], rtol=0, atol=1e-5)
     np.testing.assert_allclose([o.logits for o in grown.outcomes], [o.logits for o in fresh.outcomes], atol=1e-5)
     assert [o.prediction for o in grown.outcomes] == [o.prediction for o in fresh.outcomes]
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="workers are forked on Linux alone")
+def test_reading_the_tables_starts_no_thread_before_workers_are_forked(run: Path) -> None:
+    code = (
+        "import os, sys\nfrom pathlib import Path\nfrom seewhy.store import tables\n"
+        "count = lambda: len(os.listdir('/proc/self/task'))\n"
+        "run, before = Path(sys.argv[1]), count()\n"
+        "ids = tables.read_ids(run / 'records.parquet', 40)\n"
+        "(run / 'parts').mkdir()\ntables.split(run, {0: ids[:16], 1: ids[16:32]})\ntables.read_digests(run)\n"
+        "print(len(ids), count() - before)"
+    )
+    ran = subprocess.run([sys.executable, "-c", code, run], capture_output=True, text=True, cwd=ROOT)
+    assert ran.stdout == "40 0\n", ran.stderr
 
 
 # Refused.

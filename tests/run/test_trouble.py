@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-import resource
 import signal
 import subprocess
 import sys
@@ -26,6 +25,8 @@ from seewhy.errors import StoreError, WorkError
 from seewhy.run.explain import run_in_folder
 from seewhy.run.plan import Plan, make_plan
 from tests.models import FourConv, images, seeded
+
+resource = pytest.importorskip("resource", reason="this system limits no file sizes")
 
 
 def nothing(done: int, total: int) -> None:
