@@ -28,7 +28,7 @@ import numpy as np
 import PIL.Image
 
 SHARD, WORKERS = 16, 2
-MOST_LOST = 2 * WORKERS  # each worker computes one shard, and one more of it may wait for the one process that writes
+MOST_LOST = WORKERS  # each worker computes and writes one shard at a time
 START_S = 120
 NET = '''
 import os

@@ -24,7 +24,7 @@ def one_of(option: str, value: str, allowed: tuple[str, ...]) -> None:
         )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Image:
     """One row of the image table.
 
@@ -83,7 +83,7 @@ class Preprocess:
         return f"{size}, {self.channels.upper()}, {self.range.replace('-', '..')}{scaling}"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Outcome:
     """What the classifier says of one image, with what was explained: one row of records.parquet.
 
@@ -102,7 +102,7 @@ class Outcome:
     error: str | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class MapStat:
     """The numbers of one map (image x layer x method x score), in the map's own units.
 

@@ -19,6 +19,7 @@ from seewhy.cam.scores import Target, probabilities, two_sided
 from seewhy.data.classifier import Classifier
 from seewhy.data.decode import UnreadableError
 from seewhy.data.reader import Loaded, batch_of, load_image
+from seewhy.errors import StoreError, listed
 from seewhy.evidence.behaviour import Behaviour, behaviour_of
 from seewhy.evidence.feeding import Feeding, judge, margins, variants_of
 from seewhy.evidence.findings import (
@@ -34,7 +35,7 @@ from seewhy.evidence.findings import (
 from seewhy.evidence.statistics import Floats
 from seewhy.evidence.trust import Trust, examine, idle_layers, n_steps
 from seewhy.records import Image, Preprocess, Progress
-from seewhy.run.identity import identity_of
+from seewhy.run.identity import as_begun, differing, identity_of, named_by
 from seewhy.run.plan import Plan, make_plan
 from seewhy.run.progress import chosen_progress
 from seewhy.store import manifest
@@ -118,10 +119,18 @@ def check_identity(plan: Plan, seed: int) -> dict[str, Any]:
 
 def check_in_folder(plan: Plan, folder: Path, *, seed: int, progress: Progress) -> dict[str, Any]:
     """The check's summary, from a run folder where it is finished, else made and written to it."""
-    identity = manifest.as_json(check_identity(plan, seed))
     with manifest.writer(folder):
         stored = manifest.find(folder)
-        if stored is not None and stored["identity"] == identity and stored["status"] == "complete":
+        if stored is not None:
+            plan = as_begun(plan, stored["identity"])
+        identity = manifest.as_json(check_identity(plan, seed))
+        if stored is not None and stored["identity"] != identity:
+            raise StoreError(
+                f"{folder} holds another run: {listed(differing(stored['identity'], identity), 4)}.\n"
+                f"  Name a new folder:  --out {folder}-2",
+                slug="another-run",
+            )
+        if stored is not None and stored["status"] == "complete":
             found: dict[str, Any] = stored["summary"]
             return found
         manifest.begin(folder, identity)
@@ -132,7 +141,7 @@ def check_in_folder(plan: Plan, folder: Path, *, seed: int, progress: Progress) 
 
 def default_check_folder(plan: Plan, seed: int) -> Path:
     """runs/check-<hash of everything that decides the result>."""
-    return Path("runs") / f"check-{manifest.digest_of(check_identity(plan, seed), 10)}"
+    return Path("runs") / f"check-{manifest.digest_of(named_by(check_identity(plan, seed), plan), 10)}"
 
 
 def run_check(plan: Plan, *, seed: int = 0, progress: Progress) -> Check:

@@ -10,7 +10,7 @@ from typing import Any
 
 from seewhy.errors import OptionError, StoreError, listed
 from seewhy.run.draw import overlay_name
-from seewhy.run.identity import differing, identity_of, image_digests
+from seewhy.run.identity import as_begun, differing, identity_of, image_digests
 from seewhy.run.plan import Plan, Shard
 from seewhy.store import manifest, tables
 
@@ -67,6 +67,7 @@ def settle(plan: Plan, folder: Path, *, overlays: bool, extend: bool) -> tuple[L
         layout = Layout(plan, plan.shard_size)
         manifest.begin(folder, layout.identity(overlays=overlays))
         return layout, False
+    plan = as_begun(plan, stored["identity"])
     layout = _as_stored(plan, folder, stored)
     if layout.identity(overlays=overlays) == stored["identity"]:
         return layout, stored["status"] == "complete"

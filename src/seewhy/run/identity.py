@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from types import CellType, CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
@@ -46,6 +47,16 @@ def identity_of(plan: Plan, *, overlays: bool = True) -> dict[str, Any]:
         "device": plan.classifier.device.type,
         "image_format": plan.image_format if overlays else None,
     }
+
+
+def named_by(identity: dict[str, Any], plan: Plan) -> dict[str, Any]:
+    """What a folder is named after: a batch chosen by the free memory of the moment must not name another folder."""
+    return {name: value for name, value in identity.items() if name != "batch_size" or plan.batch_asked}
+
+
+def as_begun(plan: Plan, identity: Mapping[str, Any]) -> Plan:
+    """The plan with the batch size of a run that was begun, unless another one was asked for."""
+    return plan if plan.batch_asked else replace(plan, batch_size=identity.get("batch_size", plan.batch_size))
 
 
 def differing(there: Mapping[str, Any], asked: Mapping[str, Any]) -> list[str]:

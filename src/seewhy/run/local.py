@@ -12,36 +12,40 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
 from seewhy.errors import WorkError
 from seewhy.run.machine import cores
 from seewhy.run.plan import Shard
-from seewhy.run.work import ShardResult
 
-_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4  # malloc.h
-Work = Callable[[Shard], ShardResult]
-_work: Work | None = None  # in a forked worker: what it was made for
+_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX, _M_ARENA_MAX = -1, -2, -4, -8  # malloc.h
+_KEPT = ((_M_MMAP_MAX, 0), (_M_TRIM_THRESHOLD, 2**31 - 1), (_M_TOP_PAD, 64 << 20), (_M_ARENA_MAX, 1))
+T = TypeVar("T")
+_work: Callable[[Shard], Any] | None = None  # in a forked worker: what it was made for
 
 
-def run_shards(work: Work, shards: Sequence[Shard], workers: int = 1) -> Iterator[ShardResult]:
-    """The results in the order of the shards; at most two per worker wait, so that memory stays flat.
+def run_shards(
+    work: Callable[[Shard], T], shards: Sequence[Shard], workers: int = 1, begin: Callable[[], None] = lambda: None
+) -> Iterator[T]:
+    """What `work` gives for each shard, in their order; at most two shards per worker wait, so that memory stays flat.
 
-    More than one worker forks, which is safe only before torch has started threads. Raises WorkError when a worker
-    dies; what was yielded before is complete.
+    More than one worker forks, which is safe only before torch has started threads; `begin` is called once they are
+    forked, before any work. Raises WorkError when a worker dies; what was yielded before is complete.
     """
     if workers <= 1 or not shards:
+        begin()
         yield from map(work, shards)
         return
     threads = max(1, cores() // workers)
     context = multiprocessing.get_context("fork")
     with ProcessPoolExecutor(min(workers, len(shards)), context, initializer=_begin, initargs=(work, threads)) as pool:
-        waiting: deque[Future[ShardResult]] = deque()
-        rest = iter(shards)
+        waiting: deque[Future[Any]] = deque()
         try:
-            for shard in rest:
+            pool.submit(cores).result()  # the first task forks all workers
+            begin()
+            for shard in shards:
                 waiting.append(pool.submit(_run, shard))
                 if len(waiting) >= 2 * workers:
                     yield waiting.popleft().result()
@@ -82,7 +86,7 @@ def steady_process() -> None:
     if not sys.platform.startswith("linux") or platform.libc_ver()[0] != "glibc":
         return
     library = ctypes.CDLL(None)
-    for option, value in ((_M_MMAP_MAX, 0), (_M_TRIM_THRESHOLD, 2**31 - 1), (_M_TOP_PAD, 64 << 20)):
+    for option, value in _KEPT:
         library.mallopt(option, value)
 
 
@@ -92,7 +96,7 @@ def _begin(work: Any, threads: int) -> None:
     torch.set_num_threads(threads)
 
 
-def _run(shard: Shard) -> ShardResult:
+def _run(shard: Shard) -> Any:
     if _work is None:
         raise RuntimeError("the worker was not made by run_shards")
     return _work(shard)

@@ -24,10 +24,10 @@ MOST_GROUPS = 48  # panels a layer in mean_maps.png
 def write_pages(explanation: Explanation, folder: Path, overlays: bool) -> None:
     """Write sheet.jpg (where there are overlays) and mean_maps.png, each complete or absent."""
     with ThreadPoolExecutor() as pool:
-        means = pool.submit(mean_maps, explanation)
-        if overlays:
-            _write_picture(folder / "sheet.jpg", explanation.show())
-        _write_picture(folder / "mean_maps.png", means.result())
+        sheet = pool.submit(explanation.show) if overlays else None
+        _write_picture(folder / "mean_maps.png", mean_maps(explanation))
+        if sheet:
+            _write_picture(folder / "sheet.jpg", sheet.result())
 
 
 def _write_picture(path: Path, picture: PIL.Image.Image) -> None:
@@ -62,28 +62,34 @@ def mean_maps(explanation: Explanation) -> PIL.Image.Image:
 
 
 def _mean_tiles(explanation: Explanation, layer: str, groups: Sequence[str | None]) -> list[Tile]:
-    sums: dict[str, np.ndarray[Any, np.dtype[np.float64]]] = {}
-    counts: dict[str, list[int]] = {}
+    names = sorted({group for group in groups if group is not None})
+    counts = {name: [0, 0] for name in names}
+    sums: Any = 0.0
     for start, maps in explanation.chunks(layer):
-        shares = share(torch.from_numpy(maps).double()).numpy()
-        for place, spread in enumerate(shares):
-            group = groups[start + place]
+        used = np.zeros((len(names), len(maps)))
+        for place, group in enumerate(groups[start : start + len(maps)]):
             stat = explanation._stats[layer].get(start + place)
-            if group is None or stat is None:
-                continue
-            counts.setdefault(group, [0, 0])[int(stat.empty)] += 1
-            if not stat.empty:
-                sums[group] = sums.get(group, np.zeros(spread.shape)) + spread
-    means = {group: (total / counts[group][0]).astype(np.float32) for group, total in sums.items()}
+            if group is not None and stat is not None:
+                counts[group][int(stat.empty)] += 1
+                used[names.index(group), place] = not stat.empty
+        shares = share(torch.from_numpy(maps).double()).nan_to_num().numpy()
+        sums = sums + np.tensordot(used, shares, 1)  # (groups, h, w)
+    means = {
+        name: (total / counts[name][0]).astype(np.float32)
+        for name, total in zip(names, sums, strict=True)
+        if counts[name][0]
+    }
     # Not the largest cell: in sparse maps a single place would leave all others dark.
     top = max((float(np.quantile(mean, 0.995)) for mean in means.values()), default=1.0)
     tiles = []
-    for group in sorted(counts):
-        used, empty = counts[group]
+    for group in names:
+        n_used, empty = counts[group]
+        if not n_used and not empty:
+            continue
         left_out = f", {empty} empty left out" if empty else ""
         if group not in means:
             tiles.append(Tile(None, (group, f"{layer}, all {empty} maps empty", "")))
             continue
         peak = f"peak x {means[group].max():.1f}"
-        tiles.append(mean_map_tile(means[group], top, (group, f"{layer}, n = {used}{left_out}", peak)))
+        tiles.append(mean_map_tile(means[group], top, (group, f"{layer}, n = {n_used}{left_out}", peak)))
     return tiles

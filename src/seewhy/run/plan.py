@@ -50,6 +50,7 @@ class Plan:
     image_format: str
     canvas: tuple[int, int]
     memory_format: torch.memory_format = torch.contiguous_format
+    batch_asked: bool = False
     notes: tuple[str, ...] = field(default=(), compare=False)
 
     @property
@@ -65,8 +66,7 @@ class Plan:
     @property
     def shard_size(self) -> int:
         """Images a shard: fewer in small runs, so that there is something to share and to show."""
-        count = len(self.table)
-        return SHARD if count >= 1024 else 32 if count >= 256 else 16
+        return _shard_size(len(self.table))
 
     def shards(self) -> list[Shard]:
         """The shards, in order; a pure function of the plan."""
@@ -111,9 +111,8 @@ def make_plan(
     runs = Counter(call.name for call in calls)
     shared = [c.name for c in found if not c.call and runs[c.name] > 1]
     like = next((p for p in network.parameters() if p.is_floating_point()), inputs)
-    usual = usual_batch(
-        calls, found, like.element_size(), classifier.device, usual_workers(classifier.device, len(table))
-    )
+    workers = usual_workers(classifier.device, -(-len(table) // _shard_size(len(table))))
+    usual = usual_batch(calls, found, like.element_size(), classifier.device, workers)
     canvas = (inputs.shape[2], inputs.shape[3])
     said = [*classifier.notes, *notes, *table.notes, *said, *why]
     said += [
@@ -132,6 +131,7 @@ def make_plan(
         image_format,
         canvas,
         torch.contiguous_format if preset else _memory_format(network, inputs, logits),
+        batch_size is not None,
         tuple(said),
     )
 
@@ -149,6 +149,10 @@ def trace_classifier(classifier: Classifier) -> tuple[list[Call], tuple[int, int
         size = (fitting, fitting)
     calls = _probe(network, torch.zeros(1, channels, *size))[1]
     return calls, size
+
+
+def _shard_size(count: int) -> int:
+    return SHARD if count >= 1024 else 32 if count >= 256 else 16
 
 
 def _check_options(preset: str | None, batch_size: int | None, image_format: str) -> None:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from seewhy.cam.attribute import Attribution, attribute
 from seewhy.cam.scores import predicted, probabilities
-from seewhy.data.decode import UnreadableError
+from seewhy.data.decode import UnreadableError, file_digest
 from seewhy.data.reader import Loaded, batch_of, load_image
 from seewhy.errors import WorkError
 from seewhy.maps import empty_reason
@@ -22,6 +22,7 @@ from seewhy.run.draw import draw_overlay, overlay_name
 from seewhy.run.plan import Plan, Shard
 
 Maps = NDArray[np.float32]
+_NO_NUMBERS = np.full(4, np.nan)
 
 
 @dataclass
@@ -47,7 +48,7 @@ def explain_shard(plan: Plan, shard: Shard, *, overlays: bool = True) -> ShardRe
                 readable.append((place, load_image(plan.table, image, plan.classifier.preprocess)))
                 result.outcomes.append(Outcome(image))  # filled in below
             except UnreadableError as error:
-                result.outcomes.append(Outcome(image, error=str(error)))
+                result.outcomes.append(Outcome(image, digest=_digest_of(image), error=str(error)))
         if readable:
             _explain_batch(plan, result, readable, overlays)
     return result
@@ -61,6 +62,7 @@ def _explain_batch(plan: Plan, result: ShardResult, readable: list[tuple[int, Lo
     decided = predicted(logits)
     values = attribution.values.double().cpu()
     on_cpu = {layer: maps.float().cpu().numpy() for layer, maps in attribution.maps.items()}
+    numbers = {layer: _numbers(maps) for layer, maps in on_cpu.items()}
     for row, (place, one) in enumerate(readable):
         image = result.outcomes[place].image
         label = image.label or (one.label if one.label in plan.classes else None)
@@ -70,7 +72,8 @@ def _explain_batch(plan: Plan, result: ShardResult, readable: list[tuple[int, Lo
         for layer in plan.grids:
             if explained:
                 result.maps[layer][place] = on_cpu[layer][row]
-            result.stats.append(_stat(plan, image, layer, result.maps[layer][place], float(values[row])))
+            found = numbers[layer][row] if explained else _NO_NUMBERS
+            result.stats.append(_stat(plan, image, layer, found, float(values[row])))
         if overlays and outcome.error is None:
             empty = {stat.layer for stat in result.stats[-len(plan.grids) :] if stat.empty}
             own = {layer: torch.from_numpy(result.maps[layer][place]) for layer in plan.grids}
@@ -117,15 +120,27 @@ def _outcome(
     )
 
 
-def _stat(plan: Plan, image: Image, layer: str, map_: Maps, value: float) -> MapStat:
-    wide = map_.astype(np.float64)
-    low, high = float(wide.min()), float(wide.max())
-    units = plan.cam.in_score_units
-    reason = empty_reason(high, wide.size, value, in_score_units=units)
+def _digest_of(image: Image) -> str | None:
+    """The hash of a file that is no image, so that another one in its place is noticed; None where there is none."""
+    try:
+        return file_digest(image.path) if image.path else None
+    except UnreadableError:
+        return None
+
+
+def _numbers(maps: Maps) -> NDArray[np.float64]:
+    """Minimum, maximum, sum and sum of the positive cells of each map: (N, 4)."""
+    wide = maps.reshape(len(maps), -1).astype(np.float64)
+    with np.errstate(invalid="ignore"):  # inf - inf; the reason says it
+        return np.stack([wide.min(1), wide.max(1), wide.sum(1), wide.clip(min=0).sum(1)], axis=1)
+
+
+def _stat(plan: Plan, image: Image, layer: str, numbers: NDArray[np.float64], value: float) -> MapStat:
+    low, high, total, positive = numbers.tolist()
+    height, width = plan.grids[layer]
+    reason = empty_reason(high, height * width, value, in_score_units=plan.cam.in_score_units)
     if not math.isfinite(low) or not math.isfinite(high):
         reason = "not finite"
-    with np.errstate(invalid="ignore"):  # inf - inf; the reason says it
-        total, positive = float(wide.sum()), float(wide.clip(min=0).sum())
     return MapStat(
         image.id, plan.method, layer, plan.score.name, value, low, high, total, positive, reason is not None, reason
     )

@@ -1,0 +1,125 @@
+"""What logits say about a classifier, from logits that are known."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from seewhy.evidence.behaviour import Behaviour, behaviour_of
+from seewhy.evidence.findings import Finding, behaviour_findings
+
+CLASSES = ("cat", "dog", "fox")
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    shares = np.exp(logits - logits.max(1, keepdims=True))
+    return shares / shares.sum(1, keepdims=True)
+
+
+def classifier_that(
+    n: int, accuracy: float, order: tuple[int, ...] = (0, 1, 2), size: float = 3.0, seed: int = 0
+) -> Behaviour:
+    """The behaviour of a classifier that is right so often, with its classes in another order."""
+    rng = np.random.default_rng(seed)
+    truth = np.arange(n) % len(order)
+    said = np.where(rng.random(n) < accuracy, truth, rng.integers(0, len(order), n))
+    logits = rng.normal(size=(n, len(order)))
+    logits[np.arange(n), np.array(order)[said]] += size
+    names = CLASSES if len(order) == 3 else tuple(map(str, range(len(order))))
+    return behaviour_of(logits, softmax(logits), [names[t] for t in truth], names)
+
+
+def texts(found: Behaviour) -> list[tuple[str, str]]:
+    return [(one.level, one.text) for one in behaviour_findings(found)]
+
+
+def only(findings: list[Finding], level: str) -> Finding:
+    (found,) = [one for one in findings if one.level == level]
+    return found
+
+
+def test_a_working_classifier_is_said_to_work() -> None:
+    found = classifier_that(300, 0.9)
+    assert found.accuracy is not None and found.confusion is not None and found.recall is not None
+    assert found.confusion.sum() == 300 and np.trace(found.confusion) == round(found.accuracy.value * 300)
+    assert found.recall["fox"].value == found.confusion[2, 2] / 100
+    (first, *_) = behaviour_findings(found)
+    assert first.level == "good" and "300 labelled" in first.text and f"{found.accuracy}" in first.text
+    assert found.permutation is None and found.collapsed_to is None and not found.is_constant
+
+
+def test_a_collapse_is_found_only_where_the_labels_are_spread() -> None:
+    logits = np.tile([0.0, 2.0, 1.0], (40, 1)) + np.random.default_rng(0).normal(size=(40, 3)) * 0.1
+    spread = behaviour_of(logits, softmax(logits), [CLASSES[n % 3] for n in range(40)], CLASSES)
+    assert spread.collapsed_to == "dog"
+    assert "Every one of the 40 images is predicted as 'dog'" in behaviour_findings(spread)[0].text
+    same = behaviour_of(logits, softmax(logits), ["dog"] * 40, CLASSES)
+    assert same.collapsed_to is None, "all labels are that class: the classifier may well be right"
+    unknown = behaviour_of(logits, softmax(logits), [None] * 40, CLASSES)
+    assert unknown.collapsed_to == "dog" and unknown.accuracy is None
+    assert [one.level for one in behaviour_findings(unknown)] == ["bad", "cannot say"]
+
+
+def test_constant_logits_are_the_only_finding() -> None:
+    logits = np.tile([0.3, 2.0, 1.0], (20, 1))
+    logits[3] += 1e-7
+    found = behaviour_of(logits, softmax(logits), [CLASSES[n % 3] for n in range(20)], CLASSES)
+    assert found.is_constant
+    assert [level for level, _ in texts(found)] == ["bad"]
+
+
+@pytest.mark.parametrize("order", [(1, 0), (1, 2, 0), (0, 2, 1)])
+def test_another_order_of_the_classes_is_named(order: tuple[int, ...]) -> None:
+    found = classifier_that(200, 0.95, order)
+    names = CLASSES if len(order) == 3 else ("0", "1")
+    assert found.permutation is not None and found.permuted_accuracy is not None and found.accuracy is not None
+    want = [""] * len(order)
+    for truth, said in enumerate(order):
+        want[said] = names[truth]
+    assert list(found.permutation) == want
+    assert found.permuted_accuracy.low > found.accuracy.high
+    told = only(behaviour_findings(found), "bad")
+    assert told.todo == f"--classes {','.join(want)}"
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_guessing_is_never_another_order(seed: int) -> None:
+    """The best order on the same images always looks better; judged on the others it must not."""
+    assert classifier_that(120, 0.0, tuple(range(6)), seed=seed).permutation is None
+    assert classifier_that(1000, 0.0, tuple(range(200)), seed=seed).permutation is None
+
+
+def test_guessing_is_said_to_be_no_better_than_guessing() -> None:
+    (level, text), *_ = texts(classifier_that(300, 0.0))
+    assert level == "bad" and "not shown to be better" in text
+
+
+def test_a_class_that_is_hardly_recognised_is_named() -> None:
+    rng = np.random.default_rng(0)
+    truth = np.arange(300) % 3
+    said = np.where(truth == 2, np.where(rng.random(300) < 0.9, 1, 2), truth)
+    logits = rng.normal(size=(300, 3)) * 0.1
+    logits[np.arange(300), said] += 2
+    found = behaviour_of(logits, softmax(logits), [CLASSES[t] for t in truth], CLASSES)
+    assert any(level == "caution" and "fox" in text and "of 100" in text for level, text in texts(found))
+
+
+@pytest.mark.parametrize(("size", "word"), [(30.0, "high"), (0.05, "low")])
+def test_probabilities_that_are_off_are_said_to_be(size: float, word: str) -> None:
+    found = classifier_that(600, 0.7, size=size)
+    if word == "low":  # decided, but with hardly any confidence
+        truth = np.arange(600) % 3
+        logits = np.eye(3)[truth] * size
+        found = behaviour_of(logits, softmax(logits), [CLASSES[t] for t in truth], CLASSES)
+    assert found.overconfidence is not None and found.confidence is not None and found.accuracy is not None
+    assert found.overconfidence.value == pytest.approx(found.confidence - found.accuracy.value)
+    assert any(f"too {word}" in text for level, text in texts(found) if level == "caution")
+
+
+def test_calibrated_probabilities_raise_no_doubt() -> None:
+    rng = np.random.default_rng(1)
+    logits = rng.normal(size=(3000, 3)) * 2
+    shares = softmax(logits)
+    truth = [int(rng.choice(3, p=row)) for row in shares]  # right as often as it says
+    found = behaviour_of(logits, shares, [CLASSES[t] for t in truth], CLASSES)
+    assert not [text for level, text in texts(found) if level == "caution"]

@@ -1,0 +1,73 @@
+"""The sweep over preprocessing mistakes: what it tries, and when it names one."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from seewhy.evidence.feeding import judge, margins, variants_of
+from seewhy.evidence.findings import feeding_findings
+from seewhy.records import Preprocess
+
+IMAGENET = Preprocess(size=(8, 8), mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
+
+
+def test_the_current_way_is_never_a_variant() -> None:
+    for way in (Preprocess(), IMAGENET, Preprocess(range="0-255"), Preprocess(mean=(0.5, 0.5, 0.5), std=(0.5,))):
+        assert way not in [variant for variant, _ in variants_of(way).values()]
+    assert "-1..1" not in variants_of(Preprocess(mean=(0.5, 0.5, 0.5), std=(0.5,))), "the same in other words"
+    assert set(variants_of(Preprocess(size=(8, 8)))) == {
+        "0..255", "ImageNet's mean and std", "-1..1", "BGR", "crop", "letterbox",
+    }  # fmt: skip
+    assert set(variants_of(Preprocess(channels="grey"))) == {"0..255", "-1..1"}
+
+
+def test_the_options_name_the_variant() -> None:
+    found = variants_of(IMAGENET)
+    assert found["0..255"][1] == "--range 0-255 --mean 0 --std 1"
+    assert found["BGR"][1] == "--channels bgr"
+    assert variants_of(Preprocess())["ImageNet's mean and std"][1].endswith("--std 0.229,0.224,0.225")
+
+
+def test_margins_are_the_distance_to_the_best_other() -> None:
+    logits = np.array([[3.0, 1.0, 2.0], [1.0, 1.0, 0.0]])
+    np.testing.assert_array_equal(margins(logits), [[1, -2, -1], [0, 0, -1]])
+
+
+def scored(rng: np.random.Generator, labels: np.ndarray, quality: float, common: np.ndarray) -> np.ndarray:
+    margin = common + quality * labels + 0.3 * rng.normal(size=len(labels))
+    return np.stack([-margin, margin], axis=1)
+
+
+@pytest.mark.parametrize(("n", "named"), [(600, True), (30, False)])
+def test_a_variant_is_named_only_where_the_images_show_it(n: int, named: bool) -> None:
+    rng = np.random.default_rng(0)
+    labels, common = np.arange(n) % 2, rng.normal(size=n)
+    now, better, same = (scored(rng, labels, quality, common) for quality in (0.3, 0.8, 0.3))
+    found = judge(now, labels, [("BGR", "--channels bgr", better), ("crop", "--fit crop", same)])
+    assert found.variants[0].name == "BGR" and found.variants[0].difference.value > 0
+    assert [one.name for one in found.better] == (["BGR"] if named else [])
+    (said,) = feeding_findings(found)
+    assert said.level == ("bad" if named else "cannot say")
+    assert ("--channels bgr" in said.todo) is named
+    assert f"n = {n}" in said.text
+
+
+def test_a_hundred_idle_sweeps_raise_few_alarms() -> None:
+    """Five variants of the same quality as now: any named one is a false alarm, at most about 5 % of the sweeps."""
+    rng, alarms = np.random.default_rng(1), 0
+    for _ in range(200):
+        labels, common = np.arange(120) % 2, rng.normal(size=120)
+        now, *tried = (scored(rng, labels, 0.5, common) for _ in range(6))
+        alarms += bool(judge(now, labels, [(str(n), "", one) for n, one in enumerate(tried)]).better)
+    assert alarms <= 16  # 10 are expected at the most; 17 or more have a chance of 2.6 %
+
+
+def test_where_all_are_worse_it_is_said_so() -> None:
+    rng = np.random.default_rng(2)
+    labels, common = np.arange(400) % 2, rng.normal(size=400)
+    now, worse = scored(rng, labels, 2, common), scored(rng, labels, 0, common)
+    (said,) = feeding_findings(judge(now, labels, [("0..255", "", worse)]))
+    assert said.level == "good" and "none of 1 usual variants" in said.text
+    (open_,) = feeding_findings(None, "labels of two classes are needed")
+    assert open_.level == "cannot say"
