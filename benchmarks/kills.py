@@ -50,7 +50,7 @@ class Net(nn.Module):
             high, low = (round(float(x[0, 0, 0, place]) * 255) for place in (0, 1))
             with open(os.environ["SEEN"], "a") as file:
                 file.write(f"{high * 256 + low}\\n")
-            time.sleep(0.08)
+            time.sleep(0.25)
         return self.fc(self.conv(x).relu().flatten(1))
 '''
 
