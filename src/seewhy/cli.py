@@ -556,10 +556,10 @@ def _print_check(found: Mapping[str, Any], folder: Path) -> None:
     _say(f"{counted} of {listed(found['classes'], 4)}, fed {found['preprocess']}\n")
     width = min(shutil.get_terminal_size((110, 24)).columns, 120)
     for one in found["findings"]:
-        todo = textwrap.wrap(f"→ {_plain(one['todo'])}", width - 12, subsequent_indent="  ") if one["todo"] else []
-        lines = textwrap.wrap(_plain(one["text"]), width - 12) + todo
+        todo = textwrap.wrap(f"→ {_plain(one['todo'])}", width - 14, subsequent_indent="  ") if one["todo"] else []
+        lines = textwrap.wrap(_plain(one["text"]), width - 14) + todo
         for number, line in enumerate(lines):
-            print(f"  {one['level'].upper() if number == 0 else '':<10}{line}")
+            print(f"  {one['level'].upper() if number == 0 else '':<12}{line}")
     _say(f"\n  Numbers  {folder / 'manifest.json'}")
 
 

@@ -36,6 +36,7 @@ class Behaviour:
     recall: dict[str, Estimate] | None = None
     confidence: float | None = None
     overconfidence: Estimate | None = None
+    by_split: dict[str, Estimate] | None = None
     permutation: tuple[str, ...] | None = None
     permuted_accuracy: Estimate | None = None
 
@@ -52,8 +53,14 @@ class Behaviour:
         return self.n_images > 1 and self.spread < CONSTANT
 
 
-def behaviour_of(logits: Floats, shares: Floats, labels: Sequence[str | None], classes: Sequence[str]) -> Behaviour:
-    """The behaviour from logits (N, K), class probabilities (N, classes) and class names, None where unknown."""
+def behaviour_of(
+    logits: Floats,
+    shares: Floats,
+    labels: Sequence[str | None],
+    classes: Sequence[str],
+    splits: Sequence[str | None] = (),
+) -> Behaviour:
+    """The behaviour from logits (N, K), class probabilities (N, classes), and names of classes and splits (or None)."""
     decided = shares.argmax(axis=1)
     predictions = Counter(classes[index] for index in decided)
     size = float(np.abs(logits).mean()) or 1.0
@@ -68,6 +75,11 @@ def behaviour_of(logits: Floats, shares: Floats, labels: Sequence[str | None], c
     np.add.at(confusion, (truth, decided), 1)
     top = shares.max(axis=1)
     order = _other_order(truth, decided, len(classes))
+    parts = np.array([split or "" for split in splits] or [""] * len(labels))[known]
+    by_split = {
+        str(part): wilson(int(hits[parts == part].sum()), int(np.count_nonzero(parts == part)))
+        for part in np.unique(parts)
+    }
     return Behaviour(
         tuple(classes),
         len(labels),
@@ -79,6 +91,7 @@ def behaviour_of(logits: Floats, shares: Floats, labels: Sequence[str | None], c
         {classes[c]: wilson(int(confusion[c, c]), int(confusion[c].sum())) for c in np.unique(truth)},
         float(top.mean()),
         mean_of(top - hits),
+        by_split if len(by_split) > 1 else None,
         tuple(classes[index] for index in order[0]) if order else None,
         order[1] if order else None,
     )

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from seewhy.cam.capture import forward
 from seewhy.cam.layers import trace
 from seewhy.cam.scores import Target, probabilities, two_sided
-from seewhy.data.classifier import Classifier
+from seewhy.data.classifier import RANDOM_NOTE, Classifier
 from seewhy.data.decode import UnreadableError
 from seewhy.data.reader import Loaded, batch_of, load_image
 from seewhy.errors import StoreError, listed
@@ -31,6 +31,7 @@ from seewhy.evidence.findings import (
     feeding_findings,
     idle_findings,
     map_findings,
+    weights_findings,
 )
 from seewhy.evidence.statistics import Floats
 from seewhy.evidence.trust import Trust, examine, idle_layers, n_steps
@@ -185,9 +186,11 @@ def _judged(plan: Plan, passes: _Passes, inputs: Tensor, trusts: Sequence[Trust]
     finite = logits.isfinite().all(dim=1)
     shares = probabilities(logits[finite]).numpy()
     labels = [label for label, fine in zip(passes.labels, finite.tolist(), strict=True) if fine]
-    behaviour = behaviour_of(logits[finite].numpy(), shares, labels, plan.classes)
-    feeding, why_not = _feeding(plan, passes)
-    findings = behaviour_findings(behaviour) + feeding_findings(feeding, why_not)
+    splits = [split for split, fine in zip(passes.splits, finite.tolist(), strict=True) if fine]
+    behaviour = behaviour_of(logits[finite].numpy(), shares, labels, plan.classes, splits)
+    feeding, why_not = _feeding(plan, passes, behaviour.permutation or plan.classes)
+    findings = weights_findings(RANDOM_NOTE in plan.classifier.notes)
+    findings += behaviour_findings(behaviour) + feeding_findings(feeding, why_not)
     if len(inputs) > 1:
         device = next((p.device for p in plan.classifier.model.parameters()), inputs.device)
         findings += idle_findings(*idle_layers(plan.classifier.model, inputs[:16].to(device)), min(16, len(inputs)))
@@ -226,6 +229,7 @@ class _Passes:
         self.options = {name: words for name, (_, words) in variants.items()}
         self.logits: dict[str, list[Tensor]] = {"": []}
         self.labels: list[str | None] = []
+        self.splits: list[str | None] = []
         self.kept: list[Tensor] = []
         self.reasons: Counter[str] = Counter()
         self._few = set(few)
@@ -255,6 +259,7 @@ class _Passes:
         if not loaded:
             return
         self.labels += [image.label or one.label for _, image, one in loaded]
+        self.splits += [image.split for _, image, _ in loaded]
         canvases: dict[tuple[Any, ...], list[Loaded]] = {}
         for name, way in self.ways.items():
             own = [one for _, _, one in loaded]
@@ -272,16 +277,14 @@ class _Passes:
                 self.kept += [inputs[rows].contiguous()] if rows else []
 
 
-def _feeding(plan: Plan, passes: _Passes) -> tuple[Feeding | None, str]:
-    """The sweep judged by the labels, or why it cannot be."""
+def _feeding(plan: Plan, passes: _Passes, classes: Sequence[str]) -> tuple[Feeding | None, str]:
+    """The sweep judged by the labels, or why it cannot be; `classes` in the order that the logits seem to have."""
     if not isinstance(plan.classifier.preprocess, Preprocess):
         return None, "the preprocessing is a function, which seewhy cannot vary"
     if plan.table.items is not None:
         return None, "the images are tensors or a Dataset, already preprocessed"
-    known = np.array([label in plan.classes for label in passes.labels], dtype=bool)
-    truth = np.array(
-        [plan.classes.index(label) for label in passes.labels if label is not None and label in plan.classes]
-    )
+    known = np.array([label in classes for label in passes.labels], dtype=bool)
+    truth = np.array([classes.index(label) for label in passes.labels if label is not None and label in classes])
     if len(set(truth.tolist())) < 2:
         return None, "labels of two classes are needed"
     scores: dict[str, Floats] = {}

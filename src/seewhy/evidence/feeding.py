@@ -36,7 +36,7 @@ class Variant:
     @property
     def is_better(self) -> bool:
         """Whether the images show that the variant separates the classes better."""
-        return self.p_value < LEVEL and self.difference.low > 0
+        return self.p_value < LEVEL and self.difference.low > 0 and self.auc > 0.5
 
 
 @dataclass(frozen=True)

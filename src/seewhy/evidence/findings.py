@@ -17,13 +17,14 @@ from seewhy.evidence.trust import Trust
 Level = Literal["bad", "caution", "cannot say", "good"]
 LEVELS: tuple[Level, ...] = ("bad", "caution", "cannot say", "good")  # worst first
 THRESHOLDS: dict[str, float] = {
+    "little": 0.1,  # of the way from guessing to always right
     "idle_channels": 0.5,  # of a layer
     "overconfidence": 0.05,
     "undecided_auc": 0.02,  # a variant may be better by this much and still be called equal
     "empty": 0.05,
     "random_weights": 0.5,  # rank correlation with the map of a network whose weights are all random
     "trivial": 0.5,  # rank correlation with brightness, edges or the centre: B
-    "trivial_c": 0.7,
+    "trivial_c": 0.7,  # with brightness or edges: C; what is sought may well lie in the centre
     "with_hirescam": 0.7,
     "flipped": 0.7,
     "noisy": 0.8,
@@ -54,6 +55,12 @@ class Reason:
     todo: str = ""
 
 
+def weights_findings(are_random: bool) -> list[Finding]:
+    """That no weights were loaded, where none were."""
+    text = "No weights were given, so the network is as its code makes it: random, unless that loads some."
+    return [Finding("bad", "works", text, "--weights model.pt")] if are_random else []
+
+
 def behaviour_findings(found: Behaviour) -> list[Finding]:
     """What the logits say about the classifier."""
     if found.is_constant:
@@ -78,7 +85,7 @@ def behaviour_findings(found: Behaviour) -> list[Finding]:
     elif not findings:
         findings.append(_accuracy(found, found.accuracy, found.chance))
         findings += _weak_classes(found)
-    return findings + _calibration(found)
+    return findings + (_calibration(found) if findings[0].level == "good" else [])
 
 
 def idle_findings(dead: Sequence[str], shares: dict[str, float], n_images: int) -> list[Finding]:
@@ -92,14 +99,10 @@ def idle_findings(dead: Sequence[str], shares: dict[str, float], n_images: int) 
     if not idle:
         return []
     worst = sorted(idle, key=lambda name: -idle[name])
-    text = (
-        f"Channels that are the same for each of {n_images} images: {listed([f'{n} {idle[n]:.0%}' for n in worst], 3)}."
-    )
-    return [
-        Finding(
-            "caution", "works", text, "Dead units: often a too large learning rate.", {"share": idle, "n": n_images}
-        )
-    ]
+    shown = listed([f"{name} {idle[name]:.0%}" for name in worst], 3)
+    text = f"Channels that are the same for each of {n_images} images: {shown}."
+    todo = "Dead units, or an input outside the range that it was trained on."
+    return [Finding("caution", "works", text, todo, {"share": idle, "n": n_images})]
 
 
 def feeding_findings(found: Feeding | None, why_not: str = "") -> list[Finding]:
@@ -171,13 +174,16 @@ def _other_order(found: Behaviour, given: Estimate, other: Estimate) -> Finding:
 
 
 def _accuracy(found: Behaviour, accuracy: Estimate, chance: float) -> Finding:
-    text = f"Accuracy {accuracy} on {accuracy.n:,} labelled images; always guessing the same class gives {chance:.3f}"
+    splits = ", ".join(f"{name} {one.value:.3f} of {one.n:,}" for name, one in (found.by_split or {}).items())
+    text = f"Accuracy {accuracy} on {accuracy.n:,} labelled images{f' ({splits})' if splits else ''}"
+    text += f"; always guessing the same class gives {chance:.3f}"
     numbers = {"accuracy": vars(accuracy), "chance": chance}
-    if accuracy.low > chance:
+    if accuracy.low > chance + THRESHOLDS["little"] * (1 - chance):
         return Finding("good", "works", f"{text}.", "", numbers)
-    worse = "it is worse than that" if accuracy.high < chance else "it is not shown to be better"
+    little = "it is hardly better" if accuracy.low > chance else "it is not shown to be better"
+    worse = "it is worse than that" if accuracy.high < chance else little
     todo = "A map of a classifier that does not work says little. Look at weights, preprocessing and class order first."
-    return Finding("bad", "works", f"{text}: {worse}.", todo, numbers)
+    return Finding("caution" if accuracy.low > chance else "bad", "works", f"{text}: {worse}.", todo, numbers)
 
 
 def _weak_classes(found: Behaviour) -> list[Finding]:
@@ -212,7 +218,7 @@ def _fed_wrongly(found: Feeding, better: Sequence[Variant]) -> Finding:
     more = f" So do {listed([one.name for one in better[1:]], 3)}." if len(better) > 1 else ""
     text = (
         f"Fed as {best.name} it separates the classes better: AUC {best.auc:.3f} against {found.auc:.3f}, "
-        f"{_signed(best.difference)}, n = {found.n_images:,} (p = {best.p_value:.1g}, Holm over {len(found.variants)} "
+        f"{_signed(best.difference)}, n = {found.n_images:,} ({_p(best.p_value)}, Holm over {len(found.variants)} "
         f"variants).{more}"
     )
     todo = f"If it was trained so:  {best.options}"
@@ -245,9 +251,11 @@ def _reasons(found: Trust) -> list[Reason]:
     text = f"with random weights it is much the same (rank correlation {final:.2f})"
     say("C", final >= THRESHOLDS["random_weights"], text, final, "It shows the picture more than the classifier.")
     name, rho = max(found.trivial.items(), key=lambda one: abs(np.nan_to_num(one[1])), default=("", float("nan")))
-    text = f"it follows {name} (rank correlation {rho:.2f})"
+    is_centre = name == "the centre"
+    text = "a blob in the centre looks much the same" if is_centre else f"it follows the picture's {name}"
     todo = f"Read it as a picture of {name}; only an intervention can say more."
-    say("C" if abs(rho) >= THRESHOLDS["trivial_c"] else "B", abs(rho) >= THRESHOLDS["trivial"], text, rho, todo)
+    grade: Literal["B", "C"] = "C" if abs(rho) >= THRESHOLDS["trivial_c"] and not is_centre else "B"
+    say(grade, abs(rho) >= THRESHOLDS["trivial"], f"{text} (rank correlation {rho:.2f})", rho, todo)
     text = f"place by place the gradient disagrees with it (rank correlation {found.with_hirescam:.2f} with HiResCAM)"
     say("B", found.with_hirescam < THRESHOLDS["with_hirescam"], text, found.with_hirescam, "--method hirescam")
     miss = found.completeness_error
@@ -262,6 +270,10 @@ def _reasons(found: Trust) -> list[Reason]:
     text = f"noise and grey pictures give the same mean map (rank correlation {found.null_shape:.2f})"
     say("B", found.null_shape > THRESHOLDS["null_shape"], text, found.null_shape)
     return reasons
+
+
+def _p(value: float) -> str:
+    return f"p = {value:.1g}" if value >= 0.001 else "p < 0.001"
 
 
 def _signed(one: Estimate) -> str:

@@ -1,0 +1,221 @@
+"""`seewhy check` from a folder of images to its sentences: on networks whose truth is known, and on the tutorial's."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import PIL.Image
+import pytest
+import torch
+from torch import Tensor, nn
+from typer.testing import CliRunner
+
+import seewhy
+from seewhy import cli
+from seewhy.errors import StoreError
+from seewhy.evidence.check import check, check_in_folder, check_plan
+from seewhy.learn.net import Net
+
+NET = """
+import torch
+from torch import nn
+
+class Warm(nn.Module):
+    '''Says "warm" where red outweighs blue.'''
+
+    def __init__(self):
+        super().__init__()
+        self.features = nn.Conv2d(3, 2, 1)
+        self.fc = nn.Linear(2, 2)
+
+    def forward(self, x):
+        return self.fc(self.features(x).mean((2, 3)))
+"""
+
+
+class Warm(nn.Module):
+    """Says "warm" (class 1) where red outweighs blue."""
+
+    def __init__(self, gain: float = 40.0) -> None:
+        super().__init__()
+        self.features = nn.Conv2d(3, 2, 1)
+        self.fc = nn.Linear(2, 2)
+        with torch.no_grad():
+            self.features.weight.copy_(torch.tensor([[-1.0, 0, 1], [1, 0, -1]]).view(2, 3, 1, 1))
+            self.features.bias.zero_()
+            self.fc.weight.copy_(torch.eye(2) * gain)
+            self.fc.bias.zero_()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc(self.features(x).mean((2, 3)))
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Forty noisy pictures a class, bluish and reddish, and a file that is none."""
+    home, rng = tmp_path_factory.mktemp("photos"), np.random.default_rng(0)
+    for label, shift in (("cold", -1), ("warm", 1)):
+        (home / label).mkdir()
+        for number in range(40):
+            pixels = rng.integers(40, 216, (24, 24, 3)).astype(float)
+            strength = rng.uniform(4, 30)
+            pixels[..., 0] += shift * strength
+            pixels[..., 2] -= shift * strength
+            PIL.Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(home / label / f"{number:02d}.png")
+    (home / "warm" / "broken.png").write_bytes(b"no picture")
+    return home
+
+
+def levels(found: seewhy.Check) -> dict[str, list[str]]:
+    return {part: [one.level for one in found.findings if one.part == part] for part in ("works", "fed", "maps")}
+
+
+def test_a_healthy_classifier_has_a_good_report(photos: Path) -> None:
+    model = Warm().train()
+    found = check(model, photos, progress=False)
+    assert found.behaviour.accuracy is not None and found.behaviour.accuracy.value > 0.95
+    assert found.facts["without_result"] == 1 and found.facts["images"] == 81
+    assert "bad" not in levels(found)["works"] + levels(found)["fed"]
+    assert found.grades.keys() == {"features"}
+    (trust, _), *_ = found.maps
+    assert trust.completeness_error < 1e-4, "a pooling head is linear"
+    assert model.training and all(parameter.grad is None for parameter in model.parameters())
+
+
+def test_swapped_channels_are_named(photos: Path) -> None:
+    wrong = seewhy.load(Warm(), channels="bgr", classes=["warm", "cold"])  # BGR turns red and blue, and so the answer
+    found = check(wrong, photos, progress=False)
+    assert found.behaviour.accuracy is not None and found.behaviour.accuracy.value > 0.95, "two mistakes cancel"
+    swapped = check(seewhy.load(Warm(), channels="bgr", classes=["cold", "warm"]), photos, progress=False)
+    assert swapped.behaviour.permutation == ("warm", "cold")
+    assert any("--classes warm,cold" in one.todo for one in swapped.findings)
+
+
+def test_a_wrong_range_is_named_where_the_logits_saturate(photos: Path) -> None:
+    class Saturating(Warm):
+        def forward(self, x: Tensor) -> Tensor:
+            return super().forward(x).clamp(-9, 9).round()  # far too large an input leaves one value a class
+
+    class Drowned(Warm):
+        def forward(self, x: Tensor) -> Tensor:
+            z = super().forward(x)
+            return torch.where(x.mean((1, 2, 3), keepdim=False)[:, None] > 2, torch.zeros_like(z), z)
+
+    fine = check(Saturating(), photos, progress=False)
+    assert "bad" not in levels(fine)["fed"]
+    found = check(seewhy.load(Drowned(), range="0-255"), photos, progress=False)
+    (said,) = [one for one in found.findings if one.part == "fed"]
+    assert said.level == "bad" and "--range 0-1" in said.todo
+    assert f"n = {80}" in said.text and "Holm over" in said.text
+
+
+def test_an_image_that_cannot_be_seen_is_found(photos: Path) -> None:
+    blind = Warm(gain=0.0)
+    found = check(blind, photos, progress=False)
+    assert found.behaviour.is_constant and found.is_bad
+    assert found.findings[0].level == "bad"
+
+
+def test_it_says_what_it_cannot_say(photos: Path) -> None:
+    inputs = torch.rand(6, 3, 24, 24)
+    found = check(Warm(), inputs, progress=False)
+    texts = " ".join(one.text for one in found.findings if one.level == "cannot say")
+    assert "No image has a label" in texts and "tensors" in texts
+    opaque = seewhy.load(Warm(), preprocess=lambda image: torch.rand(3, 24, 24))
+    assert "a function" in " ".join(one.text for one in check(opaque, photos, progress=False).findings)
+
+
+def test_the_same_numbers_in_any_batch(photos: Path) -> None:
+    one, many = (check(Warm(), photos, batch_size=size, progress=False).summary() for size in (1, 32))
+    assert one["behaviour"]["confusion"] == many["behaviour"]["confusion"]
+    assert one["behaviour"]["overconfidence"] == pytest.approx(many["behaviour"]["overconfidence"], abs=1e-5)
+    assert [f["text"] for f in one["findings"]] == [f["text"] for f in many["findings"]]
+
+
+def test_progress_goes_from_nothing_to_all(photos: Path) -> None:
+    seen: list[tuple[int, int]] = []
+    check(Warm(), photos, progress=lambda done, total: seen.append((done, total)))
+    assert seen == sorted(seen) and len({total for _, total in seen}) == 1
+    assert seen[-1][0] == seen[-1][1]
+
+
+def test_a_finished_check_is_read_and_another_one_refused(photos: Path, tmp_path: Path) -> None:
+    def plan(**options: object) -> seewhy.run.plan.Plan:
+        return check_plan(Warm(), photos, **options)
+
+    first = check_in_folder(plan(), tmp_path / "run", seed=0, progress=lambda done, total: None)
+    steps: list[int] = []
+    again = check_in_folder(plan(), tmp_path / "run", seed=0, progress=lambda done, total: steps.append(done))
+    assert again == first and steps == []
+    assert json.loads((tmp_path / "run" / "manifest.json").read_text())["summary"] == first
+    with pytest.raises(StoreError, match=r"another run.*--method"):
+        check_in_folder(plan(method="layercam"), tmp_path / "run", seed=0, progress=lambda done, total: None)
+
+
+@pytest.fixture
+def net(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    (tmp_path / "net.py").write_text(NET)
+    torch.save(Warm().state_dict(), tmp_path / "warm.pt")
+    monkeypatch.chdir(tmp_path)
+    return ["--model", "net.py:Warm", "--weights", "warm.pt"]
+
+
+def test_the_command_says_it_in_a_dozen_lines(photos: Path, net: list[str]) -> None:
+    found = CliRunner().invoke(cli.app, ["check", str(photos), *net])
+    assert found.exit_code == 0, found.output
+    lines = found.stdout.strip().splitlines()
+    assert "81 images (1 cannot be read) of cold, warm" in lines[0]
+    assert len(lines) <= 20 and all(len(line) <= 120 for line in lines)
+    told = [line.split("  ")[1].strip() for line in lines if line.startswith("  ") and line[2] != " "]
+    order = [word for word in told if word in ("BAD", "CAUTION", "CANNOT SAY", "GOOD")]
+    assert order == sorted(order, key=["BAD", "CAUTION", "CANNOT SAY", "GOOD"].index), "worst first"
+
+
+def test_bad_news_is_a_status_only_where_it_is_asked_for(photos: Path, net: list[str]) -> None:
+    bad = ["check", str(photos), *net, "--classes", "warm,cold"]
+    run = CliRunner().invoke(cli.app, bad)
+    assert run.exit_code == 0 and "another order" in run.output.replace("\n            ", " ")
+    assert CliRunner().invoke(cli.app, [*bad, "--strict"]).exit_code == 1
+    found = json.loads(CliRunner().invoke(cli.app, [*bad, "--json"]).stdout)
+    assert found["command"] == "check" and found["findings"][0]["level"] == "bad"
+    assert found["behaviour"]["permutation"] == ["cold", "warm"]
+    assert found["behaviour"]["confusion"] and found["thresholds"]
+
+
+def test_explain_warns_before_its_maps_are_read(photos: Path) -> None:
+    upside_down = seewhy.load(Warm(), classes=["warm", "cold"])
+    notes = seewhy.explain(upside_down, photos, progress=False).notes
+    assert any(note.startswith("Accuracy 0.") and "always guessing" in note for note in notes)
+    assert "seewhy check" in notes[-1]
+    assert not any(
+        "seewhy check" in note for note in seewhy.explain(Warm(), photos, target=1, progress=False).notes[-1:]
+    )
+
+
+def test_the_tutorials_checkpoint_never_says_fake_and_its_maps_follow_brightness(shared: Path) -> None:
+    classifier = seewhy.load(Net(), weights=shared / "rvf" / "model_4.pt", classes=["fake", "real"])
+    faces = shared / "rvf10k" / "valid"
+    found = check(
+        classifier, faces, layers=["conv2", "conv3"], target="fake", method="grad-cam", sample=60, progress=False
+    )
+    assert found.behaviour.collapsed_to == "real"
+    assert found.grades == {"conv2": "C", "conv3": "C"}
+    by_layer = {trust.layer: trust for trust, _ in found.maps}
+    assert min(trust.trivial["brightness"] for trust in by_layer.values()) > 0.7
+    assert by_layer["conv3"].empty > 0.2 and by_layer["conv2"].empty == 0
+    assert max(trust.with_hirescam for trust in by_layer.values()) < 0.7
+    (fed,) = [one for one in found.findings if one.part == "fed"]
+    assert fed.level == "cannot say", "sixty faces cannot tell how it was fed"
+
+
+@pytest.mark.slow
+def test_the_tutorials_checkpoint_was_fed_another_range(shared: Path) -> None:
+    """The known numbers: AUC .574 for 0..255 against .515, and 1,300 faces are enough to name it."""
+    classifier = seewhy.load(Net(), weights=shared / "rvf" / "model_4.pt", classes=["fake", "real"])
+    found = check(classifier, shared / "rvf10k", layers="conv3", target="fake", progress=False)
+    assert found.feeding is not None and found.feeding.n_images == 1300
+    assert found.feeding.auc == pytest.approx(0.515, abs=0.001)
+    assert [one.name for one in found.feeding.better] == ["0..255"]
+    assert found.feeding.better[0].auc == pytest.approx(0.574, abs=0.001)
