@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -19,8 +23,11 @@ from seewhy.maps import empty_reason
 from seewhy.records import Image, MapStat, Outcome
 from seewhy.render.overlay import encode
 from seewhy.run.draw import draw_overlay, overlay_name
+from seewhy.run.machine import cores
 from seewhy.run.plan import Plan, Shard
 
+A = TypeVar("A")
+B = TypeVar("B")
 Maps = NDArray[np.float32]
 _NO_NUMBERS = np.full(4, np.nan)
 
@@ -43,15 +50,31 @@ def explain_shard(plan: Plan, shard: Shard, *, overlays: bool = True) -> ShardRe
     result = ShardResult(shard, [], [], maps)
     for start in range(0, len(images), plan.batch_size):
         readable: list[tuple[int, Loaded]] = []
-        for place, image in enumerate(images[start : start + plan.batch_size], start):
-            try:
-                readable.append((place, load_image(plan.table, image, plan.classifier.preprocess)))
+        batch = images[start : start + plan.batch_size]
+        for place, (image, one) in enumerate(zip(batch, _each(plan, partial(_read, plan), batch), strict=True), start):
+            if isinstance(one, UnreadableError):
+                result.outcomes.append(Outcome(image, digest=_digest_of(image), error=str(one)))
+            else:
+                readable.append((place, one))
                 result.outcomes.append(Outcome(image))  # filled in below
-            except UnreadableError as error:
-                result.outcomes.append(Outcome(image, digest=_digest_of(image), error=str(error)))
         if readable:
             _explain_batch(plan, result, readable, overlays)
     return result
+
+
+def _each(plan: Plan, function: Callable[[A], B], items: Sequence[A]) -> list[B]:
+    """The function of each item, in threads where a GPU would wait; a Dataset's own code is never run in several."""
+    if plan.classifier.device.type == "cpu" or plan.table.items is not None:
+        return [function(item) for item in items]
+    with ThreadPoolExecutor(cores()) as pool:
+        return list(pool.map(function, items))
+
+
+def _read(plan: Plan, image: Image) -> Loaded | UnreadableError:
+    try:
+        return load_image(plan.table, image, plan.classifier.preprocess)
+    except UnreadableError as error:
+        return error
 
 
 def _explain_batch(plan: Plan, result: ShardResult, readable: list[tuple[int, Loaded]], overlays: bool) -> None:
@@ -63,6 +86,7 @@ def _explain_batch(plan: Plan, result: ShardResult, readable: list[tuple[int, Lo
     values = attribution.values.double().cpu()
     on_cpu = {layer: maps.float().cpu().numpy() for layer, maps in attribution.maps.items()}
     numbers = {layer: _numbers(maps) for layer, maps in on_cpu.items()}
+    drawn: list[tuple[int, Loaded, set[str]]] = []
     for row, (place, one) in enumerate(readable):
         image = result.outcomes[place].image
         label = image.label or (one.label if one.label in plan.classes else None)
@@ -74,11 +98,19 @@ def _explain_batch(plan: Plan, result: ShardResult, readable: list[tuple[int, Lo
                 result.maps[layer][place] = on_cpu[layer][row]
             found = numbers[layer][row] if explained else _NO_NUMBERS
             result.stats.append(_stat(plan, image, layer, found, float(values[row])))
-        if overlays and outcome.error is None:
+        if outcome.error is None:
             empty = {stat.layer for stat in result.stats[-len(plan.grids) :] if stat.empty}
-            own = {layer: torch.from_numpy(result.maps[layer][place]) for layer in plan.grids}
-            picture = encode(draw_overlay(one, own, empty, plan.preset), plan.image_format)
-            result.overlays.append((overlay_name(image.id, plan.image_format), picture))
+            drawn.append((place, one, empty))
+    if overlays:
+        result.overlays += _each(plan, partial(_drawn, plan, result), drawn)
+
+
+def _drawn(plan: Plan, result: ShardResult, what: tuple[int, Loaded, set[str]]) -> tuple[str, bytes]:
+    """The name and the bytes of one overlay."""
+    place, one, empty = what
+    own = {layer: torch.from_numpy(result.maps[layer][place]) for layer in plan.grids}
+    picture = encode(draw_overlay(one, own, empty, plan.preset), plan.image_format)
+    return overlay_name(result.outcomes[place].image.id, plan.image_format), picture
 
 
 def _attributed(plan: Plan, loaded: list[Loaded], images: list[Image]) -> Attribution:
