@@ -1,54 +1,75 @@
-"""Maps against the network's bare forward pass, on ready tensors, in turn in one process: WEIGHTS IMAGES ROUNDS."""
+"""Maps against the network's bare forward pass, on ready tensors, in turn in one process.
+
+    bare_forward.py IMAGES WEIGHTS SHIFT     seconds of both, in batches of 8 and 16 and both memory layouts
+    bare_forward.py IMAGES WEIGHTS gate      whether the maps are right: against float64, and the logits of both
+
+Both work on the same tensors with the same network; the forward pass runs under `torch.inference_mode`.
+"""
 
 from __future__ import annotations
 
+import copy
 import json
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
-from peer_resnet50 import read
-from torchvision import models
+from gate import judge, near_empty, scaled
+from ours_maps import ours
+from resnet50 import LAYOUTS, inputs_of, load_network
+from torch import Tensor, nn
 from workloads import RESNET50
 
-from seewhy.cam.attribute import attribute
-from seewhy.cam.capture import find_layer
-from seewhy.cam.methods import find_method
-from seewhy.cam.scores import find_score
-
-BATCH = 16
+BATCHES = (8, 16)
+IMAGES = 32  # that each side works through, whatever the batch
 
 
-def main(weights: Path, images: Path, rounds: int) -> None:
-    model = models.resnet50(weights=None).eval()
-    model.load_state_dict(torch.load(weights, weights_only=True))
-    inputs = torch.cat([read(path)[1] for path in sorted(images.iterdir())[:BATCH]])
-    layers, method = [find_layer(model, RESNET50.layers)], find_method("grad-cam")
-    score = find_score(RESNET50.target, [str(index) for index in range(1000)])
-
-    def forward() -> None:
-        with torch.inference_mode():
-            model(inputs)
-
-    def maps() -> None:
-        attribute(model, inputs, layers, method, score)
-
-    seconds = {"forward_s": [], "maps_s": []}
-    for number in range(rounds + 1):
-        for name, work in (("forward_s", forward), ("maps_s", maps)):
-            spent = _seconds(work)
-            if number:  # the first round warms up
-                seconds[name].append(spent)
-    print(json.dumps({"batch": len(inputs), **seconds}))
+def forward(model: nn.Module, inputs: Tensor) -> Tensor:
+    with torch.inference_mode():
+        return model(inputs)
 
 
-def _seconds(work: Callable[[], None]) -> float:
-    start = time.perf_counter()
-    work()
-    return time.perf_counter() - start
+def measure(model: nn.Module, inputs: Tensor, shift: int) -> dict[str, Any]:
+    """Seconds of the forward pass and of the maps, by layout and batch."""
+    attributed = ours(model)
+    works: list[tuple[str, Callable[[Tensor], Any]]] = [
+        ("forward", lambda batch: forward(model, batch)),
+        ("maps", attributed),
+    ]
+    seconds: dict[str, dict[str, float]] = {}
+    for layout, memory_format in LAYOUTS.items():
+        for size in BATCHES:
+            batch = inputs[:size].contiguous(memory_format=memory_format)
+            spent = seconds[f"{layout}, batch {size}"] = {"forward": 0.0, "maps": 0.0}
+            for number in range(-1, IMAGES // size):  # the first warms up
+                for name, work in works if (number + shift) % 2 else works[::-1]:
+                    start = time.perf_counter()
+                    work(batch)
+                    spent[name] += (time.perf_counter() - start) * (number >= 0)
+    return {"images": IMAGES, "threads": torch.get_num_threads(), "seconds": seconds}
+
+
+def compare(model: nn.Module, inputs: Tensor) -> dict[str, Any]:
+    """By layout: our maps against float64, and our logits against those of the forward pass."""
+    wide = ours(copy.deepcopy(model).double())(inputs.double())
+    truth, empty = scaled(wide.maps[RESNET50.layers]), near_empty([wide])
+    said = {}
+    for layout, memory_format in LAYOUTS.items():
+        batch = inputs.contiguous(memory_format=memory_format)
+        found = ours(model)(batch)
+        numbers = judge(scaled(found.maps[RESNET50.layers]), truth, truth, empty)
+        apart = float((found.logits - forward(model, batch)).abs().max())
+        said[layout] = {**numbers, "logits_apart": apart, "passed": numbers["passed"] and apart == 0}
+    return said
+
+
+def main(images: Path, weights: Path, what: str) -> None:
+    model, inputs = load_network(weights), inputs_of(images, max(BATCHES))
+    print(json.dumps(compare(model, inputs) if what == "gate" else measure(model, inputs, int(what))))
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]))
+    main(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3])

@@ -15,7 +15,17 @@ from pathlib import Path
 from typing import Any
 
 QUIET = 0.7  # cores busy with something else
-PACKAGES = ("seewhy", "torch", "numpy", "pillow", "grad-cam", "torchvision", "opencv-python-headless")
+PACKAGES = (
+    "seewhy",
+    "torch",
+    "numpy",
+    "pillow",
+    "grad-cam",
+    "torchcam",
+    "captum",
+    "torchvision",
+    "opencv-python-headless",
+)
 TUNING = ("OMP_", "MKL_", "OPENBLAS_", "KMP_", "GOMP_", "MALLOC_", "THP_", "GLIBC_TUNABLES", "LD_PRELOAD")
 
 

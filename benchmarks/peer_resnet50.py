@@ -2,23 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-import numpy as np
-import torch
 from peer_tutorial import explain  # declares the shim before torchvision is imported
-from PIL import Image
-from torchvision import models, transforms
+from resnet50 import models, read
 
-own = models.ResNet50_Weights.DEFAULT.transforms()
-crop = transforms.Compose([transforms.Resize(own.resize_size), transforms.CenterCrop(own.crop_size)])
-normalise = transforms.Compose([transforms.ToTensor(), transforms.Normalize(own.mean, own.std)])
-
-
-def read(path: Path) -> tuple[np.ndarray, torch.Tensor]:
-    image = crop(Image.open(path).convert("RGB"))
-    return np.float32(image) / 255, normalise(image).unsqueeze(0)
-
+__all__ = ["read"]
 
 if __name__ == "__main__":
     net = models.resnet50(weights=None)

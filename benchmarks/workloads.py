@@ -1,4 +1,4 @@
-"""What is measured: networks, layers and images of each workload; imports nothing heavy."""
+"""What is measured: networks, layers and images of each workload, and what is aimed at; imports nothing heavy."""
 
 from __future__ import annotations
 
@@ -7,11 +7,23 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 PRESET = "pytorch-grad-cam"
+P95, MOST = 1e-5, 1e-3  # of the largest difference in an image, maps in [0, 1]: the gate
+
+
+@dataclass(frozen=True)
+class Aim:
+    """What a median should reach at least, and the goal; `lower` where less is better."""
+
+    what: str
+    at_least: float
+    goal: float
+    unit: str = "x"
+    lower: bool = False
 
 
 @dataclass(frozen=True)
 class Workload:
-    """One comparison with grad-cam: the same network, layers, class and photographs on both sides."""
+    """One comparison of whole processes: the same network, layers, class and photographs on both sides."""
 
     name: str
     peer: str  # the script in this folder
@@ -19,10 +31,12 @@ class Workload:
     layers: str
     target: int
     sources: tuple[str, ...]  # folders below --data, in the order in which images are taken
+    images: tuple[int, ...]  # how many are measured where nothing is said
     classes: str | None = None
     weights: str | None = None  # below --data; None: made by calibrate_resnet50.py
     by_command: bool = True  # whether the whole process is the `seewhy` command itself
     preset: str | None = None  # None: our own pictures, one panel a layer
+    same_pictures: bool = False  # whether both sides mean to draw the same picture
 
 
 TUTORIAL = Workload(
@@ -32,21 +46,41 @@ TUTORIAL = Workload(
     layers="conv2,conv3",
     target=0,
     sources=tuple(f"rvf10k/{split}/{kind}" for split in ("train", "valid") for kind in ("fake", "real")),
+    images=(400, 2000),
     classes="fake,real",
     weights="rvf/model_4.pt",
 )
 RESNET50 = Workload(
     name="resnet50",
     preset=PRESET,  # so that both sides draw at the network's size
+    same_pictures=True,
     peer="peer_resnet50.py",
     model="torchvision:resnet50",
     layers="layer4",
     target=281,
     sources=("imagenet",),
+    images=(200,),
     by_command=False,  # torchvision needs the shim first
 )
-TUTORIAL_PRESET = replace(TUTORIAL, name="tutorial-preset", preset=PRESET)
-WORKLOADS = {one.name: one for one in (TUTORIAL, TUTORIAL_PRESET, RESNET50)}
+TUTORIAL_PRESET = replace(TUTORIAL, name="tutorial-preset", images=(400,), preset=PRESET, same_pictures=True)
+TORCHCAM = replace(RESNET50, name="resnet50-torchcam", peer="peer_torchcam.py", same_pictures=False)
+CAPTUM = replace(RESNET50, name="resnet50-captum", peer="peer_captum.py", same_pictures=False)
+WORKLOADS = {one.name: one for one in (TUTORIAL, TUTORIAL_PRESET, RESNET50, TORCHCAM, CAPTUM)}
+
+WHOLE, LOOP = "whole process", "imports left out"
+PAIR_AIMS = {  # by name of the result and what is timed
+    ("tutorial-400", WHOLE): Aim("tutorial, 400 images, whole process", 3.2, 4.5),
+    ("tutorial-2000", LOOP): Aim("tutorial, 2000 images, imports left out", 4.0, 5.5),
+    ("resnet50", LOOP): Aim("ResNet-50 JPEG to overlay, imports left out", 2.8, 3.5),
+}
+MAPS_AIMS = {
+    "torchcam": Aim("ResNet-50 maps, batches of 8, against torchcam", 1.0, 1.2),
+    "captum": Aim("ResNet-50 maps, batches of 8, against captum", 1.0, 1.2),
+}
+MEMORY_AIM = Aim("peak memory, ResNet-50 maps of 16 at once, ours / grad-cam", 0.25, 0.2, lower=True)
+BARE_AIM = Aim("ResNet-50 maps against the bare forward pass", 0.85, 0.95)
+HELP_AIM = Aim("`seewhy --help`", 0.3, 0.3, unit=" s", lower=True)
+IMPORT_AIM = Aim("`import seewhy` beyond `import torch`", 0.1, 0.1, unit=" s", lower=True)
 
 
 def link_images(workload: Workload, data: Path, count: int, folder: Path) -> Path:

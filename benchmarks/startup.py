@@ -1,0 +1,65 @@
+"""The row of starting: `seewhy --help`, and what importing costs."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from pathlib import Path
+
+from measure import run, wait_for_quiet
+from pairs import PYTHON, SEEWHY
+from report import Raw, headline, spread, table_head, table_row
+from workloads import HELP_AIM, HERE, IMPORT_AIM
+
+COMMANDS: dict[str, list[str | Path]] = {
+    "python alone": [PYTHON, "-c", "pass"],
+    "seewhy --help": [SEEWHY, "--help"],
+    "import torch": [PYTHON, "-c", "import torch"],
+    "import torch, seewhy": [PYTHON, "-c", "import torch, seewhy"],
+    "import torch, seewhy; seewhy.explain": [PYTHON, "-c", "import torch, seewhy; seewhy.explain"],
+    "import what `seewhy explain` needs": [PYTHON, "-c", "import seewhy.cli, seewhy.run.explain"],
+    "import pytorch_grad_cam": [PYTHON, "-c", "import torchvision_shim, pytorch_grad_cam"],
+}
+DIFFERENCES = (
+    ("seewhy --help", "python alone"),
+    ("import torch, seewhy", "import torch"),
+    ("import torch, seewhy; seewhy.explain", "import torch"),
+    ("import what `seewhy explain` needs", "import torch"),
+    ("import pytorch_grad_cam", "import torch"),
+)
+PROBE = (
+    "import json, sys, seewhy.cli\ntry: seewhy.cli.main(['--help'])\nexcept SystemExit: pass\n"
+    "print(json.dumps({'torch': 'torch' in sys.modules}))"
+)
+
+
+def measure_startup(name: str, options: Namespace, home: Path) -> Raw:
+    """Seconds of starting, and whether the help imports torch."""
+    rounds = []
+    for number in range(options.rounds + 1):
+        busy = wait_for_quiet()
+        runs = {name: run(command, HERE) for name, command in COMMANDS.items()}
+        if number:  # the first round warms the file cache
+            busy = max(busy, *(one.others for one in runs.values()))
+            rounds.append({"busy_otherwise": busy, "seconds": {name: one.wall_s for name, one in runs.items()}})
+    return {"rounds": rounds, "help_imports_torch": run([PYTHON, "-c", PROBE], home).said["torch"]}
+
+
+def _beyond(raw: Raw, whole: str, part: str) -> list[float]:
+    return [one["seconds"][whole] - one["seconds"][part] for one in raw["rounds"]]
+
+
+def startup_headlines(name: str, raw: Raw) -> list[Raw]:
+    helps = [one["seconds"]["seewhy --help"] for one in raw["rounds"]]
+    return [headline(HELP_AIM, helps, None), headline(IMPORT_AIM, _beyond(raw, *DIFFERENCES[1]), None)]
+
+
+def startup_lines(name: str, raw: Raw) -> list[str]:
+    lines = table_head("startup", "seconds, median [min-max]")
+    lines += [table_row((name, spread([one["seconds"][name] for one in raw["rounds"]]))) for name in COMMANDS]
+    lines += [table_row((f"{whole}, beyond {part}", spread(_beyond(raw, whole, part)))) for whole, part in DIFFERENCES]
+    return [
+        *lines,
+        "",
+        f"- `seewhy --help` imports torch: {'YES (FAIL)' if raw['help_imports_torch'] else 'no (pass)'}.",
+        f"- {len(raw['rounds'])} rounds; differences are paired, within a round.",
+    ]
