@@ -219,3 +219,23 @@ def test_the_tutorials_checkpoint_was_fed_another_range(shared: Path) -> None:
     assert found.feeding.auc == pytest.approx(0.515, abs=0.001)
     assert [one.name for one in found.feeding.better] == ["0..255"]
     assert found.feeding.better[0].auc == pytest.approx(0.574, abs=0.001)
+
+
+OWN = """
+import torch
+from net import Warm
+
+
+def own():
+    network = Warm()
+    network.load_state_dict(torch.load("warm.pt", weights_only=True))
+    return network
+"""
+
+
+def test_a_network_without_weights_is_said_to_be_random_unless_it_works(photos: Path, net: list[str]) -> None:
+    found = check(seewhy.load("net.py:Warm"), photos, progress=False)
+    assert any("No weights" in one.text and one.level == "bad" for one in found.findings)
+    Path("own.py").write_text(OWN)
+    found = check(seewhy.load("own.py:own"), photos, progress=False)
+    assert "good" in levels(found)["works"] and not any("No weights" in one.text for one in found.findings)

@@ -189,8 +189,10 @@ def _judged(plan: Plan, passes: _Passes, inputs: Tensor, trusts: Sequence[Trust]
     splits = [split for split, fine in zip(passes.splits, finite.tolist(), strict=True) if fine]
     behaviour = behaviour_of(logits[finite].numpy(), shares, labels, plan.classes, splits)
     feeding, why_not = _feeding(plan, passes, behaviour.permutation or plan.classes)
-    findings = weights_findings(RANDOM_NOTE in plan.classifier.notes)
-    findings += behaviour_findings(behaviour) + feeding_findings(feeding, why_not)
+    findings = behaviour_findings(behaviour)
+    if RANDOM_NOTE in plan.classifier.notes:
+        findings += weights_findings(findings)
+    findings += feeding_findings(feeding, why_not)
     if len(inputs) > 1:
         device = next((p.device for p in plan.classifier.model.parameters()), inputs.device)
         findings += idle_findings(*idle_layers(plan.classifier.model, inputs[:16].to(device)), min(16, len(inputs)))

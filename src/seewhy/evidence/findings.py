@@ -55,10 +55,11 @@ class Reason:
     todo: str = ""
 
 
-def weights_findings(are_random: bool) -> list[Finding]:
-    """That no weights were loaded, where none were."""
+def weights_findings(behaviour: Sequence[Finding]) -> list[Finding]:
+    """That no weights were given, unless the network works so well that its own code must have loaded some."""
     text = "No weights were given, so the network is as its code makes it: random, unless that loads some."
-    return [Finding("bad", "works", text, "--weights model.pt")] if are_random else []
+    works = any(one.level == "good" for one in behaviour)
+    return [] if works else [Finding("bad", "works", text, "--weights model.pt")]
 
 
 def behaviour_findings(found: Behaviour) -> list[Finding]:
