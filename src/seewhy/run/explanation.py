@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path, PurePosixPath
@@ -173,8 +172,7 @@ class Explanation:
         rows = [
             round(step * (len(self) - 1) / max(1, min(most, len(self)) - 1)) for step in range(min(most, len(self)))
         ]
-        with ThreadPoolExecutor() as pool:  # reading and decoding leave Python's lock
-            tiles = list(pool.map(lambda row: self._tile(self[row]), rows))
+        tiles = [self._tile(self[row]) for row in rows]
         some = f"{len(rows)} of {len(self):,} images" if len(rows) < len(self) else f"{len(self):,} images"
         what = f"{self.method} of {', '.join(self.layers)} for {self.score}"
         title = f"{what}, as {self.preset} shows it" if self.preset else what

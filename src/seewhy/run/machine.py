@@ -12,12 +12,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from seewhy.cam.capture import LayerCall
 from seewhy.cam.layers import Call
 
 MOST = {"cpu": 16, "cuda": 64, "mps": 32}
-_LARGEST = 64 << 20  # bytes of the largest activation: beyond it a CPU's caches gain nothing from more images
+_LARGEST = 24 << 20  # bytes of the largest activation that pay on a CPU: more leaves the caches, and is new memory
 _SHARE = 0.5  # of the free memory that all workers together may take
 _GROUPS = (  # (limit, used) of a container, as version 2 and version 1 of control groups name them
     ("memory.max", "memory.current"),
@@ -38,14 +39,20 @@ def usual_workers(device: torch.device, n_shards: int) -> int:
 
 
 def usual_batch(
-    calls: Sequence[Call], layers: Sequence[LayerCall], item_size: int, device: torch.device, workers: int = 1
+    calls: Sequence[Call], layers: Sequence[LayerCall], model: nn.Module, device: torch.device, workers: int = 1
 ) -> int:
-    """Images at once, a power of two: as many as pay, and as fit with their gradients into half of the free memory."""
+    """Images at once, a power of two: as many as pay, and as fit with their gradients into half of the free memory.
+
+    On a CPU more pay only while the largest activation is small, or smaller than the weights that each batch reads.
+    """
     count = MOST.get(device.type, 16)
+    weights = [parameter for parameter in model.parameters() if parameter.is_floating_point()]
+    item_size = weights[0].element_size() if weights else 4
     one = bytes_per_image(calls, layers, item_size)
     free = free_memory(device) * _SHARE / workers
     largest = max((math.prod(call.shape) for call in calls), default=0) * item_size
-    while count > 1 and (one * count > free or (device.type == "cpu" and largest * count > _LARGEST)):
+    pays = max(_LARGEST, sum(weight.numel() for weight in weights) * item_size)
+    while count > 1 and (one * count > free or (device.type == "cpu" and largest * count > pays)):
         count //= 2
     return count
 

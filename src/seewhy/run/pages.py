@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +22,9 @@ MOST_GROUPS = 48  # panels a layer in mean_maps.png
 
 def write_pages(explanation: Explanation, folder: Path, overlays: bool) -> None:
     """Write sheet.jpg (where there are overlays) and mean_maps.png, each complete or absent."""
-    with ThreadPoolExecutor() as pool:
-        sheet = pool.submit(explanation.show) if overlays else None
-        _write_picture(folder / "mean_maps.png", mean_maps(explanation))
-        if sheet:
-            _write_picture(folder / "sheet.jpg", sheet.result())
+    if overlays:
+        _write_picture(folder / "sheet.jpg", explanation.show())
+    _write_picture(folder / "mean_maps.png", mean_maps(explanation))
 
 
 def _write_picture(path: Path, picture: PIL.Image.Image) -> None:

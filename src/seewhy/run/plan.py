@@ -110,9 +110,8 @@ def make_plan(
     grids = {layer.asked: _grid(layer, calls) for layer in found}
     runs = Counter(call.name for call in calls)
     shared = [c.name for c in found if not c.call and runs[c.name] > 1]
-    like = next((p for p in network.parameters() if p.is_floating_point()), inputs)
     workers = usual_workers(classifier.device, -(-len(table) // _shard_size(len(table))))
-    usual = usual_batch(calls, found, like.element_size(), classifier.device, workers)
+    usual = usual_batch(calls, found, network, classifier.device, workers)
     canvas = (inputs.shape[2], inputs.shape[3])
     said = [*classifier.notes, *notes, *table.notes, *said, *why]
     said += [
