@@ -239,3 +239,19 @@ def test_a_network_without_weights_is_said_to_be_random_unless_it_works(photos: 
     Path("own.py").write_text(OWN)
     found = check(seewhy.load("own.py:own"), photos, progress=False)
     assert "good" in levels(found)["works"] and not any("No weights" in one.text for one in found.findings)
+
+
+def test_grey_tensors_and_half_precision_are_checked_too() -> None:
+    model = nn.Sequential(
+        nn.Conv2d(1, 4, 3, padding=1), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 3)
+    )
+    for network in (model, model.to(torch.bfloat16)):
+        found = check(network, torch.rand(6, 1, 12, 12), layers="1", progress=False)
+        assert found.grades.keys() == {"1"} and found.maps[0][0].completeness_error < 0.05
+
+
+def test_a_check_shows_itself(photos: Path) -> None:
+    found = check(seewhy.load(Warm(), classes=["<b>", "warm"]), photos, progress=False)
+    assert repr(found).startswith("<Check of 81 images; maps: features ")
+    page = found._repr_html_()
+    assert "<b>" not in page and all(one.level.upper() in page for one in found.findings)

@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,7 @@ from seewhy.evidence.statistics import Floats
 from seewhy.evidence.trust import Trust, examine, idle_layers, n_steps
 from seewhy.records import Image, Preprocess, Progress
 from seewhy.run.identity import as_begun, differing, identity_of, named_by
-from seewhy.run.plan import Plan, make_plan
+from seewhy.run.plan import Plan, first_input, make_plan
 from seewhy.run.progress import chosen_progress
 from seewhy.store import manifest
 
@@ -45,7 +46,7 @@ MOST_IMAGES = 2000  # unless --limit or --sample says otherwise
 N_MAPS = 64  # images whose maps are examined
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Check:
     """What `check` gives: `findings`, worst first, and behind them `behaviour`, `feeding` and `maps` by layer."""
 
@@ -60,6 +61,19 @@ class Check:
     def is_bad(self) -> bool:
         """Whether any finding is bad news."""
         return any(one.level == "bad" for one in self.findings)
+
+    def __repr__(self) -> str:
+        grades = ", ".join(f"{layer} {grade}" for layer, grade in self.grades.items())
+        said = "\n".join(f"  {one.level.upper():<12}{one.text}" for one in self.findings)
+        return f"<Check of {self.facts['images']:,} images; maps: {grades}>\n{said}"
+
+    def _repr_html_(self) -> str:
+        rows = "".join(
+            f"<tr><td>{one.level.upper()}</td><td style='text-align:left'>{escape(one.text)}<br><i>{escape(one.todo)}</i>"
+            "</td></tr>"
+            for one in self.findings
+        )
+        return f"<table>{rows}</table>"
 
     def summary(self) -> dict[str, Any]:
         """Everything as plain values, ready for JSON."""
@@ -152,7 +166,7 @@ def run_check(plan: Plan, *, seed: int = 0, progress: Progress) -> Check:
     chosen = [round(step * (len(plan.table) - 1) / max(1, min(N_MAPS, len(plan.table)) - 1)) for step in range(N_MAPS)]
     few = list(dict.fromkeys(chosen))[: len(plan.table)]
     passes = _Passes(plan, variants, few)
-    calls = trace(plan.classifier.model, _like(plan))
+    calls = trace(plan.classifier.model, _on_device(plan, first_input(plan.classifier, plan.table)))
     total = len(plan.table) + len(few) * n_steps(calls, plan.classifier.model)
     done = 0
     for count in passes.run():
@@ -194,8 +208,8 @@ def _judged(plan: Plan, passes: _Passes, inputs: Tensor, trusts: Sequence[Trust]
         findings += weights_findings(findings)
     findings += feeding_findings(feeding, why_not)
     if len(inputs) > 1:
-        device = next((p.device for p in plan.classifier.model.parameters()), inputs.device)
-        findings += idle_findings(*idle_layers(plan.classifier.model, inputs[:16].to(device)), min(16, len(inputs)))
+        some = _on_device(plan, inputs[:16])
+        findings += idle_findings(*idle_layers(plan.classifier.model, some), len(some))
     maps, grades = [], {}
     for trust in trusts:
         finding, grade, reasons = map_findings(trust)
@@ -307,11 +321,9 @@ def _targets(plan: Plan) -> int | None:
     return plan.classes.index(name) if name in plan.classes else None
 
 
-def _like(plan: Plan) -> Tensor:
-    network = plan.classifier.model
-    like = next((p for p in network.parameters() if p.is_floating_point()), torch.zeros(()))
-    n_channels = 1 if getattr(plan.classifier.preprocess, "channels", "rgb") == "grey" else 3
-    return torch.zeros((1, n_channels, *plan.canvas), device=like.device, dtype=like.dtype)
+def _on_device(plan: Plan, inputs: Tensor) -> Tensor:
+    like = next((p for p in plan.classifier.model.parameters() if p.is_floating_point()), inputs)
+    return inputs.to(like.device, like.dtype)
 
 
 def _described(plan: Plan) -> str:

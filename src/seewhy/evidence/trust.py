@@ -84,13 +84,19 @@ def examine(
     `classes` (N,) are the explained class indices; None takes each image's own prediction. `step` is called once for
     each of `n_steps(...)` passes over the images.
     """
-    device = next((p.device for p in model.parameters()), inputs.device)
+    like = next((p for p in model.parameters() if p.is_floating_point()), inputs)
     generator = torch.Generator().manual_seed(seed)
 
     def maps_of(network: nn.Module, images: Tensor, targets: Tensor | None) -> _Batch:
         step()
         parts = [
-            _mapped(network, images[at : at + batch_size].to(device), layers, method, _part(targets, at, batch_size))
+            _mapped(
+                network,
+                images[at : at + batch_size].to(like.device, like.dtype),
+                layers,
+                method,
+                _part(targets, at, batch_size),
+            )
             for at in range(0, len(images), batch_size)
         ]
         return _joined(parts)
@@ -107,7 +113,7 @@ def examine(
     null = maps_of(model, empty_pictures, targets[torch.arange(len(empty_pictures)) % len(targets)])
     shifted = maps_of(model, inputs.roll((inputs.shape[2] // 2, inputs.shape[3] // 2), (2, 3)), targets)
     randomised: dict[str, list[tuple[float, float]]] = {layer.asked: [] for layer in layers}
-    for share, network in randomised_stages(model, trace(model, inputs[:1].to(device)), generator):
+    for share, network in randomised_stages(model, trace(model, inputs[:1].to(like.device, like.dtype)), generator):
         changed = maps_of(network, inputs, targets)
         for layer in randomised:
             rho = _median(_alike(np.abs(real.maps[layer][method]), np.abs(changed.maps[layer][method])), nothing=0.0)

@@ -95,7 +95,7 @@ def make_plan(
     classifier = replace(classifier, model=network)
     table = read_table(images, limit=limit, sample=sample, seed=seed)
     classifier = _with_size(classifier, table)
-    inputs = _first_input(classifier, table)
+    inputs = first_input(classifier, table)
     logits, calls = _probe(network, inputs)
     n_logits = logits.shape[1]
     classifier, table, said = _with_classes(classifier, table, n_logits)
@@ -189,7 +189,8 @@ def _with_size(classifier: Classifier, table: ImageTable) -> Classifier:
     return replace(classifier, preprocess=replace(preprocess, size=next(iter(sizes))))
 
 
-def _first_input(classifier: Classifier, table: ImageTable) -> Tensor:
+def first_input(classifier: Classifier, table: ImageTable) -> Tensor:
+    """The network's input (1, C, H, W) of the first image that can be read. Raises DataError where none can."""
     reasons = []
     for image in table.images:
         try:
