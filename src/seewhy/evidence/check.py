@@ -69,8 +69,8 @@ class Check:
 
     def _repr_html_(self) -> str:
         rows = "".join(
-            f"<tr><td>{one.level.upper()}</td><td style='text-align:left'>{escape(one.text)}<br><i>{escape(one.todo)}</i>"
-            "</td></tr>"
+            f"<tr><td>{one.level.upper()}</td>"
+            f"<td style='text-align:left'>{escape(one.text)}<br><i>{escape(one.todo)}</i></td></tr>"
             for one in self.findings
         )
         return f"<table>{rows}</table>"

@@ -89,16 +89,9 @@ def examine(
 
     def maps_of(network: nn.Module, images: Tensor, targets: Tensor | None) -> _Batch:
         step()
-        parts = [
-            _mapped(
-                network,
-                images[at : at + batch_size].to(like.device, like.dtype),
-                layers,
-                method,
-                _part(targets, at, batch_size),
-            )
-            for at in range(0, len(images), batch_size)
-        ]
+        starts = range(0, len(images), batch_size)
+        batches = [(images[at : at + batch_size], _part(targets, at, batch_size)) for at in starts]
+        parts = [_mapped(network, batch, layers, method, own) for batch, own in batches]
         return _joined(parts)
 
     real = maps_of(model, inputs, classes)
