@@ -1,0 +1,87 @@
+"""How many images at once, and that the memory of the moment never changes which run a command means."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import PIL.Image
+import pytest
+import torch
+from torch import nn
+
+from seewhy.cam.capture import find_layer
+from seewhy.cam.layers import trace
+from seewhy.run import machine
+from seewhy.run.explain import default_folder, run_in_folder
+from seewhy.run.plan import make_plan
+from tests.models import FourConv, images, seeded
+
+CPU = torch.device("cpu")
+
+
+def usual(
+    model: nn.Module, size: int, layer: str, free: float, monkeypatch: pytest.MonkeyPatch, workers: int = 1
+) -> int:
+    monkeypatch.setattr(machine, "free_memory", lambda device: free)
+    calls = trace(model, images(1, size=size))
+    return machine.usual_batch(calls, [find_layer(model, layer)], model, CPU, workers)
+
+
+def test_the_batch_is_a_power_of_two_that_shrinks_with_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = seeded(FourConv(size=32))
+    found = [usual(model, 32, "conv2", free, monkeypatch) for free in (1e9, 2e6, 1e6, 5e5, 1e4, 0)]
+    assert found == sorted(found, reverse=True) and found[0] == 16 and found[-1] == 1
+    assert all(count & (count - 1) == 0 for count in found)
+    assert usual(model, 32, "conv2", 2e6, monkeypatch, workers=4) <= usual(model, 32, "conv2", 2e6, monkeypatch)
+
+
+def test_what_is_estimated_is_about_what_a_pass_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every activation and its gradient behind the first layer: an upper bound by hand."""
+    model = seeded(FourConv(size=32))
+    calls = trace(model, images(1, size=32))
+    found = machine.bytes_per_image(calls, [find_layer(model, "conv2")], 4)
+    conv1 = 6 * 32 * 32
+    behind = 8 * 16 * 16 + 8 * 16 * 16 + 8 * 8 * 8 + 2
+    assert found == 4 * (3 * conv1 + 2 * behind)
+    assert machine.bytes_per_image(calls, [find_layer(model, "conv1")], 4) > found
+
+
+def test_large_activations_beside_small_weights_come_in_small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    wide = nn.Sequential(
+        nn.Conv2d(3, 16, 3, padding=1), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(16, 2)
+    )
+    assert usual(wide, 512, "0", 1e12, monkeypatch) == 1  # 16 MiB an image
+    wide.register_parameter("table", nn.Parameter(torch.zeros(40_000_000)))
+    assert usual(wide, 512, "0", 1e12, monkeypatch) == 8, "weights of 160 MB are read once a batch"
+
+
+def test_free_memory_is_known_and_respects_a_containers_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = machine.free_memory(CPU)
+    assert 1e6 < whole < 1e14
+    for name, text in (("max", "5000000"), ("used", "1000000")):
+        (tmp_path / name).write_text(text)
+    monkeypatch.setattr(machine, "_GROUPS", ((str(tmp_path / "max"), str(tmp_path / "used")),))
+    assert machine.free_memory(CPU) == min(4e6, machine.free_memory(CPU))
+    (tmp_path / "max").write_text("max\n")
+    assert machine.free_memory(CPU) > 4e6
+
+
+def test_less_memory_the_next_time_goes_on_with_the_same_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for number in range(5):
+        pixels = np.random.default_rng(number).integers(0, 256, (16, 16, 3), dtype=np.uint8)
+        PIL.Image.fromarray(pixels).save(photos / f"{number}.png")
+    model = seeded(FourConv(size=16))
+    first = make_plan(model, photos)
+    run_in_folder(first, tmp_path / "run", progress=lambda done, total: None)
+    monkeypatch.setattr("seewhy.run.machine.free_memory", lambda device: 0.0)
+    later = make_plan(model, photos)
+    assert later.batch_size == 1 != first.batch_size
+    assert default_folder(later) == default_folder(first)
+    before = (tmp_path / "run" / "records.parquet").stat().st_mtime_ns
+    run_in_folder(later, tmp_path / "run", progress=lambda done, total: None)
+    assert (tmp_path / "run" / "records.parquet").stat().st_mtime_ns == before, "it was only opened"
+    asked = make_plan(model, photos, batch_size=2)
+    assert default_folder(asked) != default_folder(first)
