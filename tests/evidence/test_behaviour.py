@@ -55,6 +55,8 @@ def test_a_collapse_is_found_only_where_the_labels_are_spread() -> None:
     assert "Every one of the 40 images is predicted as 'dog'" in behaviour_findings(spread)[0].text
     same = behaviour_of(logits, softmax(logits), ["dog"] * 40, CLASSES)
     assert same.collapsed_to is None, "all labels are that class: the classifier may well be right"
+    assert same.chance == pytest.approx(1 / 3)
+    assert behaviour_findings(same)[0].level == "good", "right for every image of the only class"
     unknown = behaviour_of(logits, softmax(logits), [None] * 40, CLASSES)
     assert unknown.collapsed_to == "dog" and unknown.accuracy is None
     assert [one.level for one in behaviour_findings(unknown)] == ["bad", "cannot say"]

@@ -187,11 +187,20 @@ def test_bad_news_is_a_status_only_where_it_is_asked_for(photos: Path, net: list
 def test_explain_warns_before_its_maps_are_read(photos: Path) -> None:
     upside_down = seewhy.load(Warm(), classes=["warm", "cold"])
     notes = seewhy.explain(upside_down, photos, progress=False).notes
-    assert any(note.startswith("Accuracy 0.") and "always guessing" in note for note in notes)
+    assert any(note.startswith("Accuracy 0.") and "guessing gives 0.5" in note for note in notes)
     assert "seewhy check" in notes[-1]
     assert not any(
         "seewhy check" in note for note in seewhy.explain(Warm(), photos, target=1, progress=False).notes[-1:]
     )
+
+
+def test_one_class_alone_raises_no_alarm(photos: Path) -> None:
+    """A classifier that is right for all images of one folder is no worse than guessing that folder's name."""
+    classifier = seewhy.load(Warm(), classes=["cold", "warm"])
+    notes = seewhy.explain(classifier, photos / "warm", target="warm", progress=False).notes
+    assert not any("guessing" in note for note in notes)
+    found = check(classifier, photos / "warm", progress=False)
+    assert levels(found)["works"].count("bad") == 0 and levels(found)["works"].count("good") == 1
 
 
 def test_the_tutorials_checkpoint_never_says_fake_and_its_maps_follow_brightness(shared: Path) -> None:

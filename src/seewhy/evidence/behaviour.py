@@ -22,7 +22,8 @@ class Behaviour:
     """What the classifier does with the images; all that needs labels is None without them.
 
     `confusion[i, j]` counts images of class i predicted as j. `overconfidence` is the mean predicted probability minus
-    the accuracy. `spread` is the logits' largest range over the images, as a share of their size. `permutation[j]` is
+    the accuracy. `label_share` is the most frequent
+    label's. `spread` is the logits' largest range over the images, as a share of their size. `permutation[j]` is
     the class that prediction j seems to mean, with the accuracy that this reading has on images it was not found on.
     """
 
@@ -31,7 +32,7 @@ class Behaviour:
     predictions: dict[str, int]
     spread: float
     accuracy: Estimate | None = None
-    chance: float | None = None
+    label_share: float | None = None
     confusion: NDArray[np.int64] | None = None
     recall: dict[str, Estimate] | None = None
     confidence: float | None = None
@@ -44,8 +45,14 @@ class Behaviour:
     def collapsed_to(self) -> str | None:
         """The class that (nearly) every image is predicted as, though the labels are spread further."""
         name, count = max(self.predictions.items(), key=lambda one: one[1], default=("", 0))
-        spread = self.chance is None or self.chance < COLLAPSED
+        spread = self.label_share is None or self.label_share < COLLAPSED
         return name if self.n_images >= 10 and count >= COLLAPSED * self.n_images and spread else None
+
+    @property
+    def chance(self) -> float:
+        """The accuracy of always guessing the most frequent label, or of any guess where all labels are one class."""
+        share = self.label_share or 1.0
+        return share if share < 1 else 1 / len(self.classes)
 
     @property
     def is_constant(self) -> bool:

@@ -78,6 +78,7 @@ class Check:
     def summary(self) -> dict[str, Any]:
         """Everything as plain values, ready for JSON."""
         behaviour = {**vars(self.behaviour), "confusion": None, "collapsed_to": self.behaviour.collapsed_to}
+        behaviour["chance"] = self.behaviour.chance
         if self.behaviour.confusion is not None and len(self.behaviour.classes) <= 50:
             behaviour["confusion"] = self.behaviour.confusion.tolist()
         found: dict[str, Any] = _plain(

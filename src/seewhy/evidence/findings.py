@@ -78,7 +78,7 @@ def behaviour_findings(found: Behaviour) -> list[Finding]:
             )
         ]
     findings = [] if found.collapsed_to is None else [_collapse(found)]
-    if found.accuracy is None or found.chance is None:
+    if found.accuracy is None:
         text = "No image has a label that is a class of this network, so nothing can be said about its accuracy."
         return [*findings, Finding("cannot say", "works", text, "Use class folders, or a CSV with labels.")]
     if found.permutation is not None and found.permuted_accuracy is not None:
@@ -151,7 +151,7 @@ def _collapse(found: Behaviour) -> Finding:
     count = found.predictions[found.collapsed_to or ""]
     all_of = f"Every one of the {count:,} images is"
     every = all_of if count == found.n_images else f"{count:,} of {found.n_images:,} images are"
-    accuracy = f"; accuracy {found.accuracy} where always guessing gives {found.chance:.3f}" if found.accuracy else ""
+    accuracy = f"; accuracy {found.accuracy} where guessing gives {found.chance:.3f}" if found.accuracy else ""
     return Finding(
         "bad",
         "works",
@@ -177,7 +177,7 @@ def _other_order(found: Behaviour, given: Estimate, other: Estimate) -> Finding:
 def _accuracy(found: Behaviour, accuracy: Estimate, chance: float) -> Finding:
     splits = ", ".join(f"{name} {one.value:.3f} of {one.n:,}" for name, one in (found.by_split or {}).items())
     text = f"Accuracy {accuracy} on {accuracy.n:,} labelled images{f' ({splits})' if splits else ''}"
-    text += f"; always guessing the same class gives {chance:.3f}"
+    text += f"; guessing gives {chance:.3f}"
     numbers = {"accuracy": vars(accuracy), "chance": chance}
     if accuracy.low > chance + THRESHOLDS["little"] * (1 - chance):
         return Finding("good", "works", f"{text}.", "", numbers)

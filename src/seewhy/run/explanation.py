@@ -295,17 +295,16 @@ def _noticed(explanation: Explanation) -> list[str]:
         if empty.total() > 0.05 * max(1, len(results)):
             why = ", ".join(f"{count} {reason}" for reason, count in empty.most_common())
             found.append(f"{empty.total()} of {len(results)} maps of {layer} are empty ({why}).")
-    found += _at_chance(results)
+    found += _at_chance(results, len(explanation.classes))
     return [*found, "Before reading the maps, try:  seewhy check (with the same arguments)"] if found else []
 
 
-def _at_chance(results: Sequence[Outcome]) -> list[str]:
+def _at_chance(results: Sequence[Outcome], n_classes: int) -> list[str]:
     """That the accuracy is not shown to be better than guessing, where it is not."""
     judged = [outcome for outcome in results if outcome.correct is not None]
-    most = Counter(outcome.image.label for outcome in judged).most_common(1)
+    labels = Counter(outcome.image.label for outcome in judged)
     accuracy = wilson(sum(bool(outcome.correct) for outcome in judged), len(judged))
-    if len(judged) < LEAST or accuracy.low > (chance := most[0][1] / len(judged)):
+    chance = max(labels.values()) / len(judged) if len(labels) > 1 else 1 / n_classes
+    if len(judged) < LEAST or accuracy.low > chance:
         return []
-    return [
-        f"Accuracy {accuracy} on {len(judged):,} labelled images: always guessing {most[0][0]!r} gives {chance:.3f}."
-    ]
+    return [f"Accuracy {accuracy} on {len(judged):,} labelled images, where guessing gives {chance:.3f}."]
