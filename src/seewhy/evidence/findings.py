@@ -190,12 +190,12 @@ def _accuracy(found: Behaviour, accuracy: Estimate, chance: float) -> Finding:
 def _weak_classes(found: Behaviour) -> list[Finding]:
     """Classes that are recognised less often than a class of their number would be by chance."""
     recall = found.recall or {}
-    weak = {name: one for name, one in recall.items() if one.n >= 10 and one.high < 1 / len(recall)}
+    weak = {name: one for name, one in recall.items() if one.n >= 10 and one.high < 1 / len(found.classes)}
     if not weak:
         return []
     worst = sorted(weak, key=lambda name: weak[name].value)
     shown = listed([f"{name} {weak[name]} of {weak[name].n}" for name in worst], 2)
-    text = f"Recognised less often than by guessing among {len(recall)} classes: {shown}."
+    text = f"Recognised less often than by guessing among {len(found.classes)} classes: {shown}."
     return [Finding("caution", "works", text, "", {name: vars(one) for name, one in weak.items()})]
 
 
