@@ -553,7 +553,7 @@ def _print_check(found: Mapping[str, Any], folder: Path) -> None:
     counted = f"{found['images']:,} images" + (
         f" ({found['without_result']} cannot be read)" if found["without_result"] else ""
     )
-    _say(f"{counted} of {listed(found['classes'], 4)}, fed {found['preprocess']}\n")
+    _say(f"{counted} of {listed(found['classes'], 4)}, fed {found['preprocess']}\n{found['sampled']}".rstrip() + "\n")
     width = min(shutil.get_terminal_size((110, 24)).columns, 120)
     for one in found["findings"]:
         todo = textwrap.wrap(f"→ {_plain(one['todo'])}", width - 14, subsequent_indent="  ") if one["todo"] else []

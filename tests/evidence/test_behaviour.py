@@ -56,7 +56,7 @@ def test_a_collapse_is_found_only_where_the_labels_are_spread() -> None:
     same = behaviour_of(logits, softmax(logits), ["dog"] * 40, CLASSES)
     assert same.collapsed_to is None, "all labels are that class: the classifier may well be right"
     assert same.chance == pytest.approx(1 / 3)
-    assert [one.level for one in behaviour_findings(same)][0] == "good", "right for every image of the only class"
+    assert behaviour_findings(same)[0].level == "good", "right for every image of the only class"
     assert not any("Recognised less" in one.text for one in behaviour_findings(same))
     unknown = behaviour_of(logits, softmax(logits), [None] * 40, CLASSES)
     assert unknown.collapsed_to == "dog" and unknown.accuracy is None

@@ -194,6 +194,14 @@ def test_explain_warns_before_its_maps_are_read(photos: Path) -> None:
     )
 
 
+def test_many_images_are_sampled_and_it_is_said(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("seewhy.evidence.check.MOST_IMAGES", 30)
+    found = check(Warm(), photos, progress=False)
+    assert found.facts["images"] == 30 and "30 of 81 images" in found.facts["sampled"]
+    assert set(found.behaviour.predictions) == {"cold", "warm"}, "every class keeps its share"
+    assert check(Warm(), photos, limit=50, progress=False).facts["images"] == 50
+
+
 def test_one_class_alone_raises_no_alarm(photos: Path) -> None:
     """A classifier that is right for all images of one folder is no worse than guessing that folder's name."""
     classifier = seewhy.load(Warm(), classes=["cold", "warm"])

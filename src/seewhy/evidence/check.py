@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -43,6 +43,7 @@ from seewhy.run.progress import chosen_progress
 from seewhy.store import manifest
 
 MOST_IMAGES = 2000  # unless --limit or --sample says otherwise
+SAMPLED = "A seeded sample:"
 N_MAPS = 64  # images whose maps are examined
 
 
@@ -124,7 +125,9 @@ def check_plan(classifier: Classifier | nn.Module, images: Any, **options: Any) 
     """The plan of a check: that of an explanation, of at most 2,000 images where no number is asked for."""
     plan = make_plan(classifier, images, **options)
     if options.get("limit") is None and options.get("sample") is None and len(plan.table) > MOST_IMAGES:
-        plan = make_plan(classifier, images, **{**options, "sample": MOST_IMAGES})
+        sampled = make_plan(classifier, images, **{**options, "sample": MOST_IMAGES})
+        note = f"{SAMPLED} {len(sampled.table):,} of {len(plan.table):,} images (--sample and --limit take others)."
+        plan = replace(sampled, notes=(*sampled.notes, note))
     return plan
 
 
@@ -231,6 +234,7 @@ def _judged(plan: Plan, passes: _Passes, inputs: Tensor, trusts: Sequence[Trust]
         "layers": list(plan.grids),
         "score": plan.score.name,
         "preprocess": _described(plan),
+        "sampled": next((note for note in plan.notes if note.startswith(SAMPLED)), ""),
         "notes": list(plan.notes),
         "feeding": None if feeding is None else {"auc": feeding.auc, "n": feeding.n_images},
     }
