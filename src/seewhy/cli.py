@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 class _Commands(TyperGroup):
     """The commands; an interrupted one says how to go on, which Typer itself would leave out."""
 
-    def invoke(self, ctx: typer.Context) -> Any:  # type: ignore[override, unused-ignore]
+    def invoke(self, ctx: Any) -> Any:
         """Run the command."""
         try:
             return super().invoke(ctx)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from typer.testing import CliRunner
 
 import seewhy
 from seewhy import cli
-from seewhy.errors import StoreError
+from seewhy.errors import StoreError, WorkError
 from seewhy.evidence.check import check, check_in_folder, check_plan
 from seewhy.learn.net import Net
 
@@ -134,6 +135,30 @@ def test_the_same_numbers_in_any_batch(photos: Path) -> None:
     assert [f["text"] for f in one["findings"]] == [f["text"] for f in many["findings"]]
 
 
+def test_logits_that_are_no_numbers_are_counted_and_nothing_else_is_said_of_them(photos: Path) -> None:
+    class Broken(Warm):
+        def forward(self, x: Tensor) -> Tensor:
+            return super().forward(x) * float("nan")
+
+    found = check(Broken(), photos, progress=False)
+    assert any("80 of 80 images give NaN" in one.text for one in found.findings)
+    assert levels(found) == {"works": ["bad"], "fed": ["cannot say"], "maps": ["bad"]}
+
+
+def test_one_image_among_hundreds_of_broken_files_is_checked(tmp_path: Path) -> None:
+    for number in range(200):
+        (tmp_path / f"{number:03d}.png").write_bytes(b"no picture")
+    PIL.Image.fromarray(np.arange(192, dtype=np.uint8).reshape(8, 8, 3)).save(tmp_path / "002.png")
+    found = check(Warm(), tmp_path, progress=False)
+    assert found.facts["without_result"] == 199 and found.maps[0][0].n_images == 1
+
+
+def test_a_few_images_cannot_say_how_well_it_works(photos: Path) -> None:
+    found = check(Warm(), photos, sample=4, progress=False)
+    assert found.behaviour.accuracy is not None and found.behaviour.accuracy.n <= 4
+    assert levels(found)["works"][0] == "cannot say"
+
+
 def test_progress_goes_from_nothing_to_all(photos: Path) -> None:
     seen: list[tuple[int, int]] = []
     check(Warm(), photos, progress=lambda done, total: seen.append((done, total)))
@@ -152,6 +177,17 @@ def test_a_finished_check_is_read_and_another_one_refused(photos: Path, tmp_path
     assert json.loads((tmp_path / "run" / "manifest.json").read_text())["summary"] == first
     with pytest.raises(StoreError, match=r"another run.*--method"):
         check_in_folder(plan(method="layercam"), tmp_path / "run", seed=0, progress=lambda done, total: None)
+    with pytest.raises(StoreError, match="other images"):
+        check_in_folder(plan(limit=7), tmp_path / "run", seed=0, progress=lambda done, total: None)
+
+
+def test_a_disk_that_is_full_is_said_to_be(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*args: object) -> None:
+        raise OSError(errno.ENOSPC, "from a library")
+
+    monkeypatch.setattr("seewhy.store.manifest.finish", full)
+    with pytest.raises(WorkError, match=r"Writing to .* failed: No space left"):
+        check_in_folder(check_plan(Warm(), photos), tmp_path / "run", seed=0, progress=lambda done, total: None)
 
 
 @pytest.fixture

@@ -45,8 +45,8 @@ class Behaviour:
     def collapsed_to(self) -> str | None:
         """The class that (nearly) every image is predicted as, though the labels are spread further."""
         name, count = max(self.predictions.items(), key=lambda one: one[1], default=("", 0))
-        spread = self.label_share is None or self.label_share < COLLAPSED
-        return name if self.n_images >= 10 and count >= COLLAPSED * self.n_images and spread else None
+        may_differ = self.label_share is None or self.label_share < COLLAPSED
+        return name if self.n_images >= 10 and count >= COLLAPSED * self.n_images and may_differ else None
 
     @property
     def chance(self) -> float:
@@ -70,8 +70,10 @@ def behaviour_of(
     """The behaviour from logits (N, K), class probabilities (N, classes), and names of classes and splits (or None)."""
     decided = shares.argmax(axis=1)
     predictions = Counter(classes[index] for index in decided)
+    if not len(logits):
+        return Behaviour(tuple(classes), 0, {}, 0.0)
     size = float(np.abs(logits).mean()) or 1.0
-    spread = float((logits.max(axis=0) - logits.min(axis=0)).max() / size) if len(logits) else 0.0
+    spread = float((logits.max(axis=0) - logits.min(axis=0)).max() / size)
     known = np.array([label in classes for label in labels], dtype=bool)
     if not known.any():
         return Behaviour(tuple(classes), len(labels), dict(predictions), spread)

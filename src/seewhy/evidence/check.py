@@ -138,23 +138,27 @@ def check_identity(plan: Plan, seed: int) -> dict[str, Any]:
 
 def check_in_folder(plan: Plan, folder: Path, *, seed: int, progress: Progress) -> dict[str, Any]:
     """The check's summary, from a run folder where it is finished, else made and written to it."""
-    with manifest.writer(folder):
-        stored = manifest.find(folder)
-        if stored is not None:
-            plan = as_begun(plan, stored["identity"])
-        identity = manifest.as_json(check_identity(plan, seed))
-        if stored is not None and stored["identity"] != identity:
-            raise StoreError(
-                f"{folder} holds another run: {listed(differing(stored['identity'], identity), 4)}.\n"
-                f"  Name a new folder:  --out {folder}-2",
-                slug="another-run",
-            )
-        if stored is not None and stored["status"] == "complete":
-            found: dict[str, Any] = stored["summary"]
-            return found
-        manifest.begin(folder, identity)
-        summary = run_check(plan, seed=seed, progress=progress).summary()
-        manifest.finish(folder, identity, summary)
+    try:
+        with manifest.writer(folder):
+            stored = manifest.find(folder)
+            if stored is not None:
+                plan = as_begun(plan, stored["identity"])
+            identity = manifest.as_json(check_identity(plan, seed))
+            if stored is not None and stored["identity"] != identity:
+                raise StoreError(
+                    f"{folder} holds another run: "
+                    f"{listed(differing(stored['identity'], identity) or ['of other images'], 4)}.\n"
+                    f"  Name a new folder:  --out {folder}-2",
+                    slug="another-run",
+                )
+            if stored is not None and stored["status"] == "complete":
+                found: dict[str, Any] = stored["summary"]
+                return found
+            manifest.begin(folder, identity)
+            summary = run_check(plan, seed=seed, progress=progress).summary()
+            manifest.finish(folder, identity, summary)
+    except OSError as error:
+        raise manifest.cannot_write(folder, error) from error
     return summary
 
 
@@ -207,7 +211,7 @@ def _judged(plan: Plan, passes: _Passes, inputs: Tensor, trusts: Sequence[Trust]
     splits = [split for split, fine in zip(passes.splits, finite.tolist(), strict=True) if fine]
     behaviour = behaviour_of(logits[finite].numpy(), shares, labels, plan.classes, splits)
     feeding, why_not = _feeding(plan, passes, behaviour.permutation or plan.classes)
-    findings = behaviour_findings(behaviour)
+    findings = behaviour_findings(behaviour) if behaviour.n_images else []
     if RANDOM_NOTE in plan.classifier.notes:
         findings += weights_findings(findings)
     findings += feeding_findings(feeding, why_not)
@@ -265,10 +269,6 @@ class _Passes:
             batch = images[start : start + self.plan.batch_size]
             self._read(batch, start)
             yield len(batch)
-        if not self.kept:
-            first = next(iter(self.logits[""]), None)
-            if first is None:
-                raise UnreadableError("no image can be read")
 
     def _read(self, batch: Sequence[Image], start: int) -> None:
         loaded: list[tuple[int, Image, Loaded]] = []
@@ -295,6 +295,7 @@ class _Passes:
             self.logits[name].append(forward(self.plan.classifier.model, inputs).double().cpu())
             if name == "":
                 rows = [row for row, (place, _, _) in enumerate(loaded) if place in self._few]
+                rows = rows or ([] if self.kept else [0])  # one at least, should all the chosen ones be unreadable
                 self.kept += [inputs[rows].contiguous()] if rows else []
 
 
@@ -312,7 +313,8 @@ def _feeding(plan: Plan, passes: _Passes, classes: Sequence[str]) -> tuple[Feedi
     for name, parts in passes.logits.items():
         scores[name] = np.nan_to_num(margins(two_sided(torch.cat(parts)).numpy()[known]))
     tried = [(name, passes.options[name], values) for name, values in scores.items() if name]
-    return judge(scores[""], truth, _distinct(tried, scores[""])), ""
+    tried = _distinct(tried, scores[""])
+    return (judge(scores[""], truth, tried), "") if tried else (None, "it answers the same however it is fed")
 
 
 def _distinct(tried: list[tuple[str, str, Floats]], current: Floats) -> list[tuple[str, str, Floats]]:

@@ -10,7 +10,7 @@ import numpy as np
 
 from seewhy.errors import listed
 from seewhy.evidence.behaviour import Behaviour
-from seewhy.evidence.feeding import Feeding, Variant
+from seewhy.evidence.feeding import LEVEL, Feeding, Variant
 from seewhy.evidence.statistics import Estimate
 from seewhy.evidence.trust import Trust
 
@@ -18,10 +18,12 @@ Level = Literal["bad", "caution", "cannot say", "good"]
 LEVELS: tuple[Level, ...] = ("bad", "caution", "cannot say", "good")  # worst first
 THRESHOLDS: dict[str, float] = {
     "little": 0.1,  # of the way from guessing to always right
+    "undecided_accuracy": 0.5,  # of that way: an interval from guessing to beyond it says nothing
     "idle_channels": 0.5,  # of a layer
     "overconfidence": 0.05,
     "undecided_auc": 0.02,  # a variant may be better by this much and still be called equal
     "empty": 0.05,
+    "no_gradient": 0.05,
     "random_weights": 0.5,  # rank correlation with the map of a network whose weights are all random
     "trivial": 0.5,  # rank correlation with brightness, edges or the centre: B
     "trivial_c": 0.7,  # with brightness or edges: C; what is sought may well lie in the centre
@@ -113,7 +115,7 @@ def feeding_findings(found: Feeding | None, why_not: str = "") -> list[Finding]:
     if found.better:
         return [_fed_wrongly(found, found.better)]
     numbers = _sweep_numbers(found)
-    open_ = [one for one in found.variants if one.difference.high > 0 and one.p_value >= 0.05 and _moves(one)]
+    open_ = [one for one in found.variants if one.difference.high > 0 and one.p_value >= LEVEL and _moves(one)]
     undecided = [one for one in open_ if one.difference.high > THRESHOLDS["undecided_auc"]]
     n_tried = len(found.variants)
     if not undecided:
@@ -181,6 +183,10 @@ def _accuracy(found: Behaviour, accuracy: Estimate, chance: float) -> Finding:
     numbers = {"accuracy": vars(accuracy), "chance": chance}
     if accuracy.low > chance + THRESHOLDS["little"] * (1 - chance):
         return Finding("good", "works", f"{text}.", "", numbers)
+    if accuracy.low <= chance and accuracy.high > chance + THRESHOLDS["undecided_accuracy"] * (1 - chance):
+        return Finding(
+            "cannot say", "works", f"{text}: too few images to tell.", "Check more labelled images.", numbers
+        )
     little = "it is hardly better" if accuracy.low > chance else "it is not shown to be better"
     worse = "it is worse than that" if accuracy.high < chance else little
     todo = "A map of a classifier that does not work says little. Look at weights, preprocessing and class order first."
@@ -247,7 +253,8 @@ def _reasons(found: Trust) -> list[Reason]:
 
     other = "Choose another layer or target:  --layers …  --target …"
     say("C", found.empty > THRESHOLDS["empty"], f"{found.empty:.0%} of the maps are empty", found.empty, other)
-    say("C", found.no_gradient > 0.05, f"no gradient reaches it in {found.no_gradient:.0%}", found.no_gradient, other)
+    silent = found.no_gradient
+    say("C", silent > THRESHOLDS["no_gradient"], f"no gradient reaches it in {silent:.0%}", silent, other)
     final = found.randomised[-1][1] if found.randomised else float("nan")
     text = f"with random weights it is much the same (rank correlation {final:.2f})"
     say("C", final >= THRESHOLDS["random_weights"], text, final, "It shows the picture more than the classifier.")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import shutil
 from collections.abc import Sequence
@@ -17,7 +16,6 @@ from torch import nn
 
 from seewhy.cam.scores import Target
 from seewhy.data.classifier import Classifier
-from seewhy.errors import WorkError
 from seewhy.records import Progress
 from seewhy.run.explanation import Explanation
 from seewhy.run.extend import Layout, check_extend, restore_parts, settle
@@ -113,11 +111,7 @@ def run_in_folder(
                 manifest.finish(folder, layout.identity(overlays=overlays), facts)
             shutil.rmtree(folder / "parts", ignore_errors=True)
     except OSError as error:
-        why = os.strerror(error.errno) if error.errno else error  # some libraries put words of their own around it
-        raise WorkError(
-            f"Writing to {folder} failed: {why}.\n  What is finished is kept; the same command goes on from there.",
-            slug="cannot-write",
-        ) from error
+        raise manifest.cannot_write(folder, error) from error
     return explanation
 
 

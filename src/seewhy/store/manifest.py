@@ -12,7 +12,7 @@ from typing import Any
 
 import filelock
 
-from seewhy.errors import StoreError, listed
+from seewhy.errors import StoreError, WorkError, listed
 
 NAME = "manifest.json"
 
@@ -70,6 +70,15 @@ def begin(folder: Path, identity: Mapping[str, Any]) -> None:
     """Mark the folder as that of a run with work left to do."""
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / NAME, {"identity": identity, "status": "running"})
+
+
+def cannot_write(folder: Path, error: OSError) -> WorkError:
+    """The error for a folder that could not be written to."""
+    why = os.strerror(error.errno) if error.errno else error  # some libraries put words of their own around it
+    return WorkError(
+        f"Writing to {folder} failed: {why}.\n  What is finished is kept; the same command goes on from there.",
+        slug="cannot-write",
+    )
 
 
 def finish(folder: Path, identity: Mapping[str, Any], summary: Mapping[str, Any]) -> None:
