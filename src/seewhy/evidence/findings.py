@@ -183,10 +183,9 @@ def _accuracy(found: Behaviour, accuracy: Estimate, chance: float) -> Finding:
     numbers = {"accuracy": vars(accuracy), "chance": chance}
     if accuracy.low > chance + THRESHOLDS["little"] * (1 - chance):
         return Finding("good", "works", f"{text}.", "", numbers)
-    if accuracy.low <= chance and accuracy.high > chance + THRESHOLDS["undecided_accuracy"] * (1 - chance):
-        return Finding(
-            "cannot say", "works", f"{text}: too few images to tell.", "Check more labelled images.", numbers
-        )
+    if accuracy.high > chance + THRESHOLDS["undecided_accuracy"] * (1 - chance):
+        text += ": too few images to tell."
+        return Finding("cannot say", "works", text, "Check more labelled images.", numbers)
     little = "it is hardly better" if accuracy.low > chance else "it is not shown to be better"
     worse = "it is worse than that" if accuracy.high < chance else little
     todo = "A map of a classifier that does not work says little. Look at weights, preprocessing and class order first."
