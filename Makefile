@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test check tests test-slow bench docs format clean
+.PHONY: demo test check tests test-slow sweep bench docs format clean
 
 demo: .make/core
 	$(BIN)/seewhy demo
@@ -21,6 +21,9 @@ tests: .make/dev
 
 test-slow: .make/dev
 	$(BIN)/python -m pytest -m slow
+
+sweep: .make/dev
+	$(BIN)/python -m tests.sweep.run
 
 bench: .make/dev
 	$(BIN)/python benchmarks/bench.py

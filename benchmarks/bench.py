@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from cases import CASES
+from compute_rows import compute_headlines, compute_lines, measure_compute
 from measure import QUIET, busy_cores, load, machine, progress
 from pairs import measure_pair, pair_headlines, pair_lines
 from report import Raw, write_summary
@@ -58,11 +60,16 @@ def pair_rows(workload: Workload, images: int | None) -> list[Row]:
     return [pair_row(workload, count, f"{workload.name}-{count}") for count in counts]
 
 
+def compute_rows(name: str, images: int | None) -> list[Row]:
+    return [Row(name, measure_compute, compute_lines, compute_headlines)]
+
+
 ROWS: dict[str, Callable[[int | None], list[Row]]] = {
     **{name: partial(pair_rows, workload) for name, workload in WORKLOADS.items()},
     "resnet50-batched": lambda _: [Row("resnet50-batched", measure_batched, batched_lines, batched_headlines)],
     "bare": lambda _: [Row("bare", measure_bare, bare_lines, bare_headlines)],
     "memory16": lambda _: [Row("memory16", measure_memory, memory_lines, memory_headlines)],
+    **{name: partial(compute_rows, name) for name in CASES},
     "startup": lambda _: [Row("startup", measure_startup, startup_lines, startup_headlines)],
 }
 

@@ -15,12 +15,12 @@ from typing import Any
 import numpy as np
 import torch
 import torchvision_shim  # noqa: F401  # before seewhy looks for torchvision
+from ours_maps import Found
 from PIL import Image
 from torch import Tensor
 from workloads import MOST, P95, PRESET, WORKLOADS
 
 import seewhy
-from seewhy.cam.attribute import Attribution
 from seewhy.data.folder import read_table
 from seewhy.data.reader import batch_of, load_image
 from seewhy.maps import empty_reason, fuse
@@ -72,7 +72,7 @@ def scaled(maps: Tensor, side: int = 224) -> np.ndarray:
     return fuse([maps.detach().double()], (side, side)).numpy()
 
 
-def near_empty(batches: Sequence[Attribution]) -> np.ndarray:
+def near_empty(batches: Sequence[Found]) -> np.ndarray:
     """Which maps (of one layer) seewhy would draw empty."""
     reasons = []
     for found in batches:

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+from seewhy.cam.attribute import Subject, attribute
+from seewhy.cam.capture import LayerCall
+from seewhy.cam.methods import Method
+from seewhy.cam.scores import Score
 
 
 class FourConv(nn.Module):
@@ -95,3 +102,27 @@ def seeded(model: nn.Module, seed: int = 0) -> nn.Module:
 def images(count: int = 4, size: int = 32, seed: int = 1) -> Tensor:
     """Seeded random input (N, 3, size, size)."""
     return torch.rand(count, 3, size, size, generator=torch.Generator().manual_seed(seed))
+
+
+@dataclass(frozen=True)
+class Attributed:
+    """What `attribute` gives for one method and one score, by layer."""
+
+    logits: Tensor
+    values: Tensor
+    maps: dict[str, Tensor]
+    calls: dict[str, int]
+
+
+def attributed(
+    model: nn.Module,
+    inputs: Tensor,
+    layers: list[LayerCall],
+    method: Method,
+    score: Score,
+    labels: Tensor | None = None,
+) -> Attributed:
+    """`attribute` with one method and one score."""
+    found = attribute(model, inputs, layers, {"m": method}, Subject([score], score.task, labels))
+    (values,) = found.values.values()
+    return Attributed(found.logits, values, {key.layer: maps for key, maps in found.maps.items()}, found.calls)

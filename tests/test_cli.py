@@ -64,10 +64,10 @@ def manifest() -> dict[str, Any]:
 
 
 ARRIVES: dict[str, tuple[list[str], str, Any]] = {
-    "layers": (["--layers", "conv, last"], "layers", {"conv": [16, 16], "last": [16, 16]}),
-    "method": (["--method", "LayerCAM"], "method", "layercam"),
-    "target": (["--target", "margin:dog"], "target", "margin:dog"),
-    "target-index": (["--target", "1"], "target", "dog"),
+    "layers": (["--layers", "conv, last"], "layers", {"conv": "16 x 16", "last": "16 x 16"}),
+    "method": (["--method", "LayerCAM"], "method", ["layercam"]),
+    "target": (["--target", "margin:dog"], "target", ["margin:dog"]),
+    "target-index": (["--target", "1"], "target", ["dog"]),
     "preset": (["--preset", "pytorch-grad-cam"], "preset", "pytorch-grad-cam"),
     "limit": (["--limit", "5"], "images.count", 5),
     "sample": (["--sample", "4", "--seed", "3"], "images.count", 4),
@@ -140,7 +140,7 @@ def test_a_preprocessing_function_is_used_and_said(home: Path, capsys: pytest.Ca
         file.write("\n\ndef small(image):\n    import torch\n    return torch.zeros(3, 6, 6)\n")
     assert run(*FIRST, "--preprocess", "net.py:small", "--layers", "conv") == 0
     assert "The preprocessing is a function" in capsys.readouterr().out
-    assert manifest()["identity"]["layers"] == {"conv": [6, 6]}
+    assert manifest()["identity"]["layers"] == {"conv": "6 x 6"}
 
 
 def test_a_config_file_is_named_and_the_one_here_is_left_out(home: Path, capsys: pytest.CaptureFixture[str]) -> None:

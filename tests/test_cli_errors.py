@@ -202,7 +202,8 @@ CASES: dict[str, tuple[list[str], int, list[str]]] = {
         [
             "There is no class 'fale'.  Nearest: fake",
             "fake, real (0 to 1)",
-            "predicted, label, margin",
+            "predicted, label",
+            "contrast:A:B",
             "#no-such-class",
         ],
     ),
@@ -274,9 +275,14 @@ CASES: dict[str, tuple[list[str], int, list[str]]] = {
         ["--epoch 4 needs --weights DIRECTORY"],
     ),
     "segmentation": (
-        ["explain", "images", "--model", "net.py:Segments"],
+        ["explain", "images", "--model", "net.py:Segments", "--task", "classification"],
         2,
-        ["returned shape (1, 2, 8, 8) for 1 images", "looks like a segmentation", "Wrap it", "#logits-shape"],
+        ["returned shape (1, 2, 8, 8) for 1 images", "looks like a segmentation", "--task", "#logits-shape"],
+    ),
+    "no-such-task": (
+        ["explain", "images", "--model", "net.py:Net", "--task", "regresion"],
+        2,
+        ["There is no task 'regresion'.  Nearest: regression", "Tasks: classification", "#task"],
     ),
     "a-string": (["explain", "images", "--model", "net.py:Speaks"], 2, ["returned str", "Wrap it", "#logits-shape"]),
     "no-spatial-layer": (

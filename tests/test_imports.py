@@ -42,6 +42,7 @@ OWNERS = {  # where a third-party package may be imported; () is nowhere
     "cv2": (),
     "scipy": ("evidence/",),
     "sklearn": (),
+    "captum": (),
 }
 NOT_TORCH = ("errors.py", "records.py", "__init__.py", "__main__.py", "cli.py", "store/", "render/")
 FILES = {path.relative_to(SRC).as_posix(): path for path in sorted(SRC.rglob("*.py"))}

@@ -106,13 +106,26 @@ Seed = Annotated[int, typer.Option(help="Of every random choice.")]
 Images = Annotated[str, typer.Argument(help="A folder, a CSV with paths and labels, a text list, or a quoted glob.")]
 Layers = Annotated[str, typer.Option(help="Dotted names, by commas; relu@1 is the first run of a shared module.")]
 MethodName = Annotated[
-    str, typer.Option("--method", help="grad-cam, hirescam, layercam, grad-cam++, xgrad-cam, eigen-cam, or auto.")
+    str, typer.Option("--method", help="By name, several by commas: seewhy methods lists them; auto chooses.")
 ]
 Goal = Annotated[
-    str,
+    list[str] | None,
     typer.Option(
-        "--target", help="What is explained: predicted, label, margin, margin:CLASS, a class name or its index."
+        "--target",
+        help="What is explained: predicted, label, margin, contrast:A:B, log-probability, a class name or index, …; "
+        "repeatable.  [default: predicted]",
     ),
+]
+Task = Annotated[
+    str | None,
+    typer.Option(
+        help="What the output means: classification, multi-label, regression, embedding, segmentation or detection.  "
+        "[default: told from the output]"
+    ),
+]
+GridText = Annotated[
+    str | None,
+    typer.Option("--grid", help="Where it cannot be told: 14x14 for tokens, channels-first or channels-last."),
 ]
 Limit = Annotated[int | None, typer.Option(help="Only the first N images.")]
 Sample = Annotated[int | None, typer.Option(help="N images by seeded chance, every class keeping its share.")]
@@ -135,7 +148,12 @@ def explain(
     classes: Classes = None,
     layers: Layers = "auto",
     method: MethodName = "auto",
-    target: Goal = "predicted",
+    target: Goal = None,
+    task: Task = None,
+    grid: GridText = None,
+    smooth: Annotated[
+        str, typer.Option(help="augment (the mean over mirrored and scaled inputs), eigen (first component), or both.")
+    ] = "",
     preset: Annotated[str | None, typer.Option(help="pytorch-grad-cam: the pictures that this package makes.")] = None,
     limit: Limit = None,
     sample: Sample = None,
@@ -176,6 +194,7 @@ def explain(
             classes,
             preprocess,
             device,
+            task=task,
             size=_size(size),
             fit=fit,
             mean=_numbers("--mean", mean),
@@ -186,10 +205,12 @@ def explain(
         plan = make_plan(
             classifier,
             images,
-            target=target,
+            target=_targets(target),
             layers=layers,
             method=method,
             preset=preset,
+            smooth=smooth,
+            grid=grid,
             limit=limit,
             sample=sample,
             batch_size=batch_size,
@@ -216,7 +237,9 @@ def check(
     classes: Classes = None,
     layers: Layers = "auto",
     method: MethodName = "auto",
-    target: Goal = "predicted",
+    target: Goal = None,
+    task: Task = None,
+    grid: GridText = None,
     limit: Limit = None,
     sample: Sample = None,
     size: Size = None,
@@ -249,6 +272,7 @@ def check(
             classes,
             preprocess,
             device,
+            task=task,
             size=_size(size),
             fit=fit,
             mean=_numbers("--mean", mean),
@@ -256,7 +280,14 @@ def check(
             range=range_,
             channels=channels,
         )
-        options = {"target": target, "layers": layers, "method": method, "limit": limit, "sample": sample}
+        options = {
+            "target": _targets(target),
+            "layers": layers,
+            "method": method,
+            "grid": grid,
+            "limit": limit,
+            "sample": sample,
+        }
         plan = check_plan(classifier, images, batch_size=batch_size, seed=seed, **options)
         folder = out or default_check_folder(plan, seed)
         with progress_bar("Checking") as update:
@@ -281,17 +312,18 @@ def layers(
     config: Config = None,
 ) -> None:
     """List the layers that have a grid, in the order in which they run, and mark the one that auto takes."""
-    from seewhy.cam.layers import candidates, choose
-    from seewhy.run.plan import trace_classifier
+    from seewhy.run.plan import layers_of
 
     with contextlib.redirect_stdout(sys.stderr):
         classifier = _classifier(model, weights, epoch, model_arg, None, None, device, size=_size(size))
-        calls, (height, width) = trace_classifier(classifier)
-    choice = choose(calls)
-    found = candidates(calls)
+        found, choice, (height, width) = layers_of(classifier)
     if as_json:
-        rows = [{"layer": one.name, "kind": one.kind, "grid": list(one.grid), "runs": one.runs} for one in found]
-        _print_json({"command": "layers", "input": [height, width], "layers": rows, "auto": vars(choice)})
+        rows = [
+            {"layer": one.name, "kind": one.kind, "grid": list(one.grid), "seen": str(one.seen), "runs": one.runs}
+            for one in found
+        ]
+        auto = {**vars(choice), "grid": str(choice.grid)}
+        _print_json({"command": "layers", "input": [height, width], "layers": rows, "auto": auto})
         return
     _say(f"Layers with a grid, for an input of {width} x {height} pixels (* is auto):\n")
     _print_rows(
@@ -300,13 +332,36 @@ def layers(
                 "*" if one.name == choice.layer else "",
                 one.name,
                 one.kind,
-                f"{one.grid[0]} channels, {one.grid[1]} x {one.grid[2]}",
+                f"{one.grid[0]} channels, {one.seen or f'{one.grid[1]} x {one.grid[2]}'}",
                 f"runs {one.runs} times" if one.runs > 1 else "",
             )
             for one in found
         ]
     )
     _say(f"\nauto: {choice.reason}.")
+
+
+@app.command()
+def methods(as_json: AsJson = False) -> None:
+    """List the methods: what each does, its paper, and what it costs in passes over one image."""
+    from seewhy.cam.methods import METHODS, captum_methods
+
+    if as_json:
+        shown = ("summary", "paper", "cost", "kind")
+        _print_json({"command": "methods", "methods": [
+            {"method": name, **{key: getattr(one, key) for key in shown}}
+            for name, one in {**METHODS, **captum_methods()}.items()
+        ]})  # fmt: skip
+        return
+    _say("Methods, with their cost in passes over one image (C: channels of the layer) and their paper:\n")
+    rows = [
+        (name, one.summary + (" (on the input)" if one.on_canvas else ""), one.cost, one.paper)
+        for name, one in METHODS.items()
+    ]
+    _print_rows(rows)
+    _say("\nOn the input by captum (pip install seewhy[captum]):\n")
+    _print_rows([(name, one.summary, one.cost, one.paper) for name, one in captum_methods().items()])
+    _say("\nSeveral at once:  seewhy explain … --method grad-cam,layercam")
 
 
 @app.command()
@@ -475,6 +530,8 @@ def _classifier(
     classes: str | None,
     preprocess: str | None,
     device: str,
+    *,
+    task: str | None = None,
     **changes: Any,
 ) -> Classifier:
     from seewhy.data.classifier import load, parse_model_args
@@ -489,6 +546,7 @@ def _classifier(
         model_args=arguments,
         preprocess=preprocess,
         device=device,
+        task=task,
         **changes,
     )
 
@@ -499,6 +557,12 @@ def _classes(text: str | None) -> list[str] | None:
     if "," not in text and Path(text).is_file():
         return [line.strip() for line in Path(text).read_text(encoding="utf-8").splitlines() if line.strip()]
     return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def _targets(names: Sequence[str] | None) -> str | dict[str, str]:
+    """One target, or several by their own names."""
+    names = names or ["predicted"]
+    return names[0] if len(names) == 1 else {name: name for name in names}
 
 
 def _size(text: str | None) -> tuple[int, int] | None:
@@ -542,7 +606,7 @@ def _print_explanation(summary: Mapping[str, Any], folder: Path) -> None:
     kinds = [
         ("Sheet", "sheet.jpg"),
         ("Mean maps", "mean_maps.png"),
-        ("Overlays", f"overlays/{summary['method']}"),
+        *[("Overlays", f"overlays/{name}") for name in summary["method"].split(", ")],
         ("Table", "records.parquet"),
         ("Raw maps", "maps.zarr"),
     ]

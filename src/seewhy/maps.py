@@ -24,6 +24,18 @@ def scale_to_peak(maps: Tensor) -> Tensor:
     return torch.where(peak > 0, kept / peak.clamp(min=torch.finfo(maps.dtype).tiny), 0)
 
 
+def smooth_to_crowd(maps: Tensor) -> Tensor:
+    """Maps (N, H, W) of single pixels as they are drawn: [0, 1], smoothed, 1 at the 99.5th percentile and above.
+
+    Such maps flicker from pixel to pixel, and few pixels hold the peak; to scale by it would leave nothing to see.
+    """
+    side = 2 * (min(maps.shape[1:]) // 90) + 1
+    kept = positive(functional.avg_pool2d(maps[:, None], side, 1, side // 2, count_include_pad=False)[:, 0])
+    top = torch.quantile(kept.flatten(1).double(), 0.995, dim=1).to(maps)[:, None, None]
+    top = torch.where(top > 0, top, kept.amax(dim=(1, 2), keepdim=True))
+    return torch.where(top > 0, kept / top.clamp(min=torch.finfo(maps.dtype).tiny), 0).clamp(max=1)
+
+
 def resize(maps: Tensor, size: tuple[int, int]) -> Tensor:
     """Maps (N, h, w) resized to (N, height, width): bilinear, pixel centres at halves, no antialiasing."""
     return functional.interpolate(maps[:, None], size=size, mode="bilinear", align_corners=False)[:, 0]

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Literal, NamedTuple, get_args
 
 from seewhy.errors import OptionError, listed, nearest
 
@@ -22,6 +22,28 @@ def one_of(option: str, value: str, allowed: tuple[str, ...]) -> None:
         raise OptionError(
             f"{option} is {value!r}, but must be one of: {listed(allowed)}. {nearest(value, allowed)}".rstrip()
         )
+
+
+Task = Literal["classification", "multi-label", "regression", "embedding", "segmentation", "detection"]
+TASKS: tuple[Task, ...] = get_args(Task)
+INPUT = "input"  # where a layer would be named, for a map on the input's own pixels
+
+
+def find_task(name: str) -> Task:
+    """The task called `name`. Raises OptionError with the nearest names."""
+    for task in TASKS:
+        if task == name:
+            return task
+    close = nearest(name, TASKS)
+    raise OptionError(f"There is no task {name!r}.  {close}".rstrip() + f"\n  Tasks: {listed(TASKS)}", slug="task")
+
+
+class MapKey(NamedTuple):
+    """Which map of an image: the method, the layer ("input" for one on the input's own pixels) and the score."""
+
+    method: str
+    layer: str
+    score: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,21 +143,3 @@ class MapStat:
     positive_total: float
     empty: bool
     reason: str | None = None
-
-
-@dataclass(frozen=True)
-class Options:
-    """What is asked of `explain`, beside the classifier and the images; part of the run's identity."""
-
-    target: str = "predicted"
-    layers: tuple[str, ...] = ("auto",)
-    method: str = "auto"
-    preset: str | None = None
-    image_format: str = "jpg"
-    overlays: bool = True
-    seed: int = 0
-    extra: dict[str, Any] = field(default_factory=dict)
-
-    def as_dict(self) -> dict[str, Any]:
-        """The options as plain values, ready for JSON."""
-        return asdict(self)

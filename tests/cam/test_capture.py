@@ -12,19 +12,18 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from seewhy.cam.attribute import Attribution, attribute
 from seewhy.cam.capture import capture, find_layer, forward, gradients, logits_of, unwrap
 from seewhy.cam.methods import METHODS
 from seewhy.cam.scores import find_score
 from seewhy.errors import LayerError, ModelError
-from tests.models import FourConv, FrozenBackbone, InPlaceFunctional, Pooled, images, seeded
+from tests.models import Attributed, FourConv, FrozenBackbone, InPlaceFunctional, Pooled, attributed, images, seeded
 
 HIRES = METHODS["hirescam"]
 
 
-def explain(model: nn.Module, x: Tensor, *layers: str, target: int = 0, method: str = "hirescam") -> Attribution:
+def explain(model: nn.Module, x: Tensor, *layers: str, target: int = 0, method: str = "hirescam") -> Attributed:
     found = [find_layer(model, name) for name in layers]
-    return attribute(model, x, found, METHODS[method], find_score(target, ("a", "b", "c", "d")))
+    return attributed(model, x, found, METHODS[method], find_score(target, ("a", "b", "c", "d")))
 
 
 def by_hand(model: FourConv, x: Tensor) -> dict[str, tuple[Tensor, Tensor]]:
@@ -143,7 +142,7 @@ def test_float32_is_close_to_float64() -> None:
 def test_two_threads_on_one_model_do_not_disturb_each_other() -> None:
     model, xs = seeded(FourConv()), [images(seed=s) for s in range(4)]
     want = [explain(model, x, "conv1", "conv2") for x in xs]
-    have: dict[tuple[int, int], Attribution] = {}
+    have: dict[tuple[int, int], Attributed] = {}
 
     def work(number: int) -> None:
         for turn in range(5):
@@ -220,13 +219,13 @@ def test_the_model_is_as_before_also_after_an_exception(trained: bool, broken: s
     layers = [find_layer(model, "block")]
     x = images(size=30) if broken != "forward" else torch.zeros(2, 5, 30, 30)
     if broken is None:
-        attribute(model, x, layers, HIRES, find_score(0, ("a", "b", "c")))
+        attributed(model, x, layers, HIRES, find_score(0, ("a", "b", "c")))
     else:
         if broken == "layer":
             layers = [find_layer(model, "block"), find_layer(model, "fc")]
         score = find_score((lambda z: z[:, 99]) if broken == "score" else 0, ("a", "b", "c"))
         with pytest.raises((IndexError, LayerError, RuntimeError)):
-            attribute(model, x, layers, HIRES, score)
+            attributed(model, x, layers, HIRES, score)
     assert state_of(model) == before
 
 

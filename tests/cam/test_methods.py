@@ -8,12 +8,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from seewhy.cam.attribute import attribute
 from seewhy.cam.capture import find_layer, forward
-from seewhy.cam.methods import METHODS, eigen_cam, find_method, grad_cam, hirescam, method_name
+from seewhy.cam.methods import METHODS, find_method, method_name
 from seewhy.cam.scores import find_score
 from seewhy.errors import OptionError
-from tests.models import FourConv, Linear, Pooled, images, seeded
+from tests.models import FourConv, Linear, Pooled, attributed, images, seeded
 
 Array = NDArray[np.float64]
 
@@ -67,7 +66,10 @@ BY_HAND = {
     "grad-cam++": grad_cam_plus_plus_by_hand,
     "xgrad-cam": xgrad_cam_by_hand,
     "eigen-cam": eigen_cam_by_hand,
+    "eigengrad-cam": lambda a, g: eigen_cam_by_hand(a * g, g),
+    "finer-cam": grad_cam_by_hand,
 }
+PURE = [name for name, method in METHODS.items() if method.kind in ("gradient", "activation")]
 
 
 def some(seed: int = 0) -> tuple[Tensor, Tensor]:
@@ -78,24 +80,24 @@ def some(seed: int = 0) -> tuple[Tensor, Tensor]:
     return activation, gradient
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", PURE)
 def test_the_method_equals_its_formula(name: str) -> None:
     activation, gradient = some()
     want = BY_HAND[name](activation.numpy(), gradient.numpy())
-    np.testing.assert_allclose(METHODS[name].function(activation, gradient).numpy(), want, rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(METHODS[name].weighted_map(activation, gradient).numpy(), want, rtol=1e-9, atol=1e-12)
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", PURE)
 def test_a_batch_equals_its_images_alone(name: str) -> None:
     activation, gradient = some(1)
-    whole = METHODS[name].function(activation, gradient)
-    alone = torch.cat([METHODS[name].function(activation[n : n + 1], gradient[n : n + 1]) for n in range(3)])
+    whole = METHODS[name].weighted_map(activation, gradient)
+    alone = torch.cat([METHODS[name].weighted_map(activation[n : n + 1], gradient[n : n + 1]) for n in range(3)])
     torch.testing.assert_close(whole, alone, rtol=1e-12, atol=1e-12)
 
 
 def explained(model: torch.nn.Module, layer: str, method: str, target: int) -> Tensor:
     score = find_score(target, ("a", "b", "c"))
-    return attribute(model, images(), [find_layer(model, layer)], METHODS[method], score).maps[layer]
+    return attributed(model, images(), [find_layer(model, layer)], METHODS[method], score).maps[layer]
 
 
 @pytest.mark.parametrize("target", [0, 1, 2])
@@ -118,24 +120,24 @@ def test_on_a_flattening_head_hirescam_is_complete_and_grad_cam_is_not(layer: st
 def test_draelos_counter_example() -> None:
     # One map, both cells active, weights +2 and -1: only the first place speaks for the class.
     activation, gradient = torch.ones(1, 1, 1, 2), torch.tensor([[[[2.0, -1.0]]]])
-    assert grad_cam(activation, gradient).tolist() == [[[0.5, 0.5]]]
-    assert hirescam(activation, gradient).tolist() == [[[2.0, -1.0]]]
+    assert METHODS["grad-cam"].weighted_map(activation, gradient).tolist() == [[[0.5, 0.5]]]
+    assert METHODS["hirescam"].weighted_map(activation, gradient).tolist() == [[[2.0, -1.0]]]
 
 
 def test_the_maps_of_two_logits_add_up_to_the_map_of_their_sum() -> None:
     model = seeded(Pooled()).double()
     layer = [find_layer(model, "block")]
-    both = attribute(model, images(), layer, METHODS["grad-cam"], find_score(lambda z: z[:, 0] + z[:, 1], "abc"))
+    both = attributed(model, images(), layer, METHODS["grad-cam"], find_score(lambda z: z[:, 0] + z[:, 1], "abc"))
     parts = [explained(model, "block", "grad-cam", target) for target in (0, 1)]
     torch.testing.assert_close(both.maps["block"], parts[0] + parts[1], rtol=0, atol=1e-12)
 
 
 def test_eigen_cam_has_a_sign_that_a_flip_of_the_basis_cannot_change() -> None:
-    activation, gradient = some(2)
+    (activation, gradient), of = some(2), METHODS["eigen-cam"].weighted_map
     for seed in range(20):
         turn = torch.linalg.qr(torch.randn(5, 5, generator=torch.Generator().manual_seed(seed), dtype=torch.float64))[0]
         turned = torch.einsum("nkij,kl->nlij", activation, turn)
-        torch.testing.assert_close(eigen_cam(turned, gradient), eigen_cam(activation, gradient), rtol=0, atol=1e-9)
+        torch.testing.assert_close(of(turned, gradient), of(activation, gradient), rtol=0, atol=1e-9)
 
 
 def test_eigen_cam_lights_the_bright_blob_not_its_background() -> None:
@@ -144,16 +146,16 @@ def test_eigen_cam_lights_the_bright_blob_not_its_background() -> None:
         activation = torch.rand(1, 8, 10, 10, generator=generator) * 0.3
         y, x = divmod(seed * 7 % 64, 8)
         activation[0, :, y : y + 3, x : x + 3] += torch.rand(8, 1, 1, generator=generator) * 4
-        found = eigen_cam(activation, activation)[0]
+        found = METHODS["eigen-cam"].weighted_map(activation, activation)[0]
         assert found[y : y + 3, x : x + 3].mean() > found.mean()
 
 
 def test_nan_in_one_image_stays_there() -> None:
     activation, gradient = some()
-    want = [METHODS[name].function(activation, gradient)[1] for name in METHODS]
+    want = [METHODS[name].weighted_map(activation, gradient)[1] for name in PURE]
     activation[0, 0, 0, 0] = float("nan")
-    for name, expected in zip(METHODS, want, strict=True):
-        found = METHODS[name].function(activation, gradient)
+    for name, expected in zip(PURE, want, strict=True):
+        found = METHODS[name].weighted_map(activation, gradient)
         assert found[0].isnan().any()
         torch.testing.assert_close(found[1], expected, rtol=1e-9, atol=1e-12)
 

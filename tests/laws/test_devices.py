@@ -3,73 +3,125 @@
 from __future__ import annotations
 
 import copy
+import importlib.util
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import PIL.Image
 import pytest
 import torch
-from torch import nn
+from numpy.typing import NDArray
+from torch import Tensor, nn
 
 import seewhy
 from seewhy.cam.methods import METHODS
 from tests.models import FourConv, InPlaceFunctional, Pooled, images, seeded
 
 DEVICES = [
+    "cpu",  # a copy on the CPU itself: so that these tests are run, and are known to hold, where there is no other
     pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")),
     pytest.param(
         "mps", marks=pytest.mark.skipif(not torch.backends.mps.is_available(), reason="there is no MPS device")
     ),
 ]
-NETWORKS = {"four": FourConv, "pooled": Pooled, "in place": InPlaceFunctional}
+NETWORKS: dict[str, tuple[Callable[[], nn.Module], list[str]]] = {
+    "four": (lambda: FourConv(16), ["conv2", "relu@1"]),
+    "pooled": (Pooled, ["block", "act"]),
+    "in place": (InPlaceFunctional, ["features"]),
+}
+EVERY = [
+    *METHODS,
+    *(
+        pytest.param(
+            f"captum:{name}",
+            marks=pytest.mark.skipif(importlib.util.find_spec("captum") is None, reason="captum is not installed"),
+        )
+        for name in ("integrated-gradients", "occlusion", "gradient-shap")
+    ),
+]
+# Of each map's largest value; these divide by what can cancel, or take a singular vector.
+LOOSE = {"grad-cam++": 1e-3, "xgrad-cam": 1e-3, "smooth-grad-cam++": 2e-2, "eigen-cam": 1e-3, "eigengrad-cam": 1e-3}
+Maps = dict[str, NDArray[np.float32]]
 
 
 @pytest.fixture(autouse=True)
-def _exact_convolutions(monkeypatch: pytest.MonkeyPatch) -> None:
+def _exact_products(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without the ten-bit products that CUDA takes by default for convolutions."""
     monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
 
 
-def near(one: np.ndarray, other: np.ndarray, bound: float = 1e-4) -> None:
-    assert np.abs(one - other).max() <= bound * max(np.abs(other).max(), 1e-12)
+def near(one: NDArray[Any], other: NDArray[Any], bound: float = 1e-4) -> None:
+    assert np.isfinite(one).all() and np.abs(one - other).max() <= bound * max(np.abs(other).max(), 1e-12)
 
 
-def last_layer(model: nn.Module) -> str:
-    return {"FourConv": "conv2", "Pooled": "act", "InPlaceFunctional": "features"}[type(model).__name__]
+def maps_of(model: nn.Module, x: Tensor, layers: list[str], method: Any, **options: Any) -> Maps:
+    found = seewhy.explain(model, x, layers=layers, method=method, target=1, progress=False, **options).maps
+    return found if isinstance(found, dict) else {"": found}
 
 
 @pytest.mark.parametrize("device", DEVICES)
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", EVERY)
 @pytest.mark.parametrize("network", NETWORKS)
 def test_maps_are_those_of_the_cpu(device: str, network: str, method: str) -> None:
-    model = seeded(NETWORKS[network]())
-    there = copy.deepcopy(model).to(device)
-    options = {"layers": last_layer(model), "method": method, "target": 1, "progress": False}
-    want = seewhy.explain(model, images(6), **options)
-    have = seewhy.explain(there, images(6), **options)
-    near(have.maps, want.maps, 1e-3 if method in ("grad-cam++", "xgrad-cam") else 1e-4)
+    make, layers = NETWORKS[network]
+    model = seeded(make())
+    want = maps_of(model, images(4, 16), layers, method)
+    have = maps_of(copy.deepcopy(model).to(device), images(4, 16).to(device), layers, method)
+    assert have.keys() == want.keys()
+    for name in want:
+        near(have[name], want[name], LOOSE.get(method, 1e-4))
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("smooth", ["augment", "eigen"])
+def test_smoothed_maps_are_those_of_the_cpu(device: str, smooth: str) -> None:
+    model, methods = seeded(Pooled()), ["grad-cam", "layercam", "ablation-cam"]
+    want = maps_of(model, images(4, 16), ["act"], methods, smooth=smooth)
+    have = maps_of(copy.deepcopy(model).to(device), images(4, 16), ["act"], methods, smooth=smooth)
+    for name in want:
+        near(have[name], want[name], 1e-3)
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("target", ["margin", "contrast:0:1", "probability", "log-probability", "finer", [0, 1, 1, 2]])
+def test_outcomes_of_every_score_are_those_of_the_cpu(device: str, target: Any) -> None:
+    model = seeded(Pooled())
+    options = {"layers": "act", "method": "hirescam", "target": target, "progress": False}
+    want = seewhy.explain(model, images(4, 16), **options)
+    have = seewhy.explain(copy.deepcopy(model).to(device), images(4, 16), **options)
+    near(have.maps, want.maps)
     for mine, other in zip(have.outcomes, want.outcomes, strict=True):
         assert mine.prediction == other.prediction
         assert mine.logits == pytest.approx(other.logits, abs=1e-5, rel=1e-4)
 
 
 @pytest.mark.parametrize("device", DEVICES)
-def test_alone_and_in_a_batch(device: str) -> None:
-    model = seeded(Pooled()).to(device)
-    options = {"layers": "act", "method": "grad-cam", "progress": False}
-    many = seewhy.explain(model, images(9), batch_size=9, **options).maps
-    one = seewhy.explain(model, images(9), batch_size=1, **options).maps
-    near(one, many)
+@pytest.mark.parametrize("method", EVERY)
+def test_alone_and_in_a_batch(device: str, method: str) -> None:
+    model, x = seeded(Pooled()).to(device), images(5, 16)
+    many = maps_of(model, x, ["act"], method, batch_size=5)[""]
+    one = maps_of(model, x, ["act"], method, batch_size=1)[""]
+    near(one, many, LOOSE.get(method, 1e-4))
 
 
 @pytest.mark.parametrize("device", DEVICES)
 def test_the_device_and_its_random_state_are_left_as_found(device: str) -> None:
     model = seeded(Pooled()).to(device).train()
-    state = torch.cuda.get_rng_state() if device == "cuda" else torch.mps.get_rng_state()
-    seewhy.explain(model, images(4), progress=False)
+    state = random_state(device)
+    for method in METHODS:
+        maps_of(model, images(2, 16), ["act"], method)
     assert all(parameter.device.type == device for parameter in model.parameters())
     assert model.training and all(parameter.grad is None for parameter in model.parameters())
-    assert torch.equal(state, torch.cuda.get_rng_state() if device == "cuda" else torch.mps.get_rng_state())
+    assert torch.equal(state, random_state(device))
+
+
+def random_state(device: str) -> Tensor:
+    """The state of the device's own random numbers."""
+    if device == "cpu":
+        return torch.random.get_rng_state()
+    return torch.cuda.get_rng_state() if device == "cuda" else torch.mps.get_rng_state()
 
 
 @pytest.mark.parametrize("device", DEVICES)
@@ -98,9 +150,9 @@ def test_photographs_and_a_check(device: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
-def test_half_precision_on_a_gpu_is_near_the_whole() -> None:
-    model = seeded(FourConv()).cuda()
-    options = {"layers": "conv2", "target": 1, "method": "hirescam", "progress": False}
-    want = seewhy.explain(model, images(6).cuda(), **options).maps
-    for dtype, bound in ((torch.float16, 0.02), (torch.bfloat16, 0.1)):
-        near(seewhy.explain(copy.deepcopy(model).to(dtype), images(6).cuda(), **options).maps, want, bound)
+@pytest.mark.parametrize("method", ["grad-cam", "hirescam", "layercam", "ablation-cam", "score-cam", "fullgrad"])
+def test_half_precision_on_a_gpu_is_near_the_whole(method: str) -> None:
+    model, x = seeded(Pooled()).cuda(), images(6, 16).cuda()
+    want = maps_of(model, x, ["act"], method)[""]
+    for dtype, bound in ((torch.float16, 0.02), (torch.bfloat16, 0.4 if method == "fullgrad" else 0.1)):
+        near(maps_of(copy.deepcopy(model).to(dtype), x, ["act"], method)[""], want, bound)

@@ -8,7 +8,7 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from seewhy.records import Image, MapStat, Outcome
+from seewhy.records import Image, MapKey, MapStat, Outcome
 from seewhy.render.color import WRONG, heat
 from seewhy.render.sheet import TILE, Tile, mean_map_tile, page
 from seewhy.run import pages
@@ -76,21 +76,23 @@ class Known:
     """An explanation with these maps; NaN where an image has no result."""
 
     def __init__(self, maps: dict[str, np.ndarray], labels: list[str | None], splits: list[str | None]) -> None:
-        self.held, self.layers, self.method, self.score = maps, tuple(maps), "hirescam", "a"
+        self.layers, self.method, self.score = tuple(maps), "hirescam", "a"
+        self.keys = [MapKey("hirescam", layer, "a") for layer in maps]
+        self.held = dict(zip(self.keys, maps.values(), strict=True))
         self.outcomes = [
             Outcome(Image(str(row), label=label, split=split), prediction="p")
             for row, (label, split) in enumerate(zip(labels, splits, strict=True))
         ]
         self._stats = {
-            layer: {
-                row: MapStat(str(row), "m", layer, "a", 1.0, 0.0, one.max(), 0.0, 0.0, empty=bool(one.max() <= 0))
+            key: {
+                row: MapStat(str(row), *key, 1.0, 0.0, one.max(), 0.0, 0.0, empty=bool(one.max() <= 0))
                 for row, one in enumerate(held)
             }
-            for layer, held in maps.items()
+            for key, held in self.held.items()
         }
 
-    def chunks(self, layer: str) -> Any:
-        maps = self.held[layer]
+    def chunks(self, key: MapKey) -> Any:
+        maps = self.held[key]
         return ((start, maps[start : start + 2]) for start in range(0, len(maps), 2))
 
 
@@ -150,7 +152,7 @@ def test_mean_maps_leave_out_images_without_a_result(monkeypatch: pytest.MonkeyP
     maps[1] = np.nan
     known = Known({"conv": maps}, ["a", "a", "b"], [None] * 3)
     known.outcomes[1] = Outcome(Image("1", label="a"), error="the file is empty")
-    del known._stats["conv"][1]
+    del known._stats[known.keys[0]][1]
     found = panels(monkeypatch, known)
     np.testing.assert_array_equal(found["a", "conv"][0], maps[0])
     assert "n = 1" in found["a", "conv"][2] and "empty" not in found["a", "conv"][2]

@@ -289,7 +289,7 @@ def test_mean_maps_are_those_of_known_maps(photographs: Path, tmp_path: Path) ->
 
     found = seewhy.explain(seeded(FourConv()), photographs, layers="conv2", target="cat", **QUIET)
     groups = [None if o.error else o.image.label for o in found.outcomes]
-    tiles = {tile.caption[0]: tile for tile in _mean_tiles(found, "conv2", groups)}
+    tiles = {tile.caption[0]: tile for tile in _mean_tiles(found, found.keys[0], "conv2", groups)}
     assert set(tiles) == {"cat", "dog"} and "n = 20" in tiles["cat"].caption[1] and "n = 19" in tiles["dog"].caption[1]
     kept = [found.maps[row].clip(0) for row, group in enumerate(groups) if group == "cat"]
     want = np.mean([one / one.mean() for one in kept], axis=0)

@@ -84,8 +84,8 @@ def test_memory_and_folder_say_the_same_to_the_last_bit(
     stored = run_in_folder(plan, tmp_path / "run", progress=nothing)
     assert held.outcomes == stored.outcomes
     assert held._stats == stored._stats
-    for layer in plan.grids:
-        np.testing.assert_array_equal(held._layer_maps(layer), stored._layer_maps(layer))
+    for key in plan.keys:
+        np.testing.assert_array_equal(held._all_maps(key), stored._all_maps(key))
     for row in (0, 1, 36):
         assert held[row].outcome.error or held[row].overlay.tobytes() == stored[row].overlay.tobytes()
     summary = json.loads((tmp_path / "run" / "manifest.json").read_text())["summary"]
@@ -217,7 +217,7 @@ def test_dotted_layers_of_a_sequence_and_their_grids(tmp_path: Path) -> None:
     found = run_in_folder(plan_of(images(3), net, layers=["0.0", "0.2"]), tmp_path / "run", progress=nothing)
     assert {layer: maps.shape for layer, maps in found.maps.items()} == {"0.0": (3, 15, 15), "0.2": (3, 7, 7)}
     identity = json.loads((tmp_path / "run" / "manifest.json").read_text())["identity"]
-    assert identity["layers"] == {"0.0": [15, 15], "0.2": [7, 7]}
+    assert identity["layers"] == {"0.0": "15 x 15", "0.2": "7 x 7"}
 
 
 # Stopped, killed, resumed.
@@ -296,7 +296,7 @@ def test_leftovers_of_a_killed_run_are_removed(photos: Path, tmp_path: Path) -> 
     ):
         left.write_bytes(b"half")
     (run / ".lock").write_text("process 1")
-    half = run / "overlays" / plan_of(photos).method / "cat" / "34.png.jpg"  # of a shard that was not finished
+    half = run / "overlays" / plan_of(photos).methods[0] / "cat" / "34.png.jpg"  # of a shard that was not finished
     half.write_bytes(b"half")
     run_in_folder(plan_of(photos), run, progress=nothing)
     assert tree(run) == tree(tmp_path / "straight")

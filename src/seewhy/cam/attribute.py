@@ -1,51 +1,161 @@
-"""The composition: one forward pass, one small backward pass, raw maps."""
+"""The composition: one forward pass, one small backward pass for each score, raw maps of every layer and method."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 
-from seewhy.cam.capture import LayerCall, capture, gradients
+from seewhy.cam.capture import Captured, LayerCall, capture, gradients, wide
+from seewhy.cam.fixing import Fixed, Score
+from seewhy.cam.fused import Fusion
+from seewhy.cam.grids import Grid
 from seewhy.cam.methods import Method
-from seewhy.cam.scores import Score
+from seewhy.cam.scene import Scene
+from seewhy.cam.smoothed import Augmentation, augmentations
+from seewhy.records import INPUT, MapKey, Task
+
+PLAIN = Augmentation(1.0, False)
+_AS_IT_IS = Grid(0, 0)  # an output (N, C, H, W) of any size
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is explained of each image: scores, and what they need to know of a batch.
+
+    `labels` (N,) are class indices for the score "label", `places` (N,) rows of the table for scores that differ
+    between the images.
+    """
+
+    scores: Sequence[Score]
+    task: Task = "classification"
+    labels: Tensor | None = None
+    places: Tensor | None = None
 
 
 @dataclass(frozen=True)
 class Attribution:
-    """Logits (N, K), the explained values (N,), and raw signed maps (N, H, W) by layer; detached."""
+    """Outputs (N, K), the explained values (N,) by score, raw signed maps (N, H, W); all detached.
+
+    `calls` counts how often each layer ran in one pass.
+    """
 
     logits: Tensor
-    values: Tensor
-    maps: dict[str, Tensor]
-    calls: dict[str, int]
+    values: dict[str, Tensor]
+    maps: dict[MapKey, Tensor]
+    calls: dict[str, int] = field(default_factory=dict)
 
 
 def attribute(
     model: nn.Module,
     inputs: Tensor,
     layers: Sequence[LayerCall],
-    method: Method,
-    score: Score,
-    labels: Tensor | None = None,
+    methods: Mapping[str, Method],
+    subject: Subject,
+    *,
+    augment: bool = False,
+    fusion: Fusion | None = None,
+    seed: int = 0,
 ) -> Attribution:
-    """Raw signed maps of the score on each layer's own grid, leaving the model as found.
+    """Raw signed maps of every score by every method, on each layer's own grid, leaving the model as found.
 
-    `inputs` are the network's own (N, C, H, W); `labels` (N,) are class indices, needed by the score "label".
+    `inputs` are the network's own (N, C, H, W). All classes, layers and methods share one forward pass. With `augment`
+    the maps are means over mirrored and scaled inputs (six passes), of the class that the plain input decides. `fusion`
+    is of the layers before the first one.
     Raises LayerError and ModelError as `capture` does.
     """
-    with capture(model, inputs, layers) as captured:
-        values = score(captured.logits, labels)
-        slopes = gradients(values, captured.activations)
-        with torch.no_grad():
-            maps = {
-                layer: method.function(_wide(activation), _wide(slopes[layer]))
-                for layer, activation in captured.activations.items()
-            }
-        return Attribution(captured.logits.detach(), values.detach(), maps, captured.calls)
+    fixed: dict[str, Fixed] = {}
+    explain = partial(_attributed, model, layers, methods, subject, fixed, fusion, seed)
+    plain = explain(inputs)
+    if not augment:
+        return plain
+    changes = augmentations()
+    maps = {key: one / len(changes) for key, one in plain.maps.items()}
+    for change in changes:
+        if change != PLAIN:
+            changed = explain(change.forward(inputs))
+            maps = {key: one + change.back(changed.maps[key]) / len(changes) for key, one in maps.items()}
+    return replace(plain, maps=maps)
 
 
-def _wide(tensor: Tensor) -> Tensor:
-    return tensor if tensor.dtype == torch.float64 else tensor.float()
+def _attributed(
+    model: nn.Module,
+    layers: Sequence[LayerCall],
+    methods: Mapping[str, Method],
+    subject: Subject,
+    fixed: dict[str, Fixed],
+    fusion: Fusion | None,
+    seed: int,
+    inputs: Tensor,
+) -> Attribution:
+    graph = any(method.needs_gradient for method in methods.values())
+    found = Attribution(torch.empty(0), {}, {})
+    with capture(model, inputs, layers, task=subject.task, graph=graph, fusion=fusion) as captured:
+        jobs = _jobs(subject.scores, methods)
+        for number, (asked, score, own) in enumerate(jobs):
+            if score.name not in fixed:
+                fixed[score.name] = score.fix(captured.output, subject.labels, subject.places)
+            values = fixed[score.name](captured.output)
+            needed = any(method.needs_gradient for method in own.values())
+            slopes = gradients(values, captured.activations, retain=number + 1 < len(jobs)) if needed else {}
+            found.values.setdefault(asked, values.detach())
+            for scene in _scenes(model, captured, layers, values, slopes, fixed[score.name], seed):
+                found.maps.update(_maps(scene, own, asked))
+    return replace(found, logits=captured.output.logits.detach(), calls=captured.calls)
+
+
+def _jobs(scores: Sequence[Score], methods: Mapping[str, Method]) -> list[tuple[str, Score, dict[str, Method]]]:
+    """The name of each score that was asked for, the score that a group of methods explains, and the group.
+
+    The score as it was asked for comes first, with no method where all adapt it.
+    """
+    plain = {name: method for name, method in methods.items() if method.adapt is None}
+    adapted = [(score, {name: method}) for name, method in methods.items() if method.adapt for score in scores]
+    return [
+        *((score.name, score, plain) for score in scores),
+        *((score.name, _adapted(own, score), own) for score, own in adapted),
+    ]
+
+
+def _adapted(own: Mapping[str, Method], score: Score) -> Score:
+    (method,) = own.values()
+    return method.adapt(score) if method.adapt else score
+
+
+def _scenes(
+    model: nn.Module,
+    captured: Captured,
+    layers: Sequence[LayerCall],
+    values: Tensor,
+    slopes: Mapping[str, Tensor],
+    rescore: Fixed,
+    seed: int,
+) -> Iterator[Scene]:
+    """One scene for the input, and one for each layer."""
+    yield Scene(model, captured.inputs, values.detach(), rescore, seed=seed)
+    for layer in layers:
+        grid = layer.grid or _AS_IT_IS
+        raw = captured.activations[layer.asked].detach()
+        slope = slopes.get(layer.asked)
+        yield Scene(
+            model,
+            captured.inputs,
+            values.detach(),
+            rescore,
+            layer,
+            grid,
+            raw,
+            wide(grid.view(raw)),
+            None if slope is None else wide(grid.view(slope)),
+            seed,
+        )
+
+
+@torch.no_grad()
+def _maps(scene: Scene, methods: Mapping[str, Method], score: str) -> dict[MapKey, Tensor]:
+    name = scene.layer.asked if scene.layer else INPUT
+    own = {key: method for key, method in methods.items() if method.on_input == (scene.layer is None)}
+    return {MapKey(key, name, score): method.map_of(scene).detach() for key, method in own.items()}

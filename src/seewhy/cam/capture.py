@@ -15,7 +15,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from seewhy.cam.fused import Fusion
+from seewhy.cam.grids import Grid
+from seewhy.cam.outputs import Output, read_output
 from seewhy.errors import LayerError, ModelError, nearest
+from seewhy.records import Task
 
 _locks: weakref.WeakKeyDictionary[nn.Module, threading.RLock] = weakref.WeakKeyDictionary()
 _locks_guard = threading.Lock()
@@ -24,20 +28,33 @@ _overwriting: weakref.WeakSet[nn.Module] = weakref.WeakSet()  # models seen to c
 
 @dataclass(frozen=True)
 class LayerCall:
-    """A layer as it was asked for: module `name`, and which of its calls (1-based; None is the last)."""
+    """A layer as it was asked for: module `name`, which of its calls (1-based; None is the last), and how it is seen.
+
+    `grid` None is an output (N, C, H, W), seen as it is.
+    """
 
     asked: str
     name: str
     call: int | None = None
+    grid: Grid | None = None
 
 
 @dataclass
 class Captured:
-    """Logits (N, K) with a graph back to the activations, by layer as asked; `calls` counts each layer's runs."""
+    """The output with a graph back to the activations, by layer as asked; `calls` counts each layer's runs.
 
-    logits: Tensor
+    `inputs` are what the model was given: on its device, in its type.
+    """
+
+    inputs: Tensor
+    output: Output
     activations: dict[str, Tensor]
     calls: dict[str, int]
+
+    @property
+    def logits(self) -> Tensor:
+        """The numbers (N, K) kept of each image."""
+        return self.output.logits
 
 
 def unwrap(model: nn.Module) -> tuple[nn.Module, list[str]]:
@@ -83,11 +100,13 @@ def untouched(model: nn.Module) -> Iterator[None]:
         devices = sorted({p.device.index for p in model.parameters() if p.device.type == "cuda"})
         cuda = [torch.cuda.get_rng_state(index) for index in devices]
         try:
-            model.eval()
+            if any(training for _, training in modes):
+                model.eval()
             yield
         finally:
             for module, training in modes:
-                module.training = training
+                if module.training != training:
+                    module.training = training
             random.setstate(states[0])
             np.random.set_state(states[1])
             torch.random.set_rng_state(states[2])
@@ -96,71 +115,70 @@ def untouched(model: nn.Module) -> Iterator[None]:
 
 
 def logits_of(output: Any, n_images: int) -> Tensor:
-    """The logits (N, K) in a model's output: a tensor, a Hugging Face output, a dict with "logits", a tuple's first.
-
-    A single column of shape (N,) becomes (N, 1). Raises ModelError for any other shape.
-    """
-    found = getattr(output, "logits", output)
-    if isinstance(found, dict):
-        found = found.get("logits", found.get("out"))
-    if isinstance(found, (tuple, list)) and found:
-        found = found[0]
-    if not isinstance(found, Tensor):
-        raise ModelError(
-            f"The network returned {type(output).__name__}, where logits of shape (N, K) are needed.\n"
-            "  Wrap it in a module whose forward returns the logits.",
-            slug="logits-shape",
-        )
-    if found.ndim == 1 and len(found) == n_images:
-        found = found[:, None]
-    if found.ndim != 2 or len(found) != n_images:
-        kind = " That looks like a segmentation." if found.ndim == 4 else ""
-        raise ModelError(
-            f"The network returned shape {tuple(found.shape)} for {n_images} images, where logits of shape "
-            f"({n_images}, K) are needed.{kind}\n  Wrap it in a module whose forward returns the logits.",
-            slug="logits-shape",
-        )
-    return found
+    """The logits (N, K) in a classifier's output. Raises ModelError for anything else."""
+    return read_output(output, n_images).logits
 
 
-def forward(model: nn.Module, inputs: Tensor) -> Tensor:
-    """Plain logits (N, K) in float32 or wider, without a graph, leaving the model as found."""
+def answer(model: nn.Module, inputs: Tensor) -> Any:
+    """What the model returns, without a graph, leaving the model as found."""
     with untouched(model), torch.inference_mode(False), torch.no_grad():
-        return _wide(logits_of(model(_as_input(model, inputs)), len(inputs)))
+        return model(as_input(model, inputs))
+
+
+def forward(model: nn.Module, inputs: Tensor, task: Task = "classification") -> Tensor:
+    """The numbers (N, K) kept of each image, in float32 or wider, without a graph, leaving the model as found."""
+    return read_output(answer(model, inputs), len(inputs), task).logits
 
 
 @contextlib.contextmanager
-def capture(model: nn.Module, inputs: Tensor, layers: Sequence[LayerCall]) -> Iterator[Captured]:
-    """One forward pass; inside the context gradients of the logits with respect to the activations can be taken.
+def capture(
+    model: nn.Module,
+    inputs: Tensor,
+    layers: Sequence[LayerCall],
+    *,
+    task: Task = "classification",
+    graph: bool = True,
+    fusion: Fusion | None = None,
+) -> Iterator[Captured]:
+    """One forward pass; inside the context gradients of the output with respect to the activations can be taken.
 
     The pass runs without a graph until the first layer fires, whose output becomes a fresh leaf. Where an in-place
     operation would overwrite what was captured, the network goes on with a copy. No parameter gets a gradient.
-    Raises LayerError for a layer that never runs or whose output is not a grid (N, C, H, W) of floats.
+    Without `graph` there are activations alone. A `fusion` of what comes before the layers makes it faster. Raises
+    LayerError for a layer that never runs or whose output is not a grid, ModelError where no gradient reaches the
+    layers.
     """
-    inputs = _as_input(model, inputs)
+    inputs = as_input(model, inputs)
     with untouched(model), torch.inference_mode(False):
         # A model that detaches what it computed (a backbone under its own no_grad) needs gradients from the start.
-        for from_the_start in (False, True):
-            recorder, logits = _recorded(model, inputs, layers, from_the_start)
-            if logits.requires_grad:
+        for from_the_start in (False, True) if graph else (False,):
+            recorder, output = _recorded(model, inputs, _Recorder(layers, task, graph), from_the_start, fusion)
+            if output.differentiable or not graph:
                 break
         else:
             raise ModelError(
                 f"No gradient reaches {', '.join(layer.asked for layer in layers)}: the network detaches its own "
                 "computation (torch.inference_mode, .detach() or .data in its forward).\n"
-                "  Name a layer behind that point:  seewhy layers --model …",
+                "  Name a layer behind that point (seewhy layers --model …), or a method that needs no gradient:  "
+                "--method eigen-cam",
                 slug="no-gradient",
             )
-        with torch.enable_grad():
-            yield Captured(_wide(logits), recorder.activations(), recorder.runs())
+        with torch.set_grad_enabled(graph):
+            yield Captured(inputs, output, recorder.activations(), recorder.runs())
 
 
-def gradients(values: Tensor, activations: dict[str, Tensor]) -> dict[str, Tensor]:
+def gradients(values: Tensor, activations: dict[str, Tensor], *, retain: bool = False) -> dict[str, Tensor]:
     """The derivative of sum(values) with respect to each activation, by layer, and of nothing else.
 
-    Raises LayerError for a layer that the values do not depend on.
+    `retain` keeps the graph for a further score. Raises LayerError for a layer that the values do not depend on.
     """
-    found = torch.autograd.grad(values.sum(), list(activations.values()), allow_unused=True)
+    if not activations:
+        return {}
+    if not values.requires_grad:
+        found: tuple[Tensor | None, ...] = (None,) * len(activations)
+    else:
+        found = torch.autograd.grad(values.sum(), list(activations.values()), allow_unused=True, retain_graph=retain)
+    slopes = {}
     for layer, gradient in zip(activations, found, strict=True):
         if gradient is None:
             raise LayerError(
@@ -168,17 +186,23 @@ def gradients(values: Tensor, activations: dict[str, Tensor]) -> dict[str, Tenso
                 "  Choose another layer:  seewhy layers --model …",
                 slug="no-gradient",
             )
-    return dict(zip(activations, found, strict=True))
+        slopes[layer] = gradient
+    return slopes
 
 
 def _recorded(
-    model: nn.Module, inputs: Tensor, layers: Sequence[LayerCall], from_the_start: bool
-) -> tuple[_Recorder, Tensor]:
-    """One pass with its recorder and logits; once more on copies where the model overwrites what was captured."""
-    recorder = _Recorder(layers, copies=model in _overwriting)
+    model: nn.Module, inputs: Tensor, recorder: _Recorder, from_the_start: bool, fusion: Fusion | None
+) -> tuple[_Recorder, Output]:
+    """One pass with its recorder and output; once more on copies where the model overwrites what was captured."""
+    recorder.copies = model in _overwriting
     try:
-        with torch.set_grad_enabled(from_the_start), recorder.attached(model):
-            logits = logits_of(model(inputs), len(inputs))
+        # The fusion first: it leaves alone what somebody else's hooks see, and ours see nothing of it.
+        with (
+            fusion.applied(model) if fusion and not from_the_start else contextlib.nullcontext(),
+            torch.set_grad_enabled(from_the_start),
+            recorder.attached(model),
+        ):
+            output = read_output(model(inputs), len(inputs), recorder.task)
         overwritten = recorder.overwritten()
     except RuntimeError as error:
         if recorder.copies or "in-place" not in str(error):
@@ -186,9 +210,10 @@ def _recorded(
         overwritten = True
     if overwritten and not recorder.copies:
         _overwriting.add(model)
-        return _recorded(model, inputs, layers, from_the_start)
+        again = _Recorder(recorder.layers, recorder.task, recorder.graph)
+        return _recorded(model, inputs, again, from_the_start, fusion)
     recorder.check(model)
-    return recorder, logits
+    return recorder, output
 
 
 @dataclass
@@ -196,6 +221,8 @@ class _Recorder:
     """Forward hooks on the asked layers, for one pass of one thread; `copies` hands on copies of what is kept."""
 
     layers: Sequence[LayerCall]
+    task: Task = "classification"
+    graph: bool = True
     copies: bool = False
     owner: int = field(default_factory=threading.get_ident)
     counts: Counter[str] = field(default_factory=Counter)
@@ -224,13 +251,13 @@ class _Recorder:
             if not asked:
                 return None
             activation = _first_tensor(output, asked[0])
-            torch.set_grad_enabled(True)
+            torch.set_grad_enabled(self.graph)
             if not activation.requires_grad:
                 activation = activation.detach()
                 # An identity or an in-place layer hands its input on: what is upstream could still overwrite it.
                 if any(isinstance(arg, Tensor) and arg.data_ptr() == activation.data_ptr() for arg in args):
                     activation = activation.clone()
-                activation.requires_grad_()
+                activation.requires_grad_(self.graph)
             self.kept.update(dict.fromkeys(asked, activation))
             self.versions.update(dict.fromkeys(asked, activation._version))
             return _replace_first(output, activation.clone() if self.copies else activation)
@@ -250,7 +277,7 @@ class _Recorder:
                     slug="layer-never-runs",
                 )
             shape = tuple(self.kept[layer.asked].shape)
-            if len(shape) != 4:
+            if layer.grid is None and len(shape) != 4:
                 raise LayerError(
                     f"Layer {layer.asked!r} gives shape {shape}, where a grid of features (N, C, H, W) is needed.\n"
                     "  See the layers that have a grid:  seewhy layers --model …",
@@ -287,9 +314,10 @@ def _replace_first(output: Any, tensor: Tensor) -> Any:
     return tensor
 
 
-def _as_input(model: nn.Module, inputs: Tensor) -> Tensor:
+def as_input(model: nn.Module, inputs: Tensor) -> Tensor:
     """Detached, on the model's device and in its floating type; a fresh copy if made under inference mode."""
     like = next((p for p in model.parameters() if p.is_floating_point()), None)
+    refuse_meta(model)
     if like is not None and like.is_inference():
         raise ModelError(
             "The network was made under torch.inference_mode(), so no gradient can be taken.\n"
@@ -301,5 +329,17 @@ def _as_input(model: nn.Module, inputs: Tensor) -> Tensor:
         return inputs if like is None else inputs.to(like.device, like.dtype)
 
 
-def _wide(logits: Tensor) -> Tensor:
-    return logits if logits.dtype == torch.float64 else logits.float()
+def refuse_meta(model: nn.Module) -> None:
+    """Raise ModelError for a network on the meta device, which has shapes and no numbers."""
+    name = next((name for name, parameter in model.named_parameters() if parameter.is_meta), None)
+    if name is not None:
+        raise ModelError(
+            f"{type(model).__name__} lies on the meta device ({name} has a shape and no numbers).\n"
+            "  Give it memory and load its weights:  model.to_empty(device='cpu'); model.load_state_dict(…)",
+            slug="meta-device",
+        )
+
+
+def wide(tensor: Tensor) -> Tensor:
+    """Half-precision numbers as float32, anything else as it is."""
+    return tensor if tensor.dtype == torch.float64 else tensor.float()

@@ -1,90 +1,74 @@
-"""Which layers run, with their grids, and which one to explain by default."""
+"""Which layers have a grid, and which one to explain by default."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules import pooling
 
-from seewhy.cam.capture import logits_of, untouched
+from seewhy.cam.calls import Call as Call
+from seewhy.cam.calls import first_tensor
+from seewhy.cam.calls import trace as trace
+from seewhy.cam.capture import LayerCall, capture, logits_of, untouched
+from seewhy.cam.grids import Grid
 from seewhy.errors import LayerError, ModelError, SeewhyError
 
-_POOLS = (
-    pooling._AvgPoolNd,
-    pooling._MaxPoolNd,
-    pooling._AdaptiveAvgPoolNd,
-    pooling._AdaptiveMaxPoolNd,
-    pooling._LPPoolNd,
-)
 SIZES: tuple[int, ...] = (224, 256, 128, 64, 32, 28, 96, 112, 160, 192, 299, 384, 48, 512)
-
-
-@dataclass(frozen=True)
-class Call:
-    """One run of one module, in the order in which they finish; `same_as_input` marks a grid-keeping layer."""
-
-    name: str
-    kind: str
-    input_shape: tuple[int, ...]
-    shape: tuple[int, ...]
-    has_parameters: bool
-    is_pool: bool
-    is_linear: bool
-
-    @property
-    def is_grid(self) -> bool:
-        """Whether the output is (1, C, H, W) with more than one place in both directions."""
-        return len(self.shape) == 4 and min(self.shape[2:]) > 1
+_AT_ONCE = 12  # candidates that share one probing pass
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A layer that can be explained: its grid (C, H, W) for the traced input and how often it runs."""
+    """A layer that can be explained: its grid (C, H, W) for the traced input, how often it runs, how it is seen."""
 
     name: str
     kind: str
     grid: tuple[int, int, int]
     runs: int
+    seen: Grid | None = None
 
 
 @dataclass(frozen=True)
 class Choice:
-    """The default layer and method for a network, and why."""
+    """The default layer and method for a network, why, and how the layer is seen (None: as it is)."""
 
     layer: str
     method: str
     reason: str
+    grid: Grid | None = None
 
 
-def trace(model: nn.Module, inputs: Tensor) -> list[Call]:
-    """Every module call of one forward pass over `inputs` (1, C, H, W), in the order in which they finish."""
-    calls: list[Call] = []
+class Embedding(nn.Module):
+    """A network of any output as one that gives (N, K): its logits, else its embedding."""
 
-    def watch(name: str) -> Callable[[nn.Module, tuple[Any, ...], Any], None]:
-        def note(module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
-            first = output[0] if isinstance(output, (tuple, list)) and output else output
-            if isinstance(first, Tensor):
-                given = next((tuple(arg.shape) for arg in args if isinstance(arg, Tensor)), ())
-                has_parameters = next(module.parameters(), None) is not None
-                kind = type(module).__name__
-                pool, linear = isinstance(module, _POOLS), isinstance(module, nn.Linear)
-                calls.append(Call(name, kind, given, tuple(first.shape), has_parameters, pool, linear))
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
 
-        return note
+    def forward(self, inputs: Tensor) -> Tensor:
+        """The logits, or everything that the network gives first (N, K)."""
+        return embedding_of(self.model(inputs), len(inputs))
 
-    with untouched(model), torch.inference_mode(False), torch.no_grad():
-        handles = [module.register_forward_hook(watch(name)) for name, module in model.named_modules() if name]
-        try:
-            logits_of(model(inputs), len(inputs))
-        finally:
-            for handle in handles:
-                handle.remove()
-    return calls
+
+def embedding_of(output: Any, n_images: int) -> Tensor:
+    """Any network's output for N images as (N, K): logits, a Hugging Face pooled output, else its first tensor.
+
+    Raises ModelError where there is no tensor of floats in it.
+    """
+    named = [getattr(output, name, None) for name in ("logits", "pooler_output", "last_hidden_state")]
+    found = next((one for one in named if isinstance(one, Tensor)), None)
+    found = first_tensor(output) if found is None else found
+    if found is None or found.numel() % n_images:
+        raise ModelError(
+            f"The network returned {type(output).__name__}, in which there is no tensor of floats to explain.\n"
+            "  Wrap it in a module whose forward returns the logits or an embedding, (N, K).",
+            slug="logits-shape",
+        )
+    return found.reshape(n_images, -1)
 
 
 def candidates(calls: Sequence[Call]) -> list[Candidate]:
@@ -95,38 +79,44 @@ def candidates(calls: Sequence[Call]) -> list[Candidate]:
         last.pop(call.name, None)  # so that the dict's order is that of the last runs
         last[call.name] = call
     return [
-        Candidate(call.name, call.kind, (call.shape[1], call.shape[2], call.shape[3]), runs[call.name])
+        Candidate(call.name, call.kind, _sizes(call.shape, call.grid), runs[call.name], call.grid)
         for call in last.values()
-        if call.is_grid
+        if call.grid is not None
     ]
 
 
-def choose(calls: Sequence[Call]) -> Choice:
-    """The last layer with a grid, and the method that its head asks for. Raises LayerError where none has one.
+def choose_layer(model: nn.Module, inputs: Tensor, calls: Sequence[Call]) -> Choice:
+    """The last layer whose places have a gradient, and the method that its head asks for.
 
-    A layer counts when it runs once, is no pooling, and has parameters or keeps its input's shape (an activation). Of
-    a block and its last part the block is taken. HiResCAM where a head flattens the grid into one linear layer, so
-    that averaging gradients over places would discard where the evidence lies; Grad-CAM otherwise.
+    `calls` is the trace of the model over `inputs` (N, C, H, W). A layer counts when it is no pooling, and has
+    parameters or keeps its input's shape (an activation); one that runs once, and is no dropout and no projection of
+    tokens, comes first. Of a block and its last part the block is taken. One backward pass of a mixture of all outputs
+    says which layers serve: behind the last attention over a class token, places have no gradient. HiResCAM where a
+    head flattens the grid into one linear layer, Grad-CAM otherwise. Raises LayerError that says why no layer serves.
     """
-    runs = Counter(call.name for call in calls)
-    for place in range(len(calls) - 1, -1, -1):
-        call = calls[place]
-        keeps_shape = call.has_parameters or call.input_shape == call.shape
-        if call.is_grid and runs[call.name] == 1 and not call.is_pool and keeps_shape:
-            flattened = _flattened(calls, place)
-            grid = f"{call.shape[2]} x {call.shape[3]}"
-            why = f"the last layer with a grid ({grid})"
-            if flattened:
-                reason = f"{flattened} reads every place by itself, and Grad-CAM would average that away"
-                return Choice(call.name, "hirescam", f"{call.name} is {why}; HiResCAM, since {reason}")
-            return Choice(
-                call.name, "grad-cam", f"{call.name} is {why}; Grad-CAM, since its head pools over the places"
-            )
+    eligible = _eligible(calls)
+    if not eligible:
+        raise LayerError(_without_grid(calls), slug="layer-without-grid")
+    for start in range(0, len(eligible), _AT_ONCE):
+        group = eligible[start : start + _AT_ONCE]
+        serving = _serving(model, inputs, [calls[place] for place in group])
+        for place in group:
+            if calls[place].name in serving:
+                return _choice(calls, place, passed_over=place != eligible[0])
+    names = f"{calls[eligible[-1]].name} to {calls[eligible[0]].name}"
     raise LayerError(
-        "No layer of this network has a grid of features (N, C, H, W) with more than one place: nothing to map.\n"
-        "  See what runs:  seewhy layers --model …",
-        slug="layer-without-grid",
+        f"No gradient reaches the places of any layer with a grid ({names}): the output does not depend on them, or "
+        "every map is constant.\n  Name a layer:  --layers NAME   See them:  seewhy layers --model …",
+        slug="no-gradient",
     )
+
+
+def choose(calls: Sequence[Call]) -> Choice:
+    """As `choose_layer`, without a probe: the last layer that counts. Raises LayerError where none has a grid."""
+    eligible = _eligible(calls)
+    if not eligible:
+        raise LayerError(_without_grid(calls), slug="layer-without-grid")
+    return _choice(calls, eligible[0], passed_over=False)
 
 
 def fitting_size(model: nn.Module, channels: int) -> int | None:
@@ -168,11 +158,107 @@ def size_error(model: nn.Module, shape: Sequence[int], cause: Exception) -> Mode
     return ModelError(f"{what}\n  A size that fits:  --size {size}", slug="input-size")
 
 
+def _eligible(calls: Sequence[Call]) -> list[int]:
+    """The places of the calls that can be explained by default, the last first.
+
+    Behind all others those that nobody would name where there is a choice: modules that run several times (their last
+    run), dropout and identities, projections of tokens.
+    """
+    runs = Counter(call.name for call in calls)
+    last = {call.name: place for place, call in enumerate(calls)}
+    preferred: list[int] = []
+    others: list[int] = []
+    for place in sorted(last.values(), reverse=True):
+        call = calls[place]
+        if call.grid is None or call.is_pool or not call.can_capture:
+            continue
+        if call.has_parameters or call.input_shape == call.shape:
+            projects = call.is_linear and call.grid.layout != "channels-first"
+            (others if projects or call.hands_on or runs[call.name] > 1 else preferred).append(place)
+    return preferred + others
+
+
+def _serving(model: nn.Module, inputs: Tensor, group: Sequence[Call]) -> set[str]:
+    """The names of the calls whose places have gradients that give a map which is not constant."""
+    layers = [LayerCall(call.name, f"model.{call.name}", grid=call.grid) for call in group]
+    try:
+        with untouched(model), capture(Embedding(model), inputs, layers) as captured:
+            score = _mixture(captured.logits)
+            raws = list(captured.activations.values())
+            gradients = torch.autograd.grad(score, raws, allow_unused=True)
+    except LayerError:
+        raise
+    except ModelError:  # the network detaches what it computes behind all of these
+        return set()
+    return {
+        call.name
+        for call, raw, gradient in zip(group, raws, gradients, strict=True)
+        if call.grid is not None and gradient is not None and _serves(call.grid.view(raw), call.grid.view(gradient))
+    }
+
+
+def _serves(activation: Tensor, gradient: Tensor) -> bool:
+    """Whether gradients on the places are finite and Grad-CAM or HiResCAM varies over them, rounding aside."""
+    if not gradient.isfinite().all() or not (gradient != 0).any():
+        return False
+    weights = gradient.float().mean(dim=(2, 3), keepdim=True)
+    maps = ((weights * activation).sum(1), (gradient.float() * activation).sum(1))
+    return any(bool(one.isfinite().all() and one.amax() - one.amin() > 1e-5 * one.abs().amax()) for one in maps)
+
+
+def _mixture(outputs: Tensor) -> Tensor:
+    """One number that depends on every output (N, K), linearly: a squared norm is constant behind a layer norm."""
+    return (outputs * torch.arange(outputs.shape[1], device=outputs.device).cos()).sum()
+
+
+def _choice(calls: Sequence[Call], place: int, *, passed_over: bool) -> Choice:
+    call, grid = calls[place], calls[place].grid
+    layer = f"{call.name} is the last layer with a grid ({grid})"
+    if passed_over:
+        layer = f"{call.name} is the last layer whose places ({grid}) have a gradient"
+    flattened = _flattened(calls, place)
+    if flattened:
+        reason = f"HiResCAM, since {flattened} reads every place by itself, and Grad-CAM would average that away"
+        return Choice(call.name, "hirescam", f"{layer}; {reason}", grid)
+    special = passed_over and grid is not None and grid.skipped > 0
+    reason = "its head reads special tokens alone" if special else "its head pools over the places"
+    return Choice(call.name, "grad-cam", f"{layer}; Grad-CAM, since {reason}", grid)
+
+
+def _sizes(shape: tuple[int, ...], grid: Grid) -> tuple[int, int, int]:
+    return shape[grid.channel_axis], grid.height, grid.width
+
+
+def _without_grid(calls: Sequence[Call]) -> str:
+    if not calls:
+        return (
+            "The network runs no module of its own: what it runs is hidden in a list, a function or a plain attribute."
+            "\n  Register the inner one, as in  self.model = model , or explain that one."
+        )
+    tokens = [call for call in calls if len(call.shape) == 3 and call.axis == 2 and not call.is_linear]
+    if tokens and (last := tokens[-1]).shape[1] > 3:
+        return (
+            f"No layer of this network has a grid of features that can be inferred: {last.name} gives {last.shape}.\n"
+            f"  If its tokens are places, name it and them:  --layers {last.name} --grid HEIGHTxWIDTH"
+        )
+    if tokens:
+        return (
+            f"No layer of this network has a grid of features: {tokens[-1].name} gives {tokens[-1].shape}, in which no "
+            "spatial tokens are left after the special ones.\n  Feed it larger images:  --size 224"
+        )
+    return (
+        "No layer of this network has a grid of features (N, C, H, W) with more than one place: nothing to map.\n"
+        "  See what runs:  seewhy layers --model …"
+    )
+
+
 def _flattened(calls: Sequence[Call], place: int) -> str:
     """The name of the linear layer that reads the flattened grid of calls[place], or ""."""
     channels, cells = 0, 0
     for call in calls[place:]:
-        if len(call.shape) == 4:
+        if call.grid is not None:
+            channels, cells = call.shape[call.grid.channel_axis], call.grid.height * call.grid.width
+        elif len(call.shape) == 4:
             channels, cells = call.shape[1], call.shape[2] * call.shape[3]
         elif call.is_linear and len(call.input_shape) == 2:
             width = call.input_shape[1]

@@ -1,148 +1,235 @@
-"""Every CAM as a pure function of a layer's activation and gradient: (N, C, H, W) twice -> raw signed map (N, H, W)."""
+"""Every method by name, with what a reader needs to choose one."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Literal
 
-import numpy as np
-import torch
 from torch import Tensor
 
+from seewhy.cam import weighting
+from seewhy.cam.ablation import ablation_cam
+from seewhy.cam.captum import captum_method, captum_name
+from seewhy.cam.captum_calls import CAPTUM, CaptumMethod
+from seewhy.cam.fixing import Score
+from seewhy.cam.fullgrad import fullgrad
+from seewhy.cam.guided import guided_backprop, guided_grad_cam
+from seewhy.cam.scene import Scene
+from seewhy.cam.score_cam import score_cam
+from seewhy.cam.scores import as_finer
+from seewhy.cam.smoothed import random_weights, smooth_grad_cam_plus_plus
 from seewhy.errors import OptionError, listed, nearest
 
-
-def grad_cam(activation: Tensor, gradient: Tensor) -> Tensor:
-    """Grad-CAM, signed: channels weighted by their mean gradient.
-
-    Selvaraju et al. 2017, arXiv:1610.02391, eqs. 1 and 2, without the ReLU.
-    """
-    return _weighted(gradient.mean(dim=(2, 3)), activation)
-
-
-def hirescam(activation: Tensor, gradient: Tensor) -> Tensor:
-    """HiResCAM, signed: gradient times activation at each place.
-
-    On a head that is linear in the activation it sums to logit - bias. Draelos & Carin 2020, arXiv:2011.08891, eq. 4.
-    """
-    return (gradient * activation).sum(dim=1)
-
-
-def layercam(activation: Tensor, gradient: Tensor) -> Tensor:
-    """LayerCAM, signed: positive gradients times activation at each place.
-
-    Jiang et al. 2021, IEEE TIP 30, eqs. 4-6, without the ReLU.
-    """
-    return (gradient.relu() * activation).sum(dim=1)
-
-
-def grad_cam_plus_plus(activation: Tensor, gradient: Tensor) -> Tensor:
-    """Grad-CAM++, signed: channels weighted by their positive gradients, shared among the places that carry them.
-
-    Chattopadhay et al. 2018, arXiv:1710.11063, eqs. 10, 12 and 19 (exponential of the score), without the ReLU.
-    """
-    squared = gradient**2
-    wide = activation.dtype if activation.device.type == "mps" else torch.float64  # the denominator can cancel
-    total = activation.sum(dim=(2, 3), keepdim=True, dtype=wide).to(activation.dtype)
-    share = squared / (2 * squared + total * (squared * gradient) + 1e-6)
-    share = torch.where(gradient != 0, share, 0)
-    weight = (gradient.relu() * share).sum(dim=(2, 3), keepdim=True)
-    return (weight * activation).sum(dim=1)
-
-
-def xgrad_cam(activation: Tensor, gradient: Tensor) -> Tensor:
-    """XGrad-CAM, signed: channels weighted by the activation-weighted mean of their gradient.
-
-    Fu et al. 2020, arXiv:2008.02312, eq. 8. A channel whose activations cancel to zero has no defined weight.
-    """
-    total = activation.sum(dim=(2, 3))
-    weight = (gradient * activation).sum(dim=(2, 3)) / (total + 1e-7)
-    return _weighted(weight, activation)
-
-
-def eigen_cam(activation: Tensor, gradient: Tensor) -> Tensor:
-    """Eigen-CAM, signed: the centred activation projected on its first principal component; ignores the class.
-
-    The sign of a principal component is arbitrary; here it is the one with which the map grows with the strength of
-    the activation (positive covariance with its norm). Muhammad & Yeasin 2020, arXiv:2008.00299.
-    """
-    features = activation.flatten(2).transpose(1, 2)  # (N, HW, C)
-    centred = features - features.mean(dim=1, keepdim=True)
-    component = torch.linalg.svd(centred.nan_to_num(), full_matrices=False).Vh[:, :1]  # NaN must stay in its image
-    projection = (centred * component).sum(dim=2)  # (N, HW)
-    covariance = (projection * features.norm(dim=2)).sum(dim=1, keepdim=True)
-    return torch.where(covariance < 0, -projection, projection).view(len(activation), *activation.shape[2:])
-
-
-def eigen_cam_unsigned(activation: Tensor, gradient: Tensor) -> Tensor:
-    """Eigen-CAM with the sign that LAPACK happens to give, which pytorch-grad-cam shows; for that preset alone."""
-    features = activation.flatten(2).transpose(1, 2)  # (N, HW, C)
-    centred = (features - features.mean(dim=1, keepdim=True)).nan_to_num().cpu().numpy()
-    projections = [one @ np.linalg.svd(one, full_matrices=False)[2][0] for one in centred]
-    return torch.from_numpy(np.stack(projections)).view(len(activation), *activation.shape[2:])
+Kind = Literal["activation", "gradient", "passes", "input", "laid"]
+Combine = Callable[[Tensor, Tensor], Tensor]
 
 
 @dataclass(frozen=True)
 class Method:
-    """A CAM method with what a reader needs to choose it.
+    """A way to make a map, and what it costs.
 
-    `in_score_units` says that the map's cells add up in units of the score, so that a peak can be judged against it.
+    `kind` says what `function` takes and gives: "activation" and "gradient" weigh a layer's features from the
+    activation, or from activation and gradient (N, C, H, W); "passes" weighs them from a Scene and runs the network
+    again; all three give weights (N, C) or (N, C, H, W), which `combine` turns into a map (N, H, W) with the
+    activation. "input" gives the map (N, H, W) on the input's own pixels from a Scene, "laid" that of a layer, laid on
+    them. `cost` is in passes over one image (C channels of the layer). `adapt` turns the score that was asked for into
+    the one that the method explains. `in_score_units` says that the map's cells add up in units of the score, so that a
+    peak can be judged against it, `seeded` that the seed decides what it shows.
     """
 
-    function: Callable[[Tensor, Tensor], Tensor]
+    function: Callable[..., Tensor]
     summary: str
     paper: str
+    cost: str
+    kind: Kind = "gradient"
+    combine: Combine = weighting.weighted_sum
     in_score_units: bool = False
+    seeded: bool = False
+    adapt: Callable[[Score], Score] | None = None
+
+    def map_of(self, scene: Scene) -> Tensor:
+        """The raw signed map (N, H, W) of a batch, one layer (or the input) and one score."""
+        if self.kind in ("input", "laid") or scene.activation is None:
+            return self.function(scene)
+        if self.kind == "passes":
+            return self.combine(self.function(scene), scene.activation)
+        return self.weighted_map(scene.activation, scene.gradient)
+
+    def weighted_map(self, activation: Tensor, gradient: Tensor | None) -> Tensor:
+        """The raw signed map (N, H, W) of a method that needs no further pass, from (N, C, H, W) twice."""
+        return self.combine(self.function(activation, gradient), activation)
+
+    @property
+    def on_input(self) -> bool:
+        """Whether the map lies on the input's own pixels, so that no layer is asked for."""
+        return self.kind == "input"
+
+    @property
+    def on_canvas(self) -> bool:
+        """Whether the map has the input's size, not the layer's."""
+        return self.kind in ("input", "laid")
+
+    @property
+    def needs_gradient(self) -> bool:
+        """Whether the score's gradient at the layer is needed."""
+        return self.kind in ("gradient", "laid")
 
 
+CAPTUM_PREFIX = "captum:"
+ONE = "forward + small backward"
 METHODS: dict[str, Method] = {
-    "grad-cam": Method(grad_cam, "channels weighted by their mean gradient", "arXiv:1610.02391", in_score_units=True),
-    "hirescam": Method(hirescam, "gradient times activation, place by place", "arXiv:2011.08891", in_score_units=True),
+    "grad-cam": Method(
+        weighting.grad_cam, "channels weighted by their mean gradient", "arXiv:1610.02391", ONE, in_score_units=True
+    ),
+    "hirescam": Method(
+        weighting.hirescam, "gradient times activation, place by place", "arXiv:2011.08891", ONE, in_score_units=True
+    ),
     "layercam": Method(
-        layercam,
+        weighting.layercam,
         "positive gradient times activation, place by place",
         "10.1109/TIP.2021.3089943",
+        ONE,
         in_score_units=True,
     ),
-    "grad-cam++": Method(grad_cam_plus_plus, "channels weighted by shared positive gradients", "arXiv:1710.11063"),
+    "grad-cam++": Method(
+        weighting.grad_cam_plus_plus, "channels weighted by shared positive gradients", "arXiv:1710.11063", ONE
+    ),
     "xgrad-cam": Method(
-        xgrad_cam,
+        weighting.xgrad_cam,
         "channels weighted by activation-weighted gradients",
         "arXiv:2008.02312",
+        ONE,
         in_score_units=True,
     ),
-    "eigen-cam": Method(eigen_cam, "first principal component of the activation; no class", "arXiv:2008.00299"),
+    "eigen-cam": Method(
+        weighting.unweighted,
+        "first principal component, whatever the class",
+        "arXiv:2008.00299",
+        "forward",
+        "activation",
+        weighting.principal,
+    ),
+    "eigengrad-cam": Method(
+        weighting.hirescam,
+        "first principal component of gradient times activation",
+        "arXiv:2008.00299",
+        ONE,
+        combine=weighting.principal,
+    ),
+    "finer-cam": Method(
+        weighting.grad_cam,
+        "Grad-CAM of a class against those most like it",
+        "arXiv:2501.11309",
+        ONE,
+        in_score_units=True,
+        adapt=as_finer,
+    ),
+    "smooth-grad-cam++": Method(
+        smooth_grad_cam_plus_plus,
+        "Grad-CAM++ with derivatives averaged over noisy copies",
+        "arXiv:1908.01224",
+        "5 x (forward + small backward)",
+        "passes",
+        seeded=True,
+    ),
+    "ablation-cam": Method(
+        ablation_cam,
+        "channels weighted by the score's loss without them",
+        "10.1109/WACV45572.2020.9093360",
+        "forward + C x the tail (0 x if linear)",
+        "passes",
+    ),
+    "score-cam": Method(
+        score_cam,
+        "channels weighted by the score seen through them",
+        "arXiv:1910.01279",
+        "C x forward",
+        "passes",
+    ),
+    "random": Method(
+        random_weights,
+        "random weights: the map that any method has to beat",
+        "a null, no paper",
+        "forward",
+        "passes",
+        seeded=True,
+    ),
+    "fullgrad": Method(
+        fullgrad,
+        "input and biases times their gradients: all of the score",
+        "arXiv:1905.00780",
+        "forward + backward",
+        "input",
+        in_score_units=True,
+    ),
+    "guided-backprop": Method(
+        guided_backprop,
+        "gradient, positive parts alone through ReLUs",
+        "arXiv:1412.6806",
+        "forward + backward",
+        "input",
+    ),
+    "guided-grad-cam": Method(
+        guided_grad_cam,
+        "Guided Backprop times Grad-CAM",
+        "arXiv:1610.02391",
+        "2 x forward + backward",
+        "laid",
+    ),
 }
-# Where a preset shows something else than the method by that name.
-PRESETS: dict[str, dict[str, Method]] = {
-    "pytorch-grad-cam": {**METHODS, "eigen-cam": replace(METHODS["eigen-cam"], function=eigen_cam_unsigned)}
+PRESETS = ("pytorch-grad-cam",)
+SMOOTHINGS = {
+    "augment": "the mean over mirrored and scaled inputs, six passes",
+    "eigen": "the first principal component of the weighted features, in place of their sum",
 }
 
 
-def _weighted(weight: Tensor, activation: Tensor) -> Tensor:
-    """The sum over channels (N, H, W) of weight (N, C) times activation; a product of matrices, four times as fast."""
-    n_images, _, height, width = activation.shape
-    return torch.bmm(weight[:, None], activation.flatten(2)).view(n_images, height, width)
+def find_method(name: str, preset: str | None = None, *, eigen: bool = False) -> Method:
+    """The method called `name`, as the preset has it; "gradcam++", "GradCAMPlusPlus" and the like are understood.
 
-
-def find_method(name: str) -> Method:
-    """The method called `name`; "gradcam++", "GradCAMPlusPlus" and the like are understood.
-
-    Raises OptionError with the nearest names.
+    `eigen` takes the first principal component of the weighted features in place of their sum. Raises OptionError with
+    the nearest names.
     """
-    folded = {_fold(known): method for known, method in METHODS.items()}
+    known = method_name(name)
+    if known.startswith(CAPTUM_PREFIX):
+        return _from_captum(known)
+    method = METHODS[known]
+    if method.on_canvas or (not eigen and method.combine is not weighting.principal):
+        return method
+    combine = weighting.principal_unsigned if preset else weighting.principal
+    return replace(method, combine=combine, in_score_units=False)
+
+
+def method_name(name: str) -> str:
+    """The method's own spelling: "GradCAM" -> "grad-cam". Raises OptionError with the nearest names."""
+    if name.casefold().startswith(CAPTUM_PREFIX):
+        return captum_name(name)
+    folded = {_fold(known): known for known in METHODS}
     if found := folded.get(_fold(name)):
         return found
     raise OptionError(
-        f"There is no method {name!r}.  {nearest(name, METHODS)}\n  Methods: auto, {listed(METHODS, 20)}",
+        f"There is no method {name!r}.  {nearest(name, METHODS)}\n"
+        f"  Methods: auto, {listed(METHODS, 30)}, captum:NAME.  What they do:  seewhy methods",
         slug="no-such-method",
     )
 
 
-def method_name(name: str) -> str:
-    """The method's own spelling: "GradCAM" -> "grad-cam"."""
-    method = find_method(name)
-    return next(known for known, one in METHODS.items() if one is method)
+def captum_methods() -> dict[str, Method]:
+    """captum's attributions by our names, whether captum is there or not."""
+    return {f"{CAPTUM_PREFIX}{name}": _described(one) for name, one in CAPTUM.items()}
+
+
+def _from_captum(name: str) -> Method:
+    return replace(captum_methods()[name], function=captum_method(name))
+
+
+def _described(one: CaptumMethod) -> Method:
+    return Method(_not_there, one.summary, one.paper, one.cost, "input", in_score_units=one.in_score_units, seeded=True)
+
+
+def _not_there(scene: Scene) -> Tensor:
+    raise NotImplementedError("find_method gives the method with its function")
 
 
 def _fold(name: str) -> str:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from seewhy.data.network import find_network, module_of
 from seewhy.data.weights import load_weights
 from seewhy.errors import OptionError, listed, nearest
-from seewhy.records import Preprocess
+from seewhy.records import Preprocess, Task, find_task
 
 RANDOM_NOTE = "No --weights were given: the network is as its code makes it, which is random unless that loads some."
 Opaque = Callable[[Any], Tensor]  # a PIL image in, the network's input (C, H, W) out
@@ -31,7 +31,8 @@ OPAQUE_NOTE = (
 class Classifier:
     """A network with its preprocessing, class names and device; the network inside is never changed.
 
-    `classes` is None until it is known (it can come from folder names). `notes` says what loading had to decide.
+    `classes` is None until it is known (it can come from folder names); `task` None is told from the output. `notes`
+    says what loading had to decide.
     """
 
     model: nn.Module
@@ -39,6 +40,7 @@ class Classifier:
     classes: tuple[str, ...] | None = None
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     source: str = ""
+    task: Task | None = None
     notes: tuple[str, ...] = field(default=(), compare=False)
 
     def identity(self) -> dict[str, Any]:
@@ -62,6 +64,7 @@ def load(
     model_args: Mapping[str, Any] | None = None,
     preprocess: str | Opaque | Preprocess | None = None,
     device: str = "auto",
+    task: str | None = None,
     **changes: Any,
 ) -> Classifier:
     """A classifier from a network and its weights.
@@ -70,9 +73,12 @@ def load(
     is a state dict in a file (.pt, .pth, .ckpt, .safetensors), or a directory of checkpoints with `epoch`. `preprocess`
     is a Preprocess, a function from a PIL image to the network's input, or "file.py:name" of one; `changes` are the
     fields of Preprocess by name: size (int or (height, width)), fit, mean, std, range, channels, ….
+    `task` says what the output means where it cannot be told: "classification", "multi-label", "regression",
+    "embedding", "segmentation" or "detection".
     A module of yours is used as it is, or copied where weights are loaded or another device is named.
     Raises ModelError, WeightsError and OptionError that say what exists and what to type. Naming a model runs its code.
     """
+    known = None if task is None else find_task(task)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)  # so that a network without weights is the same one each time
         found = find_network(model, dict(model_args or {}))
@@ -97,7 +103,7 @@ def load(
     if names is not None and len(set(names)) != len(names):
         raise OptionError(f"Class names must differ, but they are: {listed(names)}.")
     network = network.eval().to(where) if own else network.to(where)
-    return Classifier(network, chosen, names, where, found.source, tuple(notes))
+    return Classifier(network, chosen, names, where, found.source, known, tuple(notes))
 
 
 def with_classes(classifier: Classifier, classes: Sequence[str]) -> Classifier:

@@ -218,16 +218,25 @@ def _from_hf(directory: str, arguments: dict[str, Any]) -> Found:
     folder = Path(directory)
     if not (folder / "config.json").is_file():
         raise ModelError(f"{folder} is not a Hugging Face model directory: it has no config.json.", slug="no-such-file")
+    known = _hf_class(transformers, folder)
     try:
-        model = transformers.AutoModelForImageClassification.from_pretrained(
-            folder, local_files_only=True, trust_remote_code=False, **arguments
-        )
+        model = known.from_pretrained(folder, local_files_only=True, trust_remote_code=False, **arguments)
     except (OSError, ValueError, RuntimeError) as error:
-        raise ModelError(f"{folder} cannot be loaded as an image classifier: {error}", slug="import-failed") from error
-    names = model.config.id2label
-    classes = tuple(_distinct([str(names[index]) for index in sorted(names)]))
+        raise ModelError(f"{folder} cannot be loaded as {known.__name__}: {error}", slug="import-failed") from error
+    classes = None
+    if "For" in type(model).__name__:  # a model without a head has made-up labels
+        names = model.config.id2label
+        classes = tuple(_distinct([str(names[index]) for index in sorted(names)]))
     chosen, notes = _hf_preprocess(folder)
     return Found(model, f"hf:{directory}", chosen, classes, has_weights=True, notes=notes)
+
+
+def _hf_class(transformers: Any, folder: Path) -> Any:
+    """The class that the directory's configuration names, so that no head is made up; else that of classifiers."""
+    named = json.loads((folder / "config.json").read_text()).get("architectures") or []
+    found = getattr(transformers, named[0], None) if named else None
+    own = isinstance(found, type) and issubclass(found, transformers.PreTrainedModel)
+    return found if own else transformers.AutoModelForImageClassification
 
 
 def _hf_preprocess(folder: Path) -> tuple[Preprocess | None, tuple[str, ...]]:

@@ -16,11 +16,12 @@ from torch import Tensor, nn
 
 from seewhy.cam.capture import forward
 from seewhy.cam.layers import trace
+from seewhy.cam.methods import METHODS
 from seewhy.cam.scores import Target, probabilities, two_sided
 from seewhy.data.classifier import RANDOM_NOTE, Classifier
 from seewhy.data.decode import UnreadableError
 from seewhy.data.reader import Loaded, batch_of, load_image
-from seewhy.errors import StoreError, listed
+from seewhy.errors import OptionError, StoreError, listed
 from seewhy.evidence.behaviour import Behaviour, behaviour_of
 from seewhy.evidence.feeding import Feeding, judge, margins, variants_of
 from seewhy.evidence.findings import (
@@ -102,6 +103,7 @@ def check(
     target: Target = "predicted",
     layers: str | Sequence[str] = "auto",
     method: str = "auto",
+    grid: str | None = None,
     limit: int | None = None,
     sample: int | None = None,
     batch_size: int | None = None,
@@ -114,7 +116,7 @@ def check(
     The model is left exactly as found. Raises the SeewhyError that says what to change.
     """
     plan = check_plan(
-        classifier, images, target=target, layers=layers, method=method, limit=limit, sample=sample,
+        classifier, images, target=target, layers=layers, method=method, grid=grid, limit=limit, sample=sample,
         batch_size=batch_size, seed=seed,
     )  # fmt: skip
     with chosen_progress(progress, "Checking") as update:
@@ -128,7 +130,22 @@ def check_plan(classifier: Classifier | nn.Module, images: Any, **options: Any) 
         sampled = make_plan(classifier, images, **{**options, "sample": MOST_IMAGES})
         note = f"{SAMPLED} {len(sampled.table):,} of {len(plan.table):,} images (--sample and --limit take others)."
         plan = replace(sampled, notes=(*sampled.notes, note))
+    _check_scope(plan)
     return plan
+
+
+def _check_scope(plan: Plan) -> None:
+    """Raise OptionError for what a check cannot judge."""
+    if plan.task not in ("classification", "multi-label"):
+        raise OptionError(f"check judges classifiers, but this network's output is read as: {plan.task} (--task).")
+    if len(plan.methods) > 1 or len(plan.scores) > 1:
+        raise OptionError("check examines the maps of one method and one target at a time.  Name one of each.")
+    if plan.method(plan.methods[0]).kind not in ("gradient", "activation"):
+        fitting = [name for name, method in METHODS.items() if method.kind in ("gradient", "activation")]
+        raise OptionError(
+            f"check does not examine maps of {plan.methods[0]}, which would run the network too often.\n"
+            f"  Methods that it examines: {listed(fitting, 20)}"
+        )
 
 
 def check_identity(plan: Plan, seed: int) -> dict[str, Any]:
@@ -193,7 +210,7 @@ def run_check(plan: Plan, *, seed: int = 0, progress: Progress) -> Check:
         plan.classifier.model,
         inputs,
         plan.layers,
-        plan.method,
+        plan.methods[0],
         classes,
         seed=seed,
         batch_size=plan.batch_size,
@@ -234,9 +251,9 @@ def _judged(plan: Plan, passes: _Passes, inputs: Tensor, trusts: Sequence[Trust]
         "without_result": sum(passes.reasons.values()),
         "reasons": dict(passes.reasons.most_common(5)),
         "classes": list(plan.classes),
-        "method": plan.method,
+        "method": plan.methods[0],
         "layers": list(plan.grids),
-        "score": plan.score.name,
+        "score": plan.scores[0].name,
         "preprocess": _described(plan),
         "sampled": next((note for note in plan.notes if note.startswith(SAMPLED)), ""),
         "notes": list(plan.notes),
@@ -324,7 +341,7 @@ def _distinct(tried: list[tuple[str, str, Floats]], current: Floats) -> list[tup
 
 def _targets(plan: Plan) -> int | None:
     """The index of the class whose maps are asked for; None where it differs between the images."""
-    name = plan.score.name.removeprefix("margin:")
+    name = plan.scores[0].name.removeprefix("margin:")
     return plan.classes.index(name) if name in plan.classes else None
 
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from seewhy.cam.capture import LayerCall, capture, gradients, untouched
+from seewhy.cam.capture import LayerCall, capture, gradients, untouched, wide
 from seewhy.cam.layers import Call, trace
 from seewhy.cam.methods import METHODS, Method
 from seewhy.cam.scores import find_score, predicted, two_sided
@@ -214,11 +214,16 @@ def _mapped(
         values = _SCORE(captured.logits, own)
         slopes = gradients(values, captured.activations)
     maps, silent = {}, {}
-    for layer, activation in captured.activations.items():
-        wide, slope = activation.detach().float(), slopes[layer].float()
-        both = {name: METHODS[name].function(wide, slope) for name in dict.fromkeys((method, "hirescam"))}
-        maps[layer] = {name: one.double().cpu().numpy() for name, one in both.items()}
-        silent[layer] = (slope.flatten(1) == 0).all(dim=1).cpu().numpy()
+    for layer in layers:
+        activation, slope = captured.activations[layer.asked].detach(), slopes[layer.asked]
+        if layer.grid is not None:
+            activation, slope = layer.grid.view(activation), layer.grid.view(slope)
+        both = {
+            name: METHODS[name].weighted_map(wide(activation), wide(slope))
+            for name in dict.fromkeys((method, "hirescam"))
+        }
+        maps[layer.asked] = {name: one.double().cpu().numpy() for name, one in both.items()}
+        silent[layer.asked] = (slope.flatten(1) == 0).all(dim=1).cpu().numpy()
     return _Batch(maps, two_sided(captured.logits.detach()).cpu(), values.detach().double().cpu().numpy(), silent)
 
 

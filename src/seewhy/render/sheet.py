@@ -17,11 +17,20 @@ _GAP, _LINE, _MARGIN, _HEAD, _NARROWEST = 10, 15, 20, 68, 760
 
 @dataclass(frozen=True)
 class Tile:
-    """One picture of a page with its caption lines; `wrong` is marked in red."""
+    """One picture of a page with its caption lines; `wrong` is marked in red.
+
+    `columns` are lines below those for each of the panels that stand side by side in the picture.
+    """
 
     picture: Image.Image | None
     caption: tuple[str, ...]
     wrong: bool = False
+    columns: tuple[tuple[str, ...], ...] = ()
+
+    @property
+    def n_lines(self) -> int:
+        """How many lines of text stand below the picture."""
+        return len(self.caption) + max((len(one) for one in self.columns), default=0)
 
 
 def page(
@@ -39,7 +48,7 @@ def page(
     A tile is at most 1.35 times as wide as high, or holds so many `panels` side by side. `columns` 0 chooses.
     """
     columns = columns or _columns(len(tiles), panels)
-    lines = max((len(tile.caption) for tile in tiles), default=0)
+    lines = max((tile.n_lines for tile in tiles), default=0)
     most = round(TILE * 1.35) if panels == 1 else panels * (TILE + 4)
     widths = [round(TILE * t.picture.width / t.picture.height) if t.picture else TILE for t in tiles]
     cell_width = max(TILE, min(max(widths, default=TILE), most))
@@ -76,6 +85,7 @@ def _columns(count: int, panels: int) -> int:
 
 def _draw_tile(sheet: Image.Image, draw: ImageDraw.ImageDraw, tile: Tile, at: tuple[int, int], width: int) -> None:
     x, y = at
+    factor = 1.0
     if tile.picture is None:
         draw.rectangle((x, y, x + width - 1, y + TILE - 1), outline=QUIET)
         draw.line((x, y, x + width - 1, y + TILE - 1), fill=QUIET)
@@ -86,9 +96,16 @@ def _draw_tile(sheet: Image.Image, draw: ImageDraw.ImageDraw, tile: Tile, at: tu
         sheet.paste(small, (x, y + TILE - size[1]))
         if tile.wrong:
             draw.rectangle((x - 2, y + TILE - size[1] - 2, x + size[0] + 1, y + TILE + 1), outline=WRONG, width=3)
+    below = y + TILE + 4
     for number, line in enumerate(tile.caption):
         colour = INK if number == 0 else WRONG if tile.wrong and number == 1 else QUIET
-        draw.text((x, y + TILE + 4 + number * _LINE), _cut(draw, line, 12, width), colour, font(12))
+        draw.text((x, below + number * _LINE), _cut(draw, line, 12, width), colour, font(12))
+    below += len(tile.caption) * _LINE
+    step = (tile.picture.width * factor if tile.picture else width) / max(1, len(tile.columns))
+    for place, lines in enumerate(tile.columns):
+        for number, line in enumerate(lines):
+            shown = _cut(draw, line, 12, int(step) - 6)
+            draw.text((x + round(place * step), below + number * _LINE), shown, QUIET, font(12))
 
 
 def _cut(draw: ImageDraw.ImageDraw, text: str, size: int, width: int) -> str:

@@ -2,41 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Set
+from collections.abc import Iterable, Mapping, Set
 from pathlib import PurePosixPath
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from seewhy.cam.methods import find_method
 from seewhy.data.folder import SUFFIXES
 from seewhy.data.reader import Loaded
 from seewhy.geometry import lay
-from seewhy.maps import fuse, scale_to_peak
+from seewhy.maps import fuse, scale_to_peak, smooth_to_crowd
+from seewhy.records import MapKey
 from seewhy.render.overlay import Pixels, overlay, overlay_like_grad_cam, side_by_side
 from seewhy.store.manifest import digest_of
 
 _LONGEST = 240  # bytes of a name before its suffix; most file systems take 255
 
 
-def draw_overlay(loaded: Loaded, maps: Mapping[str, Tensor], empty: Set[str], preset: str | None) -> Pixels:
-    """The overlay of raw maps (h, w) by layer; several layers stand side by side, or are fused as the preset does.
+def draw_overlay(loaded: Loaded, maps: Mapping[MapKey, Tensor], empty: Set[MapKey], preset: str | None) -> Pixels:
+    """The overlay of raw maps (h, w); several stand side by side, layers of one method fused as the preset does.
 
-    On the photograph, each map by its own peak, an empty map leaving it as it is; with the preset on the canvas.
+    On the photograph, each map by its own peak (maps of single pixels smoothed, by their 99.5th percentile), an empty
+    map leaving it as it is; with the preset on the canvas.
     """
     if preset is not None:
         canvas = loaded.canvas if loaded.canvas is not None else loaded.picture
-        fused = fuse([torch.nan_to_num(one)[None] for one in maps.values()], canvas.shape[:2])[0]
-        return overlay_like_grad_cam(canvas, fused.numpy())
+        together = [[one for key, one in maps.items() if (key.method, key.score) == own] for own in fused_keys(maps)]
+        fused = [fuse([torch.nan_to_num(one)[None] for one in own], canvas.shape[:2])[0] for own in together]
+        return side_by_side([overlay_like_grad_cam(canvas, one.numpy()) for one in fused])
     picture = loaded.picture
     shown = []
-    for layer, raw in maps.items():
-        if layer in empty:
+    for key, raw in maps.items():
+        if key in empty:
             shown.append(picture)
             continue
-        mask = lay(scale_to_peak(raw[None]), loaded.geometry, picture.shape[:2])[0]
+        scaled = smooth_to_crowd(raw[None]) if find_method(key.method).on_canvas else scale_to_peak(raw[None])
+        mask = lay(scaled, loaded.geometry, picture.shape[:2])[0]
         shown.append(overlay(picture, mask.numpy().clip(0, 1)))
     return np.ascontiguousarray(side_by_side(shown))
+
+
+def fused_keys(maps: Iterable[MapKey]) -> list[tuple[str, str]]:
+    """The (method, score) of maps that a preset fuses over their layers, each once, in order."""
+    return list(dict.fromkeys((key.method, key.score) for key in maps))
 
 
 def overlay_name(image_id: str, image_format: str) -> str:

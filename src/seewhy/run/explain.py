@@ -14,7 +14,7 @@ import PIL
 import torch
 from torch import nn
 
-from seewhy.cam.scores import Target
+from seewhy.cam.scores import Targets
 from seewhy.data.classifier import Classifier
 from seewhy.records import Progress
 from seewhy.run.explanation import Explanation
@@ -34,10 +34,12 @@ def explain(
     classifier: Classifier | nn.Module,
     images: Any,
     *,
-    target: Target = "predicted",
+    target: Targets = "predicted",
     layers: str | Sequence[str] = "auto",
-    method: str = "auto",
+    method: str | Sequence[str] = "auto",
     preset: str | None = None,
+    smooth: str | Sequence[str] = (),
+    grid: str | None = None,
     limit: int | None = None,
     sample: int | None = None,
     batch_size: int | None = None,
@@ -49,8 +51,10 @@ def explain(
     """Maps, overlays and predictions of every image, raw maps signed on the layer's own grid.
 
     `images`: a folder, CSV, text list, glob, list of paths, Dataset, or a tensor (N, C, H, W): floats are the network's
-    own input, bytes are photographs. `target`: a class name or index, "predicted", "label", "margin", "margin:CLASS",
-    or a function of the logits (N, K) that gives (N,). `layers` and `method` default to "auto". `preset`
+    own input, bytes are photographs. `target`: a class name or index, "predicted", "label", "margin", "contrast:A:B",
+    … (see `find_scores`), a function of the output that gives (N,), a list with one for each image, or a dict of
+    several by name. `layers` and `method` default to "auto" and may be lists; `grid` ("14x14") settles how a layer's
+    output lies on the image where it cannot be told; `smooth` is "augment", "eigen" or both. `preset`
     "pytorch-grad-cam" shows what that package shows. With `out` the run is written to (and resumed from) a folder;
     with `extend` a finished one takes in images that were added, and keeps what it has.
     The model is left exactly as found. Raises the SeewhyError that says what to change.
@@ -63,6 +67,8 @@ def explain(
         layers=layers,
         method=method,
         preset=preset,
+        smooth=smooth,
+        grid=grid,
         limit=limit,
         sample=sample,
         batch_size=batch_size,
@@ -80,7 +86,7 @@ def run_in_memory(plan: Plan, *, progress: Progress) -> Explanation:
     for result in run_shards(partial(explain_shard, plan, overlays=False), plan.shards()):
         results.append(result)
         progress(result.shard.stop, len(plan.table))
-    maps = {layer: np.concatenate([result.maps[layer] for result in results]) for layer in plan.grids}
+    maps = {key: np.concatenate([result.maps[key] for result in results]) for key in plan.keys}
     outcomes = [outcome for result in results for outcome in result.outcomes]
     return Explanation(plan, outcomes, [stat for result in results for stat in result.stats], maps)
 
@@ -141,8 +147,8 @@ def _work_through(layout: Layout, folder: Path, workers: int | None, overlays: b
 
 
 def _make_arrays(layout: Layout, folder: Path) -> None:
-    for layer, grid in layout.plan.grids.items():
-        arrays.create_maps(folder, _key(layout.plan, layer), len(layout.plan.table), grid, layout.shard_size)
+    for key in layout.plan.keys:
+        arrays.create_maps(folder, key, len(layout.plan.table), layout.plan.grid(key), layout.shard_size)
 
 
 def _finish_shard(plan: Plan, folder: Path, overlays: bool, shard: Shard) -> int:
@@ -151,11 +157,10 @@ def _finish_shard(plan: Plan, folder: Path, overlays: bool, shard: Shard) -> int
     No two shards share a file. The records come last, so that a shard with records is whole. Gives its image count.
     """
     result = explain_shard(plan, shard, overlays=overlays)
-    for layer, maps in result.maps.items():
-        arrays.write_maps(folder, _key(plan, layer), result.shard.start, maps)
-    home = folder / "overlays" / plan.method
-    for name, data in result.overlays:
-        path = home / name
+    for key, maps in result.maps.items():
+        arrays.write_maps(folder, key, result.shard.start, maps)
+    for method, name, data in result.overlays:
+        path = folder / "overlays" / method / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
     index = result.shard.index
@@ -179,7 +184,3 @@ def _environment(plan: Plan) -> dict[str, Any]:
         "machine": platform.machine(),
         "device": str(plan.classifier.device),
     }
-
-
-def _key(plan: Plan, layer: str) -> tuple[str, str, str]:
-    return plan.method, layer, plan.score.name

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import textwrap
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,14 +18,14 @@ from numpy.typing import NDArray
 
 from seewhy.data.decode import UnreadableError
 from seewhy.data.reader import load_image
-from seewhy.errors import DataError, OptionError, nearest
+from seewhy.errors import DataError, OptionError, listed, nearest
 from seewhy.evidence.statistics import wilson
 from seewhy.maps import fuse
-from seewhy.records import MapStat, Outcome
+from seewhy.records import MapKey, MapStat, Outcome
 from seewhy.render.color import heat, jet
-from seewhy.render.overlay import encode
+from seewhy.render.overlay import Pixels, encode, side_by_side
 from seewhy.render.sheet import Tile, page
-from seewhy.run.draw import draw_overlay, overlay_name
+from seewhy.run.draw import draw_overlay, fused_keys, overlay_name
 from seewhy.run.plan import Plan
 from seewhy.store.arrays import read_chunks, read_map, read_maps
 
@@ -68,13 +69,16 @@ class ExplainedImage:
 
     @property
     def maps(self) -> Maps | dict[str, Maps]:
-        """The map (H, W) of the one layer or fused by the preset, else a dict by layer; raw, or in [0, 1) if fused."""
-        return self.owner._maps_of(self.row)
+        """The one map (H, W), or a dict named like that of `Explanation.maps`; raw, or in [0, 1) if fused."""
+        return self.owner._named(
+            {key: maps[0] for key, maps in self.owner._shown(self.owner._raw_of(self.row)).items()}
+        )
 
     @property
     def map_stats(self) -> dict[str, MapStat]:
-        """The numbers of each raw map, by layer."""
-        return {layer: stats[self.row] for layer, stats in self.owner._stats.items() if self.row in stats}
+        """The numbers of each raw map, by layer (and by method and score, where there are several)."""
+        stats = {key: own[self.row] for key, own in self.owner._stats.items() if self.row in own}
+        return dict(zip(_names(list(self.owner._stats)), stats.values(), strict=True)) if stats else {}
 
     @property
     def overlay(self) -> PIL.Image.Image:
@@ -83,45 +87,63 @@ class ExplainedImage:
 
     def caption(self) -> tuple[str, ...]:
         """Lines: name; prediction with probability (and the label where wrong); the raw maximum of each layer."""
+        several = len(self.map_stats) > 1
+        peaks = [f"{f'{name} ' if several else ''}{said}" for name, said in self._peaks().items()]
+        return (*self._head(), *peaks)
+
+    def _peaks(self) -> dict[str, str]:
+        """The raw maximum of each map, with the reason where it is drawn empty."""
+        return {
+            name: f"max {stat.maximum:.2g}{f' ({stat.reason})' if stat.empty else ''}"
+            for name, stat in self.map_stats.items()
+        }
+
+    def _head(self) -> tuple[str, ...]:
         outcome, name = self.outcome, PurePosixPath(self.outcome.image.id).name
         if outcome.error:
             return name, "no result", outcome.error
         wrong = f", but is {self.label}" if outcome.correct is False else ""
-        several = len(self.map_stats) > 1
-        peaks = [
-            f"{f'{layer} ' if several else ''}max {stat.maximum:.2g}{f' ({stat.reason})' if stat.empty else ''}"
-            for layer, stat in self.map_stats.items()
-        ]
-        return name, f"{outcome.prediction} {outcome.probability or 0:.2f}{wrong}", *peaks
+        share = "" if outcome.probability is None else f" {outcome.probability:.2f}"
+        decided = f"{outcome.prediction}{share}{wrong}" if outcome.prediction else self._score()
+        return name, decided
+
+    def _score(self) -> str:
+        """The explained numbers, for a network that decides for no class."""
+        values = {stat.score: stat.score_value for stat in self.map_stats.values()}
+        return ", ".join(f"{name} {value:.3g}" for name, value in values.items())
 
     def _repr_html_(self) -> str:
         return f"<figure>{_picture(self)}<figcaption>{'<br>'.join(map(escape, self.caption()))}</figcaption></figure>"
 
 
 class Explanation:
-    """What `explain` gives: indexable by number or file name, with `maps`, `show()` and `summary()`."""
+    """What `explain` gives: indexable by number or file name, with `maps`, `show()` and `summary()`.
+
+    `methods`, `layers` ("input" for maps on the input's own pixels) and `scores` are tuples of names; `method` and
+    `score` are the same as one text.
+    """
 
     def __init__(
         self,
         plan: Plan,
         outcomes: list[Outcome],
         stats: list[MapStat],
-        maps: Mapping[str, Maps] | None = None,
+        maps: Mapping[MapKey, Maps] | None = None,
         folder: Path | None = None,
     ) -> None:
         self.folder = folder
-        self.method = plan.method
-        self.layers = tuple(plan.grids)
-        self.score = plan.score.name
+        self.keys = plan.keys
+        self.methods, self.layers, self.scores = (tuple(dict.fromkeys(part)) for part in zip(*plan.keys, strict=True))
+        self.method, self.score = ", ".join(self.methods), ", ".join(self.scores)
         self.classes = plan.classes
         self.preset = plan.preset
         self.outcomes = outcomes
         self._plan = plan
         self._held = maps
         rows = {outcome.image.id: row for row, outcome in enumerate(outcomes)}
-        self._stats: dict[str, dict[int, MapStat]] = {layer: {} for layer in self.layers}
+        self._stats: dict[MapKey, dict[int, MapStat]] = {key: {} for key in self.keys}
         for stat in stats:
-            self._stats[stat.layer][rows[stat.id]] = stat
+            self._stats[MapKey(stat.method, stat.layer, stat.score)][rows[stat.id]] = stat
 
     def __len__(self) -> int:
         return len(self.outcomes)
@@ -135,14 +157,12 @@ class Explanation:
 
     @property
     def maps(self) -> Maps | dict[str, Maps]:
-        """All maps (N, H, W) float32 for one layer or a fused preset, else a dict by layer; NaN where there is none.
+        """All maps (N, H, W) float32 where there is one of each image, else a dict; NaN where there is none.
 
-        Raw and signed on the layer's grid; a fused preset gives [0, 1) on the canvas.
+        The dict's names are layers; with several methods or scores, those instead or before ("grad-cam/conv2"). Raw and
+        signed on the layer's grid; a preset fuses the layers into [0, 1) on the canvas.
         """
-        by_layer = {layer: self._layer_maps(layer) for layer in self.layers}
-        if self.preset is not None:
-            return self._fused(by_layer)
-        return by_layer if len(by_layer) > 1 else next(iter(by_layer.values()))
+        return self._named(self._shown({key: self._all_maps(key) for key in self.keys}))
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -163,7 +183,10 @@ class Explanation:
             "layers": list(self.layers),
             "score": self.score,
             "preset": self.preset,
-            "empty_maps": {layer: sum(s.empty for s in stats.values()) for layer, stats in self._stats.items()},
+            "empty_maps": {
+                name: sum(stat.empty for stat in own.values())
+                for name, own in zip(_names(self.keys), self._stats.values(), strict=True)
+            },
             "notes": list(self.notes),
         }
 
@@ -176,20 +199,34 @@ class Explanation:
         some = f"{len(rows)} of {len(self):,} images" if len(rows) < len(self) else f"{len(self):,} images"
         what = f"{self.method} of {', '.join(self.layers)} for {self.score}"
         title = f"{what}, as {self.preset} shows it" if self.preset else what
-        panels = 1 if self.preset else len(self.layers)
-        table, low = (jet(), "0") if self.preset else (heat(), "0")
-        subtitle = f"{some}; every map by its own peak (max), red frame: wrong prediction"
-        return page(title, subtitle, tiles, table, (low, "each map's own maximum"), panels=panels)
+        panels = self._panels()
+        fine = (
+            "; maps of single pixels are smoothed" if any(self._plan.method(m).on_canvas for m in self.methods) else ""
+        )
+        order = f"; left to right: {', '.join(panels)}" if len(panels) > 1 and self.preset else ""
+        subtitle = f"{some}; every map by its own peak (max), red frame: wrong prediction{fine}{order}"
+        table = jet() if self.preset else heat()
+        return page(title, subtitle, tiles, table, ("0", "each map's own maximum"), panels=len(panels))
 
-    def chunks(self, layer: str) -> Iterator[tuple[int, Maps]]:
-        """The raw maps of a layer piece by piece: (first row, (n, H, W)), so that memory stays flat."""
+    def chunks(self, key: MapKey) -> Iterator[tuple[int, Maps]]:
+        """The raw maps of a method, layer and score piece by piece: (first row, (n, H, W)): memory stays flat."""
         if self._held is not None:
-            return iter([(0, self._held[layer])])
-        return read_chunks(self._run_folder(), (self.method, layer, self.score))
+            return iter([(0, self._held[key])])
+        return read_chunks(self._run_folder(), key)
+
+    def _panels(self) -> list[str]:
+        """What each picture of an overlay shows, left to right."""
+        if self.preset is None:
+            return _names(_by_method(self.keys))
+        return _names([MapKey(method, "", score) for method, score in fused_keys(_by_method(self.keys))])
 
     def _tile(self, one: ExplainedImage) -> Tile:
-        picture = None if one.error else one.overlay
-        return Tile(picture, one.caption(), one.outcome.correct is False)
+        wrong, panels = one.outcome.correct is False, self._panels()
+        if one.error or self.preset is not None or len(panels) < 2:
+            return Tile(None if one.error else one.overlay, one.caption(), wrong)
+        peaks = one._peaks()
+        columns = tuple((name, *textwrap.wrap(peaks[name], 28)) for name in panels if name in peaks)
+        return Tile(one.overlay, one._head(), wrong, columns)
 
     def _repr_html_(self) -> str:
         summary = self.summary()
@@ -229,47 +266,69 @@ class Explanation:
             f"There is no image {wanted!r}.  {nearest(wanted, [*ids, *names[1]])}".rstrip(), slug="no-such-image"
         )
 
-    def _layer_maps(self, layer: str) -> Maps:
+    def _all_maps(self, key: MapKey) -> Maps:
+        return self._held[key] if self._held is not None else read_maps(self._run_folder(), key)
+
+    def _raw_of(self, row: int) -> dict[MapKey, Maps]:
+        """Every raw map (1, H, W) of one image."""
         if self._held is not None:
-            return self._held[layer]
-        return read_maps(self._run_folder(), (self.method, layer, self.score))
+            return {key: self._held[key][row : row + 1] for key in self.keys}
+        return {key: read_map(self._run_folder(), key, row)[None] for key in self.keys}
 
-    def _raw_of(self, row: int) -> dict[str, Maps]:
-        if self._held is not None:
-            return {layer: self._held[layer][row] for layer in self.layers}
-        return {layer: read_map(self._run_folder(), (self.method, layer, self.score), row) for layer in self.layers}
+    def _shown(self, raw: Mapping[MapKey, Maps]) -> dict[MapKey, Maps]:
+        """The maps (N, H, W) that a reader gets: raw, or fused over the layers by the preset."""
+        if self.preset is None:
+            return dict(raw)
+        found = {}
+        for method, score in fused_keys(raw):
+            own = [torch.from_numpy(maps) for key, maps in raw.items() if (key.method, key.score) == (method, score)]
+            found[MapKey(method, "", score)] = fuse(own, self._plan.canvas).numpy()
+        return found
 
-    def _maps_of(self, row: int) -> Maps | dict[str, Maps]:
-        raw = self._raw_of(row)
-        if self.preset is not None:
-            fused: Maps = self._fused({layer: one[None] for layer, one in raw.items()})[0]
-            return fused
-        return raw if len(raw) > 1 else next(iter(raw.values()))
-
-    def _fused(self, by_layer: Mapping[str, Maps]) -> Maps:
-        return fuse([torch.from_numpy(maps) for maps in by_layer.values()], self._plan.canvas).numpy()
+    def _named(self, maps: Mapping[MapKey, Maps]) -> Maps | dict[str, Maps]:
+        return dict(zip(_names(list(maps)), maps.values(), strict=True)) if len(maps) > 1 else next(iter(maps.values()))
 
     def _overlay_of(self, row: int) -> PIL.Image.Image:
         outcome = self.outcomes[row]
         if outcome.error:
             raise DataError(f"{outcome.image.id} has no overlay: {outcome.error}.")
         if self.folder is not None:
-            path = self.folder / "overlays" / self.method / overlay_name(outcome.image.id, self._plan.image_format)
-            if path.exists():
-                with PIL.Image.open(path) as picture:
-                    return picture.convert("RGB")
+            name = overlay_name(outcome.image.id, self._plan.image_format)
+            paths = [self.folder / "overlays" / method / name for method in self.methods]
+            if all(path.exists() for path in paths):
+                return PIL.Image.fromarray(side_by_side([_pixels(path) for path in paths]))
         try:
             loaded = load_image(self._plan.table, self._plan.table.images[row], self._plan.classifier.preprocess)
         except UnreadableError as error:
             raise DataError(f"{outcome.image.id} has no overlay: {error}.") from error
-        raw = {layer: torch.from_numpy(one) for layer, one in self._raw_of(row).items()}
-        empty = {layer for layer, stats in self._stats.items() if stats[row].empty}
-        return PIL.Image.fromarray(draw_overlay(loaded, raw, empty, self.preset))
+        raw = self._raw_of(row)
+        empty = {key for key, stats in self._stats.items() if stats[row].empty}
+        ordered = {key: torch.from_numpy(raw[key][0]) for key in _by_method(self.keys)}
+        return PIL.Image.fromarray(draw_overlay(loaded, ordered, empty, self.preset))
 
     def _run_folder(self) -> Path:
         if self.folder is None:
             raise RuntimeError("an explanation holds its maps or has a folder")
         return self.folder
+
+
+def _by_method(keys: Sequence[MapKey]) -> list[MapKey]:
+    """The keys in the order in which overlays show them: each method's own together."""
+    methods = list(dict.fromkeys(key.method for key in keys))
+    return sorted(keys, key=lambda key: methods.index(key.method))
+
+
+def _names(keys: Sequence[MapKey]) -> list[str]:
+    """What tells the keys apart: layers where nothing else differs, else method, layer and score joined by slashes."""
+    differing = [len(set(part)) > 1 for part in zip(*keys, strict=True)]
+    if not any(differing):
+        return [key.layer for key in keys]
+    return ["/".join(part for part, shown in zip(key, differing, strict=True) if shown) for key in keys]
+
+
+def _pixels(path: Path) -> Pixels:
+    with PIL.Image.open(path) as picture:
+        return np.asarray(picture.convert("RGB"))
 
 
 def _picture(one: ExplainedImage) -> str:
@@ -285,12 +344,13 @@ def _noticed(explanation: Explanation) -> list[str]:
     found = []
     results = [outcome for outcome in explanation.outcomes if outcome.error is None]
     decided = {outcome.prediction for outcome in results}
-    if len(results) >= LEAST and len(decided) == 1:
+    if len(results) >= LEAST and len(decided) == 1 and None not in decided:
         only = next(iter(decided))
         found.append(f"Every one of the {len(results)} images is predicted as {only!r}.")
-        if explanation.score in explanation.classes and explanation.score != only:
-            found[-1] += f"  The maps explain {explanation.score!r}, which is never predicted here."
-    for layer, stats in explanation._stats.items():
+        others = [score for score in explanation.scores if score in explanation.classes and score != only]
+        if others:
+            found[-1] += f"  The maps explain {listed(map(repr, others))}, which is never predicted here."
+    for layer, stats in zip(_names(explanation.keys), explanation._stats.values(), strict=True):
         empty = Counter(stat.reason for stat in stats.values() if stat.empty)
         if empty.total() > 0.05 * max(1, len(results)):
             why = ", ".join(f"{count} {reason}" for reason, count in empty.most_common())
@@ -302,9 +362,11 @@ def _noticed(explanation: Explanation) -> list[str]:
 def _at_chance(results: Sequence[Outcome], n_classes: int) -> list[str]:
     """That the accuracy is not shown to be better than guessing, where it is not."""
     judged = [outcome for outcome in results if outcome.correct is not None]
+    if len(judged) < LEAST:
+        return []
     labels = Counter(outcome.image.label for outcome in judged)
     accuracy = wilson(sum(bool(outcome.correct) for outcome in judged), len(judged))
     chance = max(labels.values()) / len(judged) if len(labels) > 1 else 1 / n_classes
-    if len(judged) < LEAST or accuracy.low > chance:
+    if accuracy.low > chance:
         return []
     return [f"Accuracy {accuracy} on {len(judged):,} labelled images, where guessing gives {chance:.3f}."]

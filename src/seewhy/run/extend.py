@@ -123,8 +123,9 @@ def _without_before(images: Mapping[str, Any]) -> dict[str, Any]:
 
 def _remove_strange_overlays(plan: Plan, folder: Path) -> None:
     """An extension that was given up may have drawn images that are no longer among these."""
-    home = folder / "overlays" / plan.method
-    known = {home / overlay_name(image.id, plan.image_format) for image in plan.table.images}
+    home = folder / "overlays"
+    names = [overlay_name(image.id, plan.image_format) for image in plan.table.images]
+    known = {home / method / name for method in plan.methods for name in names}
     for path in [path for path in home.rglob("*") if path.is_file() and path not in known]:
         path.unlink()
 

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from seewhy import __version__
+from seewhy.cam.scores import Score
 from seewhy.data.decode import UnreadableError, file_digest
 from seewhy.data.reader import load_image
 from seewhy.records import Image
@@ -38,15 +39,24 @@ def identity_of(plan: Plan, *, overlays: bool = True) -> dict[str, Any]:
             "ids": manifest.digest_of([[i.id, i.label, i.split] for i in plan.table.images]),
             "content": _content_digest(plan),
         },
-        "target": plan.score.name if plan.score.code is None else f"{plan.score.name} {code_digest(plan.score.code)}",
-        "layers": {layer.asked: list(plan.grids[layer.asked]) for layer in plan.layers},
-        "method": plan.method,
+        "target": [_target_of(score) for score in plan.scores],
+        "task": plan.task,
+        "layers": {layer.asked: str(layer.grid) for layer in plan.layers},
+        "method": list(plan.methods),
         "preset": plan.preset,
+        "smooth": list(plan.smooth),
+        "seed": plan.seed if any(plan.method(name).seeded for name in plan.methods) else None,
         "batch_size": plan.batch_size,
         "shard_size": plan.shard_size,
         "device": plan.classifier.device.type,
         "image_format": plan.image_format if overlays else None,
     }
+
+
+def _target_of(score: Score) -> str:
+    """The score's name with what the name alone may hide: what was asked for, and the user's own code."""
+    asked = f" ({score.asked})" if score.asked not in ("", score.name) else ""
+    return f"{score.name}{asked}" + ("" if score.code is None else f" {code_digest(score.code)}")
 
 
 def named_by(identity: dict[str, Any], plan: Plan) -> dict[str, Any]:
@@ -76,7 +86,7 @@ def _options(identity: Mapping[str, Any]) -> dict[str, Any]:
     classifier = dict(identity.get("classifier", {}))
     preprocess = classifier.pop("preprocess", None)
     how = preprocess if isinstance(preprocess, dict) else {"preprocess": preprocess}
-    plain = ("target", "method", "preset", "batch_size", "device")
+    plain = ("target", "task", "method", "preset", "smooth", "batch_size", "device", "seed")
     size = {"size": "x".join(map(str, how["size"]))} if how.get("size") else {}
     named = {key: identity.get(key) for key in plain} | how | size | {"format": identity.get("image_format")}
     return {

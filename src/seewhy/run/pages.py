@@ -12,6 +12,7 @@ import PIL
 import torch
 
 from seewhy.maps import share
+from seewhy.records import MapKey
 from seewhy.render.color import heat
 from seewhy.render.overlay import encode
 from seewhy.render.sheet import Tile, mean_map_tile, page
@@ -49,8 +50,10 @@ def mean_maps(explanation: Explanation) -> PIL.Image.Image:
     counts = Counter(group for group in groups if group is not None)
     shown = {group for group, _ in counts.most_common(MOST_GROUPS)}
     tiles: list[Tile] = []
-    for layer in explanation.layers:
-        tiles += _mean_tiles(explanation, layer, [group if group in shown else None for group in groups])
+    several = len(explanation.keys) > len(explanation.layers)
+    for key in explanation.keys:
+        name = " ".join(dict.fromkeys((key.method, key.layer, key.score))) if several else key.layer
+        tiles += _mean_tiles(explanation, key, name, [group if group in shown else None for group in groups])
     title = f"Mean map by class: {explanation.method} for {explanation.score}"
     some = f"the {len(shown)} largest of {len(counts)} groups; " if len(shown) < len(counts) else ""
     subtitle = f"{some}positive part, each image with equal weight; x 1 is an even spread over the picture"
@@ -58,14 +61,14 @@ def mean_maps(explanation: Explanation) -> PIL.Image.Image:
     return page(title, subtitle, tiles, heat(), ("x 0", "brightest 0.5 % of the layer"), columns=columns)
 
 
-def _mean_tiles(explanation: Explanation, layer: str, groups: Sequence[str | None]) -> list[Tile]:
+def _mean_tiles(explanation: Explanation, key: MapKey, layer: str, groups: Sequence[str | None]) -> list[Tile]:
     names = sorted({group for group in groups if group is not None})
     counts = {name: [0, 0] for name in names}
     sums: Any = 0.0
-    for start, maps in explanation.chunks(layer):
+    for start, maps in explanation.chunks(key):
         used = np.zeros((len(names), len(maps)))
         for place, group in enumerate(groups[start : start + len(maps)]):
-            stat = explanation._stats[layer].get(start + place)
+            stat = explanation._stats[key].get(start + place)
             if group is not None and stat is not None:
                 counts[group][int(stat.empty)] += 1
                 used[names.index(group), place] = not stat.empty

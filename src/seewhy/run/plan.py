@@ -10,20 +10,34 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from seewhy.cam.capture import LayerCall, find_layer, forward, unwrap
-from seewhy.cam.layers import Call, Choice, choose, fitting_size, input_channels, size_error, trace
-from seewhy.cam.methods import METHODS, PRESETS, Method, method_name
-from seewhy.cam.scores import Score, Target, find_score, one_logit_note
+from seewhy.cam.calls import Call, trace_any
+from seewhy.cam.capture import LayerCall, answer, as_input, find_layer, forward, refuse_meta, untouched, unwrap
+from seewhy.cam.fused import Fusion, plan_fusion
+from seewhy.cam.grids import grid_of, read_grid
+from seewhy.cam.layers import (
+    Candidate,
+    Choice,
+    candidates,
+    choose,
+    choose_layer,
+    fitting_size,
+    input_channels,
+    size_error,
+)
+from seewhy.cam.methods import PRESETS, SMOOTHINGS, Method, find_method, method_name
+from seewhy.cam.outputs import Output, guess_task, read_output
+from seewhy.cam.scores import Score, Targets, find_scores, one_logit_note
 from seewhy.data.classifier import Classifier, load, with_classes
 from seewhy.data.decode import UnreadableError, read_size
 from seewhy.data.folder import ImageTable, read_table, with_labels
 from seewhy.data.reader import Loaded, batch_of, load_image
 from seewhy.errors import DataError, LayerError, ModelError, OptionError, listed, nearest
-from seewhy.records import Preprocess
+from seewhy.records import INPUT, MapKey, Preprocess, Task
 from seewhy.run.machine import usual_batch, usual_workers
 
 FORMATS = ("jpg", "png")
 SHARD = 64  # images at most, and so in a batch
+FUSED_FROM = 128  # images for which planning a fusion pays
 
 
 @dataclass(frozen=True)
@@ -43,14 +57,18 @@ class Plan:
     table: ImageTable
     layers: tuple[LayerCall, ...]
     grids: dict[str, tuple[int, int]]
-    method: str
-    score: Score
+    methods: tuple[str, ...]
+    scores: tuple[Score, ...]
+    task: Task
     preset: str | None
+    smooth: tuple[str, ...]
     batch_size: int
     image_format: str
     canvas: tuple[int, int]
     memory_format: torch.memory_format = torch.contiguous_format
     batch_asked: bool = False
+    seed: int = 0
+    fusion: Fusion | None = field(default=None, compare=False)
     notes: tuple[str, ...] = field(default=(), compare=False)
 
     @property
@@ -58,10 +76,23 @@ class Plan:
         """The class names, one per logit (two for a one-logit network)."""
         return self.classifier.classes or ()
 
+    def method(self, name: str) -> Method:
+        """The method of this name, as the preset and the smoothing have it."""
+        return find_method(name, self.preset, eigen="eigen" in self.smooth)
+
     @property
-    def cam(self) -> Method:
-        """The method's function and units, as the preset has it."""
-        return (PRESETS[self.preset] if self.preset else METHODS)[self.method]
+    def keys(self) -> list[MapKey]:
+        """Every map that an image gets, in the order in which they are shown."""
+        return [
+            MapKey(method, layer, score.name)
+            for score in self.scores
+            for method in self.methods
+            for layer in ([INPUT] if self.method(method).on_input else [one.asked for one in self.layers])
+        ]
+
+    def grid(self, key: MapKey) -> tuple[int, int]:
+        """The (height, width) of a map."""
+        return self.canvas if self.method(key.method).on_canvas else self.grids[key.layer]
 
     @property
     def shard_size(self) -> int:
@@ -78,10 +109,12 @@ def make_plan(
     classifier: Classifier | nn.Module,
     images: Any,
     *,
-    target: Target = "predicted",
+    target: Targets = "predicted",
     layers: str | Sequence[str] = "auto",
-    method: str = "auto",
+    method: str | Sequence[str] = "auto",
     preset: str | None = None,
+    smooth: str | Sequence[str] = (),
+    grid: str | None = None,
     limit: int | None = None,
     sample: int | None = None,
     batch_size: int | None = None,
@@ -89,54 +122,63 @@ def make_plan(
     seed: int = 0,
 ) -> Plan:
     """The plan of an explanation. Raises the error that says what to change, before any work is done."""
+    smoothings = _smoothings(smooth, preset)
     _check_options(preset, batch_size, image_format)
     classifier = classifier if isinstance(classifier, Classifier) else load(classifier)
     network, notes = unwrap(classifier.model)
+    refuse_meta(network)
     classifier = replace(classifier, model=network)
     table = read_table(images, limit=limit, sample=sample, seed=seed)
     classifier = _with_size(classifier, table)
     inputs = first_input(classifier, table)
-    logits, calls = _probe(network, inputs)
-    n_logits = logits.shape[1]
-    classifier, table, said = _with_classes(classifier, table, n_logits)
-    score = find_score(target, classifier.classes or ())
-    if score.needs_labels and table.items is None and not any(image.label for image in table.images):
-        raise DataError(
-            "The target is 'label', but no image has one.\n  Use class folders or a CSV, or:  --target predicted",
-            slug="no-labels",
-        )
-    names, chosen, why = _layers_and_method(network, calls, layers, method, preset)
-    found = tuple(find_layer(network, name) for name in names)
-    grids = {layer.asked: _grid(layer, calls) for layer in found}
-    runs = Counter(call.name for call in calls)
-    shared = [c.name for c in found if not c.call and runs[c.name] > 1]
-    workers = usual_workers(classifier.device, -(-len(table) // _shard_size(len(table))))
-    usual = usual_batch(calls, found, network, classifier.device, workers)
-    canvas = (inputs.shape[2], inputs.shape[3])
-    said = [*classifier.notes, *notes, *table.notes, *said, *why]
-    said += [
-        f"{name} runs {runs[name]} times in one pass; the last is explained ({name}@1 names the first)."
-        for name in shared
-    ]
+    probe = _probe(network, inputs, classifier.task)
+    classifier, table, said = _with_classes(classifier, table, probe)
+    scores = find_scores(target, classifier.classes or (), task=probe.task, n_images=len(table))
+    _check_scores(scores, table, probe)
+    methods, found, why = _layers_and_methods(network, inputs, probe, layers, method, preset, grid)
+    shard = _shard_size(len(table))
+    workers = usual_workers(classifier.device, -(-len(table) // shard))
+    usual = usual_batch(probe.calls, found, network, classifier.device, workers)
     return Plan(
         classifier,
         table,
         found,
-        grids,
-        chosen,
-        score,
+        {layer.asked: (layer.grid.height, layer.grid.width) for layer in found if layer.grid},
+        methods,
+        tuple(scores),
+        probe.task,
         preset,
+        smoothings,
         min(batch_size or usual, SHARD),
         image_format,
-        canvas,
-        torch.contiguous_format if preset else _memory_format(network, inputs, logits),
+        (inputs.shape[2], inputs.shape[3]),
+        torch.contiguous_format if preset else _memory_format(network, inputs, probe),
         batch_size is not None,
-        tuple(said),
+        seed,
+        _fusion(network, inputs, found) if len(table) >= FUSED_FROM else None,
+        (*classifier.notes, *notes, *table.notes, *said, *why),
     )
 
 
-def trace_classifier(classifier: Classifier) -> tuple[list[Call], tuple[int, int]]:
-    """Every layer call for an input of the classifier's own size, or of the first usual size that fits."""
+@dataclass(frozen=True)
+class _Probe:
+    """What one pass over the first image shows: what the output means, its numbers (1, K), and every layer call."""
+
+    task: Task
+    output: Output
+    calls: list[Call]
+
+    @property
+    def logits(self) -> Tensor:
+        """The numbers (1, K) kept of the image."""
+        return self.output.logits
+
+
+def layers_of(classifier: Classifier) -> tuple[list[Candidate], Choice, tuple[int, int]]:
+    """The layers with a grid, the one that is chosen, and the input's (height, width).
+
+    The input is of the classifier's own size, or of the first usual size that fits.
+    """
     network, _ = unwrap(classifier.model)
     preprocess = classifier.preprocess
     size = preprocess.size if isinstance(preprocess, Preprocess) else None
@@ -146,8 +188,9 @@ def trace_classifier(classifier: Classifier) -> tuple[list[Call], tuple[int, int
         if fitting is None:
             raise ModelError("No usual square input from 16 to 512 pixels fits this network.  Give one:  --size 256")
         size = (fitting, fitting)
-    calls = _probe(network, torch.zeros(1, channels, *size))[1]
-    return calls, size
+    inputs = as_input(network, torch.zeros(1, channels, *size))
+    calls = _probe(network, inputs, classifier.task).calls
+    return candidates(calls), _chosen_layer(network, inputs, calls), size
 
 
 def _shard_size(count: int) -> int:
@@ -204,84 +247,175 @@ def first_input(classifier: Classifier, table: ImageTable) -> Tensor:
     )
 
 
-def _probe(network: nn.Module, inputs: Tensor) -> tuple[Tensor, list[Call]]:
-    """The logits (1, K), and every layer call; a network that cannot take the input says what fits."""
+def _probe(network: nn.Module, inputs: Tensor, task: Task | None) -> _Probe:
+    """One pass over the first image; a network that cannot take the input says what fits."""
     try:
-        logits = forward(network, inputs)
-        like = next((p for p in network.parameters() if p.is_floating_point()), inputs)
-        return logits, trace(network, inputs.to(like.device, like.dtype))
+        raw = answer(network, inputs)
+        task = task or guess_task(raw, network)
+        return _Probe(task, read_output(raw, len(inputs), task), trace_any(network, as_input(network, inputs)))
     except (RuntimeError, ValueError, AssertionError) as error:
         if "memory" in str(error).lower():
             raise
         raise size_error(network, inputs.shape, error) from error
 
 
-def _memory_format(network: nn.Module, inputs: Tensor, logits: Tensor) -> torch.memory_format:
+def _memory_format(network: nn.Module, inputs: Tensor, probe: _Probe) -> torch.memory_format:
     """Channels last on a CPU, where convolutions and pools are faster, unless the network minds (a .view of features).
 
     Only the input is laid out so; the network's parameters stay as they are. The order of summation differs, which can
     turn a maximum pool in a near-empty map: a preset, whose pictures must be equal, keeps the peer's layout.
     """
-    if logits.device.type != "cpu":
+    if probe.logits.device.type != "cpu":
         return torch.contiguous_format
     try:
-        again = forward(network, inputs.contiguous(memory_format=torch.channels_last))
+        again = forward(network, inputs.contiguous(memory_format=torch.channels_last), probe.task)
     except RuntimeError:
         return torch.contiguous_format
-    same = torch.allclose(again, logits, rtol=1e-4, atol=1e-5, equal_nan=True)
+    same = torch.allclose(again, probe.logits, rtol=1e-4, atol=1e-5, equal_nan=True)
     return torch.channels_last if same else torch.contiguous_format
 
 
-def _with_classes(classifier: Classifier, table: ImageTable, n_logits: int) -> tuple[Classifier, ImageTable, list[str]]:
+def _noise(inputs: Tensor) -> Tensor:
+    """A picture of noise like the inputs, the same each time: what is planned must not hang on the first image."""
+    return torch.rand(inputs.shape, generator=torch.Generator().manual_seed(0)).to(inputs)
+
+
+def _fusion(network: nn.Module, inputs: Tensor, layers: Sequence[LayerCall]) -> Fusion | None:
+    """How to run what comes before the layers faster, or None."""
+    with untouched(network):
+        planned = plan_fusion(network, _noise(as_input(network, inputs)), [layer.name for layer in layers])
+    return planned if planned and len(planned) else None
+
+
+def _with_classes(classifier: Classifier, table: ImageTable, probe: _Probe) -> tuple[Classifier, ImageTable, list[str]]:
     """Class names for every logit: the user's, else the folders' if their count fits, else numbers; and what to say."""
-    count = max(n_logits, 2)
-    notes = []
+    n_logits, one_logit = probe.logits.shape[1], probe.task == "classification" and probe.logits.shape[1] == 1
+    count = 2 if one_logit else 0 if probe.task == "embedding" else n_logits
+    notes = [] if probe.task == "classification" else [f"The network's output is read as: {probe.task} (--task)."]
     if classifier.classes is not None:
         names = classifier.classes
         if len(names) != count:
-            one = " (a one-logit network has two classes)" if n_logits == 1 else ""
+            one = " (a one-logit network has two classes)" if one_logit else ""
             raise DataError(
                 f"{len(names)} class names were given ({listed(names)}), but the network has {n_logits} logits{one}.",
                 slug="class-count",
             )
-    elif len(table.classes) == count:
+    elif len(table.classes) == count and probe.task in ("classification", "multi-label"):
         names = table.classes
         notes.append(f"Classes from the data: {listed([f'{index} = {name}' for index, name in enumerate(names)])}.")
     else:
         names = tuple(str(index) for index in range(count))
-        if table.classes:
+        if table.classes and probe.task == "classification":
             notes.append(
                 f"The data names {len(table.classes)} classes and the network has {n_logits} logits, so classes are "
                 "numbers.  Name them with --classes."
             )
-    if n_logits == 1:
+    if one_logit:
         notes.append(one_logit_note(names))
     return with_classes(classifier, names), with_labels(table, names), notes
 
 
-def _layers_and_method(
-    network: nn.Module, calls: Sequence[Call], layers: str | Sequence[str], method: str, preset: str | None
-) -> tuple[list[str], str, list[str]]:
-    names = [layers] if isinstance(layers, str) else list(layers)
-    names = [name.strip() for text in names for name in text.split(",") if name.strip()]
+def _check_scores(scores: Sequence[Score], table: ImageTable, probe: _Probe) -> None:
+    """Raise the error of a target that cannot be had of these images or of this output."""
+    if any(one.needs_labels for one in scores) and table.items is None and not any(i.label for i in table.images):
+        raise DataError(
+            "The target is 'label', but no image has one.\n  Use class folders or a CSV, or:  --target predicted",
+            slug="no-labels",
+        )
+    for score in scores:
+        if not score.needs_labels and score.count is None:
+            score.fix(probe.output)(probe.output)
+
+
+def _smoothings(smooth: str | Sequence[str], preset: str | None) -> tuple[str, ...]:
+    names = tuple(dict.fromkeys(_split(smooth)))
+    for name in names:
+        if name not in SMOOTHINGS:
+            raise OptionError(
+                f"There is no smoothing {name!r}.  {nearest(name, SMOOTHINGS)}".rstrip()
+                + f"\n  Smoothings: {listed(SMOOTHINGS)}."
+            )
+    if "augment" in names and preset:
+        raise OptionError(
+            f"--smooth augment is the mean of raw maps, and {preset} means pictures: leave one of both out."
+        )
+    return names
+
+
+def _split(names: str | Sequence[str]) -> list[str]:
+    """Names by commas or in a list, without empty ones."""
+    texts = [names] if isinstance(names, str) else list(names)
+    return [name.strip() for text in texts for name in text.split(",") if name.strip()]
+
+
+def _layers_and_methods(
+    network: nn.Module,
+    inputs: Tensor,
+    probe: _Probe,
+    layers: str | Sequence[str],
+    method: str | Sequence[str],
+    preset: str | None,
+    grid: str | None,
+) -> tuple[tuple[str, ...], tuple[LayerCall, ...], list[str]]:
+    """The methods, the layers with their grids (none where every method maps the input), and what to say of both."""
+    names, asked = _split(layers), _split(method)
     if not names:
         raise OptionError("No layer was named.  Name some, or leave the choice:  --layers auto")
+    if not asked:
+        raise OptionError("No method was named.  Name some, or leave the choice:  --method auto")
+    known = [name if name == "auto" else method_name(name) for name in asked]
+    if all(name != "auto" and find_method(name).on_input for name in known):
+        return _once("method", known), (), []
     choice: Choice | None = None
-    if "auto" in names or (method == "auto" and preset is None):
-        choice = choose(calls)
-    said = [f"Chosen: {choice.reason}."] if choice and "auto" in names and method == "auto" and preset is None else []
-    if choice and not said:
-        said = [f"Chosen: layer {choice.layer}."] if "auto" in names else [f"Chosen: method {choice.method}."]
+    if "auto" in names or ("auto" in known and preset is None):
+        choice = _chosen_layer(network, as_input(network, inputs), probe.calls)
     automatic = "grad-cam" if preset or choice is None else choice.method
-    chosen = automatic if method == "auto" else method_name(method)
-    names = [choice.layer if name == "auto" and choice else name for name in names]
+    methods = _once("method", [automatic if name == "auto" else name for name in known])
+    found = []
+    for name in _once("layer", [choice.layer if name == "auto" and choice else name for name in names]):
+        found.append(_seen(find_layer(network, name), probe.calls, inputs.shape, grid))
+    runs = Counter(call.name for call in probe.calls)
+    said = _chosen(choice, "auto" in names, "auto" in known and preset is None)
+    said += [
+        f"{one.name} runs {runs[one.name]} times in one pass; the last is explained ({one.name}@1 names the first)."
+        for one in found
+        if not one.call and runs[one.name] > 1
+    ]
+    said += [f"{one.asked} is seen as {one.grid}." for one in found if one.grid and one.grid.layout == "tokens"]
+    return methods, tuple(found), said
+
+
+def _chosen_layer(network: nn.Module, inputs: Tensor, calls: Sequence[Call]) -> Choice:
+    """The layer that auto takes, whatever the first image shows: it is probed with noise, and with that image then.
+
+    Where no gradient reaches any, the last one with a grid: a broken network can still be checked.
+    """
+    for probe in (_noise(inputs), inputs):
+        try:
+            return choose_layer(network, probe, calls)
+        except LayerError as error:
+            if error.slug != "no-gradient":
+                raise
+    return choose(calls)
+
+
+def _chosen(choice: Choice | None, layer: bool, method: bool) -> list[str]:
+    if choice is None:
+        return []
+    if layer and method:
+        return [f"Chosen: {choice.reason}."]
+    return [f"Chosen: layer {choice.layer}."] if layer else [f"Chosen: method {choice.method}."]
+
+
+def _once(what: str, names: Sequence[str]) -> tuple[str, ...]:
     repeated = [name for name, count in Counter(names).items() if count > 1]
     if repeated:
-        raise OptionError(f"The layer {repeated[0]!r} was named twice.")
-    return names, chosen, said
+        raise OptionError(f"The {what} {repeated[0]!r} was named twice.")
+    return tuple(names)
 
 
-def _grid(layer: LayerCall, calls: Sequence[Call]) -> tuple[int, int]:
+def _seen(layer: LayerCall, calls: Sequence[Call], shape: Sequence[int], grid: str | None) -> LayerCall:
+    """The layer with the way in which its output is seen as a grid."""
     own = [call for call in calls if call.name == layer.name]
     if layer.call is not None:
         own = own[layer.call - 1 : layer.call]
@@ -291,11 +425,5 @@ def _grid(layer: LayerCall, calls: Sequence[Call]) -> tuple[int, int]:
             "  See the layers that run, with their grids:  seewhy layers --model …",
             slug="layer-never-runs",
         )
-    shape = own[-1].shape
-    if len(shape) != 4:
-        raise LayerError(
-            f"Layer {layer.asked!r} gives shape {shape}, where a grid of features (N, C, H, W) is needed.\n"
-            "  See the layers that have a grid:  seewhy layers --model …",
-            slug="layer-without-grid",
-        )
-    return shape[2], shape[3]
+    found = grid_of(own[-1], calls, shape) if grid is None else read_grid(grid, own[-1].shape)
+    return replace(layer, grid=found)

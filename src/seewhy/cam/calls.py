@@ -1,0 +1,141 @@
+"""Every module call of one forward pass, with the evidence of where its channels are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules import batchnorm, conv, instancenorm, pooling
+
+from seewhy.cam.capture import logits_of, untouched
+from seewhy.cam.grids import Grid, grids_of
+
+_WINDOWED_POOLS = (pooling._AvgPoolNd, pooling._MaxPoolNd, pooling._LPPoolNd)
+_POOLS = (*_WINDOWED_POOLS, pooling._AdaptiveAvgPoolNd, pooling._AdaptiveMaxPoolNd)
+_CHANNELS_FIRST = (conv._ConvNd, batchnorm._BatchNorm, instancenorm._InstanceNorm, nn.GroupNorm, *_POOLS)
+_HANDED_ON = ("Identity", "Dropout", "DropPath", "StochasticDepth", "Flatten", "Permute", "Transpose", "Unfold")
+
+
+@dataclass(frozen=True)
+class Call:
+    """One run of one module, in the order in which they finish; shapes are those of its first tensors.
+
+    `input_axis` and `axis` are where its kind proves the channels to be, in what it reads and in what it gives; `moves`
+    says that it reads neighbouring places, which proves that there are some. `hands_on` marks dropout, identities and
+    reshapes, `can_capture` an output that is a tensor, a tuple or a list. `grid` is None where none can be inferred.
+    """
+
+    name: str
+    kind: str
+    input_shape: tuple[int, ...]
+    shape: tuple[int, ...]
+    has_parameters: bool
+    is_pool: bool
+    is_linear: bool
+    input_axis: int | None = None
+    axis: int | None = None
+    moves: bool = False
+    hands_on: bool = False
+    can_capture: bool = True
+    grid: Grid | None = None
+
+
+def trace(model: nn.Module, inputs: Tensor) -> list[Call]:
+    """Every module call of one forward pass over `inputs` (1, C, H, W), in the order in which they finish.
+
+    Raises ModelError where the network does not give logits (N, K).
+    """
+    calls, output = _traced(model, inputs)
+    logits_of(output, len(inputs))
+    return calls
+
+
+def trace_any(model: nn.Module, inputs: Tensor) -> list[Call]:
+    """As `trace`, for a network that gives anything: a headless one too."""
+    return _traced(model, inputs)[0]
+
+
+def first_tensor(output: Any) -> Tensor | None:
+    """The first tensor of floats in an output: the tensor, or the first in a tuple, list or Hugging Face output."""
+    if isinstance(output, Tensor):
+        return output if output.is_floating_point() else None
+    if isinstance(output, Mapping):
+        output = list(output.values())
+    if isinstance(output, (tuple, list)):
+        return next((found for one in output if (found := first_tensor(one)) is not None), None)
+    return None
+
+
+def _traced(model: nn.Module, inputs: Tensor) -> tuple[list[Call], Any]:
+    calls: list[Call] = []
+
+    def watch(name: str) -> Callable[[nn.Module, tuple[Any, ...], dict[str, Any], Any], None]:
+        def note(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
+            if (given := first_tensor(output)) is not None:
+                read = first_tensor((*args, *kwargs.values()))
+                calls.append(_call(name, module, () if read is None else tuple(read.shape), given, output))
+
+        return note
+
+    with untouched(model), torch.inference_mode(False), torch.no_grad():
+        handles = [
+            module.register_forward_hook(watch(name), with_kwargs=True)
+            for name, module in model.named_modules()
+            if name
+        ]
+        try:
+            output = model(inputs)
+        finally:
+            for handle in handles:
+                handle.remove()
+    grids = grids_of(calls, tuple(inputs.shape))
+    return [replace(call, grid=grid) for call, grid in zip(calls, grids, strict=True)], output
+
+
+def _call(name: str, module: nn.Module, input_shape: tuple[int, ...], given: Tensor, output: Any) -> Call:
+    first = output[0] if isinstance(output, (tuple, list)) else output
+    kind, shape = type(module).__name__, tuple(given.shape)
+    return Call(
+        name=name,
+        kind=kind,
+        input_shape=input_shape,
+        shape=shape,
+        has_parameters=next(module.parameters(), None) is not None,
+        is_pool=isinstance(module, _POOLS),
+        is_linear=isinstance(module, nn.Linear),
+        input_axis=_channel_axis(module, input_shape),
+        axis=_channel_axis(module, shape),
+        moves=_moves(module, shape),
+        hands_on=kind.startswith(_HANDED_ON),
+        can_capture=first is given,
+    )
+
+
+def _moves(module: nn.Module, shape: tuple[int, ...]) -> bool:
+    if not isinstance(module, (conv.Conv2d, *_WINDOWED_POOLS)) or len(shape) != 4:
+        return False
+    size: Any = module.kernel_size
+    return any(one > 1 for one in (size if isinstance(size, (tuple, list)) else (size,)))
+
+
+def _channel_axis(module: nn.Module, shape: tuple[int, ...]) -> int | None:
+    """Which axis of a tensor that the module reads or gives holds the channels, as far as its kind and weights say."""
+    if len(shape) not in (3, 4):
+        return None
+    last = len(shape) - 1
+    if isinstance(module, _CHANNELS_FIRST):
+        return 1
+    if isinstance(module, nn.Linear):
+        return last if shape[-1] in (module.in_features, module.out_features) else None
+    own = list(module.parameters(recurse=False))
+    if next(module.children(), None) is not None or not own:
+        return None
+    widths = {one.numel() for one in own if one.ndim == 1}
+    fits = [axis for axis in (1, last) if shape[axis] in widths]
+    if len(fits) == 2:
+        first = "2d" in type(module).__name__ or getattr(module, "data_format", "") == "channels_first"
+        return 1 if first else last
+    return fits[0] if fits else None
