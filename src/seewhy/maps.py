@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+ALL_ZERO = "all zero"  # the score does not depend on the layer's places, or nothing there is active
 NEGLIGIBLE = 0.01  # of what each cell would carry if the score were spread evenly over the map
 
 

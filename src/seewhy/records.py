@@ -129,7 +129,7 @@ class MapStat:
     """The numbers of one map (image x layer x method x score), in the map's own units.
 
     `score_value` is the explained number; `empty` says that the map has no positive peak worth drawing and
-    `reason` why ("no positive part", "peak is negligible", "not finite").
+    `reason` why ("all zero", "no positive part", "peak is negligible", "not finite").
     """
 
     id: str

@@ -9,11 +9,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from seewhy.cam.calls import trace_any
-from seewhy.cam.capture import LayerCall, capture
 from seewhy.cam.grids import Grid
-from seewhy.cam.layers import Choice, Embedding, choose_layer
+from seewhy.cam.layers import Choice
 from seewhy.errors import SeewhyError
+from seewhy.run.explain import run_in_memory
+from seewhy.run.plan import make_plan
 
 _ASKED = ((0.2, 0.3), (0.3, 0.85), (0.5, 0.5), (0.75, 0.1), (0.85, 0.7))  # down and across, in shares of the grid
 
@@ -53,21 +53,14 @@ class Row:
     reason: str = ""
 
 
-def chosen(model: nn.Module, inputs: Tensor) -> Choice:
-    """The default layer, with nothing named."""
-    return choose_layer(model, inputs, trace_any(model, inputs))
-
-
-def one_map(model: nn.Module, inputs: Tensor, choice: Choice) -> Tensor:
-    """The raw map (h, w) of the largest output, by plain torch."""
-    assert choice.grid is not None
-    layer = LayerCall(choice.layer, f"model.{choice.layer}", grid=choice.grid)
-    with capture(Embedding(model), inputs, [layer]) as captured:
-        raw = captured.activations[choice.layer]
-        (gradient,) = torch.autograd.grad(captured.logits.amax(), [raw])
-    activation, gradient = choice.grid.view(raw.detach()), choice.grid.view(gradient)
-    weights = gradient if choice.method == "hirescam" else gradient.mean((2, 3), keepdim=True)
-    return (weights * activation).sum(1)[0]
+def explained(model: nn.Module, inputs: Tensor) -> tuple[Choice, Tensor]:
+    """What is chosen with nothing named, and the raw map (h, w): the whole road of `seewhy.explain`."""
+    plan = make_plan(model, inputs)
+    found = run_in_memory(plan, progress=lambda done, total: None)
+    (layer,), (method,) = plan.layers, plan.methods
+    maps = found.maps
+    assert not isinstance(maps, dict)
+    return Choice(layer.name, method, "", layer.grid), torch.from_numpy(maps)[0]
 
 
 def is_constant(found: Tensor) -> bool:
@@ -153,10 +146,9 @@ def examine(model: nn.Module, inputs: Tensor, row: Row, *, strength: float = LIT
     """The row filled in: what was chosen and found, or the reason why it failed."""
     began = time.perf_counter()
     try:
-        choice = chosen(model, inputs)
+        choice, found = explained(model, inputs)
     except (SeewhyError, RuntimeError) as error:
         return replace(row, reason=f"{type(error).__name__}: {error}".splitlines()[0])
-    found = one_map(model, inputs, choice)
     seconds = time.perf_counter() - began
     places = right_places(model, inputs, choice, strength=strength)
     reason = ""

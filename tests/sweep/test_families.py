@@ -15,7 +15,7 @@ import torchvision
 
 from seewhy.cam.grids import Grid
 from tests.sweep.models import Entry, awaken, build, pictures, settle
-from tests.sweep.places import chosen, is_constant, one_map, right_places
+from tests.sweep.places import explained, is_constant, right_places
 
 TOKENS, LAST = "tokens", "channels-last"
 
@@ -89,10 +89,9 @@ FAMILIES = {
 def test_each_family_is_explained_with_no_option_given(family: str) -> None:
     make, height, width, layer, grid = FAMILIES[family]
     model, inputs = make(height, width), pictures(height, width)
-    choice = chosen(model, inputs)
+    choice, found = explained(model, inputs)
     assert (choice.layer, choice.grid) == (layer, grid)
     assert choice.method == ("hirescam" if family == "vgg" else "grad-cam")
-    found = one_map(model, inputs, choice)
     assert found.shape == (grid.height, grid.width) and found.isfinite().all() and not is_constant(found)
     if grid.layout == "tokens":  # in patches nothing moves: the change must be just there
         assert right_places(model, inputs, choice).exact >= 4

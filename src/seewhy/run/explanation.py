@@ -20,7 +20,7 @@ from seewhy.data.decode import UnreadableError
 from seewhy.data.reader import load_image
 from seewhy.errors import DataError, OptionError, listed, nearest
 from seewhy.evidence.statistics import wilson
-from seewhy.maps import fuse
+from seewhy.maps import ALL_ZERO, fuse
 from seewhy.records import MapKey, MapStat, Outcome
 from seewhy.render.color import heat, jet
 from seewhy.render.overlay import Pixels, encode, side_by_side
@@ -355,6 +355,8 @@ def _noticed(explanation: Explanation) -> list[str]:
         if empty.total() > 0.05 * max(1, len(results)):
             why = ", ".join(f"{count} {reason}" for reason, count in empty.most_common())
             found.append(f"{empty.total()} of {len(results)} maps of {layer} are empty ({why}).")
+            if empty[ALL_ZERO] == len(results):
+                found[-1] += "  The score does not depend on its places; for a layer on which it does:  --layers auto"
     found += _at_chance(results, len(explanation.classes))
     return [*found, "Before reading the maps, try:  seewhy check (with the same arguments)"] if found else []
 

@@ -10,30 +10,33 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from seewhy.cam.calls import Call, trace_any
-from seewhy.cam.capture import LayerCall, answer, as_input, find_layer, forward, refuse_meta, untouched, unwrap
-from seewhy.cam.fused import Fusion, plan_fusion
-from seewhy.cam.grids import grid_of, read_grid
+from seewhy.cam.capture import LayerCall, as_input, refuse_meta, unwrap
+from seewhy.cam.fused import Fusion
 from seewhy.cam.layers import (
     Candidate,
     Choice,
     candidates,
-    choose,
-    choose_layer,
     fitting_size,
     input_channels,
-    size_error,
 )
-from seewhy.cam.methods import PRESETS, SMOOTHINGS, Method, find_method, method_name
-from seewhy.cam.outputs import Output, guess_task, read_output
+from seewhy.cam.methods import PRESETS, SMOOTHINGS, Method, find_method
 from seewhy.cam.scores import Score, Targets, find_scores, one_logit_note
 from seewhy.data.classifier import Classifier, load, with_classes
 from seewhy.data.decode import UnreadableError, read_size
 from seewhy.data.folder import ImageTable, read_table, with_labels
 from seewhy.data.reader import Loaded, batch_of, load_image
-from seewhy.errors import DataError, LayerError, ModelError, OptionError, listed, nearest
+from seewhy.errors import DataError, ModelError, OptionError, listed, nearest
 from seewhy.records import INPUT, MapKey, Preprocess, Task
 from seewhy.run.machine import usual_batch, usual_workers
+from seewhy.run.probe import (
+    Probe,
+    chosen_layer,
+    fusion_before,
+    layers_and_methods,
+    memory_format_for,
+    probe_network,
+    split_names,
+)
 
 FORMATS = ("jpg", "png")
 SHARD = 64  # images at most, and so in a batch
@@ -131,11 +134,11 @@ def make_plan(
     table = read_table(images, limit=limit, sample=sample, seed=seed)
     classifier = _with_size(classifier, table)
     inputs = first_input(classifier, table)
-    probe = _probe(network, inputs, classifier.task)
+    probe = probe_network(network, inputs, classifier.task)
     classifier, table, said = _with_classes(classifier, table, probe)
     scores = find_scores(target, classifier.classes or (), task=probe.task, n_images=len(table))
     _check_scores(scores, table, probe)
-    methods, found, why = _layers_and_methods(network, inputs, probe, layers, method, preset, grid)
+    methods, found, why = layers_and_methods(network, inputs, probe, layers, method, preset, grid)
     shard = _shard_size(len(table))
     workers = usual_workers(classifier.device, -(-len(table) // shard))
     usual = usual_batch(probe.calls, found, network, classifier.device, workers)
@@ -152,26 +155,12 @@ def make_plan(
         min(batch_size or usual, SHARD),
         image_format,
         (inputs.shape[2], inputs.shape[3]),
-        torch.contiguous_format if preset else _memory_format(network, inputs, probe),
+        torch.contiguous_format if preset else memory_format_for(network, inputs, probe),
         batch_size is not None,
         seed,
-        _fusion(network, inputs, found) if len(table) >= FUSED_FROM else None,
+        fusion_before(network, inputs, found) if len(table) >= FUSED_FROM else None,
         (*classifier.notes, *notes, *table.notes, *said, *why),
     )
-
-
-@dataclass(frozen=True)
-class _Probe:
-    """What one pass over the first image shows: what the output means, its numbers (1, K), and every layer call."""
-
-    task: Task
-    output: Output
-    calls: list[Call]
-
-    @property
-    def logits(self) -> Tensor:
-        """The numbers (1, K) kept of the image."""
-        return self.output.logits
 
 
 def layers_of(classifier: Classifier) -> tuple[list[Candidate], Choice, tuple[int, int]]:
@@ -189,8 +178,8 @@ def layers_of(classifier: Classifier) -> tuple[list[Candidate], Choice, tuple[in
             raise ModelError("No usual square input from 16 to 512 pixels fits this network.  Give one:  --size 256")
         size = (fitting, fitting)
     inputs = as_input(network, torch.zeros(1, channels, *size))
-    calls = _probe(network, inputs, classifier.task).calls
-    return candidates(calls), _chosen_layer(network, inputs, calls), size
+    probe = probe_network(network, inputs, classifier.task)
+    return candidates(probe.calls), chosen_layer(network, inputs, probe), size
 
 
 def _shard_size(count: int) -> int:
@@ -247,47 +236,7 @@ def first_input(classifier: Classifier, table: ImageTable) -> Tensor:
     )
 
 
-def _probe(network: nn.Module, inputs: Tensor, task: Task | None) -> _Probe:
-    """One pass over the first image; a network that cannot take the input says what fits."""
-    try:
-        raw = answer(network, inputs)
-        task = task or guess_task(raw, network)
-        return _Probe(task, read_output(raw, len(inputs), task), trace_any(network, as_input(network, inputs)))
-    except (RuntimeError, ValueError, AssertionError) as error:
-        if "memory" in str(error).lower():
-            raise
-        raise size_error(network, inputs.shape, error) from error
-
-
-def _memory_format(network: nn.Module, inputs: Tensor, probe: _Probe) -> torch.memory_format:
-    """Channels last on a CPU, where convolutions and pools are faster, unless the network minds (a .view of features).
-
-    Only the input is laid out so; the network's parameters stay as they are. The order of summation differs, which can
-    turn a maximum pool in a near-empty map: a preset, whose pictures must be equal, keeps the peer's layout.
-    """
-    if probe.logits.device.type != "cpu":
-        return torch.contiguous_format
-    try:
-        again = forward(network, inputs.contiguous(memory_format=torch.channels_last), probe.task)
-    except RuntimeError:
-        return torch.contiguous_format
-    same = torch.allclose(again, probe.logits, rtol=1e-4, atol=1e-5, equal_nan=True)
-    return torch.channels_last if same else torch.contiguous_format
-
-
-def _noise(inputs: Tensor) -> Tensor:
-    """A picture of noise like the inputs, the same each time: what is planned must not hang on the first image."""
-    return torch.rand(inputs.shape, generator=torch.Generator().manual_seed(0)).to(inputs)
-
-
-def _fusion(network: nn.Module, inputs: Tensor, layers: Sequence[LayerCall]) -> Fusion | None:
-    """How to run what comes before the layers faster, or None."""
-    with untouched(network):
-        planned = plan_fusion(network, _noise(as_input(network, inputs)), [layer.name for layer in layers])
-    return planned if planned and len(planned) else None
-
-
-def _with_classes(classifier: Classifier, table: ImageTable, probe: _Probe) -> tuple[Classifier, ImageTable, list[str]]:
+def _with_classes(classifier: Classifier, table: ImageTable, probe: Probe) -> tuple[Classifier, ImageTable, list[str]]:
     """Class names for every logit: the user's, else the folders' if their count fits, else numbers; and what to say."""
     n_logits, one_logit = probe.logits.shape[1], probe.task == "classification" and probe.logits.shape[1] == 1
     count = 2 if one_logit else 0 if probe.task == "embedding" else n_logits
@@ -315,7 +264,7 @@ def _with_classes(classifier: Classifier, table: ImageTable, probe: _Probe) -> t
     return with_classes(classifier, names), with_labels(table, names), notes
 
 
-def _check_scores(scores: Sequence[Score], table: ImageTable, probe: _Probe) -> None:
+def _check_scores(scores: Sequence[Score], table: ImageTable, probe: Probe) -> None:
     """Raise the error of a target that cannot be had of these images or of this output."""
     if any(one.needs_labels for one in scores) and table.items is None and not any(i.label for i in table.images):
         raise DataError(
@@ -328,7 +277,7 @@ def _check_scores(scores: Sequence[Score], table: ImageTable, probe: _Probe) -> 
 
 
 def _smoothings(smooth: str | Sequence[str], preset: str | None) -> tuple[str, ...]:
-    names = tuple(dict.fromkeys(_split(smooth)))
+    names = tuple(dict.fromkeys(split_names(smooth)))
     for name in names:
         if name not in SMOOTHINGS:
             raise OptionError(
@@ -340,90 +289,3 @@ def _smoothings(smooth: str | Sequence[str], preset: str | None) -> tuple[str, .
             f"--smooth augment is the mean of raw maps, and {preset} means pictures: leave one of both out."
         )
     return names
-
-
-def _split(names: str | Sequence[str]) -> list[str]:
-    """Names by commas or in a list, without empty ones."""
-    texts = [names] if isinstance(names, str) else list(names)
-    return [name.strip() for text in texts for name in text.split(",") if name.strip()]
-
-
-def _layers_and_methods(
-    network: nn.Module,
-    inputs: Tensor,
-    probe: _Probe,
-    layers: str | Sequence[str],
-    method: str | Sequence[str],
-    preset: str | None,
-    grid: str | None,
-) -> tuple[tuple[str, ...], tuple[LayerCall, ...], list[str]]:
-    """The methods, the layers with their grids (none where every method maps the input), and what to say of both."""
-    names, asked = _split(layers), _split(method)
-    if not names:
-        raise OptionError("No layer was named.  Name some, or leave the choice:  --layers auto")
-    if not asked:
-        raise OptionError("No method was named.  Name some, or leave the choice:  --method auto")
-    known = [name if name == "auto" else method_name(name) for name in asked]
-    if all(name != "auto" and find_method(name).on_input for name in known):
-        return _once("method", known), (), []
-    choice: Choice | None = None
-    if "auto" in names or ("auto" in known and preset is None):
-        choice = _chosen_layer(network, as_input(network, inputs), probe.calls)
-    automatic = "grad-cam" if preset or choice is None else choice.method
-    methods = _once("method", [automatic if name == "auto" else name for name in known])
-    found = []
-    for name in _once("layer", [choice.layer if name == "auto" and choice else name for name in names]):
-        found.append(_seen(find_layer(network, name), probe.calls, inputs.shape, grid))
-    runs = Counter(call.name for call in probe.calls)
-    said = _chosen(choice, "auto" in names, "auto" in known and preset is None)
-    said += [
-        f"{one.name} runs {runs[one.name]} times in one pass; the last is explained ({one.name}@1 names the first)."
-        for one in found
-        if not one.call and runs[one.name] > 1
-    ]
-    said += [f"{one.asked} is seen as {one.grid}." for one in found if one.grid and one.grid.layout == "tokens"]
-    return methods, tuple(found), said
-
-
-def _chosen_layer(network: nn.Module, inputs: Tensor, calls: Sequence[Call]) -> Choice:
-    """The layer that auto takes, whatever the first image shows: it is probed with noise, and with that image then.
-
-    Where no gradient reaches any, the last one with a grid: a broken network can still be checked.
-    """
-    for probe in (_noise(inputs), inputs):
-        try:
-            return choose_layer(network, probe, calls)
-        except LayerError as error:
-            if error.slug != "no-gradient":
-                raise
-    return choose(calls)
-
-
-def _chosen(choice: Choice | None, layer: bool, method: bool) -> list[str]:
-    if choice is None:
-        return []
-    if layer and method:
-        return [f"Chosen: {choice.reason}."]
-    return [f"Chosen: layer {choice.layer}."] if layer else [f"Chosen: method {choice.method}."]
-
-
-def _once(what: str, names: Sequence[str]) -> tuple[str, ...]:
-    repeated = [name for name, count in Counter(names).items() if count > 1]
-    if repeated:
-        raise OptionError(f"The {what} {repeated[0]!r} was named twice.")
-    return tuple(names)
-
-
-def _seen(layer: LayerCall, calls: Sequence[Call], shape: Sequence[int], grid: str | None) -> LayerCall:
-    """The layer with the way in which its output is seen as a grid."""
-    own = [call for call in calls if call.name == layer.name]
-    if layer.call is not None:
-        own = own[layer.call - 1 : layer.call]
-    if not own:
-        raise LayerError(
-            f"Layer {layer.asked!r} never runs in the forward pass.\n"
-            "  See the layers that run, with their grids:  seewhy layers --model …",
-            slug="layer-never-runs",
-        )
-    found = grid_of(own[-1], calls, shape) if grid is None else read_grid(grid, own[-1].shape)
-    return replace(layer, grid=found)

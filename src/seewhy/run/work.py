@@ -19,7 +19,7 @@ from seewhy.cam.scores import predicted, probabilities
 from seewhy.data.decode import UnreadableError, file_digest
 from seewhy.data.reader import Loaded, batch_of, load_image
 from seewhy.errors import WorkError
-from seewhy.maps import empty_reason
+from seewhy.maps import ALL_ZERO, empty_reason
 from seewhy.records import Image, MapKey, MapStat, Outcome
 from seewhy.render.overlay import encode
 from seewhy.run.draw import draw_overlay, overlay_name
@@ -184,4 +184,6 @@ def _stat(plan: Plan, image: Image, key: MapKey, numbers: NDArray[np.float64], v
     reason = empty_reason(high, height * width, value, in_score_units=plan.method(key.method).in_score_units)
     if not math.isfinite(low) or not math.isfinite(high):
         reason = "not finite"
+    elif low == high == 0:
+        reason = ALL_ZERO
     return MapStat(image.id, *key, value, low, high, total, positive, reason is not None, reason)

@@ -28,7 +28,7 @@ MAP_STATS = {
     "maximum": (pa.float64(), "largest cell of the raw map"),
     "total": (pa.float64(), "sum over the cells of the raw map"),
     "positive_total": (pa.float64(), "sum over the positive cells of the raw map"),
-    "empty": (pa.bool_(), "drawn empty: no positive part, or a negligible peak"),
+    "empty": (pa.bool_(), "drawn empty: all zero, no positive part, or a negligible peak"),
     "reason": (pa.string(), "why it is drawn empty; null where it is not"),
 }
 

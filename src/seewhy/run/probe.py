@@ -1,0 +1,172 @@
+"""What one pass over the first image shows, and what is chosen from it: layers, methods, a faster way to run."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+
+from seewhy.cam.calls import Call, trace_any
+from seewhy.cam.capture import LayerCall, answer, as_input, find_layer, forward, untouched
+from seewhy.cam.fused import Fusion, plan_fusion
+from seewhy.cam.grids import grid_of, read_grid
+from seewhy.cam.layers import Choice, choose, choose_layer, size_error
+from seewhy.cam.methods import find_method, method_name
+from seewhy.cam.outputs import Output, guess_task, read_output
+from seewhy.errors import LayerError, OptionError
+from seewhy.records import Task
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What one pass over the first image shows: what the output means, its numbers (1, K), and every layer call."""
+
+    task: Task
+    output: Output
+    calls: list[Call]
+
+    @property
+    def logits(self) -> Tensor:
+        """The numbers (1, K) kept of the image."""
+        return self.output.logits
+
+
+def probe_network(network: nn.Module, inputs: Tensor, task: Task | None) -> Probe:
+    """One pass over the first image; a network that cannot take the input says what fits."""
+    try:
+        raw = answer(network, inputs)
+        task = task or guess_task(raw, network)
+        return Probe(task, read_output(raw, len(inputs), task), trace_any(network, as_input(network, inputs)))
+    except (RuntimeError, ValueError, AssertionError) as error:
+        if "memory" in str(error).lower():
+            raise
+        raise size_error(network, inputs.shape, error) from error
+
+
+def layers_and_methods(
+    network: nn.Module,
+    inputs: Tensor,
+    probe: Probe,
+    layers: str | Sequence[str],
+    method: str | Sequence[str],
+    preset: str | None,
+    grid: str | None,
+) -> tuple[tuple[str, ...], tuple[LayerCall, ...], list[str]]:
+    """The methods, the layers with their grids (none where every method maps the input), and what to say of both."""
+    names, asked = split_names(layers), split_names(method)
+    if not names:
+        raise OptionError("No layer was named.  Name some, or leave the choice:  --layers auto")
+    if not asked:
+        raise OptionError("No method was named.  Name some, or leave the choice:  --method auto")
+    known = [name if name == "auto" else method_name(name) for name in asked]
+    if all(name != "auto" and find_method(name).on_input for name in known):
+        return _once("method", known), (), []
+    choice: Choice | None = None
+    if "auto" in names or ("auto" in known and preset is None):
+        choice = chosen_layer(network, as_input(network, inputs), probe)
+    automatic = "grad-cam" if preset or choice is None else choice.method
+    methods = _once("method", [automatic if name == "auto" else name for name in known])
+    found = []
+    for name in _once("layer", [choice.layer if name == "auto" and choice else name for name in names]):
+        found.append(_seen(find_layer(network, name), probe.calls, inputs.shape, grid))
+    runs = Counter(call.name for call in probe.calls)
+    said = _chosen(choice, "auto" in names, "auto" in known and preset is None)
+    said += [
+        f"{one.name} runs {runs[one.name]} times in one pass; the last is explained ({one.name}@1 names the first)."
+        for one in found
+        if not one.call and runs[one.name] > 1
+    ]
+    said += [f"{one.asked} is seen as {one.grid}." for one in found if one.grid and one.grid.layout == "tokens"]
+    return methods, tuple(found), said
+
+
+def chosen_layer(network: nn.Module, inputs: Tensor, probe: Probe) -> Choice:
+    """The layer that auto takes, whatever the first image shows: it is probed with noise, and with that image then.
+
+    Where no gradient reaches any, the last one with a grid: a broken network can still be checked.
+    """
+    if probe.task == "segmentation":
+        return _chosen_features(network, inputs, probe)
+    for picture in (_noise(inputs), inputs):
+        try:
+            return choose_layer(network, picture, probe.calls)
+        except LayerError as error:
+            if error.slug != "no-gradient":
+                raise
+    return choose(probe.calls)
+
+
+def _chosen_features(network: nn.Module, inputs: Tensor, probe: Probe) -> Choice:
+    """For a segmentation the last layer before those that give the classes of each place: these are no features."""
+    n_classes = probe.output.tensor.shape[1]
+    calls = [one for one in probe.calls if one.grid is None or one.shape[one.grid.channel_axis] != n_classes]
+    choice = choose(calls)
+    reason = f"{choice.layer} is the last layer of features ({choice.grid}); Grad-CAM, a mean over the class's pixels"
+    return replace(choice, method="grad-cam", reason=reason)
+
+
+def _chosen(choice: Choice | None, layer: bool, method: bool) -> list[str]:
+    if choice is None:
+        return []
+    if layer and method:
+        return [f"Chosen: {choice.reason}."]
+    return [f"Chosen: layer {choice.layer}."] if layer else [f"Chosen: method {choice.method}."]
+
+
+def _once(what: str, names: Sequence[str]) -> tuple[str, ...]:
+    repeated = [name for name, count in Counter(names).items() if count > 1]
+    if repeated:
+        raise OptionError(f"The {what} {repeated[0]!r} was named twice.")
+    return tuple(names)
+
+
+def _seen(layer: LayerCall, calls: Sequence[Call], shape: Sequence[int], grid: str | None) -> LayerCall:
+    """The layer with the way in which its output is seen as a grid."""
+    own = [call for call in calls if call.name == layer.name]
+    if layer.call is not None:
+        own = own[layer.call - 1 : layer.call]
+    if not own:
+        raise LayerError(
+            f"Layer {layer.asked!r} never runs in the forward pass.\n"
+            "  See the layers that run, with their grids:  seewhy layers --model …",
+            slug="layer-never-runs",
+        )
+    found = grid_of(own[-1], calls, shape) if grid is None else read_grid(grid, own[-1].shape)
+    return replace(layer, grid=found)
+
+
+def fusion_before(network: nn.Module, inputs: Tensor, layers: Sequence[LayerCall]) -> Fusion | None:
+    """How to run what comes before the layers faster, or None."""
+    with untouched(network):
+        planned = plan_fusion(network, _noise(as_input(network, inputs)), [layer.name for layer in layers])
+    return planned if planned and len(planned) else None
+
+
+def memory_format_for(network: nn.Module, inputs: Tensor, probe: Probe) -> torch.memory_format:
+    """Channels last on a CPU, where convolutions and pools are faster, unless the network minds (a .view of features).
+
+    Only the input is laid out so; the network's parameters stay as they are. The order of summation differs, which can
+    turn a maximum pool in a near-empty map: a preset, whose pictures must be equal, keeps the peer's layout.
+    """
+    if probe.logits.device.type != "cpu":
+        return torch.contiguous_format
+    try:
+        again = forward(network, inputs.contiguous(memory_format=torch.channels_last), probe.task)
+    except RuntimeError:
+        return torch.contiguous_format
+    same = torch.allclose(again, probe.logits, rtol=1e-4, atol=1e-5, equal_nan=True)
+    return torch.channels_last if same else torch.contiguous_format
+
+
+def _noise(inputs: Tensor) -> Tensor:
+    """A picture of noise like the inputs, the same each time: what is planned must not hang on the first image."""
+    return torch.rand(inputs.shape, generator=torch.Generator().manual_seed(0)).to(inputs)
+
+
+def split_names(names: str | Sequence[str]) -> list[str]:
+    """Names by commas or in a list, without empty ones."""
+    texts = [names] if isinstance(names, str) else list(names)
+    return [name.strip() for text in texts for name in text.split(",") if name.strip()]
