@@ -251,3 +251,16 @@ def test_a_wrapper_that_hides_its_model_is_named() -> None:
 
     with pytest.raises(LayerError, match=r"runs no module of its own.*\n.*self.model = model"):
         explain(Hiding())
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize("kind", ["script", "trace", "export"])
+def test_a_program_whose_layers_cannot_be_watched_is_refused(kind: str) -> None:
+    model, x = seeded(Pooled()), images(1)
+    program = {
+        "script": lambda: torch.jit.script(model),
+        "trace": lambda: torch.jit.trace(model, x),
+        "export": lambda: torch.export.export(model, (x,)).module(),
+    }[kind]()
+    with pytest.raises(ModelError, match="program, whose layers cannot be watched"):
+        explain(program)

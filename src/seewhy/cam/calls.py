@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -71,10 +72,11 @@ def first_tensor(output: Any) -> Tensor | None:
 
 def _traced(model: nn.Module, inputs: Tensor) -> tuple[list[Call], Any]:
     calls: list[Call] = []
+    own = threading.get_ident()  # another thread may run the same network meanwhile
 
     def watch(name: str) -> Callable[[nn.Module, tuple[Any, ...], dict[str, Any], Any], None]:
         def note(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
-            if (given := first_tensor(output)) is not None:
+            if threading.get_ident() == own and (given := first_tensor(output)) is not None:
                 read = first_tensor((*args, *kwargs.values()))
                 calls.append(_call(name, module, () if read is None else tuple(read.shape), given, output))
 

@@ -91,10 +91,13 @@ def find_layer(model: nn.Module, asked: str) -> LayerCall:
 
 @contextlib.contextmanager
 def untouched(model: nn.Module) -> Iterator[None]:
-    """Hold the model in eval mode, alone, and put modes and random state back afterwards, also after an exception."""
+    """Hold the model in eval mode, alone, and put modes and random state back afterwards, also after an exception.
+
+    A surrounding autocast is off meanwhile, and compiled parts run as they were written, so that they can be watched.
+    """
     with _locks_guard:
         lock = _locks.setdefault(model, threading.RLock())
-    with lock:
+    with lock, _as_written(model):
         modes = [(module, module.training) for module in model.modules()]
         states = (random.getstate(), np.random.get_state(), torch.random.get_rng_state())
         devices = sorted({p.device.index for p in model.parameters() if p.device.type == "cuda"})
@@ -112,6 +115,20 @@ def untouched(model: nn.Module) -> Iterator[None]:
             torch.random.set_rng_state(states[2])
             for index, state in zip(devices, cuda, strict=True):
                 torch.cuda.set_rng_state(state, index)
+
+
+@contextlib.contextmanager
+def _as_written(model: nn.Module) -> Iterator[None]:
+    with contextlib.ExitStack() as stack:
+        for kind in {parameter.device.type for parameter in model.parameters()} or {"cpu"}:
+            if kind != "meta" and torch.is_autocast_enabled(kind):
+                stack.enter_context(torch.autocast(kind, enabled=False))
+        if any(
+            isinstance(getattr(one, "_orig_mod", None), nn.Module) or getattr(one, "_compiled_call_impl", None)
+            for one in model.modules()
+        ):
+            stack.enter_context(torch.compiler.set_stance("force_eager"))
+        yield
 
 
 def logits_of(output: Any, n_images: int) -> Tensor:
@@ -337,6 +354,17 @@ def refuse_meta(model: nn.Module) -> None:
             f"{type(model).__name__} lies on the meta device ({name} has a shape and no numbers).\n"
             "  Give it memory and load its weights:  model.to_empty(device='cpu'); model.load_state_dict(…)",
             slug="meta-device",
+        )
+
+
+def refuse_programs(model: nn.Module) -> None:
+    """Raise ModelError for a scripted, traced or exported program, whose layers cannot be watched."""
+    scripted = isinstance(model, torch.jit.ScriptModule)
+    if scripted or (isinstance(model, torch.fx.GraphModule) and "_guards_fn" in dict(model.named_children())):
+        raise ModelError(
+            f"{type(model).__name__} is a {'TorchScript' if scripted else 'exported'} program, whose layers cannot be "
+            "watched.\n  Give the module that it was made from, with its state dict.",
+            slug="torchscript",
         )
 
 

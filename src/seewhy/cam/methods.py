@@ -53,7 +53,7 @@ class Method:
         if self.kind in ("input", "laid") or scene.activation is None:
             return self.function(scene)
         if self.kind == "passes":
-            return self.combine(self.function(scene), scene.activation)
+            return self.combine(self.function(scene).to(scene.activation.dtype), scene.activation)
         return self.weighted_map(scene.activation, scene.gradient)
 
     def weighted_map(self, activation: Tensor, gradient: Tensor | None) -> Tensor:

@@ -57,7 +57,8 @@ def _scores(scene: Scene, channels: Tensor, rows: Tensor) -> Tensor:
     with fusion.applied(scene.model) if fusion else contextlib.nullcontext():
         for start in range(0, len(rows), size):
             which = rows[start : start + size]
-            masked = scene.inputs[which] * _masks(channels[start : start + size], scene.inputs.shape[-2:])
+            masks = _masks(channels[start : start + size], scene.inputs.shape[-2:])
+            masked = scene.inputs[which] * masks.to(scene.inputs.dtype)
             found.append(scene.rescore(scene.model(masked), which))
     return torch.cat(found)
 

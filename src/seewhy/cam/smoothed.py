@@ -59,7 +59,7 @@ def noisy_copies(inputs: Tensor, n_copies: int, sigma_frac: float, seed: int) ->
     sigma = sigma.view(-1, *[1] * (inputs.ndim - 1))
     generator = torch.Generator().manual_seed(seed)
     for _ in range(n_copies):
-        noise = torch.randn(inputs.shape[1:], generator=generator)
+        noise = torch.randn(inputs.shape[1:], generator=generator, dtype=torch.float32)
         yield inputs + sigma * noise.to(inputs)
 
 
@@ -103,4 +103,4 @@ def _digest(key: str) -> int:
 
 
 def _normal(shape: tuple[int, ...], seed: int) -> Tensor:
-    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float32)

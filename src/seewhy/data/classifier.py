@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from seewhy.data.network import find_network, module_of
 from seewhy.data.weights import load_weights
-from seewhy.errors import OptionError, listed, nearest
+from seewhy.errors import ModelError, OptionError, listed, nearest
 from seewhy.records import Preprocess, Task, find_task
 
 RANDOM_NOTE = "No --weights were given: the network is as its code makes it, which is random unless that loads some."
@@ -102,7 +102,12 @@ def load(
     names = tuple(asked) if asked is not None else found.classes
     if names is not None and len(set(names)) != len(names):
         raise OptionError(f"Class names must differ, but they are: {listed(names)}.")
-    network = network.eval().to(where) if own else network.to(where)
+    try:
+        network = network.eval().to(where) if own else network.to(where)
+    except NotImplementedError as error:
+        raise ModelError(
+            f"{type(network).__name__} cannot be put on {where}: {_line(error)}", slug="meta-device"
+        ) from error
     return Classifier(network, chosen, names, where, found.source, known, tuple(notes))
 
 

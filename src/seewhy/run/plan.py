@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from seewhy.cam.capture import LayerCall, as_input, refuse_meta, unwrap
+from seewhy.cam.capture import LayerCall, as_input, refuse_meta, refuse_programs, unwrap
 from seewhy.cam.fused import Fusion
 from seewhy.cam.layers import (
     Candidate,
@@ -130,6 +130,9 @@ def make_plan(
     classifier = classifier if isinstance(classifier, Classifier) else load(classifier)
     network, notes = unwrap(classifier.model)
     refuse_meta(network)
+    refuse_programs(network)
+    if isinstance(images, Tensor) and images.is_meta:
+        raise DataError("The images lie on the meta device: they have a shape and no numbers.", slug="meta-device")
     classifier = replace(classifier, model=network)
     table = read_table(images, limit=limit, sample=sample, seed=seed)
     classifier = _with_size(classifier, table)
