@@ -17,7 +17,7 @@ class Named:
 
 @dataclass(frozen=True)
 class Case:
-    """One comparison; `fused` as in a run of many images; `rounds` at most, where the peer takes minutes."""
+    """One comparison; `rounds` at most, where the peer takes minutes."""
 
     network: str
     layer: str
@@ -26,7 +26,6 @@ class Case:
     images: int = 1
     classes: int = 1
     channels_last: bool = True
-    fused: bool = False
     rounds: int = 5
 
 

@@ -68,7 +68,7 @@ def compute_lines(name: str, raw: Raw) -> list[str]:
         "",
         f"- {raw['rounds'][0]['images']} images, {len(raw['rounds'])} rounds of whole processes, "
         f"{raw['rounds'][0]['threads']} threads, the default allocator, {case_words(name)}.",
-        "- First call: with the proofs and plans of the network, which later calls find made. Next: median of 5 calls.",
+        "- First call: with the proofs and plans of the network, which later calls find made. Next: median of up to 5.",
         f"- Distance to float64, p95: ours {float64['ours']:.1e}, peer {float64['peer']:.1e}.",
     ]
 

@@ -9,9 +9,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from seewhy.cam.linear import depends, is_affine
+from seewhy.cam.capture import find_layer
+from seewhy.cam.linear import affine_behind, depends, is_affine
 from seewhy.cam.operations import record
-from tests.models import seeded
+from tests.models import FourConv, Linear, Pooled, images, seeded
 
 CONV, FC = seeded(nn.Conv2d(4, 6, 3, padding=1), 1), seeded(nn.Linear(4, 3), 2)
 NORM, FLAT = seeded(nn.BatchNorm2d(4), 3), seeded(nn.Linear(4 * 36, 3), 4)
@@ -126,3 +127,19 @@ def test_dependence_is_followed_through_memory_and_numbers() -> None:
     assert depends(record(lambda: by_a_number(a)), [a])
     assert not depends(record(lambda: a.sum() + CONSTANT), [torch.ones(3)])
     assert not depends(record(lambda: (a.sum(), CONSTANT * 2)[1]), [a])
+
+
+@pytest.mark.parametrize(
+    ("model", "layers", "affine"),
+    [
+        (Pooled(), ["act"], True),
+        (Pooled(), ["block"], False),
+        (Pooled(), ["stem", "act"], False),
+        (FourConv(), ["conv2"], False),
+        (Linear(), ["features"], True),
+    ],
+)
+def test_what_follows_layers_of_a_network(model: nn.Module, layers: list[str], affine: bool) -> None:
+    found = [find_layer(model, name) for name in layers]
+    assert affine_behind(seeded(model), images(1), found) is affine
+    assert all(not module._forward_hooks for module in model.modules())

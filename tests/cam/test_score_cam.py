@@ -93,19 +93,18 @@ class Counting(nn.Module):
         return self.model(x)
 
 
-def counted(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> tuple[Tensor, list[int]]:
-    monkeypatch.setattr(module, "fusion_of", lambda *_: None)
+def counted(scene: Scene) -> tuple[Tensor, list[int]]:
     counting = Counting(scene.model)
     weights = score_cam(Scene(counting, scene.inputs, scene.values, scene.rescore, activation=scene.activation))
     return weights, counting.sizes
 
 
-def test_dead_and_equal_channels_are_scored_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_dead_and_equal_channels_are_scored_once() -> None:
     scene = scene_of(seeded(Pooled()), images(2), "act", [0, 1])
     scene.activation[0, :5] = 0
     scene.activation[0, 5] = 0.7
     scene.activation[1, 3] = scene.activation[1, 8]
-    weights, sizes = counted(scene, monkeypatch)
+    weights, sizes = counted(scene)
     different = sum(len({tuple(channel.flatten().tolist()) for channel in one}) for one in scene.activation)
     assert sum(sizes) == different - 1  # a constant channel masks as a dead one does
     assert len(set(weights[0, :6].tolist())) == 1
@@ -119,14 +118,14 @@ def test_dead_and_equal_channels_are_scored_once(monkeypatch: pytest.MonkeyPatch
 
 def test_never_more_than_a_chunk_of_masked_images_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     scene = scene_of(seeded(Pooled()), images(3), "block", [0, 2, 1])
-    whole, _ = counted(scene, monkeypatch)
+    whole, _ = counted(scene)
     monkeypatch.setattr(module, "_CHUNK", 5 * 3 * 32 * 32)
-    weights, sizes = counted(scene, monkeypatch)
+    weights, sizes = counted(scene)
     assert max(sizes) == 5
     assert sum(sizes) == 36
     torch.testing.assert_close(weights, whole, rtol=1e-5, atol=1e-6)
     monkeypatch.setattr(module, "_CHUNK", 1)
-    assert set(counted(scene, monkeypatch)[1]) == {1}
+    assert set(counted(scene)[1]) == {1}
 
 
 def test_an_image_is_weighed_as_if_it_were_alone() -> None:

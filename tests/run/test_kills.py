@@ -19,9 +19,9 @@ def assert_kept(losses: Losses, kills: int) -> None:
 
 
 def test_a_killed_command_goes_on_and_gives_the_same_bytes(tmp_path: Path) -> None:
-    assert_kept(kill_often(new_trial(tmp_path, images=216), kills=5), 5)
+    assert_kept(kill_often(new_trial(tmp_path, images=184), kills=5), 5)
 
 
 @pytest.mark.slow
 def test_two_hundred_kills(tmp_path: Path) -> None:
-    assert_kept(kill_often(new_trial(tmp_path, images=216), kills=200, seed=1), 200)
+    assert_kept(kill_often(new_trial(tmp_path, images=184), kills=200, seed=1), 200)

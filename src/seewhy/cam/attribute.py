@@ -11,7 +11,6 @@ from torch import Tensor, nn
 
 from seewhy.cam.capture import Captured, LayerCall, capture, gradients, wide
 from seewhy.cam.fixing import Fixed, Score
-from seewhy.cam.fused import Fusion
 from seewhy.cam.grids import Grid
 from seewhy.cam.methods import Method
 from seewhy.cam.scene import Scene
@@ -57,18 +56,16 @@ def attribute(
     subject: Subject,
     *,
     augment: bool = False,
-    fusion: Fusion | None = None,
     seed: int = 0,
 ) -> Attribution:
     """Raw signed maps of every score by every method, on each layer's own grid, leaving the model as found.
 
     `inputs` are the network's own (N, C, H, W). All classes, layers and methods share one forward pass. With `augment`
-    the maps are means over mirrored and scaled inputs (six passes), of the class that the plain input decides. `fusion`
-    is of the layers before the first one.
+    the maps are means over mirrored and scaled inputs (six passes), of the class that the plain input decides.
     Raises LayerError and ModelError as `capture` does.
     """
     fixed: dict[str, Fixed] = {}
-    explain = partial(_attributed, model, layers, methods, subject, fixed, fusion, seed)
+    explain = partial(_attributed, model, layers, methods, subject, fixed, seed)
     plain = explain(inputs)
     if not augment:
         return plain
@@ -87,13 +84,12 @@ def _attributed(
     methods: Mapping[str, Method],
     subject: Subject,
     fixed: dict[str, Fixed],
-    fusion: Fusion | None,
     seed: int,
     inputs: Tensor,
 ) -> Attribution:
     graph = any(method.needs_gradient for method in methods.values())
     found = Attribution(torch.empty(0), {}, {})
-    with capture(model, inputs, layers, task=subject.task, graph=graph, fusion=fusion) as captured:
+    with capture(model, inputs, layers, task=subject.task, graph=graph) as captured:
         jobs = _jobs(subject.scores, methods)
         for number, (asked, score, own) in enumerate(jobs):
             if score.name not in fixed:

@@ -15,7 +15,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from seewhy.cam.fused import Fusion
 from seewhy.cam.grids import Grid
 from seewhy.cam.outputs import Output, read_output
 from seewhy.errors import LayerError, ModelError, nearest
@@ -155,21 +154,19 @@ def capture(
     *,
     task: Task = "classification",
     graph: bool = True,
-    fusion: Fusion | None = None,
 ) -> Iterator[Captured]:
     """One forward pass; inside the context gradients of the output with respect to the activations can be taken.
 
     The pass runs without a graph until the first layer fires, whose output becomes a fresh leaf. Where an in-place
     operation would overwrite what was captured, the network goes on with a copy. No parameter gets a gradient.
-    Without `graph` there are activations alone. A `fusion` of what comes before the layers makes it faster. Raises
-    LayerError for a layer that never runs or whose output is not a grid, ModelError where no gradient reaches the
-    layers.
+    Without `graph` there are activations alone. Raises LayerError for a layer that never runs or whose output is not a
+    grid, ModelError where no gradient reaches the layers.
     """
     inputs = as_input(model, inputs)
     with untouched(model), torch.inference_mode(False):
         # A model that detaches what it computed (a backbone under its own no_grad) needs gradients from the start.
         for from_the_start in (False, True) if graph else (False,):
-            recorder, output = _recorded(model, inputs, _Recorder(layers, task, graph), from_the_start, fusion)
+            recorder, output = _recorded(model, inputs, _Recorder(layers, task, graph), from_the_start)
             if output.differentiable or not graph:
                 break
         else:
@@ -207,18 +204,11 @@ def gradients(values: Tensor, activations: dict[str, Tensor], *, retain: bool = 
     return slopes
 
 
-def _recorded(
-    model: nn.Module, inputs: Tensor, recorder: _Recorder, from_the_start: bool, fusion: Fusion | None
-) -> tuple[_Recorder, Output]:
+def _recorded(model: nn.Module, inputs: Tensor, recorder: _Recorder, from_the_start: bool) -> tuple[_Recorder, Output]:
     """One pass with its recorder and output; once more on copies where the model overwrites what was captured."""
     recorder.copies = model in _overwriting
     try:
-        # The fusion first: it leaves alone what somebody else's hooks see, and ours see nothing of it.
-        with (
-            fusion.applied(model) if fusion and not from_the_start else contextlib.nullcontext(),
-            torch.set_grad_enabled(from_the_start),
-            recorder.attached(model),
-        ):
+        with torch.set_grad_enabled(from_the_start), recorder.attached(model):
             output = read_output(model(inputs), len(inputs), recorder.task)
         overwritten = recorder.overwritten()
     except RuntimeError as error:
@@ -228,7 +218,7 @@ def _recorded(
     if overwritten and not recorder.copies:
         _overwriting.add(model)
         again = _Recorder(recorder.layers, recorder.task, recorder.graph)
-        return _recorded(model, inputs, again, from_the_start, fusion)
+        return _recorded(model, inputs, again, from_the_start)
     recorder.check(model)
     return recorder, output
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
-from seewhy.cam.operations import Operation, Recorded
+from seewhy.cam.capture import LayerCall, untouched
+from seewhy.cam.operations import Operation, Recorded, recording
 
 # Affine in all their tensors together: rearranging, adding, averaging, and weights that are numbers.
 _JOINTLY = [
@@ -126,6 +128,30 @@ def is_affine(recorded: Recorded, variables: Iterable[Tensor]) -> bool:
             return False
         touched.follow(operation, recorded.tensors)
     return True
+
+
+def affine_behind(model: nn.Module, inputs: Tensor, layers: Sequence[LayerCall]) -> bool:
+    """Whether the output is proven, from one pass, to be an affine function of each of these layers' outputs."""
+    kept: dict[str, tuple[int, Any]] = {}
+
+    def keep(name: str, recorded: Recorded) -> Callable[[nn.Module, Any, Any], None]:
+        def note(module: nn.Module, args: Any, output: Any) -> None:
+            kept[name] = len(recorded.operations), output
+
+        return note
+
+    with untouched(model), contextlib.ExitStack() as stack:
+        recorded = stack.enter_context(recording())
+        for layer in layers:
+            handle = model.get_submodule(layer.name).register_forward_hook(keep(layer.name, recorded))
+            stack.callback(handle.remove)
+        result = model(inputs)
+    if len(kept) < len(layers) or any(layer.call for layer in layers):
+        return False
+    return all(
+        isinstance(raw, Tensor) and is_affine(Recorded(recorded.operations[done:], result, recorded.tensors), [raw])
+        for done, raw in kept.values()
+    )
 
 
 class _Dependence:

@@ -61,10 +61,6 @@ class Recorded:
     result: Any
     tensors: list[Tensor]
 
-    def number(self, tensor: Tensor) -> int | None:
-        """The number of a tensor that took part, or None."""
-        return next((number for number, one in enumerate(self.tensors) if one is tensor), None)
-
 
 @contextlib.contextmanager
 def recording() -> Iterator[Recorded]:

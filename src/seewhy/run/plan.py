@@ -11,7 +11,6 @@ import torch
 from torch import Tensor, nn
 
 from seewhy.cam.capture import LayerCall, as_input, refuse_meta, refuse_programs, unwrap
-from seewhy.cam.fused import Fusion
 from seewhy.cam.layers import (
     Candidate,
     Choice,
@@ -31,7 +30,6 @@ from seewhy.run.machine import usual_batch, usual_workers
 from seewhy.run.probe import (
     Probe,
     chosen_layer,
-    fusion_before,
     layers_and_methods,
     memory_format_for,
     probe_network,
@@ -40,7 +38,6 @@ from seewhy.run.probe import (
 
 FORMATS = ("jpg", "png")
 SHARD = 64  # images at most, and so in a batch
-FUSED_FROM = 128  # images for which planning a fusion pays
 
 
 @dataclass(frozen=True)
@@ -71,7 +68,6 @@ class Plan:
     memory_format: torch.memory_format = torch.contiguous_format
     batch_asked: bool = False
     seed: int = 0
-    fusion: Fusion | None = field(default=None, compare=False)
     notes: tuple[str, ...] = field(default=(), compare=False)
 
     @property
@@ -155,13 +151,12 @@ def make_plan(
         probe.task,
         preset,
         smoothings,
-        min(batch_size or usual, SHARD),
+        min(batch_size or _even_batch(usual, shard), SHARD),
         image_format,
         (inputs.shape[2], inputs.shape[3]),
-        torch.contiguous_format if preset else memory_format_for(network, inputs, probe),
+        memory_format_for(network, inputs, probe, found, preset),
         batch_size is not None,
         seed,
-        fusion_before(network, inputs, found) if len(table) >= FUSED_FROM else None,
         (*classifier.notes, *notes, *table.notes, *said, *why),
     )
 
@@ -186,7 +181,16 @@ def layers_of(classifier: Classifier) -> tuple[list[Candidate], Choice, tuple[in
 
 
 def _shard_size(count: int) -> int:
-    return SHARD if count >= 1024 else 32 if count >= 256 else 16
+    """Fewer in small runs; from 192 images on so that an even number of shards comes out full, for even work."""
+    base = SHARD if count >= 1024 else 32 if count >= 256 else 16
+    if count < 192 or base == SHARD:
+        return base
+    return min(range(base, base * 5 // 4 + 1), key=lambda size: -(-count // (2 * size)) * size)
+
+
+def _even_batch(usual: int, shard: int) -> int:
+    """About as many images at once as is usual, in equal parts of a shard."""
+    return -(-shard // max(1, round(shard / usual)))
 
 
 def _check_options(preset: str | None, batch_size: int | None, image_format: str) -> None:

@@ -1,4 +1,4 @@
-"""What one pass over the first image shows, and what is chosen from it: layers, methods, a faster way to run."""
+"""What one pass over the first image shows, and what is chosen from it: layers, methods, a layout."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from seewhy.cam.calls import Call, trace_any
-from seewhy.cam.capture import LayerCall, answer, as_input, find_layer, forward, untouched
-from seewhy.cam.fused import Fusion, plan_fusion
+from seewhy.cam.capture import LayerCall, answer, as_input, find_layer, forward
 from seewhy.cam.grids import grid_of, read_grid
 from seewhy.cam.layers import Choice, choose, choose_layer, size_error
+from seewhy.cam.linear import affine_behind
 from seewhy.cam.methods import find_method, method_name
 from seewhy.cam.outputs import Output, guess_task, read_output
 from seewhy.errors import LayerError, OptionError
@@ -138,22 +138,20 @@ def _seen(layer: LayerCall, calls: Sequence[Call], shape: Sequence[int], grid: s
     return replace(layer, grid=found)
 
 
-def fusion_before(network: nn.Module, inputs: Tensor, layers: Sequence[LayerCall]) -> Fusion | None:
-    """How to run what comes before the layers faster, or None."""
-    with untouched(network):
-        planned = plan_fusion(network, _noise(as_input(network, inputs)), [layer.name for layer in layers])
-    return planned if planned and len(planned) else None
-
-
-def memory_format_for(network: nn.Module, inputs: Tensor, probe: Probe) -> torch.memory_format:
+def memory_format_for(
+    network: nn.Module, inputs: Tensor, probe: Probe, layers: Sequence[LayerCall], preset: str | None
+) -> torch.memory_format:
     """Channels last on a CPU, where convolutions and pools are faster, unless the network minds (a .view of features).
 
     Only the input is laid out so; the network's parameters stay as they are. The order of summation differs, which can
-    turn a maximum pool in a near-empty map: a preset, whose pictures must be equal, keeps the peer's layout.
+    turn a ReLU or a maximum pool behind a layer. A preset, whose pictures must be equal, keeps the peer's layout unless
+    what follows the layers is proven affine, so that nothing can turn.
     """
-    if probe.logits.device.type != "cpu":
+    if probe.output.logits.device.type != "cpu":
         return torch.contiguous_format
     try:
+        if preset and not affine_behind(network, as_input(network, inputs), layers):
+            return torch.contiguous_format
         again = forward(network, inputs.contiguous(memory_format=torch.channels_last), probe.task)
     except RuntimeError:
         return torch.contiguous_format

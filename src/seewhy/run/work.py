@@ -131,9 +131,7 @@ def _attributed(
     try:
         inputs = batch_of(loaded, plan.classifier.preprocess, plan.memory_format)
         augment = "augment" in plan.smooth
-        return attribute(
-            model, inputs, plan.layers, methods, subject, augment=augment, fusion=plan.fusion, seed=plan.seed
-        )
+        return attribute(model, inputs, plan.layers, methods, subject, augment=augment, seed=plan.seed)
     except (RuntimeError, MemoryError) as error:
         if isinstance(error, MemoryError) or "memory" in str(error).lower():
             raise WorkError(
