@@ -51,7 +51,9 @@ CASES = {
     "ablation-vgg16": Case(
         "vgg16", "features.30", (ABLATION,), Aim("Ablation-CAM, VGG-16 features[-1]", 150, 300), rounds=3
     ),
-    "ablation-resnet18-layer3": Case("resnet18", "layer3", (ABLATION,), Aim("Ablation-CAM, ResNet-18 layer3", 7, 12)),
+    "ablation-resnet18-layer3": Case(
+        "resnet18", "layer3", (ABLATION,), Aim("Ablation-CAM, ResNet-18 layer3", 7, 12), channels_last=False
+    ),
     "score-cam-resnet18": Case("resnet18", "layer4", (SCORE,), Aim("Score-CAM, ResNet-18 layer4", 1.15, 2)),
     "layer1-resnet50": Case(
         "resnet50", "layer1", (GRAD,), Aim("Grad-CAM, ResNet-50 layer1", 1.6, 2.0), images=16, channels_last=False
@@ -63,6 +65,6 @@ CASES = {
         Aim("5 methods x 2 classes of 8 images, ResNet-50", 4, 9),
         images=8,
         classes=2,
-        fused=True,
+        channels_last=False,
     ),
 }

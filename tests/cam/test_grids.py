@@ -13,7 +13,7 @@ from tests.models import images
 
 
 def grids(model: nn.Module, inputs: Tensor) -> dict[str, Grid | None]:
-    return {call.name: call.grid for call in trace_any(model.eval(), inputs)}
+    return {call.name: call.grid for call in trace_any(model.eval(), inputs)[0]}
 
 
 class Tokens(nn.Module):
@@ -105,7 +105,7 @@ def test_a_view_puts_channels_first_without_a_copy(grid: Grid, shape: tuple[int,
 def test_a_grid_that_cannot_be_inferred_shows_the_shape_and_the_option() -> None:
     model = Tokens(1)
     inputs = torch.rand(1, 3, 32, 32)
-    calls = trace_any(model.eval(), inputs)
+    calls, _ = trace_any(model.eval(), inputs)
     assert grid_of(next(call for call in calls if call.name == "norm"), calls, inputs.shape).skipped == 1
     sequence = next(call for call in calls if call.name == "sequence")
     with pytest.raises(LayerError, match=r"'sequence' gives shape \(1, 12, 17\)(?s:.)*--grid 3x3"):

@@ -116,7 +116,7 @@ class Attentive(nn.Module):
 @pytest.mark.parametrize(("head", "layer"), [("class", "norm1"), ("mean", "norm"), ("tokens", "norm")])
 def test_auto_takes_the_last_layer_whose_places_have_a_gradient(head: str, layer: str) -> None:
     model, inputs = seeded(Attentive(head)), torch.rand(1, 3, 32, 48, generator=torch.Generator().manual_seed(0))
-    choice = choose_layer(model, inputs, trace_any(model, inputs))
+    choice = choose_layer(model, inputs, trace_any(model, inputs)[0])
     assert (choice.layer, choice.method, choice.grid) == (layer, "grad-cam", Grid(4, 6, "tokens", 1))
     assert "4 x 6 tokens after 1" in choice.reason
 
@@ -147,7 +147,7 @@ def test_tokens_without_spatial_ones_are_told_so() -> None:
 def test_tokens_whose_grid_cannot_be_inferred_are_told_the_option() -> None:
     rows = nn.Sequential(nn.Flatten(1, 2), nn.LayerNorm(32))  # (N, 96, 32): the rows of every colour
     with pytest.raises(LayerError, match=r"1 gives \(1, 96, 32\)(?s:.)*--layers 1 --grid HEIGHTxWIDTH"):
-        choose_layer(rows, images(1), trace_any(rows, images(1)))
+        choose_layer(rows, images(1), trace_any(rows, images(1))[0])
 
 
 def test_a_head_of_zeros_has_no_gradient_and_the_last_layer_is_still_known() -> None:

@@ -49,14 +49,9 @@ def trace(model: nn.Module, inputs: Tensor) -> list[Call]:
 
     Raises ModelError where the network does not give logits (N, K).
     """
-    calls, output = _traced(model, inputs)
+    calls, output = trace_any(model, inputs)
     logits_of(output, len(inputs))
     return calls
-
-
-def trace_any(model: nn.Module, inputs: Tensor) -> list[Call]:
-    """As `trace`, for a network that gives anything: a headless one too."""
-    return _traced(model, inputs)[0]
 
 
 def first_tensor(output: Any) -> Tensor | None:
@@ -70,7 +65,8 @@ def first_tensor(output: Any) -> Tensor | None:
     return None
 
 
-def _traced(model: nn.Module, inputs: Tensor) -> tuple[list[Call], Any]:
+def trace_any(model: nn.Module, inputs: Tensor) -> tuple[list[Call], Any]:
+    """As `trace`, for a network that gives anything, and what it gave: a headless one too."""
     calls: list[Call] = []
     own = threading.get_ident()  # another thread may run the same network meanwhile
 

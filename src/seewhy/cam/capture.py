@@ -22,6 +22,7 @@ from seewhy.records import Task
 
 _locks: weakref.WeakKeyDictionary[nn.Module, threading.RLock] = weakref.WeakKeyDictionary()
 _locks_guard = threading.Lock()
+_held: weakref.WeakSet[nn.Module] = weakref.WeakSet()  # by `untouched`, each guarded by its own lock
 _overwriting: weakref.WeakSet[nn.Module] = weakref.WeakSet()  # models seen to change an activation in place
 
 
@@ -96,24 +97,37 @@ def untouched(model: nn.Module) -> Iterator[None]:
     """
     with _locks_guard:
         lock = _locks.setdefault(model, threading.RLock())
-    with lock, _as_written(model):
-        modes = [(module, module.training) for module in model.modules()]
-        states = (random.getstate(), np.random.get_state(), torch.random.get_rng_state())
-        devices = sorted({p.device.index for p in model.parameters() if p.device.type == "cuda"})
-        cuda = [torch.cuda.get_rng_state(index) for index in devices]
-        try:
-            if any(training for _, training in modes):
-                model.eval()
+    with lock:
+        if model in _held:  # by this thread, further out
             yield
+            return
+        _held.add(model)
+        try:
+            with _as_written(model), _put_back(model):
+                yield
         finally:
-            for module, training in modes:
-                if module.training != training:
-                    module.training = training
-            random.setstate(states[0])
-            np.random.set_state(states[1])
-            torch.random.set_rng_state(states[2])
-            for index, state in zip(devices, cuda, strict=True):
-                torch.cuda.set_rng_state(state, index)
+            _held.discard(model)
+
+
+@contextlib.contextmanager
+def _put_back(model: nn.Module) -> Iterator[None]:
+    modes = [(module, module.training) for module in model.modules()]
+    states = (random.getstate(), np.random.get_state(), torch.random.get_rng_state())
+    devices = sorted({p.device.index for p in model.parameters() if p.device.type == "cuda"})
+    cuda = [torch.cuda.get_rng_state(index) for index in devices]
+    try:
+        if any(training for _, training in modes):
+            model.eval()
+        yield
+    finally:
+        for module, training in modes:
+            if module.training != training:
+                module.training = training
+        random.setstate(states[0])
+        np.random.set_state(states[1])
+        torch.random.set_rng_state(states[2])
+        for index, state in zip(devices, cuda, strict=True):
+            torch.cuda.set_rng_state(state, index)
 
 
 @contextlib.contextmanager
@@ -122,10 +136,7 @@ def _as_written(model: nn.Module) -> Iterator[None]:
         for kind in {parameter.device.type for parameter in model.parameters()} or {"cpu"}:
             if kind != "meta" and torch.is_autocast_enabled(kind):
                 stack.enter_context(torch.autocast(kind, enabled=False))
-        if any(
-            isinstance(getattr(one, "_orig_mod", None), nn.Module) or getattr(one, "_compiled_call_impl", None)
-            for one in model.modules()
-        ):
+        if any("_orig_mod" in one._modules or one._compiled_call_impl is not None for one in model.modules()):
             stack.enter_context(torch.compiler.set_stance("force_eager"))
         yield
 
@@ -238,9 +249,8 @@ class _Recorder:
 
     @contextlib.contextmanager
     def attached(self, model: nn.Module) -> Iterator[None]:
-        modules = dict(model.named_modules())
         handles = [
-            modules[name].register_forward_hook(self._hook(name))
+            model.get_submodule(name).register_forward_hook(self._hook(name))
             for name in dict.fromkeys(one.name for one in self.layers)
         ]
         try:
@@ -324,7 +334,8 @@ def _replace_first(output: Any, tensor: Tensor) -> Any:
 def as_input(model: nn.Module, inputs: Tensor) -> Tensor:
     """Detached, on the model's device and in its floating type; a fresh copy if made under inference mode."""
     like = next((p for p in model.parameters() if p.is_floating_point()), None)
-    refuse_meta(model)
+    if like is not None and like.is_meta:
+        refuse_meta(model)
     if like is not None and like.is_inference():
         raise ModelError(
             "The network was made under torch.inference_mode(), so no gradient can be taken.\n"

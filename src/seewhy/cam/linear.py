@@ -130,8 +130,8 @@ def is_affine(recorded: Recorded, variables: Iterable[Tensor]) -> bool:
     return True
 
 
-def affine_behind(model: nn.Module, inputs: Tensor, layers: Sequence[LayerCall]) -> bool:
-    """Whether the output is proven, from one pass, to be an affine function of each of these layers' outputs."""
+def affine_behind(model: nn.Module, inputs: Tensor, layers: Sequence[LayerCall]) -> tuple[bool, Any]:
+    """Whether the output is proven, from one pass, to be affine in each of these layers' outputs, and the output."""
     kept: dict[str, tuple[int, Any]] = {}
 
     def keep(name: str, recorded: Recorded) -> Callable[[nn.Module, Any, Any], None]:
@@ -140,18 +140,18 @@ def affine_behind(model: nn.Module, inputs: Tensor, layers: Sequence[LayerCall])
 
         return note
 
-    with untouched(model), contextlib.ExitStack() as stack:
+    with untouched(model), torch.inference_mode(False), contextlib.ExitStack() as stack:
         recorded = stack.enter_context(recording())
         for layer in layers:
             handle = model.get_submodule(layer.name).register_forward_hook(keep(layer.name, recorded))
             stack.callback(handle.remove)
         result = model(inputs)
-    if len(kept) < len(layers) or any(layer.call for layer in layers):
-        return False
-    return all(
+    affine = len(kept) == len(layers) and not any(layer.call for layer in layers)
+    affine = affine and all(
         isinstance(raw, Tensor) and is_affine(Recorded(recorded.operations[done:], result, recorded.tensors), [raw])
         for done, raw in kept.values()
     )
+    return affine, result
 
 
 class _Dependence:

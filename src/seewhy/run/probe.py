@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from seewhy.cam.calls import Call, trace_any
-from seewhy.cam.capture import LayerCall, answer, as_input, find_layer, forward
+from seewhy.cam.capture import LayerCall, answer, as_input, find_layer
 from seewhy.cam.grids import grid_of, read_grid
 from seewhy.cam.layers import Choice, choose, choose_layer, size_error
 from seewhy.cam.linear import affine_behind
@@ -37,9 +37,9 @@ class Probe:
 def probe_network(network: nn.Module, inputs: Tensor, task: Task | None) -> Probe:
     """One pass over the first image; a network that cannot take the input says what fits."""
     try:
-        raw = answer(network, inputs)
+        calls, raw = trace_any(network, as_input(network, inputs))
         task = task or guess_task(raw, network)
-        return Probe(task, read_output(raw, len(inputs), task), trace_any(network, as_input(network, inputs)))
+        return Probe(task, read_output(raw, len(inputs), task), calls)
     except (RuntimeError, ValueError, AssertionError) as error:
         if "memory" in str(error).lower():
             raise
@@ -150,9 +150,11 @@ def memory_format_for(
     if probe.output.logits.device.type != "cpu":
         return torch.contiguous_format
     try:
-        if preset and not affine_behind(network, as_input(network, inputs), layers):
+        inputs = as_input(network, inputs).contiguous(memory_format=torch.channels_last)
+        affine, raw = affine_behind(network, inputs, layers) if preset else (True, answer(network, inputs))
+        if not affine:
             return torch.contiguous_format
-        again = forward(network, inputs.contiguous(memory_format=torch.channels_last), probe.task)
+        again = read_output(raw, len(inputs), probe.task).logits
     except RuntimeError:
         return torch.contiguous_format
     same = torch.allclose(again, probe.logits, rtol=1e-4, atol=1e-5, equal_nan=True)
