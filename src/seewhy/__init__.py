@@ -7,6 +7,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from seewhy.cam.scores import boxes, pixels, similarity
     from seewhy.data.classifier import Classifier, load
     from seewhy.errors import SeewhyError
     from seewhy.evidence.check import Check, check
@@ -23,9 +24,12 @@ __all__ = [
     "Preprocess",
     "SeewhyError",
     "__version__",
+    "boxes",
     "check",
     "explain",
     "load",
+    "pixels",
+    "similarity",
     "train",
 ]
 
@@ -35,9 +39,12 @@ _HOMES = {
     "Explanation": "seewhy.run.explanation",
     "Preprocess": "seewhy.records",
     "SeewhyError": "seewhy.errors",
+    "boxes": "seewhy.cam.scores",
     "check": "seewhy.evidence.check",
     "explain": "seewhy.run.explain",
     "load": "seewhy.data.classifier",
+    "pixels": "seewhy.cam.scores",
+    "similarity": "seewhy.cam.scores",
     "train": "seewhy.learn.train",
 }
 

@@ -195,6 +195,8 @@ def test_a_segmentation_explains_the_pixels_of_a_class() -> None:
             want = (model.body(x)[row] * weight[:, None, None]).sum(0) * mask / mask.sum()
         np.testing.assert_allclose(found.maps[row], want.numpy(), rtol=1e-4, atol=1e-7)
     assert found[0].prediction == str(int(strongest[0]))
+    with pytest.raises(OptionError, match="mirrors the picture"):
+        explain(model, x, layers="body", smooth="augment")
 
 
 @pytest.mark.parametrize("task", ["multi-label", "regression"])
@@ -264,3 +266,37 @@ def test_a_program_whose_layers_cannot_be_watched_is_refused(kind: str) -> None:
     }[kind]()
     with pytest.raises(ModelError, match="program, whose layers cannot be watched"):
         explain(program)
+
+
+class Detecting(nn.Module):
+    """Two boxes for each image: the left half is class 1, the right half class 2, scored by what lies there."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = nn.Sequential(nn.Conv2d(3, 6, 3, 2, 1), nn.ReLU())
+        self.score = nn.Conv2d(6, 1, 1)
+
+    def forward(self, x: Tensor) -> list[dict[str, Tensor]]:
+        seen = self.score(self.body(x))[:, 0].sigmoid()
+        half, (height, width) = seen.shape[2] // 2, x.shape[2:]
+        boxes = torch.tensor([[0, 0, width / 2, height], [width / 2, 0, width, height]])
+        return [
+            {
+                "boxes": boxes,
+                "labels": torch.tensor([1, 2]),
+                "scores": torch.stack([one[:, :half].mean(), one[:, half:].mean()]),
+            }
+            for one in seen
+        ]
+
+
+@pytest.mark.parametrize("classes", [None, ["nothing", "left", "right"]], ids=["numbers", "names"])
+def test_a_detectors_box_lights_where_it_lies(classes: list[str] | None) -> None:
+    classifier = seewhy.load(seeded(Detecting()), classes=classes)
+    label = 2 if classes is None else "right"
+    target = seewhy.boxes([[16, 0, 32, 32]], [label])
+    found = seewhy.explain(classifier, images(2), target=target, layers="body", method="hirescam", **QUIET)
+    assert np.abs(found.maps[:, :, :8]).max() == 0 < np.abs(found.maps[:, :, 8:]).max()
+    both = seewhy.explain(classifier, images(2), layers="body", method="hirescam", **QUIET)
+    assert np.abs(both.maps[:, :, :8]).max() > 0 and both[0].prediction is None
+    assert both[0].outcome.logits[0] == pytest.approx(both[0].map_stats["body"].score_value, rel=1e-6)

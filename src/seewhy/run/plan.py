@@ -137,6 +137,11 @@ def make_plan(
     classifier, table, said = _with_classes(classifier, table, probe)
     scores = find_scores(target, classifier.classes or (), task=probe.task, n_images=len(table))
     _check_scores(scores, table, probe)
+    if "augment" in smoothings and probe.task in ("segmentation", "detection"):
+        raise OptionError(
+            f"--smooth augment mirrors the picture, and what is explained of a {probe.task} would not follow.\n"
+            "  Leave it out."
+        )
     methods, found, why = layers_and_methods(network, inputs, probe, layers, method, preset, grid)
     shard = _shard_size(len(table))
     workers = usual_workers(classifier.device, -(-len(table) // shard))
@@ -246,11 +251,12 @@ def first_input(classifier: Classifier, table: ImageTable) -> Tensor:
 def _with_classes(classifier: Classifier, table: ImageTable, probe: Probe) -> tuple[Classifier, ImageTable, list[str]]:
     """Class names for every logit: the user's, else the folders' if their count fits, else numbers; and what to say."""
     n_logits, one_logit = probe.logits.shape[1], probe.task == "classification" and probe.logits.shape[1] == 1
-    count = 2 if one_logit else 0 if probe.task == "embedding" else n_logits
+    unnamed = probe.task in ("embedding", "detection")  # whose numbers are not those of classes
+    count = 2 if one_logit else 0 if unnamed else n_logits
     notes = [] if probe.task == "classification" else [f"The network's output is read as: {probe.task} (--task)."]
     if classifier.classes is not None:
         names = classifier.classes
-        if len(names) != count:
+        if len(names) != count and not unnamed:
             one = " (a one-logit network has two classes)" if one_logit else ""
             raise DataError(
                 f"{len(names)} class names were given ({listed(names)}), but the network has {n_logits} logits{one}.",
