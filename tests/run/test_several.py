@@ -300,3 +300,16 @@ def test_a_detectors_box_lights_where_it_lies(classes: list[str] | None) -> None
     both = seewhy.explain(classifier, images(2), layers="body", method="hirescam", **QUIET)
     assert np.abs(both.maps[:, :, :8]).max() > 0 and both[0].prediction is None
     assert both[0].outcome.logits[0] == pytest.approx(both[0].map_stats["body"].score_value, rel=1e-6)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_hugging_face_model_without_a_head_gets_none_made_up(tmp_path: Path) -> None:
+    transformers = pytest.importorskip("transformers", reason="transformers is not installed")
+    torch.manual_seed(0)
+    shape = {"hidden_size": 24, "num_hidden_layers": 2, "num_attention_heads": 2, "image_size": 28, "patch_size": 7}
+    model = transformers.Dinov2Model(transformers.Dinov2Config(**shape)).eval()
+    model.save_pretrained(tmp_path)
+    classifier = seewhy.load(f"hf:{tmp_path}")
+    assert type(classifier.model).__name__ == "Dinov2Model" and classifier.classes is None
+    found = explain(classifier, images(2, 28))
+    assert found.maps.shape == (2, 4, 4) and found.score == "embedding" and len(found[0].outcome.logits) == 24
