@@ -136,7 +136,8 @@ def _as_written(model: nn.Module) -> Iterator[None]:
         for kind in {parameter.device.type for parameter in model.parameters()} or {"cpu"}:
             if kind != "meta" and torch.is_autocast_enabled(kind):
                 stack.enter_context(torch.autocast(kind, enabled=False))
-        if any("_orig_mod" in one._modules or one._compiled_call_impl is not None for one in model.modules()):
+        compiled = any("_orig_mod" in one._modules or one._compiled_call_impl is not None for one in model.modules())
+        if compiled and hasattr(torch.compiler, "set_stance"):  # torch 2.6
             stack.enter_context(torch.compiler.set_stance("force_eager"))
         yield
 
