@@ -344,13 +344,16 @@ def layers(
 @app.command()
 def methods(as_json: AsJson = False) -> None:
     """List the methods: what each does, its paper, and what it costs in passes over one image."""
-    from seewhy.cam.methods import METHODS, captum_methods
+    from seewhy.cam.captum_calls import CAPTUM
+    from seewhy.cam.methods import METHODS
+
+    by_captum = {f"captum:{name}": one for name, one in CAPTUM.items()}
 
     if as_json:
         shown = ("summary", "paper", "cost", "kind")
         _print_json({"command": "methods", "methods": [
-            {"method": name, **{key: getattr(one, key) for key in shown}}
-            for name, one in {**METHODS, **captum_methods()}.items()
+            {"method": name, **{key: getattr(one, key, "input") for key in shown}}
+            for name, one in {**METHODS, **by_captum}.items()
         ]})  # fmt: skip
         return
     _say("Methods, with their cost in passes over one image (C: channels of the layer) and their paper:\n")
@@ -360,7 +363,7 @@ def methods(as_json: AsJson = False) -> None:
     ]
     _print_rows(rows)
     _say("\nOn the input by captum (pip install seewhy[captum]):\n")
-    _print_rows([(name, one.summary, one.cost, one.paper) for name, one in captum_methods().items()])
+    _print_rows([(name, one.summary, one.cost, one.paper) for name, one in by_captum.items()])
     _say("\nSeveral at once:  seewhy explain … --method grad-cam,layercam")
 
 

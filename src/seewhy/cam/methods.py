@@ -11,7 +11,7 @@ from torch import Tensor
 from seewhy.cam import weighting
 from seewhy.cam.ablation import ablation_cam
 from seewhy.cam.captum import captum_method, captum_name
-from seewhy.cam.captum_calls import CAPTUM, CaptumMethod
+from seewhy.cam.captum_calls import CAPTUM
 from seewhy.cam.fixing import Score
 from seewhy.cam.fullgrad import fullgrad
 from seewhy.cam.guided import guided_backprop, guided_grad_cam
@@ -215,21 +215,10 @@ def method_name(name: str) -> str:
     )
 
 
-def captum_methods() -> dict[str, Method]:
-    """captum's attributions by our names, whether captum is there or not."""
-    return {f"{CAPTUM_PREFIX}{name}": _described(one) for name, one in CAPTUM.items()}
-
-
 def _from_captum(name: str) -> Method:
-    return replace(captum_methods()[name], function=captum_method(name))
-
-
-def _described(one: CaptumMethod) -> Method:
-    return Method(_not_there, one.summary, one.paper, one.cost, "input", in_score_units=one.in_score_units, seeded=True)
-
-
-def _not_there(scene: Scene) -> Tensor:
-    raise NotImplementedError("find_method gives the method with its function")
+    one = CAPTUM[name.removeprefix(CAPTUM_PREFIX)]
+    units = one.in_score_units
+    return Method(captum_method(name), one.summary, one.paper, one.cost, "input", in_score_units=units, seeded=True)
 
 
 def _fold(name: str) -> str:
