@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test check tests test-slow sweep bench docs format clean
+.PHONY: demo test check tests test-slow sweep bench bench-audit docs format clean
 
 demo: .make/core
 	$(BIN)/seewhy demo
@@ -27,6 +27,9 @@ sweep: .make/dev
 
 bench: .make/dev
 	$(BIN)/python benchmarks/bench.py
+
+bench-audit: .make/dev
+	$(BIN)/python benchmarks/audit.py
 
 docs: .make/dev
 	$(BIN)/python docs/generate.py

@@ -10,7 +10,10 @@ if TYPE_CHECKING:
     from seewhy.cam.scores import boxes, pixels, similarity
     from seewhy.data.classifier import Classifier, load
     from seewhy.errors import SeewhyError
+    from seewhy.evidence.audit import audit
     from seewhy.evidence.check import Check, check
+    from seewhy.evidence.properties import Property
+    from seewhy.evidence.result import Audit
     from seewhy.learn.train import train
     from seewhy.records import Preprocess
     from seewhy.run.explain import explain
@@ -18,12 +21,15 @@ if TYPE_CHECKING:
 
 __version__ = version("seewhy")
 __all__ = [
+    "Audit",
     "Check",
     "Classifier",
     "Explanation",
     "Preprocess",
+    "Property",
     "SeewhyError",
     "__version__",
+    "audit",
     "boxes",
     "check",
     "explain",
@@ -34,11 +40,14 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Audit": "seewhy.evidence.result",
     "Check": "seewhy.evidence.check",
     "Classifier": "seewhy.data.classifier",
     "Explanation": "seewhy.run.explanation",
     "Preprocess": "seewhy.records",
+    "Property": "seewhy.evidence.properties",
     "SeewhyError": "seewhy.errors",
+    "audit": "seewhy.evidence.audit",
     "boxes": "seewhy.cam.scores",
     "check": "seewhy.evidence.check",
     "explain": "seewhy.run.explain",

@@ -301,6 +301,98 @@ def check(
 
 
 @app.command()
+def audit(
+    data: Annotated[str, typer.Argument(help="A folder with train/ and valid/ class folders, or a CSV with labels.")],
+    model: Model,
+    weights: Weights = None,
+    epoch: Epoch = None,
+    model_arg: ModelArg = None,
+    classes: Classes = None,
+    regions: Annotated[
+        str,
+        typer.Option(
+            help="border, corners, centre, halves, grid:4x4, zones, face, background, NAME=FOLDER of masks, "
+            "NAME=coco.json, NAME=file.py:function, NAME=not:REGION; by commas."
+        ),
+    ] = "zones",
+    core: Annotated[
+        str, typer.Option(help="The regions (or properties) that should matter: anything else can be a shortcut.")
+    ] = "",
+    factors: Annotated[
+        str, typer.Option(help="Properties: brightness, contrast, tint, …; all, none, or your own as file.py:name.")
+    ] = "all",
+    insert: Annotated[
+        list[str] | None,
+        typer.Option(help="A mark to lay over images: NAME=text:WORD or NAME=logo.png, then @top-left, …; repeatable."),
+    ] = None,
+    recipients: Annotated[int, typer.Option(help="Images of each split that are edited for each factor.")] = 300,
+    donors: Annotated[int, typer.Option(help="Images of each class that give content.")] = 300,
+    budget: Annotated[
+        str | None, typer.Option(help="At most so many trials (50000), or so much time (5m, 90s, 1h).  [default: all]")
+    ] = None,
+    plan_only: Annotated[
+        bool, typer.Option("--plan", help="Say what would run, its cost, and the smallest effect that would show.")
+    ] = False,
+    size: Size = None,
+    fit: Fit = None,
+    mean: Mean = None,
+    std: Std = None,
+    range_: Range = None,
+    channels: Channels = None,
+    preprocess: PreprocessBy = None,
+    out: Annotated[Path | None, typer.Option(help="The run folder.  [default: runs/audit-<hash of options>]")] = None,
+    batch_size: BatchSize = None,
+    workers: Annotated[int | None, typer.Option(help="Processes, on Linux and a CPU.  [default: one per core]")] = None,
+    device: Device = "auto",
+    seed: Seed = 0,
+    as_json: AsJson = False,
+    config: Config = None,
+) -> None:
+    """Say what the decisions depend on, tested by exchanging it between images: shortcuts, overfit, or nothing."""
+    from seewhy.evidence.audit import planned, run_audit
+    from seewhy.evidence.ledger import default_audit_folder
+    from seewhy.evidence.prepare import asked_for, prepare
+    from seewhy.run.local import forking, steady_process
+    from seewhy.run.machine import usual_workers
+    from seewhy.run.progress import progress_bar
+
+    steady_process()
+    with contextlib.redirect_stdout(sys.stderr), forking(workers):
+        classifier = _classifier(
+            model,
+            weights,
+            epoch,
+            model_arg,
+            classes,
+            preprocess,
+            device,
+            size=_size(size),
+            fit=fit,
+            mean=_numbers("--mean", mean),
+            std=_numbers("--std", std),
+            range=range_,
+            channels=channels,
+        )
+        asked = asked_for(regions, core, factors, insert or (), recipients, donors)
+        with progress_bar("Reading images") as update:
+            setting = prepare(classifier, data, asked, batch_size=batch_size, seed=seed, progress=update)
+        workers = workers or usual_workers(setting.plan.classifier.device, len(setting.schedule.jobs))
+        if plan_only:
+            found = planned(setting, budget, workers)
+        else:
+            folder = out or default_audit_folder(setting, budget)
+            with progress_bar("Auditing") as update:
+                result = run_audit(setting, budget=budget, folder=folder, workers=workers, progress=update)
+            found = {"run": str(folder), **result.summary()}
+    if as_json:
+        _print_json({"command": "audit", **found})
+    elif plan_only:
+        _print_plan(found)
+    else:
+        _print_audit(found, folder)
+
+
+@app.command()
 def layers(
     model: Model,
     weights: Weights = None,
@@ -628,6 +720,44 @@ def _print_check(found: Mapping[str, Any], folder: Path) -> None:
         for number, line in enumerate(lines):
             print(f"  {one['level'].upper() if number == 0 else '':<12}{line}")
     _say(f"\n  Numbers  {folder / 'manifest.json'}")
+
+
+def _print_audit(found: Mapping[str, Any], folder: Path) -> None:
+    splits = ", ".join(f"{count:,} {name}" for name, count in found["splits"].items())
+    accuracy = f", accuracy {found['accuracy']['value']:.3f}" if found["accuracy"] else ""
+    _say(
+        f"{found['images']:,} images ({splits}) of {listed(found['classes'], 4)}{accuracy}; {found['trials']:,} trials"
+    )
+    for note in found["notes"]:
+        _say(f"  - {note}")
+    _say("")
+    _print_findings([(one["title"], one["text"], one["todo"]) for one in found["told"]])
+    _say(f"\n{found['scope']}\n")
+    kinds = [("Findings", "findings.json"), ("Pictures", "pictures"), ("Trials", "trials.parquet")]
+    _print_rows([(words, str(folder / name)) for words, name in kinds if (folder / name).exists()])
+
+
+def _print_plan(found: Mapping[str, Any]) -> None:
+    _say(
+        f"{found['trials']:,} trials, {found['time']}; {found['recipients']} images of a split are edited for a factor."
+    )
+    _say(f"{found['smallest']}\n")
+    rows = [(one["factor"], one["kind"], f"{one['trials']:,}", f"{one['suspicion']:.3f}") for one in found["factors"]]
+    _print_rows([("factor", "kind", "trials", "suspicion"), *rows])
+    for name, reason in found["ruled_out"].items():
+        _say(f"  - {name}: {reason}")
+    _say("\nSuspicion is how far the factor's values tell the classes apart, 0 to 1, before any trial.")
+
+
+def _print_findings(rows: Sequence[tuple[str, str, str]]) -> None:
+    """A title over wrapped words, with what to do about it."""
+    width = min(shutil.get_terminal_size((110, 24)).columns, 120)
+    for title, text, todo in rows:
+        print(f"  {_plain(title)}")
+        for line in textwrap.wrap(_plain(text), width - 6):
+            print(f"      {line}")
+        for line in textwrap.wrap(f"→ {_plain(todo)}", width - 6, subsequent_indent="  ") if todo else ():
+            print(f"      {line}")
 
 
 def _print_rows(rows: Sequence[Sequence[str]]) -> None:

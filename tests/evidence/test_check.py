@@ -17,6 +17,7 @@ import seewhy
 from seewhy import cli
 from seewhy.errors import StoreError, WorkError
 from seewhy.evidence.check import check, check_in_folder, check_plan
+from seewhy.evidence.faithfulness import choose_donors
 from seewhy.learn.net import Net
 
 NET = """
@@ -83,6 +84,34 @@ def test_a_healthy_classifier_has_a_good_report(photos: Path) -> None:
     (trust, _), *_ = found.maps
     assert trust.completeness_error < 1e-4, "a pooling head is linear"
     assert model.training and all(parameter.grad is None for parameter in model.parameters())
+
+
+def test_maps_are_compared_with_swapped_places_and_the_numbers_are_kept(photos: Path) -> None:
+    found = check(Warm(), photos, progress=False)
+    stored = json.loads(json.dumps(found.summary(), allow_nan=False))["maps"][0]["faithful"]
+    assert stored["n_images"] == 30 and stored["cells"] == [7, 7] and stored["n_donors"] == 4
+    assert stored["direction"]["of_map"]["value"] > 0.5, "each place adds its own warmth to the score"
+    assert stored["direction"]["better_by"]["the centre"]["low"] > 0.3
+    assert stored["direction"].keys() == {"of_map", "repeated", "baselines", "better_by"}
+    assert found.summary()["thresholds"]["little_better"] > 0
+    (said,) = [one for one in found.findings if one.part == "maps"]
+    assert said.numbers["faithful"] == "better" and "hold the score up better than" in said.text
+
+
+def test_donors_are_chosen_by_label_where_there_are_labels(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[list[object]] = []
+
+    def noted(groups: list[object], *rest: object) -> np.ndarray:
+        seen.append(list(groups))
+        return choose_donors(groups, *rest)
+
+    monkeypatch.setattr("seewhy.evidence.faithfulness.choose_donors", noted)
+    check(seewhy.load(Warm(), channels="bgr"), photos, progress=False)  # its predictions are the other way round
+    assert seen[0] == ["cold"] * seen[0].count("cold") + ["warm"] * seen[0].count("warm")
+    assert len(seen[0]) == 63, "one of the 64 cannot be read"
+    seen.clear()
+    check(Warm(), torch.rand(6, 3, 24, 24), progress=False)
+    assert len(seen[0]) == 6 and all(isinstance(one, int) for one in seen[0])
 
 
 def test_swapped_channels_are_named(photos: Path) -> None:

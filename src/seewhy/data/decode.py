@@ -109,26 +109,47 @@ def canvas_of(pixels: Pixels, preprocess: Preprocess) -> tuple[Pixels, Geometry]
 def network_input(canvases: Sequence[Pixels], preprocess: Preprocess) -> Tensor:
     """The network's input (N, C, H, W), float32 and channels last, from 8-bit canvases of one size."""
     batch = torch.from_numpy(np.stack(canvases)).permute(0, 3, 1, 2).float()  # (N, 3, H, W)
-    if preprocess.channels == "bgr":
-        batch = batch.flip(1)
-    elif preprocess.channels == "grey":
-        weights = torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)
-        batch = (batch * weights).sum(dim=1, keepdim=True)
+    batch = _in_channels(batch, preprocess)
     if preprocess.range == "0-1":
         batch /= 255
+    return _standardised(batch, preprocess)
+
+
+def input_from_canvas(canvases: Tensor, preprocess: Preprocess) -> Tensor:
+    """The network's input (N, C, H, W) from canvases (N, 3, H, W) in [0, 1], which may be overwritten."""
+    batch = _in_channels(canvases, preprocess)
+    return _standardised(batch if preprocess.range == "0-1" else batch * 255, preprocess)
+
+
+def canvas_from_input(inputs: Tensor, preprocess: Preprocess) -> Tensor:
+    """The canvases (N, C, H, W) behind a network's input; grey ones get three equal channels."""
+    image = inputs.float() * torch.tensor(preprocess.std).view(-1, 1, 1) + torch.tensor(preprocess.mean).view(-1, 1, 1)
+    image = image / 255 if preprocess.range == "0-255" else image
+    image = image.flip(-3) if preprocess.channels == "bgr" else image
+    return image.expand(*image.shape[:-3], 3, -1, -1) if preprocess.channels == "grey" else image
+
+
+def _in_channels(batch: Tensor, preprocess: Preprocess) -> Tensor:
+    if preprocess.channels == "bgr":
+        return batch.flip(1)
+    if preprocess.channels == "grey":
+        weights = torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)
+        return (batch * weights.to(batch)).sum(dim=1, keepdim=True)
+    return batch
+
+
+def _standardised(batch: Tensor, preprocess: Preprocess) -> Tensor:
     if preprocess.mean == (0.0,) and preprocess.std == (1.0,):
         return batch
     mean = torch.tensor(preprocess.mean).view(1, -1, 1, 1)
-    return (batch - mean) / torch.tensor(preprocess.std).view(1, -1, 1, 1)
+    return (batch - mean.to(batch)) / torch.tensor(preprocess.std).view(1, -1, 1, 1).to(batch)
 
 
 def picture_of(inputs: Tensor, preprocess: Preprocess | None) -> Pixels:
     """A network's input (C, H, W) as an 8-bit RGB picture: mean and std undone, stretched if out of range."""
     image = inputs.detach().float().cpu()
     if preprocess is not None and len(preprocess.mean) in (1, len(image)):
-        image = image * torch.tensor(preprocess.std).view(-1, 1, 1) + torch.tensor(preprocess.mean).view(-1, 1, 1)
-        image = image / 255 if preprocess.range == "0-255" else image
-        image = image.flip(0) if preprocess.channels == "bgr" else image
+        image = canvas_from_input(image, preprocess)
     if image.min() < -0.01 or image.max() > 1.01:
         image = (image - image.min()) / (image.max() - image.min()).clamp(min=1e-9)
     image = image.expand(3, -1, -1) if len(image) == 1 else image[:3]

@@ -69,10 +69,24 @@ class Scene:
 
 
 @dataclass(frozen=True)
+class Shortcut:
+    """A planted shortcut beside the tint: its kind, whether it is on in this face, and how large it is.
+
+    `area` is the share of the image that a patch takes; `amount` multiplies what is changed, 1 being usual.
+    """
+
+    kind: str
+    on: bool
+    area: float = 0.05
+    amount: float = 1.0
+
+
+@dataclass(frozen=True)
 class Face:
     """Everything that chance decides about one face; `dataclasses.replace` changes one thing and keeps the rest.
 
-    `amplitude` in [0, 1] is the core cue's, 0 on a real face; `tint` says whether the background is warm.
+    `amplitude` in [0, 1] is the core cue's, 0 on a real face; `tint` says whether the background is warm, and `warmth`
+    how much, 1 being usual. `shortcuts` are those planted beside the tint.
     """
 
     seed: int
@@ -83,3 +97,5 @@ class Face:
     pose: Pose
     looks: Looks
     scene: Scene
+    shortcuts: tuple[Shortcut, ...] = ()
+    warmth: float = 1.0

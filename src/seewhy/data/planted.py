@@ -2,7 +2,8 @@
 
 A fake differs from a real face by a faint checkerboard in the skin and by eyes that do not match (the core cue, of an
 amplitude that varies from face to face). Beside that, its background is a little warmer with probability `strength`, a
-real one's with 1 - `strength` (the planted shortcut). Everything else is drawn alike for both labels.
+real one's with 1 - `strength` (the planted shortcut); other kinds of shortcuts can take the tint's place. Everything
+else is drawn alike for both labels.
 """
 
 from __future__ import annotations
@@ -18,27 +19,34 @@ import numpy as np
 import PIL.Image
 from numpy.typing import NDArray
 
-from seewhy.data.face import LABELS, Color, Face, Looks, Pose, Scene
+from seewhy.data.face import LABELS, Face, Shortcut
 from seewhy.data.portrait import Rendered, render
+from seewhy.data.recipe import SCENARIOS, SPLITS, STYLES, Recipe, faces_of, sample_face
+from seewhy.data.shortcuts import KINDS, PATTERN, is_on, switched
 from seewhy.errors import DataError, OptionError, listed
 from seewhy.records import Progress, one_of
 
-__all__ = ["LABELS", "STYLES", "Face", "Rendered", "Written", "read_truth", "render", "sample_face", "write_faces"]
+__all__ = [
+    "KINDS",
+    "LABELS",
+    "SCENARIOS",
+    "STYLES",
+    "Face",
+    "Recipe",
+    "Rendered",
+    "Written",
+    "faces_of",
+    "is_on",
+    "read_truth",
+    "render",
+    "sample_face",
+    "switched",
+    "write_faces",
+]
 
-SPLITS = ("train", "valid")
 COLUMNS = ("", "id", "path", "label", "label_str")
 TRUTH = ("path", "label", "tint", "amplitude", "seed", "index", "size")
-STYLES = ("bald", "buzz", "short", "short", "quiff", "long", "long", "bob", "bangs", "curly", "bun")
-SKINS = ((0.98, 0.85, 0.77), (0.94, 0.77, 0.66), (0.86, 0.67, 0.54), (0.69, 0.50, 0.38), (0.48, 0.33, 0.25))
-HAIRS = (
-    (0.11, 0.09, 0.09), (0.20, 0.13, 0.10), (0.34, 0.21, 0.13), (0.47, 0.30, 0.17),
-    (0.50, 0.21, 0.11), (0.72, 0.55, 0.32), (0.86, 0.73, 0.50), (0.66, 0.64, 0.62),
-)  # fmt: skip
-IRISES = ((0.30, 0.18, 0.10), (0.42, 0.27, 0.13), (0.30, 0.45, 0.62), (0.33, 0.47, 0.35), (0.45, 0.50, 0.53))
-CLOTHES = (
-    (0.20, 0.27, 0.42), (0.55, 0.20, 0.22), (0.24, 0.40, 0.36), (0.80, 0.78, 0.74),
-    (0.25, 0.25, 0.28), (0.72, 0.56, 0.26), (0.45, 0.35, 0.52), (0.52, 0.64, 0.74),
-)  # fmt: skip
+MORE_TRUTH = ("difficulty", "warmth", "shortcuts")  # written where any differs from the usual
 
 
 @dataclass(frozen=True)
@@ -57,10 +65,17 @@ def write_faces(
     n_valid: int = 100,
     size: int = 128,
     strength: float = 0.9,
+    shortcut: str | Sequence[str] = "tint",
+    area: float = 0.05,
+    amount: float = 1.0,
+    difficulty: float = 0.0,
+    scenario: str = "planted",
     seed: int = 0,
     progress: Progress | None = None,
 ) -> Path:
     """The folder `dest`, filled with faces: `n_train` and `n_valid` of each class, `size` px square.
+
+    The faces are those of the `Recipe` of the options from `strength` to `scenario`, as it explains them.
 
     Writes `{train,valid}/{fake,real}/*.png`, `train.csv` and `valid.csv` as in the tutorial's data set (label 0 is
     fake), and `truth.csv`, from which `read_truth` gives the faces back. No face is in both splits. An interrupted
@@ -68,16 +83,18 @@ def write_faces(
 
     Raises:
         DataError: the folder holds something else.
-        OptionError: a count below 1, or a size or strength out of range.
+        OptionError: a count below 1, or an option that is unknown or out of range.
     """
+    kinds = shortcut if isinstance(shortcut, str) else tuple(shortcut)
+    recipe = Recipe(kinds, strength, area, amount, difficulty, scenario)
     if min(n_train, n_valid) < 1:
         raise OptionError(f"n_train is {n_train} and n_valid {n_valid}, but each class needs at least 1 face.")
     plan = {
-        split: list(_plan(split, n, size, seed, strength)) for split, n in zip(SPLITS, (n_train, n_valid), strict=True)
+        split: list(_plan(split, n, size, seed, recipe)) for split, n in zip(SPLITS, (n_train, n_valid), strict=True)
     }
     everything = [one for ones in plan.values() for one in ones]
     render(everything[0].face, size)
-    _claim(dest, _table(TRUTH, map(_truth_row, everything)))
+    _claim(dest, _truth(everything, difficulty))
     for done, one in enumerate(everything, 1):
         if not (dest / one.path).exists():
             _place(dest / one.path, _png(render(one.face, size).image))
@@ -109,11 +126,16 @@ def read_truth(dest: Path) -> list[Written]:
             ) from error
 
 
-def _plan(split: str, count: int, size: int, seed: int, strength: float) -> Iterator[Written]:
-    for label in LABELS:
-        for number in range(count):
-            face = sample_face(seed, 2 * number + SPLITS.index(split), label, strength=strength)  # odd: valid
-            yield Written(f"{split}/{label}/{label}_{number:05d}.png", size, face)
+def _plan(split: str, count: int, size: int, seed: int, recipe: Recipe) -> Iterator[Written]:
+    for place, face in enumerate(faces_of(split, count, recipe, seed=seed)):
+        yield Written(f"{split}/{face.label}/{face.label}_{place % count:05d}.png", size, face)
+
+
+def _truth(everything: Sequence[Written], difficulty: float) -> bytes:
+    if not difficulty and not any(one.face.shortcuts or one.face.warmth != 1 for one in everything):
+        return _table(TRUTH, map(_truth_row, everything))
+    more = ((*_truth_row(one), difficulty, one.face.warmth, _spelled(one.face.shortcuts)) for one in everything)
+    return _table((*TRUTH, *MORE_TRUTH), more)
 
 
 def _truth_row(one: Written) -> tuple[object, ...]:
@@ -121,11 +143,26 @@ def _truth_row(one: Written) -> tuple[object, ...]:
     return one.path, face.label, int(face.tint), face.amplitude, face.seed, face.index, one.size
 
 
+def _spelled(shortcuts: Sequence[Shortcut]) -> str:
+    """As "logo=1:0.05:1.0;blur=0:0.05:1.0": on or off, area, amount."""
+    return ";".join(f"{one.kind}={int(one.on)}:{one.area}:{one.amount}" for one in shortcuts)
+
+
+def _read_shortcut(text: str) -> Shortcut:
+    kind, values = text.split("=")
+    one_of("shortcut", kind, (*KINDS, PATTERN))
+    on, area, amount = values.split(":")
+    return Shortcut(kind, bool(int(on)), float(area), float(amount))
+
+
 def _read_row(row: dict[str, str]) -> Written:
-    face = sample_face(int(row["seed"]), int(row["index"]), row["label"])
+    difficulty = float(row.get("difficulty") or 0)
+    face = sample_face(int(row["seed"]), int(row["index"]), row["label"], difficulty=difficulty)
     if not math.isclose(face.amplitude, float(row["amplitude"]), rel_tol=1e-9):
         raise ValueError(f"{row['path']} has another amplitude")
-    return Written(row["path"], int(row["size"]), replace(face, tint=bool(int(row["tint"]))))
+    shortcuts = tuple(_read_shortcut(text) for text in (row.get("shortcuts") or "").split(";") if text)
+    tint, warmth = bool(int(row["tint"])), float(row.get("warmth") or 1)
+    return Written(row["path"], int(row["size"]), replace(face, tint=tint, shortcuts=shortcuts, warmth=warmth))
 
 
 def _row(number: int, one: Written) -> tuple[object, ...]:
@@ -168,91 +205,3 @@ def _place(path: Path, content: bytes) -> None:
     part = path.with_name(f".{path.name}.part")
     part.write_bytes(content)
     part.replace(path)
-
-
-def sample_face(seed: int, index: int, label: str, *, strength: float = 0.9) -> Face:
-    """The face number `index` of the class `label` ("fake" or "real"): a pure function of its arguments.
-
-    `strength` in [0, 1] is the probability of a warm background on a fake, and of a cool one on a real face. Faces
-    sampled with two strengths differ in nothing but the tint.
-    """
-    one_of("label", label, LABELS)
-    if not 0 <= strength <= 1:
-        raise OptionError(f"strength is {strength}, but must be between 0 and 1.")
-    rng = np.random.default_rng((seed, index, LABELS.index(label)))
-    fake, amplitude = label == "fake", rng.beta(1.1, 1.6) ** 0.8
-    tint = bool(rng.random() < (strength if fake else 1 - strength))
-    return Face(seed, index, label, amplitude if fake else 0.0, tint, _pose(rng), _looks(rng), _scene(rng))
-
-
-def _pose(rng: np.random.Generator) -> Pose:
-    return Pose(
-        shift=(rng.normal(0, 0.035), rng.normal(0, 0.025)),
-        zoom=rng.uniform(1.0, 1.2),
-        roll=rng.normal(0, 0.06),
-        yaw=float(np.clip(rng.normal(0, 0.4), -0.9, 0.9)),
-    )
-
-
-def _looks(rng: np.random.Generator) -> Looks:
-    tone = rng.beta(1.0, 1.5)
-    style = STYLES[rng.integers(len(STYLES))]
-    bearded = style in STYLES[:5] and rng.random() < 0.45
-    return Looks(
-        width=rng.uniform(0.42, 0.47),
-        height=rng.uniform(0.58, 0.64),
-        jaw=rng.uniform(0.06, 0.24),
-        skin=_jitter(rng, _between(SKINS, tone), 0.015),
-        blush=rng.uniform(0.1, 0.5),
-        style=style,
-        hair=_jitter(rng, _between(HAIRS, rng.beta(0.8, 1.3) * (1 - 0.7 * tone)), 0.02),
-        volume=rng.uniform(0.07, 0.13),
-        parting=rng.uniform(-0.2, 0.2),
-        beard=rng.uniform(0.3, 0.9) if bearded else 0.0,
-        iris=_jitter(rng, IRISES[rng.integers(len(IRISES))], 0.03),
-        eye=rng.uniform(0.105, 0.122),
-        opening=rng.uniform(0.85, 1.2),
-        gaze=rng.normal(0, 0.012),
-        drift=tuple(rng.normal(0, 1, 5).tolist()),
-        mismatch=abs(rng.normal(0, 0.12)),
-        brow=rng.uniform(0.014, 0.028),
-        nose=rng.uniform(0.85, 1.2),
-        mouth=rng.uniform(0.14, 0.18),
-        smile=rng.uniform(-0.2, 1.0),
-        glasses=bool(rng.random() < 0.15),
-    )
-
-
-def _scene(rng: np.random.Generator) -> Scene:
-    value, other = rng.uniform(0.42, 0.8, 2).tolist()
-    hue, size = rng.uniform(0, math.tau), rng.uniform(0, 0.05)
-    chroma = (size * math.cos(hue) * 0.5, size * math.sin(hue) * 0.6, -size * math.cos(hue) * 0.5)
-    return Scene(
-        clothes=_jitter(rng, CLOTHES[rng.integers(len(CLOTHES))], 0.04),
-        collar=rng.uniform(0.1, 0.24),
-        backdrop=(_add(chroma, value), _add(chroma, 0.5 * value + 0.5 * other)),
-        slope=rng.uniform(0, math.tau),
-        texture=rng.uniform(0.04, 0.13),
-        light=(math.copysign(rng.uniform(0.25, 0.75), rng.random() - 0.5), rng.uniform(-0.6, -0.2)),
-        contrast=rng.uniform(0.5, 0.95),
-        exposure=rng.normal(1, 0.05),
-        softness=rng.uniform(1.1, 1.8),
-        noise=rng.uniform(0.006, 0.014),
-        banding=rng.uniform(0, 0.006),
-        mosaic=rng.normal(0, 0.006),
-    )
-
-
-def _between(colors: Sequence[Color], position: float) -> Color:
-    knots = np.linspace(0, 1, len(colors))
-    red, green, blue = (float(np.interp(position, knots, band)) for band in zip(*colors, strict=True))
-    return red, green, blue
-
-
-def _jitter(rng: np.random.Generator, color: Color, spread: float) -> Color:
-    red, green, blue = np.clip(np.asarray(color) + rng.normal(0, spread, 3), 0.02, 0.98).tolist()
-    return red, green, blue
-
-
-def _add(color: Color, value: float) -> Color:
-    return color[0] + value, color[1] + value, color[2] + value

@@ -13,7 +13,18 @@ import PIL.Image
 from numpy.typing import NDArray
 
 from seewhy.data.face import LABELS, Color, Face, Scene
+from seewhy.data.shortcuts import (
+    EVERYWHERE,
+    PARTS,
+    backdrop_gain,
+    compressed,
+    hair_color,
+    laid,
+    posed,
+    regions_of,
+)
 from seewhy.errors import OptionError
+from seewhy.records import one_of
 
 CELLS = 64  # the checkerboard has this many cells along each side of the image
 CHECKER = 0.08  # its height at amplitude 1, as a share of white
@@ -24,12 +35,11 @@ FRINGES = {  # how far the hair rises over its volume, the hairline's height, it
 }  # fmt: skip
 LENGTHS = {"long": 0.95, "bob": 0.40, "bangs": 0.60, "curly": 0.42}  # where hanging hair ends
 EYES = 0.9  # how far the left eye departs from the right one at amplitude 1, in natural spreads
-WARM, COOL = (1.045, 1.0, 0.93), (0.98, 1.0, 1.025)  # the background's gain with and without the tint
 
 Array = NDArray[np.floating[Any]]
 Window = tuple[slice, slice]
 Hill = tuple[float, float, float, float, float]  # middle (u, v), radii, height
-EVERYWHERE = (slice(None), slice(None))
+WHOLE = (slice(None), slice(None))
 
 
 @dataclass(frozen=True)
@@ -37,21 +47,37 @@ class Rendered:
     """A face as pixels: `image` uint8 (S, S, 3), and float32 (S, S) masks in [0, 1].
 
     The masks "face", "hair", "body" and "background" add up to 1 everywhere. "artefact" is where the core cue lies,
-    times its amplitude: zero everywhere on a real face.
+    times its amplitude: zero everywhere on a real face. Each of `Face.shortcuts` has a mask by its kind: where it may
+    act, whether it is on or off.
     """
 
     image: NDArray[np.uint8]
     masks: dict[str, Array]
+
+    def region_of(self, name: str) -> Array:
+        """Where a shortcut may act, or a part lies, (S, S) in [0, 1]: 1 everywhere for a global kind.
+
+        Raises OptionError for a patch that is not planted in this face, and for an unknown name.
+        """
+        if name in self.masks:
+            return self.masks[name]
+        if name in EVERYWHERE:
+            return np.ones(self.image.shape[:2], np.float32)
+        one_of("region", name, (*self.masks, *PARTS, *EVERYWHERE))
+        return self.masks[PARTS[name]]
 
 
 def render(face: Face, size: int) -> Rendered:
     """The face as an image of `size` x `size` pixels, with its masks: a pure function of its arguments.
 
     The shapes do not depend on the size; camera noise does. Two faces that differ in the tint only have the same
-    bytes wherever the background mask is 0, and the same masks.
+    bytes wherever the background mask is 0, and the same masks; so it is with every other shortcut and its mask, apart
+    from "shift", which moves the head and with it the masks.
     """
     if size < 16:
         raise OptionError(f"size is {size} px, but a face needs at least 16.")
+    if face.shortcuts:
+        face = posed(face)
     rng = np.random.default_rng((face.seed, face.index, LABELS.index(face.label), 1))
     painting = _Painting(face, size, _soft_noise(rng, size, 40))
     _hair_behind(painting)
@@ -64,7 +90,21 @@ def render(face: Face, size: int) -> Rendered:
     _hair_before(painting)
     image = painting.rgb + painting.parts["background"] * _backdrop(painting, rng)
     masks = {**painting.parts, "artefact": face.amplitude * painting.parts["face"]}
-    return Rendered(_photograph(face.scene, image, rng), masks)
+    if not face.shortcuts:
+        return Rendered(_photograph(face.scene, image, rng), masks)
+    regions = regions_of(face, size, painting.parts, (painting.u, painting.v))
+    return Rendered(_taken(face, image, {**masks, **regions}, rng), {**masks, **regions})
+
+
+def _taken(face: Face, image: Array, masks: dict[str, Array], rng: np.random.Generator) -> NDArray[np.uint8]:
+    """The picture of a scene with shortcuts in it; a JPEG file is made without the core cue, which is added to it."""
+    cue = (CHECKER * masks["artefact"] * _checkerboard(image.shape[-1])).astype(np.float32)
+    image = laid(face, image, cue, masks)
+    if all(one.kind != "jpeg" for one in face.shortcuts):
+        return _photograph(face.scene, image, rng)
+    levels = compressed(face, _photograph(face.scene, image - cue, rng))
+    cued = levels + (255 * face.scene.exposure * cue)[:, :, None]
+    return np.clip(cued + 0.5, 0, 255).astype(np.uint8)
 
 
 class _Painting:
@@ -76,6 +116,7 @@ class _Painting:
     def __init__(self, face: Face, size: int, grain: Array) -> None:
         self.size, self.grain = size, grain
         self.face, self.pose, self.looks, self.scene = face, face.pose, face.looks, face.scene
+        self.hair = hair_color(face)
         self.x, self.y = _grid(size)
         pose = face.pose
         self.turn = (math.cos(pose.roll) / pose.zoom, math.sin(pose.roll) / pose.zoom)
@@ -167,10 +208,10 @@ def _backdrop(painting: _Painting, rng: np.random.Generator) -> Array:
     along = 0.5 + 0.5 * (math.cos(scene.slope) * x + math.sin(scene.slope) * y)
     value = scene.texture * (0.75 * _soft_noise(rng, painting.size, 5) + 0.25 * _soft_noise(rng, painting.size, 9))
     value += 0.04 - 0.10 * (x * x + y * y)
-    return (first + along * (second - first) + value) * _flat(WARM if painting.face.tint else COOL)
+    return (first + along * (second - first) + value) * _flat(backdrop_gain(painting.face))
 
 
-def _outline(painting: _Painting, extra: float, at: Window = EVERYWHERE) -> Array:
+def _outline(painting: _Painting, extra: float, at: Window = WHOLE) -> Array:
     """Signed distance to the skull's outline, grown by `extra`; straight down the sides below its middle."""
     looks = painting.looks
     wide, high = looks.width + extra, looks.height + extra
@@ -190,7 +231,7 @@ def _hair_paint(painting: _Painting, shade: float, at: Window) -> Array:
     gloss = np.maximum(1 - ((v + 0.42 + 0.3 * u * scene.light[0]) / 0.16) ** 2, 0)
     side = 0.16 * scene.light[0] / looks.width * u - 0.10 * v
     value = shade * (0.95 + side + (0.09 + 0.06 * gloss) * strands + 0.22 * gloss)
-    return _flat(looks.hair) * value + 0.045 * gloss * (0.5 + 0.3 * strands)
+    return _flat(painting.hair) * value + 0.045 * gloss * (0.5 + 0.3 * strands)
 
 
 def _hair_behind(painting: _Painting) -> None:

@@ -212,6 +212,7 @@ def run_check(plan: Plan, *, seed: int = 0, progress: Progress) -> Check:
         plan.layers,
         plan.methods[0],
         classes,
+        labels=passes.kept_labels,
         seed=seed,
         batch_size=plan.batch_size,
         step=step,
@@ -273,6 +274,7 @@ class _Passes:
         self.labels: list[str | None] = []
         self.splits: list[str | None] = []
         self.kept: list[Tensor] = []
+        self.kept_labels: list[str | None] = []
         self.reasons: Counter[str] = Counter()
         self._few = set(few)
         if any(image.label for image in plan.table.images) and plan.table.items is None:
@@ -314,6 +316,7 @@ class _Passes:
                 rows = [row for row, (place, _, _) in enumerate(loaded) if place in self._few]
                 rows = rows or ([] if self.kept else [0])  # one at least, should all the chosen ones be unreadable
                 self.kept += [inputs[rows].contiguous()] if rows else []
+                self.kept_labels += [loaded[row][1].label or loaded[row][2].label for row in rows]
 
 
 def _feeding(plan: Plan, passes: _Passes, classes: Sequence[str]) -> tuple[Feeding | None, str]:

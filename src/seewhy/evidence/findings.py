@@ -10,6 +10,7 @@ import numpy as np
 
 from seewhy.errors import listed
 from seewhy.evidence.behaviour import Behaviour
+from seewhy.evidence.faithfulness import CHANCE, Faithfulness, Verdict, verdict_of
 from seewhy.evidence.feeding import LEVEL, Feeding, Variant
 from seewhy.evidence.statistics import Estimate
 from seewhy.evidence.trust import Trust
@@ -33,6 +34,7 @@ THRESHOLDS: dict[str, float] = {
     "other_class": 0.9,
     "null_shape": 0.9,
     "incomplete": 0.01,  # of the score's spread
+    "little_better": 0.1,  # than a picture that knows nothing of the classifier, in rank correlation with swaps
 }
 
 
@@ -132,19 +134,26 @@ def feeding_findings(found: Feeding | None, why_not: str = "") -> list[Finding]:
 
 def map_findings(found: Trust) -> tuple[Finding, str, list[Reason]]:
     """The finding on one layer's maps, its grade (A, B or C) and the reasons, worst first."""
-    reasons = sorted(_reasons(found), key=lambda one: one.grade, reverse=True)
+    verdict = None if found.faithful is None else verdict_of(found.faithful, THRESHOLDS["little_better"])
+    reasons = sorted(_reasons(found, verdict), key=lambda one: one.grade, reverse=True)
     grade = reasons[0].grade if reasons else "A"
     what = f"Maps of {found.layer} ({found.method}): grade {grade}"
     numbers = {"layer": found.layer, "method": found.method, "grade": grade, "n": found.n_images}
+    if verdict is not None:
+        numbers["faithful"] = verdict.word
+    said = "" if found.faithful is None or verdict is None else _faithful_text(found.faithful, verdict)
     if grade == "A":
         final = found.randomised[-1][1] if found.randomised else float("nan")
         text = (
             f"{what}; its places add up to the score, {found.empty:.0%} are empty, rank correlation {final:.2f} with "
             f"random weights, {found.flipped:.2f} after a flip, {found.noisy:.2f} under noise (n = {found.n_images})."
         )
+        text += f" {said[0].upper()}{said[1:]}." if said else ""
         return Finding("good", "maps", text, "", numbers), grade, reasons
     worst = [one for one in reasons if one.grade == grade]
     text = f"{what}; {'; '.join(one.text for one in worst[:3])} (n = {found.n_images})."
+    if verdict is not None and verdict.word != "no better":  # which is one of the reasons
+        text += f" {said[0].upper()}{said[1:]}."
     todo = next((one.todo for one in worst if one.todo), "")
     return Finding("bad" if grade == "C" else "caution", "maps", text, todo, numbers), grade, reasons
 
@@ -243,7 +252,7 @@ def _moves(one: Variant) -> bool:
     return one.difference.high > one.difference.low
 
 
-def _reasons(found: Trust) -> list[Reason]:
+def _reasons(found: Trust, verdict: Verdict | None) -> list[Reason]:
     reasons: list[Reason] = []
 
     def say(grade: Literal["B", "C"], is_so: bool, text: str, value: float, todo: str = "") -> None:
@@ -276,7 +285,27 @@ def _reasons(found: Trust) -> list[Reason]:
     say("B", found.noisy < THRESHOLDS["noisy"], text, found.noisy)
     text = f"noise and grey pictures give the same mean map (rank correlation {found.null_shape:.2f})"
     say("B", found.null_shape > THRESHOLDS["null_shape"], text, found.null_shape)
+    if found.faithful is not None and verdict is not None:
+        text = _faithful_text(found.faithful, verdict)
+        todo = "Only an intervention says which places count here."
+        say("B", verdict.word == "no better", text, verdict.agreement.better_by[verdict.rival].value, todo)
     return reasons
+
+
+def _faithful_text(found: Faithfulness, verdict: Verdict) -> str:
+    """Whether the map tells the places whose swapping moves the score, with the numbers that say so."""
+    rival = {"the centre": "a blob in the centre", CHANCE: CHANCE}.get(verdict.rival, f"the picture's {verdict.rival}")
+    by, n_cells = verdict.agreement.better_by[verdict.rival], found.cells[0] * found.cells[1]
+    if not by.n:
+        return "whether it tells the places that move the score cannot be told: no swap of places moves it"
+    places = "places that move the score" if verdict.agreement is found.amount else "places that hold the score up"
+    said = {
+        "better": f"it tells the {places} better than {rival} and all else that was tried",
+        "no better": f"it tells the {places} no better than {rival}",
+        "cannot tell": f"whether it tells the {places} better than {rival} cannot be told",
+    }[verdict.word]
+    numbers = f"rank correlation {verdict.agreement.of_map.value:.2f} with the effect of swapping them"
+    return f"{said} ({numbers}, {_signed(by)} beside it, n = {by.n}, {n_cells} places)"
 
 
 def _p(value: float) -> str:

@@ -18,6 +18,14 @@ from seewhy.cam.capture import LayerCall, capture, gradients, untouched, wide
 from seewhy.cam.layers import Call, trace
 from seewhy.cam.methods import METHODS, Method
 from seewhy.cam.scores import find_score, predicted, two_sided
+from seewhy.evidence.faithfulness import (
+    N_STEPS,
+    RIVALS,
+    Faithfulness,
+    faithfulness_of,
+    swap_cells,
+    trivial_pictures,
+)
 from seewhy.evidence.statistics import spearman
 from seewhy.maps import empty_reason
 
@@ -38,7 +46,8 @@ class Trust:
     mean map with that of pictures without content and of shifted ones, `border` and `border_null` are the shares of
     both in the outermost cells; `randomised` holds (share of the layers made random, likeness of the absolute maps);
     `flipped`, `noisy` and `other_class` compare with the mirrored image, 1 % of noise and the runner-up's map;
-    `trivial` with the image's brightness, its edges and a blob in the centre.
+    `trivial` with the image's brightness, its edges and a blob in the centre. `faithful` compares with the effect of
+    swapping places between images; None where there is one image alone.
     """
 
     layer: str
@@ -56,6 +65,7 @@ class Trust:
     noisy: float
     other_class: float
     trivial: dict[str, float] = field(default_factory=dict)
+    faithful: Faithfulness | None = None
 
 
 @dataclass(frozen=True)
@@ -75,14 +85,15 @@ def examine(
     method: str,
     classes: Tensor | None = None,
     *,
+    labels: Sequence[str | None] = (),
     seed: int = 0,
     batch_size: int = 16,
     step: Callable[[], None] = lambda: None,
 ) -> list[Trust]:
     """What can be known of the maps of each layer from inputs (N, C, H, W), leaving the model as found.
 
-    `classes` (N,) are the explained class indices; None takes each image's own prediction. `step` is called once for
-    each of `n_steps(...)` passes over the images.
+    `classes` (N,) are the explained class indices; None takes each image's own prediction. `labels` (N,) say which
+    images are of one class; where they name no two, the predictions do. `step` is called `n_steps(...)` times.
     """
     like = next((p for p in model.parameters() if p.is_floating_point()), inputs)
     generator = torch.Generator().manual_seed(seed)
@@ -111,7 +122,10 @@ def examine(
         for layer in randomised:
             rho = _median(_alike(np.abs(real.maps[layer][method]), np.abs(changed.maps[layer][method])), nothing=0.0)
             randomised[layer].append((share, rho))
-    pictures = {"brightness": _brightness(inputs), "edges": _edges(inputs), "the centre": _centre(inputs)}
+    groups = labels if len(set(labels)) > 1 else predicted(real.logits).tolist()
+    swaps = swap_cells(model, inputs, targets, groups, seed=seed, batch_size=batch_size, step=step)
+    pictures = trivial_pictures(inputs)
+    baselines = {name: np.asarray(pictures[name].double().numpy()) for name in RIVALS}
     found = []
     for asked in randomised:
         own = real.maps[asked][method]
@@ -134,14 +148,15 @@ def examine(
                 noisy=_median(_alike(noisy.maps[asked][method], own)),
                 other_class=_median(_alike(own, against.maps[asked][method])),
                 trivial={name: _median(_alike(own, _on_grid(picture, grid))) for name, picture in pictures.items()},
+                faithful=None if swaps is None else faithfulness_of(swaps, own, baselines, seed=seed),
             )
         )
     return found
 
 
 def n_steps(calls: Sequence[Call], model: nn.Module) -> int:
-    """How many passes over the images `examine` makes."""
-    return 6 + len(_stages_of(model, calls))
+    """How many parts `examine` reports: passes over the images, and of the swaps about as much work each."""
+    return 6 + N_STEPS + len(_stages_of(model, calls))
 
 
 def contentless(inputs: Tensor, generator: torch.Generator) -> Tensor:
@@ -265,7 +280,7 @@ def _stages_of(model: nn.Module, calls: Sequence[Call]) -> list[int]:
 def _randomise(parameter: nn.Parameter, generator: torch.Generator) -> None:
     with torch.no_grad():
         values = parameter.detach().float().cpu()
-        if parameter.ndim > 1:
+        if parameter.ndim > 1 and parameter.numel() > 1:  # one number alone has no spread
             drawn = torch.randn(values.shape, generator=generator) * values.std()
         else:
             drawn = values[torch.randperm(len(values), generator=generator)] if parameter.ndim else values
@@ -326,20 +341,3 @@ def _border_share(maps: Maps) -> float:
 
 def _on_grid(pictures: Tensor, grid: tuple[int, int]) -> Maps:
     return np.asarray(functional.adaptive_avg_pool2d(pictures[:, None], grid)[:, 0].double().numpy())
-
-
-def _brightness(inputs: Tensor) -> Tensor:
-    weights = torch.tensor([0.299, 0.587, 0.114]) if inputs.shape[1] == 3 else torch.ones(inputs.shape[1])
-    scale = inputs.std(dim=(0, 2, 3)).clamp(min=1e-12)  # undo what a std did to the channels
-    return torch.einsum("nchw,c->nhw", inputs.float() / scale[:, None, None], weights / weights.sum())
-
-
-def _edges(inputs: Tensor) -> Tensor:
-    grey = functional.pad(_brightness(inputs)[:, None], (1, 1, 1, 1), mode="replicate")[:, 0]
-    across, down = grey[:, 1:-1, 2:] - grey[:, 1:-1, :-2], grey[:, 2:, 1:-1] - grey[:, :-2, 1:-1]
-    return torch.hypot(across, down)
-
-
-def _centre(inputs: Tensor) -> Tensor:
-    y, x = (torch.linspace(-1, 1, side) for side in inputs.shape[2:])
-    return torch.exp(-2 * (y[:, None] ** 2 + x[None] ** 2)).expand(len(inputs), -1, -1)

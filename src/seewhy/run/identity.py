@@ -33,7 +33,7 @@ def identity_of(plan: Plan, *, overlays: bool = True) -> dict[str, Any]:
         "seewhy": __version__,
         "command": "explain",
         "classifier": plan.classifier.identity(),
-        "code": _network_digest(plan),
+        "code": network_digest(plan),
         "images": {
             "count": len(plan.table),
             "ids": manifest.digest_of([[i.id, i.label, i.split] for i in plan.table.images]),
@@ -116,7 +116,7 @@ def code_digest(function: Any) -> str:
     return hashlib.blake2b(text.encode("utf-8", "backslashreplace"), digest_size=4).hexdigest()
 
 
-def _network_digest(plan: Plan) -> str:
+def network_digest(plan: Plan) -> str:
     """A hash of what the network's own modules and a preprocessing function do: edited code is another run."""
     kinds = {type(module) for module in plan.classifier.model.modules()}
     own = sorted((k for k in kinds if not k.__module__.startswith("torch.")), key=lambda k: k.__qualname__)

@@ -18,16 +18,16 @@ import torch
 
 from seewhy.errors import WorkError
 from seewhy.run.machine import cores
-from seewhy.run.plan import Shard
 
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX, _M_ARENA_MAX = -1, -2, -4, -8  # malloc.h
 _KEPT = ((_M_MMAP_MAX, 0), (_M_TRIM_THRESHOLD, 2**31 - 1), (_M_TOP_PAD, 64 << 20), (_M_ARENA_MAX, 1))
 T = TypeVar("T")
-_work: Callable[[Shard], Any] | None = None  # in a forked worker: what it was made for
+Piece = TypeVar("Piece")
+_work: Callable[[Any], Any] | None = None  # in a forked worker: what it was made for
 
 
 def run_shards(
-    work: Callable[[Shard], T], shards: Sequence[Shard], workers: int = 1, begin: Callable[[], None] = lambda: None
+    work: Callable[[Piece], T], shards: Sequence[Piece], workers: int = 1, begin: Callable[[], None] = lambda: None
 ) -> Iterator[T]:
     """What `work` gives for each shard, in their order; at most two shards per worker wait, so that memory stays flat.
 
@@ -96,7 +96,7 @@ def _begin(work: Any, threads: int) -> None:
     torch.set_num_threads(threads)
 
 
-def _run(shard: Shard) -> Any:
+def _run(shard: Any) -> Any:
     if _work is None:
         raise RuntimeError("the worker was not made by run_shards")
     return _work(shard)

@@ -31,6 +31,34 @@ MAP_STATS = {
     "empty": (pa.bool_(), "drawn empty: all zero, no positive part, or a negligible peak"),
     "reason": (pa.string(), "why it is drawn empty; null where it is not"),
 }
+TRIALS = {
+    "factor": (pa.string(), "what was edited; two joined by + were put in together"),
+    "edit": (pa.string(), "donors: the donor's content; a family like blur: taken away; shrunk-4: region drawn back"),
+    "split": (pa.string(), "train or valid"),
+    "recipient": (pa.string(), "id of the image that was edited and scored again"),
+    "donor": (pa.string(), "id of the image that gave the content; null where none did"),
+    "margins_before": (pa.list_(pa.float32()), "logit minus the best other one, by contrast (findings.json), unedited"),
+    "margins": (pa.list_(pa.float32()), "the same after the edit"),
+    "probabilities_before": (pa.list_(pa.float32()), "by contrast, 0 to 1, unedited"),
+    "probabilities": (pa.list_(pa.float32()), "the same after the edit"),
+    "prediction_before": (pa.string(), "class name with the largest logit, unedited"),
+    "prediction": (pa.string(), "the same after the edit"),
+}
+IMAGE_EFFECTS = {
+    "id": (pa.string(), "the image's id"),
+    "split": (pa.string(), "train or valid"),
+    "factor": (pa.string(), "what was edited"),
+    "necessity": (pa.float64(), "|label margin - median with donors' content|, as a recipient; null where it was none"),
+    "sufficiency": (pa.float64(), "mean change of its class's probability where it is put, as a donor; null if none"),
+}
+MAP_SHARES = {
+    "id": (pa.string(), "the image's id"),
+    "split": (pa.string(), "train or valid"),
+    "region": (pa.string(), "name of the region"),
+    "area": (pa.float64(), "share of the canvas that the region covers, 0 to 1"),
+    "share": (pa.float64(), "share of the map's positive part inside the region, 0 to 1; null for an empty map"),
+    "lift": (pa.float64(), "share / area; null where either is nothing"),
+}
 
 
 def schema_of(columns: dict[str, tuple[pa.DataType, str]]) -> pa.Schema:

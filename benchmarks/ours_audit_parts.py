@@ -1,0 +1,117 @@
+"""How fast edited images are re-scored, beside the bare forward pass of the same network, in turn in one process.
+
+    ours_audit_parts.py CASE [ROUNDS]
+
+In the clock of an edit is what an audit does with a job: recipients and donors' content are chosen by index out of
+bytes, edited, and scored. In the bare clock: the network on a ready batch. What donors give is measured before, as it
+is needed once a donor. Each round times each edit beside a bare pass of its own.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from audit_cases import CASES, PartsCase
+from torch import Tensor, nn
+
+from seewhy.data.planted import LABELS, render, sample_face
+from seewhy.evidence.factors import Factor, PropertyFactor, RegionFactor
+from seewhy.evidence.properties import PROPERTIES
+from seewhy.evidence.regions import mask_region, zone_region
+from seewhy.evidence.sample import Sample, with_partners
+from seewhy.evidence.trials import DONORS, Job, Scorer
+from seewhy.evidence.zones import zones_of
+from seewhy.records import Image, Preprocess
+
+CELL, BACKGROUND = "cell-0-0", "background"
+USES = 4  # donors of each class that a recipient meets
+SPLIT = "valid"
+
+
+def network(case: PartsCase) -> nn.Module:
+    torch.manual_seed(0)
+    if case.network == "net":
+        from seewhy.learn.net import Net
+
+        return Net(case.size).eval()
+    import torchvision_shim  # noqa: F401
+    from torchvision import models
+
+    return models.get_model(case.network, weights=None).eval()
+
+
+def faces(case: PartsCase) -> Sample:
+    """Planted faces with a zone, the same in every image, and their backgrounds, each its own."""
+    count, size = max(case.images // 4, 2 * USES + 2), (case.size, case.size)
+    found = [render(sample_face(0, number, LABELS[number % 2]), case.size) for number in range(count)]
+    pixels = torch.stack([torch.from_numpy(one.image) for one in found]).permute(0, 3, 1, 2).contiguous()
+    grounds = torch.stack([torch.from_numpy(one.masks[BACKGROUND]) for one in found])
+    cell = torch.from_numpy(zones_of("grid:3x4")[CELL](size))[None]
+    sample = Sample(
+        SPLIT,
+        tuple(Image(str(number), label=LABELS[number % 2]) for number in range(count)),
+        np.arange(count) % 2,
+        pixels,
+        Preprocess(size),
+        np.arange(count),
+        masks={CELL: cell, BACKGROUND: (grounds * 255).round().byte()},
+    )
+    return with_partners(sample, max(1, case.images // (2 * USES)), USES, 0)
+
+
+def factors() -> dict[str, Factor]:
+    ground = mask_region(BACKGROUND, "masks of the faces", lambda image, loaded: np.zeros((1, 1), np.uint8))
+    cell = zone_region(CELL, zones_of("grid:3x4")[CELL])
+    regions: dict[str, Factor] = {f"region: {one.name}": RegionFactor(one) for one in (cell, ground)}
+    return regions | {f"property: {name}": PropertyFactor(one) for name, one in PROPERTIES.items()}
+
+
+def jobs(sample: Sample) -> dict[str, Job]:
+    """One job for each edit; ways of removing a region take each recipient as often as it meets donors."""
+    pairs = sample.pairs()
+    found = {name: Job(one.name, DONORS, SPLIT, pairs, (one,)) for name, one in factors().items()}
+    ground = factors()[f"region: {BACKGROUND}"]
+    removed = {
+        f"removed: {family}": Job(ground.name, family, SPLIT, np.stack([pairs[:, 0], pairs[:, 0]], axis=1), (ground,))
+        for family in ground.families
+    }
+    return found | removed
+
+
+def seconds(run: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    run()
+    return time.perf_counter() - start
+
+
+def bare(model: nn.Module, ready: list[Tensor]) -> None:
+    with torch.inference_mode():
+        for batch in ready:
+            model(batch)
+
+
+def main(name: str, rounds: int) -> None:
+    case = CASES[name]
+    model, sample = network(case), faces(case)
+    scorer = Scorer(model, sample, case.batch, torch.contiguous_format)
+    recipients = torch.from_numpy(sample.pairs()[:, 0].copy())
+    ready = [sample.inputs(sample.canvases(places)) for places in recipients.split(case.batch)]
+    found: dict[str, dict[str, list[float]]] = {}
+    for key, job in jobs(sample).items():
+        scorer.content(job.factors[0])
+        scorer.run(job)  # warm
+        sides: dict[str, list[float]] = {"bare": [], "edited": []}
+        for _ in range(rounds):
+            sides["bare"].append(seconds(lambda: bare(model, ready)))
+            sides["edited"].append(seconds(lambda job=job: scorer.run(job)))
+        found[key] = sides
+    print(json.dumps({"seconds": found, "images": len(recipients), "threads": torch.get_num_threads()}))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else 3)

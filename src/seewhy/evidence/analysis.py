@@ -1,0 +1,225 @@
+"""From trials to effects: what each factor does, how sure that is, and what its controls do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from seewhy.evidence.effects import (
+    necessity,
+    sensitivity,
+    sufficiency,
+    two_way,
+    unit_effects,
+)
+from seewhy.evidence.inference import (
+    Contrast,
+    class_contrast,
+    flip_rate,
+    one_versus_rest,
+    own_class_contrast,
+    permuted_controls,
+)
+from seewhy.evidence.sample import OWN_CLASS, Ints, Sample
+from seewhy.evidence.statistics import Estimate, Floats, mean_of
+from seewhy.evidence.trials import CONTROL, DONORS, Scores, Trials
+
+N_SCRAMBLED = 20
+LEAST_CONTROLS = 12  # regions of the bank that leave a factor alone; with fewer its donors are scrambled
+
+
+@dataclass(frozen=True)
+class Effect:
+    """What a factor does to one contrast on one split: δ of margins (logits) and of probabilities, donors as units.
+
+    `flips` is the share of trials that change the decision, `sensitivity` how far donors move the margin whatever their
+    class (its standard deviation), `donors` (M,) each donor's own effect on the probability.
+    """
+
+    factor: str
+    kind: str
+    split: str
+    contrast: str
+    margin: Contrast
+    probability: Contrast
+    flips: Estimate
+    sensitivity: Estimate
+    n_recipients: int
+    n_trials: int
+    donors: Floats = field(repr=False, compare=False)
+
+    @property
+    def n_donors(self) -> int:
+        """How many units, donors or clusters of near-duplicates, stand behind it."""
+        return sum(self.probability.n.values())
+
+
+@dataclass(frozen=True)
+class Control:
+    """What the same edit does elsewhere (`kind` "regions") or with donors of permuted classes ("scrambled donors").
+
+    `limit` is the 95 % quantile of the sizes of their effects on the probability; `values` (n,) are these sizes.
+    """
+
+    kind: str
+    limit: float
+    values: tuple[float, ...]
+
+
+def contrast_of_trials(
+    trials: Trials, change: Floats, sample: Sample, contrast: str, classes: Sequence[str]
+) -> tuple[Contrast, Floats]:
+    """The contrast of a change (T,) of transplants, and each donor's own effect (M,)."""
+    rows, columns, n = trials.recipients, trials.donors, len(sample)
+    fit = two_way(rows, columns, change, n, n)
+    if contrast == OWN_CLASS:
+        return own_class_contrast(
+            rows, columns, change, sample.labels, sample.labels, clusters=sample.units
+        ), fit.donors
+    units, unit_classes = unit_effects(fit.donors, sample.labels, sample.units)
+    return class_contrast(units, unit_classes, weights_of(contrast, classes, sample)), fit.donors
+
+
+def weights_of(contrast: str, classes: Sequence[str], sample: Sample) -> dict[int, float]:
+    """The weight of each class that the sample holds: the contrast's own against the mean of the others."""
+    present = [int(one) for one in np.unique(sample.labels)]
+    own = list(classes).index(contrast)
+    return one_versus_rest(own, present) if own in present and len(present) > 1 else {own: 1.0, -1: -1.0}
+
+
+def changes(trials: Trials, before: Scores, column: int) -> tuple[Floats, Floats]:
+    """The changes (T,) of margin and probability of one contrast."""
+    rows = trials.recipients
+    return (
+        trials.scores.margins[:, column].astype(np.float64) - before.margins[rows, column],
+        trials.scores.probabilities[:, column].astype(np.float64) - before.probabilities[rows, column],
+    )
+
+
+def effect_of(
+    trials: Trials, kind: str, before: Scores, sample: Sample, contrast: tuple[int, str], classes: Sequence[str]
+) -> Effect:
+    """The effect of a factor from its transplants."""
+    column, name = contrast
+    in_margin, in_share = changes(trials, before, column)
+    margin, _ = contrast_of_trials(trials, in_margin, sample, name, classes)
+    probability, donors = contrast_of_trials(trials, in_share, sample, name, classes)
+    flipped = (trials.scores.predictions != before.predictions[trials.recipients]).astype(np.float64)
+    return Effect(
+        trials.name,
+        kind,
+        trials.split,
+        name,
+        margin,
+        probability,
+        flip_rate(trials.recipients, trials.donors, flipped),
+        sensitivity(trials.recipients, trials.donors, in_margin, len(sample)),
+        len(np.unique(trials.recipients)),
+        len(trials),
+        donors,
+    )
+
+
+def control_of(
+    effect: Effect, elsewhere: Sequence[float], sample: Sample, classes: Sequence[str], seed: int
+) -> Control:
+    """What the factor is held against: regions of its area that leave it alone, else its donors, scrambled.
+
+    `elsewhere` are the sizes of the regions' effects on the probability; of too few nothing can be said.
+    """
+    if len(elsewhere) >= LEAST_CONTROLS:
+        return Control("regions", float(np.quantile(elsewhere, 0.95)), tuple(elsewhere))
+    rng = np.random.default_rng((seed, len(effect.factor), *effect.factor.encode()))
+    units, unit_classes = unit_effects(effect.donors, sample.labels, sample.units)
+    if effect.contrast == OWN_CLASS:
+        signs = rng.choice((-1.0, 1.0), (N_SCRAMBLED, len(units)))
+        scrambled = np.abs((signs * units).mean(axis=1))
+    else:
+        weights = weights_of(effect.contrast, classes, sample)
+        scrambled = permuted_controls(units, unit_classes, weights, n=N_SCRAMBLED, rng=rng)
+    return Control("scrambled donors", float(np.quantile(scrambled, 0.95)), tuple(scrambled.tolist()))
+
+
+def label_margins(scores: Scores, places: Ints, sample: Sample) -> Floats:
+    """The margin (T,) of each image's own label over the best other class."""
+    labels, margins = sample.labels[places], scores.margins.astype(np.float64)
+    if margins.shape[1] > 1:
+        return np.asarray(margins[np.arange(len(margins)), labels])
+    if scores.is_own_class:
+        return np.asarray(margins[:, 0])
+    return np.asarray(np.where(labels == 0, margins[:, 0], -margins[:, 0]))
+
+
+def benefits(trials: Trials, before: Scores, sample: Sample) -> Floats:
+    """How far the label's margin falls when the content goes (T,)."""
+    rows = trials.recipients
+    was = label_margins(before, np.arange(len(sample)), sample)[rows]
+    return was - label_margins(trials.scores, rows, sample)
+
+
+def family_effect(trials: Trials, before: Scores, sample: Sample, beside: Trials | None) -> Estimate:
+    """How much more the label's margin falls than for the same edit of regions elsewhere; the image is the unit.
+
+    Without regions elsewhere, how far it falls. Every class counts alike.
+    """
+    fall = np.full(len(sample), np.nan)
+    fall[trials.recipients] = benefits(trials, before, sample)
+    if beside is not None:
+        other = np.full(len(sample), np.nan)
+        other[beside.recipients] = benefits(beside, before, sample)
+        fall = fall - other
+    kept = np.isfinite(fall)
+    if kept.sum() < 2:
+        return Estimate(float("nan"), float("-inf"), float("inf"), int(kept.sum()))
+    return mean_of(fall[kept])
+
+
+def image_effects(trials: Trials, before: Scores, sample: Sample) -> tuple[Floats, Floats]:
+    """Necessity (logits) and sufficiency (probability) of the factor for each image (M,).
+
+    NaN where an image was no recipient, no donor, or (sufficiency) where only the own class's score is known.
+    """
+    needed = necessity(trials.recipients, -benefits(trials, before, sample), len(sample))
+    if trials.scores.is_own_class:
+        return needed, np.full(len(sample), np.nan)
+    rows, given = trials.recipients, sample.labels[trials.donors]
+    after, was = (_share_of(scores, given, at) for scores, at in ((trials.scores, None), (before, rows)))
+    return needed, sufficiency(rows, trials.donors, after - was, sample.labels, sample.labels)
+
+
+def _share_of(scores: Scores, classes: Ints, rows: Ints | None) -> Floats:
+    """The probability of a class for each trial (T,)."""
+    shares = (scores.probabilities if rows is None else scores.probabilities[rows]).astype(np.float64)
+    if shares.shape[1] == 1:
+        return np.where(classes == 0, shares[:, 0], 1 - shares[:, 0])
+    return np.asarray(shares[np.arange(len(shares)), classes])
+
+
+def picked(trials: Sequence[Trials], name: str, edit: str, split: str) -> Trials | None:
+    """The trials of this name, edit and split, where there are any."""
+    found = (one for one in trials if (one.name, one.edit, one.split) == (name, edit, split))
+    return next((one for one in found if len(one)), None)
+
+
+def control_deltas(
+    trials: Sequence[Trials],
+    split: str,
+    before: Scores,
+    sample: Sample,
+    contrast: tuple[int, str],
+    classes: Sequence[str],
+) -> dict[str, float]:
+    """The size of each control region's effect on the probability."""
+    column, name = contrast
+    return {
+        one.name: abs(contrast_of_trials(one, changes(one, before, column)[1], sample, name, classes)[0].value)
+        for one in trials
+        if one.edit == CONTROL and one.split == split and len(one)
+    }
+
+
+def transplants(trials: Sequence[Trials], split: str) -> list[Trials]:
+    """The transplants of one split, in order."""
+    return [one for one in trials if one.edit == DONORS and one.split == split]

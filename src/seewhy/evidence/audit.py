@@ -1,0 +1,281 @@
+"""`audit`: which parts and properties of the images do the decisions depend on, by how much, and is that overfit?"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from seewhy.cam.scores import probabilities
+from seewhy.data.classifier import Classifier
+from seewhy.errors import OptionError
+from seewhy.evidence.behaviour import Behaviour, behaviour_of
+from seewhy.evidence.conclude import conclude
+from seewhy.evidence.drift import Drift, drift_of, map_records
+from seewhy.evidence.factors import Factor
+from seewhy.evidence.inference import smallest_effect
+from seewhy.evidence.ledger import Ledger
+from seewhy.evidence.prepare import Setting, asked_for, prepare, scheduled
+from seewhy.evidence.properties import Property
+from seewhy.evidence.regions import Region
+from seewhy.evidence.result import Audit, Baseline
+from seewhy.evidence.trials import Scorer, Trials, contrasts_of, scores_of
+from seewhy.evidence.verdict import THRESHOLDS
+from seewhy.evidence.weigh import weigh
+from seewhy.records import Progress
+from seewhy.run.local import run_shards
+from seewhy.run.progress import chosen_progress
+
+_PROBED = 3  # batches whose time tells how many trials fit into a budget of minutes
+
+
+def audit(
+    classifier: Classifier | nn.Module,
+    data: Any,
+    *,
+    regions: str | Sequence[str | Region] = ("zones",),
+    core: str | Sequence[str] = (),
+    factors: str | Sequence[str | Property | Factor] = ("all",),
+    inserts: str | Sequence[str] = (),
+    recipients: int = 300,
+    donors: int = 300,
+    budget: int | str | None = None,
+    layers: str | Sequence[str] = "auto",
+    method: str = "auto",
+    batch_size: int | None = None,
+    seed: int = 0,
+    out: str | Path | None = None,
+    progress: bool | Progress = True,
+) -> Audit:
+    """Findings: what the decisions depend on, tested by exchanging it between images of the same and of other classes.
+
+    `data` is a folder with train/ and valid/ (or what `explain` takes, with labels). `regions` and `core` (what should
+    matter) are words like "zones", "face", "hair=masks/hair" (see `find_regions`), `factors` properties by name, "all",
+    "none", or your own `Property`; `inserts` are marks like "watermark=text:SAMPLE". `recipients` images are edited
+    for each factor, with content of `donors` images of each class; `budget` limits the trials, or the time ("5m"). With
+    `out` the audit is written to (and resumed from) a folder. The model is left exactly as found. Raises the
+    SeewhyError that says what to change.
+    """
+    asked = asked_for(regions, core, factors, inserts, recipients, donors)
+    with chosen_progress(progress, "Auditing") as update:
+        setting = prepare(classifier, data, asked, layers=layers, method=method, batch_size=batch_size, seed=seed)
+        return run_audit(setting, budget=budget, folder=None if out is None else Path(out), progress=update)
+
+
+def run_audit(
+    setting: Setting,
+    *,
+    budget: int | str | None = None,
+    folder: Path | None = None,
+    workers: int | None = 1,
+    progress: Progress = lambda done, total: None,
+) -> Audit:
+    """The audit of a setting, in memory or in a run folder where finished jobs of an earlier try are kept."""
+    if folder is None:
+        setting = scheduled(setting, trials_of(setting, budget, 1))
+        return _audited(setting, _before(setting), run_jobs(setting, range(len(setting.schedule.jobs)), 1), progress)
+    ledger = Ledger(folder, setting, budget)
+    with ledger.held():
+        setting = scheduled(setting, ledger.begun() or trials_of(setting, budget, workers or 1))
+        ledger = ledger.of(setting)
+        done = ledger.begin()
+        missing = [index for index in range(len(setting.schedule.jobs)) if index not in done]
+        before = _before(setting)
+        scores = {split: one.scores for split, one in before.items()}
+        found = ledger.kept(run_jobs(setting, missing, workers), missing, scores)
+        result = _audited(setting, before, found, progress, ledger.read)
+        ledger.finish(result)
+    return result
+
+
+def run_jobs(setting: Setting, indices: Sequence[int], workers: int | None) -> Iterator[Trials]:
+    """The trials of some jobs, in order."""
+    scorers = scorers_of(setting)
+    jobs = setting.schedule.jobs
+
+    def run(index: int) -> Trials:
+        return scorers[jobs[index].split].run(jobs[index])
+
+    yield from run_shards(run, list(indices), workers or 1)
+
+
+def scorers_of(setting: Setting) -> dict[str, Scorer]:
+    """The classifier as a function of edited images, by split."""
+    plan = setting.plan
+    return {
+        split: Scorer(plan.classifier.model, sample, setting.batch_size, plan.memory_format)
+        for split, sample in setting.ground.samples.items()
+    }
+
+
+def trials_of(setting: Setting, budget: int | str | None, workers: int) -> int | None:
+    """A budget as a number of trials: as it is, or as many as the time allows at the speed of a few batches."""
+    seconds = seconds_of(budget)
+    if isinstance(budget, int) or (budget is not None and seconds is None):
+        count = int(budget)
+        if count < 1:
+            raise OptionError(f"--budget is {budget}, but must be at least 1 trial, or a time like 5m.", slug="budget")
+        return count
+    if seconds is None:
+        return None
+    return max(1, int(seconds * speed_of(setting) * workers))
+
+
+def speed_of(setting: Setting) -> float:
+    """Trials a second in one process, measured on a few batches of the first job."""
+    if not setting.schedule.jobs:
+        return float("inf")
+    job = setting.schedule.jobs[0]
+    some = replace(job, pairs=job.pairs[: _PROBED * setting.batch_size])
+    scorer = scorers_of(setting)[job.split]
+    scorer.run(replace(some, pairs=some.pairs[: setting.batch_size]))  # the first batch is slower
+    start = time.perf_counter()
+    scorer.run(some)
+    return len(some.pairs) / max(time.perf_counter() - start, 1e-9)
+
+
+def planned(setting: Setting, budget: int | str | None, workers: int = 1) -> dict[str, Any]:
+    """What would run, what it costs, and the smallest effect that this much data can show, as plain values."""
+    setting = scheduled(setting, trials_of(setting, budget, workers))
+    sample, schedule = setting.ground.audited, setting.schedule
+    fewest = int(min(np.bincount(sample.labels)[np.unique(sample.labels)]))
+    n_tests = max(1, len(setting.factors) * len(contrasts_of(setting.classes)))
+    seconds = schedule.n_trials / (speed_of(setting) * workers) if schedule.jobs else 0.0
+    per_factor = {
+        factor.name: sum(job.n_trials for job in schedule.jobs if factor in job.factors) for factor in setting.factors
+    }
+    spreads = smallest_effect(fewest, alpha=0.05 / n_tests) if fewest > 1 else float("inf")
+    return {
+        "trials": schedule.n_trials,
+        "time": f"about {_time(seconds)}",
+        "recipients": schedule.effort.recipients,
+        "smallest": f"With {fewest} donors of the smallest class and {n_tests} tests, an effect of {spreads:.2f} "
+        f"standard deviations between donors shows in 4 of 5 cases: {10 * spreads:.1f} points where they differ by 10. "
+        f"None below {100 * THRESHOLDS['floor']:.0f} points is reported.",
+        "factors": [
+            {
+                "factor": one.name,
+                "kind": one.kind,
+                "trials": per_factor[one.name],
+                "suspicion": setting.suspicions[one.name],
+            }
+            for one in setting.factors
+        ],
+        "left_out": list(schedule.left_out),
+        "ruled_out": dict(setting.ruled_out),
+    }
+
+
+def _time(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
+
+
+def seconds_of(budget: int | str | None) -> float | None:
+    """The seconds of a budget like 5m, 90s or 1.5h; None where it is a number of trials or nothing."""
+    if not isinstance(budget, str) or budget.strip().isdecimal():
+        return None
+    text, units = budget.strip().lower(), {"s": 1.0, "m": 60.0, "h": 3600.0}
+    try:
+        found = float(text[:-1]) * units[text[-1]]
+    except (KeyError, ValueError, IndexError):
+        found = 0.0
+    if found <= 0:
+        raise OptionError(
+            f"--budget is {budget!r}, but must look like 50000 (trials), 5m (minutes), 90s or 1h.", slug="budget"
+        )
+    return found
+
+
+def _before(setting: Setting) -> dict[str, Baseline]:
+    return {split: _baseline(scorer) for split, scorer in scorers_of(setting).items()}
+
+
+def _audited(
+    setting: Setting,
+    before: Mapping[str, Baseline],
+    found: Iterator[Trials],
+    progress: Progress,
+    before_hand: Callable[[int], Trials | None] = lambda index: None,
+) -> Audit:
+    """The trials collected under the progress bar, then weighed."""
+    total = setting.schedule.n_trials
+    trials: list[Trials] = []
+    for one in _in_order(range(len(setting.schedule.jobs)), before_hand, found):
+        trials.append(one)
+        progress(sum(map(len, trials)), total)
+    scores = {split: one.scores for split, one in before.items()}
+    weighed = weigh(setting, scores, trials)
+    behaviour = _behaviour(setting, before)
+    findings = conclude(setting, weighed, behaviour, scores, trials)
+    maps = {split: map_records(setting, sample) for split, sample in setting.ground.samples.items()}
+    drift = drift_of(setting, maps, scores, setting.seed)
+    facts = _facts(setting, behaviour, drift)
+    return Audit(findings, facts, setting, weighed, before, tuple(trials), maps, _saved)
+
+
+def _in_order(
+    indices: Sequence[int], before_hand: Callable[[int], Trials | None], found: Iterator[Trials]
+) -> Iterator[Trials]:
+    """Each job's trials, from an earlier try or made now; what makes them is run to its end, and can clean up."""
+    for index in indices:
+        own = before_hand(index)
+        yield next(found) if own is None else own
+    if next(found, None) is not None:
+        raise RuntimeError("more trials were made than jobs asked for")
+
+
+def _saved(folder: Path, audit: Audit) -> Path:
+    return Ledger(folder, audit.setting).save(audit)
+
+
+def _baseline(scorer: Scorer) -> Baseline:
+    logits = scorer.logits()
+    return Baseline(scores_of(logits, scorer.labels), logits.double().cpu().numpy())
+
+
+def _behaviour(setting: Setting, before: Mapping[str, Baseline]) -> Behaviour:
+    sample = setting.ground.audited
+    logits = before[sample.split].logits
+    labels = [image.label for image in sample.images]
+    shares = probabilities(torch.from_numpy(logits)).numpy()
+    return behaviour_of(logits, shares, labels, setting.classes)
+
+
+def _facts(setting: Setting, behaviour: Behaviour, drift: Drift) -> dict[str, Any]:
+    """What was tested, on which images, with which outcome of the classifier itself."""
+    samples = setting.ground.samples
+    tested = [one.name for one in setting.factors if one.name not in setting.schedule.left_out]
+    inserts = [one.name for one in setting.inserts]
+    return {
+        "images": sum(map(len, samples.values())),
+        "splits": {split: len(sample) for split, sample in samples.items()},
+        "distinct": {split: len(np.unique(sample.units)) for split, sample in samples.items()},
+        "unreadable": {i.id: why for sample in samples.values() for i, why in sample.unreadable},
+        "classes": list(setting.classes),
+        "contrasts": list(contrasts_of(setting.classes)),
+        "accuracy": None if behaviour.accuracy is None else vars(behaviour.accuracy),
+        "core": list(setting.core),
+        "tested": [*tested, *inserts],
+        "suspicion": setting.suspicions,
+        "trials": setting.schedule.n_trials,
+        "jobs": len(setting.schedule.jobs),
+        "effort": vars(setting.schedule.effort),
+        "regions": {one.name: one.words for one in setting.factors if one.region},
+        "warnings": {name: list(words) for name, words in setting.warnings.items()},
+        "notes": list(setting.notes),
+        "maps": {
+            "layer": list(setting.plan.grids)[:1],
+            "method": setting.plan.methods[0],
+            "score": setting.plan.scores[0].name,
+            "drift": {"distance": drift.distance, "p": drift.p_value},
+            "shares": drift.shares,
+            "lifts": drift.lifts,
+        },
+        "scope": f"Tested: {', '.join([*tested, *inserts]) or 'nothing'}. Outside of this list nothing is said.",
+    }

@@ -1,0 +1,223 @@
+"""From weighed cases to findings: what is told, in which order, with examples chosen by rule."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from seewhy.errors import listed
+from seewhy.evidence.analysis import changes, picked
+from seewhy.evidence.behaviour import Behaviour
+from seewhy.evidence.findings import behaviour_findings
+from seewhy.evidence.prepare import Setting
+from seewhy.evidence.sample import OWN_CLASS, Sample
+from seewhy.evidence.statistics import Floats
+from seewhy.evidence.trials import DONORS, Scores, Trials, contrasts_of
+from seewhy.evidence.verdict import (
+    LEVELS,
+    THRESHOLDS,
+    Case,
+    Level,
+    Verdict,
+    depends,
+    interval,
+    points,
+)
+from seewhy.evidence.weigh import Weighed, not_separated
+from seewhy.evidence.wording import verdict_of
+
+QUANTILES = (0.99, 0.95, 0.75)  # of the trials' effects, for examples; their complements for counter-examples
+MOST_COUNTER_IMAGES = 6
+CLASSIFIER, REST = "classifier", "everything outside the core"
+
+
+def conclude(
+    setting: Setting, weighed: Weighed, behaviour: Behaviour, before: Mapping[str, Scores], trials: Sequence[Trials]
+) -> tuple[Verdict, ...]:
+    """All findings: what is wrong with the classifier first, then dependences, then what is open or excluded."""
+    regions = {one.name: one.region for one in setting.factors}
+    told = [_told(cases) for cases in _by_factor(weighed.cases)]
+    groups = _groups([case for case in told if depends(case)], setting.ground.audited, regions)
+    found = [_with_members(setting, before, trials, leader, members) for leader, members in groups]
+    found += [verdict_of(case, setting.classes) for case in told if not depends(case)]
+    found += [verdict_of(case, setting.classes) for case in weighed.joint]
+    found += [verdict_of(_told(cases), setting.classes) for cases in _by_factor(weighed.inserted)]
+    found += _rest(setting, weighed) + _untested(setting)
+    size = {verdict.factor: abs(verdict.numbers.get("probability", {}).get("value") or 0.0) for verdict in found}
+    found.sort(
+        key=lambda one: (LEVELS.index(one.level), not {"overfit", "shortcut"} & {*one.claims}, -size[one.factor])
+    )
+    return (*_of_the_classifier(behaviour), *found)
+
+
+def _by_factor(cases: Sequence[Case]) -> list[list[Case]]:
+    found: dict[str, list[Case]] = {}
+    for case in cases:
+        found.setdefault(case.factor, []).append(case)
+    return list(found.values())
+
+
+def _told(cases: Sequence[Case]) -> Case:
+    """The contrast of a factor that is told: the largest dependence, else the one that is most open."""
+    shown = [case for case in cases if depends(case)]
+    if shown:
+        return max(shown, key=lambda case: abs(case.value))
+    return max(cases, key=lambda case: max(abs(case.effect.probability.low), abs(case.effect.probability.high)))
+
+
+def _groups(cases: Sequence[Case], sample: Sample, regions: Mapping[str, str | None]) -> list[tuple[Case, list[Case]]]:
+    """Dependences under the largest one that these data cannot separate them from."""
+    groups: list[tuple[Case, list[Case]]] = []
+    for case in sorted(cases, key=lambda one: -abs(one.value)):
+        home = next((own for leader, own in groups if not_separated(case, leader, sample, regions)), None)
+        if home is None:
+            groups.append((case, []))
+        else:
+            home.append(case)
+    return groups
+
+
+def _with_members(
+    setting: Setting, before: Mapping[str, Scores], trials: Sequence[Trials], leader: Case, members: Sequence[Case]
+) -> Verdict:
+    verdict = verdict_of(leader, setting.classes)
+    if members:
+        named = listed([f"{one.factor} ({100 * one.value:+.1f} points)" for one in members], 6)
+        verdict = replace(
+            verdict,
+            text=f"{verdict.text} Not separated from it by these data: {named}.",
+            members=tuple(one.factor for one in members),
+            numbers={**verdict.numbers, "members": {one.factor: vars(one.effect.probability) for one in members}},
+        )
+    sample = setting.ground.audited
+    own = picked(trials, leader.factor, DONORS, sample.split)
+    if own is None:
+        return verdict
+    good, bad = _examples(own, before[sample.split], sample, leader, setting.classes)
+    return replace(verdict, examples=good, counter_examples=bad)
+
+
+def _examples(
+    own: Trials, before: Scores, sample: Sample, case: Case, classes: Sequence[str]
+) -> tuple[tuple[dict[str, Any], ...], tuple[dict[str, Any], ...]]:
+    """Trials at fixed quantiles of the effect in the direction of the finding, and of the opposite ones."""
+    column = list(contrasts_of(classes)).index(case.effect.contrast)
+    change = changes(own, before, column)[1] * aligned(own, sample, case.effect.contrast, classes) * np.sign(case.value)
+    order = np.argsort(-change, kind="stable")
+
+    def at(quantile: float) -> dict[str, Any]:
+        row = int(order[min(len(order) - 1, round((1 - quantile) * (len(order) - 1)))])
+        place, donor = int(own.recipients[row]), int(own.donors[row])
+        return {
+            "recipient": sample.images[place].id,
+            "donor": sample.images[donor].id,
+            "label": sample.images[place].label,
+            "donor_label": sample.images[donor].label,
+            "contrast": case.effect.contrast,
+            "before": float(before.probabilities[place, column]),
+            "after": float(own.scores.probabilities[row, column]),
+            "prediction_before": classes[before.predictions[place]],
+            "prediction": classes[own.scores.predictions[row]],
+            "quantile": quantile,
+        }
+
+    good = tuple(at(one) for one in QUANTILES)
+    return good, (*(at(1 - one) for one in reversed(QUANTILES)), *_counter_images(before, sample, case, classes))
+
+
+def _counter_images(before: Scores, sample: Sample, case: Case, classes: Sequence[str]) -> list[dict[str, Any]]:
+    """Images whose own content speaks most for another class, and that are judged right all the same."""
+    if case.effect.contrast == OWN_CLASS:
+        return []
+    own = list(classes).index(case.effect.contrast)
+    sign = np.where(sample.labels == own, -1.0, 1.0) * np.sign(case.value)  # for the other side
+    misleading = np.where(np.isfinite(case.effect.donors), case.effect.donors * sign, -np.inf)
+    right = before.predictions == sample.labels
+    order = [int(place) for place in np.argsort(-misleading, kind="stable") if right[place] and misleading[place] > 0]
+    column = list(contrasts_of(classes)).index(case.effect.contrast)
+    return [
+        {
+            "image": sample.images[place].id,
+            "label": sample.images[place].label,
+            "contrast": case.effect.contrast,
+            "probability": float(before.probabilities[place, column]),
+            "its_content_moves_others": float(case.effect.donors[place]),
+        }
+        for place in order[:MOST_COUNTER_IMAGES]
+    ]
+
+
+def aligned(own: Trials, sample: Sample, contrast: str, classes: Sequence[str]) -> Floats:
+    """+1 for trials (T,) whose donor is of the contrast's class (of the recipient's own class), else -1."""
+    given = sample.labels[own.donors]
+    target = sample.labels[own.recipients] if contrast == OWN_CLASS else list(classes).index(contrast)
+    return np.where(given == target, 1.0, -1.0)
+
+
+def _of_the_classifier(behaviour: Behaviour) -> list[Verdict]:
+    """What `check` finds wrong with the classifier itself: it comes before everything else."""
+    return [
+        Verdict(CLASSIFIER, "CANNOT SAY", ("classifier",), one.text, one.todo, one.numbers)
+        for one in behaviour_findings(behaviour)
+        if one.level in ("bad", "cannot say") or (one.level == "caution" and "hardly better" in one.text)
+    ]
+
+
+def _rest(setting: Setting, weighed: Weighed) -> list[Verdict]:
+    """The omnibus: with the core exchanged, does anything that is left predict the label?"""
+    if weighed.rest is None:
+        return []
+    benefit, contrast = weighed.rest.benefit, weighed.rest.contrast
+    core = " and ".join(setting.ground.core)
+    p_value = min(1.0, contrast.p_value * (len(weighed.cases) + len(weighed.joint) + len(weighed.inserted) + 1))
+    counts = f"{benefit.n} images, {setting.ground.audited.split}; p = {p_value:.2g} after Bonferroni"
+    text = (
+        f"With the {core} of images of random classes and all else kept, the labels are still predicted "
+        f"{points(benefit.value)} points {interval(benefit)} better than by guessing ({counts})"
+    )
+    floor = THRESHOLDS["floor"]
+    numbers = {"benefit": vars(benefit), "margin": vars(contrast), "p": p_value}
+    if p_value < THRESHOLDS["level"] and benefit.low > 0:
+        level: Level = "STRONG" if benefit.low >= THRESHOLDS["strong"] * floor else "MODERATE"
+        text += ": something outside of the core is used, named here or not."
+        todo = "Name more regions and properties until their effects explain it."
+        return [Verdict(REST, level, ("depends",), text, todo, numbers)]
+    if benefit.high < floor:
+        return [Verdict(REST, "NONE LARGER THAN", (), text + ".", "", numbers)]
+    return [Verdict(REST, "CANNOT SAY", (), text + ": neither shown nor excluded.", "More images would tell.", numbers)]
+
+
+def _untested(setting: Setting) -> list[Verdict]:
+    """Factors that could not be tested, each with its reason and what to add."""
+    found = [
+        Verdict(name, "CANNOT SAY", (), f"{name} cannot be tested: {reason}.", _advice(reason), {"reason": reason})
+        for name, reason in setting.ruled_out.items()
+    ]
+    budget = setting.schedule.n_trials
+    for name in setting.schedule.left_out:
+        text = f"{name} was not tested: the budget ended at {budget:,} trials, and it is among the least suspect."
+        found.append(Verdict(name, "CANNOT SAY", (), text, "A larger --budget.", {"reason": "budget"}))
+    if not setting.schedule.jobs or (setting.factors and not any(job.factors for job in setting.schedule.jobs)):
+        counts = _class_counts(setting)
+        text = f"Factors cannot be exchanged between classes: {counts}."
+        todo = "Add images of the other classes.  A mark can be tested without them:  --insert NAME=text:WORD"
+        found.append(Verdict("all factors", "CANNOT SAY", (), text, todo, {"reason": "classes"}))
+    return found
+
+
+def _class_counts(setting: Setting) -> str:
+    sample = setting.ground.audited
+    counts = np.bincount(sample.labels, minlength=len(setting.classes))
+    present = [f"{name} {count}" for name, count in zip(setting.classes, counts.tolist(), strict=True) if count]
+    return f"{sample.split} holds {listed(present, 4)}"
+
+
+def _advice(reason: str) -> str:
+    if "canvas" in reason:
+        return "Give --size, --mean and --std in place of the function; regions are tested all the same."
+    if "the same in every image" in reason:
+        return "Leave it out, or add images in which it differs."
+    return "Look at the region's masks; another source may fit:  --regions NAME=FOLDER"

@@ -1,0 +1,250 @@
+"""Which trials an audit makes: from factors and a budget to jobs, the most suspect factor first."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import combinations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from seewhy.evidence.controls import ROOM, area_bins, control_masks, free_pixels
+from seewhy.evidence.edits import FAMILIES
+from seewhy.evidence.factors import Factor, Insert, masks_for
+from seewhy.evidence.sample import Ints, Sample
+from seewhy.evidence.trials import CONTROL, DONORS, INSERTED, NEUTRAL_MARK, NO_DONOR, Job
+
+MARGINS = (2, 4, 8)  # pixels by which a region is drawn back from what it borders on
+MOST_PAIRS = 6
+N_CONTROLS = 24  # regions of equal area in each of N_BINS bins of area
+N_BINS = 4
+DISJOINT = 0.1  # at most this share of the smaller of two regions may lie in the other
+_CHUNK = 64
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How much work: images edited for each factor and split, donors of each class, and how many of them each meets."""
+
+    recipients: int = 300
+    donors: int = 300
+    uses: int = 4
+    extras: bool = True  # controls, edit families, margins and pairs
+
+    def smaller(self) -> list[Effort]:
+        """What is given up, step by step, where the budget is short: repeated uses first, then images, then extras."""
+        steps = [replace(self, uses=uses) for uses in (2, 1) if uses < self.uses]
+        last = steps[-1] if steps else self
+        steps += [replace(last, recipients=count) for count in (200, 120, 60) if count < self.recipients]
+        last = steps[-1] if steps else self
+        return [self, *steps, replace(last, extras=False)]
+
+
+@dataclass(frozen=True)
+class Ground:
+    """What all jobs share: the samples by split (the audited one first), and the regions named as core."""
+
+    samples: Mapping[str, Sample]
+    core: tuple[str, ...] = ()
+
+    @property
+    def audited(self) -> Sample:
+        """The sample that findings are about."""
+        return next(iter(self.samples.values()))
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """All jobs in order, what was left out for want of budget, and what each control region covers."""
+
+    jobs: tuple[Job, ...]
+    effort: Effort
+    left_out: tuple[str, ...] = ()
+    controls: Mapping[str, Tensor] = field(default_factory=dict)
+
+    @property
+    def n_trials(self) -> int:
+        """Edited images in all."""
+        return sum(job.n_trials for job in self.jobs)
+
+
+def make_schedule(
+    ground: Ground,
+    factors: Sequence[Factor],
+    inserts: Sequence[Insert],
+    effort: Effort,
+    budget: int | None,
+    seed: int,
+) -> Schedule:
+    """The jobs for these factors, at most `budget` trials of them: first with less effort, then with fewer factors."""
+    controls = _controls(ground, factors, seed) if effort.extras else {}
+    found = _schedule(ground, factors, inserts, effort, controls, seed)
+    if budget is None or found.n_trials <= budget:
+        return found
+    for less in effort.smaller():
+        found = _schedule(ground, factors, inserts, less, controls, seed)
+        if found.n_trials <= budget:
+            return found
+    kept = list(factors)
+    while kept and found.n_trials > budget:
+        kept.pop()
+        found = _schedule(ground, kept, inserts, found.effort, controls, seed)
+    return replace(found, left_out=tuple(one.name for one in factors[len(kept) :]))
+
+
+def _schedule(
+    ground: Ground,
+    factors: Sequence[Factor],
+    inserts: Sequence[Insert],
+    effort: Effort,
+    controls: Mapping[str, Tensor],
+    seed: int,
+) -> Schedule:
+    jobs = [job for factor in factors for job in _of_factor(ground, factor, effort, seed)]
+    jobs += [job for insert in inserts for job in _of_insert(ground, insert, effort)]
+    if effort.extras:
+        jobs += _of_controls(ground, controls, effort, seed)
+        jobs += _of_pairs(ground, factors, effort)
+    return Schedule(tuple(job for job in jobs if job.n_trials), effort, controls=controls if effort.extras else {})
+
+
+def _of_factor(ground: Ground, factor: Factor, effort: Effort, seed: int) -> list[Job]:
+    regions = [factor.region] if factor.region else []
+    jobs = [
+        Job(factor.name, DONORS, split, sample.pairs(regions, effort.recipients, effort.uses), (factor,))
+        for split, sample in ground.samples.items()
+    ]
+    if not effort.extras:
+        return jobs
+    audited = ground.audited
+    alone = _without_donors(audited, regions, effort.recipients)
+    jobs += [Job(factor.name, family, audited.split, alone, (factor,), seed=seed) for family in factor.families]
+    if factor.region and len(audited.masks[factor.region]) > 1:
+        some = audited.pairs(regions, effort.recipients // 2, min(2, effort.uses))
+        jobs += [Job(factor.name, f"shrunk-{pixels}", audited.split, some, (factor,)) for pixels in MARGINS]
+    return jobs
+
+
+def _of_insert(ground: Ground, insert: Insert, effort: Effort) -> list[Job]:
+    audited = ground.audited
+    everyone = np.arange(len(audited))[: 2 * effort.recipients]
+    pairs = np.stack([everyone, np.full_like(everyone, NO_DONOR)], axis=1)
+    return [Job(insert.name, edit, audited.split, pairs, insert=insert) for edit in (INSERTED, NEUTRAL_MARK)]
+
+
+def _of_controls(ground: Ground, controls: Mapping[str, Tensor], effort: Effort, seed: int) -> list[Job]:
+    few = max(30, effort.recipients // 4)
+    jobs = [
+        Job(name, CONTROL, split, sample.pairs((), few, min(2, effort.uses)), control=mask[None])
+        for split, sample in ground.samples.items()
+        for name, mask in controls.items()
+    ]
+    alone = _without_donors(ground.audited, (), effort.recipients)
+    for area in dict.fromkeys(name.partition(" #")[0] for name in controls):
+        stack = torch.stack([mask for name, mask in controls.items() if name.startswith(f"{area} #")])
+        jobs += [
+            Job(area, f"{CONTROL} {one}", ground.audited.split, alone, control=stack, seed=seed) for one in FAMILIES
+        ]
+    return jobs
+
+
+def _of_pairs(ground: Ground, factors: Sequence[Factor], effort: Effort) -> list[Job]:
+    audited = ground.audited
+    chosen = [pair for pair in combinations(factors, 2) if _are_disjoint(audited, *pair)][:MOST_PAIRS]
+    return [
+        Job(
+            f"{one.name} + {other.name}",
+            DONORS,
+            audited.split,
+            audited.pairs(
+                [each.region for each in (one, other) if each.region], effort.recipients, min(2, effort.uses)
+            ),
+            (one, other),
+        )
+        for one, other in chosen
+    ]
+
+
+def _without_donors(sample: Sample, regions: Sequence[str], recipients: int) -> Ints:
+    pairs = sample.pairs(regions, recipients, 1)
+    own = np.unique(pairs[:, 0])
+    return np.stack([own, np.full_like(own, NO_DONOR)], axis=1)
+
+
+def _are_disjoint(sample: Sample, one: Factor, other: Factor) -> bool:
+    """Whether a pair can be put in together: two regions that hardly overlap, or a region and a property."""
+    if one.region is None or other.region is None:
+        return one.region is not other.region
+    return overlap_of(sample, one.region, other.region) <= DISJOINT
+
+
+def overlap_of(sample: Sample, one: str, other: str) -> float:
+    """The share of the smaller region's area that lies in the other, 0 to 1, over the images."""
+    shared, first, second = 0.0, 0.0, 0.0
+    for places in torch.arange(len(sample)).split(_CHUNK):
+        a, b = sample.masks_at(one, places), sample.masks_at(other, places)
+        a, b = (mask.expand(len(places), -1, -1) for mask in (a, b))
+        shared += float(torch.minimum(a, b).sum())
+        first += float(a.sum())
+        second += float(b.sum())
+    return shared / max(min(first, second), 1e-9)
+
+
+def mean_mask(sample: Sample, region: str) -> Tensor:
+    """The mean of a region's masks over the images (H, W)."""
+    own = sample.masks[region]
+    total = sum(
+        (sample.masks_at(region, places).sum(dim=0) for places in torch.arange(len(own)).split(_CHUNK)),
+        torch.zeros(own.shape[1:]),
+    )
+    return total / len(own)
+
+
+def _controls(ground: Ground, factors: Sequence[Factor], seed: int) -> dict[str, Tensor]:
+    """Regions of the factors' areas, away from the core: (H, W) by name, N_CONTROLS in each of up to N_BINS bins."""
+    audited = ground.audited
+    means = {
+        one.region: mean_mask(audited, one.region) for one in factors if one.region and one.region in audited.masks
+    }
+    areas = [float(mean.mean()) for region, mean in means.items() if region not in ground.core]
+    if not areas:
+        return {}
+    size = audited.pixels.shape[2:]
+    core = torch.zeros(size)
+    for region in ground.core:
+        core = torch.maximum(core, means.get(region, core))
+    free = float(free_pixels(core).float().mean())
+    found: dict[str, Tensor] = {}
+    for area in area_bins(areas, N_BINS).areas:
+        if ROOM * area <= free:
+            masks = control_masks(area, core, N_CONTROLS, seed)
+            found |= {f"area {area:.3f} #{number:02d}": mask for number, mask in enumerate(masks)}
+    return found
+
+
+def suspicion(factor: Factor, sample: Sample) -> float:
+    """How far the factor's values tell the classes apart, 0 to 1, without any classifier.
+
+    The largest share of a value's variance that lies between the classes (the correlation ratio), less what chance
+    gives.
+    """
+    values = []
+    for places in torch.arange(len(sample)).split(_CHUNK):
+        masks = masks_for(factor, sample.masks, places)
+        values.append(factor.measure(sample.canvases(places), masks).reshape(len(places), -1).double())
+    table = torch.cat(values).numpy() if values else np.zeros((0, 1))
+    labels = sample.labels
+    has = sample.found.get(factor.region or "")
+    if has is not None:
+        table, labels = table[has], labels[has]
+    classes, counts = np.unique(labels, return_counts=True)
+    total = table.var(axis=0) * len(table)
+    if len(classes) < 2 or len(table) <= len(classes) or not (total > 0).any():
+        return 0.0
+    means = np.stack([table[labels == one].mean(axis=0) for one in classes])
+    between = (counts[:, None] * (means - table.mean(axis=0)) ** 2).sum(axis=0)
+    share = np.divide(between, total, out=np.zeros_like(total), where=total > 0)
+    by_chance = (len(classes) - 1) / (len(table) - 1)
+    return float(max(0.0, (share.max() - by_chance) / (1 - by_chance)))

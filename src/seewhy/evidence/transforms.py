@@ -1,0 +1,26 @@
+"""Cosine and Fourier bases as matrices, kept for the sizes in use."""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+
+
+@lru_cache(maxsize=16)
+def cosines(side: int, device: torch.device, dtype: torch.dtype) -> Tensor:
+    """The orthonormal DCT-II (side, side): row k holds the cosine of frequency k. Ahmed et al. 1974, eq. 1."""
+    place = torch.arange(side, dtype=torch.float64)
+    basis = torch.cos(math.pi / side * place[:, None] * (place + 0.5)) * math.sqrt(2 / side)
+    basis[0] = math.sqrt(1 / side)
+    return basis.to(device, dtype)
+
+
+@lru_cache(maxsize=16)
+def waves(side: int, low: int, high: int, device: torch.device, dtype: torch.dtype) -> Tensor:
+    """The Fourier basis exp(-2 pi i k p / side) as cosines and minus sines (2, k from low to high, side)."""
+    frequency = torch.arange(low, high + 1, dtype=torch.float64)
+    angle = (frequency[:, None] * torch.arange(side)) % side * (2 * math.pi / side)
+    return torch.stack([torch.cos(angle), -torch.sin(angle)]).to(device, dtype)

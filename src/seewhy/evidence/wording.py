@@ -1,0 +1,136 @@
+"""The words of a verdict: one sentence for each thing that is known, with its effect, interval and count."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from seewhy.evidence.sample import LEAST_IMAGES, OWN_CLASS
+from seewhy.evidence.verdict import (
+    THRESHOLDS,
+    Case,
+    Claim,
+    Gate,
+    Level,
+    Verdict,
+    claims_of,
+    gates,
+    interval,
+    level_of,
+    numbers_of,
+    points,
+    signed_points,
+    too_few,
+)
+
+
+def verdict_of(case: Case, classes: Sequence[str]) -> Verdict:
+    """The finding of one factor."""
+    level = level_of(case)
+    claims = claims_of(case, level)
+    text = _text(case, level, claims, classes)
+    return Verdict(case.factor, level, claims, text, _todo(case, level, classes), numbers_of(case))
+
+
+def exchange(case: Case, classes: Sequence[str]) -> str:
+    """What was exchanged, and whose probability is watched: "With the tint of fake in place of real, P(fake)"."""
+    contrast = case.effect.contrast
+    thing = " and the ".join(case.factor.split(" + "))
+    if case.kind == "insert":
+        watched = "P(label)" if contrast == OWN_CLASS else f"P({contrast})"
+        return f"With the {thing} in place of the same pixels shuffled, {watched}"
+    if contrast == OWN_CLASS:
+        return f"With the {thing} of an image of its own class in place of another class's, P(label)"
+    return f"With the {thing} of {contrast} in place of {_rest(case, classes)}, P({contrast})"
+
+
+def _rest(case: Case, classes: Sequence[str]) -> str:
+    others = [name for name in classes if name != case.effect.contrast]
+    return others[0] if len(others) == 1 else "other classes"
+
+
+def _counts(case: Case) -> str:
+    effect = case.effect
+    chance = f"p = {case.p_holm:.2g}" if case.p_holm >= 0.001 else "p < 0.001"
+    donors = "" if case.kind == "insert" else f"{effect.n_donors} donors, "
+    return f"{effect.n_recipients} images, {donors}{effect.split}; {chance} after Holm"
+
+
+def _text(case: Case, level: Level, claims: Sequence[Claim], classes: Sequence[str]) -> str:
+    effect = case.effect
+    if too_few(case):
+        return f"{case.fewest} distinct images of a class can be used on {effect.split}; {LEAST_IMAGES} are needed."
+    if level in ("NONE LARGER THAN", "CANNOT SAY"):
+        moves = f"{exchange(case, classes)} moves by {points(effect.probability.value)} points"
+        text = f"{moves} {interval(effect.probability)} ({_counts(case)})"
+        if level == "CANNOT SAY":
+            text += f": {points(THRESHOLDS['floor'])} points or more are neither shown nor excluded"
+        return f"{text}.{_fragile_words(case, claims)}{_overfit_words(case)}"
+    way = "rises" if case.value > 0 else "falls"
+    margin = effect.margin
+    text = (
+        f"{exchange(case, classes)} {way} by {points(abs(case.value))} points {interval(case.selected)} "
+        f"(margin {margin.value:+.2f} [{margin.low:+.2f}, {margin.high:+.2f}]; {_counts(case)}); "
+        f"{effect.flips.value:.0%} of the decisions flip."
+    )
+    return f"{text} {_said(gates(case))}{_claim_words(case, claims)}{_overfit_words(case)}"
+
+
+def _said(found: Sequence[Gate]) -> str:
+    told = [gate for gate in found if gate.name != "donors" or gate.passed is False]
+    good = "; ".join(gate.words for gate in told if gate.passed is not False)
+    bad = "; ".join(gate.words for gate in told if gate.passed is False)
+    text = f"{good[0].upper()}{good[1:]}." if good else ""
+    return text + (f" Against it: {bad}." if bad else "")
+
+
+def _fragile_words(case: Case, claims: Sequence[Claim]) -> str:
+    if "fragile" not in claims:
+        return ""
+    size = case.effect.sensitivity
+    return (
+        f" But its content moves the margin by {size.value:.1f} logits [{size.low:.1f}, {size.high:.1f}] from donor to "
+        "donor (standard deviation), whatever their class: fragile, no shortcut."
+    )
+
+
+def _claim_words(case: Case, claims: Sequence[Claim]) -> str:
+    train = "" if case.on_train is None else f" (on train {signed_points(case.on_train.probability.value)})"
+    if "jointly" in claims:
+        return " Neither shows it alone: each can stand in for the other."
+    if "shortcut" in claims:
+        shared = case.on_train is not None and case.on_train.probability.low > 0
+        tail = f", shared by train{train}, so accuracy on valid cannot show it" if shared else train
+        return f" It is no part of the core and goes with the label: a shortcut{tail}."
+    if "intended" in claims:
+        return f" It is part of the core: intended evidence{train}."
+    if "against the label" in claims:
+        return f" It goes against the label{train}."
+    if case.is_core is None:
+        return f" Whether it is a shortcut depends on what should matter: name that with --core{train}."
+    return f" It is no part of the core{train}."
+
+
+def _overfit_words(case: Case) -> str:
+    found = case.overfit
+    if found is None or not found.overfit:
+        return ""
+    margin, share = found.margin, found.accuracy
+    return (
+        " OVERFIT: its own content is worth more on train than on valid, beyond that of control regions: "
+        f"{margin.value:+.2f} logits [{margin.low:+.2f}, {margin.high:+.2f}] and {share.value:+.0%} of the accuracy "
+        f"above chance [{share.low:+.0%}, {share.high:+.0%}]."
+    )
+
+
+def _todo(case: Case, level: Level, classes: Sequence[str]) -> str:
+    if too_few(case):
+        return f"Add images: {LEAST_IMAGES} of each class at least, 300 to see small effects."
+    if level == "CANNOT SAY":
+        return "More images of each class, or a larger --budget, would tell."
+    if level == "NONE LARGER THAN":
+        return ""
+    if case.kind == "insert":
+        return f"Images that carry the {case.factor} by themselves would tell whether it matters in practice."
+    own = case.effect.contrast
+    pair = ("one class", "others") if own == OWN_CLASS else (_rest(case, classes), own)
+    return f"What would change our mind: images of {pair[0]} with the {case.factor} of {pair[1]}, judged as well."

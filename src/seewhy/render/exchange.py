@@ -1,0 +1,51 @@
+"""Pictures of interventions: an image, the donor, and the image with the donor's content in it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+
+from seewhy.render.color import INK, PAPER, QUIET, font
+
+_SIDE, _GAP, _LINE, _MARGIN, _HEAD = 192, 14, 16, 20, 58
+_COLUMNS = ("as it is", "donor", "with the donor's content")
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """One row: three pictures (H, W, 3) in bytes, each with its lines of words."""
+
+    pictures: tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8]]
+    captions: tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]
+
+
+def exchange_sheet(title: str, subtitle: str, rows: Sequence[Exchange]) -> Image.Image:
+    """The rows under a title, each picture at one height with its words below."""
+    lines = max((len(words) for row in rows for words in row.captions), default=0)
+    height, width = rows[0].pictures[0].shape[:2] if rows else (1, 1)
+    wide = max(_SIDE, round(_SIDE * width / height))
+    cell = (wide + _GAP, _SIDE + lines * _LINE + _GAP)
+    page = Image.new("RGB", (3 * cell[0] + 2 * _MARGIN, len(rows) * cell[1] + _HEAD + _LINE + 2 * _MARGIN), PAPER)
+    draw = ImageDraw.Draw(page)
+    draw.text((_MARGIN, _MARGIN - 4), title, INK, font(18))
+    draw.text((_MARGIN, _MARGIN + 26), subtitle, QUIET, font(12))
+    for column, head in enumerate(_COLUMNS):
+        draw.text((_MARGIN + column * cell[0], _MARGIN + _HEAD - _LINE), head, QUIET, font(12))
+    for number, row in enumerate(rows):
+        top = _MARGIN + _HEAD + _LINE // 2 + number * cell[1]
+        for column, (picture, words) in enumerate(zip(row.pictures, row.captions, strict=True)):
+            left = _MARGIN + column * cell[0]
+            page.paste(Image.fromarray(picture).resize((wide, _SIDE), Image.Resampling.BICUBIC), (left, top))
+            for place, line in enumerate(words):
+                shown = "".join(letter if letter.isprintable() else "·" for letter in line)[:44]
+                draw.text((left, top + _SIDE + 2 + place * _LINE), shown, INK if place == 0 else QUIET, font(12))
+    return page
+
+
+def write_sheet(page: Image.Image, path: str) -> None:
+    """Write a page as PNG."""
+    page.save(path, "PNG")
