@@ -349,12 +349,11 @@ def audit(
     config: Config = None,
 ) -> None:
     """Say what the decisions depend on, tested by exchanging it between images: shortcuts, overfit, or nothing."""
-    from seewhy.evidence.audit import planned, run_audit
+    from seewhy.evidence.audit import audit_in_folder, planned
     from seewhy.evidence.ledger import default_audit_folder
     from seewhy.evidence.prepare import asked_for, prepare
     from seewhy.run.local import forking, steady_process
-    from seewhy.run.machine import usual_workers
-    from seewhy.run.progress import progress_bar
+    from seewhy.run.progress import progress_bar, progress_bars
 
     steady_process()
     with contextlib.redirect_stdout(sys.stderr), forking(workers):
@@ -376,14 +375,15 @@ def audit(
         asked = asked_for(regions, core, factors, insert or (), recipients, donors)
         with progress_bar("Reading images") as update:
             setting = prepare(classifier, data, asked, batch_size=batch_size, seed=seed, progress=update)
-        workers = workers or usual_workers(setting.plan.classifier.device, len(setting.schedule.jobs))
         if plan_only:
             found = planned(setting, budget, workers)
         else:
             folder = out or default_audit_folder(setting, budget)
-            with progress_bar("Auditing") as update:
-                result = run_audit(setting, budget=budget, folder=folder, workers=workers, progress=update)
-            found = {"run": str(folder), **result.summary()}
+            with progress_bars("Trials       ", "Weighing them") as (update, weighing):
+                summary = audit_in_folder(
+                    setting, folder, budget=budget, workers=workers, progress=update, weighing=weighing
+                )
+            found = {"run": str(folder), **summary}
     if as_json:
         _print_json({"command": "audit", **found})
     elif plan_only:
@@ -538,7 +538,18 @@ def data(
     size: Annotated[int, typer.Option(help="planted: width and height in pixels.")] = 128,
     train: Annotated[int, typer.Option(help="planted: training images per class.")] = 400,
     valid: Annotated[int, typer.Option(help="planted: validation images per class.")] = 100,
-    strength: Annotated[float, typer.Option(help="planted: how often tint and class agree, 0.5 to 1.")] = 0.9,
+    strength: Annotated[float, typer.Option(help="planted: how often shortcut and class agree, 0.5 to 1.")] = 0.9,
+    shortcut: Annotated[
+        str,
+        typer.Option(
+            help="planted: tint, texture, logo, mark, frame, jpeg, brightness, blur, shift, hair, watermark; by commas."
+        ),
+    ] = "tint",
+    area: Annotated[
+        float, typer.Option(help="planted: of a logo, mark, frame or watermark, a share of the image.")
+    ] = 0.05,
+    difficulty: Annotated[float, typer.Option(help="planted: how faint the real difference is, 0 to 1.")] = 0.0,
+    scenario: Annotated[str, typer.Option(help="planted: planted, clean, decoy, legit or memorised.")] = "planted",
     seed: Seed = 0,
     as_json: AsJson = False,
 ) -> None:
@@ -552,7 +563,19 @@ def data(
     home = dest or Path("data") / archive.stem
     with progress_bar("Getting data") as update:
         if name == "planted":
-            write_faces(home, n_train=train, n_valid=valid, size=size, strength=strength, seed=seed, progress=update)
+            write_faces(
+                home,
+                n_train=train,
+                n_valid=valid,
+                size=size,
+                strength=strength,
+                shortcut=tuple(shortcut.split(",")),
+                area=area,
+                difficulty=difficulty,
+                scenario=scenario,
+                seed=seed,
+                progress=update,
+            )
         elif archive.suffix.lower() == ".zip":
             unpack(archive, home, progress=update)
         else:
@@ -570,7 +593,7 @@ def demo(
     out: Annotated[Path, typer.Option(help="The folder to make.")] = Path("seewhy-demo"),
     as_json: AsJson = False,
 ) -> None:
-    """Everything, on embedded data: render faces with a planted shortcut, train a network, explain 100 fakes."""
+    """Everything, on embedded data: render faces with a planted shortcut, train a network, explain and audit it."""
     from seewhy.demo import run_demo
     from seewhy.run.local import forking, steady_process
     from seewhy.run.progress import progress_bar
@@ -578,6 +601,7 @@ def demo(
     steady_process()
     result = run_demo(out, stage=progress_bar, forking=lambda: forking(None))
     summary = {"command": "demo", "run": str(result.run), **result.explanation.summary()}
+    summary |= {"audit": result.audit.summary(), "truth": result.truth}
     if as_json:
         _print_json(summary)
         return
@@ -585,11 +609,15 @@ def demo(
         _say(line)
     _say("")
     _print_explanation(summary, result.run)
+    _say("\nA map is a hypothesis. What the decisions depend on, only changing it shows:\n")
+    _print_audit(result.audit.summary(), result.folder / "audit")
+    _say(f"\n{result.truth}")
     _say("\nThe same by hand:")
     for command in result.commands:
         _say(f"  {command}")
     _say("\nOn your own data:")
     _say("  seewhy explain YOUR_IMAGES --model your_net.py:Net --weights your_checkpoint.pt")
+    _say("  seewhy audit YOUR_IMAGES --model your_net.py:Net --weights your_checkpoint.pt")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -731,7 +759,7 @@ def _print_audit(found: Mapping[str, Any], folder: Path) -> None:
     for note in found["notes"]:
         _say(f"  - {note}")
     _say("")
-    _print_findings([(one["title"], one["text"], one["todo"]) for one in found["told"]])
+    _print_findings(found["told"])
     _say(f"\n{found['scope']}\n")
     kinds = [("Findings", "findings.json"), ("Pictures", "pictures"), ("Trials", "trials.parquet")]
     _print_rows([(words, str(folder / name)) for words, name in kinds if (folder / name).exists()])
@@ -749,15 +777,15 @@ def _print_plan(found: Mapping[str, Any]) -> None:
     _say("\nSuspicion is how far the factor's values tell the classes apart, 0 to 1, before any trial.")
 
 
-def _print_findings(rows: Sequence[tuple[str, str, str]]) -> None:
-    """A title over wrapped words, with what to do about it."""
+def _print_findings(told: Sequence[Mapping[str, Any]]) -> None:
+    """Titles over wrapped words, evidence line by line, and what to do about it."""
     width = min(shutil.get_terminal_size((110, 24)).columns, 120)
-    for title, text, todo in rows:
-        print(f"  {_plain(title)}")
-        for line in textwrap.wrap(_plain(text), width - 6):
-            print(f"      {line}")
-        for line in textwrap.wrap(f"→ {_plain(todo)}", width - 6, subsequent_indent="  ") if todo else ():
-            print(f"      {line}")
+    for one in told:
+        print(f"  {_plain(one['title'])}")
+        for text in (one["text"], *one["evidence"], f"→ {one['todo']}" if one["todo"] else ""):
+            hanging = "  " if text[:2] in ("+ ", "- ", "? ", "→ ") else ""
+            for line in textwrap.wrap(_plain(text), width - 6, subsequent_indent=hanging):
+                print(f"      {line}")
 
 
 def _print_rows(rows: Sequence[Sequence[str]]) -> None:

@@ -1,4 +1,4 @@
-"""The demo: rendered faces with a planted shortcut, a network trained on them, and 100 fakes explained."""
+"""The demo: rendered faces with a planted shortcut, a network trained on them, explained, and audited."""
 
 from __future__ import annotations
 
@@ -8,33 +8,48 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
-from seewhy.data.classifier import load
-from seewhy.data.planted import write_faces
+from seewhy.cam.capture import forward
+from seewhy.data.classifier import Classifier, load
+from seewhy.data.decode import input_from_canvas
+from seewhy.data.masks import write_mask
+from seewhy.data.planted import read_truth, render, write_faces
 from seewhy.errors import StoreError, listed
+from seewhy.evidence.audit import run_audit
+from seewhy.evidence.oracle import oracle_effect
+from seewhy.evidence.prepare import asked_for, prepare
+from seewhy.evidence.result import Audit
 from seewhy.learn import net
 from seewhy.learn.train import Training, train
-from seewhy.records import Progress
+from seewhy.records import Preprocess, Progress
 from seewhy.run.explain import run_in_folder
 from seewhy.run.explanation import Explanation
 from seewhy.run.plan import make_plan
 
-SIZE, N_TRAIN, N_VALID, EPOCHS, BATCH, STRENGTH = 128, 300, 100, 5, 16, 0.9
+SIZE, N_TRAIN, N_VALID, EPOCHS, BATCH, STRENGTH = 64, 500, 150, 8, 16, 0.9
+N_EXPLAINED = 100
+REGIONS, CORE, FACTORS = ("border", "top-left", "bottom-right"), "face", "brightness,contrast,tint,saturation"
+MASKS = ("background", "face")
 _PREPROCESS = """
 
 # seewhy reads this name: how a photograph's pixels in 0..1 become the network's input.
 preprocess = {"mean": 0.5, "std": 0.25}
 """
-_OWN = ("faces", "net.py", "checkpoints", "run")
+_OWN = ("faces", "masks", "net.py", "checkpoints", "run", "audit")
 
 
 @dataclass(frozen=True)
 class Demo:
-    """What the demo made: its folder, the training, the explanation, and how to repeat it by hand."""
+    """What the demo made: its folder, the training, the explanation, the audit, and how to repeat it by hand.
+
+    `truth` is what the audit should have found: the effect of the shortcut, from faces drawn again without it.
+    """
 
     folder: Path
     training: Training
     explanation: Explanation
+    audit: Audit
     story: tuple[str, ...]
+    truth: str
     commands: tuple[str, ...]
 
     @property
@@ -75,9 +90,44 @@ def run_demo(
         )
     with forking(), stage("Explaining 100 fakes") as update:
         classifier = load(spec, checkpoints, epoch=training.best_epoch, model_args={"size": SIZE})
-        plan = make_plan(classifier, faces / "valid" / "fake", target="fake")
+        plan = make_plan(classifier, faces / "valid" / "fake", target="fake", limit=N_EXPLAINED)
         explanation = run_in_folder(plan, folder / "run", workers=None, progress=update)
-    return Demo(folder, training, explanation, _story(training), _commands(faces, spec, checkpoints, training))
+    with stage("Drawing masks    ") as update:
+        masks = _write_masks(folder / "masks", faces, update)
+    with forking(), stage("Auditing         ") as update:
+        regions = [*(f"{name}={masks / name}" for name in MASKS), *REGIONS]
+        setting = prepare(classifier, faces, asked_for(regions, CORE, FACTORS, (), N_VALID, N_VALID))
+        audit = run_audit(setting, folder=folder / "audit", workers=None, progress=update)
+    commands = _commands(folder, spec, checkpoints, training)
+    return Demo(folder, training, explanation, audit, _story(training), _truth(classifier, faces), commands)
+
+
+def _write_masks(folder: Path, faces: Path, progress: Progress) -> Path:
+    """Where the face and the background are in every rendered face, as the renderer knows it: one PNG each."""
+    everything = read_truth(faces)
+    for done, one in enumerate(everything, 1):
+        paths = {name: folder / name / one.path for name in MASKS}
+        if not all(path.exists() for path in paths.values()):
+            drawn = render(one.face, one.size).masks
+            for name, path in paths.items():
+                write_mask(path, drawn[name])
+        progress(done, len(everything))
+    return folder
+
+
+def _truth(classifier: Classifier, faces: Path) -> str:
+    """The exact effect of the tint, and what of it exchanged backgrounds can carry."""
+    preprocess = classifier.preprocess
+    known = preprocess if isinstance(preprocess, Preprocess) else Preprocess()
+    valid = [one.face for one in read_truth(faces) if one.path.startswith("valid/")]
+    found = oracle_effect(
+        lambda canvases: forward(classifier.model, input_from_canvas(canvases, known)), valid, SIZE, "tint"
+    )
+    exact, exchanged = 100 * found.probability.value, 100 * found.predicted(STRENGTH)
+    return (
+        f"The truth, from {len(valid)} faces drawn again with the other tint: it moves P(fake) by {exact:.1f} points. "
+        f"{STRENGTH:.0%} of the fakes have it, so exchanged backgrounds should show {exchanged:.1f}."
+    )
 
 
 def _check_folder(folder: Path) -> None:
@@ -97,11 +147,16 @@ def _story(training: Training) -> tuple[str, ...]:
     )
 
 
-def _commands(faces: Path, spec: str, checkpoints: Path, training: Training) -> tuple[str, ...]:
+def _commands(folder: Path, spec: str, checkpoints: Path, training: Training) -> tuple[str, ...]:
+    faces, masks = folder / "faces", folder / "masks"
     network = f"--model {spec} --model-arg size={SIZE}"
     epoch = training.best_epoch
     return (
         f"seewhy data planted {faces} --size {SIZE} --train {N_TRAIN} --valid {N_VALID}",
         f"seewhy train {faces} {network} --epochs {EPOCHS} --batch-size {BATCH} --out {checkpoints}",
-        f"seewhy explain {faces / 'valid' / 'fake'} {network} --weights {checkpoints} --epoch {epoch} --target fake",
+        f"seewhy explain {faces / 'valid' / 'fake'} {network} --weights {checkpoints} --epoch {epoch} --target fake "
+        f"--limit {N_EXPLAINED}",
+        f"seewhy audit {faces} {network} --weights {checkpoints} --epoch {epoch} --factors {FACTORS} --core {CORE} "
+        f"--regions {','.join(f'{name}={masks / name}' for name in MASKS)},{','.join(REGIONS)} "
+        f"--recipients {N_VALID} --donors {N_VALID}",
     )

@@ -18,7 +18,7 @@ from seewhy.data.folder import ImageTable, read_table
 from seewhy.errors import DataError, OptionError
 from seewhy.evidence.region_quality import area_shares, overlap, region_quality
 from seewhy.evidence.region_words import find_regions
-from seewhy.evidence.regions import RegionMasks, read_all_masks, read_masks
+from seewhy.evidence.regions import RegionMasks, read_masks
 from seewhy.evidence.zones import CORNERS, HALVES, ZONES, zones_of
 from seewhy.records import FITS, Preprocess
 
@@ -40,7 +40,7 @@ def put_mask(path: Path, levels: np.ndarray) -> None:
 
 def masks_of(spec: str, table: ImageTable, preprocess: Preprocess = SQUARE) -> RegionMasks:
     (region,) = find_regions([spec], table)
-    return read_masks(region, table, table.images, preprocess.size or (0, 0), preprocess)
+    return read_masks([region], table, table.images, preprocess.size or (0, 0), preprocess)[region.name]
 
 
 # Zones
@@ -162,7 +162,7 @@ def test_a_complement_is_the_rest_and_has_no_mask_where_the_region_has_none(tmp_
     put_mask(tmp_path / "masks" / "a.png", levels)
     regions = find_regions(["rest=not:face", f"face={tmp_path / 'masks'}", "background"], table)
     assert [(one.name, one.source) for one in regions][::2] == [("rest", "not face"), ("background", "not face")]
-    found = read_all_masks(regions, table, table.images, (32, 32), SQUARE)
+    found = read_masks(regions, table, table.images, (32, 32), SQUARE)
     total = found["face"].levels[0].int() + found["rest"].levels[0].int()
     assert (total == 255).all() and found["face"].levels[0].float().std() > 0
     assert torch.equal(found["rest"].levels, found["background"].levels)
@@ -178,7 +178,7 @@ def test_a_mask_is_drawn_once_for_its_region_and_all_complements(tmp_path: Path)
     table = table_of(tmp_path / "images", ["a.png", "b.png", "c.png"])
     regions = find_regions([f"odd={path}:odd", "rest=not:odd", "other=not:odd"], table)
     counted: list[tuple[int, int]] = []
-    found = read_all_masks(
+    found = read_masks(
         regions, table, table.images, (32, 32), SQUARE, progress=lambda done, total: counted.append((done, total))
     )
     assert counted == [(1, 3), (2, 3), (3, 3)]
@@ -192,7 +192,7 @@ def test_images_of_another_size_than_the_canvas_and_bad_functions_are_reasons(tm
     table = table_of(tmp_path / "images", ["a.png"])
     assert "the mask is 15 x 24 pixels" in (masks_of(f"part={path}:half", table).reasons[0] or "")
     (region,) = find_regions([f"part={path}:half"], table)
-    found = read_masks(region, table, table.images, (8, 8), Preprocess())
+    found = read_masks([region], table, table.images, (8, 8), Preprocess())[region.name]
     assert found.reasons == ("its canvas is 30 x 24 pixels, where 8 x 8 is asked for",)
 
 
@@ -200,7 +200,7 @@ def test_tensors_have_zones_and_masks_on_their_own_grid(tmp_path: Path) -> None:
     table = read_table(torch.zeros(2, 3, 8, 10))
     put_mask(tmp_path / "00000.png", np.eye(8, 10, dtype=np.uint8))
     (region,) = find_regions([f"line={tmp_path}"], table)
-    found = read_masks(region, table, table.images, (8, 10), SQUARE)
+    found = read_masks([region], table, table.images, (8, 10), SQUARE)[region.name]
     np.testing.assert_array_equal(found.masks[0], np.eye(8, 10))
     assert found.found.tolist() == [True, False]
 
@@ -215,7 +215,7 @@ def test_sub_folders_are_regions_unless_they_are_the_images_own(tmp_path: Path) 
             put_mask(tmp_path / "parts" / part / label / "1.png", np.full((24, 30), 255 * (part == "eyes"), np.uint8))
     regions = find_regions(f"face={tmp_path / 'parts'}", table)
     assert [one.name for one in regions] == ["face-eyes", "face-mouth"]
-    found = read_all_masks(regions, table, table.images, (32, 32), SQUARE)
+    found = read_masks(regions, table, table.images, (32, 32), SQUARE)
     assert found["face-eyes"].masks.min() == 1 and found["face-mouth"].masks.max() == 0
     (mirrored,) = find_regions(f"eyes={tmp_path / 'parts' / 'eyes'}", table)
     assert mirrored.name == "eyes" and "masks in" in mirrored.source
@@ -397,7 +397,7 @@ def test_real_polygons_lie_in_their_boxes(shared: Path) -> None:
     table = read_table(shared / "coco" / "images", limit=30)
     specs = [f"boxes={shared}/coco/boxes", f"outlines={shared}/coco/polygons"]
     regions = find_regions(specs, table)
-    found = read_all_masks(regions, table, table.images, (96, 96), Preprocess(size=(96, 96), fit="crop"))
+    found = read_masks(regions, table, table.images, (96, 96), Preprocess(size=(96, 96), fit="crop"))
     both = found["boxes"].found & found["outlines"].found
     assert both.sum() >= 28
     assert overlap(found["boxes"].levels[both], found["outlines"].levels[both]) > 0.9

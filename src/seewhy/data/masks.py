@@ -68,6 +68,14 @@ def read_mask(path: Path) -> Levels:
         raise UnreadableError(f"{path.name} cannot be read ({type(error).__name__}: {error})"[:200]) from error
 
 
+def write_mask(path: Path, mask: NDArray[np.floating[Any]]) -> None:
+    """Write a mask (H, W) in [0, 1] as an 8-bit grey PNG, complete or absent."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.part")
+    PIL.Image.fromarray((np.clip(mask, 0, 1) * 255).round().astype(np.uint8)).save(part, "PNG")
+    part.replace(path)
+
+
 def mask_files(folder: Path, images: Sequence[Image]) -> Reader:
     """The reader of a folder's mask pictures: the same relative path as the image's, or the same stem.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -17,16 +18,19 @@ from seewhy.evidence.effects import (
 from seewhy.evidence.inference import (
     Contrast,
     class_contrast,
+    contrast_of,
     flip_rate,
     one_versus_rest,
     own_class_contrast,
     permuted_controls,
 )
+from seewhy.evidence.resampling import two_way_bootstrap
 from seewhy.evidence.sample import OWN_CLASS, Ints, Sample
 from seewhy.evidence.statistics import Estimate, Floats, mean_of
 from seewhy.evidence.trials import CONTROL, DONORS, Scores, Trials
 
 N_SCRAMBLED = 20
+FEW_RECIPIENTS = 200
 LEAST_CONTROLS = 12  # regions of the bank that leave a factor alone; with fewer its donors are scrambled
 
 
@@ -79,7 +83,22 @@ def contrast_of_trials(
             rows, columns, change, sample.labels, sample.labels, clusters=sample.units
         ), fit.donors
     units, unit_classes = unit_effects(fit.donors, sample.labels, sample.units)
-    return class_contrast(units, unit_classes, weights_of(contrast, classes, sample)), fit.donors
+    weights = weights_of(contrast, classes, sample)
+    return class_contrast(units, unit_classes, weights), fit.donors
+
+
+def for_few_recipients(
+    found: Contrast, trials: Trials, change: Floats, sample: Sample, weights: dict[int, float]
+) -> Contrast:
+    """The contrast with an error that knows how differently few recipients respond: the two-way bootstrap's, if larger.
+
+    Many recipients speak for themselves.
+    """
+    if len(np.unique(trials.recipients)) >= FEW_RECIPIENTS or not math.isfinite(found.error):
+        return found
+    rng = np.random.default_rng((len(trials.name), *trials.name.encode()))
+    wider = two_way_bootstrap(trials.recipients, trials.donors, change, sample.labels, weights, rng=rng)
+    return contrast_of(found.value, wider.error, wider.df, found.n) if wider.error > found.error else found
 
 
 def weights_of(contrast: str, classes: Sequence[str], sample: Sample) -> dict[int, float]:
@@ -106,6 +125,10 @@ def effect_of(
     in_margin, in_share = changes(trials, before, column)
     margin, _ = contrast_of_trials(trials, in_margin, sample, name, classes)
     probability, donors = contrast_of_trials(trials, in_share, sample, name, classes)
+    if name != OWN_CLASS:
+        weights = weights_of(name, classes, sample)
+        margin = for_few_recipients(margin, trials, in_margin, sample, weights)
+        probability = for_few_recipients(probability, trials, in_share, sample, weights)
     flipped = (trials.scores.predictions != before.predictions[trials.recipients]).astype(np.float64)
     return Effect(
         trials.name,

@@ -30,6 +30,7 @@ from seewhy.evidence.verdict import THRESHOLDS
 from seewhy.evidence.weigh import weigh
 from seewhy.records import Progress
 from seewhy.run.local import run_shards
+from seewhy.run.machine import usual_workers
 from seewhy.run.progress import chosen_progress
 
 _PROBED = 3  # batches whose time tells how many trials fit into a budget of minutes
@@ -75,26 +76,54 @@ def run_audit(
     folder: Path | None = None,
     workers: int | None = 1,
     progress: Progress = lambda done, total: None,
+    weighing: Progress = lambda done, total: None,
 ) -> Audit:
-    """The audit of a setting, in memory or in a run folder where finished jobs of an earlier try are kept."""
+    """The audit of a setting, in memory or in a run folder where finished jobs of an earlier try are kept.
+
+    `workers` None takes as many as the machine suggests; `progress` counts trials, `weighing` what is made of them.
+    """
+    workers = workers or usual_workers(setting.plan.classifier.device, len(setting.schedule.jobs))
     if folder is None:
         setting = scheduled(setting, trials_of(setting, budget, 1))
-        return _audited(setting, _before(setting), run_jobs(setting, range(len(setting.schedule.jobs)), 1), progress)
+        return _audited(
+            setting, _before(setting), run_jobs(setting, range(len(setting.schedule.jobs)), 1), progress, weighing
+        )
     ledger = Ledger(folder, setting, budget)
     with ledger.held():
-        setting = scheduled(setting, ledger.begun() or trials_of(setting, budget, workers or 1))
+        setting = scheduled(setting, ledger.begun() or trials_of(setting, budget, workers))
         ledger = ledger.of(setting)
         done = ledger.begin()
         missing = [index for index in range(len(setting.schedule.jobs)) if index not in done]
         before = _before(setting)
         scores = {split: one.scores for split, one in before.items()}
         found = ledger.kept(run_jobs(setting, missing, workers), missing, scores)
-        result = _audited(setting, before, found, progress, ledger.read)
+        result = _audited(setting, before, found, progress, weighing, ledger.read)
         ledger.finish(result)
     return result
 
 
-def run_jobs(setting: Setting, indices: Sequence[int], workers: int | None) -> Iterator[Trials]:
+def audit_in_folder(
+    setting: Setting,
+    folder: Path,
+    *,
+    budget: int | str | None,
+    workers: int | None,
+    progress: Progress,
+    weighing: Progress,
+) -> dict[str, Any]:
+    """The audit's summary, from a run folder where it is finished, else made and written to it."""
+    with Ledger(folder, setting, budget).held():
+        ledger = Ledger(folder, setting, budget)
+        begun = ledger.begun()
+        stored = None if begun is None and budget is not None else ledger.of(scheduled(setting, begun)).stored()
+    if stored is not None:
+        return stored
+    return run_audit(
+        setting, budget=budget, folder=folder, workers=workers, progress=progress, weighing=weighing
+    ).summary()
+
+
+def run_jobs(setting: Setting, indices: Sequence[int], workers: int) -> Iterator[Trials]:
     """The trials of some jobs, in order."""
     scorers = scorers_of(setting)
     jobs = setting.schedule.jobs
@@ -102,7 +131,7 @@ def run_jobs(setting: Setting, indices: Sequence[int], workers: int | None) -> I
     def run(index: int) -> Trials:
         return scorers[jobs[index].split].run(jobs[index])
 
-    yield from run_shards(run, list(indices), workers or 1)
+    yield from run_shards(run, list(indices), workers)
 
 
 def scorers_of(setting: Setting) -> dict[str, Scorer]:
@@ -140,8 +169,9 @@ def speed_of(setting: Setting) -> float:
     return len(some.pairs) / max(time.perf_counter() - start, 1e-9)
 
 
-def planned(setting: Setting, budget: int | str | None, workers: int = 1) -> dict[str, Any]:
+def planned(setting: Setting, budget: int | str | None, workers: int | None = 1) -> dict[str, Any]:
     """What would run, what it costs, and the smallest effect that this much data can show, as plain values."""
+    workers = workers or usual_workers(setting.plan.classifier.device, len(setting.schedule.jobs))
     setting = scheduled(setting, trials_of(setting, budget, workers))
     sample, schedule = setting.ground.audited, setting.schedule
     fewest = int(min(np.bincount(sample.labels)[np.unique(sample.labels)]))
@@ -201,6 +231,7 @@ def _audited(
     before: Mapping[str, Baseline],
     found: Iterator[Trials],
     progress: Progress,
+    weighing: Progress,
     before_hand: Callable[[int], Trials | None] = lambda index: None,
 ) -> Audit:
     """The trials collected under the progress bar, then weighed."""
@@ -210,7 +241,7 @@ def _audited(
         trials.append(one)
         progress(sum(map(len, trials)), total)
     scores = {split: one.scores for split, one in before.items()}
-    weighed = weigh(setting, scores, trials)
+    weighed = weigh(setting, scores, trials, weighing)
     behaviour = _behaviour(setting, before)
     findings = conclude(setting, weighed, behaviour, scores, trials)
     maps = {split: map_records(setting, sample) for split, sample in setting.ground.samples.items()}

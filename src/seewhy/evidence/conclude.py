@@ -160,7 +160,7 @@ def aligned(own: Trials, sample: Sample, contrast: str, classes: Sequence[str]) 
 def _of_the_classifier(behaviour: Behaviour) -> list[Verdict]:
     """What `check` finds wrong with the classifier itself: it comes before everything else."""
     return [
-        Verdict(CLASSIFIER, "CANNOT SAY", ("classifier",), one.text, one.todo, one.numbers)
+        Verdict(CLASSIFIER, "CANNOT SAY", ("classifier",), one.text, one.todo, numbers=one.numbers)
         for one in behaviour_findings(behaviour)
         if one.level in ("bad", "cannot say") or (one.level == "caution" and "hardly better" in one.text)
     ]
@@ -184,27 +184,28 @@ def _rest(setting: Setting, weighed: Weighed) -> list[Verdict]:
         level: Level = "STRONG" if benefit.low >= THRESHOLDS["strong"] * floor else "MODERATE"
         text += ": something outside of the core is used, named here or not."
         todo = "Name more regions and properties until their effects explain it."
-        return [Verdict(REST, level, ("depends",), text, todo, numbers)]
+        return [Verdict(REST, level, ("depends",), text, todo, numbers=numbers)]
     if benefit.high < floor:
-        return [Verdict(REST, "NONE LARGER THAN", (), text + ".", "", numbers)]
-    return [Verdict(REST, "CANNOT SAY", (), text + ": neither shown nor excluded.", "More images would tell.", numbers)]
+        return [Verdict(REST, "NONE LARGER THAN", (), text + ".", numbers=numbers)]
+    text += ": neither shown nor excluded."
+    return [Verdict(REST, "CANNOT SAY", (), text, "More images would tell.", numbers=numbers)]
 
 
 def _untested(setting: Setting) -> list[Verdict]:
     """Factors that could not be tested, each with its reason and what to add."""
     found = [
-        Verdict(name, "CANNOT SAY", (), f"{name} cannot be tested: {reason}.", _advice(reason), {"reason": reason})
+        Verdict(name, "CANNOT SAY", (), f"It cannot be tested: {reason}.", _advice(reason), numbers={"reason": reason})
         for name, reason in setting.ruled_out.items()
     ]
     budget = setting.schedule.n_trials
     for name in setting.schedule.left_out:
-        text = f"{name} was not tested: the budget ended at {budget:,} trials, and it is among the least suspect."
-        found.append(Verdict(name, "CANNOT SAY", (), text, "A larger --budget.", {"reason": "budget"}))
+        text = f"It was not tested: the budget ended at {budget:,} trials, and it is among the least suspect."
+        found.append(Verdict(name, "CANNOT SAY", (), text, "A larger --budget.", numbers={"reason": "budget"}))
     if not setting.schedule.jobs or (setting.factors and not any(job.factors for job in setting.schedule.jobs)):
         counts = _class_counts(setting)
         text = f"Factors cannot be exchanged between classes: {counts}."
         todo = "Add images of the other classes.  A mark can be tested without them:  --insert NAME=text:WORD"
-        found.append(Verdict("all factors", "CANNOT SAY", (), text, todo, {"reason": "classes"}))
+        found.append(Verdict("all factors", "CANNOT SAY", (), text, todo, numbers={"reason": "classes"}))
     return found
 
 

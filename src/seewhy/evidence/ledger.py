@@ -87,6 +87,13 @@ class Ledger:
             index for index in range(len(self.setting.schedule.jobs)) if part(self.folder, "trials", index).exists()
         }
 
+    def stored(self) -> dict[str, Any] | None:
+        """The summary of this very audit, where the folder holds it complete."""
+        found = manifest.find(self.folder)
+        if found is None or found["status"] != "complete" or found["identity"] != self.identity():
+            return None
+        return manifest.read_json(self.folder / FINDINGS)
+
     def kept(self, found: Iterator[Trials], indices: Sequence[int], before: Mapping[str, Scores]) -> Iterator[Trials]:
         """The trials, each job's written as soon as it is finished."""
         for index, trials in zip(indices, found, strict=True):

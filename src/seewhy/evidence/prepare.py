@@ -19,7 +19,7 @@ from seewhy.evidence.factors import Factor, Insert, PropertyFactor, RegionFactor
 from seewhy.evidence.properties import PROPERTIES, Property
 from seewhy.evidence.region_quality import region_quality
 from seewhy.evidence.region_words import find_regions
-from seewhy.evidence.regions import Region, read_all_masks
+from seewhy.evidence.regions import Region, read_masks
 from seewhy.evidence.sample import (
     LEAST_IMAGES,
     MOST_CLASSES,
@@ -255,7 +255,7 @@ def _with_regions(
     found = {}
     for split, sample in samples.items():
         size = (int(sample.pixels.shape[2]), int(sample.pixels.shape[3]))
-        masks = read_all_masks(regions, plan.table, sample.images, size, plan.classifier.preprocess)
+        masks = read_masks(regions, plan.table, sample.images, size, plan.classifier.preprocess)
         kept, has = {}, {}
         for region in regions:
             own = masks[region.name]

@@ -127,13 +127,6 @@ def complement(name: str, region: Region) -> Region:
 
 
 def read_masks(
-    region: Region, table: ImageTable, images: Sequence[Image], canvas: tuple[int, int], preprocess: Preprocess | Opaque
-) -> RegionMasks:
-    """The masks of one region for these images of the table; `canvas` is (H, W)."""
-    return read_all_masks([region], table, images, canvas, preprocess)[region.name]
-
-
-def read_all_masks(
     regions: Sequence[Region],
     table: ImageTable,
     images: Sequence[Image],

@@ -47,13 +47,14 @@ class Audit:
         )
 
     def __repr__(self) -> str:
-        said = "\n".join(f"  {title}\n      {text}" for title, text, _ in told_of(self.findings))
+        said = "\n".join(f"  {one.title}\n      {one.text}" for one in told_of(self.findings))
         return f"<Audit of {self.facts['images']:,} images, {self.facts['trials']:,} trials>\n{said}"
 
     def _repr_html_(self) -> str:
         rows = "".join(
-            f"<tr><td>{escape(title)}</td><td style='text-align:left'>{escape(text)}<br><i>{escape(todo)}</i></td></tr>"
-            for title, text, todo in told_of(self.findings)
+            f"<tr><td style='text-align:left'>{escape(one.title)}</td><td style='text-align:left'>"
+            f"{'<br>'.join(map(escape, (one.text, *one.evidence)))}<br><i>{escape(one.todo)}</i></td></tr>"
+            for one in told_of(self.findings)
         )
         return f"<table>{rows}</table><p>{escape(self.facts['scope'])}</p>"
 
@@ -76,20 +77,31 @@ class Baseline:
 
 def summary_of(findings: Sequence[Verdict], facts: Mapping[str, Any]) -> dict[str, Any]:
     """The findings and facts as plain values."""
-    told = [{"title": title, "text": text, "todo": todo} for title, text, todo in told_of(findings)]
+    told = [vars(one) for one in told_of(findings)]
     all_of = [vars(one) for one in findings]
     found: dict[str, Any] = plain({**facts, "findings": all_of, "told": told, "thresholds": THRESHOLDS})
     return found
 
 
-def told_of(findings: Sequence[Verdict]) -> list[tuple[str, str, str]]:
-    """Title, words and advice in the order to read them; factors without a dependence share a line."""
+@dataclass(frozen=True)
+class Told:
+    """A finding as it is read: title, words, evidence line by line, advice."""
+
+    title: str
+    text: str
+    evidence: tuple[str, ...] = ()
+    todo: str = ""
+
+
+def told_of(findings: Sequence[Verdict]) -> list[Told]:
+    """The findings in the order to read them; factors without a dependence share one."""
     small = [one for one in findings if one.level == "NONE LARGER THAN" and not one.claims]
-    rows = [(title_of(one), one.text, one.todo) for one in findings if one not in small]
+    told = [Told(title_of(one), one.text, one.evidence, one.todo) for one in findings if one not in small]
     if small:
         named = [f"{one.factor} {_small(one)}" for one in small]
-        rows.append((title_of(small[0]), f"{listed(named, 30)} (points of probability, 95 %).", ""))
-    return rows
+        text = f"{listed(named, 30)} (points of probability, 95 %)."
+        told.append(Told(_level_words(small[0]), text))
+    return told
 
 
 def _small(one: Verdict) -> str:
@@ -98,6 +110,11 @@ def _small(one: Verdict) -> str:
 
 
 def title_of(one: Verdict) -> str:
-    """Level and claims in one word each: "STRONG depends, shortcut"."""
-    level = f"NONE LARGER THAN {100 * THRESHOLDS['floor']:.0f} POINTS" if one.level == "NONE LARGER THAN" else one.level
-    return f"{level}  {', '.join(claim for claim in one.claims if claim != 'classifier')}".strip()
+    """Level, factor and claims: "STRONG  background: depends, shortcut"."""
+    claims = ", ".join(claim for claim in one.claims if claim != "classifier")
+    return f"{_level_words(one)}  {one.factor}" + (f": {claims}" if claims else "")
+
+
+def _level_words(one: Verdict) -> str:
+    is_none = one.level == "NONE LARGER THAN"
+    return f"{one.level} {100 * THRESHOLDS['floor']:.0f} POINTS" if is_none else one.level

@@ -67,7 +67,12 @@ class Sample:
     def masks_at(self, region: str, places: Tensor) -> Tensor:
         """A region's masks (n, H, W) or (1, H, W) in [0, 1]."""
         own = self.masks[region]
-        return as_share(own if len(own) == 1 else own.index_select(0, places))
+        return as_share(own if len(own) == 1 else own.index_select(0, places.to(own.device)))
+
+    def on(self, device: torch.device) -> Sample:
+        """The sample with pixels and masks on a device."""
+        masks = {name: mask.to(device) for name, mask in self.masks.items()}
+        return replace(self, pixels=self.pixels.to(device), masks=masks)
 
     def pairs(self, regions: Sequence[str] = (), recipients: int | None = None, uses: int | None = None) -> Ints:
         """(recipient, donor) places (T, 2), recipient by recipient, of images that have all of the regions.
@@ -90,7 +95,7 @@ class Sample:
 
 def gathered(values: Tensor, places: Tensor) -> Tensor:
     """The rows at `places` as new floats; bytes become numbers in [0, 1]."""
-    own = values.index_select(0, places)
+    own = values.index_select(0, places.to(values.device))
     return own.float().div_(255) if own.dtype == torch.uint8 else own
 
 

@@ -89,7 +89,7 @@ def contrasts_of(classes: Sequence[str]) -> tuple[str, ...]:
 
 def scores_of(logits: Tensor, labels: Tensor) -> Scores:
     """The scores of logits (T, K) of images with these labels (T,): class margins to the best other class."""
-    both = two_sided(logits.detach()).double()
+    both = two_sided(logits.detach()).cpu().double()
     shares = probabilities(both)
     n_classes = both.shape[1]
     if n_classes > MOST_CLASSES:
@@ -102,17 +102,16 @@ def scores_of(logits: Tensor, labels: Tensor) -> Scores:
         margins = both - torch.where(order[:, :1] == places, best[:, 1:], best[:, :1])
         if n_classes == 2:
             margins, shares = margins[:, :1], shares[:, :1]
-    decided = both.argmax(dim=1).cpu().numpy().astype(np.int64)
-    return Scores(
-        margins.float().cpu().numpy(), shares.float().cpu().numpy(), decided, is_own_class=n_classes > MOST_CLASSES
-    )
+    decided = both.argmax(dim=1).numpy().astype(np.int64)
+    return Scores(margins.float().numpy(), shares.float().numpy(), decided, is_own_class=n_classes > MOST_CLASSES)
 
 
 class Scorer:
     """The classifier as a function of canvases, and what donors give, computed once for each factor."""
 
     def __init__(self, model: nn.Module, sample: Sample, batch_size: int, memory_format: torch.memory_format) -> None:
-        self.model, self.sample, self.batch_size = model, sample, batch_size
+        device = next((one.device for one in model.parameters()), sample.pixels.device)
+        self.model, self.sample, self.batch_size = model, sample.on(device), batch_size
         self._format = memory_format
         self.labels = torch.from_numpy(sample.labels)
         self._content: tuple[str, Tensor] | None = None
@@ -123,7 +122,7 @@ class Scorer:
         with untouched(self.model):
             for places in torch.arange(len(self.sample)).split(self.batch_size):
                 inputs = self.sample.inputs(self.sample.canvases(places)).contiguous(memory_format=self._format)
-                parts.append(two_sided(self._answer(inputs)))
+                parts.append(two_sided(self._answer(inputs)).cpu())
         return torch.cat(parts)
 
     def run(self, job: Job) -> Trials:
@@ -147,7 +146,7 @@ class Scorer:
             contents = [(factor, self.content(factor)) for factor in job.factors]
             return lambda own, other: self._transplant(job, contents, own, other)
         (factor,) = job.factors
-        average = self.content(factor).double().mean(dim=0).float() if factor.region is None else torch.zeros(0)
+        average = self.content(factor).cpu().double().mean(dim=0).float() if factor.region is None else torch.zeros(0)
         return lambda own, _: factor.neutral(
             sample.canvases(own), self._masks(factor, own, 0), job.edit, average, job.seed
         )
@@ -158,7 +157,8 @@ class Scorer:
         if job.edit == CONTROL:
             return lambda own, other: transplanted(sample.canvases(own), sample.canvases(other), regions)
         family = FAMILIES[job.edit.removeprefix(f"{CONTROL} ")]
-        return lambda own, _: family(sample.canvases(own), regions[own % len(regions)], job.seed)
+        placed = regions.to(sample.pixels.device)
+        return lambda own, _: family(sample.canvases(own), placed[own % len(placed)], job.seed)
 
     def _transplant(self, job: Job, contents: Sequence[tuple[Factor, Tensor]], own: Tensor, other: Tensor) -> Tensor:
         pixels = int(job.edit.removeprefix("shrunk-")) if job.edit != DONORS else 0

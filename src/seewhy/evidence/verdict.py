@@ -77,8 +77,9 @@ class Gate:
 class Verdict:
     """A finding: a factor with its level, its claims, words, numbers and examples.
 
-    `members` are factors that these data cannot separate from it. `examples` and `counter_examples` are trials chosen
-    by rule.
+    `evidence` are its safeguards in words, "+" for those that hold, "-" for those that do not, "?" for those that
+    settle nothing. `members` are factors that these data cannot separate from it. `examples` and `counter_examples` are
+    trials chosen by rule.
     """
 
     factor: str
@@ -86,6 +87,7 @@ class Verdict:
     claims: tuple[Claim, ...]
     text: str
     todo: str = ""
+    evidence: tuple[str, ...] = ()
     numbers: Mapping[str, Any] = field(default_factory=dict, repr=False)
     members: tuple[str, ...] = ()
     examples: tuple[Mapping[str, Any], ...] = field(default=(), repr=False)
@@ -176,7 +178,7 @@ def gates(case: Case) -> list[Gate]:
         what = (
             f"{len(case.control.values)} regions of its area elsewhere"
             if case.control.kind == "regions"
-            else f"its donors with their classes permuted {len(case.control.values)} times"
+            else f"the donors' classes permuted {len(case.control.values)} times"
         )
         beyond = abs(case.value) > case.control.limit
         words = f"the same with {what}: at most {points(case.control.limit)} points in 95 % of them"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -24,7 +25,7 @@ from seewhy.evidence.analysis import (
     picked,
     weights_of,
 )
-from seewhy.evidence.controls import disjoint
+from seewhy.evidence.controls import can_match, disjoint
 from seewhy.evidence.edits import shrunk
 from seewhy.evidence.factors import Factor, as_share
 from seewhy.evidence.inference import Contrast, contrast_of, fcr_level
@@ -36,9 +37,10 @@ from seewhy.evidence.schedule import DISJOINT, MARGINS, overlap_of
 from seewhy.evidence.statistics import Estimate, Floats, holm, mean_of
 from seewhy.evidence.trials import CONTROL, DONORS, INSERTED, NEUTRAL_MARK, Scores, Trials, contrasts_of
 from seewhy.evidence.verdict import THRESHOLDS, Case, depends
+from seewhy.records import Progress
 
-FEWEST_CONTROLS = 3  # regions, for a comparison of train and valid
-_BOOTSTRAP = 2000
+FEWEST_CONTROLS, MOST_CONTROLS = 3, 12  # regions, for a comparison of train and valid
+_SKETCH, _BOOTSTRAP = 300, 2000  # draws
 
 
 @dataclass(frozen=True)
@@ -73,10 +75,18 @@ class _Bench:
         ]
 
 
-def weigh(setting: Setting, before: Mapping[str, Scores], trials: Sequence[Trials]) -> Weighed:
+def weigh(
+    setting: Setting,
+    before: Mapping[str, Scores],
+    trials: Sequence[Trials],
+    progress: Progress = lambda done, total: None,
+) -> Weighed:
     """Every case with its p-value among all tests (Holm) and its interval among those that stood out (FCR)."""
     bench = _Bench(setting, before, trials)
-    raw = [_raw_case(bench, factor, contrast) for factor in setting.factors for contrast in bench.contrasts]
+    raw, n_factors = [], len(setting.factors)
+    for done, factor in enumerate(setting.factors, 1):
+        raw += [_raw_case(bench, factor, contrast) for contrast in bench.contrasts]
+        progress(done, 2 * n_factors)
     singles = [case for case in raw if case is not None]
     pairs = [case for name in _pair_names(bench) for case in _pair_cases(bench, name)]
     marks = [case for insert in setting.inserts for case in _mark_cases(bench, insert.name, insert.words)]
@@ -84,7 +94,10 @@ def weigh(setting: Setting, before: Mapping[str, Scores], trials: Sequence[Trial
     cut = len(singles), len(singles) + len(pairs)
     shown = {case.factor for case in everything[: cut[0]] if depends(case)}
     safeguards = _Safeguards(bench, len(setting.factors))
-    cases = [safeguards.added(case) for case in everything[: cut[0]]]
+    cases = []
+    for done, case in enumerate(everything[: cut[0]], 1):
+        cases.append(safeguards.added(case))
+        progress(n_factors + done // len(bench.contrasts), 2 * n_factors)
     joint = [
         case for case in everything[cut[0] : cut[1]] if depends(case) and not shown & set(case.factor.split(" + "))
     ]
@@ -241,6 +254,9 @@ class _Safeguards:
         if factor.region is None or not controls:
             return {}
         own = as_share(self._bench.audited.masks[factor.region])
+        core = [as_share(self._bench.audited.masks[name]) for name in self._bench.setting.ground.core]
+        if not can_match(own, core[0] if core else None):
+            return {}
         area = float(own.mean())
         nearest = min(controls.values(), key=lambda mask: abs(math.log(float(mask.mean()) / max(area, 1e-6))))
         bank = {name: mask for name, mask in controls.items() if _bin(name) == _bin_of(controls, nearest)}
@@ -317,18 +333,19 @@ class _Safeguards:
         complete = [(one, two) for one, two in controls if one is not None and two is not None]
         if own[0] is None or own[1] is None or len(complete) < FEWEST_CONTROLS:
             return None
-        chance = 1 / max(2, len(np.unique(bench.audited.labels)))
-        rng = np.random.default_rng((bench.setting.seed, len(factor.name), *factor.name.encode()))
-        return overfit_excess(
+        excess = partial(
+            overfit_excess,
             self._edited(own[0]),
             self._edited(own[1]),
-            [self._edited(one) for one, _ in complete],
-            [self._edited(two) for _, two in complete],
-            chance=chance,
-            draws=_BOOTSTRAP,
-            rng=rng,
-            level=1 - THRESHOLDS["level"] / self._n_factors,
+            [self._edited(one) for one, _ in complete[:MOST_CONTROLS]],
+            [self._edited(two) for _, two in complete[:MOST_CONTROLS]],
+            chance=1 / max(2, len(np.unique(bench.audited.labels))),
+            rng=np.random.default_rng((bench.setting.seed, len(factor.name), *factor.name.encode())),
         )
+        found = excess(draws=_SKETCH)
+        if not found.overfit:  # at 95 %, so neither with the stricter level for several factors
+            return found
+        return excess(draws=_BOOTSTRAP, level=1 - THRESHOLDS["level"] / self._n_factors)
 
     def _elsewhere(self, factor: Factor) -> list[str]:
         """Control regions of any area that leave the factor alone; for a property the largest ones."""

@@ -22,30 +22,39 @@ from seewhy.evidence.verdict import (
     too_few,
 )
 
+OTHERS = "other classes"
+
 
 def verdict_of(case: Case, classes: Sequence[str]) -> Verdict:
     """The finding of one factor."""
     level = level_of(case)
     claims = claims_of(case, level)
-    text = _text(case, level, claims, classes)
-    return Verdict(case.factor, level, claims, text, _todo(case, level, classes), numbers_of(case))
+    text, todo = _text(case, level, claims, classes), _todo(case, level, classes)
+    evidence = tuple(map(_line, gates(case))) if "depends" in claims else ()
+    return Verdict(case.factor, level, claims, text, todo, (*evidence, *case.warnings), numbers_of(case))
+
+
+def _line(gate: Gate) -> str:
+    return f"{'?' if gate.passed is None else '+' if gate.passed else '-'} {gate.words[0].upper()}{gate.words[1:]}."
 
 
 def exchange(case: Case, classes: Sequence[str]) -> str:
-    """What was exchanged, and whose probability is watched: "With the tint of fake in place of real, P(fake)"."""
+    """What was exchanged, and whose probability is watched, as the beginning of a sentence."""
     contrast = case.effect.contrast
     thing = " and the ".join(case.factor.split(" + "))
     if case.kind == "insert":
         watched = "P(label)" if contrast == OWN_CLASS else f"P({contrast})"
         return f"With the {thing} in place of the same pixels shuffled, {watched}"
     if contrast == OWN_CLASS:
-        return f"With the {thing} of an image of its own class in place of another class's, P(label)"
-    return f"With the {thing} of {contrast} in place of {_rest(case, classes)}, P({contrast})"
+        return f"With the {thing} of images of its own class in place of others, P(label)"
+    rest = _rest(case, classes)
+    instead = "others" if rest == OTHERS else f"{rest} ones"
+    return f"With the {thing} of {contrast} images in place of {instead}, P({contrast})"
 
 
 def _rest(case: Case, classes: Sequence[str]) -> str:
     others = [name for name in classes if name != case.effect.contrast]
-    return others[0] if len(others) == 1 else "other classes"
+    return others[0] if len(others) == 1 else OTHERS
 
 
 def _counts(case: Case) -> str:
@@ -72,15 +81,7 @@ def _text(case: Case, level: Level, claims: Sequence[Claim], classes: Sequence[s
         f"(margin {margin.value:+.2f} [{margin.low:+.2f}, {margin.high:+.2f}]; {_counts(case)}); "
         f"{effect.flips.value:.0%} of the decisions flip."
     )
-    return f"{text} {_said(gates(case))}{_claim_words(case, claims)}{_overfit_words(case)}"
-
-
-def _said(found: Sequence[Gate]) -> str:
-    told = [gate for gate in found if gate.name != "donors" or gate.passed is False]
-    good = "; ".join(gate.words for gate in told if gate.passed is not False)
-    bad = "; ".join(gate.words for gate in told if gate.passed is False)
-    text = f"{good[0].upper()}{good[1:]}." if good else ""
-    return text + (f" Against it: {bad}." if bad else "")
+    return f"{text}{_claim_words(case, claims)}{_overfit_words(case)}"
 
 
 def _fragile_words(case: Case, claims: Sequence[Claim]) -> str:

@@ -36,16 +36,22 @@ def write_json(path: Path, value: Any) -> None:
     temporary.replace(path)
 
 
+def read_json(path: Path) -> dict[str, Any]:
+    """The object in a JSON file. Raises StoreError where it cannot be read."""
+    try:
+        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, OSError) as error:
+        raise StoreError(f"{path} cannot be read: {error}", slug="no-run") from error
+    return found
+
+
 def read_manifest(folder: Path) -> dict[str, Any]:
     """The manifest of a run folder. Raises StoreError where there is none."""
     path = folder / NAME
     if not path.is_file():
         held = f" (it holds: {listed(sorted(one.name for one in folder.iterdir()))})" if folder.is_dir() else ""
         raise StoreError(f"{folder} is no run folder: it has no {NAME}{held}.", slug="no-run")
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, OSError) as error:
-        raise StoreError(f"{path} cannot be read: {error}", slug="no-run") from error
+    found = read_json(path)
     if not isinstance(found, dict) or "identity" not in found:
         raise StoreError(f"{path} is not a seewhy manifest.", slug="no-run")
     return found
