@@ -34,6 +34,7 @@ print(json.dumps({
     "raw": [float(peaks["conv3"][int(i)]) for i in few],
     "never": list(never.notes),
     "depends": bool(depends),
+    "audit": {one.factor: [one.level, list(one.claims)] for one in audit.findings},
 }))
 """
 
@@ -108,6 +109,11 @@ def test_it_runs_from_an_empty_folder_and_shows_what_it_says(executed: tuple[Any
     assert 0.05 < added["low"] < added["mean"] < added["high"]
     assert found["effects"]["checkerboard and unequal eyes removed"]["mean"] < 0
     assert found["depends"]
+
+    # Without rendering anything again, the audit comes to the same answer.
+    assert {"depends", "shortcut"} <= {*found["audit"]["background"][1]}
+    assert "tint" not in found["audit"], "not separated from the background, and told with it"
+    assert all("shortcut" not in claims for factor, (_, claims) in found["audit"].items() if factor != "background")
     assert sum(found["parts"]) == pytest.approx(found["margins"][1] - found["margins"][0], abs=1e-3)
 
     # The last sentences state the numbers that were measured.

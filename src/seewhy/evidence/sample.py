@@ -23,6 +23,7 @@ from seewhy.records import Image, Preprocess, Progress
 MOST_CLASSES = 10  # up to here each class is asked for by itself; beyond, the image's own class
 OWN_CLASS = "own class"
 LEAST_IMAGES = 30  # of a class, for donors to say anything
+EACH_USED = 4  # times that a donor is used: with one or two its own effect drowns in its recipients'
 
 _SLACK = 0.01  # of white, beyond which an input is no canvas
 _HASH_SIDE = 64
@@ -99,6 +100,16 @@ def gathered(values: Tensor, places: Tensor) -> Tensor:
     return own.float().div_(255) if own.dtype == torch.uint8 else own
 
 
+def uses_of(groups: int, asked: int) -> int:
+    """How many donors of each group a recipient meets."""
+    return min(asked, {1: 4, 2: 4, 3: 3}.get(groups, 2))
+
+
+def donors_of(recipients: int, uses: int) -> int:
+    """How many donors of a class are of use, so that each is used EACH_USED times."""
+    return max(LEAST_IMAGES, -(-recipients * uses // EACH_USED))
+
+
 def n_groups(labels: Ints) -> int:
     """The number of classes up to MOST_CLASSES, else 2: the own class and all others."""
     count = len(np.unique(labels))
@@ -148,13 +159,17 @@ def load_sample(
 def with_partners(sample: Sample, recipients: int, uses: int, seed: int) -> Sample:
     """The sample with `recipients` images, every class alike, that meet `uses` donors of every group each.
 
-    Every donor is used about equally often, and none meets itself or its near-duplicate.
+    Of more than two classes they meet fewer of each. Every donor is used about equally often, EACH_USED times or so,
+    so that what it does can be told from how its recipients react; none meets itself or its near-duplicate.
     """
     rng = np.random.default_rng((seed, len(sample.split), *sample.split.encode()))
     groups = [rng.permutation(np.flatnonzero(sample.labels == index)) for index in np.unique(sample.labels)]
     if len(groups) > MOST_CLASSES:
         groups = [own for own in groups if len(own) > 1]
     chosen = _in_turn(groups)[:recipients]
+    uses = uses_of(sample.n_groups, uses)
+    if len(groups) <= MOST_CLASSES:
+        groups = [own[: donors_of(len(chosen), uses)] for own in groups]
     decks = _Decks(sample, groups, rng)
     rows = [decks.partners_of(int(place), uses) for place in chosen]
     return replace(sample, recipients=np.array(chosen, dtype=np.int64), partners=np.array(rows, dtype=np.int64))

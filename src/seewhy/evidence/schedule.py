@@ -13,7 +13,7 @@ from torch import Tensor
 from seewhy.evidence.controls import ROOM, area_bins, control_masks, free_pixels
 from seewhy.evidence.edits import FAMILIES
 from seewhy.evidence.factors import Factor, Insert, masks_for
-from seewhy.evidence.sample import Ints, Sample
+from seewhy.evidence.sample import Ints, Sample, with_partners
 from seewhy.evidence.trials import CONTROL, DONORS, INSERTED, NEUTRAL_MARK, NO_DONOR, Job
 
 MARGINS = (2, 4, 8)  # pixels by which a region is drawn back from what it borders on
@@ -80,18 +80,27 @@ def make_schedule(
 ) -> Schedule:
     """The jobs for these factors, at most `budget` trials of them: first with less effort, then with fewer factors."""
     controls = _controls(ground, factors, seed) if effort.extras else {}
-    found = _schedule(ground, factors, inserts, effort, controls, seed)
+    found = _schedule(_dealt(ground, effort, seed), factors, inserts, effort, controls, seed)
     if budget is None or found.n_trials <= budget:
         return found
     for less in effort.smaller():
-        found = _schedule(ground, factors, inserts, less, controls, seed)
+        dealt = _dealt(ground, less, seed)
+        found = _schedule(dealt, factors, inserts, less, controls, seed)
         if found.n_trials <= budget:
             return found
     kept = list(factors)
     while kept and found.n_trials > budget:
         kept.pop()
-        found = _schedule(ground, kept, inserts, found.effort, controls, seed)
+        found = _schedule(dealt, kept, inserts, found.effort, controls, seed)
     return replace(found, left_out=tuple(one.name for one in factors[len(kept) :]))
+
+
+def _dealt(ground: Ground, effort: Effort, seed: int) -> Ground:
+    """The samples with the recipients and donors of this effort."""
+    dealt = {
+        split: with_partners(sample, effort.recipients, effort.uses, seed) for split, sample in ground.samples.items()
+    }
+    return replace(ground, samples=dealt)
 
 
 def _schedule(
@@ -106,15 +115,14 @@ def _schedule(
     jobs += [job for insert in inserts for job in _of_insert(ground, insert, effort)]
     if effort.extras:
         jobs += _of_controls(ground, controls, effort, seed)
-        jobs += _of_pairs(ground, factors, effort)
+        jobs += _of_pairs(ground, factors)
     return Schedule(tuple(job for job in jobs if job.n_trials), effort, controls=controls if effort.extras else {})
 
 
 def _of_factor(ground: Ground, factor: Factor, effort: Effort, seed: int) -> list[Job]:
     regions = [factor.region] if factor.region else []
     jobs = [
-        Job(factor.name, DONORS, split, sample.pairs(regions, effort.recipients, effort.uses), (factor,))
-        for split, sample in ground.samples.items()
+        Job(factor.name, DONORS, split, sample.pairs(regions), (factor,)) for split, sample in ground.samples.items()
     ]
     if not effort.extras:
         return jobs
@@ -122,8 +130,8 @@ def _of_factor(ground: Ground, factor: Factor, effort: Effort, seed: int) -> lis
     alone = _without_donors(audited, regions, effort.recipients)
     jobs += [Job(factor.name, family, audited.split, alone, (factor,), seed=seed) for family in factor.families]
     if factor.region and len(audited.masks[factor.region]) > 1:
-        some = audited.pairs(regions, effort.recipients // 2, min(2, effort.uses))
-        jobs += [Job(factor.name, f"shrunk-{pixels}", audited.split, some, (factor,)) for pixels in MARGINS]
+        pairs = audited.pairs(regions)
+        jobs += [Job(factor.name, f"shrunk-{pixels}", audited.split, pairs, (factor,)) for pixels in MARGINS]
     return jobs
 
 
@@ -150,7 +158,7 @@ def _of_controls(ground: Ground, controls: Mapping[str, Tensor], effort: Effort,
     return jobs
 
 
-def _of_pairs(ground: Ground, factors: Sequence[Factor], effort: Effort) -> list[Job]:
+def _of_pairs(ground: Ground, factors: Sequence[Factor]) -> list[Job]:
     audited = ground.audited
     chosen = [pair for pair in combinations(factors, 2) if _are_disjoint(audited, *pair)][:MOST_PAIRS]
     return [
@@ -158,9 +166,7 @@ def _of_pairs(ground: Ground, factors: Sequence[Factor], effort: Effort) -> list
             f"{one.name} + {other.name}",
             DONORS,
             audited.split,
-            audited.pairs(
-                [each.region for each in (one, other) if each.region], effort.recipients, min(2, effort.uses)
-            ),
+            audited.pairs([each.region for each in (one, other) if each.region]),
             (one, other),
         )
         for one, other in chosen
