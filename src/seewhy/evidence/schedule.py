@@ -14,7 +14,7 @@ from seewhy.evidence.controls import ROOM, area_bins, control_masks, free_pixels
 from seewhy.evidence.edits import FAMILIES
 from seewhy.evidence.factors import Factor, Insert, masks_for
 from seewhy.evidence.sample import Ints, Sample, with_partners
-from seewhy.evidence.trials import CONTROL, DONORS, INSERTED, NEUTRAL_MARK, NO_DONOR, Job
+from seewhy.evidence.trials import CONTROL, DONORS, INSERTED, NEUTRAL_MARK, NO_DONOR, OUTSIDE, Job
 
 MARGINS = (2, 4, 8)  # pixels by which a region is drawn back from what it borders on
 MOST_PAIRS = 6
@@ -129,6 +129,9 @@ def _of_factor(ground: Ground, factor: Factor, effort: Effort, seed: int) -> lis
     audited = ground.audited
     alone = _without_donors(audited, regions, effort.recipients)
     jobs += [Job(factor.name, family, audited.split, alone, (factor,), seed=seed) for family in factor.families]
+    if factor.kind == "property" and ground.core:
+        pairs, core = audited.pairs(ground.core), ground.core[0]
+        jobs.append(Job(factor.name, OUTSIDE, audited.split, pairs, (factor,), core=core))
     if factor.region and len(audited.masks[factor.region]) > 1:
         pairs = audited.pairs(regions)
         jobs += [Job(factor.name, f"shrunk-{pixels}", audited.split, pairs, (factor,)) for pixels in MARGINS]

@@ -13,11 +13,11 @@ from torch import Tensor, nn
 from seewhy.cam.capture import forward, untouched
 from seewhy.cam.scores import probabilities, two_sided
 from seewhy.errors import WorkError
-from seewhy.evidence.edits import FAMILIES, shrunk, transplanted
+from seewhy.evidence.edits import FAMILIES, filled, shrunk, transplanted
 from seewhy.evidence.factors import Factor, Insert, PropertyFactor
 from seewhy.evidence.sample import MOST_CLASSES, OWN_CLASS, Ints, Sample, gathered
 
-DONORS, INSERTED, NEUTRAL_MARK, CONTROL = "donors", "inserted", "neutral mark", "control"
+DONORS, OUTSIDE, INSERTED, NEUTRAL_MARK, CONTROL = "donors", "outside", "inserted", "neutral mark", "control"
 NO_DONOR = -1
 _CHUNK = 64  # images of which a factor is measured at once
 
@@ -28,9 +28,10 @@ Floats32 = NDArray[np.float32]
 class Job:
     """Trials that belong together: `factors` are put in one after the other, from the same donor.
 
-    `edit` is "donors" (a transplant), "shrunk-4" (with the region drawn back by 4 pixels), one of the factor's
-    families ("blur", …), "inserted" or "neutral mark", "control" (another region in place of the factor), or "control
-    blur" (the same for a family; of several regions each image has its own).
+    `edit` is "donors" (a transplant), "outside" (the same, the donors measured with the core painted over), "shrunk-4"
+    (with the region drawn back by 4 pixels), one of the factor's families ("blur", …), "inserted" or "neutral mark",
+    "control" (another region in place of the factor), or "control blur" (the same for a family; of several regions each
+    image has its own).
     `pairs` (T, 2) are the places of recipient and donor, -1 where there is none.
     """
 
@@ -41,6 +42,7 @@ class Job:
     factors: tuple[Factor, ...] = ()
     insert: Insert | None = None
     control: Tensor | None = None
+    core: str | None = None
     seed: int = 0
 
     @property
@@ -114,7 +116,7 @@ class Scorer:
         self.model, self.sample, self.batch_size = model, sample.on(device), batch_size
         self._format = memory_format
         self.labels = torch.from_numpy(sample.labels)
-        self._content: tuple[str, Tensor] | None = None
+        self._content: tuple[tuple[str, str | None], Tensor] | None = None
 
     def logits(self) -> Tensor:
         """The logits (M, K) of every image of the sample as it is."""
@@ -142,8 +144,8 @@ class Scorer:
             return lambda own, _: mark.laid(sample.canvases(own), neutral=neutral)
         if job.control is not None:
             return self._control_of(job, job.control)
-        if job.edit == DONORS or job.edit.startswith("shrunk-"):
-            contents = [(factor, self.content(factor)) for factor in job.factors]
+        if job.edit in (DONORS, OUTSIDE) or job.edit.startswith("shrunk-"):
+            contents = [(factor, self.content(factor, job.core)) for factor in job.factors]
             return lambda own, other: self._transplant(job, contents, own, other)
         (factor,) = job.factors
         average = self.content(factor).cpu().double().mean(dim=0).float() if factor.region is None else torch.zeros(0)
@@ -161,7 +163,7 @@ class Scorer:
         return lambda own, _: family(sample.canvases(own), placed[own % len(placed)], job.seed)
 
     def _transplant(self, job: Job, contents: Sequence[tuple[Factor, Tensor]], own: Tensor, other: Tensor) -> Tensor:
-        pixels = int(job.edit.removeprefix("shrunk-")) if job.edit != DONORS else 0
+        pixels = int(job.edit.removeprefix("shrunk-")) if job.edit not in (DONORS, OUTSIDE) else 0
         canvases = self.sample.canvases(own)
         for factor, content in contents:
             canvases = factor.put(canvases, self._masks(factor, own, pixels), gathered(content, other))
@@ -172,13 +174,13 @@ class Scorer:
 
         None where the job is no such thing, or its recipients do not all meet equally many donors.
         """
-        if len(job.factors) != 1 or job.edit != DONORS or not isinstance(job.factors[0], PropertyFactor):
+        if len(job.factors) != 1 or job.edit not in (DONORS, OUTSIDE) or not isinstance(job.factors[0], PropertyFactor):
             return None
         recipients, counts = np.unique(job.pairs[:, 0], return_counts=True)
         uses = int(counts[0]) if len(counts) else 0
         if not uses or (counts != uses).any() or (np.repeat(job.pairs[::uses, 0], uses) != job.pairs[:, 0]).any():
             return None
-        content = self.content(job.factors[0])
+        content = self.content(job.factors[0], job.core)
         own, others = torch.from_numpy(job.pairs[::uses, 0].copy()), torch.from_numpy(job.pairs[:, 1].reshape(-1, uses))
         parts = []
         with untouched(self.model):
@@ -195,17 +197,20 @@ class Scorer:
         masks = self.sample.masks_at(factor.region, places)
         return shrunk(masks, pixels) if pixels else masks
 
-    def content(self, factor: Factor) -> Tensor:
-        """What every image of the sample gives as a donor (M, …); pixels as bytes."""
+    def content(self, factor: Factor, core: str | None = None) -> Tensor:
+        """What every image of the sample gives as a donor (M, …); pixels as bytes. With `core` painted over before."""
         if factor.region is not None and self.sample.masks[factor.region].shape[0] == 1:
             return self.sample.pixels  # the same place in every image: its pixels as they are
-        if self._content is None or self._content[0] != factor.name:
+        if self._content is None or self._content[0] != (factor.name, core):
             parts = []
             for places in torch.arange(len(self.sample)).split(_CHUNK):
-                taken = factor.take(self.sample.canvases(places), self._masks(factor, places, 0))
+                canvases = self.sample.canvases(places)
+                if core is not None:
+                    canvases = filled(canvases, 1 - self.sample.masks_at(core, places))
+                taken = factor.take(canvases, self._masks(factor, places, 0))
                 as_bytes = factor.region is not None and self.sample.pixels.dtype == torch.uint8
                 parts.append((taken * 255).round().clamp(0, 255).byte() if as_bytes else taken)
-            self._content = factor.name, torch.cat(parts)
+            self._content = (factor.name, core), torch.cat(parts)
         return self._content[1]
 
     def _scored(self, pairs: Ints, edit: Callable[[Tensor, Tensor], Tensor]) -> Scores:

@@ -16,7 +16,10 @@ from seewhy.evidence.sample import LEAST_IMAGES
 from seewhy.evidence.statistics import Estimate
 
 Level = Literal["STRONG", "MODERATE", "WEAK", "NONE LARGER THAN", "CANNOT SAY"]
-Claim = Literal["depends", "shortcut", "intended", "against the label", "overfit", "jointly", "fragile", "classifier"]
+Claim = Literal[
+    "depends", "shortcut", "intended", "through the core", "against the label", "overfit", "jointly", "fragile",
+    "classifier",
+]  # fmt: skip
 LEVELS: tuple[Level, ...] = ("STRONG", "MODERATE", "WEAK", "CANNOT SAY", "NONE LARGER THAN")  # as they are told
 BANNED = ("the model looks at", "because", "overfitting")
 THRESHOLDS: dict[str, float] = {
@@ -35,7 +38,8 @@ class Case:
     """All that is known of one factor for one contrast; `selected` is the interval after the choice of findings.
 
     `is_core` is None where no core was named. `families` are the falls of the label's margin when the content is taken
-    away, `edge` the effects with the region drawn back by so many pixels.
+    away, `edge` the effects with the region drawn back by so many pixels, `outside` that of a property whose donors are
+    measured with the core painted over.
     """
 
     factor: str
@@ -50,6 +54,7 @@ class Case:
     edge: Mapping[int, Contrast] = field(default_factory=dict)
     overfit: OverfitExcess | None = None
     is_core: bool | None = None
+    outside: Contrast | None = None
     joint: bool = False
     warnings: tuple[str, ...] = ()
 
@@ -120,6 +125,14 @@ def is_none(case: Case) -> bool:
     return equivalent(case.effect.probability, THRESHOLDS["floor"], level=0.95)
 
 
+def acts_outside(case: Case) -> bool:
+    """Whether the effect is shown for what lies outside of the core: always so for a region that is none of it."""
+    if case.outside is None:
+        return True
+    aligned = case.outside.value * case.value > 0 and abs(case.outside.value) >= THRESHOLDS["floor"]
+    return aligned and case.outside.p_value < THRESHOLDS["level"]
+
+
 def is_strong(case: Case) -> bool:
     """Whether the interval after selection stays above twice the floor."""
     least = min(abs(case.selected.low), abs(case.selected.high))
@@ -162,6 +175,8 @@ def claims_of(case: Case, level: Level) -> tuple[Claim, ...]:
             found.append("against the label")
         elif case.is_core:
             found.append("intended")
+        elif case.is_core is False and not acts_outside(case):
+            found.append("through the core")
         elif case.is_core is False and level != "WEAK":
             found.append("shortcut")
     if case.overfit is not None and case.overfit.overfit:
@@ -238,6 +253,7 @@ def numbers_of(case: Case) -> dict[str, Any]:
         "edge": {str(pixels): vars(one) for pixels, one in case.edge.items()},
         "overfit": None if case.overfit is None else _overfit_numbers(case.overfit),
         "core": case.is_core,
+        "outside": None if case.outside is None else vars(case.outside),
         "gates": [vars(gate) for gate in gates(case)],
         "warnings": list(case.warnings),
     }

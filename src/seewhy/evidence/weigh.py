@@ -35,8 +35,8 @@ from seewhy.evidence.resampling import Omnibus, omnibus
 from seewhy.evidence.sample import MOST_CLASSES, OWN_CLASS, Sample
 from seewhy.evidence.schedule import DISJOINT, MARGINS, overlap_of
 from seewhy.evidence.statistics import Estimate, Floats, holm, mean_of
-from seewhy.evidence.trials import CONTROL, DONORS, INSERTED, NEUTRAL_MARK, Scores, Trials, contrasts_of
-from seewhy.evidence.verdict import THRESHOLDS, Case, depends
+from seewhy.evidence.trials import CONTROL, DONORS, INSERTED, NEUTRAL_MARK, OUTSIDE, Scores, Trials, contrasts_of
+from seewhy.evidence.verdict import THRESHOLDS, Case, acts_outside, depends
 from seewhy.records import Progress
 
 FEWEST_CONTROLS, MOST_CONTROLS = 3, 12  # regions, for a comparison of train and valid
@@ -111,6 +111,8 @@ def not_separated(one: Case, other: Case, sample: Sample, regions: Mapping[str, 
     anything, are apart only where it is shown to be below .5; regions that share none, unless it is above.
     """
     first, second = regions.get(one.factor), regions.get(other.factor)
+    if one.is_core is not other.is_core and acts_outside(one) and acts_outside(other) and not (first and second):
+        return False  # a property that acts outside of the core, and the core
     rho, low, high = _within_classes(one.effect.donors, other.effect.donors, sample)
     if first and second and overlap_of(sample, first, second) <= DISJOINT:
         return low > 0.5
@@ -245,6 +247,7 @@ class _Safeguards:
             control=self._control(case, factor, contrast),
             families=self._family(factor),
             edge=self._edge(factor, contrast),
+            outside=self._outside(factor, contrast),
             overfit=self._overfit(factor),
         )
 
@@ -314,6 +317,16 @@ class _Safeguards:
                 change = changes(own, bench.before[sample.split], contrast[0])[1]
                 found[pixels] = contrast_of_trials(own, change, sample, contrast[1], bench.setting.classes)[0]
         return found
+
+    def _outside(self, factor: Factor, contrast: tuple[int, str]) -> Contrast | None:
+        """The effect of a property on the probability when its donors are measured with the core painted over."""
+        bench = self._bench
+        sample = bench.audited
+        own = picked(bench.trials, factor.name, OUTSIDE, sample.split)
+        if own is None:
+            return None
+        change = changes(own, bench.before[sample.split], contrast[0])[1]
+        return contrast_of_trials(own, change, sample, contrast[1], bench.setting.classes)[0]
 
     def _overfit(self, factor: Factor) -> OverfitExcess | None:
         if factor.name not in self._overfits:

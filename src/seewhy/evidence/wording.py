@@ -98,6 +98,9 @@ def _claim_words(case: Case, claims: Sequence[Claim]) -> str:
     train = "" if case.on_train is None else f" (on train {signed_points(case.on_train.probability.value)})"
     if "jointly" in claims:
         return " Neither shows it alone: each can stand in for the other."
+    if "through the core" in claims and case.outside is not None:
+        left = f"{signed_points(case.outside.value)} {interval(case.outside)}"
+        return f" Measured outside of the core it is {left}: it acts through the core{train}."
     if "shortcut" in claims:
         shared = case.on_train is not None and case.on_train.probability.low > 0
         tail = f", shared by train{train}, so accuracy on valid cannot show it" if shared else train
