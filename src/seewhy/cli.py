@@ -354,6 +354,7 @@ def audit(
     from seewhy.evidence.prepare import asked_for, prepare
     from seewhy.run.local import forking, steady_process
     from seewhy.run.progress import progress_bar, progress_bars
+    from seewhy.store import manifest
 
     steady_process()
     with contextlib.redirect_stdout(sys.stderr), forking(workers):
@@ -373,6 +374,8 @@ def audit(
             channels=channels,
         )
         asked = asked_for(regions, core, factors, insert or (), recipients, donors)
+        if out is not None:
+            manifest.find(out)  # refused before anything is read, where it holds something else
         with progress_bar("Reading images") as update:
             setting = prepare(classifier, data, asked, batch_size=batch_size, seed=seed, progress=update)
         if plan_only:
@@ -758,6 +761,9 @@ def _print_audit(found: Mapping[str, Any], folder: Path) -> None:
     )
     for note in found["notes"]:
         _say(f"  - {note}")
+    if found["unreadable"]:
+        reasons = listed([f"{name}: {why}" for name, why in found["unreadable"].items()], 2)
+        _say(f"  - {len(found['unreadable'])} images could not be used: {reasons}")
     _say("")
     _print_findings(found["told"])
     _say(f"\n{found['scope']}\n")
@@ -774,6 +780,8 @@ def _print_plan(found: Mapping[str, Any]) -> None:
     _print_rows([("factor", "kind", "trials", "suspicion"), *rows])
     for name, reason in found["ruled_out"].items():
         _say(f"  - {name}: {reason}")
+    for name in found["left_out"]:
+        _say(f"  - {name}: the budget does not reach it")
     _say("\nSuspicion is how far the factor's values tell the classes apart, 0 to 1, before any trial.")
 
 

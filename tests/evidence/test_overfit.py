@@ -124,12 +124,13 @@ def test_missing_trials_and_uneven_counts_leave_each_recipient_the_same_weight()
     assert found.margin.value == found.accuracy.value == 0
 
 
-def test_without_accuracy_above_chance_nothing_is_claimed() -> None:
+def test_on_a_split_at_chance_no_accuracy_is_lost() -> None:
     rng = np.random.default_rng(5)
     train, valid = split(rng, 3.0, 3.0, 0.2), split(rng, 0.0, 0.3, 0.2)
     found = judged(rng, train, valid)
-    assert math.isnan(found.accuracy.value) and found.accuracy.low == -math.inf
-    assert found.margin.low > 0 and not found.overfit
+    assert found.margin.low > 0 and found.accuracy.low > 0 and found.overfit, "what train loses was learned by heart"
+    both = judged(rng, valid, split(rng, 0.0, 0.3, 0.2))
+    assert both.accuracy.value == both.accuracy.low == both.accuracy.high == 0 and not both.overfit
 
 
 def test_controls_must_match_and_trials_exist() -> None:

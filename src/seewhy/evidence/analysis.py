@@ -27,7 +27,7 @@ from seewhy.evidence.inference import (
 from seewhy.evidence.resampling import two_way_bootstrap
 from seewhy.evidence.sample import OWN_CLASS, Ints, Sample
 from seewhy.evidence.statistics import Estimate, Floats, mean_of
-from seewhy.evidence.trials import CONTROL, DONORS, Scores, Trials
+from seewhy.evidence.trials import CONTROL, Scores, Trials
 
 N_SCRAMBLED = 20
 FEW_RECIPIENTS = 200
@@ -38,7 +38,8 @@ LEAST_CONTROLS = 12  # regions of the bank that leave a factor alone; with fewer
 class Effect:
     """What a factor does to one contrast on one split: δ of margins (logits) and of probabilities, donors as units.
 
-    `flips` is the share of trials that change the decision, `sensitivity` how far donors move the margin whatever their
+    `flips` and `flips_own` are the shares of trials that change the decision, with donors of another class and of the
+    recipient's own (None without donors), `sensitivity` how far donors move the margin whatever their
     class (its standard deviation), `donors` (M,) each donor's own effect on the probability.
     """
 
@@ -49,6 +50,7 @@ class Effect:
     margin: Contrast
     probability: Contrast
     flips: Estimate
+    flips_own: Estimate | None
     sensitivity: Estimate
     n_recipients: int
     n_trials: int
@@ -130,6 +132,7 @@ def effect_of(
         margin = for_few_recipients(margin, trials, in_margin, sample, weights)
         probability = for_few_recipients(probability, trials, in_share, sample, weights)
     flipped = (trials.scores.predictions != before.predictions[trials.recipients]).astype(np.float64)
+    own = sample.labels[trials.recipients] == sample.labels[trials.donors]
     return Effect(
         trials.name,
         kind,
@@ -137,7 +140,8 @@ def effect_of(
         name,
         margin,
         probability,
-        flip_rate(trials.recipients, trials.donors, flipped),
+        _flips(trials, np.where(own, np.nan, flipped)),
+        _flips(trials, np.where(own, flipped, np.nan)),
         sensitivity(trials.recipients, trials.donors, in_margin, len(sample)),
         len(np.unique(trials.recipients)),
         len(trials),
@@ -145,24 +149,53 @@ def effect_of(
     )
 
 
+def _flips(trials: Trials, flipped: Floats) -> Estimate:
+    return flip_rate(trials.recipients, trials.donors, flipped)
+
+
 def control_of(
-    effect: Effect, elsewhere: Sequence[float], sample: Sample, classes: Sequence[str], seed: int
+    effect: Effect,
+    elsewhere: Sequence[float],
+    trials: Trials,
+    change: Floats,
+    sample: Sample,
+    classes: Sequence[str],
+    seed: int,
 ) -> Control:
     """What the factor is held against: regions of its area that leave it alone, else its donors, scrambled.
 
-    `elsewhere` are the sizes of the regions' effects on the probability; of too few nothing can be said.
+    `elsewhere` are the sizes of the regions' effects on the probability; of too few nothing can be said. `trials` are
+    the factor's own, and `change` (T,) what they did to the probability.
     """
     if len(elsewhere) >= LEAST_CONTROLS:
         return Control("regions", float(np.quantile(elsewhere, 0.95)), tuple(elsewhere))
     rng = np.random.default_rng((seed, len(effect.factor), *effect.factor.encode()))
-    units, unit_classes = unit_effects(effect.donors, sample.labels, sample.units)
-    if effect.contrast == OWN_CLASS:
-        signs = rng.choice((-1.0, 1.0), (N_SCRAMBLED, len(units)))
-        scrambled = np.abs((signs * units).mean(axis=1))
+    if effect.contrast == OWN_CLASS:  # the changes of each recipient go to its donors in another order
+        mixed = [_within_recipients(trials.recipients, change, rng) for _ in range(N_SCRAMBLED)]
+        scrambled = np.abs([plain_value(trials, one, sample, OWN_CLASS, classes) for one in mixed])
     else:
+        units, unit_classes = unit_effects(effect.donors, sample.labels, sample.units)
         weights = weights_of(effect.contrast, classes, sample)
         scrambled = permuted_controls(units, unit_classes, weights, n=N_SCRAMBLED, rng=rng)
     return Control("scrambled donors", float(np.quantile(scrambled, 0.95)), tuple(scrambled.tolist()))
+
+
+def _within_recipients(recipients: Ints, change: Floats, rng: np.random.Generator) -> Floats:
+    """The changes (T,) permuted among the trials of each recipient."""
+    order = np.lexsort((rng.random(len(change)), recipients))
+    found = np.empty_like(change)
+    found[np.lexsort((np.arange(len(change)), recipients))] = change[order]
+    return found
+
+
+def plain_value(trials: Trials, change: Floats, sample: Sample, contrast: str, classes: Sequence[str]) -> float:
+    """The difference of the classes' mean changes, without an interval: every recipient meets all classes alike."""
+    given = sample.labels[trials.donors]
+    if contrast == OWN_CLASS:
+        own = given == sample.labels[trials.recipients]
+        return float(change[own].mean() - change[~own].mean()) if own.any() and not own.all() else float("nan")
+    weights = weights_of(contrast, classes, sample)
+    return float(sum(weight * change[given == one].mean() for one, weight in weights.items() if (given == one).any()))
 
 
 def label_margins(scores: Scores, places: Ints, sample: Sample) -> Floats:
@@ -236,13 +269,9 @@ def control_deltas(
 ) -> dict[str, float]:
     """The size of each control region's effect on the probability."""
     column, name = contrast
-    return {
-        one.name: abs(contrast_of_trials(one, changes(one, before, column)[1], sample, name, classes)[0].value)
+    found = {
+        one.name: abs(plain_value(one, changes(one, before, column)[1], sample, name, classes))
         for one in trials
         if one.edit == CONTROL and one.split == split and len(one)
     }
-
-
-def transplants(trials: Sequence[Trials], split: str) -> list[Trials]:
-    """The transplants of one split, in order."""
-    return [one for one in trials if one.edit == DONORS and one.split == split]
+    return {region: value for region, value in found.items() if math.isfinite(value)}

@@ -14,10 +14,10 @@ from torch import nn
 
 from seewhy.cam.scores import probabilities
 from seewhy.data.classifier import Classifier
-from seewhy.errors import OptionError
+from seewhy.errors import OptionError, SeewhyError
 from seewhy.evidence.behaviour import Behaviour, behaviour_of
 from seewhy.evidence.conclude import conclude
-from seewhy.evidence.drift import Drift, drift_of, map_records
+from seewhy.evidence.drift import Drift, MapRecords, drift_of, map_records
 from seewhy.evidence.factors import Factor
 from seewhy.evidence.inference import smallest_effect
 from seewhy.evidence.ledger import Ledger
@@ -25,6 +25,7 @@ from seewhy.evidence.prepare import Setting, asked_for, prepare, scheduled
 from seewhy.evidence.properties import Property
 from seewhy.evidence.regions import Region
 from seewhy.evidence.result import Audit, Baseline
+from seewhy.evidence.sample import donors_of, uses_of
 from seewhy.evidence.trials import Scorer, Trials, contrasts_of, scores_of
 from seewhy.evidence.verdict import THRESHOLDS
 from seewhy.evidence.weigh import weigh
@@ -157,16 +158,20 @@ def trials_of(setting: Setting, budget: int | str | None, workers: int) -> int |
 
 
 def speed_of(setting: Setting) -> float:
-    """Trials a second in one process, measured on a few batches of the first job."""
+    """Trials a second in one process, measured on a few batches of a job of each kind."""
     if not setting.schedule.jobs:
         return float("inf")
-    job = setting.schedule.jobs[0]
-    some = replace(job, pairs=job.pairs[: _PROBED * setting.batch_size])
-    scorer = scorers_of(setting)[job.split]
-    scorer.run(replace(some, pairs=some.pairs[: setting.batch_size]))  # the first batch is slower
-    start = time.perf_counter()
-    scorer.run(some)
-    return len(some.pairs) / max(time.perf_counter() - start, 1e-9)
+    scorers, count, seconds = scorers_of(setting), 0, 0.0
+    scorers[setting.ground.audited.split].logits()  # what runs first is slower
+    kinds = {(job.edit, job.factors[0].kind if job.factors else ""): job for job in reversed(setting.schedule.jobs)}
+    for job in kinds.values():
+        some = replace(job, pairs=job.pairs[: _PROBED * setting.batch_size])
+        start = time.perf_counter()
+        scorers[job.split].run(some)
+        share = sum(one.n_trials for one in setting.schedule.jobs if one.edit == job.edit) / len(some.pairs)
+        seconds += (time.perf_counter() - start) * share
+        count += round(len(some.pairs) * share)
+    return count / max(seconds, 1e-9)
 
 
 def planned(setting: Setting, budget: int | str | None, workers: int | None = 1) -> dict[str, Any]:
@@ -174,7 +179,9 @@ def planned(setting: Setting, budget: int | str | None, workers: int | None = 1)
     workers = workers or usual_workers(setting.plan.classifier.device, len(setting.schedule.jobs))
     setting = scheduled(setting, trials_of(setting, budget, workers))
     sample, schedule = setting.ground.audited, setting.schedule
-    fewest = int(min(np.bincount(sample.labels)[np.unique(sample.labels)]))
+    counts = np.bincount(sample.labels)[np.unique(sample.labels)]
+    most = donors_of(schedule.effort.recipients, uses_of(sample.n_groups, schedule.effort.uses))
+    fewest = int(min(counts.min(), most)) if sample.n_groups == len(counts) else int(counts.sum() // 2)
     n_tests = max(1, len(setting.factors) * len(contrasts_of(setting.classes)))
     seconds = schedule.n_trials / (speed_of(setting) * workers) if schedule.jobs else 0.0
     per_factor = {
@@ -185,8 +192,9 @@ def planned(setting: Setting, budget: int | str | None, workers: int | None = 1)
         "trials": schedule.n_trials,
         "time": f"about {_time(seconds)}",
         "recipients": schedule.effort.recipients,
-        "smallest": f"With {fewest} donors of the smallest class and {n_tests} tests, an effect of {spreads:.2f} "
-        f"standard deviations between donors shows in 4 of 5 cases: {10 * spreads:.1f} points where they differ by 10. "
+        "smallest": f"With {fewest} donors of the smallest class and {n_tests} tests, what shows in 4 of 5 cases is an "
+        f"effect of {10 * spreads:.1f} points where donors of a class differ by 10 points from each other, of "
+        f"{spreads:.1f} where they differ by 1. "
         f"None below {100 * THRESHOLDS['floor']:.0f} points is reported.",
         "factors": [
             {
@@ -244,10 +252,19 @@ def _audited(
     weighed = weigh(setting, scores, trials, weighing)
     behaviour = _behaviour(setting, before)
     findings = conclude(setting, weighed, behaviour, scores, trials)
-    maps = {split: map_records(setting, sample) for split, sample in setting.ground.samples.items()}
+    maps, notes = _maps(setting)
     drift = drift_of(setting, maps, scores, setting.seed)
-    facts = _facts(setting, behaviour, drift)
+    facts = _facts(setting, behaviour, drift, trials)
+    facts["notes"] += notes
     return Audit(findings, facts, setting, weighed, before, tuple(trials), maps, _saved)
+
+
+def _maps(setting: Setting) -> tuple[dict[str, MapRecords], list[str]]:
+    """The records of the maps by split; an audit goes on without maps where none can be made, and says why."""
+    try:
+        return {split: map_records(setting, sample) for split, sample in setting.ground.samples.items()}, []
+    except SeewhyError as error:
+        return {}, [f"No maps: {str(error).splitlines()[0]}"]
 
 
 def _in_order(
@@ -278,11 +295,12 @@ def _behaviour(setting: Setting, before: Mapping[str, Baseline]) -> Behaviour:
     return behaviour_of(logits, shares, labels, setting.classes)
 
 
-def _facts(setting: Setting, behaviour: Behaviour, drift: Drift) -> dict[str, Any]:
+def _facts(setting: Setting, behaviour: Behaviour, drift: Drift, trials: Sequence[Trials]) -> dict[str, Any]:
     """What was tested, on which images, with which outcome of the classifier itself."""
     samples = setting.ground.samples
-    tested = [one.name for one in setting.factors if one.name not in setting.schedule.left_out]
-    inserts = [one.name for one in setting.inserts]
+    names = {one.name for one in trials if len(one)}
+    asked = [*(one.name for one in setting.factors), *(one.name for one in setting.inserts)]
+    tested = [name for name in asked if name in names]
     return {
         "images": sum(map(len, samples.values())),
         "splits": {split: len(sample) for split, sample in samples.items()},
@@ -292,7 +310,7 @@ def _facts(setting: Setting, behaviour: Behaviour, drift: Drift) -> dict[str, An
         "contrasts": list(contrasts_of(setting.classes)),
         "accuracy": None if behaviour.accuracy is None else vars(behaviour.accuracy),
         "core": list(setting.core),
-        "tested": [*tested, *inserts],
+        "tested": tested,
         "suspicion": setting.suspicions,
         "trials": setting.schedule.n_trials,
         "jobs": len(setting.schedule.jobs),
@@ -308,5 +326,5 @@ def _facts(setting: Setting, behaviour: Behaviour, drift: Drift) -> dict[str, An
             "shares": drift.shares,
             "lifts": drift.lifts,
         },
-        "scope": f"Tested: {', '.join([*tested, *inserts]) or 'nothing'}. Outside of this list nothing is said.",
+        "scope": f"Tested: {', '.join(tested) or 'nothing'}. Outside of this list nothing is said.",
     }

@@ -40,17 +40,23 @@ def conclude(
     """All findings: what is wrong with the classifier first, then dependences, then what is open or excluded."""
     regions = {one.name: one.region for one in setting.factors}
     told = [_told(cases) for cases in _by_factor(weighed.cases)]
-    groups = _groups([case for case in told if depends(case)], setting.ground.audited, regions)
+    shown = [case for case in told if depends(case)]
+    groups = _groups([case for case in shown if not _is_overfit(case)], setting.ground.audited, regions)
+    groups += [(case, []) for case in shown if _is_overfit(case)]  # a claim of its own is never a member's
     found = [_with_members(setting, before, trials, leader, members) for leader, members in groups]
     found += [verdict_of(case, setting.classes) for case in told if not depends(case)]
     found += [verdict_of(case, setting.classes) for case in weighed.joint]
     found += [verdict_of(_told(cases), setting.classes) for cases in _by_factor(weighed.inserted)]
-    found += _rest(setting, weighed) + _untested(setting)
+    found += _rest(setting, weighed, behaviour) + _untested(setting)
     size = {verdict.factor: abs(verdict.numbers.get("probability", {}).get("value") or 0.0) for verdict in found}
     found.sort(
-        key=lambda one: (LEVELS.index(one.level), not {"overfit", "shortcut"} & {*one.claims}, -size[one.factor])
+        key=lambda one: (not {"overfit", "shortcut"} & {*one.claims}, LEVELS.index(one.level), -size[one.factor])
     )
     return (*_of_the_classifier(behaviour), *found)
+
+
+def _is_overfit(case: Case) -> bool:
+    return case.overfit is not None and case.overfit.overfit
 
 
 def _by_factor(cases: Sequence[Case]) -> list[list[Case]]:
@@ -71,7 +77,7 @@ def _told(cases: Sequence[Case]) -> Case:
 def _groups(cases: Sequence[Case], sample: Sample, regions: Mapping[str, str | None]) -> list[tuple[Case, list[Case]]]:
     """Dependences under the largest one that these data cannot separate them from."""
     groups: list[tuple[Case, list[Case]]] = []
-    for case in sorted(cases, key=lambda one: -abs(one.value)):
+    for case in sorted(cases, key=lambda one: (not one.is_core, -abs(one.value))):  # the core leads
         home = next((own for leader, own in groups if not_separated(case, leader, sample, regions)), None)
         if home is None:
             groups.append((case, []))
@@ -166,7 +172,7 @@ def _of_the_classifier(behaviour: Behaviour) -> list[Verdict]:
     ]
 
 
-def _rest(setting: Setting, weighed: Weighed) -> list[Verdict]:
+def _rest(setting: Setting, weighed: Weighed, behaviour: Behaviour) -> list[Verdict]:
     """The omnibus: with the core exchanged, does anything that is left predict the label?"""
     if weighed.rest is None:
         return []
@@ -185,7 +191,7 @@ def _rest(setting: Setting, weighed: Weighed) -> list[Verdict]:
         text += ": something outside of the core is used, named here or not."
         todo = "Name more regions and properties until their effects explain it."
         return [Verdict(REST, level, ("depends",), text, todo, numbers=numbers)]
-    if benefit.high < floor:
+    if benefit.high < floor and behaviour.collapsed_to is None and p_value >= THRESHOLDS["level"]:
         return [Verdict(REST, "NONE LARGER THAN", (), text + ".", numbers=numbers)]
     text += ": neither shown nor excluded."
     return [Verdict(REST, "CANNOT SAY", (), text, "More images would tell.", numbers=numbers)]
@@ -197,11 +203,11 @@ def _untested(setting: Setting) -> list[Verdict]:
         Verdict(name, "CANNOT SAY", (), f"It cannot be tested: {reason}.", _advice(reason), numbers={"reason": reason})
         for name, reason in setting.ruled_out.items()
     ]
-    budget = setting.schedule.n_trials
+    budget = setting.budget or 0
     for name in setting.schedule.left_out:
-        text = f"It was not tested: the budget ended at {budget:,} trials, and it is among the least suspect."
+        text = f"It was not tested: a budget of {budget:,} trials does not reach it, and it is among the least suspect."
         found.append(Verdict(name, "CANNOT SAY", (), text, "A larger --budget.", numbers={"reason": "budget"}))
-    if not setting.schedule.jobs or (setting.factors and not any(job.factors for job in setting.schedule.jobs)):
+    if not setting.ground.audited.partners.size:
         counts = _class_counts(setting)
         text = f"Factors cannot be exchanged between classes: {counts}."
         todo = "Add images of the other classes.  A mark can be tested without them:  --insert NAME=text:WORD"

@@ -18,6 +18,7 @@ RARE = 0.05  # of the images: where a factor lies in fewer of them, the place co
 CELLS = 5  # coarse cells along a side, whose random values make a control's outline uneven
 UNEVEN = 0.5  # how far the outline departs from a circle, of its radius
 CANDIDATES = 12  # places drawn for every control; the one that is farthest from the others is taken
+ALIKE = math.log(1.25)  # ratio of areas that count as one
 EDGE_PX = 0.35  # half the width of the soft edge
 
 
@@ -70,21 +71,23 @@ def control_masks(area: float, forbidden: Tensor, count: int, seed: int) -> Tens
 
 
 def disjoint(controls: Tensor, masks: Tensor, most: float = 0.1) -> Tensor:
-    """Which of the controls (count, H, W) have at most the share `most` of their area in the masks (N, H, W): bool.
+    """Which of the controls (count, H, W) leave the masks (N, H, W) alone: bool.
 
-    So that several factors can share a bank of controls, each with those that leave it alone.
+    At most the share `most` of either may lie in the other; so several factors can share a bank of controls.
     """
-    inside = (controls * _mean_mask(masks).to(controls)).sum(dim=(1, 2))
-    return inside <= most * controls.sum(dim=(1, 2))
+    mean = _mean_mask(masks).to(controls)
+    inside = (controls * mean).sum(dim=(1, 2))
+    return inside <= most * torch.minimum(controls.sum(dim=(1, 2)), mean.sum())
 
 
 def area_bins(areas: Sequence[float], count: int = 4) -> AreaBins:
     """At most `count` bins of the areas, made so that the largest ratio of two in one bin is as small as can be.
 
-    The geometric middle of a bin's smallest and largest area stands for it.
+    Areas that differ by less than a quarter share a bin anyway. The geometric middle of a bin's smallest and largest
+    area stands for it.
     """
     logs = sorted({math.log(area) for area in areas if area > 0})
-    gaps = sorted({0.0, *(high - low for low in logs for high in logs if high > low)})
+    gaps = sorted({ALIKE, *(high - low for low in logs for high in logs if high - low > ALIKE)})
     starts = next(found for gap in gaps if len(found := _starts(logs, gap)) <= count)
     members = [[one for one in logs if start <= one < end] for start, end in pairwise([*starts, math.inf])]
     of = tuple(sum(start <= math.log(area) for start in starts) - 1 if area > 0 else -1 for area in areas)

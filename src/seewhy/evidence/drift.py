@@ -51,6 +51,9 @@ def map_records(setting: Setting, sample: Sample) -> MapRecords:
     """The records of the recipients' maps, of the first layer, method and target of the plan."""
     plan = setting.plan
     chosen = sample.recipients
+    if not len(chosen):
+        nothing = np.zeros(0)
+        return MapRecords(chosen, {}, {}, nothing, np.zeros((0, 2)))
     images = tuple(sample.images[place] for place in chosen)
     own = replace(plan, table=replace(plan.table, images=images))
     parts = [explain_shard(own, shard, overlays=False).maps[own.keys[0]] for shard in own.shards()]
@@ -60,8 +63,9 @@ def map_records(setting: Setting, sample: Sample) -> MapRecords:
     shares, areas = {}, {}
     for region in sample.masks:
         inside = np.stack([_on_grid(sample, region, int(place), maps.shape[1:]) for place in chosen])
-        shares[region] = (shape * inside).sum(axis=(1, 2))
-        areas[region] = inside.mean(axis=(1, 2))
+        has = sample.found.get(region, np.ones(len(sample), dtype=bool))[chosen]
+        shares[region] = np.where(has, (shape * inside).sum(axis=(1, 2)), np.nan)
+        areas[region] = np.where(has, inside.mean(axis=(1, 2)), np.nan)
     return MapRecords(chosen, shares, areas, _entropy(shape), _centre(shape))
 
 
@@ -69,10 +73,10 @@ def drift_of(setting: Setting, records: Mapping[str, MapRecords], before: Mappin
     """Whether the maps of train and valid differ, labels and right decisions held alike (permutation test)."""
     shares = {split: {name: _mean(one) for name, one in own.shares.items()} for split, own in records.items()}
     lifts = {
-        split: {name: _mean(share / np.maximum(own.areas[name], _TINY)) for name, share in own.shares.items()}
+        split: {name: _mean(_lift(share, own.areas[name])) for name, share in own.shares.items()}
         for split, own in records.items()
     }
-    if len(records) < 2:
+    if len(records) < 2 or not all(len(own.places) for own in records.values()):
         return Drift(float("nan"), 1.0, shares, lifts)
     tables, strata = [], []
     for split in ("train", setting.ground.audited.split):
@@ -100,10 +104,14 @@ def map_share_rows(records: Mapping[str, MapRecords], samples: Mapping[str, Samp
             rows["id"] += ids
             rows["split"] += [split] * len(ids)
             rows["region"] += [region] * len(ids)
-            rows["area"] += areas.tolist()
+            rows["area"] += _or_none(areas)
             rows["share"] += _or_none(shares)
-            rows["lift"] += _or_none(np.where(areas > 0, shares / np.maximum(areas, _TINY), np.nan))
+            rows["lift"] += _or_none(_lift(shares, areas))
     return rows
+
+
+def _lift(shares: Floats, areas: Floats) -> Floats:
+    return np.where(areas > 0, shares / np.maximum(areas, _TINY), np.nan)
 
 
 def _on_grid(sample: Sample, region: str, place: int, grid: Sequence[int]) -> Floats:

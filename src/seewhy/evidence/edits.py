@@ -53,7 +53,7 @@ def blurred(canvases: Tensor, masks: Tensor) -> Tensor:
     rows, columns = (_gaussian(side, canvases) for side in canvases.shape[2:])
     mixed = rows @ (canvases * weights) @ columns.mT
     total = (rows @ weights @ columns.mT).clamp(min=torch.finfo(canvases.dtype).tiny)
-    return torch.lerp(canvases, (mixed / total).clamp(0, 1), weights)
+    return torch.lerp(canvases, _within(mixed / total, canvases), weights)
 
 
 def averaged(canvases: Tensor, masks: Tensor) -> Tensor:
@@ -61,7 +61,7 @@ def averaged(canvases: Tensor, masks: Tensor) -> Tensor:
     weights = _over_channels(masks, canvases)
     total = weights.sum(dim=(2, 3), keepdim=True)
     mean = (canvases * weights).sum(dim=(2, 3), keepdim=True) / total.clamp(min=torch.finfo(canvases.dtype).tiny)
-    return torch.lerp(canvases, mean.clamp(0, 1).expand_as(canvases), weights)
+    return torch.lerp(canvases, _within(mean, canvases).expand_as(canvases), weights)
 
 
 def inpainted(canvases: Tensor, masks: Tensor) -> Tensor:
@@ -109,6 +109,13 @@ def _over_channels(masks: Tensor, canvases: Tensor) -> Tensor:
     return masks.to(canvases)[:, None]
 
 
+def _within(values: Tensor, canvases: Tensor) -> Tensor:
+    """The values held within each image's own range, which they leave by rounding alone."""
+    return torch.minimum(
+        torch.maximum(values, canvases.amin(dim=(1, 2, 3), keepdim=True)), canvases.amax(dim=(1, 2, 3), keepdim=True)
+    )
+
+
 def _pure(weights: Tensor) -> Tensor:
     peak = weights.amax(dim=(2, 3), keepdim=True)
     return (weights / torch.where(peak > 0, peak, 1)) ** PURITY
@@ -121,7 +128,7 @@ def _coarser(values: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
     mixed = functional.avg_pool2d(functional.pad(values * weights, odd), 2)
     known = functional.avg_pool2d(functional.pad(weights, odd), 2)
     mean = mixed / known.clamp(min=torch.finfo(values.dtype).tiny)
-    return mean.clamp(0, 1), (4 * known).clamp(max=1)
+    return _within(mean, values), (4 * known).clamp(max=1)
 
 
 def _finer(values: Tensor, like: Tensor) -> Tensor:

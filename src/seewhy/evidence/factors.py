@@ -90,8 +90,8 @@ class RegionFactor:
         return torch.cat([mean, spread.sqrt()], dim=1)
 
     def take(self, canvases: Tensor, masks: Tensor | None) -> Tensor:
-        """The canvases; where the region differs between the images, its content laid over the rest."""
-        return canvases if self.at.fixed else filled(canvases, _needed(masks))
+        """The region's content, laid over the rest of the canvas."""
+        return filled(canvases, _needed(masks))
 
     def put(self, canvases: Tensor, masks: Tensor | None, content: Tensor) -> Tensor:
         """The donors' content inside the recipients' own region."""

@@ -120,6 +120,9 @@ class Ledger:
         rows = map_share_rows(audit.maps, self.setting.ground.samples)
         write_columns(self.folder / "map_shares.parquet", rows, MAP_SHARES)
         draw_examples(self.setting, audit.findings, self.folder / "pictures")
+        if audit.setting.schedule.controls:
+            masks = {name.replace("#", "n"): mask.numpy() for name, mask in audit.setting.schedule.controls.items()}
+            np.savez_compressed(self.folder / "controls.npz", allow_pickle=False, **masks)
         summary = audit.summary()
         manifest.write_json(self.folder / FINDINGS, summary)
         manifest.finish(self.folder, self.identity(), {name: summary[name] for name in ("images", "trials", "scope")})
@@ -230,6 +233,8 @@ def identity_of(setting: Setting) -> dict[str, Any]:
             for split, sample in samples.items()
         },
         "regions": {one.name: one.words for one in setting.factors if one.region},
+        "layers": {layer.asked: str(layer.grid) for layer in plan.layers},
+        "method": list(plan.methods),
         "core": list(setting.core),
         "factors": {one.name: factor_digest(one) for one in setting.factors},
         "inserts": {one.name: [one.words, _hash(one.mark)] for one in setting.inserts},

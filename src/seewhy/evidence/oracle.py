@@ -61,6 +61,7 @@ def oracle_effect(
     factor: Factor | None = None,
     region: Region | None = None,
     *,
+    donors: Sequence[Face] | None = None,
     batch_size: int = 64,
 ) -> OracleEffect:
     """The exact effect of the shortcut `kind` on a classifier, or that part of it which a factor carries.
@@ -68,7 +69,8 @@ def oracle_effect(
     `forward` gives logits (N, 2), fake then real, from canvases (N, 3, size, size) in [0, 1]. Every face is drawn with
     the shortcut on and with it off, all else being the same, and the scores are compared. With a `factor` the face as
     it is receives the factor's content from both drawings of itself; `region` says where: a part or kind that
-    `Rendered.region_of` knows, or a function of the drawing that gives a mask (size, size). Memory does not grow with
+    `Rendered.region_of` knows, or a function of the drawing that gives a mask (size, size). `donors` gives each face
+    another one to receive from, as an audit does; without, each gets its own content back. Memory does not grow with
     the number of faces; nothing is drawn by chance beside what the faces' own seeds decide.
 
     Raises:
@@ -80,8 +82,8 @@ def oracle_effect(
     if region is not None and factor is None:
         raise OptionError("region is given without a factor, so there is nothing to put there.  Give a factor, too.")
     parts = [
-        _changes(forward, faces[start : start + batch_size], size, kind, factor, region)
-        for start in range(0, len(faces), batch_size)
+        _changes(forward, faces[rows], (donors or faces)[rows], size, kind, factor, region)
+        for rows in (slice(start, start + batch_size) for start in range(0, len(faces), batch_size))
     ]
     margins, shares = (np.concatenate(part) for part in zip(*parts, strict=True))
     return OracleEffect(kind, mean_of(shares), mean_of(margins))
@@ -90,13 +92,15 @@ def oracle_effect(
 def _changes(
     forward: Callable[[Tensor], Tensor],
     faces: Sequence[Face],
+    donors: Sequence[Face],
     size: int,
     kind: str,
     factor: Factor | None,
     region: Region | None,
 ) -> tuple[Floats, Floats]:
     """What the shortcut adds to the margin and to P(fake) of each face (N,)."""
-    drawn = [[render(switched(face, kind, on), size) for face in faces] for on in (True, False)]
+    given = faces if factor is None else donors
+    drawn = [[render(switched(face, kind, on), size) for face in given] for on in (True, False)]
     pictures = [canvases_of(renders) for renders in drawn]
     if factor is not None:
         own = [render(face, size) for face in faces]

@@ -149,8 +149,8 @@ def _losses(trials: EditTrials, shape: tuple[int, int], chosen: Floats, given: F
         mean(right[kept].astype(np.float64)) / total for right in (trials.right_before, trials.right_after)
     )
     above = before - chance
-    if above[0] < _LEAST_ABOVE_CHANCE:  # a share of nearly nothing
-        return _Losses(lost, np.full(len(lost), np.nan))
+    if above[0] < _LEAST_ABOVE_CHANCE:  # nothing is lost where nothing was gained
+        return _Losses(lost, np.zeros(len(lost)))
     return _Losses(lost, (before - after) / np.maximum(above, _LEAST_ABOVE_CHANCE))
 
 

@@ -31,7 +31,7 @@ def draw_examples(setting: Setting, findings: Sequence[Verdict], folder: Path) -
             continue
         folder.mkdir(parents=True, exist_ok=True)
         rows = _rows(scorer, factors[verdict.factor], shown, sample)
-        how = "trials at the 99, 95, 75, 25, 5 and 1 % quantile of the effect, chosen by this rule"
+        how = "trials at the 99, 95, 75, 25, 5 and 1 % quantile of the effect; a red line marks those against it"
         page = exchange_sheet(f"{verdict.factor}: exchanged between images of {sample.split}", how, rows)
         write_sheet(page, str(folder / picture_name(verdict.factor)))
 
@@ -50,10 +50,15 @@ def _rows(scorer: Scorer, factor: Factor, shown: Sequence[Mapping[str, Any]], sa
         Exchange(
             (_bytes(own[row]), _bytes(given[row]), _bytes(edited[row])),
             (
-                (f"{_what(one)} {one['before']:.3f}", f"labelled {one['label']}", one["recipient"].rpartition("/")[2]),
+                (
+                    f"{_what(one)} {one['before']:.3f}",
+                    f"labelled {one['label']}, judged {one['prediction_before']}",
+                    one["recipient"].rpartition("/")[2],
+                ),
                 (f"labelled {one['donor_label']}", one["donor"].rpartition("/")[2]),
                 (f"{_what(one)} {one['after']:.3f}", f"judged {one['prediction']}", f"quantile {one['quantile']:.2f}"),
             ),
+            one["quantile"] < 0.5,
         )
         for row, one in enumerate(shown)
     ]

@@ -6,7 +6,7 @@ import random
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import torch
@@ -27,8 +27,10 @@ from seewhy.evidence.sample import (
     load_sample,
     with_masks,
     with_partners,
+    with_units,
 )
-from seewhy.evidence.schedule import Effort, Ground, Schedule, make_schedule, suspicion
+from seewhy.evidence.schedule import Effort, Ground, Schedule, make_schedule, suspicion, values_of
+from seewhy.evidence.statistics import Floats
 from seewhy.records import Image, Progress
 from seewhy.render.mark import find_mark
 from seewhy.run.plan import SHARD, Plan, make_plan
@@ -39,9 +41,9 @@ ROLES = {
     "validation": "valid",
     "val": "valid",
     "dev": "valid",
-    "test": "valid",
-    "testing": "valid",
+    "testing": "test",
 }
+Named = TypeVar("Named", Factor, Insert)
 _BATCH_PIXELS = 64 * 64 * 64
 NO_CANVAS = (
     "the preprocessing is a function or the images are already the network's input, so there is no canvas in 0..1"
@@ -140,9 +142,13 @@ def prepare(
         raise OptionError(f"audit judges classifiers, but this network's output is read as: {plan.task} (--task).")
     samples, notes = _samples(plan, asked.effort, seed, progress)
     audited = next(iter(samples.values()))
-    regions = find_regions(_with_core(asked), plan.table)
+    words = [one for one in _with_core(asked) if one != "none"]
+    regions = find_regions(words, plan.table) if words else []
     samples, ruled_out, warnings = _with_regions(plan, samples, regions)
     core = _core_of(asked.core, [region.name for region in regions], ruled_out)
+    notes += [
+        f"{name} is named as core, but cannot be used: {why}." for name, why in ruled_out.items() if name in asked.core
+    ]
     samples = {split: _with_core_masks(sample, core) for split, sample in samples.items()}
     audited = samples[audited.split]
     regional: list[Factor] = [RegionFactor(region) for region in regions if region.name not in ruled_out]
@@ -155,15 +161,19 @@ def prepare(
         properties = []
     factors, suspicions = [], {}
     for factor in _distinct([*regional, *properties]):
-        suspicions[factor.name] = suspicion(factor, audited)
-        if reason := _unfit(factor, audited):
+        table = values_of(factor, audited)
+        has = audited.found.get(factor.region or "", np.ones(len(audited), dtype=bool))
+        suspicions[factor.name] = suspicion(table[has], audited.labels[has])
+        if reason := _unfit(factor, table, audited):
             ruled_out[factor.name] = reason
         else:
             factors.append(factor)
     factors.sort(key=lambda one: -suspicions[one.name])
     core_region = (CORE,) if len(core) > 1 else core
     ground = Ground(samples, core_region)
-    inserts = [_insert(spec, audited) for spec in asked.inserts]
+    inserts = _distinct([_insert(spec, audited) for spec in asked.inserts])
+    if both := {one.name for one in factors} & {one.name for one in inserts}:
+        raise OptionError(f"A factor and a mark are both called {listed(both)}; give each its own name.", slug="insert")
     named = (*core, *(word for word in asked.core if word in PROPERTIES))
     setting = Setting(
         plan, asked, ground, named, tuple(factors), tuple(inserts), Schedule((), asked.effort), suspicions, ruled_out,
@@ -186,14 +196,15 @@ def _samples(plan: Plan, effort: Effort, seed: int, progress: Progress) -> tuple
             slug="no-labels",
         )
     notes = []
-    if "valid" in groups:
-        chosen = {"valid": groups["valid"]} | ({"train": groups["train"]} if "train" in groups else {})
+    audited = next((name for name in ("valid", "test") if name in groups), None)
+    if audited is not None:
+        chosen = {audited: groups[audited]} | ({"train": groups["train"]} if "train" in groups else {})
     else:
         split, images = max(groups.items(), key=lambda one: len(one[1]))
         chosen = {split: images}
         why = "what it shows may be memorised" if split == "train" else "nothing can be said about overfitting"
         notes.append(f"There is no valid split: the {len(images):,} images of {split!r} are audited; {why}.")
-    if "train" not in chosen and "valid" in chosen:
+    if audited is not None and "train" not in chosen:
         notes.append("There is no train split, so nothing can be said about overfitting.")
     left = {split: len(images) for split, images in groups.items() if split not in chosen}
     notes += [f"{count} images of {split!r} were not used." for split, count in left.items()]
@@ -206,8 +217,20 @@ def _samples(plan: Plan, effort: Effort, seed: int, progress: Progress) -> tuple
         if not len(sample):
             first = f"\n  {sample.unreadable[0][0].id}: {sample.unreadable[0][1]}" if sample.unreadable else ""
             raise DataError(f"No labelled image of {split!r} can be read.{first}", slug="no-images")
-        found[split] = with_partners(sample, effort.recipients, effort.uses, seed)
-    return found, notes
+        found[split] = sample
+    found = with_units(found)
+    notes += _shared(found)
+    return {split: with_partners(one, effort.recipients, effort.uses, seed) for split, one in found.items()}, notes
+
+
+def _shared(samples: dict[str, Sample]) -> list[str]:
+    """What is said about images that one split shares with the other."""
+    if len(samples) < 2:
+        return []
+    (name, audited), (other, train) = samples.items()
+    count = int(np.isin(audited.units, train.units).sum())
+    said = f"{count} of {len(audited)} images of {name} are near-duplicates of images of {other}"
+    return [f"{said}; they are left out of the comparison of both."] if count else []
 
 
 def _further(progress: Progress, done: int, total: int) -> Progress:
@@ -291,7 +314,7 @@ def _properties(names: Sequence[str | Property | Factor]) -> list[Factor]:
         if isinstance(one, Property):
             found.append(PropertyFactor(one))
         elif not isinstance(one, str):
-            found.append(one)
+            found.append(_as_factor(one, "The factor"))
         elif one == "all":
             found += [PropertyFactor(each) for each in PROPERTIES.values()]
         elif one in PROPERTIES:
@@ -313,35 +336,46 @@ def _own_factor(spec: str) -> Factor:
     thing = getattr(module, name, None)
     if isinstance(thing, Property):
         return PropertyFactor(thing)
-    if all(hasattr(thing, part) for part in ("name", "take", "put", "measure")):
-        return cast(Factor, thing)
-    raise OptionError(
-        f"{spec} is {type(thing).__name__}, but must be a seewhy.Property or an object with name, measure, take and "
-        f"put.  {nearest(name, vars(module))}".rstrip(),
-        slug="no-such-factor",
-    )
+    if thing is None:
+        raise OptionError(f"{spec} names nothing.  {nearest(name, vars(module))}".rstrip(), slug="no-such-factor")
+    return _as_factor(thing, spec)
 
 
-def _distinct(factors: Sequence[Factor]) -> list[Factor]:
-    found: dict[str, Factor] = {}
+def _as_factor(thing: Any, spec: str) -> Factor:
+    """A factor of the user's. Raises OptionError that names what it lacks."""
+    parts = ("name", "kind", "words", "region", "families", "measure", "take", "put", "neutral")
+    lacking = [part for part in parts if not hasattr(thing, part)]
+    if lacking:
+        raise OptionError(
+            f"{spec} is {type(thing).__name__}, but must be a seewhy.Property or have all of a factor; it lacks: "
+            f"{listed(lacking, 9)}.",
+            slug="no-such-factor",
+        )
+    return cast(Factor, thing)
+
+
+def _distinct(factors: Sequence[Named]) -> list[Named]:
+    """The factors or marks, none called like another."""
+    found: dict[str, Named] = {}
     for one in factors:
+        if " + " in one.name or "#" in one.name or not one.name:
+            raise OptionError(f"A factor is called {one.name!r}; ' + ' and '#' are kept free.", slug="no-such-factor")
         if found.setdefault(one.name, one) is not one:
             raise OptionError(f"Two factors are called {one.name!r}; give each its own name.", slug="no-such-factor")
     return list(found.values())
 
 
-def _unfit(factor: Factor, sample: Sample) -> str:
-    """Why a factor cannot be tested on these images, or ""."""
+def _unfit(factor: Factor, table: Floats, sample: Sample) -> str:
+    """Why a factor with these values (M, D) cannot be tested on these images, or ""."""
     has = sample.found.get(factor.region or "")
     for index in np.unique(sample.labels):
         own = sample.labels == index
         count = int((own if has is None else own & has).sum())
         if factor.region and count < min(LEAST_IMAGES, int(own.sum())):
             return f"only {count} of {int(own.sum())} images of one class have this region"
-    places = torch.arange(len(sample))[:256]
-    masks = sample.masks_at(factor.region, places) if factor.region else None
-    values = factor.measure(sample.canvases(places), masks)
-    if bool(((values.amax(dim=0) - values.amin(dim=0)) <= 1e-6 * values.abs().amax().clamp(min=1e-9)).all()):
+    if not np.isfinite(table).all():
+        return "its values are not finite"
+    if (np.ptp(table, axis=0) <= 1e-6 * np.maximum(np.abs(table).max(axis=0), 1e-9)).all():
         return "it is the same in every image, so there is nothing to exchange"
     return ""
 

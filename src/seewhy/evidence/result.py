@@ -95,12 +95,17 @@ class Told:
 
 def told_of(findings: Sequence[Verdict]) -> list[Told]:
     """The findings in the order to read them; factors without a dependence share one."""
-    small = [one for one in findings if one.level == "NONE LARGER THAN" and not one.claims]
-    told = [Told(title_of(one), one.text, one.evidence, one.todo) for one in findings if one not in small]
-    if small:
-        named = [f"{one.factor} {_small(one)}" for one in small]
-        text = f"{listed(named, 30)} (points of probability, 95 %)."
-        told.append(Told(_level_words(small[0]), text))
+    plain_ones = [one for one in findings if not one.claims and one.numbers.get("probability")]
+    told = [Told(title_of(one), one.text, one.evidence, one.todo) for one in findings if one not in plain_ones]
+    floor = f"{100 * THRESHOLDS['floor']:.0f} POINTS"
+    for level, title in (
+        ("CANNOT SAY", f"CANNOT SAY whether {floor} or more"),
+        ("NONE LARGER THAN", f"NONE LARGER THAN {floor}"),
+    ):
+        named = [f"{one.factor} {_small(one)}" for one in plain_ones if one.level == level]
+        if named:
+            advice = "More images of each class, or a larger --budget, would tell." if level == "CANNOT SAY" else ""
+            told.append(Told(title, f"{listed(named, 40)} (points of probability, 95 %).", (), advice))
     return told
 
 

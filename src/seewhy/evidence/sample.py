@@ -75,18 +75,22 @@ class Sample:
         masks = {name: mask.to(device) for name, mask in self.masks.items()}
         return replace(self, pixels=self.pixels.to(device), masks=masks)
 
-    def pairs(self, regions: Sequence[str] = (), recipients: int | None = None, uses: int | None = None) -> Ints:
+    def pairs(self, regions: Sequence[str] = (), uses: int | None = None) -> Ints:
         """(recipient, donor) places (T, 2), recipient by recipient, of images that have all of the regions.
 
-        `recipients` and `uses` take only the first of each, of every class alike.
+        `uses` takes only so many donors of every group.
         """
         rows = self.partners if uses is None else self.partners[:, : uses * self.n_groups]
-        count = len(self.recipients) if recipients is None else min(recipients, len(self.recipients))
-        pairs = np.stack(np.broadcast_arrays(self.recipients[:count, None], rows[:count]), axis=-1).reshape(-1, 2)
+        pairs = np.stack(np.broadcast_arrays(self.recipients[:, None], rows), axis=-1).reshape(-1, 2)
         for region in regions:
             has = self.found.get(region)
             pairs = pairs if has is None else pairs[has[pairs].all(axis=1)]
         return pairs
+
+    def spread(self, count: int) -> Ints:
+        """The places of at most `count` images, of every class alike."""
+        groups = [np.flatnonzero(self.labels == index) for index in np.unique(self.labels)]
+        return np.array(_in_turn(groups)[:count], dtype=np.int64)
 
     @property
     def n_groups(self) -> int:
@@ -150,7 +154,7 @@ def load_sample(
         np.array([classes.index(image.label or "") for image, _ in kept], dtype=np.int64),
         pixels,
         preprocess,
-        _units_of(pixels),
+        np.arange(len(kept)),
         unreadable=tuple(unreadable),
         digests=tuple(one.digest for _, one in kept),
     )
@@ -164,15 +168,20 @@ def with_partners(sample: Sample, recipients: int, uses: int, seed: int) -> Samp
     """
     rng = np.random.default_rng((seed, len(sample.split), *sample.split.encode()))
     groups = [rng.permutation(np.flatnonzero(sample.labels == index)) for index in np.unique(sample.labels)]
-    if len(groups) > MOST_CLASSES:
+    own_only = len(groups) > MOST_CLASSES
+    if own_only:
         groups = [own for own in groups if len(own) > 1]
-    chosen = _in_turn(groups)[:recipients]
+    chosen = _in_turn(groups)[:recipients] if len(groups) > 1 else []
     uses = uses_of(sample.n_groups, uses)
-    if len(groups) <= MOST_CLASSES:
+    if not own_only:
         groups = [own[: donors_of(len(chosen), uses)] for own in groups]
-    decks = _Decks(sample, groups, rng)
+    decks = _Decks(sample, groups, own_only, rng)
     rows = [decks.partners_of(int(place), uses) for place in chosen]
-    return replace(sample, recipients=np.array(chosen, dtype=np.int64), partners=np.array(rows, dtype=np.int64))
+    return replace(
+        sample,
+        recipients=np.array(chosen, dtype=np.int64),
+        partners=np.array(rows, dtype=np.int64).reshape(len(rows), len(rows[0]) if rows else 0),
+    )
 
 
 def with_masks(sample: Sample, masks: Mapping[str, Tensor], found: Mapping[str, NDArray[np.bool_]]) -> Sample:
@@ -183,11 +192,11 @@ def with_masks(sample: Sample, masks: Mapping[str, Tensor], found: Mapping[str, 
 class _Decks:
     """Donors, dealt so that each is used about equally often; a deck that is used up is shuffled anew."""
 
-    def __init__(self, sample: Sample, groups: Sequence[Ints], rng: np.random.Generator) -> None:
+    def __init__(self, sample: Sample, groups: Sequence[Ints], own_only: bool, rng: np.random.Generator) -> None:
         self._units, self._labels, self._rng = sample.units, sample.labels, rng
         everyone = np.concatenate(groups) if groups else np.zeros(0, np.int64)
         self._pools = {int(self._labels[own[0]]): own for own in groups}
-        self._own_only = len(groups) > MOST_CLASSES
+        self._own_only = own_only
         if self._own_only:
             self._pools[-1] = everyone
         self._decks: dict[int, list[int]] = {key: [] for key in self._pools}
@@ -238,10 +247,15 @@ def _as_canvases(pixels: Tensor, preprocess: Preprocess | None) -> tuple[Tensor,
     return (canvases.clamp(0, 1), preprocess) if inside else (pixels, None)
 
 
-def _units_of(pixels: Tensor) -> Ints:
-    """Which images are near-duplicates of each other (M,)."""
+def with_units(samples: Mapping[str, Sample]) -> dict[str, Sample]:
+    """The samples with their near-duplicates marked, also those that one split shares with another."""
     small = [
         functional.adaptive_avg_pool2d(part.float().mean(dim=1)[:, None], _HASH_SIDE)[:, 0].double().numpy()
-        for part in pixels.split(64)
+        for sample in samples.values()
+        for part in sample.pixels.split(64)
     ]
-    return near_duplicates(np.concatenate(small)) if len(pixels) else np.zeros(0, np.int64)
+    units, start, found = near_duplicates(np.concatenate(small)), 0, {}
+    for split, sample in samples.items():
+        found[split] = replace(sample, units=units[start : start + len(sample)])
+        start += len(sample)
+    return found

@@ -14,32 +14,40 @@ from seewhy.evidence.controls import ROOM, area_bins, control_masks, free_pixels
 from seewhy.evidence.edits import FAMILIES
 from seewhy.evidence.factors import Factor, Insert, masks_for
 from seewhy.evidence.sample import Ints, Sample, with_partners
+from seewhy.evidence.statistics import Floats
 from seewhy.evidence.trials import CONTROL, DONORS, INSERTED, NEUTRAL_MARK, NO_DONOR, OUTSIDE, Job
 
 MARGINS = (2, 4, 8)  # pixels by which a region is drawn back from what it borders on
-MOST_PAIRS = 6
-N_CONTROLS = 24  # regions of equal area in each of N_BINS bins of area
-N_BINS = 4
+CONTROLS_ON_TRAIN = 12  # of the control regions, for the comparison with train
+N_BINS = 4  # of areas, that share their control regions
 DISJOINT = 0.1  # at most this share of the smaller of two regions may lie in the other
 _CHUNK = 64
 
 
 @dataclass(frozen=True)
 class Effort:
-    """How much work: images edited for each factor and split, donors of each class, and how many of them each meets."""
+    """How much work: images edited for each factor and split, donors of each class, and how many of them each meets.
+
+    `controls` are regions for each area, `pairs` factors exchanged together, `families` says whether content is also
+    taken away in other ways and regions are drawn back.
+    """
 
     recipients: int = 300
     donors: int = 300
     uses: int = 4
-    extras: bool = True  # controls, edit families, margins and pairs
+    controls: int = 20
+    pairs: int = 6
+    families: bool = True
 
     def smaller(self) -> list[Effort]:
-        """What is given up, step by step, where the budget is short: repeated uses first, then images, then extras."""
-        steps = [replace(self, uses=uses) for uses in (2, 1) if uses < self.uses]
-        last = steps[-1] if steps else self
-        steps += [replace(last, recipients=count) for count in (200, 120, 60) if count < self.recipients]
-        last = steps[-1] if steps else self
-        return [self, *steps, replace(last, extras=False)]
+        """What is given up, step by step, where the budget is short: controls and pairs, then images, then factors.
+
+        Never below 120 recipients and 60 donors of a class.
+        """
+        steps = [self, replace(self, controls=min(12, self.controls)), replace(self, controls=12, pairs=0)]
+        steps += [replace(steps[-1], uses=min(2, self.uses))]
+        steps += [replace(steps[-1], recipients=count) for count in (200, 120) if count < self.recipients]
+        return [*steps, replace(steps[-1], controls=0), replace(steps[-1], controls=0, families=False)]
 
 
 @dataclass(frozen=True)
@@ -79,7 +87,7 @@ def make_schedule(
     seed: int,
 ) -> Schedule:
     """The jobs for these factors, at most `budget` trials of them: first with less effort, then with fewer factors."""
-    controls = _controls(ground, factors, seed) if effort.extras else {}
+    controls = _controls(ground, factors, effort.controls, seed) if len(ground.audited.recipients) else {}
     found = _schedule(_dealt(ground, effort, seed), factors, inserts, effort, controls, seed)
     if budget is None or found.n_trials <= budget:
         return found
@@ -111,12 +119,12 @@ def _schedule(
     controls: Mapping[str, Tensor],
     seed: int,
 ) -> Schedule:
+    controls = {name: mask for name, mask in controls.items() if int(name.partition("#")[2]) < effort.controls}
     jobs = [job for factor in factors for job in _of_factor(ground, factor, effort, seed)]
     jobs += [job for insert in inserts for job in _of_insert(ground, insert, effort)]
-    if effort.extras:
-        jobs += _of_controls(ground, controls, effort, seed)
-        jobs += _of_pairs(ground, factors)
-    return Schedule(tuple(job for job in jobs if job.n_trials), effort, controls=controls if effort.extras else {})
+    jobs += _of_controls(ground, controls, effort, seed)
+    jobs += _of_pairs(ground, factors, effort.pairs)
+    return Schedule(tuple(job for job in jobs if job.n_trials), effort, controls=controls)
 
 
 def _of_factor(ground: Ground, factor: Factor, effort: Effort, seed: int) -> list[Job]:
@@ -124,14 +132,14 @@ def _of_factor(ground: Ground, factor: Factor, effort: Effort, seed: int) -> lis
     jobs = [
         Job(factor.name, DONORS, split, sample.pairs(regions), (factor,)) for split, sample in ground.samples.items()
     ]
-    if not effort.extras:
-        return jobs
     audited = ground.audited
-    alone = _without_donors(audited, regions, effort.recipients)
+    if ground.core and factor.name not in ground.core and _acts_on_core(audited, factor, ground.core[0]):
+        pairs = audited.pairs([*regions, *ground.core])
+        jobs.append(Job(factor.name, OUTSIDE, audited.split, pairs, (factor,), core=ground.core[0]))
+    if not effort.families:
+        return jobs
+    alone = _without_donors(audited, regions)
     jobs += [Job(factor.name, family, audited.split, alone, (factor,), seed=seed) for family in factor.families]
-    if factor.kind == "property" and ground.core:
-        pairs, core = audited.pairs(ground.core), ground.core[0]
-        jobs.append(Job(factor.name, OUTSIDE, audited.split, pairs, (factor,), core=core))
     if factor.region and len(audited.masks[factor.region]) > 1:
         pairs = audited.pairs(regions)
         jobs += [Job(factor.name, f"shrunk-{pixels}", audited.split, pairs, (factor,)) for pixels in MARGINS]
@@ -140,20 +148,21 @@ def _of_factor(ground: Ground, factor: Factor, effort: Effort, seed: int) -> lis
 
 def _of_insert(ground: Ground, insert: Insert, effort: Effort) -> list[Job]:
     audited = ground.audited
-    everyone = np.arange(len(audited))[: 2 * effort.recipients]
+    everyone = audited.spread(2 * effort.recipients)
     pairs = np.stack([everyone, np.full_like(everyone, NO_DONOR)], axis=1)
     return [Job(insert.name, edit, audited.split, pairs, insert=insert) for edit in (INSERTED, NEUTRAL_MARK)]
 
 
 def _of_controls(ground: Ground, controls: Mapping[str, Tensor], effort: Effort, seed: int) -> list[Job]:
-    few = max(30, effort.recipients // 4)
+    """Transplants of the control regions, each donor once, and the edit families on one of them for each image."""
     jobs = [
-        Job(name, CONTROL, split, sample.pairs((), few, min(2, effort.uses)), control=mask[None])
+        Job(name, CONTROL, split, sample.pairs(uses=1), control=mask[None])
         for split, sample in ground.samples.items()
         for name, mask in controls.items()
+        if sample is ground.audited or int(name.partition("#")[2]) < CONTROLS_ON_TRAIN
     ]
-    alone = _without_donors(ground.audited, (), effort.recipients)
-    for area in dict.fromkeys(name.partition(" #")[0] for name in controls):
+    alone = _without_donors(ground.audited, ())
+    for area in dict.fromkeys(name.partition(" #")[0] for name in controls) if effort.families else ():
         stack = torch.stack([mask for name, mask in controls.items() if name.startswith(f"{area} #")])
         jobs += [
             Job(area, f"{CONTROL} {one}", ground.audited.split, alone, control=stack, seed=seed) for one in FAMILIES
@@ -161,9 +170,12 @@ def _of_controls(ground: Ground, controls: Mapping[str, Tensor], effort: Effort,
     return jobs
 
 
-def _of_pairs(ground: Ground, factors: Sequence[Factor]) -> list[Job]:
+def _of_pairs(ground: Ground, factors: Sequence[Factor], most: int) -> list[Job]:
+    """The most suspect pairs of factors that do not share pixels, the core left out."""
     audited = ground.audited
-    chosen = [pair for pair in combinations(factors, 2) if _are_disjoint(audited, *pair)][:MOST_PAIRS]
+    some = [one for one in factors if one.region not in ground.core or one.region is None]
+    places = sorted(combinations(range(len(some)), 2), key=sum)
+    pairs = [(some[one], some[other]) for one, other in places]
     return [
         Job(
             f"{one.name} + {other.name}",
@@ -172,12 +184,17 @@ def _of_pairs(ground: Ground, factors: Sequence[Factor]) -> list[Job]:
             audited.pairs([each.region for each in (one, other) if each.region]),
             (one, other),
         )
-        for one, other in chosen
+        for one, other in [pair for pair in pairs if _are_disjoint(audited, *pair)][:most]
     ]
 
 
-def _without_donors(sample: Sample, regions: Sequence[str], recipients: int) -> Ints:
-    pairs = sample.pairs(regions, recipients, 1)
+def _acts_on_core(sample: Sample, factor: Factor, core: str) -> bool:
+    """Whether the factor's pixels are partly those of the core, so that what it does may be the core's doing."""
+    return factor.region is None or overlap_of(sample, factor.region, core) > DISJOINT
+
+
+def _without_donors(sample: Sample, regions: Sequence[str]) -> Ints:
+    pairs = sample.pairs(regions, uses=1)
     own = np.unique(pairs[:, 0])
     return np.stack([own, np.full_like(own, NO_DONOR)], axis=1)
 
@@ -211,14 +228,14 @@ def mean_mask(sample: Sample, region: str) -> Tensor:
     return total / len(own)
 
 
-def _controls(ground: Ground, factors: Sequence[Factor], seed: int) -> dict[str, Tensor]:
-    """Regions of the factors' areas, away from the core: (H, W) by name, N_CONTROLS in each of up to N_BINS bins."""
+def _controls(ground: Ground, factors: Sequence[Factor], count: int, seed: int) -> dict[str, Tensor]:
+    """Regions of the factors' areas, away from the core: (H, W) by name, `count` in each of up to N_BINS bins."""
     audited = ground.audited
     means = {
         one.region: mean_mask(audited, one.region) for one in factors if one.region and one.region in audited.masks
     }
     areas = [float(mean.mean()) for region, mean in means.items() if region not in ground.core]
-    if not areas:
+    if not areas or not count:
         return {}
     size = audited.pixels.shape[2:]
     core = torch.zeros(size)
@@ -228,26 +245,26 @@ def _controls(ground: Ground, factors: Sequence[Factor], seed: int) -> dict[str,
     found: dict[str, Tensor] = {}
     for area in area_bins(areas, N_BINS).areas:
         if ROOM * area <= free:
-            masks = control_masks(area, core, N_CONTROLS, seed)
+            masks = control_masks(area, core, count, seed)
             found |= {f"area {area:.3f} #{number:02d}": mask for number, mask in enumerate(masks)}
     return found
 
 
-def suspicion(factor: Factor, sample: Sample) -> float:
-    """How far the factor's values tell the classes apart, 0 to 1, without any classifier.
+def values_of(factor: Factor, sample: Sample) -> Floats:
+    """The factor's values of every image (M, D)."""
+    values = []
+    for places in torch.arange(len(sample)).split(_CHUNK):
+        masks = masks_for(factor, sample.masks, places)
+        values.append(factor.measure(sample.canvases(places), masks).reshape(len(places), -1).double().cpu())
+    return np.asarray(torch.cat(values).numpy())
+
+
+def suspicion(table: Floats, labels: Ints) -> float:
+    """How far a factor's values (M, D) tell the classes apart, 0 to 1, without any classifier.
 
     The largest share of a value's variance that lies between the classes (the correlation ratio), less what chance
     gives.
     """
-    values = []
-    for places in torch.arange(len(sample)).split(_CHUNK):
-        masks = masks_for(factor, sample.masks, places)
-        values.append(factor.measure(sample.canvases(places), masks).reshape(len(places), -1).double())
-    table = torch.cat(values).numpy() if values else np.zeros((0, 1))
-    labels = sample.labels
-    has = sample.found.get(factor.region or "")
-    if has is not None:
-        table, labels = table[has], labels[has]
     classes, counts = np.unique(labels, return_counts=True)
     total = table.var(axis=0) * len(table)
     if len(classes) < 2 or len(table) <= len(classes) or not (total > 0).any():

@@ -14,7 +14,7 @@ from seewhy.cam.capture import forward, untouched
 from seewhy.cam.scores import probabilities, two_sided
 from seewhy.errors import WorkError
 from seewhy.evidence.edits import FAMILIES, filled, shrunk, transplanted
-from seewhy.evidence.factors import Factor, Insert, PropertyFactor
+from seewhy.evidence.factors import Factor, Insert, PropertyFactor, RegionFactor
 from seewhy.evidence.sample import MOST_CLASSES, OWN_CLASS, Ints, Sample, gathered
 
 DONORS, OUTSIDE, INSERTED, NEUTRAL_MARK, CONTROL = "donors", "outside", "inserted", "neutral mark", "control"
@@ -28,10 +28,10 @@ Floats32 = NDArray[np.float32]
 class Job:
     """Trials that belong together: `factors` are put in one after the other, from the same donor.
 
-    `edit` is "donors" (a transplant), "outside" (the same, the donors measured with the core painted over), "shrunk-4"
-    (with the region drawn back by 4 pixels), one of the factor's families ("blur", …), "inserted" or "neutral mark",
-    "control" (another region in place of the factor), or "control blur" (the same for a family; of several regions each
-    image has its own).
+    `edit` is "donors" (a transplant), "outside" (the same outside of `core`: the rest of a region, or a property of
+    donors with their core painted over), "shrunk-4" (with the region drawn back by 4 pixels), one of the factor's
+    families ("blur", …), "inserted" or "neutral mark", "control" (another region in place of the factor), or "control
+    blur" (the same for a family; of several regions each image has its own).
     `pairs` (T, 2) are the places of recipient and donor, -1 where there is none.
     """
 
@@ -145,7 +145,7 @@ class Scorer:
         if job.control is not None:
             return self._control_of(job, job.control)
         if job.edit in (DONORS, OUTSIDE) or job.edit.startswith("shrunk-"):
-            contents = [(factor, self.content(factor, job.core)) for factor in job.factors]
+            contents = [(factor, self.content(factor, None if factor.region else job.core)) for factor in job.factors]
             return lambda own, other: self._transplant(job, contents, own, other)
         (factor,) = job.factors
         average = self.content(factor).cpu().double().mean(dim=0).float() if factor.region is None else torch.zeros(0)
@@ -166,7 +166,10 @@ class Scorer:
         pixels = int(job.edit.removeprefix("shrunk-")) if job.edit not in (DONORS, OUTSIDE) else 0
         canvases = self.sample.canvases(own)
         for factor, content in contents:
-            canvases = factor.put(canvases, self._masks(factor, own, pixels), gathered(content, other))
+            masks = self._masks(factor, own, pixels)
+            if masks is not None and job.core is not None:
+                masks = masks * (1 - self.sample.masks_at(job.core, own))
+            canvases = factor.put(canvases, masks, gathered(content, other))
         return canvases
 
     def _by_recipient(self, job: Job) -> Scores | None:
@@ -199,7 +202,8 @@ class Scorer:
 
     def content(self, factor: Factor, core: str | None = None) -> Tensor:
         """What every image of the sample gives as a donor (M, …); pixels as bytes. With `core` painted over before."""
-        if factor.region is not None and self.sample.masks[factor.region].shape[0] == 1:
+        is_region = isinstance(factor, RegionFactor)
+        if is_region and self.sample.masks[factor.name].shape[0] == 1:
             return self.sample.pixels  # the same place in every image: its pixels as they are
         if self._content is None or self._content[0] != (factor.name, core):
             parts = []
@@ -208,7 +212,7 @@ class Scorer:
                 if core is not None:
                     canvases = filled(canvases, 1 - self.sample.masks_at(core, places))
                 taken = factor.take(canvases, self._masks(factor, places, 0))
-                as_bytes = factor.region is not None and self.sample.pixels.dtype == torch.uint8
+                as_bytes = is_region and self.sample.pixels.dtype == torch.uint8
                 parts.append((taken * 255).round().clamp(0, 255).byte() if as_bytes else taken)
             self._content = (factor.name, core), torch.cat(parts)
         return self._content[1]

@@ -12,24 +12,35 @@ from seewhy.errors import listed
 from seewhy.evidence.analysis import Control, Effect
 from seewhy.evidence.inference import Contrast, equivalent
 from seewhy.evidence.overfit import OverfitExcess
-from seewhy.evidence.sample import LEAST_IMAGES
+from seewhy.evidence.sample import LEAST_IMAGES, OWN_CLASS
 from seewhy.evidence.statistics import Estimate
 
 Level = Literal["STRONG", "MODERATE", "WEAK", "NONE LARGER THAN", "CANNOT SAY"]
 Claim = Literal[
-    "depends", "shortcut", "intended", "through the core", "against the label", "overfit", "jointly", "fragile",
+    "depends",
+    "shortcut",
+    "intended",
+    "through the core",
+    "against the label",
+    "overfit",
+    "jointly",
+    "fragile",
+    "core not used",
     "classifier",
-]  # fmt: skip
+]
 LEVELS: tuple[Level, ...] = ("STRONG", "MODERATE", "WEAK", "CANNOT SAY", "NONE LARGER THAN")  # as they are told
 BANNED = ("the model looks at", "because", "overfitting")
+EDGE = 4  # pixels within which a leak at the region's edge dies
 THRESHOLDS: dict[str, float] = {
     "level": 0.05,  # of the family of all tests, by Holm
     "floor": 0.02,  # of probability: what is smaller is not reported
     "strong": 2.0,  # floors that a strong finding's interval stays above
     "least_images": LEAST_IMAGES,  # of each class
     "few_donors": 60,  # of each class: with fewer a finding is weak
-    "edge": 0.5,  # of the effect that must be left 4 pixels away from the region's edge
-    "fragile": 1.0,  # logits by which donors of one class move the margin (standard deviation)
+    "edge": 0.5,  # of the effect, in proportion to the area, that must be left 4 pixels away from the region's edge
+    "outside": 0.25,  # of the effect that must be left outside of the core
+    "fragile": 1.0,  # logits by which donors of one class move the margin (standard deviation), where
+    "fragile_flips": 0.1,  # of the decisions flip
 }
 
 
@@ -38,8 +49,8 @@ class Case:
     """All that is known of one factor for one contrast; `selected` is the interval after the choice of findings.
 
     `is_core` is None where no core was named. `families` are the falls of the label's margin when the content is taken
-    away, `edge` the effects with the region drawn back by so many pixels, `outside` that of a property whose donors are
-    measured with the core painted over.
+    away, `edge` the effects with the region drawn back by so many pixels and `left` the share of its area then,
+    `outside` the effect outside of the core of a factor that has to do with it.
     """
 
     factor: str
@@ -52,6 +63,7 @@ class Case:
     control: Control | None = None
     families: Mapping[str, Estimate] = field(default_factory=dict)
     edge: Mapping[int, Contrast] = field(default_factory=dict)
+    left: Mapping[int, float] = field(default_factory=dict)
     overfit: OverfitExcess | None = None
     is_core: bool | None = None
     outside: Contrast | None = None
@@ -65,8 +77,9 @@ class Case:
 
     @property
     def fewest(self) -> int:
-        """The units of the class that has the fewest."""
-        return min(self.effect.probability.n.values(), default=0)
+        """The units of the class that has the fewest; of the own class in the many, half of all."""
+        counts = self.effect.probability.n.values()
+        return sum(counts) // 2 if self.effect.contrast == OWN_CLASS else min(counts, default=0)
 
 
 @dataclass(frozen=True)
@@ -129,14 +142,16 @@ def acts_outside(case: Case) -> bool:
     """Whether the effect is shown for what lies outside of the core: always so for a region that is none of it."""
     if case.outside is None:
         return True
-    aligned = case.outside.value * case.value > 0 and abs(case.outside.value) >= THRESHOLDS["floor"]
+    least = max(THRESHOLDS["floor"], THRESHOLDS["outside"] * abs(case.value))
+    aligned = case.outside.value * case.value > 0 and abs(case.outside.value) >= least
     return aligned and case.outside.p_value < THRESHOLDS["level"]
 
 
 def is_strong(case: Case) -> bool:
-    """Whether the interval after selection stays above twice the floor."""
+    """Whether the interval after selection stays above twice the floor, and another kind of edit agrees."""
     least = min(abs(case.selected.low), abs(case.selected.high))
-    return least >= THRESHOLDS["strong"] * THRESHOLDS["floor"]
+    agreed = [gate.passed for gate in gates(case) if gate.name == "edits"]
+    return least >= THRESHOLDS["strong"] * THRESHOLDS["floor"] and None not in agreed
 
 
 def all_pass(case: Case) -> bool:
@@ -166,24 +181,34 @@ def level_of(case: Case) -> Level:
 
 def claims_of(case: Case, level: Level) -> tuple[Claim, ...]:
     """What is claimed: dependence, shortcut and overfit are three things, and one does not follow from another."""
-    found: list[Claim] = []
-    if level in ("STRONG", "MODERATE", "WEAK"):
-        found.append("depends")
-        if case.joint:
-            found.append("jointly")
-        if case.value < 0:
-            found.append("against the label")
-        elif case.is_core:
-            found.append("intended")
-        elif case.is_core is False and not acts_outside(case):
-            found.append("through the core")
-        elif case.is_core is False and level != "WEAK":
-            found.append("shortcut")
+    found = _of_a_dependence(case, level) if level in ("STRONG", "MODERATE", "WEAK") else []
     if case.overfit is not None and case.overfit.overfit:
         found.append("overfit")
-    if level == "NONE LARGER THAN" and case.effect.sensitivity.low > THRESHOLDS["fragile"]:
-        found.append("fragile")
+    if level == "NONE LARGER THAN":
+        found += ["fragile"] if is_fragile(case) else []
+        found += ["core not used"] if case.is_core else []
     return tuple(found)
+
+
+def _of_a_dependence(case: Case, level: Level) -> list[Claim]:
+    found: list[Claim] = ["depends", "jointly"] if case.joint else ["depends"]
+    if case.kind == "insert":
+        return found
+    if case.value < 0:
+        found.append("against the label")
+    elif case.is_core:
+        found.append("intended")
+    elif case.is_core is False and not acts_outside(case):
+        found.append("through the core")
+    elif case.is_core is False and level != "WEAK":
+        found.append("shortcut")
+    return found
+
+
+def is_fragile(case: Case) -> bool:
+    """Whether donors of one class differ so much that decisions flip."""
+    flips = case.effect.flips.value >= THRESHOLDS["fragile_flips"]
+    return flips and case.effect.sensitivity.low > THRESHOLDS["fragile"]
 
 
 def gates(case: Case) -> list[Gate]:
@@ -214,20 +239,23 @@ def _agreement(case: Case) -> Gate:
     against = [name for name, one in case.families.items() if sign * one.value < 0 and (one.low > 0 or one.high < 0)]
     if not agree and not against:
         return Gate("edits", None, f"edits that take it away do not settle it ({listed(case.families)})")
-    said = f"taken away by {listed(agree or against)} the label's margin {'falls' if agree else 'rises'} beside it"
-    more = f", by {listed(against)} it does not" if agree and against else ""
+    way = "lowers" if (sign > 0) == bool(agree) else "raises"
+    said = f"taking it away ({listed(agree or against)}) {way} the margin of the right class"
+    more = f"; {listed(against)} does not" if agree and against else ""
     return Gate("edits", bool(agree), said + more)
 
 
 def _edge(case: Case) -> Gate:
     """Whether the effect persists when the region is drawn back: a leak at the mask's edge dies within 4 pixels."""
-    pixels = 4 if 4 in case.edge else max(case.edge)
+    pixels = EDGE if EDGE in case.edge else max(case.edge)
     left = case.edge[pixels]
     sign = float(np.sign(case.value)) or 1.0
     upper = max(sign * left.low, sign * left.high)
-    persists = upper >= THRESHOLDS["edge"] * abs(case.value)
+    persists = upper >= THRESHOLDS["edge"] * abs(case.value) * case.left.get(pixels, 1.0)
     words = f"drawn back by {pixels} pixels it is {signed_points(left.value)} {interval(left)}"
-    return Gate("edge", persists, words)
+    if pixels < EDGE:
+        words += f"; {EDGE} pixels would leave less than half of it"
+    return Gate("edge", persists if pixels >= EDGE or not persists else None, words)
 
 
 def numbers_of(case: Case) -> dict[str, Any]:

@@ -32,15 +32,17 @@ from seewhy.evidence.inference import Contrast, contrast_of, fcr_level
 from seewhy.evidence.overfit import EditTrials, OverfitExcess, overfit_excess
 from seewhy.evidence.prepare import Setting
 from seewhy.evidence.resampling import Omnibus, omnibus
-from seewhy.evidence.sample import MOST_CLASSES, OWN_CLASS, Sample
-from seewhy.evidence.schedule import DISJOINT, MARGINS, overlap_of
+from seewhy.evidence.sample import LEAST_IMAGES, MOST_CLASSES, OWN_CLASS, Ints, Sample
+from seewhy.evidence.schedule import DISJOINT, MARGINS, mean_mask, overlap_of
 from seewhy.evidence.statistics import Estimate, Floats, holm, mean_of
 from seewhy.evidence.trials import CONTROL, DONORS, INSERTED, NEUTRAL_MARK, OUTSIDE, Scores, Trials, contrasts_of
 from seewhy.evidence.verdict import THRESHOLDS, Case, acts_outside, depends
 from seewhy.records import Progress
 
 FEWEST_CONTROLS, MOST_CONTROLS = 3, 12  # regions, for a comparison of train and valid
-_SKETCH, _BOOTSTRAP = 300, 2000  # draws
+LEAST_LEFT = 0.5  # of a region, for what is left to stand for it
+ALIKE_AREA = 1.35  # ratio of areas up to which regions are compared
+_SKETCH, _BOOTSTRAP = 300, 6000  # draws
 
 
 @dataclass(frozen=True)
@@ -93,13 +95,15 @@ def weigh(
     everything = _selected([*singles, *pairs, *marks])
     cut = len(singles), len(singles) + len(pairs)
     shown = {case.factor for case in everything[: cut[0]] if depends(case)}
-    safeguards = _Safeguards(bench, len(setting.factors))
+    safeguards = _Safeguards(bench, everything[: cut[0]])
     cases = []
     for done, case in enumerate(everything[: cut[0]], 1):
         cases.append(safeguards.added(case))
         progress(n_factors + done // len(bench.contrasts), 2 * n_factors)
     joint = [
-        case for case in everything[cut[0] : cut[1]] if depends(case) and not shown & set(case.factor.split(" + "))
+        case
+        for case in everything[cut[0] : cut[1]]
+        if depends(case) and not shown & set(case.factor.split(" + ")) and _is_more_than_the_sum(bench, case)
     ]
     return Weighed(tuple(cases), tuple(joint), tuple(everything[cut[1] :]), _omnibus(bench))
 
@@ -111,8 +115,8 @@ def not_separated(one: Case, other: Case, sample: Sample, regions: Mapping[str, 
     anything, are apart only where it is shown to be below .5; regions that share none, unless it is above.
     """
     first, second = regions.get(one.factor), regions.get(other.factor)
-    if one.is_core is not other.is_core and acts_outside(one) and acts_outside(other) and not (first and second):
-        return False  # a property that acts outside of the core, and the core
+    if one.is_core is not other.is_core and acts_outside(one) and acts_outside(other):
+        return False  # the core, and what is shown to act outside of it
     rho, low, high = _within_classes(one.effect.donors, other.effect.donors, sample)
     if first and second and overlap_of(sample, first, second) <= DISJOINT:
         return low > 0.5
@@ -192,6 +196,25 @@ def _pair_cases(bench: _Bench, name: str) -> list[Case]:
     return cases
 
 
+def _is_more_than_the_sum(bench: _Bench, case: Case) -> bool:
+    """Whether two factors together do more than what each does alone adds up to, trial by trial."""
+    sample = bench.audited
+    before = bench.before[sample.split]
+    column, name = next(one for one in bench.contrasts if one[1] == case.effect.contrast)
+    both, *alone = (picked(bench.trials, one, DONORS, sample.split) for one in (case.factor, *case.factor.split(" + ")))
+    if both is None:
+        return False
+    excess = changes(both, before, column)[1]
+    for one in alone:
+        if one is None or not np.array_equal(one.recipients, both.recipients):
+            return False  # masks are missing for some images: their trials do not match
+        if not np.array_equal(one.donors, both.donors):
+            return False
+        excess = excess - changes(one, before, column)[1]
+    found = contrast_of_trials(both, excess, sample, name, bench.setting.classes)[0]
+    return (found.low if case.value > 0 else -found.high) > 0
+
+
 def _mark_cases(bench: _Bench, name: str, words: str) -> list[Case]:
     """A mark against its neutral patch: the image is the unit, and no donors are needed."""
     marked, patched = (picked(bench.trials, name, edit, bench.audited.split) for edit in (INSERTED, NEUTRAL_MARK))
@@ -202,17 +225,20 @@ def _mark_cases(bench: _Bench, name: str, words: str) -> list[Case]:
     for column, contrast in bench.contrasts:
         in_margin = (marked.scores.margins - patched.scores.margins)[:, column].astype(np.float64)
         in_share = (marked.scores.probabilities - patched.scores.probabilities)[:, column].astype(np.float64)
-        margin, share = (_mean_contrast(values) for values in (in_margin, in_share))
+        units = bench.audited.units[marked.recipients]
+        margin, share = (_mean_contrast(values, units) for values in (in_margin, in_share))
         effect = Effect(
-            name, "insert", bench.audited.split, contrast, margin, share, mean_of(flips), mean_of(in_margin),
+            name, "insert", bench.audited.split, contrast, margin, share, mean_of(flips), None, mean_of(in_margin),
             len(in_share), 2 * len(in_share), np.full(len(bench.audited), np.nan),
         )  # fmt: skip
-        cases.append(Case(name, words, "insert", effect, margin.p_value, share, is_core=False))
+        cases.append(Case(name, words, "insert", effect, margin.p_value, share))
     return cases
 
 
-def _mean_contrast(values: Floats) -> Contrast:
-    """The mean over images by Student's t."""
+def _mean_contrast(values: Floats, units: Ints) -> Contrast:
+    """The mean over distinct images by Student's t."""
+    _, place, counts = np.unique(units, return_inverse=True, return_counts=True)
+    values = np.bincount(place, values) / counts
     n = len(values)
     error = float(values.std(ddof=1)) / math.sqrt(n) if n > 1 else math.inf
     return contrast_of(float(values.mean()), error, max(n - 1.0, 1.0), {0: n})
@@ -231,8 +257,8 @@ def _selected(cases: Sequence[Case]) -> list[Case]:
 class _Safeguards:
     """Controls, edit families, drawn-back regions and the comparison with train, by factor and contrast."""
 
-    def __init__(self, bench: _Bench, n_factors: int) -> None:
-        self._bench, self._n_factors = bench, n_factors
+    def __init__(self, bench: _Bench, cases: Sequence[Case]) -> None:
+        self._bench, self._cases, self._n_factors = bench, cases, len(bench.setting.factors)
         self._deltas: dict[tuple[int, str], dict[str, float]] = {}
         self._families: dict[str, dict[str, Estimate]] = {}
         self._overfits: dict[str, OverfitExcess | None] = {}
@@ -247,6 +273,7 @@ class _Safeguards:
             control=self._control(case, factor, contrast),
             families=self._family(factor),
             edge=self._edge(factor, contrast),
+            left={pixels: _left(self._bench.audited, factor, pixels) for pixels in MARGINS},
             outside=self._outside(factor, contrast),
             overfit=self._overfit(factor),
         )
@@ -262,6 +289,8 @@ class _Safeguards:
             return {}
         area = float(own.mean())
         nearest = min(controls.values(), key=lambda mask: abs(math.log(float(mask.mean()) / max(area, 1e-6))))
+        if not 1 / ALIKE_AREA < float(nearest.mean()) / max(area, 1e-6) < ALIKE_AREA:
+            return {}
         bank = {name: mask for name, mask in controls.items() if _bin(name) == _bin_of(controls, nearest)}
         return self._apart(bank, own)
 
@@ -271,7 +300,8 @@ class _Safeguards:
 
     def _control(self, case: Case, factor: Factor, contrast: tuple[int, str]) -> Control | None:
         bench = self._bench
-        if not bench.setting.schedule.effort.extras:
+        own = picked(bench.trials, factor.name, DONORS, bench.audited.split)
+        if own is None:
             return None
         if contrast not in self._deltas:
             sample = bench.audited
@@ -279,9 +309,24 @@ class _Safeguards:
             self._deltas[contrast] = control_deltas(
                 bench.trials, sample.split, before, sample, contrast, bench.setting.classes
             )
-        deltas = self._deltas[contrast]
-        own = [deltas[name] for name in self._bank(factor) if name in deltas]
-        return control_of(case.effect, own, bench.audited, bench.setting.classes, bench.setting.seed)
+        deltas, sample = self._deltas[contrast], bench.audited
+        bank = self._without_stronger(case, self._bank(factor))
+        elsewhere = [deltas[name] for name in bank if name in deltas]
+        change = changes(own, bench.before[sample.split], contrast[0])[1]
+        return control_of(case.effect, elsewhere, own, change, sample, bench.setting.classes, bench.setting.seed)
+
+    def _without_stronger(self, case: Case, bank: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The control regions that do not lie mostly in a region which does more than the factor itself."""
+        stronger = [
+            mean_mask(self._bench.audited, factor.region)
+            for one in self._cases
+            if abs(one.value) > abs(case.value) and (factor := self._factors[one.factor]).region is not None
+        ]
+        return {
+            name: mask
+            for name, mask in bank.items()
+            if all(float((mask * other).sum()) <= 0.5 * float(mask.sum()) for other in stronger)
+        }
 
     def _family(self, factor: Factor) -> dict[str, Estimate]:
         if factor.name in self._families:
@@ -313,7 +358,7 @@ class _Safeguards:
         sample = bench.audited
         for pixels in MARGINS:
             own = picked(bench.trials, factor.name, f"shrunk-{pixels}", sample.split)
-            if own is not None and _is_left(sample, factor, pixels):
+            if own is not None and _left(sample, factor, pixels) >= LEAST_LEFT:
                 change = changes(own, bench.before[sample.split], contrast[0])[1]
                 found[pixels] = contrast_of_trials(own, change, sample, contrast[1], bench.setting.classes)[0]
         return found
@@ -343,22 +388,40 @@ class _Safeguards:
         if len(names) < FEWEST_CONTROLS:
             names = self._elsewhere(factor)
         controls = [[picked(bench.trials, name, CONTROL, split) for split in splits] for name in names]
+        if len(names) < FEWEST_CONTROLS:  # all that is left beside it: other regions that were asked about
+            controls = [
+                [picked(bench.trials, name, DONORS, split) for split in splits] for name in self._beside(factor)
+            ]
         complete = [(one, two) for one, two in controls if one is not None and two is not None]
-        if own[0] is None or own[1] is None or len(complete) < FEWEST_CONTROLS:
+        if own[0] is None or own[1] is None or not complete:
             return None
+        if min(len(np.unique(self._edited(one).recipient)) for one in own if one is not None) < LEAST_IMAGES:
+            return None  # nearly all images are in both splits
         excess = partial(
             overfit_excess,
             self._edited(own[0]),
             self._edited(own[1]),
             [self._edited(one) for one, _ in complete[:MOST_CONTROLS]],
             [self._edited(two) for _, two in complete[:MOST_CONTROLS]],
-            chance=1 / max(2, len(np.unique(bench.audited.labels))),
+            chance=1 / len(bench.setting.classes),
             rng=np.random.default_rng((bench.setting.seed, len(factor.name), *factor.name.encode())),
         )
         found = excess(draws=_SKETCH)
         if not found.overfit:  # at 95 %, so neither with the stricter level for several factors
             return found
         return excess(draws=_BOOTSTRAP, level=1 - THRESHOLDS["level"] / self._n_factors)
+
+    def _beside(self, factor: Factor) -> list[str]:
+        """The other regions that share no pixels with the factor."""
+        if factor.region is None:
+            return []
+        others = [one for one in self._bench.setting.factors if one.region and one.name != factor.name]
+        sample = self._bench.audited
+        return [
+            one.name
+            for one in others
+            if one.region is not None and overlap_of(sample, one.region, factor.region) <= DISJOINT
+        ]
 
     def _elsewhere(self, factor: Factor) -> list[str]:
         """Control regions of any area that leave the factor alone; for a property the largest ones."""
@@ -371,7 +434,10 @@ class _Safeguards:
         return list(self._apart(controls, as_share(self._bench.audited.masks[factor.region])))
 
     def _edited(self, trials: Trials) -> EditTrials:
-        sample = self._bench.setting.ground.samples[trials.split]
+        samples = self._bench.setting.ground.samples
+        sample = samples[trials.split]
+        others = np.concatenate([one.units for split, one in samples.items() if split != trials.split])
+        trials = _only(trials, ~np.isin(sample.units, others))
         before, rows = self._bench.before[trials.split], trials.recipients
         margins = label_margins(before, np.arange(len(sample)), sample)[rows]
         return EditTrials(
@@ -405,12 +471,12 @@ def _only(trials: Trials, places: NDArray[np.bool_]) -> Trials:
     return replace(trials, recipients=trials.recipients[kept], donors=trials.donors[kept], scores=some)
 
 
-def _is_left(sample: Sample, factor: Factor, pixels: int) -> bool:
-    """Whether at least half of the region is left when it is drawn back."""
+def _left(sample: Sample, factor: Factor, pixels: int) -> float:
+    """The share of the region that is left when it is drawn back."""
     if factor.region is None:
-        return False
+        return 1.0
     masks = sample.masks_at(factor.region, torch.arange(min(len(sample), 32)))
-    return float(shrunk(masks, pixels).mean()) >= 0.5 * float(masks.mean())
+    return float(shrunk(masks, pixels).mean()) / max(float(masks.mean()), 1e-9)
 
 
 def _omnibus(bench: _Bench) -> Omnibus | None:

@@ -34,6 +34,13 @@ def verdict_of(case: Case, classes: Sequence[str]) -> Verdict:
     return Verdict(case.factor, level, claims, text, todo, (*evidence, *case.warnings), numbers_of(case))
 
 
+def _flips(case: Case) -> str:
+    flips, own = case.effect.flips, case.effect.flips_own
+    if own is None:
+        return f"{flips.value:.0%} of the decisions flip"
+    return f"{flips.value:.0%} of the decisions flip with another class's, {own.value:.0%} with their own class's"
+
+
 def _line(gate: Gate) -> str:
     return f"{'?' if gate.passed is None else '+' if gate.passed else '-'} {gate.words[0].upper()}{gate.words[1:]}."
 
@@ -67,19 +74,24 @@ def _counts(case: Case) -> str:
 def _text(case: Case, level: Level, claims: Sequence[Claim], classes: Sequence[str]) -> str:
     effect = case.effect
     if too_few(case):
-        return f"{case.fewest} distinct images of a class can be used on {effect.split}; {LEAST_IMAGES} are needed."
+        had = f"{case.fewest} distinct image{'' if case.fewest == 1 else 's'} of a class can be used on {effect.split}"
+        return f"{had}; {LEAST_IMAGES} are needed."
     if level in ("NONE LARGER THAN", "CANNOT SAY"):
         moves = f"{exchange(case, classes)} moves by {points(effect.probability.value)} points"
         text = f"{moves} {interval(effect.probability)} ({_counts(case)})"
-        if level == "CANNOT SAY":
+        if level == "CANNOT SAY" and case.p_holm < THRESHOLDS["level"]:
+            text += f": that is shown, but not whether it reaches {points(THRESHOLDS['floor'])} points"
+        elif level == "CANNOT SAY":
             text += f": {points(THRESHOLDS['floor'])} points or more are neither shown nor excluded"
+        if "core not used" in claims:
+            text += ": what should matter hardly does"
         return f"{text}.{_fragile_words(case, claims)}{_overfit_words(case)}"
     way = "rises" if case.value > 0 else "falls"
     margin = effect.margin
     text = (
         f"{exchange(case, classes)} {way} by {points(abs(case.value))} points {interval(case.selected)} "
         f"(margin {margin.value:+.2f} [{margin.low:+.2f}, {margin.high:+.2f}]; {_counts(case)}); "
-        f"{effect.flips.value:.0%} of the decisions flip."
+        f"{_flips(case)}."
     )
     return f"{text}{_claim_words(case, claims)}{_overfit_words(case)}"
 
@@ -96,15 +108,19 @@ def _fragile_words(case: Case, claims: Sequence[Claim]) -> str:
 
 def _claim_words(case: Case, claims: Sequence[Claim]) -> str:
     train = "" if case.on_train is None else f" (on train {signed_points(case.on_train.probability.value)})"
+    if case.kind == "insert":
+        return ""
     if "jointly" in claims:
-        return " Neither shows it alone: each can stand in for the other."
+        return " Together they do more than one by one adds up to: each can stand in for the other."
     if "through the core" in claims and case.outside is not None:
         left = f"{signed_points(case.outside.value)} {interval(case.outside)}"
-        return f" Measured outside of the core it is {left}: it acts through the core{train}."
+        return f" Outside of the core it is {left}: it acts through the core{train}."
     if "shortcut" in claims:
         shared = case.on_train is not None and case.on_train.probability.low > 0
         tail = f", shared by train{train}, so accuracy on valid cannot show it" if shared else train
-        return f" It is no part of the core and goes with the label: a shortcut{tail}."
+        outside = case.outside
+        alone = f" ({signed_points(outside.value)} {interval(outside)} outside of it)" if outside is not None else ""
+        return f" It is no part of the core{alone} and goes with the label: a shortcut{tail}."
     if "intended" in claims:
         return f" It is part of the core: intended evidence{train}."
     if "against the label" in claims:
@@ -128,13 +144,14 @@ def _overfit_words(case: Case) -> str:
 
 def _todo(case: Case, level: Level, classes: Sequence[str]) -> str:
     if too_few(case):
-        return f"Add images: {LEAST_IMAGES} of each class at least, 300 to see small effects."
+        return f"Add images, or a larger --donors: {LEAST_IMAGES} of each class at least, 300 to see small effects."
     if level == "CANNOT SAY":
         return "More images of each class, or a larger --budget, would tell."
     if level == "NONE LARGER THAN":
         return ""
     if case.kind == "insert":
-        return f"Images that carry the {case.factor} by themselves would tell whether it matters in practice."
+        return f"Images that carry the {case.factor} by themselves would tell whether that matters in practice."
     own = case.effect.contrast
     pair = ("one class", "others") if own == OWN_CLASS else (_rest(case, classes), own)
-    return f"What would change our mind: images of {pair[0]} with the {case.factor} of {pair[1]}, judged as well."
+    thing = " and the ".join(case.factor.split(" + "))
+    return f"What would change our mind: images of {pair[0]} with the {thing} of {pair[1]}, judged as well."

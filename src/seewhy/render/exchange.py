@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from seewhy.render.color import INK, PAPER, QUIET, font
+from seewhy.render.color import INK, PAPER, QUIET, WRONG, font
 
 _SIDE, _GAP, _LINE, _MARGIN, _HEAD = 192, 14, 16, 20, 58
 _COLUMNS = ("as it is", "donor", "with the donor's content")
@@ -21,6 +21,7 @@ class Exchange:
 
     pictures: tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8]]
     captions: tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]
+    is_counter: bool = False
 
 
 def exchange_sheet(title: str, subtitle: str, rows: Sequence[Exchange]) -> Image.Image:
@@ -43,6 +44,8 @@ def exchange_sheet(title: str, subtitle: str, rows: Sequence[Exchange]) -> Image
             for place, line in enumerate(words):
                 shown = "".join(letter if letter.isprintable() else "·" for letter in line)[:44]
                 draw.text((left, top + _SIDE + 2 + place * _LINE), shown, INK if place == 0 else QUIET, font(12))
+        if row.is_counter:  # a thin line beside all rows that speak against it
+            draw.line((_MARGIN // 2, top, _MARGIN // 2, top + _SIDE), fill=WRONG, width=3)
     return page
 
 
