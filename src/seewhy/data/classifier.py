@@ -23,7 +23,7 @@ RANDOM_NOTE = "No --weights were given: the network is as its code makes it, whi
 Opaque = Callable[[Any], Tensor]  # a PIL image in, the network's input (C, H, W) out
 OPAQUE_NOTE = (
     "The preprocessing is a function, so seewhy cannot see inside it: overlays assume that it stretches the whole "
-    "photograph over the input, and edits of the canvas (audit, preprocessing checks) are ruled out."
+    "photograph over the input, and checks of the preprocessing and of whole-image properties (audit) are ruled out."
 )
 
 

@@ -14,7 +14,7 @@ from torch import nn
 
 from seewhy.cam.scores import probabilities
 from seewhy.data.classifier import Classifier
-from seewhy.errors import OptionError, SeewhyError
+from seewhy.errors import OptionError, SeewhyError, listed
 from seewhy.evidence.behaviour import Behaviour, behaviour_of
 from seewhy.evidence.conclude import conclude
 from seewhy.evidence.drift import Drift, MapRecords, drift_of, map_records
@@ -28,7 +28,7 @@ from seewhy.evidence.result import Audit, Baseline
 from seewhy.evidence.sample import donors_of, uses_of
 from seewhy.evidence.trials import Scorer, Trials, contrasts_of, scores_of
 from seewhy.evidence.verdict import THRESHOLDS
-from seewhy.evidence.weigh import weigh
+from seewhy.evidence.weigh import Weighed, weigh
 from seewhy.records import Progress
 from seewhy.run.local import run_shards
 from seewhy.run.machine import usual_workers
@@ -113,6 +113,7 @@ def audit_in_folder(
     weighing: Progress,
 ) -> dict[str, Any]:
     """The audit's summary, from a run folder where it is finished, else made and written to it."""
+    seconds_of(budget)  # refused before a folder is made
     with Ledger(folder, setting, budget).held():
         ledger = Ledger(folder, setting, budget)
         begun = ledger.begun()
@@ -216,7 +217,7 @@ def _time(seconds: float) -> str:
 
 def seconds_of(budget: int | str | None) -> float | None:
     """The seconds of a budget like 5m, 90s or 1.5h; None where it is a number of trials or nothing."""
-    if not isinstance(budget, str) or budget.strip().isdecimal():
+    if not isinstance(budget, str) or (budget.strip().isdecimal() and int(budget) > 0):
         return None
     text, units = budget.strip().lower(), {"s": 1.0, "m": 60.0, "h": 3600.0}
     try:
@@ -255,8 +256,16 @@ def _audited(
     maps, notes = _maps(setting)
     drift = drift_of(setting, maps, scores, setting.seed)
     facts = _facts(setting, behaviour, drift, trials)
-    facts["notes"] += notes
+    facts["notes"] += [*notes, *_not_compared(weighed, before)]
     return Audit(findings, facts, setting, weighed, before, tuple(trials), maps, _saved)
+
+
+def _not_compared(weighed: Weighed, before: Mapping[str, Baseline]) -> list[str]:
+    """Which factors could not be compared with train, where there is one."""
+    names = list(dict.fromkeys(case.factor for case in weighed.cases if case.overfit is None))
+    if len(before) < 2 or not names:
+        return []
+    return [f"Not compared with train, since no other region leaves them alone: {listed(names, 12)}."]
 
 
 def _maps(setting: Setting) -> tuple[dict[str, MapRecords], list[str]]:
@@ -290,9 +299,10 @@ def _baseline(scorer: Scorer) -> Baseline:
 def _behaviour(setting: Setting, before: Mapping[str, Baseline]) -> Behaviour:
     sample = setting.ground.audited
     logits = before[sample.split].logits
-    labels = [image.label for image in sample.images]
-    shares = probabilities(torch.from_numpy(logits)).numpy()
-    return behaviour_of(logits, shares, labels, setting.classes)
+    rows = np.flatnonzero(np.isfinite(logits).all(axis=1))
+    labels = [sample.images[row].label for row in rows]
+    shares = probabilities(torch.from_numpy(logits[rows])).numpy()
+    return behaviour_of(logits[rows], shares, labels, setting.classes)
 
 
 def _facts(setting: Setting, behaviour: Behaviour, drift: Drift, trials: Sequence[Trials]) -> dict[str, Any]:

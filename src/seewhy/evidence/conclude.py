@@ -13,9 +13,9 @@ from seewhy.evidence.analysis import changes, picked
 from seewhy.evidence.behaviour import Behaviour
 from seewhy.evidence.findings import behaviour_findings
 from seewhy.evidence.prepare import Setting
-from seewhy.evidence.sample import OWN_CLASS, Sample
+from seewhy.evidence.sample import LEAST_IMAGES, OWN_CLASS, Sample
 from seewhy.evidence.statistics import Floats
-from seewhy.evidence.trials import DONORS, Scores, Trials, contrasts_of
+from seewhy.evidence.trials import DONORS, UNDECIDED, Scores, Trials, contrasts_of
 from seewhy.evidence.verdict import (
     LEVELS,
     THRESHOLDS,
@@ -25,6 +25,7 @@ from seewhy.evidence.verdict import (
     depends,
     interval,
     points,
+    too_few,
 )
 from seewhy.evidence.weigh import Weighed, not_separated
 from seewhy.evidence.wording import verdict_of
@@ -40,11 +41,11 @@ def conclude(
     """All findings: what is wrong with the classifier first, then dependences, then what is open or excluded."""
     regions = {one.name: one.region for one in setting.factors}
     told = [_told(cases) for cases in _by_factor(weighed.cases)]
-    shown = [case for case in told if depends(case)]
+    shown = [case for case in told if depends(case) and not too_few(case)]
     groups = _groups([case for case in shown if not _is_overfit(case)], setting.ground.audited, regions)
     groups += [(case, []) for case in shown if _is_overfit(case)]  # a claim of its own is never a member's
     found = [_with_members(setting, before, trials, leader, members) for leader, members in groups]
-    found += [verdict_of(case, setting.classes) for case in told if not depends(case)]
+    found += [verdict_of(case, setting.classes) for case in told if case not in shown]
     found += [verdict_of(case, setting.classes) for case in weighed.joint]
     found += [verdict_of(_told(cases), setting.classes) for cases in _by_factor(weighed.inserted)]
     found += _rest(setting, weighed, behaviour) + _untested(setting)
@@ -52,7 +53,7 @@ def conclude(
     found.sort(
         key=lambda one: (not {"overfit", "shortcut"} & {*one.claims}, LEVELS.index(one.level), -size[one.factor])
     )
-    return (*_of_the_classifier(behaviour), *found)
+    return (*_of_the_classifier(behaviour, before), *found)
 
 
 def _is_overfit(case: Case) -> bool:
@@ -163,10 +164,18 @@ def aligned(own: Trials, sample: Sample, contrast: str, classes: Sequence[str]) 
     return np.where(given == target, 1.0, -1.0)
 
 
-def _of_the_classifier(behaviour: Behaviour) -> list[Verdict]:
+def _of_the_classifier(behaviour: Behaviour, before: Mapping[str, Scores]) -> list[Verdict]:
     """What `check` finds wrong with the classifier itself: it comes before everything else."""
-    return [
-        Verdict(CLASSIFIER, "CANNOT SAY", ("classifier",), one.text, one.todo, numbers=one.numbers)
+    found = []
+    for split, scores in before.items():
+        if broken := int((scores.predictions == UNDECIDED).sum()):
+            text = f"{broken} of {len(scores)} images of {split} give NaN or infinite logits, and are left out."
+            todo = "Look at the weights and the input's range.  More:  seewhy check"
+            found.append(Verdict(CLASSIFIER, "CANNOT SAY", ("classifier",), text, todo))
+    return found + [
+        Verdict(
+            CLASSIFIER, "CANNOT SAY", ("classifier",), one.text, f"{one.todo}  More:  seewhy check", numbers=one.numbers
+        )
         for one in behaviour_findings(behaviour)
         if one.level in ("bad", "cannot say") or (one.level == "caution" and "hardly better" in one.text)
     ]
@@ -176,10 +185,14 @@ def _rest(setting: Setting, weighed: Weighed, behaviour: Behaviour) -> list[Verd
     """The omnibus: with the core exchanged, does anything that is left predict the label?"""
     if weighed.rest is None:
         return []
+    counts_of = setting.ground.audited.counts
+    if (fewest := min(counts_of[counts_of > 0])) < LEAST_IMAGES:
+        text = f"A class has {fewest} images on {setting.ground.audited.split}; {LEAST_IMAGES} are needed."
+        return [Verdict(REST, "CANNOT SAY", (), text, "Add images.")]
     benefit, contrast = weighed.rest.benefit, weighed.rest.contrast
     core = " and ".join(setting.ground.core)
     p_value = min(1.0, contrast.p_value * (len(weighed.cases) + len(weighed.joint) + len(weighed.inserted) + 1))
-    counts = f"{benefit.n} images, {setting.ground.audited.split}; p = {p_value:.2g} after Bonferroni"
+    counts = f"{benefit.n} images, {setting.ground.audited.split}; p = {p_value:.2g} among all tests"
     text = (
         f"With the {core} of images of random classes and all else kept, the labels are still predicted "
         f"{points(benefit.value)} points {interval(benefit)} better than by guessing ({counts})"
@@ -218,6 +231,8 @@ def _untested(setting: Setting) -> list[Verdict]:
 def _class_counts(setting: Setting) -> str:
     sample = setting.ground.audited
     counts = np.bincount(sample.labels, minlength=len(setting.classes))
+    if counts.max() == 1:
+        return f"{sample.split} holds one image of each of {len(sample)} classes"
     present = [f"{name} {count}" for name, count in zip(setting.classes, counts.tolist(), strict=True) if count]
     return f"{sample.split} holds {listed(present, 4)}"
 

@@ -26,7 +26,7 @@ from seewhy.evidence.pictures import draw_examples
 from seewhy.evidence.prepare import Setting
 from seewhy.evidence.result import Audit
 from seewhy.evidence.sample import MOST_CLASSES
-from seewhy.evidence.trials import DONORS, NO_DONOR, Job, Scores, Trials
+from seewhy.evidence.trials import DONORS, NO_DONOR, UNDECIDED, Job, Scores, Trials
 from seewhy.evidence.verdict import THRESHOLDS
 from seewhy.records import Outcome
 from seewhy.run.identity import code_digest, differing, network_digest
@@ -36,6 +36,7 @@ from seewhy.store.schema import IMAGE_EFFECTS, MAP_SHARES, RECORDS, TRIALS
 from seewhy.store.tables import merge, part, record_row, write_rows
 
 FINDINGS = "findings.json"
+NOT_FINITE = "the network gave NaN or infinite logits"
 
 
 @dataclass(frozen=True)
@@ -162,8 +163,8 @@ class Ledger:
             "margins": trials.scores.margins,
             "probabilities_before": before.probabilities[rows],
             "probabilities": trials.scores.probabilities,
-            "prediction_before": [classes[index] for index in before.predictions[rows]],
-            "prediction": [classes[index] for index in trials.scores.predictions],
+            "prediction_before": [_name(classes, index) for index in before.predictions[rows]],
+            "prediction": [_name(classes, index) for index in trials.scores.predictions],
         }
 
     def _trials(self, job: Job, columns: Mapping[str, Column]) -> Trials:
@@ -172,7 +173,7 @@ class Ledger:
         scores = Scores(
             np.asarray(columns["margins"], dtype=np.float32),
             np.asarray(columns["probabilities"], dtype=np.float32),
-            np.array([classes[name] for name in columns["prediction"]], dtype=np.int64),
+            np.array([classes.get(name, UNDECIDED) for name in columns["prediction"]], dtype=np.int64),
             own,
         )
         donors = [NO_DONOR if one is None else places[one] for one in columns["donor"]]
@@ -205,6 +206,9 @@ def outcomes_of(setting: Setting, audit: Audit) -> Iterator[Outcome]:
         shares = probabilities(torch.from_numpy(logits)).numpy()
         height, width = sample.pixels.shape[2:]
         for row, image in enumerate(sample.images):
+            if not np.isfinite(logits[row]).all():
+                yield Outcome(image, int(width), int(height), sample.digests[row], error=NOT_FINITE)
+                continue
             index = int(shares[row].argmax())
             name = setting.classes[index]
             yield Outcome(
@@ -213,6 +217,10 @@ def outcomes_of(setting: Setting, audit: Audit) -> Iterator[Outcome]:
             )  # fmt: skip
         for image, reason in sample.unreadable:
             yield Outcome(image, error=reason)
+
+
+def _name(classes: Sequence[str], index: int) -> str | None:
+    return None if index == UNDECIDED else classes[index]
 
 
 def identity_of(setting: Setting) -> dict[str, Any]:

@@ -179,6 +179,8 @@ def energy_distance_test(
     are left out; with none left, NaN and 1. Memory and time grow with the square of the largest stratum.
     """
     both = np.concatenate([train, valid]).astype(np.float64)
+    if not len(both):
+        return math.nan, 1.0
     spread = both.std(axis=0)
     both = both[:, spread > 0] / spread[spread > 0]
     first = np.arange(len(both)) < len(train)

@@ -44,6 +44,7 @@ ROLES = {
     "testing": "test",
 }
 Named = TypeVar("Named", Factor, Insert)
+MOST_ALIKE = 0.95  # of the images may share a factor's value
 _BATCH_PIXELS = 64 * 64 * 64
 NO_CANVAS = (
     "the preprocessing is a function or the images are already the network's input, so there is no canvas in 0..1"
@@ -377,6 +378,9 @@ def _unfit(factor: Factor, table: Floats, sample: Sample) -> str:
         return "its values are not finite"
     if (np.ptp(table, axis=0) <= 1e-6 * np.maximum(np.abs(table).max(axis=0), 1e-9)).all():
         return "it is the same in every image, so there is nothing to exchange"
+    _, counts = np.unique(table.round(9), axis=0, return_counts=True)
+    if counts.max() > MOST_ALIKE * len(table):
+        return f"it is the same in {counts.max()} of {len(table)} images, so there is next to nothing to exchange"
     return ""
 
 

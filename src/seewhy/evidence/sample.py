@@ -87,6 +87,11 @@ class Sample:
             pairs = pairs if has is None else pairs[has[pairs].all(axis=1)]
         return pairs
 
+    @property
+    def counts(self) -> Ints:
+        """How many images each class index has."""
+        return np.bincount(self.labels)
+
     def spread(self, count: int) -> Ints:
         """The places of at most `count` images, of every class alike."""
         groups = [np.flatnonzero(self.labels == index) for index in np.unique(self.labels)]

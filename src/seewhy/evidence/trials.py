@@ -18,7 +18,7 @@ from seewhy.evidence.factors import Factor, Insert, PropertyFactor, RegionFactor
 from seewhy.evidence.sample import MOST_CLASSES, OWN_CLASS, Ints, Sample, gathered
 
 DONORS, OUTSIDE, INSERTED, NEUTRAL_MARK, CONTROL = "donors", "outside", "inserted", "neutral mark", "control"
-NO_DONOR = -1
+NO_DONOR = UNDECIDED = -1  # no donor; no prediction, since logits are not finite
 _CHUNK = 64  # images of which a factor is measured at once
 
 Floats32 = NDArray[np.float32]
@@ -53,7 +53,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Scores:
-    """What the classifier says of images (T): margins and probabilities (T, C) by contrast, and predictions (T,).
+    """What the classifier says of images (T): margins and probabilities (T, C) by contrast, and predictions (T,) or -1.
 
     The contrasts are: of two classes the first; of up to MOST_CLASSES each; of more the image's own class.
     """
@@ -91,7 +91,8 @@ def contrasts_of(classes: Sequence[str]) -> tuple[str, ...]:
 
 def scores_of(logits: Tensor, labels: Tensor) -> Scores:
     """The scores of logits (T, K) of images with these labels (T,): class margins to the best other class."""
-    both = two_sided(logits.detach()).cpu().double()
+    raw = logits.detach().cpu().double()
+    both = two_sided(raw) / 2 if raw.shape[1] == 1 else raw  # so that softmax is the one logit's sigmoid
     shares = probabilities(both)
     n_classes = both.shape[1]
     if n_classes > MOST_CLASSES:
@@ -104,7 +105,8 @@ def scores_of(logits: Tensor, labels: Tensor) -> Scores:
         margins = both - torch.where(order[:, :1] == places, best[:, 1:], best[:, :1])
         if n_classes == 2:
             margins, shares = margins[:, :1], shares[:, :1]
-    decided = both.argmax(dim=1).numpy().astype(np.int64)
+    finite = both.isfinite().all(dim=1)
+    decided = torch.where(finite, both.argmax(dim=1), UNDECIDED).numpy().astype(np.int64)
     return Scores(margins.float().numpy(), shares.float().numpy(), decided, is_own_class=n_classes > MOST_CLASSES)
 
 
@@ -124,7 +126,7 @@ class Scorer:
         with untouched(self.model):
             for places in torch.arange(len(self.sample)).split(self.batch_size):
                 inputs = self.sample.inputs(self.sample.canvases(places)).contiguous(memory_format=self._format)
-                parts.append(two_sided(self._answer(inputs)).cpu())
+                parts.append(self._answer(inputs).cpu())
         return torch.cat(parts)
 
     def run(self, job: Job) -> Trials:

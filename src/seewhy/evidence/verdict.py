@@ -48,9 +48,10 @@ THRESHOLDS: dict[str, float] = {
 class Case:
     """All that is known of one factor for one contrast; `selected` is the interval after the choice of findings.
 
-    `is_core` is None where no core was named. `families` are the falls of the label's margin when the content is taken
-    away, `edge` the effects with the region drawn back by so many pixels and `left` the share of its area then,
-    `outside` the effect outside of the core of a factor that has to do with it.
+    `is_core` is None where no core was named, or none that can be used (`core_named`). `families` are the falls of the
+    label's margin when the content is taken away, `edge` the effects with the region drawn back by so many pixels and
+    `left` the share of its area then, `outside` the effect outside of the core of a factor that has to do with it,
+    `means` a mark's mean probabilities of the images as they are, with its neutral patch, and with it.
     """
 
     factor: str
@@ -66,8 +67,10 @@ class Case:
     left: Mapping[int, float] = field(default_factory=dict)
     overfit: OverfitExcess | None = None
     is_core: bool | None = None
+    core_named: bool = False
     outside: Contrast | None = None
     joint: bool = False
+    means: tuple[float, float, float] | None = None
     warnings: tuple[str, ...] = ()
 
     @property
@@ -123,14 +126,19 @@ def signed_points(value: float) -> str:
 
 
 def interval(one: Contrast | Estimate) -> str:
-    """The interval in percentage points."""
-    return f"[{100 * one.low:+.1f}, {100 * one.high:+.1f}]"
+    """The interval in percentage points, of which there are 100 either way."""
+    low, high = (min(1.0, max(-1.0, end)) for end in (one.low, one.high))
+    return f"[{100 * low:+.1f}, {100 * high:+.1f}]"
 
 
 def depends(case: Case) -> bool:
     """Whether a dependence is shown: beyond chance after Holm, not below the floor, the interval without 0."""
     beyond = case.p_holm < THRESHOLDS["level"] and abs(case.value) >= THRESHOLDS["floor"]
-    return beyond and (case.selected.low > 0 or case.selected.high < 0)
+    return beyond and _excludes_zero(case.effect.probability)
+
+
+def _excludes_zero(one: Contrast) -> bool:
+    return one.low > 0 or one.high < 0
 
 
 def is_none(case: Case) -> bool:
@@ -214,6 +222,8 @@ def is_fragile(case: Case) -> bool:
 def gates(case: Case) -> list[Gate]:
     """The safeguards of a dependence, in the order in which they are told."""
     found = []
+    if not _excludes_zero(case.selected):
+        found.append(Gate("selection", False, "among all that stood out, its interval holds 0"))
     if case.control is not None:
         what = (
             f"{len(case.control.values)} regions of its area elsewhere"
@@ -227,8 +237,8 @@ def gates(case: Case) -> list[Gate]:
         found.append(_agreement(case))
     if case.edge:
         found.append(_edge(case))
-    few = THRESHOLDS["few_donors"]
-    found.append(Gate("donors", case.fewest >= few, f"{case.fewest} distinct donors of the smallest class"))
+    what = "distinct images" if case.kind == "insert" else "distinct donors of the smallest class"
+    found.append(Gate("donors", case.fewest >= THRESHOLDS["few_donors"], f"{case.fewest} {what}"))
     return found
 
 

@@ -161,6 +161,7 @@ def _raw_case(bench: _Bench, factor: Factor, contrast: tuple[int, str]) -> Case 
         effect.probability,
         train,
         is_core=_is_core(bench.setting, factor),
+        core_named=bool(bench.setting.asked.core),
         warnings=bench.setting.warnings.get(factor.name, ()),
     )
 
@@ -204,15 +205,17 @@ def _is_more_than_the_sum(bench: _Bench, case: Case) -> bool:
     both, *alone = (picked(bench.trials, one, DONORS, sample.split) for one in (case.factor, *case.factor.split(" + ")))
     if both is None:
         return False
-    excess = changes(both, before, column)[1]
+    in_margin, in_share = changes(both, before, column)
     for one in alone:
         if one is None or not np.array_equal(one.recipients, both.recipients):
             return False  # masks are missing for some images: their trials do not match
         if not np.array_equal(one.donors, both.donors):
             return False
-        excess = excess - changes(one, before, column)[1]
-    found = contrast_of_trials(both, excess, sample, name, bench.setting.classes)[0]
-    return (found.low if case.value > 0 else -found.high) > 0
+        less = changes(one, before, column)
+        in_margin, in_share = in_margin - less[0], in_share - less[1]
+    sign, classes = np.sign(case.value), bench.setting.classes
+    margin, share = (contrast_of_trials(both, one, sample, name, classes)[0] for one in (in_margin, in_share))
+    return bool(min(sign * margin.low, sign * margin.high) > 0 and sign * share.value >= THRESHOLDS["floor"])
 
 
 def _mark_cases(bench: _Bench, name: str, words: str) -> list[Case]:
@@ -231,7 +234,9 @@ def _mark_cases(bench: _Bench, name: str, words: str) -> list[Case]:
             name, "insert", bench.audited.split, contrast, margin, share, mean_of(flips), None, mean_of(in_margin),
             len(in_share), 2 * len(in_share), np.full(len(bench.audited), np.nan),
         )  # fmt: skip
-        cases.append(Case(name, words, "insert", effect, margin.p_value, share))
+        before = bench.before[bench.audited.split].probabilities[marked.recipients, column]
+        means = [float(one.mean()) for one in (before, *(t.scores.probabilities[:, column] for t in (patched, marked)))]
+        cases.append(Case(name, words, "insert", effect, margin.p_value, share, means=(means[0], means[1], means[2])))
     return cases
 
 

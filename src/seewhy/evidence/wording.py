@@ -108,8 +108,9 @@ def _fragile_words(case: Case, claims: Sequence[Claim]) -> str:
 
 def _claim_words(case: Case, claims: Sequence[Claim]) -> str:
     train = "" if case.on_train is None else f" (on train {signed_points(case.on_train.probability.value)})"
-    if case.kind == "insert":
-        return ""
+    if case.means is not None:
+        plain, patch, mark = case.means
+        return f" On average it is {plain:.3f} as the images are, {patch:.3f} with the patch, {mark:.3f} with the mark."
     if "jointly" in claims:
         return " Together they do more than one by one adds up to: each can stand in for the other."
     if "through the core" in claims and case.outside is not None:
@@ -125,6 +126,8 @@ def _claim_words(case: Case, claims: Sequence[Claim]) -> str:
         return f" It is part of the core: intended evidence{train}."
     if "against the label" in claims:
         return f" It goes against the label{train}."
+    if case.is_core is None and case.core_named:
+        return f" Whether it is a shortcut cannot be said: the core that was named cannot be used{train}."
     if case.is_core is None:
         return f" Whether it is a shortcut depends on what should matter: name that with --core{train}."
     return f" It is no part of the core{train}."

@@ -31,7 +31,8 @@ def find_mark(spec: str, size: tuple[int, int]) -> tuple[str, Mark, Mark]:
     The mark is 40 % as wide as the canvas of `size` (height, width), at the bottom right unless a place is named. The
     neutral patch has the mark's own pixels in shuffled patches: as large, as bright, without its shape.
     """
-    what, _, place = spec.rpartition("@") if "@" in spec else (spec, "", "bottom-right")
+    has_place = "@" in spec and not Path(spec).is_file()
+    what, _, place = spec.rpartition("@") if has_place else (spec, "", "bottom-right")
     if place not in PLACES:
         raise OptionError(
             f"There is no place {place!r} for a mark.  {nearest(place, PLACES)}".rstrip()

@@ -1,0 +1,287 @@
+"""An audit's folder: the same bytes for any number of workers and after any interruption, and nobody else's folder."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+import torch
+
+import seewhy
+from seewhy.errors import StoreError
+from seewhy.evidence.audit import run_audit
+from seewhy.evidence.prepare import Setting, asked_for, prepare
+from seewhy.evidence.trials import Scorer
+from seewhy.store.schema import IMAGE_EFFECTS, MAP_SHARES, RECORDS, TRIALS
+from tests.small_images import Reader, classifier_of, write_images, write_masks
+
+ROOT = Path(__file__).parents[2]
+FILES = {"trials.parquet", "findings.json", "records.parquet", "image_effects.parquet", "map_shares.parquet"}
+NET = """
+import os, time
+from tests.small_images import Reader
+
+class Net(Reader):
+    def __init__(self, tint=20.0):
+        super().__init__(core=20.0, tint=tint)
+
+    def forward(self, x):
+        time.sleep(float(os.environ.get("PAUSE", "0")))
+        return super().forward(x)
+"""
+WORDS = ["audit", "data", "--model", "net.py:Net", "--classes", "cat,dog", "--size", "32", "--mean", "0,0,0"]
+WORDS += ["--std", "1,1,1", "--regions", "core=core,around=not:core", "--core", "core", "--factors", "tint"]
+WORDS += ["--recipients", "20", "--batch-size", "40"]
+
+
+def tree(folder: Path) -> dict[str, str]:
+    return {
+        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in folder.rglob("*")
+        if path.is_file() and path.name != ".lock"
+    }
+
+
+def command(home: Path, *words: str, pause: float = 0.0) -> subprocess.Popen[str]:
+    environment = {**os.environ, "PAUSE": str(pause), "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(
+        [sys.executable, "-m", "seewhy", *WORDS, *words], cwd=home, env=environment, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
+    )  # fmt: skip
+
+
+def finished(home: Path, *words: str) -> str:
+    process = command(home, *words)
+    out, err = process.communicate()
+    assert process.returncode == 0, err
+    return out
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("folder")
+    (folder / "net.py").write_text(NET)
+    write_masks(folder / "core", write_images(folder / "data", counts={"train": 30, "valid": 30}))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def straight(home: Path) -> dict[str, str]:
+    """An undisturbed run of the command with one worker."""
+    finished(home, "--workers", "1", "--out", "straight")
+    return tree(home / "straight")
+
+
+def setting_of(home: Path, tint: float = 20.0, **options: Any) -> Setting:
+    asked = {"regions": f"core={home / 'core'},around=not:core", "core": "core", "factors": "tint", "recipients": 20}
+    model = classifier_of(Reader(core=20.0, tint=tint))
+    seed = options.pop("seed", 0)
+    return prepare(model, home / "data", asked_for(**{**asked, **options}), batch_size=40, seed=seed)
+
+
+@pytest.fixture(scope="module")
+def setting(home: Path) -> Setting:
+    return setting_of(home)
+
+
+@pytest.fixture(scope="module")
+def whole(home: Path, setting: Setting) -> dict[str, str]:
+    run_audit(setting, folder=home / "whole")
+    return tree(home / "whole")
+
+
+# The command.
+
+
+def test_the_folder_holds_what_was_found(home: Path, straight: dict[str, str]) -> None:
+    assert {*straight} == {*FILES, "manifest.json"} | {name for name in straight if name.startswith("pictures/")}
+    assert any(name.startswith("pictures/") for name in straight)
+    for name, columns in (
+        ("trials", TRIALS),
+        ("records", RECORDS),
+        ("image_effects", IMAGE_EFFECTS),
+        ("map_shares", MAP_SHARES),
+    ):
+        assert pq.read_schema(home / "straight" / f"{name}.parquet").names == list(columns)
+    found = json.loads((home / "straight" / "findings.json").read_text())
+    assert found["trials"] == pq.read_metadata(home / "straight" / "trials.parquet").num_rows
+    assert [one["factor"] for one in found["findings"]] and found["splits"] == {"valid": 60, "train": 60}
+
+
+def test_two_workers_give_the_same_bytes(home: Path, straight: dict[str, str]) -> None:
+    finished(home, "--workers", "2", "--out", "two")
+    assert tree(home / "two") == straight
+
+
+@pytest.mark.skipif(not hasattr(os, "killpg"), reason="this system has no process groups")
+def test_a_killed_command_goes_on_and_gives_the_same_bytes(home: Path, straight: dict[str, str]) -> None:
+    run, moments = home / "killed", random.Random(0)
+    for wanted in sorted(moments.sample(range(1, 18), 2)):  # finished jobs at the kill
+        process = command(home, "--workers", "1", "--out", "killed", pause=0.02)
+        while process.poll() is None and len(list(run.glob("parts/trials-*.parquet"))) < wanted:
+            time.sleep(0.005)
+        assert process.poll() is None, process.communicate()[1]
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+        assert not (run / "findings.json").exists()
+        kept = {path: path.stat().st_mtime_ns for path in (run / "parts").glob("trials-*.parquet")}
+    out = finished(home, "--workers", "1", "--out", "killed")
+    assert kept and "killed" in out and tree(run) == straight
+
+
+def test_a_finished_command_only_tells_again(home: Path, straight: dict[str, str]) -> None:
+    shutil.copytree(home / "straight", home / "again")
+    before = {path: path.stat().st_mtime_ns for path in (home / "again").rglob("*.parquet")}
+    found = json.loads(finished(home, "--workers", "1", "--out", "again", "--json"))
+    assert found["findings"] and tree(home / "again") == straight
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+
+
+# Interrupted in Python.
+
+
+@pytest.mark.parametrize("calls", [0, 1, 9])
+def test_an_interrupted_audit_goes_on(
+    home: Path, whole: dict[str, str], setting: Setting, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, calls: int
+) -> None:
+    made: list[str] = []
+    usual = Scorer.run
+
+    def limited(self: Scorer, job: Any) -> Any:
+        if len(made) == calls:
+            raise KeyboardInterrupt
+        made.append(job.name)
+        return usual(self, job)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Scorer, "run", limited)
+        run_audit(setting, folder=tmp_path / "run")
+    assert len(list((tmp_path / "run" / "parts").glob("trials-*"))) == calls
+    run_audit(setting, folder=tmp_path / "run")
+    assert tree(tmp_path / "run") == whole
+
+
+@pytest.mark.parametrize("gone", ["parts", "findings.json", "image_effects.parquet", "pictures"])
+def test_what_is_missing_is_made_again(
+    home: Path, whole: dict[str, str], setting: Setting, tmp_path: Path, gone: str
+) -> None:
+    run = tmp_path / "run"
+    if gone == "parts":  # every second job was finished
+        run_audit_until_parts(setting, run)
+        for path in sorted((run / "parts").glob("trials-*"))[::2]:
+            path.unlink()
+    else:
+        shutil.copytree(home / "whole", run)
+        path = run / gone
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+        set_status(run, "running")
+    run_audit(setting, folder=run)
+    assert tree(run) == whole
+
+
+def run_audit_until_parts(setting: Setting, run: Path) -> None:
+    """All jobs made and nothing merged."""
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("seewhy.evidence.ledger.Ledger.finish", interrupted)
+        run_audit(setting, folder=run)
+
+
+def interrupted(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def set_status(run: Path, status: str) -> None:
+    path = run / "manifest.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "status": status}, indent=2))
+
+
+# One folder, one audit.
+
+
+def test_saved_is_what_a_folder_gets(setting: Setting, whole: dict[str, str], tmp_path: Path) -> None:
+    found = run_audit(setting)
+    assert found.save(tmp_path / "saved") == tmp_path / "saved"
+    assert tree(tmp_path / "saved") == whole
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"recipients": 19}, "--recipients"),
+        ({"core": ""}, "--core"),
+        ({"factors": "brightness"}, "--factors"),
+        ({"inserts": ["word=text:AB"]}, "--insert"),
+        ({"seed": 1}, "seed"),
+        ({"tint": 19.0}, "weights|network|classifier"),
+        ({"donors": 29}, "images|--donors"),
+    ],
+)
+def test_another_audits_folder_is_refused_with_what_differs(
+    home: Path, whole: dict[str, str], changed: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(StoreError, match=f"holds another run: .*({said})(.|\n)*--out"):
+        run_audit(setting_of(home, **changed), folder=home / "whole")
+    assert tree(home / "whole") == whole
+
+
+def test_another_budget_is_another_audit(home: Path, setting: Setting, whole: dict[str, str]) -> None:
+    with pytest.raises(StoreError, match="--budget"):
+        run_audit(setting, budget=500, folder=home / "whole")
+
+
+def test_a_folder_that_is_something_else_is_left_alone(tmp_path: Path, setting: Setting) -> None:
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "mine.txt").write_text("kept")
+    with pytest.raises(seewhy.SeewhyError):
+        run_audit(setting, folder=tmp_path / "notes")
+    assert [path.name for path in (tmp_path / "notes").iterdir()] == ["mine.txt"]
+
+
+# Every number is there.
+
+
+def test_the_trials_repeat_the_findings(home: Path, whole: dict[str, str], setting: Setting) -> None:
+    table = pq.read_table(home / "whole" / "trials.parquet").to_pydict()
+    assert len(table["factor"]) == setting.schedule.n_trials
+    labels = {image.id: image.label for sample in setting.ground.samples.values() for image in sample.images}
+    moved: dict[str, list[float]] = {"cat": [], "dog": []}
+    for name, edit, split, donor, before, after in zip(
+        *(table[one] for one in ("factor", "edit", "split", "donor", "margins_before", "margins")), strict=True
+    ):
+        if (name, edit, split) == ("around", "donors", "valid"):
+            moved[str(labels[donor])].append(after[0] - before[0])
+    plain = sum(moved["cat"]) / len(moved["cat"]) - sum(moved["dog"]) / len(moved["dog"])
+    found = {one["factor"]: one for one in json.loads((home / "whole" / "findings.json").read_text())["findings"]}
+    around = found.get("around") or found["tint"]["numbers"]["members"]["around"]
+    assert around["numbers"]["margin"]["value"] == pytest.approx(plain, abs=0.3)  # donors are used nearly equally often
+
+
+def test_the_folder_stays_as_it_is_when_the_network_raises(home: Path, tmp_path: Path) -> None:
+    class Broken(Reader):
+        calls = 0
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            Broken.calls += 1
+            if Broken.calls == 40:
+                raise ValueError("broken on purpose")
+            return super().forward(x)
+
+    asked = asked_for(f"core={home / 'core'},around=not:core", "core", "tint", recipients=20)
+    broken = prepare(classifier_of(Broken(core=20.0, tint=20.0)), home / "data", asked, batch_size=40)
+    with pytest.raises(ValueError, match="on purpose"):
+        run_audit(broken, folder=tmp_path / "run")
+    kept = len(list((tmp_path / "run" / "parts").glob("trials-*")))
+    Broken.calls = 10**6
+    found = run_audit(broken, folder=tmp_path / "run")
+    assert kept > 0 and found.findings and not (tmp_path / "run" / "parts").exists()

@@ -1,0 +1,330 @@
+"""Verdicts: the level and the claims of hand-made cases, by the table of rules, and the words that tell them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+import seewhy
+from seewhy.evidence.analysis import Control, Effect
+from seewhy.evidence.audit import audit
+from seewhy.evidence.inference import Contrast, contrast_of
+from seewhy.evidence.overfit import OverfitExcess
+from seewhy.evidence.result import summary_of, title_of, told_of
+from seewhy.evidence.statistics import Estimate
+from seewhy.evidence.verdict import (
+    BANNED,
+    LEVELS,
+    RULES,
+    THRESHOLDS,
+    Case,
+    Verdict,
+    claims_of,
+    depends,
+    gates,
+    is_none,
+    level_of,
+    numbers_of,
+)
+from seewhy.evidence.wording import verdict_of
+from tests.small_images import Reader, classifier_of, write_images, write_masks
+
+CLASSES = ("cat", "dog")
+
+
+def contrast(value: float, half: float = 0.01, each: int = 100) -> Contrast:
+    """A contrast whose 95 % interval is value ± half, nearly."""
+    return contrast_of(value, half / 1.972, 198.0, {0: each, 1: each})
+
+
+def effect(value: float, half: float = 0.01, each: int = 100, sensitivity: float = 0.1) -> Effect:
+    flips, own, spread = (Estimate(one, one, one, 400) for one in (0.125, 0.02, sensitivity))
+    margin, probability = contrast(10 * value, 10 * half, each), contrast(value, half, each)
+    return Effect(
+        "tint", "region", "valid", "cat", margin, probability, flips, own, spread, 80, 800, np.zeros(200)
+    )  # fmt: skip
+
+
+def case(value: float = 0.3, half: float = 0.01, p: float = 1e-6, each: int = 100, **more: object) -> Case:
+    size = float(more.pop("sensitivity", 0.1))
+    own = effect(value, half, each, size)
+    return Case("tint", "mean colour", "region", own, p, own.probability, **more)
+
+
+def excess(claimed: bool) -> OverfitExcess:
+    one = Estimate(0.5, 0.2, 0.8, 80)
+    return OverfitExcess(one, one, claimed, one, one, one)
+
+
+FALLS, RISES, OPEN = Estimate(1.0, 0.5, 1.5, 80), Estimate(-1.0, -1.5, -0.5, 80), Estimate(0.1, -0.5, 0.7, 80)
+FLOOR = THRESHOLDS["floor"]
+
+
+# Levels.
+
+
+@pytest.mark.parametrize(
+    ("made", "level"),
+    [
+        (case(), "STRONG"),
+        (case(-0.3), "STRONG"),
+        (case(each=29), "CANNOT SAY"),  # too few images, whatever else
+        (case(each=30), "WEAK"),
+        (case(each=59), "WEAK"),
+        (case(each=60), "STRONG"),
+        (case(p=0.049), "STRONG"),
+        (case(p=0.051), "CANNOT SAY"),
+        (case(FLOOR - 1e-6, 0.001), "CANNOT SAY"),  # the interval reaches beyond
+        (case(FLOOR - 0.002, 0.001), "NONE LARGER THAN"),
+        (case(0.0201, 0.001), "MODERATE"),
+        (case(0.051, 0.0105), "STRONG"),
+        (case(0.050, 0.0105), "MODERATE"),  # reaches below twice the floor
+        (case(0.05, 0.06), "CANNOT SAY"),  # 0 is inside
+        (case(0.0, 0.019, p=1.0), "NONE LARGER THAN"),
+        (case(0.0, 0.021, p=1.0), "CANNOT SAY"),
+        (case(0.01, 0.009, p=0.001), "NONE LARGER THAN"),  # shown, and shown to be small
+        (case(0.015, 0.009, p=0.001), "CANNOT SAY"),
+    ],
+)
+def test_the_level_is_that_of_the_first_rule_that_holds(made: Case, level: str) -> None:
+    assert level_of(made) == level
+
+
+def test_a_dependence_and_its_absence_exclude_each_other() -> None:
+    for value in np.linspace(-0.05, 0.05, 41):
+        for half in (0.001, 0.005, 0.01, 0.03):
+            made = case(float(value), half)
+            assert not (depends(made) and is_none(made) and abs(value) < FLOOR)
+            assert (level_of(made) == "NONE LARGER THAN") <= (abs(value) < FLOOR)
+
+
+def test_the_interval_after_selection_decides() -> None:
+    own = effect(0.05, 0.02)
+    made = Case("tint", "", "region", own, 0.001, own.probability.at(0.9999999))
+    assert depends(made) and level_of(made) == "WEAK", "it stood out, but not among all that did"
+    assert next(gate for gate in gates(made) if gate.name == "selection").passed is False
+    assert not any(gate.name == "selection" for gate in gates(replace(made, selected=own.probability)))
+
+
+def test_every_level_has_a_rule_and_the_last_one_always_holds() -> None:
+    assert {level for level, _ in RULES} == set(LEVELS)
+    assert RULES[-1] == ("CANNOT SAY", ())
+
+
+# Gates.
+
+
+@pytest.mark.parametrize(
+    ("more", "level", "failed"),
+    [
+        ({"control": Control("regions", 0.1, (0.1,) * 20)}, "STRONG", set()),
+        ({"control": Control("regions", 0.31, (0.3,) * 20)}, "WEAK", {"control"}),
+        ({"control": Control("scrambled donors", 0.3, (0.3,) * 20)}, "WEAK", {"control"}),  # not beyond
+        ({"families": {"blur": FALLS, "mean": OPEN}}, "STRONG", set()),
+        ({"families": {"blur": FALLS, "mean": RISES}}, "STRONG", set()),  # one other kind of edit is enough
+        ({"families": {"blur": RISES, "mean": OPEN}}, "WEAK", {"edits"}),
+        ({"families": {"blur": OPEN}}, "MODERATE", set()),  # settles nothing: no reason for STRONG, nor for WEAK
+        ({"edge": {2: contrast(0.0), 4: contrast(0.2)}}, "STRONG", set()),
+        ({"edge": {4: contrast(0.0), 8: contrast(0.3)}}, "WEAK", {"edge"}),
+        ({"edge": {4: contrast(0.1, 0.1)}}, "STRONG", set()),  # may be half of it
+        ({"edge": {4: contrast(-0.3)}}, "WEAK", {"edge"}),
+    ],
+)
+def test_a_safeguard_that_fails_makes_it_weak(more: dict[str, object], level: str, failed: set[str]) -> None:
+    made = case(**more)
+    assert {gate.name for gate in gates(made) if gate.passed is False} == failed
+    assert level_of(made) == level
+    against = case(-0.3, **{**more, "families": {}, "edge": {}})
+    assert level_of(against) == ("WEAK" if "control" in failed else "STRONG")
+
+
+def test_a_dependence_against_the_label_asks_for_the_other_sign() -> None:
+    assert level_of(case(-0.3, families={"blur": RISES})) == "STRONG"
+    assert level_of(case(-0.3, families={"blur": FALLS})) == "WEAK"
+    assert level_of(case(-0.3, edge={4: contrast(-0.3)})) == "STRONG"
+    assert level_of(case(-0.3, edge={4: contrast(0.3)})) == "WEAK"
+
+
+# Claims.
+
+
+@pytest.mark.parametrize(
+    ("made", "claims"),
+    [
+        (case(), {"depends"}),  # no core was named
+        (case(is_core=False), {"depends", "shortcut"}),
+        (case(is_core=True), {"depends", "intended"}),
+        (case(-0.3, is_core=False), {"depends", "against the label"}),
+        (case(-0.3, is_core=True), {"depends", "against the label"}),
+        (case(is_core=False, each=40), {"depends"}),  # weak
+        (case(is_core=True, each=40), {"depends", "intended"}),
+        (case(overfit=excess(True)), {"depends", "overfit"}),
+        (case(overfit=excess(False), is_core=False), {"depends", "shortcut"}),
+        (case(0.0, 0.01, p=1.0, overfit=excess(True)), {"overfit"}),  # one does not follow from the other
+        (case(0.0, 0.03, p=1.0, overfit=excess(True)), {"overfit"}),
+        (case(0.0, 0.01, p=1.0, sensitivity=1.01), {"fragile"}),
+        (case(0.0, 0.03, p=1.0, sensitivity=1.01), set()),  # nothing is excluded
+        (case(sensitivity=5.0), {"depends"}),
+        (case(joint=True, is_core=None), {"depends", "jointly"}),
+    ],
+)
+def test_dependence_shortcut_and_overfit_are_claimed_apart(made: Case, claims: set[str]) -> None:
+    assert set(claims_of(made, level_of(made))) == claims
+
+
+@pytest.mark.parametrize("made", [case(each=10, overfit=excess(True))])
+def test_of_too_few_images_nothing_is_said_but_what_to_add(made: Case) -> None:
+    told = verdict_of(made, CLASSES)
+    assert told.level == "CANNOT SAY" and "30" in told.text and "10" in told.text and "Add images" in told.todo
+
+
+# Words.
+
+EVERY = [
+    case(value, half, p, each, **more)
+    for value, half, p in ((0.3, 0.01, 1e-9), (-0.3, 0.01, 0.004), (0.025, 0.002, 0.01), (0, 0.005, 1), (0, 0.1, 1))
+    for each in (10, 40, 100)
+    for more in (
+        {},
+        {"is_core": False, "control": Control("regions", 0.01, (0.01,) * 24), "families": {"blur": FALLS}},
+        {"is_core": True, "control": Control("scrambled donors", 1.0, (0.01,) * 20), "families": {"blur": RISES}},
+        {"is_core": False, "edge": {4: contrast(0.3)}, "on_train": effect(0.4), "overfit": excess(True)},
+        {"joint": True, "edge": {2: contrast(0.0)}},
+        {"sensitivity": 3.0, "families": {"blur": OPEN, "mean": OPEN}},
+    )
+]
+
+
+@pytest.mark.parametrize("classes", [CLASSES, ("cat", "dog", "eel")])
+def test_no_text_has_a_banned_word(classes: tuple[str, ...]) -> None:
+    for made in EVERY:
+        told = verdict_of(made, classes)
+        said = " ".join((told.text, told.todo, *told.evidence)).lower()
+        assert not [word for word in BANNED if word in said]
+        assert told.text.endswith((".", "]")) and "nan" not in said.split() and "{" not in said
+
+
+def test_every_dependence_is_told_with_its_size_interval_counts_and_p() -> None:
+    shown = [made for made in EVERY if "depends" in verdict_of(made, CLASSES).claims]
+    assert len(shown) > 20
+    for made in shown:
+        text = verdict_of(made, CLASSES).text
+        assert (
+            f"{100 * abs(made.value):.1f} points [{100 * made.selected.low:+.1f}, {100 * made.selected.high:+.1f}]"
+            in text
+        )
+        assert f"margin {made.effect.margin.value:+.2f} [" in text
+        assert "80 images" in text and f"{2 * made.fewest} donors" in text and "valid" in text
+        assert ("p < 0.001" if made.p_holm < 0.001 else f"p = {made.p_holm:.2g}") in text
+        assert "12% of the decisions flip" in text
+        assert ("rises" if made.value > 0 else "falls") in text
+
+
+def test_what_is_small_or_open_is_told_with_its_interval() -> None:
+    small = verdict_of(case(0.004, 0.005, p=1.0), CLASSES)
+    assert "0.4 points [-0.1, +0.9]" in small.text and small.todo == ""
+    still = verdict_of(case(0.0, 0.05, p=1.0), CLASSES)
+    assert "neither shown nor excluded" in still.text and "2.0 points" in still.text and "budget" in still.todo
+
+
+def test_the_words_follow_the_claims() -> None:
+    assert "shortcut" in verdict_of(case(is_core=False), CLASSES).text
+    assert "--core" in verdict_of(case(), CLASSES).text
+    assert "intended" in verdict_of(case(is_core=True), CLASSES).text
+    assert "against the label" in verdict_of(case(-0.3, is_core=False), CLASSES).text
+    shared = verdict_of(case(is_core=False, on_train=effect(0.4)), CLASSES).text
+    assert "shared by train" in shared and "+40.0 points" in shared
+    assert "shared by train" not in verdict_of(case(is_core=False, on_train=effect(-0.4)), CLASSES).text
+    assert "OVERFIT" in verdict_of(case(overfit=excess(True)), CLASSES).text
+    assert "fragile" in verdict_of(case(0.0, 0.01, p=1.0, sensitivity=2.0), CLASSES).text
+
+
+def test_the_safeguards_are_told_with_their_outcome() -> None:
+    made = case(control=Control("regions", 0.5, (0.5,) * 20), families={"blur": OPEN}, edge={4: contrast(0.3)})
+    told = verdict_of(made, CLASSES).evidence
+    assert [line[0] for line in told] == ["-", "?", "+", "+"]
+    assert "50.0 points" in told[0] and "rawn back by 4 pixels" in told[2] and "100 distinct donors" in told[3]
+    (line,) = verdict_of(case(each=40), CLASSES).evidence
+    assert line.startswith("- 40 distinct donors of the smallest class")
+
+
+def test_no_text_has_two_spaces() -> None:
+    assert not [made for made in EVERY if "  " in verdict_of(made, CLASSES).text]
+
+
+def test_weak_findings_outside_the_core_are_not_called_shortcuts() -> None:
+    told = verdict_of(case(is_core=False, each=40), CLASSES)
+    assert told.level == "WEAK" and "shortcut" not in told.text
+
+
+def test_numbers_hold_everything_that_the_words_say() -> None:
+    made = case(
+        is_core=False, control=Control("regions", 0.1, (0.1,) * 20), edge={4: contrast(0.2)}, overfit=excess(True)
+    )
+    found = numbers_of(made)
+    assert found["probability"]["value"] == 0.3 and found["p_holm"] == 1e-6 and found["core"] is False
+    assert {gate["name"] for gate in found["gates"]} == {"control", "edge", "donors"}
+    assert found["overfit"]["overfit"] is True and found["edge"]["4"]["value"] == 0.2
+    assert found["selected_interval"] == [made.selected.low, made.selected.high]
+
+
+# Many findings.
+
+
+def verdicts() -> list[Verdict]:
+    made = [
+        case(is_core=False),
+        case(0.001, 0.002, p=1.0),
+        case(-0.001, 0.002, p=1.0),
+        case(0.0, 0.002, p=1.0, overfit=excess(True)),
+    ]
+    return [replace(verdict_of(one, CLASSES), factor=name) for one, name in zip(made, "abcd", strict=True)]
+
+
+def test_small_ones_share_a_line() -> None:
+    rows = told_of(verdicts())
+    assert len(rows) == 3
+    assert "b +0.1 [-0.1, +0.3]" in rows[-1].text and "c -0.1 [-0.3, +0.1]" in rows[-1].text
+    assert "NONE LARGER THAN 2 POINTS" in rows[-1].title and "overfit" in rows[1].title
+    assert "STRONG" in title_of(verdicts()[0]) and "shortcut" in title_of(verdicts()[0])
+
+
+def test_the_summary_is_plain_values() -> None:
+
+    found = summary_of(
+        verdicts(), {"images": 3, "size": np.float32(1.5), "nothing": float("nan"), "odd": (1, np.int64(2))}
+    )
+    assert json.loads(json.dumps(found, allow_nan=False)) == found
+    assert found["nothing"] is None and found["odd"] == [1, 2] and found["thresholds"] == THRESHOLDS
+
+
+@pytest.fixture(scope="module")
+def hostile(tmp_path_factory: pytest.TempPathFactory) -> seewhy.Audit:
+    """An audit whose classes are named like HTML."""
+    home = tmp_path_factory.mktemp("hostile")
+    names = ("<b>cat", "a&b 'dog'")
+    data = write_images(home / "data", counts={"valid": 30}, classes=names)
+    masks = write_masks(home / "core", data)
+    model = classifier_of(Reader(core=20.0, tint=20.0), names)
+    return audit(model, data, regions=f"core={masks}", core="core", factors="tint", recipients=20, progress=False)
+
+
+def test_html_is_escaped(hostile: seewhy.Audit) -> None:
+    page = hostile._repr_html_()
+    assert "<b>" not in page and "&lt;b&gt;cat" in page and "a&amp;b" in page
+    assert page.count("<tr>") == page.count("</tr>") == len(told_of(hostile.findings))
+    assert repr(hostile).startswith("<Audit of 60 images") and "<b>cat" in repr(hostile)
+
+
+def test_all_that_an_audit_says_is_free_of_banned_words(hostile: seewhy.Audit) -> None:
+    said = f"{hostile!r} {hostile._repr_html_()} {hostile.summary()['told']}".lower()
+    assert not [word for word in BANNED if word in said]
+
+
+def test_a_finding_is_asked_for_by_name(hostile: seewhy.Audit) -> None:
+    assert hostile["core"] in hostile.findings and len(hostile) == len(hostile.findings)
+    with pytest.raises(seewhy.SeewhyError, match=r"no finding about 'nose'; it has: .*core"):
+        hostile["nose"]

@@ -1,0 +1,113 @@
+"""Marks that are laid over pictures: their place, size and opacity, and their shuffled counterparts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import PIL.Image
+import pytest
+
+from seewhy.errors import DataError, OptionError
+from seewhy.render.mark import PLACES, find_mark
+
+
+def logo(path: Path, size: tuple[int, int] = (60, 30), alpha: int = 255) -> Path:
+    """Red on the left, blue on the right."""
+    pixels = np.zeros((size[1], size[0], 4), np.uint8)
+    pixels[:, : size[0] // 2, 0], pixels[:, size[0] // 2 :, 2], pixels[..., 3] = 255, 255, alpha
+    PIL.Image.fromarray(pixels).save(path)
+    return path
+
+
+def box_of(mark: np.ndarray) -> tuple[int, int, int, int]:
+    rows, columns = (np.flatnonzero(mark[3].any(axis=axis)) for axis in (1, 0))
+    return int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1
+
+
+@pytest.mark.parametrize("size", [(64, 64), (48, 96), (224, 224)])
+@pytest.mark.parametrize("place", PLACES)
+def test_a_mark_lies_at_its_place(tmp_path: Path, size: tuple[int, int], place: str) -> None:
+    words, mark, neutral = find_mark(f"{logo(tmp_path / 'logo.png')}@{place}", size)
+    assert mark.shape == neutral.shape == (4, *size) and mark.dtype == np.float32
+    assert mark.min() >= 0 and mark.max() <= 1 and place in words
+    top, bottom, left, right = box_of(mark)
+    assert right - left == round(0.4 * size[1]) and abs((bottom - top) - (right - left) / 2) <= 1
+    margin = round(min(size) * 0.02)
+    if place == "centre":
+        assert abs(top + bottom - size[0]) <= 1 and abs(left + right - size[1]) <= 1
+    else:
+        assert top == margin if "top" in place else bottom == size[0] - margin
+        assert left == margin if "left" in place else right == size[1] - margin
+
+
+def test_the_colours_are_those_of_the_picture(tmp_path: Path) -> None:
+    _, mark, _ = find_mark(f"{logo(tmp_path / 'logo.png', alpha=128)}@top-left", (100, 100))
+    top, bottom, left, right = box_of(mark)
+    assert mark[3, top:bottom, left:right] == pytest.approx(128 / 255, abs=1e-6)
+    quarter = (right - left) // 4
+    assert mark[0, top + 2, left + quarter] == pytest.approx(1, abs=0.02) and mark[2, top + 2, left + quarter] < 0.02
+    assert mark[2, top + 2, right - quarter] == pytest.approx(1, abs=0.02)
+    outside = mark[3] == 0
+    assert not mark[:, outside].any()
+
+
+@pytest.mark.parametrize("spec", ["text:SAMPLE", "text:A@centre", "text:two words@top-left"])
+def test_the_neutral_mark_has_the_same_pixels_in_another_order(spec: str) -> None:
+    _, mark, neutral = find_mark(spec, (96, 96))
+    one, other = (
+        np.sort(np.ascontiguousarray(each.reshape(4, -1).T).view("f4,f4,f4,f4").ravel()) for each in (mark, neutral)
+    )
+    assert np.array_equal(one, other)  # pixels with their opacity, each once
+    assert not np.array_equal(mark, neutral)
+
+
+def test_neutral_marks_stay_where_the_mark_is(tmp_path: Path) -> None:
+    _, mark, neutral = find_mark(f"{logo(tmp_path / 'logo.png')}@centre", (64, 64))
+    assert box_of(mark) == box_of(neutral)
+
+
+def test_text_is_white_and_lies_at_the_bottom_right_by_default() -> None:
+    words, mark, _ = find_mark("text:SAMPLE", (128, 128))
+    assert "bottom-right" in words and 0.7 < mark[3].max() < 0.85  # letters ring a little
+    seen = mark[3] > 0.5
+    assert seen.any() and mark[:3, seen].min() > 0.95
+    assert not mark[3, :64].any() and not mark[3, :, :64].any()
+
+
+def test_the_same_words_give_the_same_mark() -> None:
+    assert all(
+        np.array_equal(a, b)
+        for a, b in zip(find_mark("text:X", (64, 64))[1:], find_mark("text:X", (64, 64))[1:], strict=True)
+    )
+
+
+def test_a_path_may_hold_an_at_sign(tmp_path: Path) -> None:
+    home = tmp_path / "me@home"
+    home.mkdir()
+    _, mark, _ = find_mark(f"{logo(home / 'logo.png')}@centre", (64, 64))
+    assert mark[3].any()
+
+
+def test_a_path_with_an_at_sign_needs_no_place(tmp_path: Path) -> None:
+    home = tmp_path / "me@home"
+    home.mkdir()
+    assert find_mark(str(logo(home / "logo.png")), (64, 64))[1][3].any()
+
+
+@pytest.mark.parametrize("size", [(8, 8), (4, 64), (64, 4)])
+def test_a_mark_fits_into_small_pictures(tmp_path: Path, size: tuple[int, int]) -> None:
+    _, mark, neutral = find_mark(f"{logo(tmp_path / 'logo.png', (30, 90))}@top-right", size)
+    assert mark.shape == neutral.shape == (4, *size) and mark[3].any()
+
+
+def test_what_is_no_mark_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "bad.png").write_bytes(b"no picture")
+    for spec, error, said in (
+        ("text:A@midle", OptionError, "midle"),
+        ("text: ", OptionError, "letters"),
+        (str(tmp_path / "gone.png"), DataError, "gone.png"),
+        (str(tmp_path / "bad.png"), DataError, "cannot be read"),
+    ):
+        with pytest.raises(error, match=said):
+            find_mark(spec, (64, 64))
