@@ -54,8 +54,8 @@ class PartsCase:
 
 
 CASES = {
-    "audit-parts-64": PartsCase("net", SIZE, 64, 6, "Net at 64 px", ("jpeg", "spectrum")),
-    "audit-parts-224": PartsCase("resnet18", 224, 16, 2, "ResNet-18 at 224 px"),
+    "audit-parts-64": PartsCase("net", SIZE, 16, 120, "Net at 64 px", ("jpeg", "spectrum")),
+    "audit-parts-224": PartsCase("resnet18", 224, 16, 8, "ResNet-18 at 224 px"),
 }
 
 

@@ -27,10 +27,12 @@ from seewhy.evidence.sample import Sample, with_partners
 from seewhy.evidence.trials import DONORS, Job, Scorer
 from seewhy.evidence.zones import zones_of
 from seewhy.records import Image, Preprocess
+from seewhy.run.local import steady_process
 
 CELL, BACKGROUND = "cell-0-0", "background"
 USES = 4  # donors of each class that a recipient meets
 SPLIT = "valid"
+LAYOUT = torch.channels_last  # what an audit takes on a CPU, for both sides
 
 
 def network(case: PartsCase) -> nn.Module:
@@ -96,11 +98,16 @@ def bare(model: nn.Module, ready: list[Tensor]) -> None:
 
 
 def main(name: str, rounds: int) -> None:
+    steady_process()  # as the command line does, and one thread as in each of its workers
+    torch.set_num_threads(1)
     case = CASES[name]
     model, sample = network(case), faces(case)
-    scorer = Scorer(model, sample, case.batch, torch.contiguous_format)
+    scorer = Scorer(model, sample, case.batch, LAYOUT)
     recipients = torch.from_numpy(sample.pairs()[:, 0].copy())
-    ready = [sample.inputs(sample.canvases(places)) for places in recipients.split(case.batch)]
+    ready = [
+        sample.inputs(sample.canvases(places)).contiguous(memory_format=LAYOUT)
+        for places in recipients.split(case.batch)
+    ]
     found: dict[str, dict[str, list[float]]] = {}
     for key, job in jobs(sample).items():
         scorer.content(job.factors[0])

@@ -18,7 +18,7 @@ from seewhy.evidence.edits import filled
 from seewhy.evidence.factors import PropertyFactor, RegionFactor
 from seewhy.evidence.prepare import Setting, asked_for, prepare
 from seewhy.evidence.properties import PROPERTIES
-from seewhy.evidence.trials import DONORS, Job, Scorer, contrasts_of, in_turn, joined, scores_of
+from seewhy.evidence.trials import DONORS, Job, Scorer, contrasts_of, scores_of
 from seewhy.evidence.verdict import depends
 from tests.small_images import CORE, Reader, Steps, classifier_of, where_core, write_images, write_masks
 
@@ -81,17 +81,6 @@ def test_contrasts_follow_the_number_of_classes() -> None:
     assert contrasts_of([str(one) for one in range(11)]) == ("own class",)
 
 
-def test_columns_in_turn_are_rows_in_order() -> None:
-    logits = torch.randn(6, 3, generator=torch.Generator().manual_seed(3))
-    labels = torch.zeros(6, dtype=torch.int64)
-    straight = scores_of(logits, labels)
-    turned = in_turn([scores_of(logits[use::2], labels[use::2]) for use in range(2)])
-    assert np.array_equal(straight.margins, turned.margins) and np.array_equal(straight.predictions, turned.predictions)
-    both = joined([scores_of(logits[:4], labels[:4]), scores_of(logits[4:], labels[4:])])
-    assert np.array_equal(straight.probabilities, both.probabilities)
-    assert len(joined([])) == 0
-
-
 # Edits.
 
 
@@ -118,17 +107,21 @@ def test_preparing_a_recipient_once_changes_nothing(setting: Setting, name: str,
     assert np.array_equal(quick.predictions, slow.predictions)
 
 
-def test_what_donors_give_of_a_region_is_bytes(setting: Setting) -> None:
+@pytest.mark.parametrize("as_floats", [True, False])
+def test_what_donors_give_of_a_region(setting: Setting, as_floats: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("seewhy.evidence.sample._AS_FLOATS", 1 << 30 if as_floats else 0)
     scorer, sample = scorer_of(setting), setting.ground.audited
     factor = next(one for one in setting.factors if one.name == "around")
     assert isinstance(factor, RegionFactor)
     content = scorer.content(factor)
-    assert content.dtype == torch.uint8 and content.shape == sample.pixels.shape
+    assert content.shape == sample.pixels.shape
+    assert content.dtype == (torch.float32 if as_floats else torch.uint8), "bytes where floats would take much memory"
     inside = sample.masks["around"][:, None].expand_as(content) == 255
-    assert torch.equal(content[inside], sample.pixels[inside])
+    shares = content if as_floats else content.float() / 255
+    assert torch.equal(shares[inside], (sample.pixels.float() / 255)[inside])
     canvases = sample.canvases(torch.arange(4))
     exact = filled(canvases, 1 - where_core().expand(4, -1, -1))
-    assert (content[:4].float() / 255 - exact).abs().max() <= 0.5 / 255 + 1e-6
+    assert (shares[:4] - exact).abs().max() <= (1e-6 if as_floats else 0.5 / 255 + 1e-6)
 
 
 def test_a_transplant_is_the_donor_inside_and_the_recipient_outside(setting: Setting) -> None:

@@ -140,7 +140,7 @@ def scorers_of(setting: Setting) -> dict[str, Scorer]:
     """The classifier as a function of edited images, by split."""
     plan = setting.plan
     return {
-        split: Scorer(plan.classifier.model, sample, setting.batch_size, plan.memory_format)
+        split: Scorer(plan.classifier.model, sample, setting.plan.batch_size, plan.memory_format)
         for split, sample in setting.ground.samples.items()
     }
 
@@ -166,7 +166,7 @@ def speed_of(setting: Setting) -> float:
     scorers[setting.ground.audited.split].logits()  # what runs first is slower
     kinds = {(job.edit, job.factors[0].kind if job.factors else ""): job for job in reversed(setting.schedule.jobs)}
     for job in kinds.values():
-        some = replace(job, pairs=job.pairs[: _PROBED * setting.batch_size])
+        some = replace(job, pairs=job.pairs[: _PROBED * setting.plan.batch_size])
         start = time.perf_counter()
         scorers[job.split].run(some)
         share = sum(one.n_trials for one in setting.schedule.jobs if one.edit == job.edit) / len(some.pairs)

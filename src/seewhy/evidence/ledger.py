@@ -247,7 +247,7 @@ def identity_of(setting: Setting) -> dict[str, Any]:
         "factors": {one.name: factor_digest(one) for one in setting.factors},
         "inserts": {one.name: [one.words, _hash(one.mark)] for one in setting.inserts},
         "effort": vars(setting.asked.effort),
-        "batch_size": setting.batch_size,
+        "batch_size": setting.plan.batch_size,
         "seed": setting.seed,
         "device": plan.classifier.device.type,
         "thresholds": THRESHOLDS,

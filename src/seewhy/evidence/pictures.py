@@ -24,7 +24,7 @@ def draw_examples(setting: Setting, findings: Sequence[Verdict], folder: Path) -
     """One sheet for each dependence into `folder`: trials at the 99, 95, 75, 25, 5 and 1 % quantile of the effect."""
     factors = {one.name: one for one in setting.factors}
     sample = setting.ground.audited
-    scorer = Scorer(setting.plan.classifier.model, sample, setting.batch_size, setting.plan.memory_format)
+    scorer = Scorer(setting.plan.classifier.model, sample, setting.plan.batch_size, setting.plan.memory_format)
     for verdict in findings:
         shown = [one for one in (*verdict.examples, *verdict.counter_examples) if "recipient" in one]
         if verdict.factor not in factors or not shown or sample.preprocess is None:

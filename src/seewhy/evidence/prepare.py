@@ -33,7 +33,7 @@ from seewhy.evidence.schedule import Effort, Ground, Schedule, make_schedule, su
 from seewhy.evidence.statistics import Floats
 from seewhy.records import Image, Progress
 from seewhy.render.mark import find_mark
-from seewhy.run.plan import SHARD, Plan, make_plan
+from seewhy.run.plan import Plan, make_plan
 
 CORE = "core"
 ROLES = {
@@ -45,7 +45,6 @@ ROLES = {
 }
 Named = TypeVar("Named", Factor, Insert)
 MOST_ALIKE = 0.95  # of the images may share a factor's value
-_BATCH_PIXELS = 64 * 64 * 64
 NO_CANVAS = (
     "the preprocessing is a function or the images are already the network's input, so there is no canvas in 0..1"
 )
@@ -109,14 +108,6 @@ class Setting:
     def classes(self) -> tuple[str, ...]:
         """The class names."""
         return self.plan.classes
-
-    @property
-    def batch_size(self) -> int:
-        """Edited images at once: more than for maps where the images are small, since no gradient is held."""
-        if self.plan.batch_asked:
-            return self.plan.batch_size
-        height, width = self.plan.canvas
-        return max(self.plan.batch_size, min(SHARD, _BATCH_PIXELS // (height * width)))
 
 
 def scheduled(setting: Setting, budget: int | None) -> Setting:

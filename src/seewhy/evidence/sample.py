@@ -27,6 +27,7 @@ EACH_USED = 4  # times that a donor is used: with one or two its own effect drow
 
 _SLACK = 0.01  # of white, beyond which an input is no canvas
 _HASH_SIDE = 64
+_AS_FLOATS = 16 << 20  # numbers of all canvases, up to which they are kept as floats
 
 Ints = NDArray[np.int64]
 
@@ -71,9 +72,14 @@ class Sample:
         return as_share(own if len(own) == 1 else own.index_select(0, places.to(own.device)))
 
     def on(self, device: torch.device) -> Sample:
-        """The sample with pixels and masks on a device."""
-        masks = {name: mask.to(device) for name, mask in self.masks.items()}
-        return replace(self, pixels=self.pixels.to(device), masks=masks)
+        """The sample with pixels and masks on a device; as floats where that takes little memory and saves time."""
+        few = self.pixels.numel() <= _AS_FLOATS
+
+        def placed(values: Tensor) -> Tensor:
+            return as_share(values.to(device)) if few else values.to(device)
+
+        masks = {name: placed(mask) for name, mask in self.masks.items()}
+        return replace(self, pixels=placed(self.pixels), masks=masks)
 
     def pairs(self, regions: Sequence[str] = (), uses: int | None = None) -> Ints:
         """(recipient, donor) places (T, 2), recipient by recipient, of images that have all of the regions.

@@ -20,6 +20,7 @@ from seewhy.evidence.sample import MOST_CLASSES, OWN_CLASS, Ints, Sample, gather
 DONORS, OUTSIDE, INSERTED, NEUTRAL_MARK, CONTROL = "donors", "outside", "inserted", "neutral mark", "control"
 NO_DONOR = UNDECIDED = -1  # no donor; no prediction, since logits are not finite
 _CHUNK = 64  # images of which a factor is measured at once
+_BLOCK_PX = 64 * 64 * 64  # pixels of the images whose property is edited at once: more than the network takes at once
 
 Floats32 = NDArray[np.float32]
 
@@ -125,8 +126,7 @@ class Scorer:
         parts = []
         with untouched(self.model):
             for places in torch.arange(len(self.sample)).split(self.batch_size):
-                inputs = self.sample.inputs(self.sample.canvases(places)).contiguous(memory_format=self._format)
-                parts.append(self._answer(inputs).cpu())
+                parts.append(self._logits(self.sample.canvases(places)))
         return torch.cat(parts)
 
     def run(self, job: Job) -> Trials:
@@ -189,12 +189,16 @@ class Scorer:
         own, others = torch.from_numpy(job.pairs[::uses, 0].copy()), torch.from_numpy(job.pairs[:, 1].reshape(-1, uses))
         parts = []
         with untouched(self.model):
-            for start in range(0, len(recipients), self.batch_size):
-                rows = slice(start, start + self.batch_size)
+            height, width = self.sample.pixels.shape[2:]
+            block = max(self.batch_size, _BLOCK_PX // (int(height) * int(width)))
+            for start in range(0, len(recipients), block):
+                rows = slice(start, start + block)
                 edit = job.factors[0].of.editor(self.sample.canvases(own[rows]))
-                columns = [self._scores(edit(content[others[rows, use]]), own[rows]) for use in range(uses)]
-                parts.append(in_turn(columns))
-        return joined(parts)
+                columns = [self._logits(edit(gathered(content, others[rows, use]))) for use in range(uses)]
+                parts.append(
+                    torch.stack(columns, dim=1).flatten(0, 1)
+                )  # the first recipient's donors, then the second's
+        return scores_of(torch.cat(parts), self.labels[torch.from_numpy(job.pairs[:, 0].copy())])
 
     def _masks(self, factor: Factor, places: Tensor, pixels: int) -> Tensor | None:
         if factor.region is None:
@@ -220,16 +224,16 @@ class Scorer:
         return self._content[1]
 
     def _scored(self, pairs: Ints, edit: Callable[[Tensor, Tensor], Tensor]) -> Scores:
-        parts = []
+        own, other = (torch.from_numpy(column.copy()) for column in pairs.T)
         with untouched(self.model):
-            for start in range(0, len(pairs), self.batch_size):
-                recipient, donor = (torch.from_numpy(c.copy()) for c in pairs[start : start + self.batch_size].T)
-                parts.append(self._scores(edit(recipient, donor), recipient))
-        return joined(parts)
+            both = zip(own.split(self.batch_size), other.split(self.batch_size), strict=True)
+            parts = [self._logits(edit(recipients, donors)) for recipients, donors in both]
+        return scores_of(torch.cat(parts), self.labels[own])
 
-    def _scores(self, canvases: Tensor, recipients: Tensor) -> Scores:
-        inputs = self.sample.inputs(canvases).contiguous(memory_format=self._format)
-        return scores_of(self._answer(inputs), self.labels[recipients])
+    def _logits(self, canvases: Tensor) -> Tensor:
+        inputs = self.sample.inputs(canvases)
+        parts = (part.contiguous(memory_format=self._format) for part in inputs.split(self.batch_size))
+        return torch.cat([self._answer(part).cpu() for part in parts])
 
     def _answer(self, inputs: Tensor) -> Tensor:
         try:
@@ -241,25 +245,3 @@ class Scorer:
                 )
                 raise WorkError(text, slug="out-of-memory") from error
             raise
-
-
-def in_turn(columns: Sequence[Scores]) -> Scores:
-    """Scores of as many trials each, the first of every column before the second of any."""
-    stacked = [
-        np.stack([getattr(one, name) for one in columns], axis=1)
-        for name in ("margins", "probabilities", "predictions")
-    ]
-    margins, shares, decided = (one.reshape(-1, *one.shape[2:]) for one in stacked)
-    return Scores(margins, shares, decided, columns[0].is_own_class)
-
-
-def joined(parts: Sequence[Scores]) -> Scores:
-    """Scores one after the other."""
-    if not parts:
-        return Scores(np.zeros((0, 1), np.float32), np.zeros((0, 1), np.float32), np.zeros(0, np.int64))
-    return Scores(
-        np.concatenate([one.margins for one in parts]),
-        np.concatenate([one.probabilities for one in parts]),
-        np.concatenate([one.predictions for one in parts]),
-        parts[0].is_own_class,
-    )
