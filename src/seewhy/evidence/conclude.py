@@ -15,7 +15,7 @@ from seewhy.evidence.findings import behaviour_findings
 from seewhy.evidence.prepare import Setting
 from seewhy.evidence.sample import LEAST_IMAGES, OWN_CLASS, Sample
 from seewhy.evidence.statistics import Floats
-from seewhy.evidence.trials import DONORS, UNDECIDED, Scores, Trials, contrasts_of
+from seewhy.evidence.trials import DONORS, INSERTED, NEUTRAL_MARK, UNDECIDED, Scores, Trials, contrasts_of
 from seewhy.evidence.verdict import (
     LEVELS,
     THRESHOLDS,
@@ -47,7 +47,7 @@ def conclude(
     found = [_with_members(setting, before, trials, leader, members) for leader, members in groups]
     found += [verdict_of(case, setting.classes) for case in told if case not in shown]
     found += [verdict_of(case, setting.classes) for case in weighed.joint]
-    found += [verdict_of(_told(cases), setting.classes) for cases in _by_factor(weighed.inserted)]
+    found += [_of_a_mark(setting, before, trials, _told(cases)) for cases in _by_factor(weighed.inserted)]
     found += _rest(setting, weighed, behaviour) + _untested(setting)
     size = {verdict.factor: abs(verdict.numbers.get("probability", {}).get("value") or 0.0) for verdict in found}
     found.sort(
@@ -107,6 +107,43 @@ def _with_members(
     return replace(verdict, examples=good, counter_examples=bad)
 
 
+def _of_a_mark(setting: Setting, before: Mapping[str, Scores], trials: Sequence[Trials], case: Case) -> Verdict:
+    """The finding of a mark, with images at fixed quantiles of what it does to them."""
+    verdict, sample = verdict_of(case, setting.classes), setting.ground.audited
+    marked, patched = (picked(trials, case.factor, edit, sample.split) for edit in (INSERTED, NEUTRAL_MARK))
+    if marked is None or patched is None or "depends" not in verdict.claims:
+        return verdict
+    column = list(contrasts_of(setting.classes)).index(case.effect.contrast)
+    shares = [one.scores.probabilities[:, column] for one in (patched, marked)]
+    order = np.argsort(-(shares[1] - shares[0]) * np.sign(case.value), kind="stable")
+    scores = before[sample.split]
+
+    def at(quantile: float) -> dict[str, Any]:
+        row = int(order[round((1 - quantile) * (len(order) - 1))])
+        place = int(marked.recipients[row])
+        return {
+            "recipient": sample.images[place].id,
+            "label": sample.images[place].label,
+            "contrast": case.effect.contrast,
+            "before": float(scores.probabilities[place, column]),
+            "patch": float(shares[0][row]),
+            "after": float(shares[1][row]),
+            "prediction_before": _named(setting.classes, scores.predictions[place]),
+            "prediction": _named(setting.classes, marked.scores.predictions[row]),
+            "quantile": quantile,
+        }
+
+    return replace(
+        verdict,
+        examples=tuple(at(one) for one in QUANTILES),
+        counter_examples=tuple(at(1 - one) for one in reversed(QUANTILES)),
+    )
+
+
+def _named(classes: Sequence[str], index: int) -> str | None:
+    return None if index == UNDECIDED else classes[index]
+
+
 def _examples(
     own: Trials, before: Scores, sample: Sample, case: Case, classes: Sequence[str]
 ) -> tuple[tuple[dict[str, Any], ...], tuple[dict[str, Any], ...]]:
@@ -126,8 +163,8 @@ def _examples(
             "contrast": case.effect.contrast,
             "before": float(before.probabilities[place, column]),
             "after": float(own.scores.probabilities[row, column]),
-            "prediction_before": classes[before.predictions[place]],
-            "prediction": classes[own.scores.predictions[row]],
+            "prediction_before": _named(classes, before.predictions[place]),
+            "prediction": _named(classes, own.scores.predictions[row]),
             "quantile": quantile,
         }
 

@@ -344,7 +344,7 @@ class _Safeguards:
             if own is None:
                 continue
             beside = None
-            if bank:
+            if bank and bench.setting.ground.core:  # elsewhere may lie what matters most, where no core is named
                 name = _bin(next(iter(bank)))
                 beside = picked(bench.trials, name, f"{CONTROL} {family}", sample.split)
                 beside = None if beside is None else _only(beside, self._apart_places(name, bank))

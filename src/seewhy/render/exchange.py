@@ -12,7 +12,8 @@ from PIL import Image, ImageDraw
 from seewhy.render.color import INK, PAPER, QUIET, WRONG, font
 
 _SIDE, _GAP, _LINE, _MARGIN, _HEAD = 192, 14, 16, 20, 58
-_COLUMNS = ("as it is", "donor", "with the donor's content")
+DONATED = ("as it is", "donor", "with the donor's content")  # the heads of the columns
+MARKED = ("as it is", "with the neutral patch", "with the mark")
 
 
 @dataclass(frozen=True)
@@ -24,8 +25,10 @@ class Exchange:
     is_counter: bool = False
 
 
-def exchange_sheet(title: str, subtitle: str, rows: Sequence[Exchange]) -> Image.Image:
-    """The rows under a title, each picture at one height with its words below."""
+def exchange_sheet(
+    title: str, subtitle: str, rows: Sequence[Exchange], heads: tuple[str, str, str] = DONATED
+) -> Image.Image:
+    """The rows under a title and the heads of three columns, each picture at one height with its words below."""
     lines = max((len(words) for row in rows for words in row.captions), default=0)
     height, width = rows[0].pictures[0].shape[:2] if rows else (1, 1)
     wide = max(_SIDE, round(_SIDE * width / height))
@@ -34,7 +37,7 @@ def exchange_sheet(title: str, subtitle: str, rows: Sequence[Exchange]) -> Image
     draw = ImageDraw.Draw(page)
     draw.text((_MARGIN, _MARGIN - 4), title, INK, font(18))
     draw.text((_MARGIN, _MARGIN + 26), subtitle, QUIET, font(12))
-    for column, head in enumerate(_COLUMNS):
+    for column, head in enumerate(heads):
         draw.text((_MARGIN + column * cell[0], _MARGIN + _HEAD - _LINE), head, QUIET, font(12))
     for number, row in enumerate(rows):
         top = _MARGIN + _HEAD + _LINE // 2 + number * cell[1]
