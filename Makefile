@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test check tests test-slow sweep bench bench-audit docs format clean
+.PHONY: demo test check tests test-slow sweep bench bench-audit bench-planted docs format clean
 
 demo: .make/core
 	$(BIN)/seewhy demo
@@ -30,6 +30,9 @@ bench: .make/dev
 
 bench-audit: .make/dev
 	$(BIN)/python benchmarks/audit.py
+
+bench-planted: .make/dev
+	$(BIN)/python benchmarks/planted.py
 
 docs: .make/dev
 	$(BIN)/python docs/generate.py
