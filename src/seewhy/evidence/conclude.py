@@ -269,7 +269,7 @@ def _class_counts(setting: Setting) -> str:
     sample = setting.ground.audited
     counts = np.bincount(sample.labels, minlength=len(setting.classes))
     if counts.max() == 1:
-        return f"{sample.split} holds one image of each of {len(sample)} classes"
+        return f"there is one image of each of {len(sample)} classes"
     present = [f"{name} {count}" for name, count in zip(setting.classes, counts.tolist(), strict=True) if count]
     return f"{sample.split} holds {listed(present, 4)}"
 
@@ -277,6 +277,6 @@ def _class_counts(setting: Setting) -> str:
 def _advice(reason: str) -> str:
     if "canvas" in reason:
         return "Give --size, --mean and --std in place of the function; regions are tested all the same."
-    if "the same in every image" in reason:
+    if "the same in" in reason:
         return "Leave it out, or add images in which it differs."
     return "Look at the region's masks; another source may fit:  --regions NAME=FOLDER"

@@ -48,10 +48,11 @@ THRESHOLDS: dict[str, float] = {
 class Case:
     """All that is known of one factor for one contrast; `selected` is the interval after the choice of findings.
 
-    `is_core` is None where no core was named, or none that can be used (`core_named`). `families` are the falls of the
-    label's margin when the content is taken away, `edge` the effects with the region drawn back by so many pixels and
-    `left` the share of its area then, `outside` the effect outside of the core of a factor that has to do with it,
-    `means` a mark's mean probabilities of the images as they are, with its neutral patch, and with it.
+    `is_core` is None where no core was named, or none that can be used (`core_named`); a part of the core is core, too,
+    without being named (`is_named`). `families` are the falls of the label's margin when the content is taken away,
+    `edge` the effects with the region drawn back by so many pixels and `left` the share of its area then, `outside` the
+    effect outside of the core of a factor that has to do with it, `means` a mark's mean probabilities of the images as
+    they are, with its neutral patch, and with it.
     """
 
     factor: str
@@ -68,6 +69,7 @@ class Case:
     overfit: OverfitExcess | None = None
     is_core: bool | None = None
     core_named: bool = False
+    is_named: bool = True
     outside: Contrast | None = None
     joint: bool = False
     means: tuple[float, float, float] | None = None
@@ -194,7 +196,7 @@ def claims_of(case: Case, level: Level) -> tuple[Claim, ...]:
         found.append("overfit")
     if level == "NONE LARGER THAN":
         found += ["fragile"] if is_fragile(case) else []
-        found += ["core not used"] if case.is_core else []
+        found += ["core not used"] if case.is_core and case.is_named else []
     return tuple(found)
 
 

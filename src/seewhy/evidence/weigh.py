@@ -162,6 +162,7 @@ def _raw_case(bench: _Bench, factor: Factor, contrast: tuple[int, str]) -> Case 
         train,
         is_core=_is_core(bench.setting, factor),
         core_named=bool(bench.setting.asked.core),
+        is_named=factor.name in (*bench.setting.core, *bench.setting.ground.core),
         warnings=bench.setting.warnings.get(factor.name, ()),
     )
 
