@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -35,6 +34,7 @@ from seewhy.evidence.findings import (
     map_findings,
     weights_findings,
 )
+from seewhy.evidence.plain import plain
 from seewhy.evidence.statistics import Floats
 from seewhy.evidence.trust import Trust, examine, idle_layers, n_steps
 from seewhy.records import Image, Preprocess, Progress
@@ -83,7 +83,7 @@ class Check:
         behaviour["chance"] = self.behaviour.chance
         if self.behaviour.confusion is not None and len(self.behaviour.classes) <= 50:
             behaviour["confusion"] = self.behaviour.confusion.tolist()
-        found: dict[str, Any] = _plain(
+        found: dict[str, Any] = plain(
             {
                 **self.facts,
                 "findings": [vars(one) for one in self.findings],
@@ -356,20 +356,3 @@ def _on_device(plan: Plan, inputs: Tensor) -> Tensor:
 def _described(plan: Plan) -> str:
     preprocess = plan.classifier.preprocess
     return preprocess.describe() if isinstance(preprocess, Preprocess) else "a function"
-
-
-def _plain(value: Any) -> Any:
-    """Values that JSON has: NaN as null, records as dicts."""
-    if isinstance(value, dict):
-        return {str(key): _plain(one) for key, one in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(one) for one in value]
-    if isinstance(value, np.ndarray):
-        return _plain(value.tolist())
-    if isinstance(value, (bool, int, str)) or value is None:
-        return value
-    if isinstance(value, (float, np.floating)):
-        return None if math.isnan(value) else float(value)
-    if hasattr(value, "__dataclass_fields__"):
-        return _plain(vars(value))
-    return str(value)

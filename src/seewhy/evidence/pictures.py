@@ -59,13 +59,9 @@ def _rows(scorer: Scorer, factor: Factor, shown: Sequence[Mapping[str, Any]], sa
         Exchange(
             (_bytes(own[row]), _bytes(given[row]), _bytes(edited[row])),
             (
-                (
-                    f"{_what(one)} {one['before']:.3f}",
-                    f"labelled {one['label']}, judged {one['prediction_before']}",
-                    one["recipient"].rpartition("/")[2],
-                ),
+                _before(one),
                 (f"labelled {one['donor_label']}", one["donor"].rpartition("/")[2]),
-                (f"{_what(one)} {one['after']:.3f}", f"judged {one['prediction']}", f"quantile {one['quantile']:.2f}"),
+                _after(one),
             ),
             one["quantile"] < 0.5,
         )
@@ -81,18 +77,23 @@ def _marked_rows(mark: Insert, shown: Sequence[Mapping[str, Any]], sample: Sampl
         Exchange(
             (_bytes(own[row]), _bytes(patched[row]), _bytes(marked[row])),
             (
-                (
-                    f"{_what(one)} {one['before']:.3f}",
-                    f"labelled {one['label']}, judged {one['prediction_before']}",
-                    one["recipient"].rpartition("/")[2],
-                ),
+                _before(one),
                 (f"{_what(one)} {one['patch']:.3f}",),
-                (f"{_what(one)} {one['after']:.3f}", f"judged {one['prediction']}", f"quantile {one['quantile']:.2f}"),
+                _after(one),
             ),
             one["quantile"] < 0.5,
         )
         for row, one in enumerate(shown)
     ]
+
+
+def _before(one: Mapping[str, Any]) -> tuple[str, ...]:
+    judged = f"labelled {one['label']}, judged {one['prediction_before']}"
+    return f"{_what(one)} {one['before']:.3f}", judged, one["recipient"].rpartition("/")[2]
+
+
+def _after(one: Mapping[str, Any]) -> tuple[str, ...]:
+    return f"{_what(one)} {one['after']:.3f}", f"judged {one['prediction']}", f"quantile {one['quantile']:.2f}"
 
 
 def _what(one: Mapping[str, Any]) -> str:
