@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test check tests test-slow sweep bench bench-audit bench-planted docs format clean
+.PHONY: demo test check tests test-slow sweep bench bench-audit bench-planted bench-report docs format clean
 
 demo: .make/core
 	$(BIN)/seewhy demo
@@ -16,7 +16,8 @@ check: .make/dev
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-tests: .make/dev
+tests: .make/dev .make/chromium
+	@command -v chromium >/dev/null || echo "Browser tests will be skipped: there is no chromium, and it could not be installed."
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 test-slow: .make/dev
@@ -33,6 +34,9 @@ bench-audit: .make/dev
 
 bench-planted: .make/dev
 	$(BIN)/python benchmarks/planted.py
+
+bench-report: .make/dev .make/chromium
+	$(BIN)/python benchmarks/pages.py
 
 docs: .make/dev
 	$(BIN)/python docs/generate.py
@@ -59,3 +63,12 @@ clean:
 	$(BIN)/pip install -q -c constraints.txt -r requirements-dev.txt
 	$(BIN)/pip install -q --no-deps -r requirements-parity.txt
 	touch $@
+
+# The pages of a report are tried in Debian's browser, where it is or can be installed; no other target asks for it.
+.make/chromium:
+	@mkdir -p .make
+	@if ! command -v chromium >/dev/null && command -v apt-get >/dev/null; then \
+		if [ "$$(id -u)" = 0 ]; then as=; elif sudo -n true 2>/dev/null; then as="sudo -n"; else as=false; fi; \
+		{ $$as apt-get update -qq && $$as apt-get install -qq -y chromium; } >/dev/null 2>&1 || true; \
+	fi
+	@touch $@

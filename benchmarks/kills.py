@@ -93,7 +93,8 @@ class Trial:
         """The command, in a process group of its own."""
         (self.home / "seen.txt").unlink(missing_ok=True)
         environment = {**os.environ, "SEEN": str(self.home / "seen.txt")}
-        words = [sys.executable, "-m", "seewhy", "explain", *self.command, "--workers", str(WORKERS), "--out", str(run)]
+        words = [sys.executable, "-m", "seewhy", "explain", *self.command, "--workers", str(WORKERS), "--no-report",
+                 "--out", str(run)]  # fmt: skip
         with (self.home / "said.txt").open("wb") as said:
             return subprocess.Popen(
                 words, cwd=self.home, env=environment, stdout=said, stderr=said, start_new_session=True

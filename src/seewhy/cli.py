@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import json
+import shlex
 import shutil
 import sys
 import textwrap
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from seewhy.errors import OptionError, SeewhyError, listed, nearest
+from seewhy.errors import OptionError, SeewhyError, listed, nearest, printable
 
 if TYPE_CHECKING:
     from seewhy.data.classifier import Classifier
@@ -34,6 +35,9 @@ class _Commands(TyperGroup):
             print("Stopped. What is finished is kept; the same command goes on from there.", file=sys.stderr)
             raise SystemExit(130) from None
 
+
+_PAGES = "report/index.html"
+_NOT_THE_RUN = ("out", "workers", "as_json", "config", "no_report", "extend", "strict", "plan_only")
 
 app = typer.Typer(
     cls=_Commands,
@@ -135,11 +139,13 @@ Config = Annotated[
     Path | None,
     typer.Option(help="Options from a file.  [default: ./seewhy.toml]", callback=_read_config, is_eager=True),
 ]
+NoReport = Annotated[bool, typer.Option("--no-report", help="Leave out the pages (report/index.html).")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")]
 
 
 @app.command()
 def explain(
+    context: typer.Context,
     images: Images,
     model: Model,
     weights: Weights = None,
@@ -173,6 +179,7 @@ def explain(
     device: Device = "auto",
     seed: Seed = 0,
     image_format: Annotated[str, typer.Option("--format", help="Overlays as jpg (quality 95) or png.")] = "jpg",
+    no_report: NoReport = False,
     as_json: AsJson = False,
     config: Config = None,
 ) -> None:
@@ -220,7 +227,8 @@ def explain(
         folder = out or default_folder(plan)
         with progress_bar("Explaining") as update:
             explanation = run_in_folder(plan, folder, workers=workers, extend=extend, progress=update)
-    summary = {"command": "explain", "run": str(folder), **explanation.summary()}
+        pages = _write_pages(folder, _typed(context), no_report)
+    summary = {"command": "explain", "run": str(folder), **pages, **explanation.summary()}
     if as_json:
         _print_json(summary)
     else:
@@ -229,6 +237,7 @@ def explain(
 
 @app.command()
 def check(
+    context: typer.Context,
     images: Images,
     model: Model,
     weights: Weights = None,
@@ -254,6 +263,7 @@ def check(
     device: Device = "auto",
     seed: Seed = 0,
     strict: Annotated[bool, typer.Option("--strict", help="Leave with status 1 for bad news.")] = False,
+    no_report: NoReport = False,
     as_json: AsJson = False,
     config: Config = None,
 ) -> None:
@@ -292,8 +302,9 @@ def check(
         folder = out or default_check_folder(plan, seed)
         with progress_bar("Checking") as update:
             found = check_in_folder(plan, folder, seed=seed, progress=update)
+        pages = _write_pages(folder, _typed(context), no_report)
     if as_json:
-        _print_json({"command": "check", "run": str(folder), **found})
+        _print_json({"command": "check", "run": str(folder), **pages, **found})
     else:
         _print_check(found, folder)
     if strict and any(one["level"] == "bad" for one in found["findings"]):
@@ -302,6 +313,7 @@ def check(
 
 @app.command()
 def audit(
+    context: typer.Context,
     data: Annotated[str, typer.Argument(help="A folder with train/ and valid/ class folders, or a CSV with labels.")],
     model: Model,
     weights: Weights = None,
@@ -345,6 +357,7 @@ def audit(
     workers: Annotated[int | None, typer.Option(help="Processes, on Linux and a CPU.  [default: one per core]")] = None,
     device: Device = "auto",
     seed: Seed = 0,
+    no_report: NoReport = False,
     as_json: AsJson = False,
     config: Config = None,
 ) -> None:
@@ -386,13 +399,33 @@ def audit(
                 summary = audit_in_folder(
                     setting, folder, budget=budget, workers=workers, progress=update, weighing=weighing
                 )
-            found = {"run": str(folder), **summary}
+            found = {"run": str(folder), **_write_pages(folder, _typed(context), no_report), **summary}
     if as_json:
         _print_json({"command": "audit", **found})
     elif plan_only:
         _print_plan(found)
     else:
         _print_audit(found, folder)
+
+
+@app.command()
+def report(
+    run: Annotated[Path, typer.Argument(help="A finished run folder of explain, check or audit.")],
+    copy_images: Annotated[
+        bool, typer.Option("--copy-images", help="Copy the original files into the report, too.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Write the pages of a finished run: report/index.html in its folder opens from disk, the folder can be mailed."""
+    from seewhy.report.write import write_report
+    from seewhy.run.progress import progress_bar
+
+    with progress_bar("Writing the report") as update:
+        pages = write_report(run, copy_images=copy_images, progress=update)
+    if as_json:
+        _print_json({"command": "report", "run": str(run), "report": str(pages / "index.html")})
+        return
+    _say(f"Open in a browser:  {pages / 'index.html'}")
 
 
 @app.command()
@@ -594,6 +627,7 @@ def data(
 @app.command()
 def demo(
     out: Annotated[Path, typer.Option(help="The folder to make.")] = Path("seewhy-demo"),
+    no_report: NoReport = False,
     as_json: AsJson = False,
 ) -> None:
     """Everything, on embedded data: render faces with a planted shortcut, train a network, explain and audit it."""
@@ -603,8 +637,9 @@ def demo(
 
     steady_process()
     result = run_demo(out, stage=progress_bar, forking=lambda: forking(None))
-    summary = {"command": "demo", "run": str(result.run), **result.explanation.summary()}
-    summary |= {"audit": result.audit.summary(), "truth": result.truth}
+    pages = {name: _write_pages(result.folder / name, typed, no_report) for name, typed in result.runs.items()}
+    summary = {"command": "demo", "run": str(result.run), **pages["audit"], **result.explanation.summary()}
+    summary |= {"check": result.checked, "audit": result.audit.summary(), "truth": result.truth}
     if as_json:
         _print_json(summary)
         return
@@ -612,6 +647,8 @@ def demo(
         _say(line)
     _say("")
     _print_explanation(summary, result.run)
+    _say("\nMay these maps be read?\n")
+    _print_check(result.checked, result.folder / "check")
     _say("\nA map is a hypothesis. What the decisions depend on, only changing it shows:\n")
     _print_audit(result.audit.summary(), result.folder / "audit")
     _say(f"\n{result.truth}")
@@ -621,6 +658,8 @@ def demo(
     _say("\nOn your own data:")
     _say("  seewhy explain YOUR_IMAGES --model your_net.py:Net --weights your_checkpoint.pt")
     _say("  seewhy audit YOUR_IMAGES --model your_net.py:Net --weights your_checkpoint.pt")
+    if not no_report:
+        _say(f"\nOpen in a browser:  {result.folder / 'audit' / _PAGES}")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -646,6 +685,34 @@ def main(arguments: Sequence[str] | None = None) -> None:
     finally:
         gc.enable()
         gc.unfreeze()
+
+
+def _write_pages(folder: Path, typed: str, left_out: bool) -> dict[str, str]:
+    """Keep the command line in the run, and write its pages; where they lie."""
+    from seewhy.report.write import write_report
+    from seewhy.run.progress import progress_bar
+    from seewhy.store import manifest
+
+    with manifest.writer(folder):
+        manifest.note_typed(folder, typed)
+    if left_out:
+        return {}
+    with progress_bar("Writing the report") as update:
+        return {"report": str(write_report(folder, progress=update) / "index.html")}
+
+
+def _typed(context: typer.Context) -> str:
+    """The command line that makes this run again, from wherever its options came."""
+    words = ["seewhy", context.info_name or ""]
+    for parameter in sorted(context.command.params, key=lambda one: one.param_type_name != "argument"):
+        value = context.params.get(parameter.name or "")
+        if value in (None, False, parameter.default) or value in ([], ()) or parameter.name in _NOT_THE_RUN:
+            continue
+        values = [str(one) for one in value] if isinstance(value, (list, tuple)) else [str(value)]
+        for one in values:
+            option = [] if parameter.param_type_name == "argument" else [max(parameter.opts, key=len)]
+            words += option if value is True else [*option, one]
+    return shlex.join(words)
 
 
 def _classifier(
@@ -730,12 +797,18 @@ def _print_explanation(summary: Mapping[str, Any], folder: Path) -> None:
         _say(f"  - {note}")
     _say("")
     kinds = [
+        ("Report", _PAGES),
         ("Sheet", "sheet.jpg"),
         ("Mean maps", "mean_maps.png"),
         *[("Overlays", f"overlays/{name}") for name in summary["method"].split(", ")],
         ("Table", "records.parquet"),
         ("Raw maps", "maps.zarr"),
     ]
+    _print_places(folder, kinds)
+
+
+def _print_places(folder: Path, kinds: Sequence[tuple[str, str]]) -> None:
+    """Where the files of a run lie, as far as it has them."""
     _print_rows([(words, str(folder / name)) for words, name in kinds if (folder / name).exists()])
 
 
@@ -750,7 +823,8 @@ def _print_check(found: Mapping[str, Any], folder: Path) -> None:
         lines = textwrap.wrap(_plain(one["text"]), width - 14) + todo
         for number, line in enumerate(lines):
             print(f"  {one['level'].upper() if number == 0 else '':<12}{line}")
-    _say(f"\n  Numbers  {folder / 'manifest.json'}")
+    _say("")
+    _print_places(folder, [("Report", _PAGES), ("Numbers", "manifest.json"), ("Table", "records.parquet")])
 
 
 def _print_audit(found: Mapping[str, Any], folder: Path) -> None:
@@ -767,8 +841,8 @@ def _print_audit(found: Mapping[str, Any], folder: Path) -> None:
     _say("")
     _print_findings(found["told"])
     _say(f"\n{found['scope']}\n")
-    kinds = [("Findings", "findings.json"), ("Pictures", "pictures"), ("Trials", "trials.parquet")]
-    _print_rows([(words, str(folder / name)) for words, name in kinds if (folder / name).exists()])
+    kinds = [("Report", _PAGES), ("Findings", "findings.json"), ("Pictures", "pictures"), ("Trials", "trials.parquet")]
+    _print_places(folder, kinds)
 
 
 def _print_plan(found: Mapping[str, Any]) -> None:
@@ -809,12 +883,11 @@ def _print_json(value: Mapping[str, Any]) -> None:
 
 
 def _say(text: str) -> None:
-    print("\n".join(_plain(line) for line in text.split("\n")))
+    print(_plain(text))
 
 
 def _plain(text: str) -> str:
-    """The text without control characters: a file name must not move the cursor."""
-    return "".join(letter if letter.isprintable() or letter == "\n" else f"\\x{ord(letter):02x}" for letter in text)
+    return "\n".join(map(printable, text.split("\n")))
 
 
 def _count_images(folder: Path) -> dict[str, int]:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from seewhy.cam.capture import forward
 from seewhy.data.classifier import Classifier, load
@@ -15,6 +16,7 @@ from seewhy.data.masks import write_mask
 from seewhy.data.planted import read_truth, render, write_faces
 from seewhy.errors import StoreError, listed
 from seewhy.evidence.audit import run_audit
+from seewhy.evidence.check import check_in_folder, check_plan
 from seewhy.evidence.oracle import oracle_effect
 from seewhy.evidence.prepare import asked_for, prepare
 from seewhy.evidence.result import Audit
@@ -34,7 +36,7 @@ _PREPROCESS = """
 # seewhy reads this name: how a photograph's pixels in 0..1 become the network's input.
 preprocess = {"mean": 0.5, "std": 0.25}
 """
-_OWN = ("faces", "masks", "net.py", "checkpoints", "run", "audit")
+_OWN = ("faces", "masks", "net.py", "checkpoints", "run", "check", "audit")
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,7 @@ class Demo:
     folder: Path
     training: Training
     explanation: Explanation
+    checked: dict[str, Any]
     audit: Audit
     story: tuple[str, ...]
     truth: str
@@ -56,6 +59,11 @@ class Demo:
     def run(self) -> Path:
         """The run folder."""
         return self.folder / "run"
+
+    @property
+    def runs(self) -> dict[str, str]:
+        """The command that makes each run, by its folder's name."""
+        return dict(zip(("run", "check", "audit"), self.commands[2:], strict=True))
 
 
 def run_demo(
@@ -92,6 +100,10 @@ def run_demo(
         classifier = load(spec, checkpoints, epoch=training.best_epoch, model_args={"size": SIZE})
         plan = make_plan(classifier, faces / "valid" / "fake", target="fake", limit=N_EXPLAINED)
         explanation = run_in_folder(plan, folder / "run", workers=None, progress=update)
+    with stage("Checking its maps") as update:
+        checked = check_in_folder(
+            check_plan(classifier, faces, target="fake"), folder / "check", seed=0, progress=update
+        )
     with stage("Drawing masks    ") as update:
         masks = _write_masks(folder / "masks", faces, update)
     with forking(), stage("Auditing         ") as update:
@@ -99,7 +111,8 @@ def run_demo(
         setting = prepare(classifier, faces, asked_for(regions, CORE, FACTORS, (), N_VALID, N_VALID))
         audit = run_audit(setting, folder=folder / "audit", workers=None, progress=update)
     commands = _commands(folder, spec, checkpoints, training)
-    return Demo(folder, training, explanation, audit, _story(training), _truth(classifier, faces), commands)
+    story, truth = _story(training), _truth(classifier, faces)
+    return Demo(folder, training, explanation, checked, audit, story, truth, commands)
 
 
 def _write_masks(folder: Path, faces: Path, progress: Progress) -> Path:
@@ -156,6 +169,7 @@ def _commands(folder: Path, spec: str, checkpoints: Path, training: Training) ->
         f"seewhy train {faces} {network} --epochs {EPOCHS} --batch-size {BATCH} --out {checkpoints}",
         f"seewhy explain {faces / 'valid' / 'fake'} {network} --weights {checkpoints} --epoch {epoch} --target fake "
         f"--limit {N_EXPLAINED}",
+        f"seewhy check {faces} {network} --weights {checkpoints} --epoch {epoch} --target fake",
         f"seewhy audit {faces} {network} --weights {checkpoints} --epoch {epoch} --factors {FACTORS} --core {CORE} "
         f"--regions {','.join(f'{name}={masks / name}' for name in MASKS)},{','.join(REGIONS)} "
         f"--recipients {N_VALID} --donors {N_VALID}",

@@ -107,3 +107,8 @@ def listed(names: Iterable[str], most: int = 8) -> str:
     pool = list(names)
     tail = f", … ({len(pool) - most} more)" if len(pool) > most else ""
     return ", ".join(pool[:most]) + tail
+
+
+def printable(text: str) -> str:
+    """The text with control, bidi and broken characters spelled out: a name from disk must not move a cursor."""
+    return "".join(letter if letter.isprintable() else f"\\x{ord(letter):02x}" for letter in text)

@@ -23,11 +23,19 @@ from seewhy.errors import StoreError
 from seewhy.evidence.audit import run_audit
 from seewhy.evidence.prepare import Setting, asked_for, prepare
 from seewhy.evidence.trials import Scorer
-from seewhy.store.schema import IMAGE_EFFECTS, MAP_SHARES, RECORDS, TRIALS
+from seewhy.store.schema import DONOR_EFFECTS, IMAGE_EFFECTS, MAP_SHARES, MAP_STATS, RECORDS, TRIALS
 from tests.small_images import Reader, classifier_of, write_images, write_masks
 
 ROOT = Path(__file__).parents[2]
-FILES = {"trials.parquet", "findings.json", "records.parquet", "image_effects.parquet", "map_shares.parquet"}
+TABLES = {
+    "trials": TRIALS,
+    "records": RECORDS,
+    "image_effects": IMAGE_EFFECTS,
+    "donor_effects": DONOR_EFFECTS,
+    "map_stats": MAP_STATS,
+    "map_shares": MAP_SHARES,
+}
+FILES = {"findings.json", "manifest.json"} | {f"{name}.parquet" for name in TABLES}
 NET = """
 import os, time
 from tests.small_images import Reader
@@ -46,10 +54,11 @@ WORDS += ["--recipients", "20", "--batch-size", "40"]
 
 
 def tree(folder: Path) -> dict[str, str]:
+    """The hash of every file but the lock and the pages, which name the folder that they are about."""
     return {
         path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in folder.rglob("*")
-        if path.is_file() and path.name != ".lock"
+        if path.is_file() and path.name != ".lock" and path.relative_to(folder).parts[0] != "report"
     }
 
 
@@ -105,14 +114,9 @@ def whole(home: Path, setting: Setting) -> dict[str, str]:
 
 
 def test_the_folder_holds_what_was_found(home: Path, straight: dict[str, str]) -> None:
-    assert {*straight} == {*FILES, "manifest.json"} | {name for name in straight if name.startswith("pictures/")}
-    assert any(name.startswith("pictures/") for name in straight)
-    for name, columns in (
-        ("trials", TRIALS),
-        ("records", RECORDS),
-        ("image_effects", IMAGE_EFFECTS),
-        ("map_shares", MAP_SHARES),
-    ):
+    below = {home: {name for name in straight if name.startswith(f"{home}/")} for home in ("pictures", "maps.zarr")}
+    assert {*straight} == FILES.union(*below.values()) and all(below.values())
+    for name, columns in TABLES.items():
         assert pq.read_schema(home / "straight" / f"{name}.parquet").names == list(columns)
     found = json.loads((home / "straight" / "findings.json").read_text())
     assert found["trials"] == pq.read_metadata(home / "straight" / "trials.parquet").num_rows
@@ -172,7 +176,9 @@ def test_an_interrupted_audit_goes_on(
     assert tree(tmp_path / "run") == whole
 
 
-@pytest.mark.parametrize("gone", ["parts", "findings.json", "image_effects.parquet", "pictures"])
+@pytest.mark.parametrize(
+    "gone", ["parts", "findings.json", "image_effects.parquet", "donor_effects.parquet", "pictures", "maps.zarr"]
+)
 def test_what_is_missing_is_made_again(
     home: Path, whole: dict[str, str], setting: Setting, tmp_path: Path, gone: str
 ) -> None:
@@ -186,6 +192,19 @@ def test_what_is_missing_is_made_again(
         path = run / gone
         shutil.rmtree(path) if path.is_dir() else path.unlink()
         set_status(run, "running")
+    run_audit(setting, folder=run)
+    assert tree(run) == whole
+
+
+def test_maps_that_were_half_written_are_written_again(
+    home: Path, whole: dict[str, str], setting: Setting, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(home / "whole", run)
+    chunks = sorted(path for path in (run / "maps.zarr").rglob("c/*/0/0"))
+    chunks[0].rename(chunks[0].with_name("0.1234.partial"))
+    chunks[1].write_bytes(chunks[2].read_bytes())
+    set_status(run, "running")
     run_audit(setting, folder=run)
     assert tree(run) == whole
 
@@ -263,8 +282,8 @@ def test_the_trials_repeat_the_findings(home: Path, whole: dict[str, str], setti
             moved[str(labels[donor])].append(after[0] - before[0])
     plain = sum(moved["cat"]) / len(moved["cat"]) - sum(moved["dog"]) / len(moved["dog"])
     found = {one["factor"]: one for one in json.loads((home / "whole" / "findings.json").read_text())["findings"]}
-    around = found.get("around") or found["tint"]["numbers"]["members"]["around"]
-    assert around["numbers"]["margin"]["value"] == pytest.approx(plain, abs=0.3)  # donors are used nearly equally often
+    around = found["around"]["numbers"] if "around" in found else found["tint"]["numbers"]["members"]["around"]
+    assert around["margin"]["value"] == pytest.approx(plain, abs=0.3)  # donors are used nearly equally often
 
 
 def test_the_folder_stays_as_it_is_when_the_network_raises(home: Path, tmp_path: Path) -> None:

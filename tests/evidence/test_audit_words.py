@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -315,7 +316,10 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> seewhy.Audit:
 def test_html_is_escaped(hostile: seewhy.Audit) -> None:
     page = hostile._repr_html_()
     assert "<b>" not in page and "&lt;b&gt;cat" in page and "a&amp;b" in page
-    assert page.count("<tr>") == page.count("</tr>") == len(told_of(hostile.findings))
+    assert page.count("border-left") == len(told_of(hostile.findings))  # a card for each
+    assert page.count('<img alt="Effect of each tested factor"') == page.count("<img") == 1
+    assert hostile.facts["scope"] in page and "seewhy.write_report(audit.save(&quot;folder&quot;))" in page
+    assert "60 images (60 valid)" in page and re.search(r"accuracy \d\.\d+ \[.*?\] on 60 images", page)
     assert repr(hostile).startswith("<Audit of 60 images") and "<b>cat" in repr(hostile)
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import errno
 import json
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import PIL.Image
@@ -18,7 +20,9 @@ from seewhy import cli
 from seewhy.errors import StoreError, WorkError
 from seewhy.evidence.check import check, check_in_folder, check_plan
 from seewhy.evidence.faithfulness import choose_donors
+from seewhy.evidence.statistics import Estimate, wilson
 from seewhy.learn.net import Net
+from seewhy.store.tables import read_outcomes
 
 NET = """
 import torch
@@ -210,6 +214,83 @@ def test_a_finished_check_is_read_and_another_one_refused(photos: Path, tmp_path
         check_in_folder(plan(limit=7), tmp_path / "run", seed=0, progress=lambda done, total: None)
 
 
+def in_folder(plan: seewhy.run.plan.Plan, folder: Path) -> dict[str, Any]:
+    return check_in_folder(plan, folder, seed=0, progress=lambda done, total: None)
+
+
+def test_the_folder_has_a_row_for_every_image_as_explain_has(photos: Path, tmp_path: Path) -> None:
+    in_folder(check_plan(Warm(), photos), tmp_path / "check")
+    seewhy.explain(Warm(), photos, out=tmp_path / "explained", progress=False)
+    own, explains = (read_outcomes(tmp_path / name / "records.parquet") for name in ("check", "explained"))
+    assert len(own) == 81 and [one.image.id for one in own] == [one.image.id for one in explains]
+    for mine, other in zip(own, explains, strict=True):
+        assert replace(mine, logits=(), probability=None) == replace(other, logits=(), probability=None)
+        assert mine.logits == pytest.approx(other.logits, rel=1e-5, abs=1e-5)
+        assert mine.probability == pytest.approx(other.probability, abs=1e-5)
+    (broken,) = [one for one in own if one.error]
+    assert broken.image.id == "warm/broken.png" and broken.digest and broken.error == "no image format that can be read"
+    assert (tmp_path / "check" / "records.parquet").exists() and not (tmp_path / "check" / "parts").exists()
+
+
+def test_the_rows_say_the_accuracy_of_each_split_and_class(photos: Path, tmp_path: Path) -> None:
+    for number, label in enumerate(("cold", "warm")):
+        for path in sorted((photos / label).glob("?[02468].png" if number else "*.png"))[: 30 + number]:
+            target = tmp_path / "data" / ("train" if path.stem < "20" else "valid") / label / path.name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(path.read_bytes())
+    told = in_folder(check_plan(Warm(), tmp_path / "data"), tmp_path / "run")["behaviour"]
+    rows = read_outcomes(tmp_path / "run" / "records.parquet")
+    assert set(told["by_split"]) == {"train", "valid"} and set(told["recall"]) == {"cold", "warm"}
+    for field, group in (("by_split", "split"), ("recall", "label")):
+        for name, estimate in told[field].items():
+            right = [one.correct for one in rows if getattr(one.image, group) == name]
+            assert wilson(sum(map(bool, right)), len(right)) == Estimate(**estimate)
+
+
+def test_rows_are_written_some_at_a_time(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    in_folder(check_plan(Warm(), photos), tmp_path / "once")
+    monkeypatch.setattr("seewhy.evidence.passes._ROWS", 7)
+    in_folder(check_plan(Warm(), photos), tmp_path / "often")
+    once, often = (read_outcomes(tmp_path / name / "records.parquet") for name in ("once", "often"))
+    assert once == often and len(once) == 81
+
+
+@pytest.mark.parametrize("gain", [1.0, float("nan")])
+def test_tensors_have_rows_too(tmp_path: Path, gain: float) -> None:
+    class Maybe(Warm):
+        def forward(self, x: Tensor) -> Tensor:
+            return super().forward(x) * gain
+
+    in_folder(check_plan(Maybe(), torch.rand(6, 3, 24, 24)), tmp_path / "run")
+    rows = read_outcomes(tmp_path / "run" / "records.parquet")
+    assert [(one.image.id, one.image.path, one.correct) for one in rows] == [(f"{n:05d}", None, None) for n in range(6)]
+    assert {one.error for one in rows} == {None if gain == 1 else "the network gave NaN or infinite logits"}
+    assert all((one.width, one.height) == (24, 24) and (one.prediction is None) == bool(one.error) for one in rows)
+
+
+def test_a_stopped_check_is_made_again(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("seewhy.store.tables.merge", stop)
+        in_folder(check_plan(Warm(), photos), tmp_path / "run")
+    assert (tmp_path / "run" / "parts").exists()
+    in_folder(check_plan(Warm(), photos), tmp_path / "run")
+    in_folder(check_plan(Warm(), photos), tmp_path / "straight")
+    names = ("manifest.json", "records.parquet")
+    one, other = ([(tmp_path / run / name).read_bytes() for name in names] for run in ("run", "straight"))
+    assert one == other and not (tmp_path / "run" / "parts").exists()
+
+
+def test_the_manifest_says_what_it_was_made_with(photos: Path, tmp_path: Path) -> None:
+    found = in_folder(check_plan(Warm(), photos), tmp_path / "run")
+    assert found["environment"].keys() == {"python", "torch", "numpy", "pillow", "machine", "device"}
+    seewhy.explain(Warm(), photos, limit=2, out=tmp_path / "explained", progress=False)
+    explained = json.loads((tmp_path / "explained" / "manifest.json").read_text())["summary"]
+    assert explained["environment"] == found["environment"]
+
+
 def test_a_disk_that_is_full_is_said_to_be(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*args: object) -> None:
         raise OSError(errno.ENOSPC, "from a library")
@@ -336,3 +417,4 @@ def test_a_check_shows_itself(photos: Path) -> None:
     assert repr(found).startswith("<Check of 81 images; maps: features ")
     page = found._repr_html_()
     assert "<b>" not in page and all(one.level.upper() in page for one in found.findings)
+    assert "81 images" in page and "classes &lt;b&gt;, warm" in page and "maps of features: grade " in page

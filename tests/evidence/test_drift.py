@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+import seewhy
 from seewhy.evidence.drift import MapRecords, drift_of, map_records, map_share_rows
 from seewhy.evidence.prepare import Setting, asked_for, prepare
 from seewhy.evidence.trials import Scores
@@ -56,9 +57,9 @@ def test_the_share_of_a_map_is_what_lies_in_the_region(records: dict[str, MapRec
     for split, own in records.items():
         assert own.shares["core"] == pytest.approx(1, abs=1e-6) and own.shares["around"] == pytest.approx(0, abs=1e-6)
         assert own.areas["core"] == pytest.approx(0.25) and own.areas["around"] == pytest.approx(0.75)
-        assert own.centre == pytest.approx(np.full((20, 2), 0.5), abs=0.02)
+        assert own.centre == pytest.approx(np.full((40, 2), 0.5), abs=0.02)
         assert (own.shares["top"] > 0.45).all() and (own.shares["top"] < 0.55).all()
-        assert np.array_equal(own.places, setting.ground.samples[split].recipients)
+        assert np.array_equal(own.places, np.arange(len(setting.ground.samples[split])))
 
 
 def test_the_spread_is_the_entropy_of_the_map(setting: Setting, records: dict[str, MapRecords]) -> None:
@@ -73,10 +74,47 @@ def test_the_spread_is_the_entropy_of_the_map(setting: Setting, records: dict[st
     assert records["valid"].spread == pytest.approx(np.log(256) / np.log(1024), abs=0.01)
 
 
+def test_maps_are_those_of_explain(setting: Setting, records: dict[str, MapRecords], home: Path) -> None:
+    (key,) = setting.plan.keys
+    whole = seewhy.explain(classifier_of(Light()), home / "data", layers="look", method="hirescam", progress=False)
+    for split, own in records.items():
+        images = setting.ground.samples[split].images
+        want = np.stack([whole[image.id].maps for image in images])
+        np.testing.assert_allclose(own.maps[key], want, rtol=1e-5, atol=1e-8)
+        totals = [whole[image.id].map_stats["look"].total for image in images]
+        assert [stat.id for stat in own.stats] == [image.id for image in images]
+        assert [stat.total for stat in own.stats] == pytest.approx(totals, rel=1e-5)
+
+
+def test_the_comparison_stays_with_the_recipients(setting: Setting, records: dict[str, MapRecords]) -> None:
+    """The maps of all the other images may be anything; and the recipients' alone, as they were made before, say it."""
+    before = {split: scores_of(sample.labels) for split, sample in setting.ground.samples.items()}
+    found = drift_of(setting, records, before, 0)
+    assert found.shares["valid"]["core"].n == 20
+    alone, other = {}, {}
+    for split, own in records.items():
+        sample = setting.ground.samples[split]
+        part = replace(sample, images=tuple(sample.images[place] for place in sample.recipients))
+        few = map_records(setting, replace(part, recipients=np.arange(20)))
+        filled = {name: np.zeros(len(sample)) for name in own.shares}
+        for name, values in few.shares.items():
+            filled[name][sample.recipients] = values
+        spread, centre = np.zeros(len(sample)), np.zeros((len(sample), 2))
+        spread[sample.recipients], centre[sample.recipients] = few.spread, few.centre
+        alone[split] = replace(own, shares=filled, spread=spread, centre=centre)
+        shares = {name: np.where(np.isin(own.places, sample.recipients), one, 9.0) for name, one in own.shares.items()}
+        other[split] = replace(own, shares=shares)
+    for same in (alone, other):
+        again = drift_of(setting, same, before, 0)
+        assert (again.distance, again.p_value) == (pytest.approx(found.distance, rel=1e-6), found.p_value)
+        assert again.shares["train"]["top"].value == pytest.approx(found.shares["train"]["top"].value, rel=1e-6)
+
+
 def test_shares_and_lifts_are_means(setting: Setting, records: dict[str, MapRecords]) -> None:
     before = {split: scores_of(sample.labels) for split, sample in setting.ground.samples.items()}
     found = drift_of(setting, records, before, 0)
-    assert found.shares["valid"]["top"].value == pytest.approx(records["valid"].shares["top"].mean())
+    chosen = setting.ground.samples["valid"].recipients
+    assert found.shares["valid"]["top"].value == pytest.approx(records["valid"].shares["top"][chosen].mean())
     assert found.lifts["valid"]["core"].value == pytest.approx(4)
     assert 0 < found.p_value <= 1 and found.p_value > 0.01  # two halves of one thing
 
@@ -98,11 +136,11 @@ def test_one_split_is_not_compared(setting: Setting, records: dict[str, MapRecor
 
 def test_rows_have_a_region_of_an_image_each(setting: Setting, records: dict[str, MapRecords]) -> None:
     rows = map_share_rows(records, setting.ground.samples)
-    assert {len(column) for column in rows.values()} == {2 * 3 * 20}
+    assert {len(column) for column in rows.values()} == {2 * 3 * 40}
     row = [(split, region) for split, region in zip(rows["split"], rows["region"], strict=True)].index(("valid", "top"))
     assert rows["lift"][row] == pytest.approx(float(rows["share"][row]) / float(rows["area"][row]))
     ids = {image.id for image in setting.ground.samples["valid"].images}
-    assert {one for one, split in zip(rows["id"], rows["split"], strict=True) if split == "valid"} <= ids
+    assert {one for one, split in zip(rows["id"], rows["split"], strict=True) if split == "valid"} == ids
 
 
 def test_empty_maps_are_nothing(home: Path) -> None:
@@ -118,7 +156,7 @@ def test_empty_maps_are_nothing(home: Path) -> None:
 
 
 def test_two_splits_of_empty_maps_are_not_compared(setting: Setting, records: dict[str, MapRecords]) -> None:
-    nothing = {name: np.full(20, np.nan) for name in records["valid"].shares}
+    nothing = {name: np.full(40, np.nan) for name in records["valid"].shares}
     empty = {split: replace(one, shares=nothing) for split, one in records.items()}
     before = {split: scores_of(sample.labels) for split, sample in setting.ground.samples.items()}
     found = drift_of(setting, empty, before, 0)

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import PIL.Image
 
-from seewhy.render.exchange import Exchange, exchange_sheet, write_sheet
+from seewhy.render.exchange import Exchange, exchange_sheet, write_pictures, write_sheet
 
 SIDE, MARGIN, GAP = 192, 20, 14
 
@@ -63,3 +63,12 @@ def test_a_sheet_is_written_as_png_with_the_same_bytes(tmp_path: Path) -> None:
     assert (tmp_path / "one.png").read_bytes() == (tmp_path / "two.png").read_bytes()
     with PIL.Image.open(tmp_path / "one.png") as image:
         assert image.format == "PNG"
+
+
+def test_pictures_one_by_one_keep_every_pixel(tmp_path: Path) -> None:
+    shown = tuple(np.random.default_rng(seed).integers(0, 256, (5, 7, 3), np.uint8) for seed in range(3))
+    write_pictures(Exchange(shown, ((), (), ())), tmp_path / "00", ("before", "donor", "after"))
+    assert {path.name for path in tmp_path.iterdir()} == {"00-before.png", "00-donor.png", "00-after.png"}
+    for pixels, name in zip(shown, ("before", "donor", "after"), strict=True):
+        with PIL.Image.open(tmp_path / f"00-{name}.png") as image:
+            assert image.format == "PNG" and np.array_equal(np.asarray(image), pixels)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import random
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -258,6 +259,14 @@ def test_hostile_names_are_words_in_a_page(tmp_path: Path) -> None:
         assert "<img src=x" not in html and "<b>cat" not in html
         assert "&lt;img src=x onerror=alert(1)&gt;&quot;&#x27;&amp;.png" in html
     assert found._repr_html_().count("<img ") == 2  # the overlays
+
+
+def test_a_notebook_is_told_predictions_accuracy_and_that_maps_are_hypotheses(photos: Path) -> None:
+    found = explained(seeded(FourConv()), photos, target="dog")
+    page, summary = found._repr_html_(), found.summary()
+    assert all(f"{name} {count}" in page for name, count in summary["predictions"].items())
+    assert re.search(rf"accuracy {summary['accuracy']:.3f} \[0\.\d+, \d\.\d+\] on {summary['labelled']} labelled", page)
+    assert "hypotheses" in page and "seewhy.audit" in page
 
 
 @pytest.mark.parametrize("name", ["a\nb\x1b[2J.png", "‮gnp.png"], ids=["control", "direction"])

@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import stat
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 
@@ -49,19 +50,18 @@ class Photograph:
 def read_photograph(path: str | Path) -> Photograph:
     """The photograph in a file, turned upright by its EXIF tag. Raises UnreadableError with the reason."""
     data = _bytes_of(Path(path))
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # a warning about metadata does not change the pixels
-            pixels = _decoded(data)
-    except UnreadableError:
-        raise
-    except PIL.UnidentifiedImageError as error:  # its own text names an address in memory, another one in each run
-        raise UnreadableError("no image format that can be read") from error
-    except MemoryError as error:
-        raise UnreadableError("too large for memory") from error
-    except Exception as error:  # decoders raise anything, from OSError to struct.error and IndexError
-        raise UnreadableError(f"{type(error).__name__}: {error}"[:200]) from error
-    return Photograph(pixels, _hash(data).hexdigest())
+    return Photograph(_checked(_decoded, data), _hash(data).hexdigest())
+
+
+def read_reduced(path: str | Path, side: int, digest: str | None) -> Pixels:
+    """The upright photograph with at most `side` pixels on its long side.
+
+    Raises UnreadableError, also where the hash of the file is not `digest`: it is another picture now.
+    """
+    data = _bytes_of(Path(path))
+    if digest is not None and _hash(data).hexdigest() != digest:
+        raise UnreadableError("the file has changed")
+    return _checked(partial(_decoded_small, side=side), data)
 
 
 def file_digest(path: str | Path) -> str:
@@ -190,11 +190,38 @@ def _check_file(path: Path) -> None:
         raise UnreadableError(f"a file of {found.st_size:,} bytes is more than the limit of {MOST_BYTES:,}")
 
 
+def _checked(decode: Callable[[bytes], Pixels], data: bytes) -> Pixels:
+    """What `decode` makes of the bytes; whatever it raises becomes an UnreadableError with the reason."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # a warning about metadata does not change the pixels
+            return decode(data)
+    except UnreadableError:
+        raise
+    except PIL.UnidentifiedImageError as error:  # its own text names an address in memory, another one in each run
+        raise UnreadableError("no image format that can be read") from error
+    except MemoryError as error:
+        raise UnreadableError("too large for memory") from error
+    except Exception as error:  # decoders raise anything, from OSError to struct.error and IndexError
+        raise UnreadableError(f"{type(error).__name__}: {error}"[:200]) from error
+
+
 def _decoded(data: bytes) -> Pixels:
     with PIL.Image.open(BytesIO(data)) as image:
         if image.width * image.height > MOST_PIXELS:
             raise UnreadableError(f"{image.width} x {image.height} pixels is more than the limit of {MOST_PIXELS:,}")
         return as_pixels(image)
+
+
+def _decoded_small(data: bytes, side: int) -> Pixels:
+    with PIL.Image.open(BytesIO(data)) as image:
+        image.draft("RGB", (2 * side, 2 * side))  # a JPEG is decoded at a half, a quarter or an eighth
+        pixels = as_pixels(image)
+    factor = side / max(pixels.shape[:2])
+    if factor >= 1:
+        return pixels
+    size = (max(1, round(pixels.shape[1] * factor)), max(1, round(pixels.shape[0] * factor)))
+    return np.asarray(PIL.Image.fromarray(pixels).resize(size, PIL.Image.Resampling.BILINEAR, reducing_gap=2.0))
 
 
 def _in_bands(image: PIL.Image.Image) -> Pixels:

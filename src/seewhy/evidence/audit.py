@@ -17,10 +17,12 @@ from seewhy.data.classifier import Classifier
 from seewhy.errors import OptionError, SeewhyError, listed
 from seewhy.evidence.behaviour import Behaviour, behaviour_of
 from seewhy.evidence.conclude import conclude
-from seewhy.evidence.drift import Drift, MapRecords, drift_of, map_records
+from seewhy.evidence.drift import MapRecords, drift_of, map_records
 from seewhy.evidence.factors import Factor
+from seewhy.evidence.facts import facts_of
 from seewhy.evidence.inference import smallest_effect
 from seewhy.evidence.ledger import Ledger
+from seewhy.evidence.pictures import with_pictures
 from seewhy.evidence.prepare import Setting, asked_for, prepare, scheduled
 from seewhy.evidence.properties import Property
 from seewhy.evidence.regions import Region
@@ -253,9 +255,10 @@ def _audited(
     weighed = weigh(setting, scores, trials, weighing)
     behaviour = _behaviour(setting, before)
     findings = conclude(setting, weighed, behaviour, scores, trials)
+    findings = with_pictures(setting, findings)
     maps, notes = _maps(setting)
     drift = drift_of(setting, maps, scores, setting.seed)
-    facts = _facts(setting, behaviour, drift, trials)
+    facts = facts_of(setting, behaviour, drift, trials, findings)
     facts["notes"] += [*notes, *_not_compared(weighed, before)]
     return Audit(findings, facts, setting, weighed, before, tuple(trials), maps, _saved)
 
@@ -303,38 +306,3 @@ def _behaviour(setting: Setting, before: Mapping[str, Baseline]) -> Behaviour:
     labels = [sample.images[row].label for row in rows]
     shares = probabilities(torch.from_numpy(logits[rows])).numpy()
     return behaviour_of(logits[rows], shares, labels, setting.classes)
-
-
-def _facts(setting: Setting, behaviour: Behaviour, drift: Drift, trials: Sequence[Trials]) -> dict[str, Any]:
-    """What was tested, on which images, with which outcome of the classifier itself."""
-    samples = setting.ground.samples
-    names = {one.name for one in trials if len(one)}
-    asked = [*(one.name for one in setting.factors), *(one.name for one in setting.inserts)]
-    tested = [name for name in asked if name in names]
-    return {
-        "images": sum(map(len, samples.values())),
-        "splits": {split: len(sample) for split, sample in samples.items()},
-        "distinct": {split: len(np.unique(sample.units)) for split, sample in samples.items()},
-        "unreadable": {i.id: why for sample in samples.values() for i, why in sample.unreadable},
-        "classes": list(setting.classes),
-        "contrasts": list(contrasts_of(setting.classes)),
-        "accuracy": None if behaviour.accuracy is None else vars(behaviour.accuracy),
-        "core": list(setting.core),
-        "tested": tested,
-        "suspicion": setting.suspicions,
-        "trials": setting.schedule.n_trials,
-        "jobs": len(setting.schedule.jobs),
-        "effort": vars(setting.schedule.effort),
-        "regions": {one.name: one.words for one in setting.factors if one.region},
-        "warnings": {name: list(words) for name, words in setting.warnings.items()},
-        "notes": list(setting.notes),
-        "maps": {
-            "layer": list(setting.plan.grids)[:1],
-            "method": setting.plan.methods[0],
-            "score": setting.plan.scores[0].name,
-            "drift": {"distance": drift.distance, "p": drift.p_value},
-            "shares": drift.shares,
-            "lifts": drift.lifts,
-        },
-        "scope": f"Tested: {', '.join(tested) or 'nothing'}. Outside of this list nothing is said.",
-    }

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from seewhy.cam.capture import forward
 from seewhy.cam.layers import trace
 from seewhy.cam.methods import METHODS
 from seewhy.cam.scores import Target, probabilities, two_sided
 from seewhy.data.classifier import RANDOM_NOTE, Classifier
-from seewhy.data.decode import UnreadableError
-from seewhy.data.reader import Loaded, batch_of, load_image
 from seewhy.errors import OptionError, StoreError, listed
 from seewhy.evidence.behaviour import Behaviour, behaviour_of
 from seewhy.evidence.feeding import Feeding, judge, margins, variants_of
@@ -34,10 +29,14 @@ from seewhy.evidence.findings import (
     map_findings,
     weights_findings,
 )
+from seewhy.evidence.passes import Passes, write_records
 from seewhy.evidence.plain import plain
 from seewhy.evidence.statistics import Floats
 from seewhy.evidence.trust import Trust, examine, idle_layers, n_steps
-from seewhy.records import Image, Preprocess, Progress
+from seewhy.records import Preprocess, Progress
+from seewhy.render import notebook
+from seewhy.render.vega import BAD, CAUTION, GOOD, UNKNOWN
+from seewhy.run.explain import environment
 from seewhy.run.identity import as_begun, differing, identity_of, named_by
 from seewhy.run.plan import Plan, first_input, make_plan
 from seewhy.run.progress import chosen_progress
@@ -70,12 +69,14 @@ class Check:
         return f"<Check of {self.facts['images']:,} images; maps: {grades}>\n{said}"
 
     def _repr_html_(self) -> str:
-        rows = "".join(
-            f"<tr><td>{one.level.upper()}</td>"
-            f"<td style='text-align:left'>{escape(one.text)}<br><i>{escape(one.todo)}</i></td></tr>"
-            for one in self.findings
+        grades = [f"maps of {layer}: grade {grade}" for layer, grade in self.grades.items()]
+        return notebook.page(
+            notebook.heading("Check", [*_header(self), *grades]),
+            *(
+                notebook.card(one.level.upper(), "", one.text, (), one.todo, colour=_COLOURS[one.level])
+                for one in self.findings
+            ),
         )
-        return f"<table>{rows}</table>"
 
     def summary(self) -> dict[str, Any]:
         """Everything as plain values, ready for JSON."""
@@ -94,6 +95,18 @@ class Check:
             }
         )
         return found
+
+
+_COLOURS = {"bad": BAD, "caution": CAUTION, "cannot say": UNKNOWN, "good": GOOD}
+
+
+def _header(found: Check) -> list[str]:
+    """Images, classes and accuracy in words."""
+    images, accuracy = f"{found.facts['images']:,} images", found.behaviour.accuracy
+    without = found.facts["without_result"]
+    header = [f"{images}, {without:,} without a result" if without else images]
+    header += [f"classes {listed(found.facts['classes'])}"]
+    return header + ([f"accuracy {accuracy} on {accuracy.n:,} images"] if accuracy else [])
 
 
 def check(
@@ -172,7 +185,9 @@ def check_in_folder(plan: Plan, folder: Path, *, seed: int, progress: Progress) 
                 found: dict[str, Any] = stored["summary"]
                 return found
             manifest.begin(folder, identity)
-            summary = run_check(plan, seed=seed, progress=progress).summary()
+            result, passes = _run(plan, seed, progress)
+            write_records(folder, passes)
+            summary = {**result.summary(), "environment": environment(plan.classifier.device)}
             manifest.finish(folder, identity, summary)
     except OSError as error:
         raise manifest.cannot_write(folder, error) from error
@@ -186,11 +201,16 @@ def default_check_folder(plan: Plan, seed: int) -> Path:
 
 def run_check(plan: Plan, *, seed: int = 0, progress: Progress) -> Check:
     """The check of a plan."""
+    return _run(plan, seed, progress)[0]
+
+
+def _run(plan: Plan, seed: int, progress: Progress) -> tuple[Check, Passes]:
+    """The check of a plan, and what was read for it."""
     preprocess = plan.classifier.preprocess
     variants = variants_of(preprocess) if isinstance(preprocess, Preprocess) else {}
     chosen = [round(step * (len(plan.table) - 1) / max(1, min(N_MAPS, len(plan.table)) - 1)) for step in range(N_MAPS)]
     few = list(dict.fromkeys(chosen))[: len(plan.table)]
-    passes = _Passes(plan, variants, few)
+    passes = Passes(plan, variants, few)
     calls = trace(plan.classifier.model, _on_device(plan, first_input(plan.classifier, plan.table)))
     total = len(plan.table) + len(few) * n_steps(calls, plan.classifier.model)
     done = 0
@@ -218,10 +238,10 @@ def run_check(plan: Plan, *, seed: int = 0, progress: Progress) -> Check:
         step=step,
     )
     progress(total, total)
-    return _judged(plan, passes, inputs, trusts)
+    return _judged(plan, passes, inputs, trusts), passes
 
 
-def _judged(plan: Plan, passes: _Passes, inputs: Tensor, trusts: Sequence[Trust]) -> Check:
+def _judged(plan: Plan, passes: Passes, inputs: Tensor, trusts: Sequence[Trust]) -> Check:
     logits = torch.cat(passes.logits[""])
     finite = logits.isfinite().all(dim=1)
     shares = probabilities(logits[finite]).numpy()
@@ -263,63 +283,7 @@ def _judged(plan: Plan, passes: _Passes, inputs: Tensor, trusts: Sequence[Trust]
     return Check(tuple(findings), grades, behaviour, feeding, tuple(maps), facts)
 
 
-class _Passes:
-    """Logits of every readable image as asked (name "") and under every variant, in one reading of the folder."""
-
-    def __init__(self, plan: Plan, variants: dict[str, tuple[Preprocess, str]], few: Sequence[int]) -> None:
-        self.plan = plan
-        self.ways: dict[str, Any] = {"": plan.classifier.preprocess}
-        self.options = {name: words for name, (_, words) in variants.items()}
-        self.logits: dict[str, list[Tensor]] = {"": []}
-        self.labels: list[str | None] = []
-        self.splits: list[str | None] = []
-        self.kept: list[Tensor] = []
-        self.kept_labels: list[str | None] = []
-        self.reasons: Counter[str] = Counter()
-        self._few = set(few)
-        if any(image.label for image in plan.table.images) and plan.table.items is None:
-            self.ways |= {name: way for name, (way, _) in variants.items()}
-            self.logits |= {name: [] for name in variants}
-
-    def run(self) -> Iterator[int]:
-        """Read everything; yields how many images each step took."""
-        images = self.plan.table.images
-        for start in range(0, len(images), self.plan.batch_size):
-            batch = images[start : start + self.plan.batch_size]
-            self._read(batch, start)
-            yield len(batch)
-
-    def _read(self, batch: Sequence[Image], start: int) -> None:
-        loaded: list[tuple[int, Image, Loaded]] = []
-        for place, image in enumerate(batch, start):
-            try:
-                loaded.append((place, image, load_image(self.plan.table, image, self.plan.classifier.preprocess)))
-            except UnreadableError as error:
-                self.reasons[str(error)] += 1
-        if not loaded:
-            return
-        self.labels += [image.label or one.label for _, image, one in loaded]
-        self.splits += [image.split for _, image, _ in loaded]
-        canvases: dict[tuple[Any, ...], list[Loaded]] = {}
-        for name, way in self.ways.items():
-            own = [one for _, _, one in loaded]
-            if isinstance(way, Preprocess):
-                key = (way.size, way.fit, way.crop_share, way.interpolation)
-                if not canvases:
-                    canvases[key] = own
-                if key not in canvases:
-                    canvases[key] = [load_image(self.plan.table, image, way) for _, image, _ in loaded]
-                own = canvases[key]
-            inputs = batch_of(own, way, self.plan.memory_format)
-            self.logits[name].append(forward(self.plan.classifier.model, inputs).double().cpu())
-            if name == "":
-                rows = [row for row, (place, _, _) in enumerate(loaded) if place in self._few]
-                rows = rows or ([] if self.kept else [0])  # one at least, should all the chosen ones be unreadable
-                self.kept += [inputs[rows].contiguous()] if rows else []
-                self.kept_labels += [loaded[row][1].label or loaded[row][2].label for row in rows]
-
-
-def _feeding(plan: Plan, passes: _Passes, classes: Sequence[str]) -> tuple[Feeding | None, str]:
+def _feeding(plan: Plan, passes: Passes, classes: Sequence[str]) -> tuple[Feeding | None, str]:
     """The sweep judged by the labels, or why it cannot be; `classes` in the order that the logits seem to have."""
     if not isinstance(plan.classifier.preprocess, Preprocess):
         return None, "the preprocessing is a function, which seewhy cannot vary"

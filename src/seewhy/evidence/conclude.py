@@ -24,6 +24,7 @@ from seewhy.evidence.verdict import (
     Verdict,
     depends,
     interval,
+    numbers_of,
     points,
     too_few,
 )
@@ -97,7 +98,7 @@ def _with_members(
             verdict,
             text=f"{verdict.text} Not separated from it by these data: {named}.",
             members=tuple(one.factor for one in members),
-            numbers={**verdict.numbers, "members": {one.factor: vars(one.effect.probability) for one in members}},
+            numbers={**verdict.numbers, "members": {one.factor: _as_member(one) for one in members}},
         )
     sample = setting.ground.audited
     own = picked(trials, leader.factor, DONORS, sample.split)
@@ -105,6 +106,11 @@ def _with_members(
         return verdict
     good, bad = _examples(own, before[sample.split], sample, leader, setting.classes)
     return replace(verdict, examples=good, counter_examples=bad)
+
+
+def _as_member(case: Case) -> dict[str, Any]:
+    """The effect, and beside it everything that would stand in a finding of its own."""
+    return {**vars(case.effect.probability), **numbers_of(case)}
 
 
 def _of_a_mark(setting: Setting, before: Mapping[str, Scores], trials: Sequence[Trials], case: Case) -> Verdict:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -12,22 +12,25 @@ from torch.nn import functional
 
 from seewhy.evidence.overfit import energy_distance_test
 from seewhy.evidence.prepare import Setting
-from seewhy.evidence.sample import Sample
+from seewhy.evidence.sample import Ints, Sample
 from seewhy.evidence.statistics import Estimate, Floats, mean_of
 from seewhy.evidence.trials import Scores
-from seewhy.run.work import explain_shard
+from seewhy.records import MapKey, MapStat
+from seewhy.run.work import Maps, explain_shard
 
 _PERMUTATIONS = 999
+_CHUNK = 64  # images whose maps are measured at once
 _TINY = 1e-12
 
 
 @dataclass(frozen=True)
 class MapRecords:
-    """What the maps of one split say, one row for each recipient (N).
+    """What the maps of one split say, one row for each image (N), whose places in the sample are `places`.
 
     `shares` hold by region the share of the map's positive part that lies in it (NaN for an empty map), `areas` the
     share of the canvas that the region covers, `spread` the map's entropy from 0 (one cell) to 1 (all cells alike),
-    `centre` (N, 2) its centre of mass (x, y) from 0 to 1.
+    `centre` (N, 2) its centre of mass (x, y) from 0 to 1. `maps` are the raw maps themselves (N, h, w), and `stats`
+    their numbers, as `explain` gives them.
     """
 
     places: NDArray[np.int64]
@@ -35,6 +38,13 @@ class MapRecords:
     areas: Mapping[str, Floats]
     spread: Floats
     centre: Floats
+    maps: Mapping[MapKey, Maps] = field(default_factory=dict, repr=False)
+    stats: tuple[MapStat, ...] = field(default=(), repr=False)
+
+    def at(self, rows: Ints) -> MapRecords:
+        """The records of some rows, without their maps."""
+        shares, areas = ({name: one[rows] for name, one in held.items()} for held in (self.shares, self.areas))
+        return MapRecords(self.places[rows], shares, areas, self.spread[rows], self.centre[rows])
 
 
 @dataclass(frozen=True)
@@ -48,39 +58,55 @@ class Drift:
 
 
 def map_records(setting: Setting, sample: Sample) -> MapRecords:
-    """The records of the recipients' maps, of the first layer, method and target of the plan."""
+    """The records of every image's maps; what they say is of the first layer, method and target of the plan."""
     plan = setting.plan
-    chosen = sample.recipients
-    if not len(chosen):
-        nothing = np.zeros(0)
-        return MapRecords(chosen, {}, {}, nothing, np.zeros((0, 2)))
-    images = tuple(sample.images[place] for place in chosen)
-    own = replace(plan, table=replace(plan.table, images=images))
-    parts = [explain_shard(own, shard, overlays=False).maps[own.keys[0]] for shard in own.shards()]
-    maps = np.nan_to_num(np.concatenate(parts).astype(np.float64)).clip(min=0)  # (N, h, w)
-    total = maps.sum(axis=(1, 2))
-    shape = maps / np.where(total > 0, total, np.nan)[:, None, None]
+    own = replace(plan, table=replace(plan.table, images=sample.images))
+    results = [explain_shard(own, shard, overlays=False) for shard in own.shards()]
+    maps = {key: np.concatenate([one.maps[key] for one in results]) for key in own.keys}
+    stats = tuple(stat for one in results for stat in one.stats)
+    first, everyone = maps[own.keys[0]], np.arange(len(sample))
+    starts = range(0, len(sample), _CHUNK)
+    parts = [_measured(sample, first[start : start + _CHUNK], everyone[start : start + _CHUNK]) for start in starts]
+    return MapRecords(
+        everyone,
+        {region: np.concatenate([one.shares[region] for one in parts]) for region in sample.masks},
+        {region: np.concatenate([one.areas[region] for one in parts]) for region in sample.masks},
+        np.concatenate([one.spread for one in parts]),
+        np.concatenate([one.centre for one in parts]),
+        maps,
+        stats,
+    )
+
+
+def _measured(sample: Sample, maps: Maps, places: Ints) -> MapRecords:
+    """The records of the maps (n, h, w) of the images at `places`."""
+    positive = np.nan_to_num(maps.astype(np.float64)).clip(min=0)
+    total = positive.sum(axis=(1, 2))
+    shape = positive / np.where(total > 0, total, np.nan)[:, None, None]
     shares, areas = {}, {}
     for region in sample.masks:
-        inside = np.stack([_on_grid(sample, region, int(place), maps.shape[1:]) for place in chosen])
-        has = sample.found.get(region, np.ones(len(sample), dtype=bool))[chosen]
+        inside = _on_grid(sample, region, places, maps.shape[1:])
+        has = sample.found.get(region, np.ones(len(sample), dtype=bool))[places]
         shares[region] = np.where(has, (shape * inside).sum(axis=(1, 2)), np.nan)
         areas[region] = np.where(has, inside.mean(axis=(1, 2)), np.nan)
-    return MapRecords(chosen, shares, areas, _entropy(shape), _centre(shape))
+    return MapRecords(places, shares, areas, _entropy(shape), _centre(shape))
 
 
 def drift_of(setting: Setting, records: Mapping[str, MapRecords], before: Mapping[str, Scores], seed: int) -> Drift:
-    """Whether the maps of train and valid differ, labels and right decisions held alike (permutation test)."""
-    shares = {split: {name: _mean(one) for name, one in own.shares.items()} for split, own in records.items()}
+    """Whether the recipients' maps of train and valid differ, labels and right decisions held alike (permutation)."""
+    samples = setting.ground.samples
+    records = {split: own.at(samples[split].recipients) for split, own in records.items()}
+    told = {split: own.shares if len(own.places) else {} for split, own in records.items()}
+    shares = {split: {name: _mean(one) for name, one in found.items()} for split, found in told.items()}
     lifts = {
-        split: {name: _mean(_lift(share, own.areas[name])) for name, share in own.shares.items()}
-        for split, own in records.items()
+        split: {name: _mean(_lift(share, records[split].areas[name])) for name, share in found.items()}
+        for split, found in told.items()
     }
     if len(records) < 2 or not all(len(own.places) for own in records.values()):
         return Drift(float("nan"), 1.0, shares, lifts)
     tables, strata = [], []
     for split in ("train", setting.ground.audited.split):
-        own, sample = records[split], setting.ground.samples[split]
+        own, sample = records[split], samples[split]
         table = np.column_stack([*own.shares.values(), own.spread, own.centre])
         kept = np.isfinite(table).all(axis=1)
         places = own.places[kept]
@@ -114,9 +140,11 @@ def _lift(shares: Floats, areas: Floats) -> Floats:
     return np.where(areas > 0, shares / np.maximum(areas, _TINY), np.nan)
 
 
-def _on_grid(sample: Sample, region: str, place: int, grid: Sequence[int]) -> Floats:
-    mask = sample.masks_at(region, torch.tensor([place]))
-    return np.asarray(functional.adaptive_avg_pool2d(mask[None], (grid[0], grid[1]))[0, 0].double().numpy())
+def _on_grid(sample: Sample, region: str, places: Ints, grid: Sequence[int]) -> Floats:
+    """The share of each cell that the region covers (n, h, w)."""
+    masks = sample.masks_at(region, torch.from_numpy(places))
+    cells = functional.adaptive_avg_pool2d(masks[:, None], (grid[0], grid[1]))[:, 0].double().numpy()
+    return np.broadcast_to(cells, (len(places), *cells.shape[1:]))
 
 
 def _entropy(shape: Floats) -> Floats:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import math
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -17,26 +16,24 @@ import torch
 from torch import Tensor
 
 from seewhy import __version__
-from seewhy.cam.scores import probabilities
 from seewhy.errors import StoreError, listed
-from seewhy.evidence.analysis import image_effects
 from seewhy.evidence.drift import map_share_rows
 from seewhy.evidence.factors import Factor, RegionFactor
 from seewhy.evidence.pictures import draw_examples
 from seewhy.evidence.prepare import Setting
 from seewhy.evidence.result import Audit
 from seewhy.evidence.sample import MOST_CLASSES
-from seewhy.evidence.trials import DONORS, NO_DONOR, UNDECIDED, Job, Scores, Trials
+from seewhy.evidence.tables import donor_effect_columns, image_effect_columns, outcomes_of, write_map_tables
+from seewhy.evidence.trials import NO_DONOR, UNDECIDED, Job, Scores, Trials
 from seewhy.evidence.verdict import THRESHOLDS
-from seewhy.records import Outcome
+from seewhy.run.explain import environment
 from seewhy.run.identity import code_digest, differing, network_digest
 from seewhy.store import manifest
 from seewhy.store.columns import Column, read_columns, write_columns
-from seewhy.store.schema import IMAGE_EFFECTS, MAP_SHARES, RECORDS, TRIALS
+from seewhy.store.schema import DONOR_EFFECTS, IMAGE_EFFECTS, MAP_SHARES, RECORDS, TRIALS
 from seewhy.store.tables import merge, part, record_row, write_rows
 
 FINDINGS = "findings.json"
-NOT_FINITE = "the network gave NaN or infinite logits"
 
 
 @dataclass(frozen=True)
@@ -116,17 +113,22 @@ class Ledger:
         if self._whole is None:
             parts = [part(self.folder, "trials", index) for index in range(len(self.setting.schedule.jobs))]
             merge(parts, self.folder / "trials.parquet", TRIALS)
-        self._write_records(audit)
-        self._write_image_effects(audit)
+        write_rows(self.folder / "records.parquet", map(record_row, outcomes_of(audit)), RECORDS)
+        write_columns(self.folder / "image_effects.parquet", image_effect_columns(audit), IMAGE_EFFECTS)
+        write_columns(self.folder / "donor_effects.parquet", donor_effect_columns(audit), DONOR_EFFECTS)
         rows = map_share_rows(audit.maps, self.setting.ground.samples)
         write_columns(self.folder / "map_shares.parquet", rows, MAP_SHARES)
+        write_map_tables(self.folder, self.setting, audit.maps)
         draw_examples(self.setting, audit.findings, self.folder / "pictures")
         if audit.setting.schedule.controls:
             masks = {name.replace("#", "n"): mask.numpy() for name, mask in audit.setting.schedule.controls.items()}
             np.savez_compressed(self.folder / "controls.npz", allow_pickle=False, **masks)
         summary = audit.summary()
         manifest.write_json(self.folder / FINDINGS, summary)
-        manifest.finish(self.folder, self.identity(), {name: summary[name] for name in ("images", "trials", "scope")})
+        told = {name: summary[name] for name in ("images", "trials", "scope")}
+        manifest.finish(
+            self.folder, self.identity(), {**told, "environment": environment(self.setting.plan.classifier.device)}
+        )
         shutil.rmtree(self.folder / "parts", ignore_errors=True)
 
     def save(self, audit: Audit) -> Path:
@@ -179,44 +181,6 @@ class Ledger:
         donors = [NO_DONOR if one is None else places[one] for one in columns["donor"]]
         recipients = np.array([places[one] for one in columns["recipient"]], dtype=np.int64)
         return Trials(job.name, job.edit, job.split, recipients, np.array(donors, dtype=np.int64), scores)
-
-    def _write_records(self, audit: Audit) -> None:
-        rows = [record_row(one) for one in outcomes_of(self.setting, audit)]
-        write_rows(self.folder / "records.parquet", rows, RECORDS)
-
-    def _write_image_effects(self, audit: Audit) -> None:
-        columns: dict[str, list[Any]] = {name: [] for name in IMAGE_EFFECTS}
-        for trials in audit.trials:
-            if trials.edit != DONORS or not len(trials):
-                continue
-            sample = self.setting.ground.samples[trials.split]
-            needed, enough = image_effects(trials, audit.before[trials.split].scores, sample)
-            columns["id"] += [image.id for image in sample.images]
-            columns["split"] += [trials.split] * len(sample)
-            columns["factor"] += [trials.name] * len(sample)
-            columns["necessity"] += [None if math.isnan(one) else one for one in needed.tolist()]
-            columns["sufficiency"] += [None if math.isnan(one) else one for one in enough.tolist()]
-        write_columns(self.folder / "image_effects.parquet", columns, IMAGE_EFFECTS)
-
-
-def outcomes_of(setting: Setting, audit: Audit) -> Iterator[Outcome]:
-    """A row for every image that was read, with its prediction, and one with the reason for every other."""
-    for split, sample in setting.ground.samples.items():
-        logits = audit.before[split].logits
-        shares = probabilities(torch.from_numpy(logits)).numpy()
-        height, width = sample.pixels.shape[2:]
-        for row, image in enumerate(sample.images):
-            if not np.isfinite(logits[row]).all():
-                yield Outcome(image, int(width), int(height), sample.digests[row], error=NOT_FINITE)
-                continue
-            index = int(shares[row].argmax())
-            name = setting.classes[index]
-            yield Outcome(
-                image, int(width), int(height), sample.digests[row], name, float(shares[row, index]),
-                name == image.label, tuple(logits[row].tolist()),
-            )  # fmt: skip
-        for image, reason in sample.unreadable:
-            yield Outcome(image, error=reason)
 
 
 def _name(classes: Sequence[str], index: int) -> str | None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from itertools import count
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -17,37 +20,82 @@ from seewhy.evidence.prepare import Setting
 from seewhy.evidence.sample import OWN_CLASS, Sample
 from seewhy.evidence.trials import DONORS, Job, Scorer
 from seewhy.evidence.verdict import Verdict
-from seewhy.render.exchange import DONATED, MARKED, Exchange, exchange_sheet, write_sheet
+from seewhy.render.exchange import DONATED, MARKED, Exchange, exchange_sheet, write_pictures, write_sheet
+from seewhy.store import manifest
+
+_HOW = "trials at the 99, 95, 75, 25, 5 and 1 % quantile of the effect; a red line marks those against it"
+_GIVEN, _PATCHED = ("before", "donor", "after"), ("before", "patch", "after")  # the ends of the pictures' names
+
+
+def with_pictures(setting: Setting, findings: Sequence[Verdict]) -> tuple[Verdict, ...]:
+    """The findings, whose examples say as "pictures" where below pictures/ theirs lie: "background/00"."""
+    return tuple(_placed(one) if is_drawn(setting, one) else one for one in findings)
+
+
+def is_drawn(setting: Setting, verdict: Verdict) -> bool:
+    """Whether a finding's examples are drawn: trials of a single factor or mark, on canvases that can be seen."""
+    known = {*(one.name for one in setting.factors), *(one.name for one in setting.inserts)}
+    return verdict.factor in known and bool(_trials(verdict)) and setting.ground.audited.preprocess is not None
 
 
 def draw_examples(setting: Setting, findings: Sequence[Verdict], folder: Path) -> None:
-    """One sheet for each dependence into `folder`: trials at the 99, 95, 75, 25, 5 and 1 % quantile of the effect."""
-    factors = {one.name: one for one in setting.factors}
-    marks = {one.name: one for one in setting.inserts}
+    """One sheet for each dependence into `folder`: trials at the 99, 95, 75, 25, 5 and 1 % quantile of the effect.
+
+    Beside it lies a folder with its pictures one by one, named by row: 00-before.png, 00-donor.png, 00-after.png, of
+    a mark 00-patch.png in place of the donor.
+    """
     sample = setting.ground.audited
     scorer = Scorer(setting.plan.classifier.model, sample, setting.plan.batch_size, setting.plan.memory_format)
+    factors = {one.name: one for one in setting.factors}
+    marks = {one.name: one for one in setting.inserts}
     for verdict in findings:
-        shown = [one for one in (*verdict.examples, *verdict.counter_examples) if "recipient" in one]
-        if verdict.factor not in {*factors, *marks} or not shown or sample.preprocess is None:
+        if not is_drawn(setting, verdict):
             continue
-        folder.mkdir(parents=True, exist_ok=True)
-        is_mark = verdict.factor in marks
-        rows = (
-            _marked_rows(marks[verdict.factor], shown, sample)
-            if is_mark
-            else _rows(scorer, factors[verdict.factor], shown, sample)
-        )
-        how = "trials at the 99, 95, 75, 25, 5 and 1 % quantile of the effect; a red line marks those against it"
-        what = "laid over" if is_mark else "exchanged between"
-        page = exchange_sheet(
-            f"{verdict.factor}: {what} images of {sample.split}", how, rows, MARKED if is_mark else DONATED
-        )
+        shown = _trials(verdict)
+        if verdict.factor in marks:
+            rows, what, heads, names = _marked_rows(marks[verdict.factor], shown, sample), "laid over", MARKED, _PATCHED
+        else:
+            rows = _rows(scorer, factors[verdict.factor], shown, sample)
+            what, heads, names = "exchanged between", DONATED, _GIVEN
+        alone = folder / picture_folder(verdict.factor)
+        alone.mkdir(parents=True, exist_ok=True)
+        for number, row in enumerate(rows):
+            write_pictures(row, alone / f"{number:02d}", names)
+        page = exchange_sheet(f"{verdict.factor}: {what} images of {sample.split}", _HOW, rows, heads)
         write_sheet(page, str(folder / picture_name(verdict.factor)))
 
 
 def picture_name(factor: str) -> str:
-    """The file name of a factor's sheet."""
-    return f"{quote(factor, safe=' +-_')[:120]}.png"
+    """The file name of a factor's sheet; a long one loses its end to a hash."""
+    name = quote(factor, safe=" +-_")
+    return f"{name}.png" if len(name) <= 120 else f"{name[:109]}~{manifest.digest_of(factor, 10)}.png"
+
+
+def picture_folder(factor: str) -> str:
+    """The name of the folder of a factor's pictures, which can stand in a path and in an address as it is.
+
+    A name with anything but small letters, digits, - and _ loses it, and gets a hash of the whole name.
+    """
+    if re.fullmatch(r"[a-z0-9_-]{1,60}", factor):
+        return factor
+    shown = re.sub("[^a-z0-9_-]+", "-", factor.lower())[:48].strip("-")
+    return f"{shown or 'factor'}-{manifest.digest_of(factor, 10)}"
+
+
+def _trials(verdict: Verdict) -> list[Mapping[str, Any]]:
+    """The examples that are trials; the others are images as they are."""
+    return [one for one in (*verdict.examples, *verdict.counter_examples) if "recipient" in one]
+
+
+def _placed(verdict: Verdict) -> Verdict:
+    folder, numbers = picture_folder(verdict.factor), count()
+
+    def placed(examples: Sequence[Mapping[str, Any]]) -> tuple[Mapping[str, Any], ...]:
+        return tuple(
+            {**one, "pictures": f"{folder}/{next(numbers):02d}"} if "recipient" in one else one for one in examples
+        )
+
+    return replace(verdict, examples=placed(verdict.examples), counter_examples=placed(verdict.counter_examples))
 
 
 def _rows(scorer: Scorer, factor: Factor, shown: Sequence[Mapping[str, Any]], sample: Sample) -> list[Exchange]:

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from html import escape
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from seewhy.errors import OptionError, listed
+from seewhy.evidence.chart_rows import kind_of, rows_of_findings
 from seewhy.evidence.drift import MapRecords
 from seewhy.evidence.plain import plain
 from seewhy.evidence.prepare import Setting
+from seewhy.evidence.statistics import Estimate
 from seewhy.evidence.trials import Scores, Trials
 from seewhy.evidence.verdict import THRESHOLDS, Verdict
 from seewhy.evidence.weigh import Weighed
+from seewhy.render import notebook
+from seewhy.render.chart import interval_chart
+from seewhy.render.rows import look_of
+from seewhy.render.vega import BAD, QUIET, UNKNOWN
 
 
 @dataclass(frozen=True, repr=False)
@@ -51,12 +56,14 @@ class Audit:
         return f"<Audit of {self.facts['images']:,} images, {self.facts['trials']:,} trials>\n{said}"
 
     def _repr_html_(self) -> str:
-        rows = "".join(
-            f"<tr><td style='text-align:left'>{escape(one.title)}</td><td style='text-align:left'>"
-            f"{'<br>'.join(map(escape, (one.text, *one.evidence)))}<br><i>{escape(one.todo)}</i></td></tr>"
-            for one in told_of(self.findings)
+        colours = {title_of(one): _colour(one) for one in self.findings}
+        return notebook.page(
+            notebook.heading("Audit", _header(self.facts)),
+            _chart(self.findings),
+            *(_card(one, colours.get(one.title)) for one in told_of(self.findings)),
+            notebook.sentence(self.facts["scope"]),
+            notebook.typed("The full report, with pictures of the exchanges:", _REPORT),
         )
-        return f"<table>{rows}</table><p>{escape(self.facts['scope'])}</p>"
 
     def summary(self) -> dict[str, Any]:
         """Everything but the trials as plain values, ready for JSON."""
@@ -65,6 +72,36 @@ class Audit:
     def save(self, folder: str | Path) -> Path:
         """Write the findings, every trial and the pictures to a folder that is empty or does not exist."""
         return self.writer(Path(folder), self)
+
+
+_REPORT = 'seewhy.write_report(audit.save("folder"))'
+
+
+def _header(facts: Mapping[str, Any]) -> list[str]:
+    """Images, classes, accuracy and trials in words."""
+    splits = ", ".join(f"{count:,} {name}" for name, count in facts["splits"].items())
+    found = [f"{facts['images']:,} images ({splits})", f"classes {listed(facts['classes'])}"]
+    accuracy = facts["accuracy"] and Estimate(**facts["accuracy"])
+    found += [f"accuracy {accuracy} on {accuracy.n:,} images"] if accuracy else []
+    return [*found, f"{facts['trials']:,} trials"]
+
+
+def _chart(findings: Sequence[Verdict]) -> str:
+    """The effects of all tested factors; "" where none was tested."""
+    rows = rows_of_findings([vars(one) for one in findings])
+    words = "Effect of each tested factor"
+    svg = interval_chart(rows, floor=THRESHOLDS["floor"], title=words, describe=words) if rows else ""
+    return notebook.picture(svg, words) if rows else ""
+
+
+def _colour(finding: Verdict) -> str:
+    return BAD if "classifier" in finding.claims else look_of(kind_of(vars(finding)), THRESHOLDS["floor"]).colour
+
+
+def _card(told: Told, colour: str | None) -> str:
+    level, _, title = told.title.partition("  ")
+    colour = colour or (UNKNOWN if level.startswith("CANNOT SAY") else QUIET)
+    return notebook.card(level, title, told.text, told.evidence, told.todo, colour=colour)
 
 
 @dataclass(frozen=True)

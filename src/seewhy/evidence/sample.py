@@ -54,6 +54,7 @@ class Sample:
     partners: Ints = field(default_factory=lambda: np.zeros((0, 0), np.int64))
     unreadable: tuple[tuple[Image, str], ...] = ()
     digests: tuple[str | None, ...] = ()
+    sizes: tuple[tuple[int, int], ...] = ()  # (height, width) of the photographs
 
     def __len__(self) -> int:
         return len(self.images)
@@ -168,6 +169,7 @@ def load_sample(
         np.arange(len(kept)),
         unreadable=tuple(unreadable),
         digests=tuple(one.digest for _, one in kept),
+        sizes=tuple(one.size for _, one in kept),
     )
 
 

@@ -30,6 +30,19 @@ def heat() -> Table:
 
 
 @cache
+def signed() -> Table:
+    """256 RGB colours from blue (against) through near-white at 128 to red (for): equally light at equal distances.
+
+    Blue and red stay apart for colour-blind eyes; lightness alone tells how far from zero.
+    """
+    step = (np.arange(256) - 128) / 127.5
+    size = np.abs(step) ** 0.9
+    hue = np.where(step < 0, np.deg2rad(255), np.deg2rad(35))
+    chroma = 0.15 * np.sin(np.pi * (0.15 + 0.6 * size)) * (size > 0)
+    return _from_oklab(0.97 - 0.52 * size, chroma * np.cos(hue), chroma * np.sin(hue))
+
+
+@cache
 def jet() -> Table:
     """The 256 RGB colours of JET as OpenCV has them; not perceptually uniform."""
     step = np.arange(256)

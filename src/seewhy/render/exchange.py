@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,6 +51,12 @@ def exchange_sheet(
         if row.is_counter:  # a thin line beside all rows that speak against it
             draw.line((_MARGIN // 2, top, _MARGIN // 2, top + _SIDE), fill=WRONG, width=3)
     return page
+
+
+def write_pictures(row: Exchange, stem: Path, names: tuple[str, str, str]) -> None:
+    """Write the three pictures of a row as PNG, each pixel as it is: <stem>-<name>.png."""
+    for picture, name in zip(row.pictures, names, strict=True):
+        Image.fromarray(picture).save(stem.with_name(f"{stem.name}-{name}.png"), "PNG")
 
 
 def write_sheet(page: Image.Image, path: str) -> None:

@@ -44,14 +44,14 @@ def side_by_side(pictures: Sequence[Pixels]) -> Pixels:
     return np.concatenate([part for picture in pictures for part in (picture, gap)][:-1], axis=1)
 
 
-def encode(picture: Pixels, image_format: str) -> bytes:
-    """The picture's bytes: JPEG of quality 95, or PNG."""
+def encode(picture: Pixels, image_format: str, quality: int = JPEG_QUALITY) -> bytes:
+    """The picture's bytes: JPEG of a quality (95), or PNG."""
     buffer = BytesIO()
     image = Image.fromarray(picture)
     if image_format == "png":
         image.save(buffer, "PNG", compress_level=1)
     else:
-        image.save(buffer, "JPEG", quality=JPEG_QUALITY)
+        image.save(buffer, "JPEG", quality=quality)
     return buffer.getvalue()
 
 

@@ -113,7 +113,7 @@ def run_in_folder(
             explanation = _opened(layout.plan, folder)
             if not complete:
                 write_pages(explanation, folder, overlays)
-                facts = {**explanation.summary(), "environment": _environment(plan)}
+                facts = {**explanation.summary(), "environment": environment(plan.classifier.device)}
                 manifest.finish(folder, layout.identity(overlays=overlays), facts)
             shutil.rmtree(folder / "parts", ignore_errors=True)
     except OSError as error:
@@ -175,12 +175,13 @@ def _opened(plan: Plan, folder: Path) -> Explanation:
     return Explanation(plan, outcomes, stats, folder=folder)
 
 
-def _environment(plan: Plan) -> dict[str, Any]:
+def environment(device: torch.device) -> dict[str, str]:
+    """What a run was made with: the versions, the machine and the device."""
     return {
         "python": platform.python_version(),
         "torch": torch.__version__,
         "numpy": np.__version__,
         "pillow": PIL.__version__,
         "machine": platform.machine(),
-        "device": str(plan.classifier.device),
+        "device": str(device),
     }

@@ -22,6 +22,7 @@ from seewhy.errors import DataError, OptionError, listed, nearest
 from seewhy.evidence.statistics import wilson
 from seewhy.maps import ALL_ZERO, fuse
 from seewhy.records import MapKey, MapStat, Outcome
+from seewhy.render import notebook
 from seewhy.render.color import heat, jet
 from seewhy.render.overlay import Pixels, encode, side_by_side
 from seewhy.render.sheet import Tile, page
@@ -31,6 +32,10 @@ from seewhy.store.arrays import read_chunks, read_map, read_maps
 
 Maps = NDArray[np.float32]
 SHEET_MOST = 100
+HYPOTHESES = (
+    "Maps are hypotheses: nothing here has been tested. What the decisions depend on, seewhy.audit(classifier, folder) "
+    "tests by exchanging it between images."
+)
 LEAST = 10  # images with a result before anything is said about all of them
 
 
@@ -113,7 +118,8 @@ class ExplainedImage:
         return ", ".join(f"{name} {value:.3g}" for name, value in values.items())
 
     def _repr_html_(self) -> str:
-        return f"<figure>{_picture(self)}<figcaption>{'<br>'.join(map(escape, self.caption()))}</figcaption></figure>"
+        words = "<br>".join(map(escape, self.caption()))
+        return f"<figure style='margin:0'>{_picture(self)}<figcaption>{words}</figcaption></figure>"
 
 
 class Explanation:
@@ -229,17 +235,12 @@ class Explanation:
         return Tile(one.overlay, one._head(), wrong, columns)
 
     def _repr_html_(self) -> str:
-        summary = self.summary()
-        facts = f"{summary['images']:,} images, {self.method} of {', '.join(self.layers)} for {self.score}"
-        if summary["accuracy"] is not None:
-            facts += f"; accuracy {summary['accuracy']:.3f} on {summary['labelled']:,} labelled"
-        if summary["without_result"]:
-            facts += f"; {summary['without_result']} without a result"
-        notes = "".join(f"<li>{escape(note)}</li>" for note in self.notes)
-        shown = "".join(
-            f"<td style='text-align:left;vertical-align:top'>{one._repr_html_()}</td>" for one in self._few(6)
+        return notebook.page(
+            notebook.heading("Explanation", _facts(self)),
+            notebook.bullets(self.notes),
+            notebook.side_by_side(one._repr_html_() for one in self._few(6)),
+            notebook.sentence(HYPOTHESES),
         )
-        return f"<p><b>Explanation</b>: {escape(facts)}</p><ul>{notes}</ul><table><tr>{shown}</tr></table>"
 
     def __repr__(self) -> str:
         where = f", in {self.folder}" if self.folder else ""
@@ -359,6 +360,19 @@ def _noticed(explanation: Explanation) -> list[str]:
                 found[-1] += "  The score does not depend on its places; for a layer on which it does:  --layers auto"
     found += _at_chance(results, len(explanation.classes))
     return [*found, "Before reading the maps, try:  seewhy check (with the same arguments)"] if found else []
+
+
+def _facts(explanation: Explanation) -> list[str]:
+    """What was explained, the predictions by class, and the accuracy with its interval."""
+    summary = explanation.summary()
+    maps = f"{summary['method']} of {', '.join(summary['layers'])} for {summary['score']}"
+    found = [f"{summary['images']:,} images", maps]
+    predicted = Counter(summary["predictions"]).most_common()
+    found += [f"predicted: {listed(f'{name} {count:,}' for name, count in predicted)}"] if predicted else []
+    if summary["labelled"]:
+        accuracy = wilson(sum(bool(one.correct) for one in explanation.outcomes), summary["labelled"])
+        found.append(f"accuracy {accuracy} on {summary['labelled']:,} labelled")
+    return found + ([f"{summary['without_result']:,} without a result"] if summary["without_result"] else [])
 
 
 def _at_chance(results: Sequence[Outcome], n_classes: int) -> list[str]:

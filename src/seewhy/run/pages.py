@@ -5,17 +5,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import PIL
-import torch
 
-from seewhy.maps import share
 from seewhy.records import MapKey
 from seewhy.render.color import heat
 from seewhy.render.overlay import encode
 from seewhy.render.sheet import Tile, mean_map_tile, page
+from seewhy.run.averages import brightest, mean_shares
 from seewhy.run.explanation import Explanation
 
 MOST_GROUPS = 48  # panels a layer in mean_maps.png
@@ -63,33 +61,20 @@ def mean_maps(explanation: Explanation) -> PIL.Image.Image:
 
 def _mean_tiles(explanation: Explanation, key: MapKey, layer: str, groups: Sequence[str | None]) -> list[Tile]:
     names = sorted({group for group in groups if group is not None})
-    counts = {name: [0, 0] for name in names}
-    sums: Any = 0.0
-    for start, maps in explanation.chunks(key):
-        used = np.zeros((len(names), len(maps)))
-        for place, group in enumerate(groups[start : start + len(maps)]):
-            stat = explanation._stats[key].get(start + place)
-            if group is not None and stat is not None:
-                counts[group][int(stat.empty)] += 1
-                used[names.index(group), place] = not stat.empty
-        shares = share(torch.from_numpy(maps).double()).nan_to_num().numpy()
-        sums = sums + np.tensordot(used, shares, 1)  # (groups, h, w)
-    means = {
-        name: (total / counts[name][0]).astype(np.float32)
-        for name, total in zip(names, sums, strict=True)
-        if counts[name][0]
-    }
+    empty = {row for row, stat in explanation._stats[key].items() if stat.empty}
+    some = [group if row in explanation._stats[key] else None for row, group in enumerate(groups)]
+    found = mean_shares(explanation.chunks(key), some, empty)
     # Not the largest cell: in sparse maps a single place would leave all others dark.
-    top = max((float(np.quantile(mean, 0.995)) for mean in means.values()), default=1.0)
+    top = brightest([one.mean for one in found.values() if one.mean is not None])
     tiles = []
     for group in names:
-        n_used, empty = counts[group]
-        if not n_used and not empty:
+        one = found.get(group)
+        if one is None:
             continue
-        left_out = f", {empty} empty left out" if empty else ""
-        if group not in means:
-            tiles.append(Tile(None, (group, f"{layer}, all {empty} maps empty", "")))
+        left_out = f", {one.n_empty} empty left out" if one.n_empty else ""
+        if one.mean is None:
+            tiles.append(Tile(None, (group, f"{layer}, all {one.n_empty} maps empty", "")))
             continue
-        peak = f"peak x {means[group].max():.1f}"
-        tiles.append(mean_map_tile(means[group], top, (group, f"{layer}, n = {n_used}{left_out}", peak)))
+        peak = f"peak x {one.mean.max():.1f}"
+        tiles.append(mean_map_tile(one.mean, top, (group, f"{layer}, n = {one.n}{left_out}", peak)))
     return tiles

@@ -60,6 +60,11 @@ def read_chunks(folder: Path, key: tuple[str, str, str]) -> Iterator[tuple[int, 
         yield start, np.asarray(array[start : start + step], dtype=np.float32)
 
 
+def read_rows(folder: Path, key: tuple[str, str, str], start: int, stop: int) -> Maps:
+    """The maps of some rows: (n, H, W)."""
+    return np.asarray(_array(folder, key)[start:stop], dtype=np.float32)
+
+
 def read_map(folder: Path, key: tuple[str, str, str], row: int) -> NDArray[np.float32]:
     """One map (H, W)."""
     return np.asarray(_array(folder, key)[row], dtype=np.float32)

@@ -92,6 +92,13 @@ def finish(folder: Path, identity: Mapping[str, Any], summary: Mapping[str, Any]
     write_json(folder / NAME, {"identity": identity, "status": "complete", "summary": summary})
 
 
+def note_typed(folder: Path, typed: str) -> None:
+    """Keep the command line that makes the run in its manifest, for people: it decides nothing."""
+    stored = read_manifest(folder)
+    if stored.get("typed") != typed:
+        write_json(folder / NAME, {**stored, "typed": typed})
+
+
 @contextlib.contextmanager
 def writer(folder: Path) -> Iterator[None]:
     """Hold the folder for writing. Raises StoreError that names the process which holds it."""

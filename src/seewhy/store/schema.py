@@ -51,6 +51,15 @@ IMAGE_EFFECTS = {
     "necessity": (pa.float64(), "|label margin - median with donors' content|, as a recipient; null where it was none"),
     "sufficiency": (pa.float64(), "mean change of its class's probability where it is put, as a donor; null if none"),
 }
+DONOR_EFFECTS = {
+    "factor": (pa.string(), "what was edited; two joined by + were put in together"),
+    "split": (pa.string(), "train or valid"),
+    "contrast": (pa.string(), "class whose probability moves; own class: that of each edited image"),
+    "donor": (pa.string(), "id of the image that gave the content"),
+    "label": (pa.string(), "the donor's class name"),
+    "effect": (pa.float64(), "how far its content moves the probability, less the mean donor's; least squares"),
+    "n": (pa.int32(), "trials in which it gave the content"),
+}
 MAP_SHARES = {
     "id": (pa.string(), "the image's id"),
     "split": (pa.string(), "train or valid"),

@@ -1,0 +1,198 @@
+"""The rows of a chart: how kinds of findings look, intervals at their places, names and numbers beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from seewhy.render.vega import (
+    ACCENT,
+    BAD,
+    CAUTION,
+    GOOD,
+    INK,
+    LINE,
+    QUIET,
+    SMALL,
+    UNKNOWN,
+    Frame,
+    Json,
+    Look,
+    is_folded,
+    lines,
+    marks,
+    symbols,
+    texts,
+)
+
+KINDS: dict[str, Look] = {  # in the order of legends; told apart by shape as well as by colour
+    "shortcut": Look("shortcut", BAD, "diamond", size=110),
+    "overfit": Look("overfit", BAD, "cross", size=90),
+    "against the label": Look("goes against the label", CAUTION, "triangle-down", size=80),
+    "depends": Look("depends", CAUTION, "triangle-up", size=80),
+    "through the core": Look("acts through the core", GOOD, "square"),
+    "intended": Look("intended evidence", GOOD, "circle", size=80),
+    "core not used": Look("core, hardly used", CAUTION, "circle", is_hollow=True),
+    "fragile": Look("fragile", CAUTION, "square", is_hollow=True),
+    "not separated": Look("not separated from the one above", QUIET, "triangle-right", is_hollow=True, thick=1.5),
+    "cannot say": Look("cannot say whether {} points or more", UNKNOWN, "diamond", is_hollow=True),
+    "none": Look("none larger than {} points", QUIET, "circle", is_hollow=True, thick=1.5, size=40),
+}
+TRAIN = Look("the same on train", QUIET, "circle", thick=1.25, size=12)
+ZERO = Look("", INK, thick=1)
+CONTROL = Look("controls reach this far", QUIET, thick=12, opacity=0.22)
+GUESS = Look("", INK, dash=(4, 3), thick=1.5)
+SPLITS = (
+    Look("", GOOD, "circle"),
+    Look("", QUIET, "square", is_hollow=True, thick=1.5, size=50),
+    Look("", INK, "diamond"),
+)
+GROUPS = (
+    Look("", GOOD, "circle"),
+    Look("", BAD, "diamond", dash=(7, 3)),
+    Look("", UNKNOWN, "square", dash=(2, 2)),
+    Look("", CAUTION, "triangle-up", dash=(9, 3, 2, 3)),
+    Look("", ACCENT, "triangle-down", dash=(4, 2)),
+    Look("", QUIET, "cross", dash=(1, 3)),
+)
+_OTHER = Look("", INK, "square", is_hollow=True)
+BESIDE = 11  # pixels down to the interval of train
+_NAMES, _NUMBERS, _EDGE = 176, 152, 14  # pixels beside the plot of a wide chart; left and right of a narrow one
+
+
+@dataclass(frozen=True)
+class Spacing:
+    """The pixels from row to row, down to its interval (less `up` where another is below it), and around its stripe."""
+
+    each: int
+    down: int
+    up: int
+    top: int
+    bottom: int
+
+
+@dataclass(frozen=True)
+class Row:
+    """One tested factor: its effect with its interval, in shares; `kind`, one of `KINDS`, decides colour and shape.
+
+    `beside` is the same on train (value, low, high), `control` how far the controls reach either way, `note` a quiet
+    line below the name.
+    """
+
+    name: str
+    value: float
+    low: float
+    high: float
+    kind: str
+    beside: tuple[float, float, float] | None = None
+    control: float | None = None
+    note: str = ""
+
+
+def look_of(kind: str, floor: float) -> Look:
+    """The colour and shape of a kind of row; a kind that nobody foresaw is a square with its own name."""
+    look = KINDS.get(kind) or replace(_OTHER, words=kind)
+    return replace(look, words=look.words.format(f"{100 * floor:g}")) if kind in KINDS else look
+
+
+def looks_of(rows: Sequence[Row], floor: float) -> list[Look]:
+    """The legend: what occurs, and nothing else; `floor` is the share that is large enough to report."""
+    occurring = {row.kind for row in rows}
+    looks = [look_of(kind, floor) for kind in KINDS if kind in occurring]
+    looks += [look_of(kind, floor) for kind in sorted(occurring - set(KINDS))]
+    looks += [TRAIN] if any(row.beside for row in rows) else []
+    return looks + ([CONTROL] if any(row.control for row in rows) else [])
+
+
+def shared_note(rows: Sequence[Row]) -> tuple[list[Row], str]:
+    """The rows without the note that all of them share, and that note; "" where there is none."""
+    notes = {row.note for row in rows}
+    if len(notes) != 1:
+        return list(rows), ""
+    return [replace(row, note="") for row in rows], notes.pop()
+
+
+def ends_of(row: Row) -> list[float]:
+    """Every share that the chart must have room for."""
+    control = row.control or 0.0
+    return [row.value, row.low, row.high, control, -control, *(row.beside or ())]
+
+
+def spacing_of(rows: Sequence[Row], width: int) -> Spacing:
+    """The spacing that the rows' notes and second intervals need."""
+    has_notes, has_two = any(row.note for row in rows), any(row.beside for row in rows)
+    if is_folded(width):
+        down, below = 27 + (14 if has_notes else 0), 10 + (BESIDE if has_two else 0)
+        return Spacing(down + below + 6, down, 0, down - 10, down + below)
+    each = 40 if has_notes else 34 if has_two else 30
+    return Spacing(each, each // 2, 5, 0, each)
+
+
+def line_of(row: Row, spacing: Spacing, place: int) -> float:
+    """The y of a row's interval."""
+    return spacing.each * place + spacing.down - (spacing.up if row.beside else 0)
+
+
+def frame_of(width: int, height: float, low: float, high: float, below: int, axis: Mapping[str, Any]) -> Frame:
+    """A frame with room for names and numbers; `low` and `high` are shares, the axis is in points, with some room."""
+    low, high = 100 * max(-1.0, min(1.0, low)), 100 * max(-1.0, min(1.0, high))
+    room = 0.04 * (high - low)
+    left, right = (_EDGE, _EDGE) if is_folded(width) else (_NAMES, _NUMBERS)
+    titles = 14 * len(axis["title"])
+    return Frame(width, height, left, right, 26, 30 + titles + below, low - room, high + room, axis)
+
+
+def span(low: float, high: float, y: float) -> Json:
+    """A level line between two shares, in points, cut at ±100."""
+    return {"x": 100 * max(-1.0, low), "x2": 100 * min(1.0, high), "y": y}
+
+
+def intervals(frame: Frame, rows: Sequence[tuple[Look, tuple[float, float, float], float]]) -> list[Json]:
+    """Intervals (value, low, high) with their points at y."""
+    spans = [(look, span(low, high, y)) for look, (_, low, high), y in rows]
+    points = [(look, {"x": 100 * value, "y": y}) for look, (value, _, _), y in rows]
+    return [*lines(frame, spans), *symbols(frame, points)]
+
+
+def band(frame: Frame, floor: float, spacing: Spacing, count: int) -> list[Json]:
+    """The line of no effect, the effects that are too small to report, shaded, with words above; `floor` in points."""
+    words = f"within ±{floor:g}: too small to report"
+    half = len(words) * 2.9
+    middle = min(max(frame.place(0), half + 2), frame.width - half - 2)
+    tops = [spacing.each * place for place in range(count)]
+    boxes = [{"x": -floor, "x2": floor, "y": top + spacing.top, "y2": top + spacing.bottom} for top in tops]
+    zeros = [(ZERO, {"x": 0.0, "y": top + spacing.top, "y2": top + spacing.bottom}) for top in tops]
+    said = [(frame.at(middle), -12.0, words)]
+    return [
+        marks(frame, "rect", boxes, fill=LINE, fillOpacity=0.55),
+        texts(frame, said, limit=300, colour=QUIET, align="center", fontSize=SMALL),
+        *lines(frame, zeros),
+    ]
+
+
+def names(frame: Frame, rows: Sequence[tuple[str, str, str]], each: int) -> list[Json]:
+    """Names, notes and numbers: beside the plot, or above each row where the chart is narrow."""
+    folded = is_folded(frame.width)
+    edge = _EDGE if folded else 4
+    start, end = frame.at(edge), frame.at(frame.width - edge)
+    beside = _NUMBERS if any(number for _, _, number in rows) else 0
+    room = frame.width - 2 * _EDGE - beside if folded else _NAMES - 16
+    found: dict[str, list[tuple[float, float, str]]] = {"name": [], "note": [], "number": []}
+    for place, (name, note, number) in enumerate(rows):
+        middle = each * place + (10 if folded else each / 2)
+        top = middle - (7 if note and not folded else 0)
+        found["name"].append((start, top, name))
+        found["number"].append((end, middle, number))
+        found["note"] += [(start, top + 15, note)] if note else []
+    return [
+        texts(frame, found["name"], limit=room, fontWeight=600),
+        texts(frame, found["note"], limit=frame.width - 2 * _EDGE if folded else room, colour=QUIET, fontSize=SMALL),
+        texts(frame, found["number"], limit=_NUMBERS - 8, align="right"),
+    ]
+
+
+def points(value: float, low: float, high: float) -> str:
+    """A share with its interval in percentage points: "+25.6 [+20.9, +30.4]"."""
+    ends = [f"{100 * min(1.0, max(-1.0, one)):+.1f}".replace("-", "−") for one in (value, low, high)]
+    return f"{ends[0]} [{ends[1]}, {ends[2]}]"

@@ -1,0 +1,1 @@
+"""Pages of a run: one offline folder that opens from disk."""

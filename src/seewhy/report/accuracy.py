@@ -1,0 +1,76 @@
+"""How often the classifier is right: by split and class, with intervals, and what it takes for what."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from seewhy.evidence.statistics import Estimate, wilson
+from seewhy.records import Outcome
+from seewhy.report.links import images_of
+
+MOST_CLASSES = 12  # of a confusion matrix that can be read
+EVERY = "all classes"
+NO_SPLIT = "all images"
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """The share of right answers among the images of one split and class ("all classes"), with its interval."""
+
+    split: str
+    label: str
+    share: Estimate
+
+
+@dataclass(frozen=True)
+class Confusion:
+    """Counts of images by label (rows) and prediction (columns) in one split."""
+
+    split: str
+    classes: tuple[str, ...]
+    counts: tuple[tuple[int, ...], ...]
+
+    def images(self, label: str, prediction: str) -> str:
+        """The link to the images of one cell."""
+        split = {} if self.split == NO_SPLIT else {"split": self.split}
+        return images_of(label=label, prediction=prediction, **split)
+
+
+def accuracies(outcomes: Sequence[Outcome]) -> list[Accuracy]:
+    """For each split the accuracy over all classes, then of each class; images without a label do not count."""
+    right: Counter[tuple[str, str]] = Counter()
+    counts: Counter[tuple[str, str]] = Counter()
+    for one in outcomes:
+        if one.correct is not None:
+            for label in (EVERY, one.image.label or ""):
+                counts[_split(one), label] += 1
+                right[_split(one), label] += one.correct
+    if len({label for _, label in counts}) == 2:  # with one class, all of them are the same images
+        counts = Counter({cell: count for cell, count in counts.items() if cell[1] != EVERY})
+    ordered = sorted(counts, key=lambda cell: (cell[0], cell[1] != EVERY, cell[1]))
+    return [Accuracy(split, label, wilson(right[split, label], counts[split, label])) for split, label in ordered]
+
+
+def guessing(outcomes: Sequence[Outcome], n_classes: int) -> float | None:
+    """The accuracy of always naming the most frequent label, or of any guess among one; None without labels."""
+    labels = Counter(one.image.label for one in outcomes if one.correct is not None)
+    if not labels:
+        return None
+    return max(labels.values()) / labels.total() if len(labels) > 1 else 1 / max(n_classes, 1)
+
+
+def confusions(outcomes: Sequence[Outcome], classes: Sequence[str]) -> list[Confusion]:
+    """A matrix for each split; none where the classes are too many to be read."""
+    if not 2 <= len(classes) <= MOST_CLASSES:
+        return []
+    counts = Counter((_split(one), one.image.label, one.prediction) for one in outcomes if one.correct is not None)
+    return [
+        Confusion(split, tuple(classes), tuple(tuple(counts[split, a, b] for b in classes) for a in classes))
+        for split in sorted({split for split, _, _ in counts})
+    ]
+
+
+def _split(one: Outcome) -> str:
+    return one.image.split or NO_SPLIT

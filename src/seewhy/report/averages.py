@@ -1,0 +1,134 @@
+"""Mean maps of classes, splits and right and wrong answers, all on one scale for each layer."""
+
+from __future__ import annotations
+
+import base64
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from seewhy.records import MapKey, Outcome
+from seewhy.render.overlay import encode
+from seewhy.render.sheet import mean_map_tile
+from seewhy.report.stored import Stored
+from seewhy.report.table import names_of
+from seewhy.run.averages import MeanMap, brightest, mean_shares
+from seewhy.store.arrays import read_chunks
+
+MOST_CLASSES = 12
+EVERY = "all answers"
+ANSWERS = {True: "right answers", False: "wrong answers", None: "without a label"}
+Cell = tuple[str, str, str]  # class, split, answer
+
+
+@dataclass(frozen=True)
+class Mean:
+    """One panel: `source` is a picture as data URI, "" where there is no map to draw."""
+
+    source: str
+    n: int
+    n_empty: int
+    peak: float
+    place: str
+
+
+@dataclass(frozen=True)
+class MeanRow:
+    """One class with a panel for each kind of answer and, within, each split; None where there are no images."""
+
+    name: str
+    panels: tuple[Mean | None, ...]
+
+
+@dataclass(frozen=True)
+class MeanTable:
+    """One map (layer, method, score): rows of panels on the common scale from 0 to `top` times an even spread."""
+
+    name: str
+    answers: tuple[str, ...]
+    splits: tuple[str, ...]
+    rows: tuple[MeanRow, ...]
+    top: float
+    left_out: int
+
+    @property
+    def columns(self) -> list[tuple[str, str]]:
+        """The answer and the split of each panel of a row."""
+        return [(answer, split) for answer in self.answers for split in self.splits]
+
+
+def mean_tables(stored: Stored) -> list[MeanTable]:
+    """A table of mean maps for each map of the run; classes are the labels, or the predictions where there are none."""
+    labelled = any(one.image.label for one in stored.outcomes)
+    groups = [_cell(one, labelled) for one in stored.outcomes]
+    counts = Counter(cell[0] for cell in groups if cell is not None)
+    shown = {name for name, _ in counts.most_common(MOST_CLASSES)}
+    kept = [cell if cell is not None and cell[0] in shown else None for cell in groups]
+    return [
+        _table(stored, key, name, kept, len(counts) - len(shown))
+        for key, name in zip(stored.keys, names_of(stored.keys), strict=True)
+    ]
+
+
+def picture_of(mean: NDArray[np.float32], top: float) -> str:
+    """A mean map (h, w) in colours on the scale 0 to `top`, as data URI."""
+    pixels = np.ascontiguousarray(np.asarray(mean_map_tile(mean, top, ()).picture))
+    return f"data:image/png;base64,{base64.b64encode(encode(pixels, 'png')).decode()}"
+
+
+def _cell(one: Outcome, labelled: bool) -> Cell | None:
+    name = one.image.label if labelled else one.prediction
+    return None if one.error or name is None else (name, one.image.split or "all images", ANSWERS[one.correct])
+
+
+def _table(stored: Stored, key: MapKey, name: str, groups: Sequence[Cell | None], left_out: int) -> MeanTable:
+    stats = stored.stats[key]
+    empty = {row for row, stat in stats.items() if stat.empty}
+    means = mean_shares(
+        read_chunks(stored.folder, key), [g if row in stats else None for row, g in enumerate(groups)], empty
+    )
+    splits = tuple(sorted({cell[1] for cell in means}, key=lambda split: (split != "train", split)))
+    given = [answer for answer in ANSWERS.values() if answer in {cell[2] for cell in means}]
+    answers = (EVERY, *given) if len(given) > 1 else tuple(given)
+    cells = {
+        label: [
+            _of(means, label, split, given if answer == EVERY else [answer]) for answer in answers for split in splits
+        ]
+        for label in sorted({cell[0] for cell in means})
+    }
+    top = brightest([one.mean for row in cells.values() for one in row if one is not None and one.mean is not None])
+    rows = tuple(MeanRow(label, tuple(_panel(one, top) for one in row)) for label, row in cells.items())
+    return MeanTable(name, answers, splits, rows, top, left_out)
+
+
+def _of(means: Mapping[Cell, MeanMap], label: str, split: str, answers: Sequence[str]) -> MeanMap | None:
+    return _joined([means[label, split, answer] for answer in answers if (label, split, answer) in means])
+
+
+def _joined(parts: Sequence[MeanMap]) -> MeanMap | None:
+    """The mean over several groups together, each map counting alike."""
+    n, n_empty = sum(one.n for one in parts), sum(one.n_empty for one in parts)
+    if not parts:
+        return None
+    weighted = [one.mean.astype(np.float64) * one.n for one in parts if one.mean is not None]
+    return MeanMap((np.sum(weighted, axis=0) / n).astype(np.float32) if n else None, n, n_empty)
+
+
+def _panel(one: MeanMap | None, top: float) -> Mean | None:
+    if one is None:
+        return None
+    if one.mean is None:
+        return Mean("", one.n, one.n_empty, 0.0, "")
+    return Mean(picture_of(one.mean, top), one.n, one.n_empty, float(one.mean.max()), _place(one.mean))
+
+
+def _place(mean: NDArray[np.float32]) -> str:
+    """Where the mean map's weight lies, in words for those who do not see the picture."""
+    height, width = mean.shape
+    total = float(mean.sum()) or 1.0
+    y = float((mean.sum(axis=1) * (np.arange(height) + 0.5)).sum()) / total / height
+    x = float((mean.sum(axis=0) * (np.arange(width) + 0.5)).sum()) / total / width
+    return f"its centre lies {x:.0%} from the left and {y:.0%} from the top"

@@ -1,0 +1,119 @@
+"""What an exchange does to single images, and the donors whose content moves others most and least."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from seewhy.evidence.sample import OWN_CLASS
+from seewhy.evidence.verdict import Verdict
+from seewhy.report.gallery import Gallery
+from seewhy.report.stored import Stored
+
+ENDS = 6  # donors shown at each end
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture with its words: `source` is a link or data URI, "" where it could not be made."""
+
+    source: str
+    alt: str
+    lines: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """One trial chosen by rule: as it was, what was given, and what came of it."""
+
+    pictures: tuple[Picture, ...]
+    quantile: float
+    is_counter: bool
+    change: float
+
+
+@dataclass(frozen=True)
+class Donors:
+    """The own effects of a factor's donors by class, and pictures of those at both ends."""
+
+    effects: Mapping[str, tuple[float, ...]]
+    watched: str
+    highest: tuple[Picture, ...]
+    lowest: tuple[Picture, ...]
+
+
+def exchanges_of(verdict: Verdict, run: Path, folder: Path, number: int) -> list[Exchange]:
+    """The drawn trials of a finding, their pictures copied to folder/finding-<number>-…"""
+    found = []
+    counters = {id(one) for one in verdict.counter_examples}
+    for one in (*verdict.examples, *verdict.counter_examples):
+        if "recipient" in one and "pictures" in one:
+            sources = [_copied(run, folder, one["pictures"], part, number) for part in _parts(one)]
+            pictures = tuple(
+                Picture(source, alt, lines) for source, (alt, lines) in zip(sources, _words(one), strict=True)
+            )
+            change = one["after"] - one.get("patch", one["before"])
+            found.append(Exchange(pictures, one["quantile"], id(one) in counters, change))
+    return found
+
+
+def donors_of(stored: Stored, gallery: Gallery, factor: str, contrast: str) -> Donors | None:
+    """The donors of a factor for one contrast; None where the run has none."""
+    table = stored.table("donor_effects")
+    pairs = zip(table["factor"], table["contrast"], strict=True) if table else ()
+    rows = [row for row, pair in enumerate(pairs) if pair == (factor, contrast)]
+    if not rows:
+        return None
+    effects, labels = np.asarray(table["effect"])[rows], [table["label"][row] for row in rows]
+    places = stored.rows()
+    order = [at for at in np.argsort(-effects, kind="stable").tolist() if np.isfinite(effects[at])]
+
+    def pictures(chosen: Sequence[int]) -> Iterator[Picture]:
+        for at in chosen:
+            name = table["donor"][rows[at]]
+            small = gallery.thumbnail(places[name]) if name in places else None
+            lines = (f"{100 * effects[at]:+.1f} points", f"labelled {labels[at]}", _short(name))
+            yield Picture("" if small is None else small[0], f"donor {_short(name)}", lines)
+
+    return Donors(
+        {label: tuple(effects[at] for at in order if labels[at] == label) for label in sorted(set(labels))},
+        "P(label)" if contrast == OWN_CLASS else f"P({contrast})",
+        tuple(pictures(order[:ENDS])),
+        tuple(pictures(order[-ENDS:][::-1])) if len(order) >= 2 * ENDS else (),
+    )
+
+
+def _parts(one: Mapping[str, Any]) -> tuple[str, ...]:
+    return ("before", "patch" if "patch" in one else "donor", "after")
+
+
+def _copied(run: Path, folder: Path, pictures: str, part: str, number: int) -> str:
+    """The link to a copied picture; its own name may be anything, the copy's is a number."""
+    source = run / "pictures" / f"{pictures}-{part}.png"
+    if not source.resolve().is_relative_to((run / "pictures").resolve()) or not source.is_file():
+        return ""
+    folder.mkdir(parents=True, exist_ok=True)
+    name = f"finding-{number}-{Path(pictures).name}-{part}.png"
+    shutil.copyfile(source, folder / name)
+    return f"{folder.name}/{name}"
+
+
+def _words(one: Mapping[str, Any]) -> list[tuple[str, tuple[str, ...]]]:
+    what = "P(label)" if one["contrast"] == OWN_CLASS else f"P({one['contrast']})"
+    name = _short(one["recipient"])
+    before = (f"{what} {one['before']:.3f}", f"labelled {one['label']}, judged {one['prediction_before']}", name)
+    after = (f"{what} {one['after']:.3f}", f"judged {one['prediction']}")
+    given: tuple[str, tuple[str, ...]] = (f"{name} with the neutral patch", (f"{what} {one.get('patch', 0):.3f}",))
+    if "donor" in one:
+        donor = _short(one["donor"])
+        given = (f"the donor {donor}", (f"labelled {one['donor_label']}", donor))
+    return [(f"{name} as it is", before), given, (f"{name} after the exchange", after)]
+
+
+def _short(name: str) -> str:
+    return name.rpartition("/")[2] or name

@@ -1,0 +1,217 @@
+"""Findings as they are read: a card for each, and a page with everything behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from seewhy.evidence.verdict import THRESHOLDS, Verdict
+from seewhy.report.links import images_of
+
+TONES = {  # of a claim: how grave it is, worst first
+    "classifier": "bad",
+    "overfit": "bad",
+    "shortcut": "bad",
+    "against the label": "caution",
+    "fragile": "caution",
+    "core not used": "caution",
+    "intended": "good",
+    "through the core": "good",
+    "jointly": "caution",
+    "depends": "caution",
+}
+MARKS = {"+": "holds", "-": "does not hold", "?": "settles nothing", "": "noted"}
+
+
+@dataclass(frozen=True)
+class Sign:
+    """One safeguard of a finding: "+" holds, "-" does not, "?" settles nothing, "" is a remark."""
+
+    mark: str
+    words: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Card:
+    """A finding in short. `tone` is bad, caution, good, unknown or none; `page` and `images` are links, "" without."""
+
+    factor: str
+    level: str
+    tone: str
+    claims: tuple[str, ...]
+    text: str
+    signs: tuple[Sign, ...] = ()
+    todo: str = ""
+    page: str = ""
+    images: str = ""
+
+
+@dataclass(frozen=True)
+class Number:
+    """One line of a finding's table: what was measured, its value with unit, its 95 % interval, and the count."""
+
+    what: str
+    value: str
+    interval: str = ""
+    count: str = ""
+
+
+@dataclass(frozen=True)
+class Paper:
+    """One finding with its page: the card, its plain numbers, and a table of them."""
+
+    verdict: Verdict
+    card: Card
+    numbers: tuple[Number, ...] = field(default=())
+
+
+def verdicts_of(found: Mapping[str, Any]) -> list[Verdict]:
+    """The findings of findings.json, as the audit had them."""
+    plain: list[dict[str, Any]] = [
+        {key: tuple(one) if isinstance(one, list) else one for key, one in stored.items()}
+        for stored in found.get("findings", ())
+    ]
+    return [Verdict(**one) for one in plain]
+
+
+def papers_of(verdicts: Sequence[Verdict]) -> list[Paper]:
+    """Each finding with its card; those about a tested factor have a page."""
+    papers = []
+    for number, one in enumerate(verdicts, 1):
+        has_page = "probability" in one.numbers
+        page = f"finding-{number}.html" if has_page else ""
+        images = images_of(finding=one.factor, sort="-change:" + one.factor) if has_page else ""
+        signs = tuple(map(_sign, one.evidence))
+        claims = tuple(claim for claim in one.claims if claim != "classifier")
+        card = Card(one.factor, level_words(one), tone_of(one), claims, one.text, signs, one.todo, page, images)
+        papers.append(Paper(one, card, numbers_of(one)))
+    return papers
+
+
+def is_plain(verdict: Verdict) -> bool:
+    """Whether nothing is claimed of a tested factor: such findings share a table."""
+    return not verdict.claims and "probability" in verdict.numbers
+
+
+def tone_of(verdict: Verdict) -> str:
+    """The gravest tone of the claims; a weak one is at most a caution."""
+    tones = [TONES[claim] for claim in TONES if claim in verdict.claims]
+    if not tones:
+        return "unknown" if verdict.level == "CANNOT SAY" else "none"
+    if "classifier" in verdict.claims:
+        return "bad"
+    tone = "good" if "good" in tones else tones[0]
+    return "caution" if tone == "bad" and verdict.level == "WEAK" else tone
+
+
+def level_words(verdict: Verdict) -> str:
+    """The level as a badge says it."""
+    if "classifier" in verdict.claims:
+        return "CLASSIFIER"
+    floor = f"{100 * THRESHOLDS['floor']:.0f} POINTS"
+    return f"{verdict.level} {floor}" if verdict.level == "NONE LARGER THAN" else verdict.level
+
+
+def share_of(one: Mapping[str, Any] | None) -> Number | None:
+    """A share's estimate as percentage points: value, interval and count are words."""
+    if not one or one.get("value") is None:
+        return None
+    low, high = one.get("low"), one.get("high")
+    interval = "" if low is None or high is None else f"{_points(low)} to {_points(high)}"
+    return Number("", f"{_points(one['value'])} points", interval, _count(one.get("n")))
+
+
+def numbers_of(verdict: Verdict) -> tuple[Number, ...]:
+    """Everything that is known of a factor, line by line, every number with unit, interval and count."""
+    numbers = verdict.numbers
+    watched = f"P({numbers.get('contrast')})" if numbers.get("contrast") else "the probability"
+    split = numbers.get("split", "")
+    lines = [
+        _in_points(f"Effect on {watched}, {split}", numbers.get("probability")),
+        _in_points(f"The same on train, {watched}", numbers.get("train")),
+        _in_logits(f"Effect on the margin, {split}", numbers.get("margin")),
+        _selected(numbers),
+        _chance(numbers),
+        _in_share("Decisions that flip with another class's content", numbers.get("flips")),
+        _in_logits("Spread between donors of one class (standard deviation)", numbers.get("sensitivity")),
+        _control(numbers.get("control")),
+        _in_points("Outside of the core", numbers.get("outside")),
+    ]
+    lines += [
+        _in_logits(f"Taken away by {name}: fall of the label's margin", one)
+        for name, one in _items(numbers, "families")
+    ]
+    lines += [_in_points(f"Region drawn back by {pixels} pixels", one) for pixels, one in _items(numbers, "edge")]
+    overfit = numbers.get("overfit") or {}
+    lines.append(_in_logits("More on train than on valid, beyond other regions", overfit.get("margin")))
+    lines += [_in_points(f"Not separated from it: {name}", one) for name, one in _items(numbers, "members")]
+    return tuple(line for line in lines if line is not None)
+
+
+def _sign(text: str) -> Sign:
+    mark = text[0] if text[:2] in ("+ ", "- ", "? ") else ""
+    return Sign(mark, MARKS[mark], text[2:] if mark else text)
+
+
+def _items(numbers: Mapping[str, Any], name: str) -> list[tuple[str, Any]]:
+    return list((numbers.get(name) or {}).items())
+
+
+def _in_points(what: str, one: Mapping[str, Any] | None) -> Number | None:
+    found = share_of(one)
+    return found and Number(what, found.value, found.interval, found.count)
+
+
+def _in_share(what: str, one: Mapping[str, Any] | None) -> Number | None:
+    if not one or one.get("value") is None:
+        return None
+    ends = "" if one.get("low") is None else f"{one['low']:.0%} to {one['high']:.0%}"
+    return Number(what, f"{one['value']:.0%}", ends, _count(one.get("n")))
+
+
+def _in_logits(what: str, one: Mapping[str, Any] | None) -> Number | None:
+    if not one or one.get("value") is None:
+        return None
+    ends = "" if one.get("low") is None or one.get("high") is None else f"{one['low']:+.2f} to {one['high']:+.2f}"
+    return Number(what, f"{one['value']:+.2f} logits", ends, _count(one.get("n")))
+
+
+def _selected(numbers: Mapping[str, Any]) -> Number | None:
+    ends = numbers.get("selected_interval")
+    if not ends or None in ends:
+        return None
+    return Number("Interval after the choice among all tests (FCR)", "", f"{_points(ends[0])} to {_points(ends[1])}")
+
+
+def _chance(numbers: Mapping[str, Any]) -> Number | None:
+    value = numbers.get("p_holm")
+    if value is None:
+        return None
+    return Number(
+        "Chance of such an effect without any (p, Holm over all tests)", f"{value:.3f}" if value >= 0.001 else "< 0.001"
+    )
+
+
+def _control(one: Mapping[str, Any] | None) -> Number | None:
+    if not one or one.get("limit") is None:
+        return None
+    kind = "other regions of its area" if one.get("kind") == "regions" else "donors with permuted classes"
+    return Number(
+        f"Control: {kind}, limit of 95 % of them",
+        f"{_points(one['limit'])} points",
+        "",
+        f"{len(one['values'])} controls",
+    )
+
+
+def _count(n: Any) -> str:
+    """How many stand behind a number: units by class, or images."""
+    if isinstance(n, Mapping):
+        return f"{sum(n.values()):,} donors"
+    return f"n = {n:,}" if n else ""
+
+
+def _points(value: float) -> str:
+    return f"{100 * min(1.0, max(-1.0, value)):+.1f}"

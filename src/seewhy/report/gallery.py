@@ -1,0 +1,192 @@
+"""Pictures and maps as data in script files, since a page opened from disk may not draw from picture files."""
+
+from __future__ import annotations
+
+import base64
+import json
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.nn import functional
+
+from seewhy.data.decode import Pixels, UnreadableError, read_reduced
+from seewhy.data.folder import SUFFIXES
+from seewhy.geometry import geometry_of
+from seewhy.maps import smooth_to_crowd
+from seewhy.records import INPUT, MapKey, MapStat, Outcome, Progress
+from seewhy.render.overlay import encode
+from seewhy.report.stored import Stored
+from seewhy.store.arrays import read_rows
+
+CHUNK = 64  # images a script file
+SIDES = ((400, 256), (2000, 192))  # up to so many images, thumbnails of so many pixels on the long side
+SIDE = 128  # of a thumbnail where there are more
+MOST_CELLS = 32  # of a map, on each side
+MOST_BYTES = 4000  # of an image's maps by one method
+_ROOM = 100  # bytes of a map beside its cells
+_LOGITS = 10  # of an image, the largest
+_QUALITY = 82
+Maps = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """A run's images as the pages show them: where the files lie, and how small pictures and maps are made."""
+
+    stored: Stored
+    originals: Path | None = None  # where the files are copied to, if they are
+
+    def write(self, folder: Path, progress: Progress) -> int:
+        """Write folder/pictures-0000.js, …; the number of pictures that are not where the run found them."""
+        folder.mkdir(parents=True, exist_ok=True)
+        n_images, missing = len(self.stored.outcomes), 0
+        for number, start in enumerate(range(0, n_images, CHUNK)):
+            rows = range(start, min(start + CHUNK, n_images))
+            entries = self._entries(rows)
+            missing += sum(
+                one["t"] is None and not self.stored.outcomes[row].error for row, one in zip(rows, entries, strict=True)
+            )
+            write_script(folder / f"pictures-{number:04d}.js", "pictures", number, entries)
+            progress(rows.stop, n_images)
+        return missing
+
+    def picture(self, row: int) -> Pixels | None:
+        """A small picture (h, w, 3); None where the file is not there any more, or is another one now."""
+        outcome = self.stored.outcomes[row]
+        path = self.path(outcome)
+        if path is None or outcome.error:
+            return None
+        try:
+            return read_reduced(path, self.side, outcome.digest)
+        except UnreadableError:
+            return None
+
+    def thumbnail(self, row: int) -> tuple[str, int, int] | None:
+        """A small picture as data URI with its width and height; None where there is none."""
+        pixels = self.picture(row)
+        return None if pixels is None else (as_uri(pixels), pixels.shape[1], pixels.shape[0])
+
+    def copied(self, row: int) -> str:
+        """The name of an original's copy: its number, since its own name may be anything."""
+        suffix = PurePosixPath(self.stored.outcomes[row].image.path or "").suffix.lower()
+        return f"{row:06d}{suffix if suffix in SUFFIXES else ''}"
+
+    def path(self, outcome: Outcome) -> Path | None:
+        """Where an image's file lies now; None for one that is no file."""
+        return None if outcome.image.path is None else self._root / outcome.image.path
+
+    @property
+    def side(self) -> int:
+        """Pixels of a thumbnail's long side: the more images, the smaller, so that the folder can be mailed."""
+        return next((side for most, side in SIDES if len(self.stored.outcomes) <= most), SIDE)
+
+    def cells(self, key: MapKey) -> int:
+        """The most cells on a side of a map, so that all of a method's maps of an image take 4 kB at most."""
+        count = sum(one.method == key.method for one in self.stored.keys)
+        fitting = int((3 * (MOST_BYTES / count - _ROOM) / 4) ** 0.5) if MOST_BYTES / count > _ROOM else 4
+        return max(4, min(MOST_CELLS, fitting))
+
+    @cached_property
+    def _root(self) -> Path:
+        """What relative paths start from: here, or a folder above the run, where the run has been moved or we have."""
+        first = next((one.image.path for one in self.stored.outcomes if one.image.path and not one.error), None)
+        roots = [Path(), *self.stored.folder.resolve().parents]
+        return next((root for root in roots if first is not None and (root / first).is_file()), Path())
+
+    def _entries(self, rows: range) -> list[dict[str, Any]]:
+        stored = self.stored
+        drawn = {key: self._drawn(key, rows) for key in stored.keys}
+        found = []
+        for place, row in enumerate(rows):
+            outcome, picture = stored.outcomes[row], self.thumbnail(row)
+            maps = [_map_entry(drawn[key][place], stored.stats[key].get(row)) for key in stored.keys]
+            entry: dict[str, Any] = {"t": None, "m": maps, "l": _largest(outcome.logits), "o": {}}
+            if picture is not None:
+                entry |= dict(zip(("t", "w", "h"), picture, strict=True))
+                entry["o"] = self._copied_original(row)
+            if (rectangle := self._canvas_on(outcome)) is not None:
+                entry["r"] = rectangle
+            found.append(entry)
+        return found
+
+    def _copied_original(self, row: int) -> dict[str, str]:
+        """The link to the original's copy, which is made; nothing where none are asked for."""
+        path = self.path(self.stored.outcomes[row])
+        if self.originals is None or path is None:
+            return {}
+        shutil.copyfile(path, self.originals / self.copied(row))
+        return {"original": f"{self.originals.name}/{self.copied(row)}"}
+
+    def _drawn(self, key: MapKey, rows: range) -> Maps:
+        """The maps of some rows, with at most so many cells as the pages hold."""
+        maps = torch.from_numpy(read_rows(self.stored.folder, key, rows.start, rows.stop))
+        if key.layer == INPUT:
+            maps = smooth_to_crowd(maps.nan_to_num())
+        most = self.cells(key)
+        height, width = maps.shape[1:]
+        factor = min(1.0, most / max(height, width))
+        if factor < 1:
+            size = (max(1, round(height * factor)), max(1, round(width * factor)))
+            maps = functional.adaptive_avg_pool2d(maps[:, None], size)[:, 0]
+        return np.asarray(maps.numpy(), dtype=np.float32)
+
+    def _canvas_on(self, outcome: Outcome) -> list[float] | None:
+        """Where the canvas lies on the picture (x, y, width, height), in shares of it; None where it covers all."""
+        preprocess = self.stored.preprocess
+        if preprocess is None or preprocess.size is None or preprocess.fit == "stretch" or not outcome.width:
+            return None
+        height, width = outcome.height or 1, outcome.width
+        geometry = geometry_of((height, width), preprocess)
+        left, top = geometry.to_photograph(0, 0)
+        right, bottom = geometry.to_photograph(geometry.canvas[1], geometry.canvas[0])
+        return [round(one, 5) for one in (left / width, top / height, (right - left) / width, (bottom - top) / height)]
+
+
+def as_uri(pixels: Pixels) -> str:
+    """A picture as the address of its own bytes."""
+    return f"data:image/jpeg;base64,{base64.b64encode(encode(pixels, 'jpg', _QUALITY)).decode()}"
+
+
+def write_script(path: Path, function: str, *values: Any) -> None:
+    """Write a script that calls a function of the page with plain values; nothing in them can end or start a script."""
+    text = ", ".join(script_text(value) for value in values)
+    path.write_text(f"seewhy.{function}({text});\n", encoding="ascii")
+
+
+def script_text(value: Any) -> str:
+    """Plain values as JavaScript that is safe in any place: only ASCII, without <, > and &."""
+    text = json.dumps(value, separators=(",", ":"), allow_nan=False)
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+def _map_entry(drawn: Maps, stat: MapStat | None) -> dict[str, Any] | None:
+    """A map in whole steps, -127 to 127 of its own extremes, with the raw numbers behind it."""
+    if stat is None or not np.isfinite(drawn).all():
+        return None
+    high, low = float(drawn.max(initial=0)), float(drawn.min(initial=0))
+    steps = np.where(drawn > 0, drawn / (high or 1.0), -drawn / (low or -1.0)) * 127
+    return {
+        "g": list(drawn.shape),
+        "d": base64.b64encode(np.rint(steps).astype(np.int8).tobytes()).decode(),
+        "lo": _short(stat.minimum),
+        "hi": _short(stat.maximum),
+        "s": _short(stat.score_value),
+        **({"e": stat.reason} if stat.empty else {}),
+    }
+
+
+def _largest(logits: Sequence[float]) -> list[list[float | None]]:
+    order = sorted(range(len(logits)), key=lambda index: -logits[index])[:_LOGITS]
+    return [[index, _short(logits[index])] for index in order]
+
+
+def _short(value: float) -> float | None:
+    """Five digits; None for what JSON cannot say."""
+    return float(f"{value:.5g}") if np.isfinite(value) else None

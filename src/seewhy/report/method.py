@@ -1,0 +1,106 @@
+"""How a run was made, so that anyone can make it again: command, options, hashes, versions, thresholds, cost."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+from seewhy.errors import listed
+from seewhy.report.stored import Stored
+
+FILES = {
+    "manifest.json": "everything that decides the result, with hashes and versions",
+    "findings.json": "every finding with every number behind it",
+    "records.parquet": "one row for each image: label, prediction, probability, logits, or why there is none",
+    "map_stats.parquet": "the raw minimum, maximum and sums of every map",
+    "map_shares.parquet": "the share of every map inside each region",
+    "maps.zarr": "the raw maps: signed, at the layer's own resolution, float32",
+    "trials.parquet": "every trial: recipient, donor, factor, scores before and after",
+    "image_effects.parquet": "how far each factor moved each image",
+    "donor_effects.parquet": "how far each donor's content moved others",
+    "overlays": "every image with its map laid over it",
+    "sheet.jpg": "a sheet of images with their maps",
+    "mean_maps.png": "mean maps by class and split",
+    "pictures": "the exchanges behind the findings",
+    "controls.npz": "the masks of the control regions",
+}
+_SHARED = frozenset(("--model", "--weights", "--epoch", "--model-arg", "--classes", "--device"))
+_FEEDING = frozenset(("--size", "--fit", "--mean", "--std", "--range", "--channels", "--preprocess"))
+_HASHES = ("weights", "code", "content", "ids", "masks")
+
+
+@dataclass(frozen=True)
+class Section:
+    """A titled table of names and values."""
+
+    title: str
+    rows: tuple[tuple[str, str], ...]
+
+
+def sections_of(stored: Stored) -> list[Section]:
+    """Everything that decides the result, as titled tables."""
+    identity, classifier = stored.identity, stored.classifier
+    options = {name: one for name, one in identity.items() if name not in ("classifier", "images", "thresholds")}
+    environment = stored.manifest.get("summary", {}).get("environment") or {}
+    found = [
+        Section("Classifier", _rows(classifier)),
+        Section("Images", _rows(identity.get("images", {}))),
+        Section("Options", _rows(options)),
+        Section("Thresholds", _rows(stored.found.get("thresholds") or identity.get("thresholds") or {})),
+        Section("Cost", tuple(_cost(stored))),
+        Section("Made with", _rows(environment)),
+    ]
+    return [one for one in found if one.rows]
+
+
+def files_of(stored: Stored) -> list[tuple[str, str]]:
+    """What the run folder holds, with its meaning."""
+    return [(name, words) for name, words in FILES.items() if (stored.folder / name).exists()]
+
+
+def other_command(typed: str | None, command: str, data: str = "DATA") -> str:
+    """The command line of another command about the same classifier: what the two share, word by word."""
+    words = shlex.split(typed or "")
+    if len(words) < 3:
+        return f"seewhy {command} {data} --model net.py:Net --weights model.pt"
+    kept = [
+        f"{shlex.quote(word)} {shlex.quote(value)}" for word, value in pairwise(words) if word in _SHARED | _FEEDING
+    ]
+    return f"seewhy {command} {data} {' '.join(kept)}"
+
+
+def images_argument(typed: str | None) -> str:
+    """What a command line names as its images; DATA where it is not known."""
+    words = shlex.split(typed or "")
+    return shlex.quote(words[2]) if len(words) > 2 and not words[2].startswith("-") else "DATA"
+
+
+def _rows(values: Mapping[str, Any], before: str = "") -> tuple[tuple[str, str], ...]:
+    found: list[tuple[str, str]] = []
+    for name, one in values.items():
+        words = f"{before}{name.replace('_', ' ')}"
+        if isinstance(one, Mapping):
+            found += _rows(one, f"{words}: ")
+        elif one is not None and one != [] and one != "":
+            found.append((words + (" (hash)" if name in _HASHES else ""), _text(one)))
+    return tuple(found)
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return listed(map(_text, value), 24)
+    return f"{value:g}" if isinstance(value, float) else json.dumps(value) if isinstance(value, bool) else str(value)
+
+
+def _cost(stored: Stored) -> Iterator[tuple[str, str]]:
+    if stored.outcomes:
+        yield "images", f"{len(stored.outcomes):,}"
+    if stored.stats:
+        yield "maps", f"{sum(map(len, stored.stats.values())):,}"
+    for name in ("trials", "jobs"):
+        if stored.found.get(name):
+            yield name, f"{stored.found[name]:,}"

@@ -1,0 +1,134 @@
+"""A finished run as it lies on disk: what the pages are made of, read without the network."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from seewhy.errors import StoreError, listed, nearest
+from seewhy.records import MapKey, MapStat, Outcome, Preprocess
+from seewhy.store import manifest
+from seewhy.store.columns import Column, read_columns
+from seewhy.store.tables import read_outcomes, read_stats
+
+COMMANDS = ("explain", "check", "audit")
+
+
+@dataclass(frozen=True)
+class Stored:
+    """One finished run: `outcomes` in table order, `stats` by map and row, `found` what the command has to say.
+
+    `found` is findings.json of an audit and the manifest's summary of an explain or check run.
+    """
+
+    folder: Path
+    command: str
+    manifest: Mapping[str, Any]
+    outcomes: Sequence[Outcome]
+    found: Mapping[str, Any]
+    stats: Mapping[MapKey, Mapping[int, MapStat]] = field(default_factory=dict)
+
+    @property
+    def identity(self) -> Mapping[str, Any]:
+        """What decides the result."""
+        found: Mapping[str, Any] = self.manifest["identity"]
+        return found
+
+    @property
+    def classifier(self) -> Mapping[str, Any]:
+        """The classifier's part of the identity."""
+        found: Mapping[str, Any] = self.identity.get("classifier", {})
+        return found
+
+    @property
+    def typed(self) -> str | None:
+        """The command line that made the run; None for one made in Python."""
+        return self.manifest.get("typed")
+
+    @property
+    def keys(self) -> tuple[MapKey, ...]:
+        """The maps of each image."""
+        return tuple(self.stats)
+
+    @cached_property
+    def classes(self) -> tuple[str, ...]:
+        """The class names in the order of the logits, as far as the run knows them."""
+        named = self.found.get("classes") or self.classifier.get("classes") or ()
+        seen = [one.prediction for one in self.outcomes] + [one.image.label for one in self.outcomes]
+        return tuple(named) or tuple(sorted({name for name in seen if name is not None}))
+
+    @property
+    def preprocess(self) -> Preprocess | None:
+        """How a photograph becomes the canvas; None where a function of the user's does it."""
+        stored = self.classifier.get("preprocess")
+        if not isinstance(stored, Mapping):
+            return None
+        fields: dict[str, Any] = {name: tuple(one) if isinstance(one, list) else one for name, one in stored.items()}
+        return Preprocess(**fields)
+
+    def rows(self) -> dict[str, int]:
+        """The row of each image by its id."""
+        return {outcome.image.id: row for row, outcome in enumerate(self.outcomes)}
+
+    def table(self, name: str) -> dict[str, Column]:
+        """The columns of another parquet table of the run; empty where it has none."""
+        path = self.folder / f"{name}.parquet"
+        return read_columns(path) if path.exists() else {}
+
+
+def read_run(folder: Path) -> Stored:
+    """The run in a folder. Raises StoreError where there is none, or none that is finished."""
+    if folder.name == "report" and (folder.parent / manifest.NAME).exists():
+        folder = folder.parent
+    stored = manifest.read_manifest(_there(folder))
+    command = str(stored["identity"].get("command"))
+    if stored.get("status") != "complete" or command not in COMMANDS:
+        what = "is not finished" if command in COMMANDS else f"is of {command!r}, which has no pages"
+        raise StoreError(f"The run in {folder} {what}.\n  The same command goes on from there.", slug="unfinished-run")
+    records, numbers = folder / "records.parquet", folder / "map_stats.parquet"
+    outcomes = read_outcomes(records) if records.exists() else []
+    found = manifest.read_json(folder / "findings.json") if command == "audit" else stored.get("summary", {})
+    read = Stored(folder, command, stored, outcomes, found)
+    return Stored(folder, command, stored, outcomes, found, _by_map(read, numbers) if numbers.exists() else {})
+
+
+def beside(stored: Stored, command: str) -> Stored | None:
+    """The finished run of another command about the same classifier that lies beside this one, the newest."""
+    own = _about(stored.manifest)
+    pool = [path.parent for path in stored.folder.resolve().parent.glob(f"*/{manifest.NAME}")]
+    for path in sorted(pool, key=lambda one: ((one / manifest.NAME).stat().st_mtime, one.name), reverse=True):
+        try:
+            other = manifest.read_manifest(path)
+        except StoreError:
+            continue
+        is_asked = other["identity"].get("command") == command and other.get("status") == "complete"
+        if is_asked and path != stored.folder.resolve() and _about(other) == own:
+            return read_run(path)
+    return None
+
+
+def _there(folder: Path) -> Path:
+    if folder.is_dir():
+        return folder
+    around = folder.parent if folder.parent.is_dir() else Path()
+    runs = [str(path.parent) for path in [*around.glob(f"*/{manifest.NAME}"), *Path("runs").glob(f"*/{manifest.NAME}")]]
+    close = nearest(str(folder), runs) or (f"Runs here: {listed(sorted(set(runs)), 4)}." if runs else "")
+    raise StoreError(f"There is no run folder {folder}.  {close}".rstrip(), slug="no-run")
+
+
+def _about(stored: Mapping[str, Any]) -> tuple[Any, ...]:
+    """What makes two runs speak of one classifier: its weights, code, classes and preprocessing, not its path."""
+    identity = stored["identity"]
+    classifier = identity.get("classifier", {})
+    return (*(classifier.get(name) for name in ("weights", "network", "preprocess")), identity.get("code"))
+
+
+def _by_map(stored: Stored, path: Path) -> dict[MapKey, dict[int, MapStat]]:
+    rows, found = stored.rows(), defaultdict[MapKey, dict[int, MapStat]](dict)
+    for stat in read_stats(path):
+        found[MapKey(stat.method, stat.layer, stat.score)][rows[stat.id]] = stat
+    return dict(found)

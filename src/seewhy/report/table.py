@@ -1,0 +1,172 @@
+"""The columns that the images page filters and sorts by, as plain values."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from seewhy.errors import printable
+from seewhy.evidence.trials import DONORS
+from seewhy.records import INPUT, MapKey
+from seewhy.render.color import heat, jet, signed
+from seewhy.render.overlay import OPACITY
+from seewhy.report.gallery import CHUNK
+from seewhy.report.stored import Stored
+
+
+@dataclass(frozen=True)
+class Followed:
+    """A finding whose images can be looked for: the factor, its title, and its page."""
+
+    factor: str
+    title: str
+    page: str
+
+
+def table_of(stored: Stored, findings: Sequence[Followed], notes: Sequence[str]) -> dict[str, Any]:
+    """Everything about all images but their pictures and maps."""
+    outcomes = stored.outcomes
+    return {
+        "n": len(outcomes),
+        "chunk": CHUNK,
+        "ids": [printable(one.image.id) for one in outcomes],
+        "classes": [printable(name) for name in stored.classes],
+        "split": _coded(one.image.split for one in outcomes),
+        "label": _coded(one.image.label for one in outcomes),
+        "prediction": _coded(one.prediction for one in outcomes),
+        "error": _coded(one.error for one in outcomes),
+        "warning": _coded(_warnings(stored)),
+        "probability": [_digits(one.probability) for one in outcomes],
+        "correct": [-1 if one.correct is None else int(one.correct) for one in outcomes],
+        "regions": _regions(stored),
+        "findings": _changes(stored, findings),
+        "maps": _maps(stored),
+        "colours": {name: _bytes(table) for name, table in (("heat", heat()), ("jet", jet()), ("signed", signed()))},
+        "opacity": OPACITY,
+        "bold": "jet" if stored.identity.get("preset") else "heat",
+        "notes": [printable(note) for note in notes],
+    }
+
+
+def names_of(keys: Sequence[MapKey]) -> list[str]:
+    """What tells maps apart: layers where nothing else differs, else what differs, joined by slashes."""
+    differing = [len(set(part)) > 1 for part in zip(*keys, strict=True)]
+    shown = [[part for part, differs in zip(key, differing, strict=True) if differs] or [key.layer] for key in keys]
+    return ["/".join(parts) for parts in shown]
+
+
+def _coded(words: Iterable[str | None]) -> dict[str, list[Any]]:
+    places: dict[str, int] = {}
+    codes = [-1 if word is None else places.setdefault(printable(word), len(places)) for word in words]
+    return {"values": list(places), "codes": codes}
+
+
+def _warnings(stored: Stored) -> list[str | None]:
+    """What is wrong with an image's maps, as the runs have it."""
+    said: dict[int, list[str]] = {}
+    for key, name in zip(stored.keys, names_of(stored.keys), strict=True):
+        for row, stat in stored.stats[key].items():
+            if stat.empty and stored.outcomes[row].error is None:
+                said.setdefault(row, []).append(f"empty map of {name}: {stat.reason}")
+    return ["; ".join(said[row]) if row in said else None for row in range(len(stored.outcomes))]
+
+
+def _maps(stored: Stored) -> list[dict[str, Any]]:
+    found = []
+    for key, name in zip(stored.keys, names_of(stored.keys), strict=True):
+        peaks = np.array([stat.maximum for stat in stored.stats[key].values()])
+        peaks = peaks[np.isfinite(peaks) & (peaks > 0)]
+        lows = [stat.minimum for stat in stored.stats[key].values()]
+        found.append(
+            {
+                **{part: printable(word) for part, word in key._asdict().items()},
+                "name": printable(name),
+                "fine": key.layer == INPUT,
+                "top": float(f"{np.quantile(peaks, 0.995):.5g}") if len(peaks) else 0.0,
+                "signed": any(low < 0 for low in lows),
+            }
+        )
+    return found
+
+
+def _regions(stored: Stored) -> list[dict[str, Any]]:
+    shares = stored.table("map_shares")
+    if not shares:
+        return []
+    found: dict[str, _Column] = {}
+    rows = stored.rows()
+    for name, region, share in zip(shares["id"], shares["region"], shares["share"], strict=True):
+        if name in rows:
+            found.setdefault(region, _Column(len(rows))).put(rows[name], share)
+    return [{"name": printable(region), "shares": column.values} for region, column in found.items()]
+
+
+def _changes(stored: Stored, findings: Sequence[Followed]) -> list[dict[str, Any]]:
+    """How far each finding's factor moved every image it was tried on, and how often its decision flipped."""
+    rows = stored.rows()
+    effects, flips = stored.table("image_effects"), _flips(stored)
+    moved: dict[str, _Column] = {}
+    for name, factor, value in _columns(effects, "id", "factor", "necessity"):
+        if name in rows:
+            moved.setdefault(factor, _Column(len(rows))).put(rows[name], value)
+    found = []
+    for one in findings:
+        column = moved.get(one.factor, _Column(len(rows)))
+        shares = _Column(len(rows))
+        for name, share in flips.get(one.factor, {}).items():
+            if name in rows:
+                shares.put(rows[name], share)
+        found.append(
+            {
+                "factor": printable(one.factor),
+                "title": printable(one.title),
+                "page": one.page,
+                "tested": "how far the factor's exchange moved the image's margin, in logits (median over its donors)",
+                "changes": column.values,
+                "flips": shares.values,
+            }
+        )
+    return found
+
+
+def _flips(stored: Stored) -> dict[str, dict[str, float]]:
+    """By factor the share of each recipient's exchanges that changed the decision."""
+    trials = stored.table("trials")
+    counts: dict[str, dict[str, list[int]]] = {}
+    names = ("factor", "edit", "recipient", "prediction_before", "prediction")
+    for factor, edit, name, before, after in _columns(trials, *names):
+        if edit == DONORS:
+            cell = counts.setdefault(factor, {}).setdefault(name, [0, 0])
+            cell[0] += before != after
+            cell[1] += 1
+    return {factor: {name: flips / n for name, (flips, n) in own.items()} for factor, own in counts.items()}
+
+
+def _columns(table: Mapping[str, Any], *names: str) -> Iterable[tuple[Any, ...]]:
+    return zip(*(table[name] for name in names), strict=True) if table else ()
+
+
+@dataclass
+class _Column:
+    """A number for some of n images."""
+
+    n: int
+    values: list[float | None] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.values = [None] * self.n
+
+    def put(self, row: int, value: float | None) -> None:
+        self.values[row] = _digits(value)
+
+
+def _digits(value: float | None) -> float | None:
+    return None if value is None or not np.isfinite(value) else float(f"{value:.4g}")
+
+
+def _bytes(table: np.ndarray[Any, np.dtype[np.uint8]]) -> str:
+    return base64.b64encode(table.tobytes()).decode()

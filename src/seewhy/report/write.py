@@ -1,0 +1,164 @@
+"""Write the pages of a run: one folder that opens from disk, complete or absent."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from markupsafe import Markup
+
+from seewhy import __version__
+from seewhy.errors import printable
+from seewhy.records import Progress
+from seewhy.report.averages import MOST_CLASSES
+from seewhy.report.examples import EXAMPLES, Example, example_of
+from seewhy.report.exchanges import donors_of, exchanges_of
+from seewhy.report.gallery import Gallery, write_script
+from seewhy.report.legend import legends
+from seewhy.report.stored import Stored, beside, read_run
+from seewhy.report.table import table_of
+from seewhy.report.view import View
+from seewhy.store import manifest
+
+TEMPLATES = Path(__file__).parent / "templates"
+ASSETS = ("style.css", "images.css", "report.js", "blend.js", "images.js")
+NAME = "report"
+_STAMP = "stamp.txt"
+
+
+def write_report(
+    folder: str | Path, *, copy_images: bool = False, progress: Progress = lambda done, total: None
+) -> Path:
+    """The pages of the finished run in `folder`: folder/report, whose index.html opens from disk.
+
+    What the check of the same classifier beside it says is taken in. With `copy_images` the original files are copied
+    into it, else it holds small pictures only. Pages that are up to date are left as they are. Raises StoreError where
+    there is no finished run.
+    """
+    stored = read_run(Path(folder))
+    checked = None if stored.command == "check" else beside(stored, "check")
+    target = stored.folder / NAME
+    stamp = _stamp(stored, checked, copy_images)
+    if (target / _STAMP).exists() and (target / _STAMP).read_text(encoding="utf-8") == stamp:
+        return target
+    partial = stored.folder / f"{NAME}.partial"
+    try:
+        shutil.rmtree(partial, ignore_errors=True)
+        Writer(View(stored, checked), partial, copy_images).write(progress)
+        (partial / _STAMP).write_text(stamp, encoding="utf-8")
+        shutil.rmtree(target, ignore_errors=True)
+        partial.rename(target)
+    except OSError as error:
+        raise manifest.cannot_write(target, error) from error
+    return target
+
+
+@dataclass(frozen=True)
+class Writer:
+    """The pages of a view, written into a folder."""
+
+    view: View
+    folder: Path
+    copy_images: bool
+
+    def write(self, progress: Progress) -> None:
+        """Write everything: pictures first, for what the pages say of them."""
+        (self.folder / "assets").mkdir(parents=True)
+        for name in ASSETS:
+            shutil.copyfile(TEMPLATES / name, self.folder / "assets" / name)
+        if self.copy_images:
+            (self.folder / "originals").mkdir()
+        missing = self.gallery.write(self.folder / "data", progress) if self.has_images else 0
+        notes = [f"{missing:,} pictures are not where the run found them, or have changed."] if missing else []
+        if self.has_images:
+            table = table_of(self.view.stored, self.view.followed, notes)
+            write_script(self.folder / "data" / "table.js", "table", table)
+            self._page("images.html", "images")
+        self._write_findings()
+        self._page("index.html", "summary", notes=notes, examples=self._examples())
+        if self.view.stored.stats:
+            self._page("averages.html", "averages", legend=legends()["heat"], most=MOST_CLASSES)
+        self._page("method.html", "method")
+
+    @property
+    def has_images(self) -> bool:
+        """Whether the run has rows to browse."""
+        return bool(self.view.stored.outcomes)
+
+    @cached_property
+    def gallery(self) -> Gallery:
+        """The run's images."""
+        return Gallery(self.view.stored, self.folder / "originals" if self.copy_images else None)
+
+    @cached_property
+    def exchanged(self) -> dict[str, Any]:
+        """The drawn trials of each finding by the name of its page."""
+        return {
+            paper.card.page: exchanges_of(paper.verdict, self.view.stored.folder, self.folder / "pictures", number)
+            for number, paper in enumerate(self.view.papers, 1)
+            if paper.card.page
+        }
+
+    def _write_findings(self) -> None:
+        papers = [paper for paper in self.view.papers if paper.card.page]
+        for paper in papers:
+            donors = donors_of(
+                self.view.stored, self.gallery, paper.card.factor, str(paper.verdict.numbers.get("contrast"))
+            )
+            page = self.view.page_of(paper, self.exchanged[paper.card.page], donors)
+            self._page("finding.html", "findings", name=paper.card.page, page=page)
+
+    def _examples(self) -> list[Example]:
+        """A few images with their maps for a summary that has no findings to show."""
+        rows = [row for row, one in enumerate(self.view.stored.outcomes) if one.error is None]
+        if self.view.command != "explain":
+            return []
+        few = [rows[round(step * (len(rows) - 1) / max(1, EXAMPLES - 1))] for step in range(EXAMPLES)] if rows else []
+        return [one for row in dict.fromkeys(few) if (one := example_of(self.gallery, row)) is not None]
+
+    def _page(self, template: str, section: str, *, name: str = "", **values: Any) -> None:
+        text = (
+            _templates()
+            .get_template(template)
+            .render(
+                view=self.view,
+                section=section,
+                has_images=self.has_images,
+                exchanged=self.exchanged,
+                version=__version__,
+                **values,
+            )
+        )
+        (self.folder / (name or template)).write_text(text, encoding="utf-8")
+
+
+def _templates() -> jinja2.Environment:
+    found = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=_shown,
+    )
+    found.filters["svg"] = Markup  # of our own charts, whose names are escaped
+    return found
+
+
+def _shown(value: Any) -> Any:
+    """Text as it may stand on a page: what moves a cursor or turns the direction of writing is spelled out."""
+    return printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
+def _stamp(stored: Stored, checked: Stored | None, copy_images: bool) -> str:
+    """What the pages are made of: where it is the same, they are."""
+    digest = hashlib.blake2b(digest_size=16)
+    for path in sorted(TEMPLATES.iterdir()):
+        digest.update(path.name.encode() + path.read_bytes())
+    parts = [__version__, str(copy_images), digest.hexdigest(), manifest.digest_of(stored.manifest)]
+    return "\n".join([*parts, manifest.digest_of(dict(stored.found)), manifest.digest_of(checked and checked.manifest)])
