@@ -16,9 +16,8 @@ from statistics import median
 
 from bench import Row, measured, write_result
 from measure import Run, progress, run, wait_for_quiet
-from workloads import HERE, Aim
-
 from report import Raw, headline, spread, table_head, table_row, write_summary
+from workloads import HERE, Aim
 
 PYTHON = sys.executable
 SEEWHY = Path(PYTHON).with_name("seewhy")

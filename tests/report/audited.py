@@ -22,7 +22,7 @@ from tests.report.names import PLAIN, Names
 QUANTILES = (0.99, 0.95, 0.75, 0.25, 0.05, 0.01)
 SHIFTS = (2.5, 4.0, 0.0625, 1.0, 1.5)  # of the margin by factor, in logits: exact in binary
 SPLITS = ("valid", "train")
-MARKED = 4  # the factor that is a mark
+MEMBER, MARKED = 3, 4  # places of factors: what goes with the shortcut, and the mark
 
 
 def audit_folder(path: Path, names: Names = PLAIN) -> Path:
@@ -66,6 +66,7 @@ def _facts(folder: Folder, outcomes: list[Outcome]) -> dict[str, Any]:
         "accuracy": _span(0.8, 0.15, n), "notes": [names.note], "warnings": {names.shortcut: [names.note]},
         "unreadable": {"train": {names.reason: 1}}, "effort": {"controls": 20, "donors": 150, "recipients": 150},
         "regions": {names.shortcut: f"the pixels of {names.shortcut}", names.core: f"the pixels of {names.core}"},
+        "found_in": {name: names.shortcut if name == names.member else name for name in names.factors},
         "suspicion": {name: 0.1 for name in names.factors},
         "scope": f"Tested: {', '.join(names.factors)}. Outside of this list nothing is said.",
         "maps": {"layer": [names.layers[1]], "method": "hirescam", "score": "predicted", "shares": shares,
@@ -109,7 +110,7 @@ def _verdicts(folder: Folder, outcomes: list[Outcome]) -> list[Verdict]:
     shown = _examples(folder, outcomes, 0)
     marked = _examples(folder, outcomes, MARKED)
     gate = ("+ The same with the donors' classes permuted 20 times: at most 3.0 points.", f"? {names.note}")
-    member = {names.member: _contrast(0.04, 0.02, 3)}
+    member = {names.member: {**_contrast(0.04, 0.02, 3), **_numbers(folder, MEMBER, 0.04, 0.02)}}
     rest = Verdict(
         "everything outside the core", "STRONG", ("depends",), "The labels are still predicted 12.6 points better.",
         numbers={"benefit": _span(0.126, 0.04, 6), "margin": _contrast(3.2, 0.4, 3), "p": 1e-9},

@@ -187,6 +187,7 @@ def test_the_keyboard_reaches_every_tile(images: Any) -> None:
     images.keyboard.press("Enter")
     assert images.evaluate("document.querySelector('#large').open")
     images.keyboard.press("Escape")
+    until(images, "!location.hash.includes('image=')")  # the page has heard of the close, and moved the focus
     images.keyboard.press("/")
     assert images.evaluate("document.activeElement.id") == "text"
 

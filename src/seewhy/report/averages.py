@@ -18,10 +18,12 @@ from seewhy.report.table import names_of
 from seewhy.run.averages import MeanMap, brightest, mean_shares
 from seewhy.store.arrays import read_chunks
 
-MOST_CLASSES = 12
+MOST_CLASSES = 12  # with rows of their own
+LEAST_IMAGES = 5  # of a class that has one
+EVERY_CLASS, OTHERS = "every class", None
 EVERY = "all answers"
 ANSWERS = {True: "right answers", False: "wrong answers", None: "without a label"}
-Cell = tuple[str, str, str]  # class, split, answer
+Cell = tuple[str | None, str, str]  # class (None: of the others), split, answer
 
 
 @dataclass(frozen=True)
@@ -61,12 +63,15 @@ class MeanTable:
 
 
 def mean_tables(stored: Stored) -> list[MeanTable]:
-    """A table of mean maps for each map of the run; classes are the labels, or the predictions where there are none."""
+    """A table of mean maps for each map of the run; classes are the labels, or the predictions where there are none.
+
+    The first row is of all images; the largest classes have rows of their own, unless they are too small for a mean.
+    """
     labelled = any(one.image.label for one in stored.outcomes)
     groups = [_cell(one, labelled) for one in stored.outcomes]
     counts = Counter(cell[0] for cell in groups if cell is not None)
-    shown = {name for name, _ in counts.most_common(MOST_CLASSES)}
-    kept = [cell if cell is not None and cell[0] in shown else None for cell in groups]
+    shown = {name for name, count in counts.most_common(MOST_CLASSES) if count >= LEAST_IMAGES or len(counts) < 3}
+    kept = [cell if cell is None or cell[0] in shown else (OTHERS, *cell[1:]) for cell in groups]
     return [
         _table(stored, key, name, kept, len(counts) - len(shown))
         for key, name in zip(stored.keys, names_of(stored.keys), strict=True)
@@ -93,19 +98,26 @@ def _table(stored: Stored, key: MapKey, name: str, groups: Sequence[Cell | None]
     splits = tuple(sorted({cell[1] for cell in means}, key=lambda split: (split != "train", split)))
     given = [answer for answer in ANSWERS.values() if answer in {cell[2] for cell in means}]
     answers = (EVERY, *given) if len(given) > 1 else tuple(given)
+    labels: list[str | None] = list(dict.fromkeys(cell[0] for cell in means))
+    named: dict[str, list[str | None]] = {
+        label: [label] for label in sorted(label for label in labels if label is not None)
+    }
+    of: dict[str, list[str | None]] = {EVERY_CLASS: labels, **named} if len(labels) > 1 or OTHERS in labels else named
     cells = {
-        label: [
-            _of(means, label, split, given if answer == EVERY else [answer]) for answer in answers for split in splits
-        ]
-        for label in sorted({cell[0] for cell in means})
+        name: [_of(means, own, split, given if answer == EVERY else [answer]) for answer in answers for split in splits]
+        for name, own in of.items()
     }
     top = brightest([one.mean for row in cells.values() for one in row if one is not None and one.mean is not None])
     rows = tuple(MeanRow(label, tuple(_panel(one, top) for one in row)) for label, row in cells.items())
     return MeanTable(name, answers, splits, rows, top, left_out)
 
 
-def _of(means: Mapping[Cell, MeanMap], label: str, split: str, answers: Sequence[str]) -> MeanMap | None:
-    return _joined([means[label, split, answer] for answer in answers if (label, split, answer) in means])
+def _of(
+    means: Mapping[Cell, MeanMap], labels: Sequence[str | None], split: str, answers: Sequence[str]
+) -> MeanMap | None:
+    return _joined(
+        [one for (label, own, answer), one in means.items() if label in labels and own == split and answer in answers]
+    )
 
 
 def _joined(parts: Sequence[MeanMap]) -> MeanMap | None:

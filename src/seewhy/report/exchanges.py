@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from seewhy.evidence.sample import OWN_CLASS
 from seewhy.evidence.verdict import Verdict
+from seewhy.report.findings import watched_of
 from seewhy.report.gallery import Gallery
 from seewhy.report.stored import Stored
 
@@ -82,7 +82,7 @@ def donors_of(stored: Stored, gallery: Gallery, factor: str, contrast: str) -> D
 
     return Donors(
         {label: tuple(effects[at] for at in order if labels[at] == label) for label in sorted(set(labels))},
-        "P(label)" if contrast == OWN_CLASS else f"P({contrast})",
+        watched_of(contrast),
         tuple(pictures(order[:ENDS])),
         tuple(pictures(order[-ENDS:][::-1])) if len(order) >= 2 * ENDS else (),
     )
@@ -104,7 +104,7 @@ def _copied(run: Path, folder: Path, pictures: str, part: str, number: int) -> s
 
 
 def _words(one: Mapping[str, Any]) -> list[tuple[str, tuple[str, ...]]]:
-    what = "P(label)" if one["contrast"] == OWN_CLASS else f"P({one['contrast']})"
+    what = watched_of(one["contrast"])
     name = _short(one["recipient"])
     before = (f"{what} {one['before']:.3f}", f"labelled {one['label']}, judged {one['prediction_before']}", name)
     after = (f"{what} {one['after']:.3f}", f"judged {one['prediction']}")

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from seewhy.evidence.sample import OWN_CLASS
 from seewhy.evidence.verdict import THRESHOLDS, Verdict
 from seewhy.report.links import images_of
 
@@ -90,6 +91,11 @@ def papers_of(verdicts: Sequence[Verdict]) -> list[Paper]:
     return papers
 
 
+def is_untested(verdict: Verdict) -> bool:
+    """Whether the factor could not be tested at all."""
+    return "reason" in verdict.numbers
+
+
 def is_plain(verdict: Verdict) -> bool:
     """Whether nothing is claimed of a tested factor: such findings share a table."""
     return not verdict.claims and "probability" in verdict.numbers
@@ -114,24 +120,46 @@ def level_words(verdict: Verdict) -> str:
     return f"{verdict.level} {floor}" if verdict.level == "NONE LARGER THAN" else verdict.level
 
 
-def share_of(one: Mapping[str, Any] | None) -> Number | None:
+def effect_of(verdict: Verdict) -> Number | None:
+    """The effect of a finding with the interval that its own words have; None for one without a tested factor.
+
+    Of a dependence that is the interval after the choice of findings.
+    """
+    numbers = verdict.numbers
+    low, high = numbers.get("selected_interval") or (None, None)
+    ends = {"low": low, "high": high} if "depends" in verdict.claims and None not in (low, high) else {}
+    return share_of({**(numbers.get("probability") or {}), **ends}, unit_of(numbers))
+
+
+def watched_of(contrast: str | None) -> str:
+    """Whose probability a contrast is about."""
+    return "P(label)" if contrast in (None, OWN_CLASS) else f"P({contrast})"
+
+
+def unit_of(numbers: Mapping[str, Any]) -> str:
+    """What is counted behind an effect: of a mark the images, else the donors."""
+    return "images" if numbers.get("kind") == "insert" else "donors"
+
+
+def share_of(one: Mapping[str, Any] | None, unit: str = "donors") -> Number | None:
     """A share's estimate as percentage points: value, interval and count are words."""
     if not one or one.get("value") is None:
         return None
     low, high = one.get("low"), one.get("high")
     interval = "" if low is None or high is None else f"{_points(low)} to {_points(high)}"
-    return Number("", f"{_points(one['value'])} points", interval, _count(one.get("n")))
+    return Number("", f"{_points(one['value'])} points", interval, _count(one.get("n"), unit))
 
 
 def numbers_of(verdict: Verdict) -> tuple[Number, ...]:
     """Everything that is known of a factor, line by line, every number with unit, interval and count."""
     numbers = verdict.numbers
-    watched = f"P({numbers.get('contrast')})" if numbers.get("contrast") else "the probability"
+    unit = unit_of(numbers)
+    watched = watched_of(numbers.get("contrast"))
     split = numbers.get("split", "")
     lines = [
-        _in_points(f"Effect on {watched}, {split}", numbers.get("probability")),
+        _in_points(f"Effect on {watched}, {split}", numbers.get("probability"), unit),
         _in_points(f"The same on train, {watched}", numbers.get("train")),
-        _in_logits(f"Effect on the margin, {split}", numbers.get("margin")),
+        _in_logits(f"Effect on the margin, {split}", numbers.get("margin"), unit),
         _selected(numbers),
         _chance(numbers),
         _in_share("Decisions that flip with another class's content", numbers.get("flips")),
@@ -159,8 +187,8 @@ def _items(numbers: Mapping[str, Any], name: str) -> list[tuple[str, Any]]:
     return list((numbers.get(name) or {}).items())
 
 
-def _in_points(what: str, one: Mapping[str, Any] | None) -> Number | None:
-    found = share_of(one)
+def _in_points(what: str, one: Mapping[str, Any] | None, unit: str = "donors") -> Number | None:
+    found = share_of(one, unit)
     return found and Number(what, found.value, found.interval, found.count)
 
 
@@ -171,11 +199,11 @@ def _in_share(what: str, one: Mapping[str, Any] | None) -> Number | None:
     return Number(what, f"{one['value']:.0%}", ends, _count(one.get("n")))
 
 
-def _in_logits(what: str, one: Mapping[str, Any] | None) -> Number | None:
+def _in_logits(what: str, one: Mapping[str, Any] | None, unit: str = "donors") -> Number | None:
     if not one or one.get("value") is None:
         return None
     ends = "" if one.get("low") is None or one.get("high") is None else f"{one['low']:+.2f} to {one['high']:+.2f}"
-    return Number(what, f"{one['value']:+.2f} logits", ends, _count(one.get("n")))
+    return Number(what, f"{one['value']:+.2f} logits", ends, _count(one.get("n"), unit))
 
 
 def _selected(numbers: Mapping[str, Any]) -> Number | None:
@@ -206,10 +234,10 @@ def _control(one: Mapping[str, Any] | None) -> Number | None:
     )
 
 
-def _count(n: Any) -> str:
+def _count(n: Any, unit: str = "donors") -> str:
     """How many stand behind a number: units by class, or images."""
     if isinstance(n, Mapping):
-        return f"{sum(n.values()):,} donors"
+        return f"{sum(n.values()):,} {unit}"
     return f"n = {n:,}" if n else ""
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -33,6 +34,7 @@ MOST_BYTES = 4000  # of an image's maps by one method
 _ROOM = 100  # bytes of a map beside its cells
 _LOGITS = 10  # of an image, the largest
 _QUALITY = 82
+_BYTE = re.compile(r"\\u(dc[89a-f][0-9a-f])")  # how the table spells a byte of a name that is no UTF-8
 Maps = NDArray[np.float32]
 
 
@@ -80,7 +82,12 @@ class Gallery:
 
     def path(self, outcome: Outcome) -> Path | None:
         """Where an image's file lies now; None for one that is no file."""
-        return None if outcome.image.path is None else self._root / outcome.image.path
+        if outcome.image.path is None:
+            return None
+        path = self._root / outcome.image.path
+        return (
+            path if path.exists() else self._root / _BYTE.sub(lambda found: chr(int(found[1], 16)), outcome.image.path)
+        )
 
     @property
     def side(self) -> int:
@@ -106,7 +113,7 @@ class Gallery:
         found = []
         for place, row in enumerate(rows):
             outcome, picture = stored.outcomes[row], self.thumbnail(row)
-            maps = [_map_entry(drawn[key][place], stored.stats[key].get(row)) for key in stored.keys]
+            maps = [_map_entry(key, drawn[key][place], stored.stats[key].get(row)) for key in stored.keys]
             entry: dict[str, Any] = {"t": None, "m": maps, "l": _largest(outcome.logits), "o": {}}
             if picture is not None:
                 entry |= dict(zip(("t", "w", "h"), picture, strict=True))
@@ -166,20 +173,26 @@ def script_text(value: Any) -> str:
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
-def _map_entry(drawn: Maps, stat: MapStat | None) -> dict[str, Any] | None:
-    """A map in whole steps, -127 to 127 of its own extremes, with the raw numbers behind it."""
+def _map_entry(key: MapKey, drawn: Maps, stat: MapStat | None) -> dict[str, Any] | None:
+    """A map in whole steps, -127 to 127 of its own extremes, with the raw numbers behind it.
+
+    "p" are the extremes of one that was made smaller, whose mean cells reach less far than the raw ones.
+    """
     if stat is None or not np.isfinite(drawn).all():
         return None
     high, low = float(drawn.max(initial=0)), float(drawn.min(initial=0))
     steps = np.where(drawn > 0, drawn / (high or 1.0), -drawn / (low or -1.0)) * 127
-    return {
+    entry: dict[str, Any] = {
         "g": list(drawn.shape),
         "d": base64.b64encode(np.rint(steps).astype(np.int8).tobytes()).decode(),
         "lo": _short(stat.minimum),
         "hi": _short(stat.maximum),
         "s": _short(stat.score_value),
-        **({"e": stat.reason} if stat.empty else {}),
     }
+    own = [_short(low), _short(high)]
+    if key.layer != INPUT and own != [_short(min(stat.minimum, 0)), _short(max(stat.maximum, 0))]:
+        entry["p"] = own
+    return entry | ({"e": stat.reason} if stat.empty else {})
 
 
 def _largest(logits: Sequence[float]) -> list[list[float | None]]:

@@ -87,7 +87,7 @@ def _maps(stored: Stored) -> list[dict[str, Any]]:
                 "name": printable(name),
                 "fine": key.layer == INPUT,
                 "top": float(f"{np.quantile(peaks, 0.995):.5g}") if len(peaks) else 0.0,
-                "signed": any(low < 0 for low in lows),
+                "signed": key.layer != INPUT and any(low < 0 for low in lows),
             }
         )
     return found

@@ -13,7 +13,7 @@ from seewhy.render.chart import NARROW, WIDE, Share, histogram_chart, interval_c
 from seewhy.report.accuracy import EVERY, Accuracy, Confusion, accuracies, confusions, guessing
 from seewhy.report.averages import MeanTable, mean_tables
 from seewhy.report.exchanges import Donors, Exchange
-from seewhy.report.findings import Card, Paper, is_plain, papers_of, share_of, verdicts_of
+from seewhy.report.findings import Card, Paper, effect_of, is_plain, is_untested, papers_of, verdicts_of, watched_of
 from seewhy.report.method import Section, files_of, images_argument, other_command, sections_of
 from seewhy.report.stored import Stored
 from seewhy.report.table import Followed
@@ -101,14 +101,19 @@ class View:
     @property
     def cards(self) -> list[Card]:
         """The findings that are told one by one."""
-        return [one.card for one in self.papers if not is_plain(one.verdict)]
+        return [one.card for one in self.papers if not is_plain(one.verdict) and not is_untested(one.verdict)]
+
+    @property
+    def untested(self) -> list[Card]:
+        """The factors that could not be tested, each with its reason."""
+        return [one.card for one in self.papers if is_untested(one.verdict)]
 
     @property
     def plain(self) -> list[Plain]:
         """The factors of which nothing is claimed."""
         found = []
         for one in self.papers:
-            number = share_of(one.verdict.numbers.get("probability")) if is_plain(one.verdict) else None
+            number = effect_of(one.verdict) if is_plain(one.verdict) else None
             if number is not None:
                 card = one.card
                 found.append(Plain(card.factor, card.level, number.value, number.interval, number.count, card.page))
@@ -124,7 +129,7 @@ class View:
         """What was looked at, in a line."""
         splits = self.found.get("splits") or {}
         count = len(self.stored.outcomes) or self.found.get("images", 0)
-        some = f" ({', '.join(f'{n:,} {name}' for name, n in splits.items())})" if splits else ""
+        some = f" ({', '.join(f'{n:,} {name}' for name, n in splits.items())})" if len(splits) > 1 else ""
         trials = f", {self.found['trials']:,} trials" if self.found.get("trials") else ""
         return f"{count:,} images{some}{trials}"
 
@@ -294,19 +299,16 @@ def headline_of(papers: Sequence[Paper]) -> str:
         return "Nothing could be tested"
     open_ones = sum(one.verdict.level == "CANNOT SAY" for one in tested)
     floor = f"{100 * THRESHOLDS['floor']:.0f} points"
-    if not open_ones:
-        return f"None of {len(tested)} tested factors moves its answers by {floor} or more"
-    return f"No dependence is shown; for {open_ones} of {len(tested)} factors one of {floor} or more cannot be excluded"
+    if open_ones:
+        return f"No dependence is shown; for {open_ones} of {len(tested)} factors {floor} or more cannot be excluded"
+    if len(tested) == 1:
+        return f"{_effect(tested[0].verdict)}: no effect of {floor} or more"
+    return f"None of {len(tested)} tested factors moves its answers by {floor} or more"
 
 
 def _effect(verdict: Verdict) -> str:
-    """The effect with the interval that the finding's own words have: the one after the choice of findings."""
-    low, high = verdict.numbers.get("selected_interval") or (None, None)
-    number = share_of({**verdict.numbers["probability"], "low": low, "high": high})
-    contrast = verdict.numbers.get("contrast", "")
-    return (
-        f"{verdict.factor} moves P({contrast}) by {number.value} [{number.interval}] ({number.count})" if number else ""
-    )
+    number, watched = effect_of(verdict), watched_of(verdict.numbers.get("contrast"))
+    return f"{verdict.factor} moves {watched} by {number.value} [{number.interval}] ({number.count})" if number else ""
 
 
 def _title(card: Card) -> str:

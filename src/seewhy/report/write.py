@@ -15,7 +15,7 @@ from markupsafe import Markup
 from seewhy import __version__
 from seewhy.errors import printable
 from seewhy.records import Progress
-from seewhy.report.averages import MOST_CLASSES
+from seewhy.report.averages import LEAST_IMAGES
 from seewhy.report.examples import EXAMPLES, Example, example_of
 from seewhy.report.exchanges import donors_of, exchanges_of
 from seewhy.report.gallery import Gallery, write_script
@@ -74,7 +74,7 @@ class Writer:
         if self.copy_images:
             (self.folder / "originals").mkdir()
         missing = self.gallery.write(self.folder / "data", progress) if self.has_images else 0
-        notes = [f"{missing:,} pictures are not where the run found them, or have changed."] if missing else []
+        notes = [f"Pictures that are not where the run found them, or have changed: {missing:,}."] if missing else []
         if self.has_images:
             table = table_of(self.view.stored, self.view.followed, notes)
             write_script(self.folder / "data" / "table.js", "table", table)
@@ -82,7 +82,7 @@ class Writer:
         self._write_findings()
         self._page("index.html", "summary", notes=notes, examples=self._examples())
         if self.view.stored.stats:
-            self._page("averages.html", "averages", legend=legends()["heat"], most=MOST_CLASSES)
+            self._page("averages.html", "averages", legend=legends()["heat"], least=LEAST_IMAGES)
         self._page("method.html", "method")
 
     @property
@@ -158,7 +158,7 @@ def _shown(value: Any) -> Any:
 def _stamp(stored: Stored, checked: Stored | None, copy_images: bool) -> str:
     """What the pages are made of: where it is the same, they are."""
     digest = hashlib.blake2b(digest_size=16)
-    for path in sorted(TEMPLATES.iterdir()):
+    for path in sorted([*TEMPLATES.iterdir(), *TEMPLATES.parent.glob("*.py")]):
         digest.update(path.name.encode() + path.read_bytes())
     parts = [__version__, str(copy_images), digest.hexdigest(), manifest.digest_of(stored.manifest)]
     return "\n".join([*parts, manifest.digest_of(dict(stored.found)), manifest.digest_of(checked and checked.manifest)])

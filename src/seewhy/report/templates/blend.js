@@ -9,13 +9,14 @@ seewhy.blend = (() => {
   /** The bytes of base64 text: Uint8Array. */
   const bytes = (text) => Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
 
-  /** The raw maximum, and the raw minimum without its sign, at least 0; 1 where they are not known. */
-  function extremes({ hi, lo }) {
+  /** The raw values of the largest step either way, at least 0; 1 where not known. A map made smaller has its own (p). */
+  function extremes({ hi: highest, lo: lowest, p }) {
+    const [lo, hi] = p ?? [lowest, highest];
     const isKnown = Number.isFinite(hi) && Number.isFinite(lo);
     return isKnown ? { high: Math.max(hi, 0), low: Math.max(-lo, 0) } : { high: 1, low: 1 };
   }
 
-  /** The raw values of a stored map {d, lo, hi}: Float32Array, row by row. */
+  /** The raw values of a stored map {d, lo, hi, p}: Float32Array, row by row. */
   function decode(map) {
     const steps = new Int8Array(bytes(map.d).buffer);
     const { high, low } = extremes(map);

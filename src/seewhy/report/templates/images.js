@@ -530,7 +530,8 @@
     closeLarge();
     setImage(-1);
     remember();
-    if (place >= 0) goTo(place);
+    const isElsewhere = document.activeElement !== document.body && !grid.contains(document.activeElement);
+    if (place >= 0 && !isElsewhere) goTo(place); // whoever went on to a filter meanwhile stays there
   }
 
   function step(by) {
