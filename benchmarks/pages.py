@@ -38,13 +38,13 @@ def aims(count: int) -> dict[str, Aim]:
         return Aim(f"{what}: {words}", at_least, goal, unit=unit, lower=True)
 
     return {
-        "seconds": aim("writing it", 120, 60, " s"),
+        "seconds": aim("writing it", 60, 30, " s"),
         "memory": aim(f"peak memory of writing it, against {count // FEWER:,} images", 1.1, 1.02, "x"),
         "size": aim("size of the folder", 100, 50, " MiB"),
         "paint": aim("first paint", 1000, 500, " ms"),
         "tiles": aim("first tiles drawn", 2000, 1000, " ms"),
-        "filter": aim("a filter, to the tiles drawn", 300, 100, " ms"),
-        "sort": aim("a sort, to the tiles drawn", 300, 100, " ms"),
+        "filter": aim("a filter, to the tiles drawn", 100, 50, " ms"),
+        "sort": aim("a sort, to the tiles drawn", 100, 50, " ms"),
         "nodes": aim("elements in the page", 600, 400, ""),
         "frame": aim("longest frame of a scroll through it", 100, 50, " ms"),
     }

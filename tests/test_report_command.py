@@ -166,7 +166,9 @@ def test_a_run_that_is_not_finished_says_how_to_go_on(home: Path) -> None:
     run(*EXPLAIN, "--no-report")
     path = Path("runs/first/manifest.json")
     path.write_text(path.read_text().replace('"complete"', '"running"'))
-    with pytest.raises(StoreError, match=r"The run in runs/first is not finished\.\n  The same command goes on"):
+    with pytest.raises(
+        StoreError, match=r"The run in runs/first is not finished\.\n  The explain command that began it goes on"
+    ):
         seewhy.write_report("runs/first")
 
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from seewhy.errors import OptionError, SeewhyError, listed, nearest, printable
+from seewhy.errors import OptionError, SeewhyError, WorkError, listed, nearest, printable
 
 if TYPE_CHECKING:
     from seewhy.data.classifier import Classifier
@@ -697,8 +697,12 @@ def _write_pages(folder: Path, typed: str, left_out: bool) -> dict[str, str]:
         manifest.note_typed(folder, typed)
     if left_out:
         return {}
-    with progress_bar("Writing the report") as update:
-        return {"report": str(write_report(folder, progress=update) / "index.html")}
+    try:
+        with progress_bar("Writing the report") as update:
+            return {"report": str(write_report(folder, progress=update) / "index.html")}
+    except WorkError as error:  # what the run has found is told all the same
+        print(_plain(str(error)), file=sys.stderr)
+        return {}
 
 
 def _typed(context: typer.Context) -> str:

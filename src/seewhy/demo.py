@@ -101,9 +101,7 @@ def run_demo(
         plan = make_plan(classifier, faces / "valid" / "fake", target="fake", limit=N_EXPLAINED)
         explanation = run_in_folder(plan, folder / "run", workers=None, progress=update)
     with stage("Checking its maps") as update:
-        checked = check_in_folder(
-            check_plan(classifier, faces, target="fake"), folder / "check", seed=0, progress=update
-        )
+        checked = check_in_folder(check_plan(classifier, faces), folder / "check", seed=0, progress=update)
     with stage("Drawing masks    ") as update:
         masks = _write_masks(folder / "masks", faces, update)
     with forking(), stage("Auditing         ") as update:
@@ -169,7 +167,7 @@ def _commands(folder: Path, spec: str, checkpoints: Path, training: Training) ->
         f"seewhy train {faces} {network} --epochs {EPOCHS} --batch-size {BATCH} --out {checkpoints}",
         f"seewhy explain {faces / 'valid' / 'fake'} {network} --weights {checkpoints} --epoch {epoch} --target fake "
         f"--limit {N_EXPLAINED}",
-        f"seewhy check {faces} {network} --weights {checkpoints} --epoch {epoch} --target fake",
+        f"seewhy check {faces} {network} --weights {checkpoints} --epoch {epoch}",
         f"seewhy audit {faces} {network} --weights {checkpoints} --epoch {epoch} --factors {FACTORS} --core {CORE} "
         f"--regions {','.join(f'{name}={masks / name}' for name in MASKS)},{','.join(REGIONS)} "
         f"--recipients {N_VALID} --donors {N_VALID}",

@@ -11,10 +11,8 @@ import pytest
 from seewhy.render.chart import (
     NARROW,
     WIDE,
-    Pair,
     Row,
     Share,
-    before_after_chart,
     histogram_chart,
     interval_chart,
     share_chart,
@@ -58,12 +56,7 @@ def histogram(name: str = "fake", width: int = WIDE) -> str:
     return histogram_chart(groups, title=name, unit=name, describe=name, width=width)
 
 
-def before_after(name: str = "others", width: int = WIDE) -> str:
-    pairs = [Pair(name, 0.1, 0.9, True), Pair("own", 0.2, 0.3, False)]
-    return before_after_chart(pairs, watched=name, title=name, describe=name, width=width)
-
-
-CHARTS = [intervals, shares, histogram, before_after]
+CHARTS = [intervals, shares, histogram]
 every_chart = pytest.mark.parametrize("chart", CHARTS, ids=[chart.__name__ for chart in CHARTS])
 
 
@@ -194,16 +187,6 @@ def test_of_many_groups_the_smallest_are_one() -> None:
     said = [one for one in texts_of(histogram_chart(groups, title="t", unit="u", describe="d")) if "mean" in one]
     assert [one.split(":")[0] for one in said] == ["class 4", "class 5", "class 6", "class 7", "class 8", "4 others"]
     assert said[-1].endswith(f"({5 + 6 + 7 + 8} donors)")
-
-
-def test_pairs_have_their_means_counts_and_flips() -> None:
-    pairs = [Pair("others", 0.2, 0.8, True), Pair("others", 0.4, 0.6, False), Pair("own", 0.5, 0.5, False)]
-    said = texts_of(before_after_chart(pairs, watched="P(fake)", title="t", describe="d"))
-    assert {"P(fake)", "others", "own", "2 trials", "1 trial", "30%", "70%", "the decision flips"} <= set(said)
-    many = [Pair("others", 0.2, 0.8, False)] * 1000
-    svg = before_after_chart(many, watched="P(fake)", title="t", describe="d")
-    assert "1,000 trials, 300 drawn" in texts_of(svg) and "the decision flips" not in texts_of(svg)
-    assert svg.count("<line") < 320
 
 
 def test_printable_words_are_one_line() -> None:

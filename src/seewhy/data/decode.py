@@ -53,14 +53,19 @@ def read_photograph(path: str | Path) -> Photograph:
     return Photograph(_checked(_decoded, data), _hash(data).hexdigest())
 
 
-def read_reduced(path: str | Path, side: int, digest: str | None) -> Pixels:
-    """The upright photograph with at most `side` pixels on its long side.
+def read_verified(path: str | Path, digest: str | None) -> bytes:
+    """The bytes of a file whose hash is known. Raises UnreadableError where it is another one, or none is known."""
+    try:
+        data = _bytes_of(Path(path))
+    except ValueError as error:  # a name that holds what no file system takes
+        raise UnreadableError(str(error)) from error
+    if _hash(data).hexdigest() != digest:
+        raise UnreadableError("it is not the file that was read")
+    return data
 
-    Raises UnreadableError, also where the hash of the file is not `digest`: it is another picture now.
-    """
-    data = _bytes_of(Path(path))
-    if digest is not None and _hash(data).hexdigest() != digest:
-        raise UnreadableError("the file has changed")
+
+def reduced(data: bytes, side: int) -> Pixels:
+    """The upright photograph in a file's bytes with at most `side` pixels on its long side. Raises UnreadableError."""
     return _checked(partial(_decoded_small, side=side), data)
 
 

@@ -10,9 +10,6 @@ from statistics import fmean
 from seewhy.render import rows as layout
 from seewhy.render.rows import CONTROL, GROUPS, GUESS, SPLITS, TRAIN, ZERO, Row, look_of, points
 from seewhy.render.vega import (
-    BAD,
-    INK,
-    LINE,
     NARROW,
     QUIET,
     SMALL,
@@ -35,20 +32,14 @@ from seewhy.render.vega import (
 __all__ = [
     "NARROW",
     "WIDE",
-    "Pair",
     "Row",
     "Share",
-    "before_after_chart",
     "histogram_chart",
     "interval_chart",
     "share_chart",
 ]
 PERCENT = {"title": ["% of images, with 95 % interval"], "values": [0, 25, 50, 75, 100]}
 SIGNED = {"labelExpr": "(datum.value > 0 ? '+' : '') + datum.label"}  # of the ticks of an axis
-STAYED = Look("the decision stays", QUIET, thick=1, opacity=0.4)
-FLIPPED = Look("the decision flips", BAD, "circle", thick=1.25, opacity=0.7, size=14)
-MEAN = Look("mean", INK, "diamond", thick=3)
-MOST_PAIRS = 300
 _BINS, _FILLED, _SHARES = 32, 3, 136
 
 
@@ -62,16 +53,6 @@ class Share:
     low: float
     high: float
     n: int
-
-
-@dataclass(frozen=True)
-class Pair:
-    """A probability before and after one exchange; `group` names the panel, such as "donors of another class"."""
-
-    group: str
-    before: float
-    after: float
-    is_flipped: bool
 
 
 def interval_chart(
@@ -231,64 +212,3 @@ def _means(frame: Frame, means: Sequence[tuple[Look, float]]) -> list[Json]:
     """A line from top to bottom at each mean, with the group's symbol on it."""
     rules = [(replace(look, thick=1.25), {"x": mean, "y": 0, "y2": frame.height}) for look, mean in means]
     return [*lines(frame, rules), *symbols(frame, [(look, {"x": mean, "y": 0}) for look, mean in means])]
-
-
-def before_after_chart(pairs: Sequence[Pair], *, watched: str, title: str, describe: str, width: int = WIDE) -> str:
-    """An SVG: probabilities before and after exchanges as paired lines, one panel for each group, with the means.
-
-    `watched` says which probability, such as "P(fake)". Of more than 300 pairs of a group 300 are drawn, evenly chosen.
-    """
-    groups = {name: [one for one in pairs if one.group == name] for name in dict.fromkeys(one.group for one in pairs)}
-    shown = [look for look, occurs in ((STAYED, False), (FLIPPED, True)) if any(p.is_flipped is occurs for p in pairs)]
-    shown.append(MEAN)
-    below, axis = legend_height(shown, width), {"title": None, "labels": False, "grid": False}
-    frame = Frame(width, 200, 44, 8, 64, 26 + below, 0.0, float(width - 52), axis)
-    ticks = [(share, frame.height * (1 - share)) for share in (0.0, 0.25, 0.5, 0.75, 1.0)]
-    grid = Look("", LINE, thick=1)
-    layers = [
-        *lines(frame, [(grid, {"x": 0.0, "x2": frame.high, "y": y}) for _, y in ticks]),
-        texts(
-            frame,
-            [(-8.0, y, f"{share:.0%}") for share, y in ticks],
-            limit=40,
-            colour=QUIET,
-            align="right",
-            fontSize=SMALL,
-        ),
-        texts(frame, [(frame.at(8), -52.0, watched)], limit=width - 16, colour=QUIET, fontSize=SMALL),
-    ]
-    each = frame.high / max(1, len(groups))
-    for place, (name, own) in enumerate(groups.items()):
-        layers += _panel(frame, name, own, (each * place + 8, each * (place + 1) - 8))
-    return drawn(frame, [*layers, *legend(frame, shown)], title, describe)
-
-
-def _panel(frame: Frame, name: str, pairs: Sequence[Pair], place: tuple[float, float]) -> list[Json]:
-    start, end = place
-    left, right = start + 40, end - 40
-    step = max(1.0, len(pairs) / MOST_PAIRS)
-    chosen = [pairs[int(k * step)] for k in range(min(len(pairs), MOST_PAIRS))]
-    some = "" if len(chosen) == len(pairs) else f", {len(chosen)} drawn"
-    before, after = fmean(one.before for one in pairs), fmean(one.after for one in pairs)
-    ys = [frame.height * (1 - share) for share in (before, after)]
-    words = [(left, frame.height + 14, "before"), (right, frame.height + 14, "after")]
-    counts = [(start, -16.0, f"{counted(len(pairs), 'trial')}{some}")]
-    return [
-        *_slopes(frame, sorted(chosen, key=lambda one: one.is_flipped), left, right),
-        *lines(frame, [(MEAN, {"x": left, "x2": right, "y": ys[0], "y2": ys[1]})]),
-        *symbols(frame, [(MEAN, {"x": x, "y": y}) for x, y in zip((left, right), ys, strict=True)]),
-        texts(frame, [(left - 10, ys[0], f"{before:.0%}")], limit=44, align="right", fontWeight=600),
-        texts(frame, [(right + 10, ys[1], f"{after:.0%}")], limit=44, fontWeight=600),
-        texts(frame, words, limit=60, colour=QUIET, align="center", fontSize=SMALL),
-        texts(frame, [(start, -32.0, name)], limit=end - start, fontWeight=600),
-        texts(frame, counts, limit=end - start, colour=QUIET, fontSize=SMALL),
-    ]
-
-
-def _slopes(frame: Frame, pairs: Sequence[Pair], left: float, right: float) -> list[Json]:
-    """A line for each pair; those whose decision flips end in a dot."""
-    ends = [(frame.height * (1 - one.before), frame.height * (1 - one.after)) for one in pairs]
-    looks = [FLIPPED if one.is_flipped else STAYED for one in pairs]
-    slopes = [{"x": left, "x2": right, "y": before, "y2": after} for before, after in ends]
-    dots = [{"x": right, "y": after} for _, after in ends]
-    return [*lines(frame, zip(looks, slopes, strict=True)), *symbols(frame, zip(looks, dots, strict=True))]

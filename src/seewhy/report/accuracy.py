@@ -11,16 +11,14 @@ from seewhy.records import Outcome
 from seewhy.report.links import images_of
 
 MOST_CLASSES = 12  # of a confusion matrix that can be read
-EVERY = "all classes"
-NO_SPLIT = "all images"
 
 
 @dataclass(frozen=True)
 class Accuracy:
-    """The share of right answers among the images of one split and class ("all classes"), with its interval."""
+    """The share of right answers among the images of one split (None: without one) and class (None: every)."""
 
-    split: str
-    label: str
+    split: str | None
+    label: str | None
     share: Estimate
 
 
@@ -28,28 +26,28 @@ class Accuracy:
 class Confusion:
     """Counts of images by label (rows) and prediction (columns) in one split."""
 
-    split: str
+    split: str | None
     classes: tuple[str, ...]
     counts: tuple[tuple[int, ...], ...]
 
     def images(self, label: str, prediction: str) -> str:
         """The link to the images of one cell."""
-        split = {} if self.split == NO_SPLIT else {"split": self.split}
+        split = {} if self.split is None else {"split": self.split}
         return images_of(label=label, prediction=prediction, **split)
 
 
 def accuracies(outcomes: Sequence[Outcome]) -> list[Accuracy]:
     """For each split the accuracy over all classes, then of each class; images without a label do not count."""
-    right: Counter[tuple[str, str]] = Counter()
-    counts: Counter[tuple[str, str]] = Counter()
+    right: Counter[tuple[str | None, str | None]] = Counter()
+    counts: Counter[tuple[str | None, str | None]] = Counter()
     for one in outcomes:
         if one.correct is not None:
-            for label in (EVERY, one.image.label or ""):
-                counts[_split(one), label] += 1
-                right[_split(one), label] += one.correct
+            for label in (None, one.image.label):
+                counts[one.image.split, label] += 1
+                right[one.image.split, label] += one.correct
     if len({label for _, label in counts}) == 2:  # with one class, all of them are the same images
-        counts = Counter({cell: count for cell, count in counts.items() if cell[1] != EVERY})
-    ordered = sorted(counts, key=lambda cell: (cell[0], cell[1] != EVERY, cell[1]))
+        counts = Counter({cell: count for cell, count in counts.items() if cell[1] is not None})
+    ordered = sorted(counts, key=lambda cell: (cell[0] or "", cell[1] is not None, cell[1] or ""))
     return [Accuracy(split, label, wilson(right[split, label], counts[split, label])) for split, label in ordered]
 
 
@@ -65,12 +63,8 @@ def confusions(outcomes: Sequence[Outcome], classes: Sequence[str]) -> list[Conf
     """A matrix for each split; none where the classes are too many to be read."""
     if not 2 <= len(classes) <= MOST_CLASSES:
         return []
-    counts = Counter((_split(one), one.image.label, one.prediction) for one in outcomes if one.correct is not None)
+    counts = Counter((one.image.split, one.image.label, one.prediction) for one in outcomes if one.correct is not None)
     return [
         Confusion(split, tuple(classes), tuple(tuple(counts[split, a, b] for b in classes) for a in classes))
-        for split in sorted({split for split, _, _ in counts})
+        for split in sorted({split for split, _, _ in counts}, key=lambda split: split or "")
     ]
-
-
-def _split(one: Outcome) -> str:
-    return one.image.split or NO_SPLIT

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -32,9 +33,8 @@ class Exchange:
     """One trial chosen by rule: as it was, what was given, and what came of it."""
 
     pictures: tuple[Picture, ...]
-    quantile: float
     is_counter: bool
-    change: float
+    words: str
 
 
 @dataclass(frozen=True)
@@ -57,8 +57,8 @@ def exchanges_of(verdict: Verdict, run: Path, folder: Path, number: int) -> list
             pictures = tuple(
                 Picture(source, alt, lines) for source, (alt, lines) in zip(sources, _words(one), strict=True)
             )
-            change = one["after"] - one.get("patch", one["before"])
-            found.append(Exchange(pictures, one["quantile"], id(one) in counters, change))
+            is_counter = id(one) in counters
+            found.append(Exchange(pictures, is_counter, _told(one, is_counter)))
     return found
 
 
@@ -77,7 +77,8 @@ def donors_of(stored: Stored, gallery: Gallery, factor: str, contrast: str) -> D
         for at in chosen:
             name = table["donor"][rows[at]]
             small = gallery.thumbnail(places[name]) if name in places else None
-            lines = (f"{100 * effects[at]:+.1f} points", f"labelled {labels[at]}", _short(name))
+            uses = f"{table['n'][rows[at]]} trials, labelled {labels[at]}"
+            lines = (f"{100 * effects[at]:+.1f} points", uses, _short(name))
             yield Picture("" if small is None else small[0], f"donor {_short(name)}", lines)
 
     return Donors(
@@ -88,6 +89,16 @@ def donors_of(stored: Stored, gallery: Gallery, factor: str, contrast: str) -> D
     )
 
 
+def _told(one: Mapping[str, Any], is_counter: bool) -> str:
+    """What the trial did, and where it stands among all."""
+    change = 100 * (one["after"] - one.get("patch", one["before"]))
+    given = "the mark" if "patch" in one else f"what a donor of {one['donor_label']} gives"
+    did = f"{watched_of(one['contrast'])} {change:+.1f} points with {given}"
+    if is_counter:
+        return f"Against the finding: {did}; {one['quantile']:.0%} of the trials went further against it."
+    return f"{did}; it went further for the finding than {one['quantile']:.0%} of the trials."
+
+
 def _parts(one: Mapping[str, Any]) -> tuple[str, ...]:
     return ("before", "patch" if "patch" in one else "donor", "after")
 
@@ -95,10 +106,11 @@ def _parts(one: Mapping[str, Any]) -> tuple[str, ...]:
 def _copied(run: Path, folder: Path, pictures: str, part: str, number: int) -> str:
     """The link to a copied picture; its own name may be anything, the copy's is a number."""
     source = run / "pictures" / f"{pictures}-{part}.png"
-    if not source.resolve().is_relative_to((run / "pictures").resolve()) or not source.is_file():
+    inside = "\0" not in pictures and source.resolve().is_relative_to(run.resolve() / "pictures")
+    if not inside or not source.is_file():
         return ""
     folder.mkdir(parents=True, exist_ok=True)
-    name = f"finding-{number}-{Path(pictures).name}-{part}.png"
+    name = f"finding-{number}-{re.sub('[^0-9]', '', Path(pictures).name)}-{part}.png"
     shutil.copyfile(source, folder / name)
     return f"{folder.name}/{name}"
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from seewhy.evidence.sample import OWN_CLASS
@@ -51,12 +51,16 @@ class Card:
 
 @dataclass(frozen=True)
 class Number:
-    """One line of a finding's table: what was measured, its value with unit, its 95 % interval, and the count."""
+    """One line of a finding's table: what was measured, its value with unit, its 95 % interval, and the count.
+
+    `plain` is the same for a spreadsheet: value, unit, low, high, count, what is counted; empty where not known.
+    """
 
     what: str
     value: str
     interval: str = ""
     count: str = ""
+    plain: tuple[str, str, str, str, str, str] = ("",) * 6
 
 
 @dataclass(frozen=True)
@@ -83,7 +87,7 @@ def papers_of(verdicts: Sequence[Verdict]) -> list[Paper]:
     for number, one in enumerate(verdicts, 1):
         has_page = "probability" in one.numbers
         page = f"finding-{number}.html" if has_page else ""
-        images = images_of(finding=one.factor, sort="-change:" + one.factor) if has_page else ""
+        images = images_of(sort="-change:" + one.factor) if has_page else ""
         signs = tuple(map(_sign, one.evidence))
         claims = tuple(claim for claim in one.claims if claim != "classifier")
         card = Card(one.factor, level_words(one), tone_of(one), claims, one.text, signs, one.todo, page, images)
@@ -143,37 +147,49 @@ def unit_of(numbers: Mapping[str, Any]) -> str:
 
 def share_of(one: Mapping[str, Any] | None, unit: str = "donors") -> Number | None:
     """A share's estimate as percentage points: value, interval and count are words."""
-    if not one or one.get("value") is None:
-        return None
-    low, high = one.get("low"), one.get("high")
-    interval = "" if low is None or high is None else f"{_points(low)} to {_points(high)}"
-    return Number("", f"{_points(one['value'])} points", interval, _count(one.get("n"), unit))
+    return _number("", one, 100.0, "points", "+.1f", unit)
+
+
+def too_few(verdict: Verdict) -> int | None:
+    """How many distinct images the smallest class has, where they are too few to say anything; else None."""
+    counts = (verdict.numbers.get("probability") or {}).get("n") or {}
+    fewest = min(counts.values(), default=0) if isinstance(counts, Mapping) else counts
+    if verdict.numbers.get("contrast") == OWN_CLASS:
+        fewest = sum(counts.values()) // 2
+    is_few = verdict.level == "CANNOT SAY" and "probability" in verdict.numbers and fewest < THRESHOLDS["least_images"]
+    return fewest if is_few else None
 
 
 def numbers_of(verdict: Verdict) -> tuple[Number, ...]:
     """Everything that is known of a factor, line by line, every number with unit, interval and count."""
     numbers = verdict.numbers
-    unit = unit_of(numbers)
-    watched = watched_of(numbers.get("contrast"))
-    split = numbers.get("split", "")
+    if (few := too_few(verdict)) is not None:
+        return (Number("Distinct images of the smallest class that can be used", f"{few}"),)
+    is_mark, unit = numbers.get("kind") == "insert", unit_of(numbers)
+    watched, split = watched_of(numbers.get("contrast")), numbers.get("split", "")
+    effect, alone = effect_of(verdict), share_of(numbers.get("probability"), unit)
     lines = [
-        _in_points(f"Effect on {watched}, {split}", numbers.get("probability"), unit),
+        effect and replace(effect, what=f"Effect on {watched}, {split}"),
+        alone and replace(alone, what="Had it been the only test") if alone != effect else None,
         _in_points(f"The same on train, {watched}", numbers.get("train")),
         _in_logits(f"Effect on the margin, {split}", numbers.get("margin"), unit),
-        _selected(numbers),
         _chance(numbers),
-        _in_share("Decisions that flip with another class's content", numbers.get("flips")),
-        _in_logits("Spread between donors of one class (standard deviation)", numbers.get("sensitivity")),
+        _in_share(
+            f"Decisions that flip with {'it' if is_mark else 'the content of another class'}", numbers.get("flips")
+        ),
+        None
+        if is_mark
+        else _in_logits("Spread between donors of one class (standard deviation)", numbers.get("sensitivity")),
         _control(numbers.get("control")),
         _in_points("Outside of the core", numbers.get("outside")),
     ]
+    elsewhere = "fall of the label's margin, beyond the same edit elsewhere where there was room"
     lines += [
-        _in_logits(f"Taken away by {name}: fall of the label's margin", one)
-        for name, one in _items(numbers, "families")
+        _in_logits(f"Taken away by {name}: {elsewhere}", one, "images") for name, one in _items(numbers, "families")
     ]
     lines += [_in_points(f"Region drawn back by {pixels} pixels", one) for pixels, one in _items(numbers, "edge")]
     overfit = numbers.get("overfit") or {}
-    lines.append(_in_logits("More on train than on valid, beyond other regions", overfit.get("margin")))
+    lines.append(_in_logits("More on train than on valid, beyond other regions", overfit.get("margin"), "images"))
     lines += [_in_points(f"Not separated from it: {name}", one) for name, one in _items(numbers, "members")]
     return tuple(line for line in lines if line is not None)
 
@@ -188,58 +204,54 @@ def _items(numbers: Mapping[str, Any], name: str) -> list[tuple[str, Any]]:
 
 
 def _in_points(what: str, one: Mapping[str, Any] | None, unit: str = "donors") -> Number | None:
-    found = share_of(one, unit)
-    return found and Number(what, found.value, found.interval, found.count)
+    return _number(what, one, 100.0, "points", "+.1f", unit)
 
 
 def _in_share(what: str, one: Mapping[str, Any] | None) -> Number | None:
-    if not one or one.get("value") is None:
-        return None
-    ends = "" if one.get("low") is None else f"{one['low']:.0%} to {one['high']:.0%}"
-    return Number(what, f"{one['value']:.0%}", ends, _count(one.get("n")))
+    return _number(what, one, 100.0, "%", ".0f", "trials")
 
 
 def _in_logits(what: str, one: Mapping[str, Any] | None, unit: str = "donors") -> Number | None:
+    return _number(what, one, 1.0, "logits", "+.2f", unit)
+
+
+def _number(
+    what: str, one: Mapping[str, Any] | None, times: float, unit: str, form: str, counted: str
+) -> Number | None:
+    """An estimate as stored in words and plainly; ends that are not known are left out."""
     if not one or one.get("value") is None:
         return None
-    ends = "" if one.get("low") is None or one.get("high") is None else f"{one['low']:+.2f} to {one['high']:+.2f}"
-    return Number(what, f"{one['value']:+.2f} logits", ends, _count(one.get("n"), unit))
+    value, low, high = (_said(one.get(name), times, form) for name in ("value", "low", "high"))
+    n = one.get("n")
+    count = sum(n.values()) if isinstance(n, Mapping) else n
+    interval = f"{low} to {high}" if low and high else ""
+    counts = f"{count:,} {counted}" if count else ""
+    plain = (value, unit, low, high, f"{count or ''}", counted if count else "")
+    return Number(what, f"{value} {unit}", interval, counts, plain)
 
 
-def _selected(numbers: Mapping[str, Any]) -> Number | None:
-    ends = numbers.get("selected_interval")
-    if not ends or None in ends:
-        return None
-    return Number("Interval after the choice among all tests (FCR)", "", f"{_points(ends[0])} to {_points(ends[1])}")
+def _said(value: float | None, times: float, form: str) -> str:
+    """The number as it is told; a share is a hundred points at most, and nothing is no negative nothing."""
+    if value is None:
+        return ""
+    bounded = min(1.0, max(-1.0, value)) if times > 1 else value
+    text = format(times * bounded, form)
+    return text.replace("-", "+") if float(text) == 0 and "+" in form else text
 
 
 def _chance(numbers: Mapping[str, Any]) -> Number | None:
     value = numbers.get("p_holm")
     if value is None:
         return None
-    return Number(
-        "Chance of such an effect without any (p, Holm over all tests)", f"{value:.3f}" if value >= 0.001 else "< 0.001"
-    )
+    said = f"{value:.3f}" if value >= 0.001 else "< 0.001"
+    what = "Chance of such an effect without any (p, Holm over all tests)"
+    return Number(what, said, plain=(f"{value:.3g}", "p", "", "", "", ""))
 
 
 def _control(one: Mapping[str, Any] | None) -> Number | None:
     if not one or one.get("limit") is None:
         return None
     kind = "other regions of its area" if one.get("kind") == "regions" else "donors with permuted classes"
-    return Number(
-        f"Control: {kind}, limit of 95 % of them",
-        f"{_points(one['limit'])} points",
-        "",
-        f"{len(one['values'])} controls",
-    )
-
-
-def _count(n: Any, unit: str = "donors") -> str:
-    """How many stand behind a number: units by class, or images."""
-    if isinstance(n, Mapping):
-        return f"{sum(n.values()):,} {unit}"
-    return f"n = {n:,}" if n else ""
-
-
-def _points(value: float) -> str:
-    return f"{100 * min(1.0, max(-1.0, value)):+.1f}"
+    limit, count = _said(one["limit"], 100.0, "+.1f"), len(one["values"])
+    what = f"Control: {kind}, limit of 95 % of them"
+    return Number(what, f"{limit} points", "", f"{count} controls", (limit, "points", "", "", f"{count}", "controls"))

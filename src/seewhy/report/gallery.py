@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 import re
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional
 
-from seewhy.data.decode import Pixels, UnreadableError, read_reduced
+from seewhy.data.decode import Pixels, UnreadableError, read_verified, reduced
 from seewhy.data.folder import SUFFIXES
 from seewhy.geometry import geometry_of
 from seewhy.maps import smooth_to_crowd
@@ -61,12 +60,11 @@ class Gallery:
 
     def picture(self, row: int) -> Pixels | None:
         """A small picture (h, w, 3); None where the file is not there any more, or is another one now."""
-        outcome = self.stored.outcomes[row]
-        path = self.path(outcome)
-        if path is None or outcome.error:
+        data = self._data(row)
+        if data is None:
             return None
         try:
-            return read_reduced(path, self.side, outcome.digest)
+            return reduced(data, self.side)
         except UnreadableError:
             return None
 
@@ -123,12 +121,23 @@ class Gallery:
             found.append(entry)
         return found
 
+    def _data(self, row: int) -> bytes | None:
+        """The bytes of an image's file, if they are those that the run has read: a table may name any file."""
+        outcome = self.stored.outcomes[row]
+        path = self.path(outcome)
+        if path is None or outcome.error:
+            return None
+        try:
+            return read_verified(path, outcome.digest)
+        except UnreadableError:
+            return None
+
     def _copied_original(self, row: int) -> dict[str, str]:
         """The link to the original's copy, which is made; nothing where none are asked for."""
-        path = self.path(self.stored.outcomes[row])
-        if self.originals is None or path is None:
+        data = None if self.originals is None else self._data(row)
+        if self.originals is None or data is None:
             return {}
-        shutil.copyfile(path, self.originals / self.copied(row))
+        (self.originals / self.copied(row)).write_bytes(data)
         return {"original": f"{self.originals.name}/{self.copied(row)}"}
 
     def _drawn(self, key: MapKey, rows: range) -> Maps:
@@ -141,7 +150,8 @@ class Gallery:
         factor = min(1.0, most / max(height, width))
         if factor < 1:
             size = (max(1, round(height * factor)), max(1, round(width * factor)))
-            maps = functional.adaptive_avg_pool2d(maps[:, None], size)[:, 0]
+            high, low = (functional.adaptive_avg_pool2d(maps.clamp(*side), size) for side in ((0, None), (None, 0)))
+            maps = torch.where(high >= -low, high, low)  # what is for it is not to vanish beside what is against it
         return np.asarray(maps.numpy(), dtype=np.float32)
 
     def _canvas_on(self, outcome: Outcome) -> list[float] | None:
@@ -176,7 +186,8 @@ def script_text(value: Any) -> str:
 def _map_entry(key: MapKey, drawn: Maps, stat: MapStat | None) -> dict[str, Any] | None:
     """A map in whole steps, -127 to 127 of its own extremes, with the raw numbers behind it.
 
-    "p" are the extremes of one that was made smaller, whose mean cells reach less far than the raw ones.
+    "p" are the extremes of what is drawn where they are not the raw ones: of a map made smaller, whose mean cells reach
+    less far, and 0 to 1 for one of single pixels, which has a scale of its own.
     """
     if stat is None or not np.isfinite(drawn).all():
         return None
@@ -189,10 +200,12 @@ def _map_entry(key: MapKey, drawn: Maps, stat: MapStat | None) -> dict[str, Any]
         "hi": _short(stat.maximum),
         "s": _short(stat.score_value),
     }
-    own = [_short(low), _short(high)]
-    if key.layer != INPUT and own != [_short(min(stat.minimum, 0)), _short(max(stat.maximum, 0))]:
+    own = [0.0, 1.0] if key.layer == INPUT else [_short(low), _short(high)]
+    if own != [_short(min(stat.minimum, 0)), _short(max(stat.maximum, 0))]:
         entry["p"] = own
-    return entry | ({"e": stat.reason} if stat.empty else {})
+    nothing = "nothing is left at this size" if high <= 0 else None
+    reason = stat.reason if stat.empty else nothing
+    return entry | ({"e": reason} if reason else {})
 
 
 def _largest(logits: Sequence[float]) -> list[list[float | None]]:

@@ -1,4 +1,4 @@
-"""The colours of the maps as small pictures for a page."""
+"""The colours of the maps as a small picture for a page."""
 
 from __future__ import annotations
 
@@ -7,15 +7,11 @@ from functools import cache
 
 import numpy as np
 
-from seewhy.render.color import heat, jet, signed
+from seewhy.render.color import heat
 from seewhy.render.overlay import encode
 
 
 @cache
-def legends() -> dict[str, str]:
-    """A bar of each colour table, low to high, as data URI of a picture of 256 x 1 pixels."""
-    bars = {"heat": heat(), "jet": jet(), "signed": signed()}
-    return {
-        name: f"data:image/png;base64,{base64.b64encode(encode(np.ascontiguousarray(bar[None]), 'png')).decode()}"
-        for name, bar in bars.items()
-    }
+def legend() -> str:
+    """The colours of a map, low to high, as data URI of a picture of 256 x 1 pixels."""
+    return f"data:image/png;base64,{base64.b64encode(encode(np.ascontiguousarray(heat()[None]), 'png')).decode()}"

@@ -64,7 +64,7 @@ def files_of(stored: Stored) -> list[tuple[str, str]]:
 
 def other_command(typed: str | None, command: str, data: str = "DATA") -> str:
     """The command line of another command about the same classifier: what the two share, word by word."""
-    words = shlex.split(typed or "")
+    words = _words(typed)
     if len(words) < 3:
         return f"seewhy {command} {data} --model net.py:Net --weights model.pt"
     kept = [
@@ -75,8 +75,15 @@ def other_command(typed: str | None, command: str, data: str = "DATA") -> str:
 
 def images_argument(typed: str | None) -> str:
     """What a command line names as its images; DATA where it is not known."""
-    words = shlex.split(typed or "")
+    words = _words(typed)
     return shlex.quote(words[2]) if len(words) > 2 and not words[2].startswith("-") else "DATA"
+
+
+def _words(typed: str | None) -> list[str]:
+    try:
+        return shlex.split(typed or "")
+    except ValueError:  # edited by hand
+        return []
 
 
 def _rows(values: Mapping[str, Any], before: str = "") -> tuple[tuple[str, str], ...]:

@@ -87,8 +87,10 @@ def read_run(folder: Path) -> Stored:
     stored = manifest.read_manifest(_there(folder))
     command = str(stored["identity"].get("command"))
     if stored.get("status") != "complete" or command not in COMMANDS:
-        what = "is not finished" if command in COMMANDS else f"is of {command!r}, which has no pages"
-        raise StoreError(f"The run in {folder} {what}.\n  The same command goes on from there.", slug="unfinished-run")
+        if command not in COMMANDS:
+            raise StoreError(f"The run in {folder} is of {command!r}, which has no pages.", slug="unfinished-run")
+        todo = f"The {command} command that began it goes on from there."
+        raise StoreError(f"The run in {folder} is not finished.\n  {todo}", slug="unfinished-run")
     records, numbers = folder / "records.parquet", folder / "map_stats.parquet"
     outcomes = read_outcomes(records) if records.exists() else []
     found = manifest.read_json(folder / "findings.json") if command == "audit" else stored.get("summary", {})
@@ -103,17 +105,19 @@ def beside(stored: Stored, command: str) -> Stored | None:
     for path in sorted(pool, key=lambda one: ((one / manifest.NAME).stat().st_mtime, one.name), reverse=True):
         try:
             other = manifest.read_manifest(path)
-        except StoreError:
+            is_asked = other["identity"].get("command") == command and other.get("status") == "complete"
+            if is_asked and path != stored.folder.resolve() and _about(other) == own:
+                return read_run(path)
+        except (StoreError, AttributeError, TypeError, OSError, ValueError):  # a neighbour that is broken is none
             continue
-        is_asked = other["identity"].get("command") == command and other.get("status") == "complete"
-        if is_asked and path != stored.folder.resolve() and _about(other) == own:
-            return read_run(path)
     return None
 
 
 def _there(folder: Path) -> Path:
     if folder.is_dir():
         return folder
+    if folder.exists():
+        raise StoreError(f"{folder} is a file, where a run folder is needed.", slug="no-run")
     around = folder.parent if folder.parent.is_dir() else Path()
     runs = [str(path.parent) for path in [*around.glob(f"*/{manifest.NAME}"), *Path("runs").glob(f"*/{manifest.NAME}")]]
     close = nearest(str(folder), runs) or (f"Runs here: {listed(sorted(set(runs)), 4)}." if runs else "")
@@ -121,7 +125,7 @@ def _there(folder: Path) -> Path:
 
 
 def _about(stored: Mapping[str, Any]) -> tuple[Any, ...]:
-    """What makes two runs speak of one classifier: its weights, code, classes and preprocessing, not its path."""
+    """What makes two runs speak of one classifier: its network, weights, code and preprocessing, not its path."""
     identity = stored["identity"]
     classifier = identity.get("classifier", {})
     return (*(classifier.get(name) for name in ("weights", "network", "preprocess")), identity.get("code"))
@@ -130,5 +134,6 @@ def _about(stored: Mapping[str, Any]) -> tuple[Any, ...]:
 def _by_map(stored: Stored, path: Path) -> dict[MapKey, dict[int, MapStat]]:
     rows, found = stored.rows(), defaultdict[MapKey, dict[int, MapStat]](dict)
     for stat in read_stats(path):
-        found[MapKey(stat.method, stat.layer, stat.score)][rows[stat.id]] = stat
+        if stat.id in rows:
+            found[MapKey(stat.method, stat.layer, stat.score)][rows[stat.id]] = stat
     return dict(found)

@@ -10,12 +10,18 @@ from typing import Any
 import numpy as np
 
 from seewhy.errors import printable
-from seewhy.evidence.trials import DONORS
+from seewhy.evidence.trials import DONORS, INSERTED, NEUTRAL_MARK
 from seewhy.records import INPUT, MapKey
 from seewhy.render.color import heat, jet, signed
 from seewhy.render.overlay import OPACITY
 from seewhy.report.gallery import CHUNK
 from seewhy.report.stored import Stored
+
+EXCHANGED = (
+    "how far the exchange moved the image's margin, in logits (median over all its donors), and in what share of its "
+    "exchanges with other classes the decision flipped"
+)
+MARKED = "how far the mark moved the image's margin beside a neutral patch, in logits, and whether the decision flipped"
 
 
 @dataclass(frozen=True)
@@ -86,7 +92,7 @@ def _maps(stored: Stored) -> list[dict[str, Any]]:
                 **{part: printable(word) for part, word in key._asdict().items()},
                 "name": printable(name),
                 "fine": key.layer == INPUT,
-                "top": float(f"{np.quantile(peaks, 0.995):.5g}") if len(peaks) else 0.0,
+                "top": 1.0 if key.layer == INPUT else float(f"{np.quantile(peaks, 0.995):.5g}") if len(peaks) else 0.0,
                 "signed": key.layer != INPUT and any(low < 0 for low in lows),
             }
         )
@@ -108,25 +114,26 @@ def _regions(stored: Stored) -> list[dict[str, Any]]:
 def _changes(stored: Stored, findings: Sequence[Followed]) -> list[dict[str, Any]]:
     """How far each finding's factor moved every image it was tried on, and how often its decision flipped."""
     rows = stored.rows()
-    effects, flips = stored.table("image_effects"), _flips(stored)
     moved: dict[str, _Column] = {}
-    for name, factor, value in _columns(effects, "id", "factor", "necessity"):
+    for name, factor, value in _columns(stored.table("image_effects"), "id", "factor", "necessity"):
         if name in rows:
             moved.setdefault(factor, _Column(len(rows))).put(rows[name], value)
+    flips, marks = _flips(stored), _marks(stored)
     found = []
     for one in findings:
-        column = moved.get(one.factor, _Column(len(rows)))
-        shares = _Column(len(rows))
+        changes, shares = moved.get(one.factor, _Column(len(rows))), _Column(len(rows))
         for name, share in flips.get(one.factor, {}).items():
-            if name in rows:
-                shares.put(rows[name], share)
+            shares.put(rows[name], share)
+        for name, (change, flip) in marks.get(one.factor, {}).items():
+            changes.put(rows[name], change)
+            shares.put(rows[name], flip)
         found.append(
             {
                 "factor": printable(one.factor),
                 "title": printable(one.title),
                 "page": one.page,
-                "tested": "how far the factor's exchange moved the image's margin, in logits (median over its donors)",
-                "changes": column.values,
+                "tested": MARKED if one.factor in marks else EXCHANGED,
+                "changes": changes.values,
                 "flips": shares.values,
             }
         )
@@ -134,16 +141,34 @@ def _changes(stored: Stored, findings: Sequence[Followed]) -> list[dict[str, Any
 
 
 def _flips(stored: Stored) -> dict[str, dict[str, float]]:
-    """By factor the share of each recipient's exchanges that changed the decision."""
-    trials = stored.table("trials")
+    """By factor the share of each recipient's exchanges with other classes that changed the decision."""
+    labels = {one.image.id: one.image.label for one in stored.outcomes}
     counts: dict[str, dict[str, list[int]]] = {}
-    names = ("factor", "edit", "recipient", "prediction_before", "prediction")
-    for factor, edit, name, before, after in _columns(trials, *names):
-        if edit == DONORS:
+    names = ("factor", "edit", "recipient", "donor", "prediction_before", "prediction")
+    for factor, edit, name, donor, before, after in _columns(stored.table("trials"), *names):
+        if edit == DONORS and name in labels and labels[name] != labels.get(donor):
             cell = counts.setdefault(factor, {}).setdefault(name, [0, 0])
             cell[0] += before != after
             cell[1] += 1
     return {factor: {name: flips / n for name, (flips, n) in own.items()} for factor, own in counts.items()}
+
+
+def _marks(stored: Stored) -> dict[str, dict[str, tuple[float, float]]]:
+    """By mark how far it moved each image beside the neutral patch (largest contrast), and whether it flipped it."""
+    labels = {one.image.id for one in stored.outcomes}
+    found: dict[str, dict[str, dict[str, tuple[Any, Any]]]] = {}
+    names = ("factor", "edit", "recipient", "margins", "prediction")
+    for factor, edit, name, margins, prediction in _columns(stored.table("trials"), *names):
+        if edit in (INSERTED, NEUTRAL_MARK) and name in labels:
+            found.setdefault(factor, {}).setdefault(name, {})[edit] = (margins, prediction)
+    moved: dict[str, dict[str, tuple[float, float]]] = {}
+    for factor, images in found.items():
+        for name, both in images.items():
+            if len(both) == 2:
+                (with_it, judged), (beside, judged_beside) = both[INSERTED], both[NEUTRAL_MARK]
+                change = float(np.abs(with_it - beside).max())
+                moved.setdefault(factor, {})[name] = (change, float(judged != judged_beside))
+    return moved
 
 
 def _columns(table: Mapping[str, Any], *names: str) -> Iterable[tuple[Any, ...]]:

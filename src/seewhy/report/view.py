@@ -8,12 +8,22 @@ from functools import cached_property
 from typing import Any
 
 from seewhy.evidence.chart_rows import rows_of_findings
-from seewhy.evidence.verdict import THRESHOLDS, Verdict
 from seewhy.render.chart import NARROW, WIDE, Share, histogram_chart, interval_chart, share_chart
-from seewhy.report.accuracy import EVERY, Accuracy, Confusion, accuracies, confusions, guessing
-from seewhy.report.averages import MeanTable, mean_tables
+from seewhy.report.accuracy import Accuracy, Confusion, accuracies, confusions, guessing
+from seewhy.report.averages import EVERY_CLASS, MeanTable, mean_tables
 from seewhy.report.exchanges import Donors, Exchange
-from seewhy.report.findings import Card, Paper, effect_of, is_plain, is_untested, papers_of, verdicts_of, watched_of
+from seewhy.report.findings import (
+    Card,
+    Number,
+    Paper,
+    effect_of,
+    is_plain,
+    is_untested,
+    papers_of,
+    too_few,
+    verdicts_of,
+)
+from seewhy.report.headline import headline_of
 from seewhy.report.method import Section, files_of, images_argument, other_command, sections_of
 from seewhy.report.stored import Stored
 from seewhy.report.table import Followed
@@ -28,23 +38,37 @@ MOST_CLASSES = 24  # of the accuracy chart
 
 
 @dataclass(frozen=True)
+class Known:
+    """One fact in short: what, its value, the interval with its count or the words behind it, and how grave it is."""
+
+    what: str
+    value: str
+    more: str
+    tone: str
+
+
+@dataclass(frozen=True)
 class Grade:
-    """The grade of one layer's maps in words."""
+    """The grade of one layer's maps in words; only of maps that the run itself shows."""
 
     layer: str
     grade: str
     words: str
 
+    @property
+    def tone(self) -> str:
+        """How grave it is."""
+        return {"A": "good", "B": "caution", "C": "bad"}.get(self.grade, "unknown")
+
 
 @dataclass(frozen=True)
 class Plain:
-    """A tested factor of which nothing is claimed: its effect in words."""
+    """A tested factor of which nothing is claimed: what the test says, its effect, and the share of flips."""
 
     factor: str
-    level: str
-    value: str
-    interval: str
-    count: str
+    said: str
+    effect: Number | None
+    flips: Number | None
     page: str
 
 
@@ -113,16 +137,31 @@ class View:
         """The factors of which nothing is claimed."""
         found = []
         for one in self.papers:
-            number = effect_of(one.verdict) if is_plain(one.verdict) else None
-            if number is not None:
-                card = one.card
-                found.append(Plain(card.factor, card.level, number.value, number.interval, number.count, card.page))
+            if is_plain(one.verdict):
+                flips = next((number for number in one.numbers if number.what.startswith("Decisions that flip")), None)
+                few = too_few(one.verdict)
+                said = one.card.level.lower() if few is None else f"too few images: {few} of a class"
+                found.append(
+                    Plain(one.card.factor, said, effect_of(one.verdict) if few is None else None, flips, one.card.page)
+                )
         return found
 
     @property
     def followed(self) -> list[Followed]:
         """The findings whose images can be looked for."""
         return [Followed(one.card.factor, _title(one.card), one.card.page) for one in self.papers if one.card.page]
+
+    @property
+    def exchanged(self) -> bool:
+        """Whether anything was exchanged between images."""
+        return any(
+            "probability" in one.verdict.numbers and one.verdict.numbers.get("kind") != "insert" for one in self.papers
+        )
+
+    @property
+    def marked(self) -> bool:
+        """Whether marks were laid over images."""
+        return any(one.verdict.numbers.get("kind") == "insert" for one in self.papers)
 
     @cached_property
     def counted(self) -> str:
@@ -133,14 +172,48 @@ class View:
         trials = f", {self.found['trials']:,} trials" if self.found.get("trials") else ""
         return f"{count:,} images{some}{trials}"
 
+    @property
+    def floor(self) -> float:
+        """The share below which the run reports no effect."""
+        return float((self.found.get("thresholds") or {}).get("floor", 0.0))
+
     @cached_property
     def headline(self) -> str:
         """The one thing to know first, with its effect, interval and count."""
         if self.command == "audit":
-            return headline_of(self.papers)
+            return headline_of(self.papers, self.floor)
+        bad = [card.text for card in self.findings_of_check if card.tone == "bad"]
+        if bad:
+            return bad[0]
         if self.command == "check":
-            return next((str(one["text"]) for one in self.found.get("findings", ())), "Nothing was found.")
-        return f"Maps of {self.found.get('images', 0):,} images: hypotheses that nothing has tested yet"
+            return next((card.text for card in self.findings_of_check), "Nothing was found.")
+        count = self.found.get("images", 0) - self.found.get("without_result", 0)
+        return f"Maps of {count:,} images: hypotheses that nothing has tested yet"
+
+    @property
+    def known(self) -> list[Known]:
+        """What a colleague needs in ten seconds: how often it is right, what it depends on, may its maps be read."""
+        new_first = sorted(
+            (one for one in self.accuracy if one.label is None or len({a.label for a in self.accuracy}) == 1),
+            key=lambda one: one.split == "train",
+        )
+        found = [
+            Known(
+                f"right on {one.split or 'all'} images",
+                f"{100 * one.share.value:.0f} %",
+                f"{100 * one.share.low:.0f} to {100 * one.share.high:.0f} %, n = {one.share.n:,}",
+                "none",
+            )
+            for one in new_first
+        ]
+        for paper in self.papers:
+            number = effect_of(paper.verdict) if "depends" in paper.verdict.claims else None
+            if number is not None:
+                claim = next((one for one in paper.card.claims if one != "depends"), "depends")
+                words = f"{paper.card.factor}: {claim}"
+                found.append(Known(words, number.value, f"{number.interval}, {number.count}", paper.card.tone))
+        found += [Known(f"maps of {one.layer}", f"grade {one.grade}", one.words, one.tone) for one in self.grades]
+        return found
 
     @cached_property
     def accuracy(self) -> list[Accuracy]:
@@ -169,20 +242,49 @@ class View:
 
     @cached_property
     def grades(self) -> list[Grade]:
-        """May the maps be read: the grade of each layer."""
+        """May this run's maps be read: the grade of each layer that was examined by the same method and target."""
         source = self.found if self.command == "check" else self.checked.found if self.checked else {}
-        return [Grade(layer, grade, GRADES.get(grade, "")) for layer, grade in source.get("grades", {}).items()]
+        graded = {
+            layer: Grade(layer, grade, GRADES.get(grade, "")) for layer, grade in source.get("grades", {}).items()
+        }
+        if self.command == "check":
+            return list(graded.values())
+        own = {
+            key.layer
+            for key in self.stored.keys
+            if key.method == source.get("method") and key.score == source.get("score")
+        }
+        return [one for layer, one in graded.items() if layer in own]
+
+    @property
+    def ungraded(self) -> str:
+        """That the check has graded other maps than these, where it has; else nothing."""
+        if self.checked is None or self.grades or not self.stored.keys:
+            return ""
+        other = self.checked.found
+        key = self.stored.keys[0]
+        return (
+            f"These maps ({key.method} of {key.layer} for {key.score}) were not graded: the check beside this run "
+            f"examined {other.get('method')} of {', '.join(other.get('layers', ()))} for {other.get('score')}."
+        )
+
+    @property
+    def map_notes(self) -> list[str]:
+        """What must be known where the maps are looked at."""
+        shown = self.grades if self.stored.keys else []
+        graded = [f"Maps of {one.layer}: grade {one.grade}, {one.words}." for one in shown if one.grade != "A"]
+        return [*graded, *([self.ungraded] if self.ungraded else [])]
 
     @cached_property
     def chart(self) -> str:
         """The effects of all tested factors with their intervals, the floor and the controls, as SVG."""
-        rows = rows_of_findings([vars(one.verdict) for one in self.papers])
+        rows = rows_of_findings([vars(one.verdict) for one in self.papers if too_few(one.verdict) is None])
         if not rows:
             return ""
         return for_screens(
             interval_chart,
             rows,
-            floor=THRESHOLDS["floor"],
+            floor=self.floor,
             title="Effect of each tested factor",
             describe="How many points of probability each factor moves, by exchange between images; 95 % intervals.",
         )
@@ -193,9 +295,17 @@ class View:
         if not self.accuracy:
             return ""
         labels = {one.label for one in self.accuracy}
-        shown = [one for one in self.accuracy if len(labels) <= MOST_CLASSES or one.label == EVERY]
+        shown = [one for one in self.accuracy if len(labels) <= MOST_CLASSES or one.label is None]
         shares = [
-            Share(one.label, one.split, one.share.value, one.share.low, one.share.high, one.share.n) for one in shown
+            Share(
+                one.label or EVERY_CLASS,
+                one.split or "all images",
+                one.share.value,
+                one.share.low,
+                one.share.high,
+                one.share.n,
+            )
+            for one in shown
         ]
         title = "Share of right answers"
         return for_screens(share_chart, shares, guess=self.chance, title=title, describe=f"{title} by split and class.")
@@ -239,23 +349,26 @@ class View:
     def next_commands(self) -> list[tuple[str, str]]:
         """What to do next: words, and a command line."""
         typed, data = self.stored.typed, images_argument(self.stored.typed)
-        found = []
+        found: list[tuple[str, str]] = []
+        if self.stored.identity.get("task", "classification") not in ("classification", "multi-label"):
+            return found
         if self.command != "check" and self.checked is None:
             words = "Does it work, is it fed right, may its maps be read?  (Run it, then write this report again.)"
             found.append((words, other_command(typed, "check", data)))
         if self.command != "audit":
             labels = {one.image.label for one in self.stored.outcomes} - {None}
             where = data if len(labels) > 1 else "FOLDER_OF_ALL_CLASSES"
-            found.append(("What do its decisions depend on?", other_command(typed, "audit", where)))
+            words = "What do its decisions depend on? (--regions names parts, --core those that should matter.)"
+            found.append((words, other_command(typed, "audit", where)))
         return found
 
     def page_of(self, paper: Paper, exchanges: Sequence[Exchange], donors: Donors | None) -> FindingPage:
         """The page of one finding."""
         factor = paper.card.factor
-        rows = rows_of_findings([vars(paper.verdict)])
+        rows = rows_of_findings([vars(paper.verdict)]) if too_few(paper.verdict) is None else []
         describe = f"The effect of {factor} on valid and on train with 95 % intervals, beside its control."
         title = f"Effect of {factor}"
-        floor = THRESHOLDS["floor"]
+        floor = self.floor
         chart = for_screens(interval_chart, rows, floor=floor, title=title, describe=describe) if rows else ""
         histogram = ""
         if donors is not None and any(donors.effects.values()):
@@ -278,39 +391,6 @@ def for_screens(chart: Callable[..., str], values: Any, **words: Any) -> str:
 _PARTS = {"works": "Does it work?", "fed": "Is it fed as it was trained?", "maps": "May its maps be read?"}
 
 
-def headline_of(papers: Sequence[Paper]) -> str:
-    """The gravest claim of an audit in a sentence; what cannot be said is said to be so."""
-    wrong = [one for one in papers if "classifier" in one.verdict.claims]
-    if wrong:
-        return wrong[0].verdict.text
-    for claim, one_of, many in (
-        ("overfit", "Overfit", "factors overfit"),
-        ("shortcut", "A shortcut", "shortcuts"),
-        ("against the label", "Against the label", "factors act against the label"),
-        ("intended", "It depends on what was named as its core", "parts of the core are used"),
-        ("depends", "A dependence", "dependences"),
-    ):
-        with_it = [one for one in papers if claim in one.verdict.claims and "probability" in one.verdict.numbers]
-        if with_it:
-            count = one_of if len(with_it) == 1 else f"{len(with_it)} {many}; first"
-            return f"{count}: {_effect(with_it[0].verdict)}"
-    tested = [one for one in papers if "probability" in one.verdict.numbers]
-    if not tested:
-        return "Nothing could be tested"
-    open_ones = sum(one.verdict.level == "CANNOT SAY" for one in tested)
-    floor = f"{100 * THRESHOLDS['floor']:.0f} points"
-    if open_ones:
-        return f"No dependence is shown; for {open_ones} of {len(tested)} factors {floor} or more cannot be excluded"
-    if len(tested) == 1:
-        return f"{_effect(tested[0].verdict)}: no effect of {floor} or more"
-    return f"None of {len(tested)} tested factors moves its answers by {floor} or more"
-
-
-def _effect(verdict: Verdict) -> str:
-    number, watched = effect_of(verdict), watched_of(verdict.numbers.get("contrast"))
-    return f"{verdict.factor} moves {watched} by {number.value} [{number.interval}] ({number.count})" if number else ""
-
-
 def _title(card: Card) -> str:
     return f"{card.level} {card.factor}" + (f": {', '.join(card.claims)}" if card.claims else "")
 
@@ -324,5 +404,5 @@ def _shares(maps: Mapping[str, Any]) -> list[RegionShare]:
             lift = (maps.get("lifts") or {}).get(split, {}).get(region) or {}
             over = "" if lift.get("value") is None else f"{lift['value']:.2f} times an even spread"
             share = f"{one['value']:.0%} [{one['low']:.0%} to {one['high']:.0%}]" if one.get("low") is not None else "—"
-            found.append(RegionShare(region, split, share, over, f"n = {one['n']:,}"))
+            found.append(RegionShare(region, split, share, over, f"{one['n']:,} edited images"))
     return sorted(found, key=lambda one: (one.region, one.split != "train"))

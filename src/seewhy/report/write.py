@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,13 @@ import jinja2
 from markupsafe import Markup
 
 from seewhy import __version__
-from seewhy.errors import printable
+from seewhy.errors import WorkError, printable
 from seewhy.records import Progress
 from seewhy.report.averages import LEAST_IMAGES
 from seewhy.report.examples import EXAMPLES, Example, example_of
 from seewhy.report.exchanges import donors_of, exchanges_of
 from seewhy.report.gallery import Gallery, write_script
-from seewhy.report.legend import legends
+from seewhy.report.legend import legend
 from seewhy.report.stored import Stored, beside, read_run
 from seewhy.report.table import table_of
 from seewhy.report.view import View
@@ -28,6 +29,7 @@ from seewhy.store import manifest
 TEMPLATES = Path(__file__).parent / "templates"
 ASSETS = ("style.css", "images.css", "report.js", "blend.js", "images.js")
 NAME = "report"
+ORIGINALS = "originals"
 _STAMP = "stamp.txt"
 
 
@@ -37,25 +39,52 @@ def write_report(
     """The pages of the finished run in `folder`: folder/report, whose index.html opens from disk.
 
     What the check of the same classifier beside it says is taken in. With `copy_images` the original files are copied
-    into it, else it holds small pictures only. Pages that are up to date are left as they are. Raises StoreError where
-    there is no finished run.
+    into it (once there, they stay), else it holds small pictures only. Pages that are complete and up to date are left
+    as they are. Raises StoreError where there is no finished run, and WorkError where the pages cannot be written.
     """
     stored = read_run(Path(folder))
     checked = None if stored.command == "check" else beside(stored, "check")
     target = stored.folder / NAME
-    stamp = _stamp(stored, checked, copy_images)
-    if (target / _STAMP).exists() and (target / _STAMP).read_text(encoding="utf-8") == stamp:
-        return target
-    partial = stored.folder / f"{NAME}.partial"
+    with manifest.writer(stored.folder):
+        copy_images = copy_images or (target / ORIGINALS).is_dir()
+        stamp = _stamp(stored, checked, copy_images)
+        if not _is_current(target, stamp):
+            _replace(
+                target, Writer(View(stored, checked), target.with_name(f"{NAME}.partial"), copy_images), stamp, progress
+            )
+    return target
+
+
+def _is_current(target: Path, stamp: str) -> bool:
+    """Whether the pages are those of the stamp, and all files that were written are there."""
+    path = target / _STAMP
+    if not path.is_file():
+        return False
+    kept, _, count = path.read_text(encoding="utf-8").rpartition("\n")
+    return kept == stamp and count == str(len(_files(target)))
+
+
+def _replace(target: Path, writer: Writer, stamp: str, progress: Progress) -> None:
+    """Write the pages beside their place, then put them there; what cannot be finished is removed."""
+    partial = writer.folder
     try:
         shutil.rmtree(partial, ignore_errors=True)
-        Writer(View(stored, checked), partial, copy_images).write(progress)
-        (partial / _STAMP).write_text(stamp, encoding="utf-8")
+        is_whole = writer.write(progress)
+        if is_whole:  # where pictures were missing they may be found the next time
+            (partial / _STAMP).write_text(f"{stamp}\n{len(_files(partial)) + 1}", encoding="utf-8")
         shutil.rmtree(target, ignore_errors=True)
         partial.rename(target)
     except OSError as error:
-        raise manifest.cannot_write(target, error) from error
-    return target
+        why = os.strerror(error.errno) if error.errno else error
+        raise WorkError(
+            f"The pages in {target} could not be written: {why}.\n  The run itself is complete.", slug="cannot-write"
+        ) from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _files(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_file()]
 
 
 @dataclass(frozen=True)
@@ -66,24 +95,25 @@ class Writer:
     folder: Path
     copy_images: bool
 
-    def write(self, progress: Progress) -> None:
-        """Write everything: pictures first, for what the pages say of them."""
+    def write(self, progress: Progress) -> bool:
+        """Write everything: pictures first, for what the pages say of them; whether every picture was there."""
         (self.folder / "assets").mkdir(parents=True)
         for name in ASSETS:
             shutil.copyfile(TEMPLATES / name, self.folder / "assets" / name)
         if self.copy_images:
-            (self.folder / "originals").mkdir()
+            (self.folder / ORIGINALS).mkdir()
         missing = self.gallery.write(self.folder / "data", progress) if self.has_images else 0
         notes = [f"Pictures that are not where the run found them, or have changed: {missing:,}."] if missing else []
         if self.has_images:
-            table = table_of(self.view.stored, self.view.followed, notes)
+            table = table_of(self.view.stored, self.view.followed, [*notes, *self.view.map_notes])
             write_script(self.folder / "data" / "table.js", "table", table)
             self._page("images.html", "images")
         self._write_findings()
         self._page("index.html", "summary", notes=notes, examples=self._examples())
         if self.view.stored.stats:
-            self._page("averages.html", "averages", legend=legends()["heat"], least=LEAST_IMAGES)
+            self._page("averages.html", "averages", legend=legend(), least=LEAST_IMAGES)
         self._page("method.html", "method")
+        return not missing
 
     @property
     def has_images(self) -> bool:
@@ -93,7 +123,7 @@ class Writer:
     @cached_property
     def gallery(self) -> Gallery:
         """The run's images."""
-        return Gallery(self.view.stored, self.folder / "originals" if self.copy_images else None)
+        return Gallery(self.view.stored, self.folder / ORIGINALS if self.copy_images else None)
 
     @cached_property
     def exchanged(self) -> dict[str, Any]:
@@ -137,6 +167,7 @@ class Writer:
         (self.folder / (name or template)).write_text(text, encoding="utf-8")
 
 
+@cache
 def _templates() -> jinja2.Environment:
     found = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),

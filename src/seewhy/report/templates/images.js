@@ -308,7 +308,7 @@
     if (table.maps.length) draw(tile.drawing, tile.entry, mapNumber());
     tile.box.prepend(tile.drawing.context.canvas);
     tile.box.classList.add("is-drawn");
-    say(tile, tile.entry.t ? null : "No picture: the file was not there.");
+    say(tile, tile.entry.t ? null : "No picture: no file, or another one now.");
   }
 
   function say(tile, words) {
@@ -443,7 +443,7 @@
       ...factors.map((factor) => [`flips:${factor}`, `flips under ${factor}`]),
     ]);
     for (const name of PARTS_OF_MAP) fillList(name, own([...new Set(table.maps.map((map) => map[name]))]));
-    const words = { heat: "heat, in even steps", jet: "jet, as other tools draw", signed: "signed: lowers or raises" };
+    const words = { heat: "heat", jet: "jet", signed: "signed: lowers or raises" };
     const fitting = [...table.tables.keys()].filter((name) => name !== "signed" || table.maps.some((map) => map.signed));
     fillList("colours", fitting.map((name) => [name, words[name] ?? name]));
     if (!table.maps.length) for (const one of document.querySelectorAll(".of-maps")) one.hidden = true;
@@ -563,7 +563,7 @@
   }
 
   function figures(entry) {
-    const words = entry.t ? "Picture, without a map" : "No picture: the file was not there when the report was written";
+    const words = entry.t ? "Picture, without a map" : "No picture: when the report was written there was no file, or another one than the run had read";
     const plain = make("figure", {}, large.plain.context.canvas, make("figcaption", {}, words));
     return [plain, ...large.drawings.map(({ context }, which) => {
       return make("figure", { class: "is-map" }, context.canvas, make("figcaption", {}, ...caption(table.maps[which], entry.m[which])));
@@ -608,11 +608,9 @@
     fillCard("card-findings", table.findings.map((finding) => tested(finding, row)));
     fillCard("card-logits", bars(entry.l));
     fillCard("card-regions", table.regions.map((region) => [region.name, percent(region.shares[row])]));
-    const overlays = (entry.o.overlays ?? []).map((url) => link("Overlay of the run", url, "the picture that the run drew"));
     const original = entry.o.original ? link("Original file", entry.o.original, "the picture as the run read it") : "";
-    const files = [original, ...overlays].filter((one) => typeof one !== "string");
-    part("card-files").hidden = files.length === 0;
-    part("card-files").querySelector("p").replaceChildren(...files);
+    part("card-files").hidden = original === "";
+    part("card-files").querySelector("p").replaceChildren(original);
   }
 
   function tested({ factor, title, page, changes, flips }, row) {

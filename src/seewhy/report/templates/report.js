@@ -101,7 +101,8 @@ seewhy.csv = (rows) =>
   }
 
   function cells(table) {
-    return [...table.rows].map((row) => [...row.cells].map((cell) => cell.innerText.replace(/\s+/g, " ").trim()));
+    const text = (cell) => cell.innerText.replace(/\s+/g, " ").trim();
+    return [...table.rows].map((row) => [...row.cells].flatMap((cell) => cell.dataset.csv?.split("|") ?? [text(cell)]));
   }
 
   theme();
