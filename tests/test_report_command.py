@@ -10,12 +10,17 @@ from pathlib import Path
 
 import numpy as np
 import PIL.Image
+import pyarrow.parquet as pq
 import pytest
+import torch
 
 import seewhy
 from seewhy.cli import main
-from seewhy.errors import StoreError
+from seewhy.errors import StoreError, WorkError
 from seewhy.report.method import images_argument, other_command
+from seewhy.store import manifest
+from seewhy.store.schema import RECORDS
+from seewhy.store.tables import write_rows
 
 NET = """
 from torch import nn
@@ -185,3 +190,90 @@ def test_the_next_command_speaks_of_the_same_classifier() -> None:
     asked = other_command(line, "check", images_argument(line))
     assert asked == "seewhy check 'my photos' --model net.py:Net --weights 'a b.pt' --size 64"
     assert other_command(None, "audit") == "seewhy audit DATA --model net.py:Net --weights model.pt"
+
+
+def test_pages_that_lost_a_file_are_written_again(home: Path) -> None:
+    run(*EXPLAIN)
+    Path("runs/first/report/data/table.js").unlink()
+    seewhy.write_report("runs/first")
+    assert Path("runs/first/report/data/table.js").is_file()
+
+
+def test_pictures_that_were_missing_are_looked_for_again(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run(*EXPLAIN, "--no-report")
+    shutil.move("photos", "elsewhere")
+    seewhy.write_report("runs/first")
+    assert not any(one["t"] for one in pictures())
+    shutil.move("elsewhere", "photos")
+    seewhy.write_report("runs/first")
+    assert all(one["t"] for one in pictures())
+
+
+def test_originals_that_were_copied_stay_when_the_pages_are_written_again(home: Path) -> None:
+    run(*EXPLAIN, "--no-report")
+    seewhy.write_report("runs/first", copy_images=True)
+    Path("runs/first/report/index.html").unlink()
+    seewhy.write_report("runs/first")
+    assert len(list(Path("runs/first/report/originals").iterdir())) == 12
+
+
+@pytest.mark.parametrize("digest", [None, "0" * 32])
+def test_a_table_that_names_another_file_gets_no_picture_of_it(home: Path, digest: str | None) -> None:
+    run(*EXPLAIN, "--no-report")
+    PIL.Image.new("RGB", (8, 8)).save("private.png")
+    table = pq.read_table("runs/first/records.parquet").to_pylist()
+    table[0] |= {"path": str(home / "private.png"), "digest": digest}
+    write_rows(Path("runs/first/records.parquet"), table, RECORDS)
+    seewhy.write_report("runs/first", copy_images=True)
+    assert [one["t"] is None for one in pictures()] == [True] + 11 * [False]
+    assert len(list(Path("runs/first/report/originals").iterdir())) == 11
+
+
+def test_images_given_in_memory_are_not_called_missing(home: Path) -> None:
+    classifier = seewhy.load("net.py:Net")
+    seewhy.explain(classifier, torch.rand(4, 3, 16, 16), out="runs/memory", progress=False)
+    seewhy.write_report("runs/memory")
+    assert "not where the run found them" not in Path("runs/memory/report/index.html").read_text(encoding="utf-8")
+    assert [one["t"] for one in pictures("runs/memory")] == 4 * [None]
+
+
+def test_two_writers_do_not_meet(home: Path) -> None:
+    run(*EXPLAIN, "--no-report")
+    with manifest.writer(Path("runs/first")), pytest.raises(StoreError, match="is being written by process"):
+        seewhy.write_report("runs/first")
+
+
+def test_pages_that_cannot_be_written_say_so_and_the_run_is_told_all_the_same(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(*EXPLAIN, "--no-report")
+    Path("runs/first/report").write_text("in the way")
+    with pytest.raises(WorkError, match=r"could not be written: .*\n  The run itself is complete\."):
+        seewhy.write_report("runs/first")
+    assert not Path("runs/first/report.partial").exists()
+    capsys.readouterr()
+    assert run(*EXPLAIN) == 0
+    said = capsys.readouterr()
+    assert "12 images explained" in said.out and "The run itself is complete." in said.err
+
+
+@pytest.mark.parametrize("text", ['{"identity": "text"}', "[]", '{"identity": {}, "status": "complete"}', "no json"])
+def test_a_broken_neighbour_is_passed_by(home: Path, text: str) -> None:
+    run(*EXPLAIN, "--no-report")
+    Path("runs/broken").mkdir()
+    Path("runs/broken/manifest.json").write_text(text)
+    assert seewhy.write_report("runs/first").is_dir()
+
+
+def test_grades_of_other_maps_are_not_taken_for_these(home: Path) -> None:
+    run("check", "photos", "--model", "net.py:Net", "--target", "dog", "--out", "runs/check")
+    run(*EXPLAIN)
+    page = Path("runs/first/report/index.html").read_text(encoding="utf-8")
+    assert "for predicted) were not graded: the check beside this run examined" in page and 'class="grade ' not in page
+    run("check", "photos", "--model", "net.py:Net", "--out", "runs/again")
+    run("report", "runs/first")
+    assert 'class="grade ' in Path("runs/first/report/index.html").read_text(encoding="utf-8")
+
+
+def test_a_command_line_edited_by_hand_is_not_read() -> None:
+    assert other_command("seewhy explain it's", "check") == "seewhy check DATA --model net.py:Net --weights model.pt"

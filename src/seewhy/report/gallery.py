@@ -51,12 +51,15 @@ class Gallery:
         for number, start in enumerate(range(0, n_images, CHUNK)):
             rows = range(start, min(start + CHUNK, n_images))
             entries = self._entries(rows)
-            missing += sum(
-                one["t"] is None and not self.stored.outcomes[row].error for row, one in zip(rows, entries, strict=True)
-            )
+            missing += sum(one["t"] is None and self._is_expected(row) for row, one in zip(rows, entries, strict=True))
             write_script(folder / f"pictures-{number:04d}.js", "pictures", number, entries)
             progress(rows.stop, n_images)
         return missing
+
+    def _is_expected(self, row: int) -> bool:
+        """Whether the image is a file that could be read when the run was made."""
+        outcome = self.stored.outcomes[row]
+        return outcome.error is None and outcome.image.path is not None
 
     def picture(self, row: int) -> Pixels | None:
         """A small picture (h, w, 3); None where the file is not there any more, or is another one now."""
