@@ -95,8 +95,8 @@ def _told(one: Mapping[str, Any], is_counter: bool) -> str:
     given = "the mark" if "patch" in one else f"what a donor of {one['donor_label']} gives"
     did = f"{watched_of(one['contrast'])} {change:+.1f} points with {given}"
     if is_counter:
-        return f"Against the finding: {did}; {one['quantile']:.0%} of the trials went further against it."
-    return f"{did}; it went further for the finding than {one['quantile']:.0%} of the trials."
+        return f"{did}; {one['quantile']:.0%} of the trials speak less for the finding, or more against it."
+    return f"{did}; {1 - one['quantile']:.0%} of the trials speak more for the finding."
 
 
 def _parts(one: Mapping[str, Any]) -> tuple[str, ...]:
@@ -120,7 +120,10 @@ def _words(one: Mapping[str, Any]) -> list[tuple[str, tuple[str, ...]]]:
     name = _short(one["recipient"])
     before = (f"{what} {one['before']:.3f}", f"labelled {one['label']}, judged {one['prediction_before']}", name)
     after = (f"{what} {one['after']:.3f}", f"judged {one['prediction']}")
-    given: tuple[str, tuple[str, ...]] = (f"{name} with the neutral patch", (f"{what} {one.get('patch', 0):.3f}",))
+    given: tuple[str, tuple[str, ...]] = (
+        f"{name} with the neutral patch",
+        (f"{what} {one.get('patch', 0):.3f}", "the same pixels shuffled"),
+    )
     if "donor" in one:
         donor = _short(one["donor"])
         given = (f"the donor {donor}", (f"labelled {one['donor_label']}", donor))

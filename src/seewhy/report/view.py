@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from seewhy.evidence.chart_rows import rows_of_findings
-from seewhy.render.chart import NARROW, WIDE, Share, histogram_chart, interval_chart, share_chart
 from seewhy.report.accuracy import Accuracy, Confusion, accuracies, confusions, guessing
-from seewhy.report.averages import EVERY_CLASS, MeanTable, mean_tables
+from seewhy.report.averages import MeanTable, mean_tables
+from seewhy.report.charts import accuracy_chart, donors_chart, effect_chart
+from seewhy.report.checked import Grade, cards_of, grades_of, grades_of_maps, ungraded_words
 from seewhy.report.exchanges import Donors, Exchange
 from seewhy.report.findings import (
     Card,
@@ -25,16 +25,9 @@ from seewhy.report.findings import (
 )
 from seewhy.report.headline import headline_of
 from seewhy.report.method import Section, files_of, images_argument, other_command, sections_of
+from seewhy.report.shares import RegionShare, shares_of
 from seewhy.report.stored import Stored
 from seewhy.report.table import Followed
-
-GRADES = {
-    "A": "nothing speaks against reading them",
-    "B": "read them with the reasons in mind",
-    "C": "do not read them as what the network uses",
-}
-CHECKED = {"bad": "bad", "caution": "caution", "cannot say": "unknown", "good": "good"}
-MOST_CLASSES = 24  # of the accuracy chart
 
 
 @dataclass(frozen=True)
@@ -48,20 +41,6 @@ class Known:
 
 
 @dataclass(frozen=True)
-class Grade:
-    """The grade of one layer's maps in words; only of maps that the run itself shows."""
-
-    layer: str
-    grade: str
-    words: str
-
-    @property
-    def tone(self) -> str:
-        """How grave it is."""
-        return {"A": "good", "B": "caution", "C": "bad"}.get(self.grade, "unknown")
-
-
-@dataclass(frozen=True)
 class Plain:
     """A tested factor of which nothing is claimed: what the test says, its effect, and the share of flips."""
 
@@ -70,17 +49,6 @@ class Plain:
     effect: Number | None
     flips: Number | None
     page: str
-
-
-@dataclass(frozen=True)
-class RegionShare:
-    """Where the maps lie, as a hypothesis: share of their positive part inside a region, and that over its area."""
-
-    region: str
-    split: str
-    share: str
-    lift: str
-    count: str
 
 
 @dataclass(frozen=True)
@@ -231,42 +199,25 @@ class View:
         return confusions(self.stored.outcomes, self.stored.classes)
 
     @cached_property
+    def _check(self) -> Mapping[str, Any]:
+        """What the check says, this run's own or that beside it."""
+        return self.found if self.command == "check" else self.checked.found if self.checked else {}
+
+    @cached_property
     def findings_of_check(self) -> list[Card]:
         """What the check says, worst first."""
-        source = self.found if self.command == "check" else self.checked.found if self.checked else {}
-        return [
-            Card(_PARTS.get(one["part"], one["part"]), one["level"].upper(), CHECKED[one["level"]], (), one["text"],
-                 (), one.get("todo", ""))
-            for one in source.get("findings", ())
-        ]  # fmt: skip
+        return cards_of(self._check)
 
     @cached_property
     def grades(self) -> list[Grade]:
-        """May this run's maps be read: the grade of each layer that was examined by the same method and target."""
-        source = self.found if self.command == "check" else self.checked.found if self.checked else {}
-        graded = {
-            layer: Grade(layer, grade, GRADES.get(grade, "")) for layer, grade in source.get("grades", {}).items()
-        }
-        if self.command == "check":
-            return list(graded.values())
-        own = {
-            key.layer
-            for key in self.stored.keys
-            if key.method == source.get("method") and key.score == source.get("score")
-        }
-        return [one for layer, one in graded.items() if layer in own]
+        """May the maps be read: the grade of each layer, of another run's check only for these very maps."""
+        return grades_of(self._check) if self.command == "check" else grades_of_maps(self._check, self.stored.keys)
 
     @property
     def ungraded(self) -> str:
         """That the check has graded other maps than these, where it has; else nothing."""
-        if self.checked is None or self.grades or not self.stored.keys:
-            return ""
-        other = self.checked.found
-        key = self.stored.keys[0]
-        return (
-            f"These maps ({key.method} of {key.layer} for {key.score}) were not graded: the check beside this run "
-            f"examined {other.get('method')} of {', '.join(other.get('layers', ()))} for {other.get('score')}."
-        )
+        is_of_others = self.checked is not None and not self.grades and self.stored.keys
+        return ungraded_words(self._check, self.stored.keys[0]) if is_of_others else ""
 
     @property
     def map_notes(self) -> list[str]:
@@ -277,46 +228,20 @@ class View:
 
     @cached_property
     def chart(self) -> str:
-        """The effects of all tested factors with their intervals, the floor and the controls, as SVG."""
-        rows = rows_of_findings([vars(one.verdict) for one in self.papers if too_few(one.verdict) is None])
-        if not rows:
-            return ""
-        return for_screens(
-            interval_chart,
-            rows,
-            floor=self.floor,
-            title="Effect of each tested factor",
-            describe="How many points of probability each factor moves, by exchange between images; 95 % intervals.",
-        )
+        """The effects of all tested factors."""
+        return effect_chart([one.verdict for one in self.papers], self.floor, "Effect of each tested factor")
 
     @cached_property
     def accuracy_chart(self) -> str:
-        """The accuracy by split and class as SVG."""
-        if not self.accuracy:
-            return ""
-        labels = {one.label for one in self.accuracy}
-        shown = [one for one in self.accuracy if len(labels) <= MOST_CLASSES or one.label is None]
-        shares = [
-            Share(
-                one.label or EVERY_CLASS,
-                one.split or "all images",
-                one.share.value,
-                one.share.low,
-                one.share.high,
-                one.share.n,
-            )
-            for one in shown
-        ]
-        title = "Share of right answers"
-        return for_screens(share_chart, shares, guess=self.chance, title=title, describe=f"{title} by split and class.")
+        """The accuracy by split and class."""
+        return accuracy_chart(self.accuracy, self.chance)
 
     @cached_property
     def notes(self) -> list[str]:
         """What had to be decided or noticed."""
         unread = self.found.get("unreadable") or {}
-        said = (
-            [f"{len(unread)} images could not be used; the images page names each with its reason."] if unread else []
-        )
+        count = f"{len(unread)} image{'' if len(unread) == 1 else 's'}"
+        said = [f"{count} could not be used; the images page names each with its reason."] if unread else []
         return [*self.found.get("notes", ()), *said]
 
     @property
@@ -328,7 +253,7 @@ class View:
     def shares(self) -> list[RegionShare]:
         """Where the maps lie: shares of regions by split."""
         maps = self.found.get("maps") if self.command == "audit" else None
-        return _shares(maps) if isinstance(maps, Mapping) else []
+        return shares_of(maps) if isinstance(maps, Mapping) else []
 
     @cached_property
     def averages(self) -> list[MeanTable]:
@@ -365,44 +290,10 @@ class View:
     def page_of(self, paper: Paper, exchanges: Sequence[Exchange], donors: Donors | None) -> FindingPage:
         """The page of one finding."""
         factor = paper.card.factor
-        rows = rows_of_findings([vars(paper.verdict)]) if too_few(paper.verdict) is None else []
-        describe = f"The effect of {factor} on valid and on train with 95 % intervals, beside its control."
-        title = f"Effect of {factor}"
-        floor = self.floor
-        chart = for_screens(interval_chart, rows, floor=floor, title=title, describe=describe) if rows else ""
-        histogram = ""
-        if donors is not None and any(donors.effects.values()):
-            histogram = for_screens(
-                histogram_chart,
-                donors.effects,
-                title=f"What each donor's {factor} does to {donors.watched}",
-                unit="points of probability",
-                describe="The distribution of the donors' own effects by their class.",
-            )
+        chart = effect_chart([paper.verdict], self.floor, f"Effect of {factor}")
         shares = tuple(one for one in self.shares if one.region in (factor, *paper.verdict.members))
-        return FindingPage(paper, chart, tuple(exchanges), donors, histogram, shares)
-
-
-def for_screens(chart: Callable[..., str], values: Any, **words: Any) -> str:
-    """A chart twice, for a page and for a telephone: the style shows one of them."""
-    return chart(values, width=WIDE, **words) + chart(values, width=NARROW, **words)
-
-
-_PARTS = {"works": "Does it work?", "fed": "Is it fed as it was trained?", "maps": "May its maps be read?"}
+        return FindingPage(paper, chart, tuple(exchanges), donors, donors_chart(donors, factor), shares)
 
 
 def _title(card: Card) -> str:
     return f"{card.level} {card.factor}" + (f": {', '.join(card.claims)}" if card.claims else "")
-
-
-def _shares(maps: Mapping[str, Any]) -> list[RegionShare]:
-    found = []
-    for split, regions in (maps.get("shares") or {}).items():
-        for region, one in regions.items():
-            if one.get("value") is None:
-                continue
-            lift = (maps.get("lifts") or {}).get(split, {}).get(region) or {}
-            over = "" if lift.get("value") is None else f"{lift['value']:.2f} times an even spread"
-            share = f"{one['value']:.0%} [{one['low']:.0%} to {one['high']:.0%}]" if one.get("low") is not None else "—"
-            found.append(RegionShare(region, split, share, over, f"{one['n']:,} edited images"))
-    return sorted(found, key=lambda one: (one.region, one.split != "train"))

@@ -1,0 +1,50 @@
+"""The charts of the pages, each drawn twice: for a page and for a telephone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from seewhy.evidence.chart_rows import rows_of_findings
+from seewhy.evidence.verdict import Verdict
+from seewhy.render.chart import NARROW, WIDE, Share, histogram_chart, interval_chart, share_chart
+from seewhy.report.accuracy import Accuracy
+from seewhy.report.averages import EVERY_CLASS
+from seewhy.report.exchanges import Donors
+from seewhy.report.findings import too_few
+
+MOST_CLASSES = 24  # with a row of their own
+
+
+def effect_chart(verdicts: Sequence[Verdict], floor: float, title: str) -> str:
+    """The effects of tested factors with their intervals, the floor and the controls, as SVG; "" without any."""
+    rows = rows_of_findings([vars(one) for one in verdicts if too_few(one) is None])
+    describe = "How many points of probability each factor moves, with 95 % intervals, beside train and controls."
+    return _for_screens(interval_chart, rows, floor=floor, title=title, describe=describe) if rows else ""
+
+
+def accuracy_chart(accuracy: Sequence[Accuracy], chance: float | None) -> str:
+    """The accuracy by split and class as SVG; "" without labels."""
+    labels = {one.label for one in accuracy}
+    shown = [one for one in accuracy if len(labels) <= MOST_CLASSES or one.label is None]
+    shares = [Share(one.label or EVERY_CLASS, one.split or "all images", **vars(one.share)) for one in shown]
+    title = "Share of right answers"
+    describe = f"{title} by split and class."
+    return _for_screens(share_chart, shares, guess=chance, title=title, describe=describe) if shares else ""
+
+
+def donors_chart(donors: Donors | None, factor: str) -> str:
+    """The donors' own effects by their class as SVG; "" without donors."""
+    if donors is None or not any(donors.effects.values()):
+        return ""
+    return _for_screens(
+        histogram_chart,
+        donors.effects,
+        title=f"What each donor's {factor} does to {donors.watched}",
+        unit="points of probability",
+        describe="The distribution of the donors' own effects by their class.",
+    )
+
+
+def _for_screens(chart: Callable[..., str], values: Any, **words: Any) -> str:
+    return chart(values, width=WIDE, **words) + chart(values, width=NARROW, **words)
