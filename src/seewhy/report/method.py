@@ -28,6 +28,17 @@ FILES = {
     "pictures": "the exchanges behind the findings",
     "controls.npz": "the masks of the control regions",
 }
+THRESHOLDS = {  # of an audit, in words
+    "level": "p after Holm below which a dependence is shown",
+    "floor": "effect below which nothing is reported, as a share of probability",
+    "strong": "multiples of that which a strong finding's interval stays above",
+    "least_images": "distinct images of each class without which nothing is said",
+    "few_donors": "donors of each class below which a finding is weak",
+    "edge": "share of the effect that must be left when the region is drawn back",
+    "outside": "share of the effect that must be left outside of the core",
+    "fragile": "logits by which donors of one class move the margin in a fragile factor",
+    "fragile_flips": "share of decisions that flip in a fragile factor",
+}
 _SHARED = frozenset(("--model", "--weights", "--epoch", "--model-arg", "--classes", "--device"))
 _FEEDING = frozenset(("--size", "--fit", "--mean", "--std", "--range", "--channels", "--preprocess"))
 _HASHES = ("weights", "code", "content", "ids", "masks")
@@ -45,12 +56,13 @@ def sections_of(stored: Stored) -> list[Section]:
     """Everything that decides the result, as titled tables."""
     identity, classifier = stored.identity, stored.classifier
     options = {name: one for name, one in identity.items() if name not in ("classifier", "images", "thresholds")}
+    limits = stored.found.get("thresholds") or identity.get("thresholds") or {}
     environment = stored.manifest.get("summary", {}).get("environment") or {}
     found = [
         Section("Classifier", _rows(classifier)),
         Section("Images", _rows(identity.get("images", {}))),
         Section("Options", _rows(options)),
-        Section("Thresholds", _rows(stored.found.get("thresholds") or identity.get("thresholds") or {})),
+        Section("Thresholds", _rows({THRESHOLDS.get(name, name): one for name, one in limits.items()})),
         Section("Cost", tuple(_cost(stored))),
         Section("Made with", _rows(environment)),
     ]

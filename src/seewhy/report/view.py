@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -154,7 +155,10 @@ class View:
         if bad:
             return bad[0]
         if self.command == "check":
-            return next((card.text for card in self.findings_of_check), "Nothing was found.")
+            counts = Counter(card.level.lower() for card in self.findings_of_check)
+            return (
+                f"Nothing bad is found: {', '.join(f'{count} {level}' for level, count in counts.items()) or 'nothing'}"
+            )
         count = self.found.get("images", 0) - self.found.get("without_result", 0)
         return f"Maps of {count:,} images: hypotheses that nothing has tested yet"
 
