@@ -15,12 +15,12 @@ import pytest
 import torch
 
 import seewhy
-from seewhy.cli import main
 from seewhy.errors import StoreError, WorkError
 from seewhy.report.method import images_argument, other_command
 from seewhy.store import manifest
 from seewhy.store.schema import RECORDS
 from seewhy.store.tables import write_rows
+from tests.test_cli import run
 
 NET = """
 from torch import nn
@@ -48,12 +48,6 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         PIL.Image.fromarray(generator.integers(0, 256, (20, 16, 3), dtype=np.uint8)).save(path)
     monkeypatch.chdir(tmp_path)
     return tmp_path
-
-
-def run(*words: str) -> int:
-    with pytest.raises(SystemExit) as stopped:
-        main(list(words))
-    return int(stopped.value.code or 0)
 
 
 def pictures(folder: str = "runs/first") -> list[dict[str, object]]:

@@ -121,14 +121,14 @@ class View:
         return [Followed(one.card.factor, _title(one.card), one.card.page) for one in self.papers if one.card.page]
 
     @property
-    def exchanged(self) -> bool:
+    def has_exchanges(self) -> bool:
         """Whether anything was exchanged between images."""
         return any(
             "probability" in one.verdict.numbers and one.verdict.numbers.get("kind") != "insert" for one in self.papers
         )
 
     @property
-    def marked(self) -> bool:
+    def has_marks(self) -> bool:
         """Whether marks were laid over images."""
         return any(one.verdict.numbers.get("kind") == "insert" for one in self.papers)
 
