@@ -20,7 +20,7 @@ from workloads import HERE, Aim
 
 PYTHON = sys.executable
 SEEWHY = Path(PYTHON).with_name("seewhy")
-WRITE = "from pathlib import Path; from seewhy.data.planted import write_faces; write_faces(Path({0!r}), **{1!r})"
+WRITE = "from pathlib import Path; from seewhy.planted.folder import write_faces; write_faces(Path({0!r}), **{1!r})"
 
 
 def write_faces(folder: Path, **options: float) -> Path:

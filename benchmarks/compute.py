@@ -95,8 +95,8 @@ def attribution(case: Case, model: nn.Module, target: int) -> Callable[[Tensor],
     """From inputs to raw maps, one tensor for each method and class, in the peer's order."""
     from seewhy.cam.attribute import Subject, attribute
     from seewhy.cam.capture import find_layer
-    from seewhy.cam.methods import find_method
-    from seewhy.cam.scores import find_scores
+    from seewhy.cam.methods.catalogue import find_method
+    from seewhy.cam.scores.targets import find_scores
 
     names = [str(number) for number in range(1000)]
     wanted = {str(number): number for number in targets_of(case, target)}

@@ -42,7 +42,7 @@ def grad_cam() -> Maps:
 
 
 def seewhy_explain() -> Maps:
-    explain = import_module("seewhy.run.explain").explain
+    explain = import_module("seewhy.explanation.explain").explain
     options = {"target": RESNET50.target, "layers": RESNET50.layers, "method": "grad-cam"}
     return lambda model, inputs: explain(model, inputs, batch_size=COUNT, progress=False, **options).maps
 

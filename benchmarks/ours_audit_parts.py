@@ -19,15 +19,17 @@ import torch
 from audit_cases import CASES, PartsCase
 from torch import Tensor, nn
 
-from seewhy.data.planted import LABELS, render, sample_face
-from seewhy.evidence.factors import Factor, PropertyFactor, RegionFactor
-from seewhy.evidence.properties import PROPERTIES
-from seewhy.evidence.regions import mask_region, zone_region
-from seewhy.evidence.sample import Sample, with_partners
-from seewhy.evidence.trials import DONORS, Job, Scorer
-from seewhy.evidence.zones import zones_of
+from seewhy.evidence.factors.factor import Factor, PropertyFactor, RegionFactor
+from seewhy.evidence.factors.regions import mask_region, zone_region
+from seewhy.evidence.factors.zones import zones_of
+from seewhy.evidence.properties.catalogue import PROPERTIES
+from seewhy.evidence.trials.dealing import with_partners
+from seewhy.evidence.trials.sample import Sample
+from seewhy.evidence.trials.scorer import Scorer
+from seewhy.evidence.trials.trial import DONORS, Job
+from seewhy.planted.folder import LABELS, render, sample_face
 from seewhy.records import Image, Preprocess
-from seewhy.run.local import steady_process
+from seewhy.run.workers import steady_process
 
 CELL, BACKGROUND = "cell-0-0", "background"
 USES = 4  # donors of each class that a recipient meets

@@ -14,9 +14,9 @@ import sys
 import time
 from typing import Any
 
-import seewhy.cli
+import seewhy.cli.app
 import seewhy.data.classifier
-import seewhy.run.explain
+import seewhy.explanation.explain
 import seewhy.run.progress
 
 if any(argument.startswith("torchvision:") for argument in sys.argv):

@@ -10,8 +10,8 @@ from workloads import RESNET50
 
 from seewhy.cam.attribute import Subject, attribute
 from seewhy.cam.capture import find_layer
-from seewhy.cam.methods import find_method
-from seewhy.cam.scores import find_scores
+from seewhy.cam.methods.catalogue import find_method
+from seewhy.cam.scores.targets import find_scores
 
 
 @dataclass(frozen=True)

@@ -22,12 +22,12 @@ from torch import Tensor, nn
 
 import seewhy
 from seewhy.data.classifier import Classifier
-from seewhy.data.planted import Face, Rendered, faces_of, read_truth, render, switched, write_faces
-from seewhy.data.recipe import Recipe
-from seewhy.evidence.oracle import canvases_of
-from seewhy.evidence.regions import Region, mask_region, zone_region
-from seewhy.evidence.zones import ZONES as ZONE_MASKS
+from seewhy.evidence.factors.regions import Region, mask_region, zone_region
+from seewhy.evidence.factors.zones import ZONES as ZONE_MASKS
 from seewhy.learn.net import Net
+from seewhy.planted.folder import Face, Rendered, faces_of, read_truth, render, switched, write_faces
+from seewhy.planted.recipe import Recipe
+from seewhy.planted.truth import canvases_of
 from seewhy.records import Preprocess
 
 HERE = Path(__file__).parent

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import typer
 
-from seewhy.cli import app
+from seewhy.cli.app import app
 
 PAGE = Path(__file__).parent / "cli.md"
 

@@ -10,8 +10,8 @@ from torch.nn import functional
 
 from seewhy.cam.attribute import Subject, attribute
 from seewhy.cam.capture import LayerCall
-from seewhy.cam.methods import Method
-from seewhy.cam.scores import Score
+from seewhy.cam.methods.catalogue import Method
+from seewhy.cam.scores.targets import Score
 
 
 class FourConv(nn.Module):

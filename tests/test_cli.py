@@ -17,7 +17,7 @@ import torch
 import typer
 
 import seewhy
-from seewhy.cli import app, main
+from seewhy.cli.app import app, main
 
 NET = """
 from torch import nn
@@ -212,7 +212,7 @@ def test_the_first_page_of_help_lists_every_command(capsys: pytest.CaptureFixtur
 
 def test_help_of_a_command_does_not_import_torch() -> None:
     code = (
-        "import sys\nfrom seewhy.cli import main\n"
+        "import sys\nfrom seewhy.cli.app import main\n"
         "try:\n    main(['explain', '--help'])\nexcept SystemExit as left:\n    assert not left.code\n"
         "print([name for name in ('torch', 'numpy', 'PIL', 'zarr', 'pyarrow') if name in sys.modules])"
     )

@@ -13,7 +13,7 @@ import PIL.Image
 import pytest
 import torch
 
-from seewhy.cli import main
+from seewhy.cli.app import main
 from seewhy.store.tables import read_outcomes
 
 NET = '''

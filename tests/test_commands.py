@@ -12,7 +12,7 @@ import PIL.Image
 import pytest
 import typer
 
-from seewhy.cli import app, main
+from seewhy.cli.app import app, main
 
 ROOT = Path(__file__).parents[1]
 NET = """

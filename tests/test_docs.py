@@ -64,7 +64,7 @@ def test_every_error_is_in_the_tree_of_the_docstring() -> None:
 
 
 def test_every_command_named_in_the_errors_exists() -> None:
-    from seewhy.cli import app
+    from seewhy.cli.app import app
 
     commands = {command.name or command.callback.__name__ for command in app.registered_commands}
     assert set(re.findall(r"`seewhy (\w+)", ERRORS)) <= commands

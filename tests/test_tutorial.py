@@ -144,7 +144,7 @@ def test_the_cells_are_python_and_the_text_states_no_measured_number() -> None:
 def test_every_command_that_it_mentions_parses() -> None:
     import typer
 
-    from seewhy.cli import app
+    from seewhy.cli.app import app
 
     group = typer.main.get_command(app)
     named = commands()

@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 from importlib import import_module
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
+from seewhy.version import __version__
+
 if TYPE_CHECKING:
-    from seewhy.cam.scores import boxes, pixels, similarity
+    from seewhy.cam.scores.targets import boxes, pixels, similarity
     from seewhy.data.classifier import Classifier, load
     from seewhy.errors import SeewhyError
     from seewhy.evidence.audit import audit
     from seewhy.evidence.check import Check, check
-    from seewhy.evidence.properties import Property
-    from seewhy.evidence.result import Audit
+    from seewhy.evidence.properties.catalogue import Property
+    from seewhy.evidence.results.result import Audit
+    from seewhy.explanation.explain import explain
+    from seewhy.explanation.result import Explanation
     from seewhy.learn.train import train
     from seewhy.records import Preprocess
     from seewhy.report.write import write_report
-    from seewhy.run.explain import explain
-    from seewhy.run.explanation import Explanation
 
-__version__ = version("seewhy")
 __all__ = [
     "Audit",
     "Check",
@@ -42,20 +42,20 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Audit": "seewhy.evidence.result",
+    "Audit": "seewhy.evidence.results.result",
     "Check": "seewhy.evidence.check",
     "Classifier": "seewhy.data.classifier",
-    "Explanation": "seewhy.run.explanation",
+    "Explanation": "seewhy.explanation.result",
     "Preprocess": "seewhy.records",
-    "Property": "seewhy.evidence.properties",
+    "Property": "seewhy.evidence.properties.catalogue",
     "SeewhyError": "seewhy.errors",
     "audit": "seewhy.evidence.audit",
-    "boxes": "seewhy.cam.scores",
+    "boxes": "seewhy.cam.scores.targets",
     "check": "seewhy.evidence.check",
-    "explain": "seewhy.run.explain",
+    "explain": "seewhy.explanation.explain",
     "load": "seewhy.data.classifier",
-    "pixels": "seewhy.cam.scores",
-    "similarity": "seewhy.cam.scores",
+    "pixels": "seewhy.cam.scores.targets",
+    "similarity": "seewhy.cam.scores.targets",
     "train": "seewhy.learn.train",
     "write_report": "seewhy.report.write",
 }

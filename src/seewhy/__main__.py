@@ -1,5 +1,5 @@
 """python -m seewhy."""
 
-from seewhy.cli import main
+from seewhy.cli.app import main
 
 main()

@@ -9,22 +9,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from seewhy.cam.capture import forward
+from seewhy.cam.model import forward
 from seewhy.data.classifier import Classifier, load
 from seewhy.data.decode import input_from_canvas
 from seewhy.data.masks import write_mask
-from seewhy.data.planted import read_truth, render, write_faces
 from seewhy.errors import StoreError, listed
 from seewhy.evidence.audit import run_audit
 from seewhy.evidence.check import check_in_folder, check_plan
-from seewhy.evidence.oracle import oracle_effect
-from seewhy.evidence.prepare import asked_for, prepare
-from seewhy.evidence.result import Audit
+from seewhy.evidence.results.result import Audit
+from seewhy.evidence.trials.design import prepare
+from seewhy.evidence.trials.request import asked_for
+from seewhy.explanation.explain import run_in_folder
+from seewhy.explanation.result import Explanation
 from seewhy.learn import net
 from seewhy.learn.train import Training, train
+from seewhy.planted.folder import read_truth, render, write_faces
+from seewhy.planted.truth import oracle_effect
 from seewhy.records import Preprocess, Progress
-from seewhy.run.explain import run_in_folder
-from seewhy.run.explanation import Explanation
 from seewhy.run.plan import make_plan
 
 SIZE, N_TRAIN, N_VALID, EPOCHS, BATCH, STRENGTH = 64, 500, 150, 8, 16, 0.9

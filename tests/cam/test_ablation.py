@@ -10,11 +10,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from seewhy.cam import ablation
-from seewhy.cam.ablation import ablation_cam
 from seewhy.cam.capture import LayerCall, find_layer
-from seewhy.cam.grids import Grid
-from seewhy.cam.scene import Scene
+from seewhy.cam.grid import Grid
+from seewhy.cam.methods import ablation
+from seewhy.cam.methods.ablation import ablation_cam
+from seewhy.cam.methods.scene import Scene
 from seewhy.errors import LayerError
 from tests.models import FourConv, Linear, Pooled, images, seeded
 

@@ -16,10 +16,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from seewhy.cam.captum import captum_method, captum_name
-from seewhy.cam.captum_calls import CAPTUM, _segments
-from seewhy.cam.capture import untouched
-from seewhy.cam.scene import Scene
+from seewhy.cam.methods.captum import captum_method, captum_name
+from seewhy.cam.methods.captum_calls import CAPTUM, _segments
+from seewhy.cam.methods.scene import Scene
+from seewhy.cam.model import untouched
 from seewhy.errors import MissingExtraError, ModelError, OptionError
 from tests.models import FourConv, InPlaceFunctional, images, seeded
 

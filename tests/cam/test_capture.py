@@ -12,9 +12,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from seewhy.cam.capture import capture, find_layer, forward, gradients, logits_of, unwrap
-from seewhy.cam.methods import METHODS
-from seewhy.cam.scores import find_score
+from seewhy.cam.capture import capture, find_layer, gradients
+from seewhy.cam.methods.catalogue import METHODS
+from seewhy.cam.model import forward, logits_of, unwrap
+from seewhy.cam.scores.targets import find_score
 from seewhy.errors import LayerError, ModelError
 from tests.models import Attributed, FourConv, FrozenBackbone, InPlaceFunctional, Pooled, attributed, images, seeded
 

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from seewhy.cam.capture import logits_of, untouched
-from seewhy.cam.fullgrad import full_gradient, fullgrad, spread
-from seewhy.cam.scene import Scene
+from seewhy.cam.methods.fullgrad import full_gradient, fullgrad, spread
+from seewhy.cam.methods.scene import Scene
+from seewhy.cam.model import logits_of, untouched
 from seewhy.errors import ModelError
 from tests.models import FourConv, FrozenBackbone, InPlaceFunctional, Pooled, images, seeded
 

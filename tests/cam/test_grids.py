@@ -6,8 +6,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from seewhy.cam.calls import Call, trace_any
-from seewhy.cam.grids import Grid, grid_of, read_grid
+from seewhy.cam.grid import Grid, read_grid
+from seewhy.cam.layers.calls import trace_any
+from seewhy.cam.layers.inferred import Call, grid_of
 from seewhy.errors import LayerError, OptionError
 from tests.models import images
 

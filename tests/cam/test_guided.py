@@ -15,9 +15,10 @@ from pytorch_grad_cam import GuidedBackpropReLUModel
 from torch import Tensor, nn
 from torch.nn import functional
 
-from seewhy.cam.capture import capture, find_layer, gradients, untouched
-from seewhy.cam.guided import guided_backprop, guided_grad_cam
-from seewhy.cam.scene import Scene
+from seewhy.cam.capture import capture, find_layer, gradients
+from seewhy.cam.methods.guided import guided_backprop, guided_grad_cam
+from seewhy.cam.methods.scene import Scene
+from seewhy.cam.model import untouched
 from seewhy.errors import OptionError
 from tests.models import FourConv, Linear, images, seeded
 

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from seewhy.cam.capture import find_layer
-from seewhy.cam.linear import affine_behind, depends, is_affine
-from seewhy.cam.operations import record
+from seewhy.cam.tail.affine import affine_behind, depends, is_affine
+from seewhy.cam.tail.operations import record
 from tests.models import FourConv, Linear, Pooled, images, seeded
 
 CONV, FC = seeded(nn.Conv2d(4, 6, 3, padding=1), 1), seeded(nn.Linear(4, 3), 2)

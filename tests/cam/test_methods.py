@@ -8,9 +8,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from seewhy.cam.capture import find_layer, forward
-from seewhy.cam.methods import METHODS, find_method, method_name
-from seewhy.cam.scores import find_score
+from seewhy.cam.capture import find_layer
+from seewhy.cam.methods.catalogue import METHODS, find_method, method_name
+from seewhy.cam.model import forward
+from seewhy.cam.scores.targets import find_score
 from seewhy.errors import OptionError
 from tests.models import FourConv, Linear, Pooled, attributed, images, seeded
 

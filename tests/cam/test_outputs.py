@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from seewhy.cam.outputs import Output, guess_task, predicted, probabilities, read_output, two_sided
+from seewhy.cam.scores.outputs import Output, guess_task, predicted, probabilities, read_output, two_sided
 from seewhy.errors import ModelError, OptionError
 from seewhy.records import Task, find_task
 

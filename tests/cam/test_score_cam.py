@@ -7,9 +7,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from seewhy.cam import score_cam as module
-from seewhy.cam.scene import Scene
-from seewhy.cam.score_cam import score_cam
+from seewhy.cam.methods import score_cam as module
+from seewhy.cam.methods.scene import Scene
+from seewhy.cam.methods.score_cam import score_cam
 from seewhy.errors import LayerError, ModelError
 from tests.models import FourConv, Pooled, images, seeded
 

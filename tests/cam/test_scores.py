@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from seewhy.cam.outputs import read_output
-from seewhy.cam.scores import (
+from seewhy.cam.scores.outputs import read_output
+from seewhy.cam.scores.targets import (
     Score,
     class_index,
     find_score,

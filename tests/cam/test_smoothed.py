@@ -11,12 +11,14 @@ import ttach
 from torch import Tensor, nn
 from torchcam.methods import SmoothGradCAMpp
 
-from seewhy.cam import weighting
-from seewhy.cam.capture import capture, find_layer, gradients, untouched
-from seewhy.cam.grids import Grid
-from seewhy.cam.scene import Scene
-from seewhy.cam.scored import Scored
-from seewhy.cam.smoothed import augmentations, noisy_copies, random_weights, slopes_of, smooth_grad_cam_plus_plus
+from seewhy.cam.augment import augmentations
+from seewhy.cam.capture import capture, find_layer, gradients
+from seewhy.cam.grid import Grid
+from seewhy.cam.methods import weighting
+from seewhy.cam.methods.input_score import Scored
+from seewhy.cam.methods.scene import Scene
+from seewhy.cam.methods.smoothed import noisy_copies, random_weights, slopes_of, smooth_grad_cam_plus_plus
+from seewhy.cam.model import untouched
 from tests.models import FourConv, Pooled, images, seeded
 
 
@@ -82,7 +84,7 @@ def test_equals_torchcam_where_it_is_right(monkeypatch: pytest.MonkeyPatch) -> N
     model, inputs = seeded(PooledHead()).double(), images(2).double()
     scene = scene_of(model, inputs, "features")
     noise = 2 * torch.randn(inputs.shape, generator=torch.Generator().manual_seed(0)).double()
-    monkeypatch.setattr("seewhy.cam.smoothed.noisy_copies", lambda *_: iter([inputs + noise]))
+    monkeypatch.setattr("seewhy.cam.methods.smoothed.noisy_copies", lambda *_: iter([inputs + noise]))
     ours = smooth_grad_cam_plus_plus(scene, n_copies=1)
     with SmoothGradCAMpp(model, "features", num_samples=1, input_shape=(3, 32, 32)) as peer:
         monkeypatch.setattr(peer._distrib, "sample", lambda size: noise)

@@ -12,10 +12,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils._pytree import tree_leaves
 
-from seewhy.cam import tail as tail_module
 from seewhy.cam.capture import LayerCall, find_layer
-from seewhy.cam.replay import with_first
-from seewhy.cam.tail import tail_of
+from seewhy.cam.tail import tail as tail_module
+from seewhy.cam.tail.replay import with_first
+from seewhy.cam.tail.tail import tail_of
 from seewhy.errors import LayerError
 from tests.models import FourConv, FrozenBackbone, InPlaceFunctional, Pooled, images, seeded
 

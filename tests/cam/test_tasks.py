@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 import torch
 
-from seewhy.cam.measures import box_iou
-from seewhy.cam.outputs import Task, read_output
-from seewhy.cam.scores import as_finer, boxes, find_score, find_scores, finer, pixels, similarity
+from seewhy.cam.scores.measures import box_iou
+from seewhy.cam.scores.outputs import Task, read_output
+from seewhy.cam.scores.targets import as_finer, boxes, find_score, find_scores, finer, pixels, similarity
 from seewhy.errors import OptionError
 
 GENERATOR = torch.Generator().manual_seed(0)

@@ -11,16 +11,8 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from seewhy.data.planted import (
-    LABELS,
-    STYLES,
-    Face,
-    read_truth,
-    render,
-    sample_face,
-    write_faces,
-)
 from seewhy.errors import DataError, OptionError
+from seewhy.planted.folder import LABELS, STYLES, Face, read_truth, render, sample_face, write_faces
 
 FACES = [sample_face(3, index, label) for index in range(12) for label in LABELS]
 PARTS = ("face", "hair", "body", "background")

@@ -11,7 +11,8 @@ import PIL.Image
 import pytest
 from scipy import ndimage
 
-from seewhy.data.planted import (
+from seewhy.errors import OptionError
+from seewhy.planted.folder import (
     KINDS,
     LABELS,
     SCENARIOS,
@@ -25,8 +26,7 @@ from seewhy.data.planted import (
     switched,
     write_faces,
 )
-from seewhy.data.shortcuts import EVERYWHERE, PATCHES, PATTERN, _blurred
-from seewhy.errors import OptionError
+from seewhy.planted.shortcuts import EVERYWHERE, PATCHES, PATTERN, _blurred
 
 LOCAL = (*(kind for kind in KINDS if kind not in EVERYWHERE), PATTERN)
 FACES = [sample_face(3, index, label, shortcut=()) for index in (1, 4, 7) for label in LABELS]

@@ -10,8 +10,8 @@ import torch
 from torch import nn
 
 import seewhy
-from seewhy.evidence.analysis import Effect
-from seewhy.evidence.sample import Sample
+from seewhy.evidence.findings.effects import Effect
+from seewhy.evidence.trials.sample import Sample
 from tests.small_images import (
     Memory,
     Reader,

@@ -21,8 +21,9 @@ import torch
 import seewhy
 from seewhy.errors import StoreError
 from seewhy.evidence.audit import run_audit
-from seewhy.evidence.prepare import Setting, asked_for, prepare
-from seewhy.evidence.trials import Scorer
+from seewhy.evidence.trials.design import Setting, prepare
+from seewhy.evidence.trials.request import asked_for
+from seewhy.evidence.trials.scorer import Scorer
 from seewhy.store.schema import DONOR_EFFECTS, IMAGE_EFFECTS, MAP_SHARES, MAP_STATS, RECORDS, TRIALS
 from tests.small_images import Reader, classifier_of, write_images, write_masks
 
@@ -212,7 +213,7 @@ def test_maps_that_were_half_written_are_written_again(
 def run_audit_until_parts(setting: Setting, run: Path) -> None:
     """All jobs made and nothing merged."""
     with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr("seewhy.evidence.ledger.Ledger.finish", interrupted)
+        patch.setattr("seewhy.evidence.results.folder.Ledger.finish", interrupted)
         run_audit(setting, folder=run)
 
 

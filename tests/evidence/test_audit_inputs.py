@@ -13,9 +13,9 @@ import torch
 from torch import Tensor, nn
 
 import seewhy
-from seewhy.cli import main
+from seewhy.cli.app import main
 from seewhy.errors import DataError, OptionError, SeewhyError
-from seewhy.evidence.verdict import Verdict
+from seewhy.evidence.findings.finding import Verdict
 from tests.small_images import CLASSES, Reader, classifier_of, pictures_of, write_images, write_masks
 
 MODEL = Reader(core=20.0, tint=20.0)

@@ -15,10 +15,11 @@ import torch
 import seewhy
 from seewhy.errors import ModelError
 from seewhy.evidence.audit import run_audit
-from seewhy.evidence.pictures import picture_folder, picture_name
-from seewhy.evidence.prepare import Setting, asked_for, prepare
-from seewhy.evidence.result import Audit
-from seewhy.evidence.trials import DONORS
+from seewhy.evidence.results.pictures import picture_folder, picture_name
+from seewhy.evidence.results.result import Audit
+from seewhy.evidence.trials.design import Setting, prepare
+from seewhy.evidence.trials.request import asked_for
+from seewhy.evidence.trials.trial import DONORS
 from seewhy.store import arrays
 from seewhy.store.tables import read_outcomes, read_stats
 from tests.evidence.test_trials import SeesPlace, write_logo
@@ -116,7 +117,7 @@ def test_without_maps_an_audit_goes_on(setting: Setting, tmp_path: Path, monkeyp
     def refused(*_: object, **__: object) -> None:
         raise ModelError("no gradient")
 
-    monkeypatch.setattr("seewhy.evidence.drift.explain_shard", refused)
+    monkeypatch.setattr("seewhy.evidence.results.map_shares.explain_shard", refused)
     found = run_audit(setting, folder=tmp_path / "run")
     assert any("No maps: no gradient" in note for note in found.facts["notes"])
     assert not (tmp_path / "run" / "maps.zarr").exists()

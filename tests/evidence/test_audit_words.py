@@ -10,27 +10,18 @@ import numpy as np
 import pytest
 
 import seewhy
-from seewhy.evidence.analysis import Control, Effect
+from seewhy.estimates import Estimate
 from seewhy.evidence.audit import audit
-from seewhy.evidence.inference import Contrast, contrast_of
-from seewhy.evidence.overfit import OverfitExcess
-from seewhy.evidence.result import summary_of, title_of, told_of
-from seewhy.evidence.statistics import Estimate
-from seewhy.evidence.verdict import (
-    BANNED,
-    LEVELS,
-    RULES,
-    THRESHOLDS,
-    Case,
-    Verdict,
-    claims_of,
-    depends,
-    gates,
-    is_none,
-    level_of,
-    numbers_of,
-)
-from seewhy.evidence.wording import verdict_of
+from seewhy.evidence.findings.case import Case, depends, is_none
+from seewhy.evidence.findings.effects import Control, Effect
+from seewhy.evidence.findings.finding import Verdict, numbers_of
+from seewhy.evidence.findings.levels import BANNED, LEVELS, RULES, claims_of, level_of
+from seewhy.evidence.findings.safeguards import gates
+from seewhy.evidence.findings.sentences import verdict_of
+from seewhy.evidence.inference.contrasts import Contrast, contrast_of
+from seewhy.evidence.inference.overfit import OverfitExcess
+from seewhy.evidence.results.result import summary_of, title_of, told_of
+from seewhy.evidence.thresholds import AUDIT_THRESHOLDS
 from tests.small_images import Reader, classifier_of, write_images, write_masks
 
 CLASSES = ("cat", "dog")
@@ -61,7 +52,7 @@ def excess(claimed: bool) -> OverfitExcess:
 
 
 FALLS, RISES, OPEN = Estimate(1.0, 0.5, 1.5, 80), Estimate(-1.0, -1.5, -0.5, 80), Estimate(0.1, -0.5, 0.7, 80)
-FLOOR = THRESHOLDS["floor"]
+FLOOR = AUDIT_THRESHOLDS["floor"]
 
 
 # Levels.
@@ -299,7 +290,7 @@ def test_the_summary_is_plain_values() -> None:
         verdicts(), {"images": 3, "size": np.float32(1.5), "nothing": float("nan"), "odd": (1, np.int64(2))}
     )
     assert json.loads(json.dumps(found, allow_nan=False)) == found
-    assert found["nothing"] is None and found["odd"] == [1, 2] and found["thresholds"] == THRESHOLDS
+    assert found["nothing"] is None and found["odd"] == [1, 2] and found["thresholds"] == AUDIT_THRESHOLDS
 
 
 @pytest.fixture(scope="module")

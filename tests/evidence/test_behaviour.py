@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from seewhy.evidence.behaviour import Behaviour, behaviour_of
-from seewhy.evidence.findings import Finding, behaviour_findings
+from seewhy.evidence.checks.behaviour import Behaviour, behaviour_of
+from seewhy.evidence.checks.findings import Finding, behaviour_findings
 
 CLASSES = ("cat", "dog", "fox")
 

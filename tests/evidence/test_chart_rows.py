@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from seewhy.evidence.chart_rows import kind_of, rows_of_findings
-from seewhy.evidence.sample import OWN_CLASS
-from seewhy.evidence.verdict import Verdict
+from seewhy.evidence.findings.finding import Verdict
+from seewhy.evidence.results.chart import kind_of, rows_of_findings
+from seewhy.evidence.trials.sample import OWN_CLASS
 from seewhy.render.rows import KINDS
 
 ONE = {"value": 0.25, "low": 0.2, "high": 0.3}

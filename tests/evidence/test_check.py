@@ -16,11 +16,11 @@ from torch import Tensor, nn
 from typer.testing import CliRunner
 
 import seewhy
-from seewhy import cli
+from seewhy.cli import app as cli
 from seewhy.errors import StoreError, WorkError
+from seewhy.estimates import Estimate, wilson
 from seewhy.evidence.check import check, check_in_folder, check_plan
-from seewhy.evidence.faithfulness import choose_donors
-from seewhy.evidence.statistics import Estimate, wilson
+from seewhy.evidence.checks.swaps import choose_donors
 from seewhy.learn.net import Net
 from seewhy.store.tables import read_outcomes
 
@@ -109,7 +109,7 @@ def test_donors_are_chosen_by_label_where_there_are_labels(photos: Path, monkeyp
         seen.append(list(groups))
         return choose_donors(groups, *rest)
 
-    monkeypatch.setattr("seewhy.evidence.faithfulness.choose_donors", noted)
+    monkeypatch.setattr("seewhy.evidence.checks.swaps.choose_donors", noted)
     check(seewhy.load(Warm(), channels="bgr"), photos, progress=False)  # its predictions are the other way round
     assert seen[0] == ["cold"] * seen[0].count("cold") + ["warm"] * seen[0].count("warm")
     assert len(seen[0]) == 63, "one of the 64 cannot be read"
@@ -249,7 +249,7 @@ def test_the_rows_say_the_accuracy_of_each_split_and_class(photos: Path, tmp_pat
 
 def test_rows_are_written_some_at_a_time(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     in_folder(check_plan(Warm(), photos), tmp_path / "once")
-    monkeypatch.setattr("seewhy.evidence.passes._ROWS", 7)
+    monkeypatch.setattr("seewhy.evidence.checks.readings._ROWS", 7)
     in_folder(check_plan(Warm(), photos), tmp_path / "often")
     once, often = (read_outcomes(tmp_path / name / "records.parquet") for name in ("once", "often"))
     assert once == often and len(once) == 81

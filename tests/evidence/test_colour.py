@@ -5,7 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
-from seewhy.evidence import colour
+from seewhy.evidence.properties import colour
 from tests.evidence.test_properties import scenes
 
 

@@ -11,7 +11,7 @@ from scipy import ndimage
 from torch import Tensor
 
 from seewhy.errors import OptionError
-from seewhy.evidence.controls import area_bins, can_match, control_masks, disjoint, free_pixels
+from seewhy.evidence.factors.controls import area_bins, can_match, control_masks, disjoint, free_pixels
 
 
 def left(share: float, size: tuple[int, int] = (50, 40)) -> Tensor:

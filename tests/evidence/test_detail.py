@@ -6,8 +6,8 @@ import torch
 from numpy.typing import NDArray
 from scipy import ndimage, special
 
-from seewhy.evidence import detail
-from seewhy.evidence.colour import brightness, luminance, tint
+from seewhy.evidence.properties import detail
+from seewhy.evidence.properties.colour import brightness, luminance, tint
 from tests.evidence.test_properties import scenes
 
 

@@ -11,10 +11,11 @@ import torch
 from torch import Tensor, nn
 
 import seewhy
-from seewhy.evidence.drift import MapRecords, drift_of, map_records, map_share_rows
-from seewhy.evidence.prepare import Setting, asked_for, prepare
-from seewhy.evidence.trials import Scores
-from seewhy.run.work import explain_shard
+from seewhy.evidence.results.map_shares import MapRecords, drift_of, map_records, map_share_rows
+from seewhy.evidence.trials.design import Setting, prepare
+from seewhy.evidence.trials.request import asked_for
+from seewhy.evidence.trials.trial import Scores
+from seewhy.explanation.shard import explain_shard
 from tests.small_images import CORE, Reader, classifier_of, write_images, write_masks
 
 

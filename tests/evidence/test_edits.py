@@ -10,8 +10,7 @@ import torch
 from scipy import ndimage
 from torch import Tensor
 
-from seewhy.data.planted import render, sample_face
-from seewhy.evidence.edits import (
+from seewhy.evidence.factors.edits import (
     BLUR_FRAC,
     FAMILIES,
     averaged,
@@ -22,6 +21,7 @@ from seewhy.evidence.edits import (
     shuffled,
     transplanted,
 )
+from seewhy.planted.folder import render, sample_face
 
 SIZES = [(16, 16), (33, 47), (1, 1), (64, 64)]
 EDITS = {**FAMILIES, "fill": lambda canvases, masks, seed: filled(canvases, masks)}

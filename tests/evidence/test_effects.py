@@ -10,8 +10,9 @@ import pytest
 from scipy import stats
 
 from seewhy.errors import DataError, OptionError
-from seewhy.evidence.effects import donor_effects, necessity, sensitivity, sufficiency, two_way, unit_effects
-from seewhy.evidence.inference import (
+from seewhy.estimates import wilson
+from seewhy.evidence.inference.bootstrap import draw_weights, omnibus, two_way_bootstrap
+from seewhy.evidence.inference.contrasts import (
     Contrast,
     class_contrast,
     contrast_of,
@@ -24,8 +25,8 @@ from seewhy.evidence.inference import (
     permuted_controls,
     smallest_effect,
 )
-from seewhy.evidence.resampling import draw_weights, omnibus, two_way_bootstrap
-from seewhy.evidence.statistics import holm, wilson
+from seewhy.evidence.inference.ranks import holm
+from seewhy.evidence.inference.two_way import donor_effects, necessity, sensitivity, sufficiency, two_way, unit_effects
 
 Array = np.ndarray
 AGAINST = {1: 1.0, 0: -1.0}

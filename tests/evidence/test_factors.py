@@ -10,11 +10,11 @@ from torch import Tensor
 
 import seewhy
 from seewhy.errors import OptionError
-from seewhy.evidence.colour import tint
-from seewhy.evidence.edits import FAMILIES, transplanted
-from seewhy.evidence.factors import Insert, PropertyFactor, RegionFactor, as_share, masks_for
-from seewhy.evidence.properties import PROPERTIES
-from seewhy.evidence.regions import Region
+from seewhy.evidence.factors.edits import FAMILIES, transplanted
+from seewhy.evidence.factors.factor import Insert, PropertyFactor, RegionFactor, as_share, masks_for
+from seewhy.evidence.factors.regions import Region
+from seewhy.evidence.properties.catalogue import PROPERTIES
+from seewhy.evidence.properties.colour import tint
 from tests.small_images import CORE, LUMINANCE, Reader, classifier_of, where_core, write_images, write_masks
 
 REGION = RegionFactor(Region("core", "by hand", fixed=False, draw=lambda view: None))

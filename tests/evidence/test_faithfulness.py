@@ -13,29 +13,24 @@ from scipy import stats
 from torch import Tensor, nn
 
 from seewhy.cam.capture import find_layer
-from seewhy.evidence.faithfulness import (
-    N_STEPS,
-    PLANS,
+from seewhy.estimates import Estimate, mean_with_interval
+from seewhy.evidence.checks.faithfulness import (
     Agreement,
     Faithfulness,
-    Swaps,
-    affordable,
     alike,
     cell_means,
-    choose_donors,
     faithfulness_of,
-    mean_with_interval,
-    operations_of,
-    swap_cells,
     trivial_pictures,
     verdict_of,
 )
-from seewhy.evidence.findings import THRESHOLDS, map_findings
-from seewhy.evidence.statistics import Estimate, spearman
-from seewhy.evidence.trust import Trust, examine
+from seewhy.evidence.checks.findings import map_findings
+from seewhy.evidence.checks.swaps import N_STEPS, PLANS, Swaps, affordable, choose_donors, operations_of, swap_cells
+from seewhy.evidence.checks.trust import Trust, examine
+from seewhy.evidence.inference.ranks import spearman
+from seewhy.evidence.thresholds import CHECK_THRESHOLDS
 from tests.models import FourConv, images, seeded
 
-LITTLE = THRESHOLDS["little_better"]
+LITTLE = CHECK_THRESHOLDS["little_better"]
 
 
 class Weighted(nn.Module):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from seewhy.evidence.feeding import judge, margins, variants_of
-from seewhy.evidence.findings import feeding_findings
+from seewhy.evidence.checks.feeding import judge, margins, variants_of
+from seewhy.evidence.checks.findings import feeding_findings
 from seewhy.records import Preprocess
 
 IMAGENET = Preprocess(size=(8, 8), mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))

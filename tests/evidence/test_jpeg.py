@@ -10,8 +10,8 @@ from PIL import Image
 from scipy import fft
 from torch import Tensor
 
-from seewhy.evidence.jpeg import UNCOMPRESSED, jpeg, jpeg_editor, jpeg_quality
-from seewhy.evidence.transforms import cosines
+from seewhy.evidence.properties.bases import cosines
+from seewhy.evidence.properties.jpeg import UNCOMPRESSED, jpeg, jpeg_editor, jpeg_quality
 from tests.evidence.test_properties import scenes
 
 Pixels = NDArray[np.uint8]

@@ -11,11 +11,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from seewhy.data.planted import KINDS, Face, Recipe, Rendered, faces_of, is_on, render, sample_face, switched
-from seewhy.data.shortcuts import PATTERN
 from seewhy.errors import ModelError, OptionError
-from seewhy.evidence.oracle import OracleEffect, canvases_of, oracle_effect
-from seewhy.evidence.statistics import Estimate, mean_of
+from seewhy.estimates import Estimate, mean_of
+from seewhy.planted.folder import KINDS, Face, Recipe, Rendered, faces_of, is_on, render, sample_face, switched
+from seewhy.planted.shortcuts import PATTERN
+from seewhy.planted.truth import OracleEffect, canvases_of, oracle_effect
 
 SIZE = 32
 FACES = faces_of("train", 6, Recipe(("tint", "logo"), area=0.05), seed=2)

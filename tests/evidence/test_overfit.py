@@ -10,7 +10,7 @@ import pytest
 from scipy import stats
 
 from seewhy.errors import DataError, OptionError
-from seewhy.evidence.overfit import EditTrials, OverfitExcess, energy_distance_test, overfit_excess
+from seewhy.evidence.inference.overfit import EditTrials, OverfitExcess, energy_distance_test, overfit_excess
 
 Array = np.ndarray
 IMAGES, DONORS, EACH = 150, 100, 6

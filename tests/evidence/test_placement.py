@@ -3,7 +3,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from seewhy.evidence import placement
+from seewhy.evidence.properties import placement
 from tests.evidence.test_properties import scenes
 
 

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from seewhy.evidence.properties import PROPERTIES, Property, prepared
+from seewhy.evidence.properties.catalogue import PROPERTIES, Property, prepared
 
 ALL = pytest.mark.parametrize("one", PROPERTIES.values(), ids=PROPERTIES)
 ONE_WAY = {name: one for name, one in PROPERTIES.items() if one.one_way}
@@ -188,7 +188,7 @@ def test_a_large_batch_is_edited_in_parts_and_the_same(one: Property, monkeypatc
     canvases = scenes(5, (32, 32))
     values = one.measure(donors(one.name, canvases))
     whole = one.apply(canvases, values)
-    monkeypatch.setattr("seewhy.evidence.properties._PART", 2 * 3 * 32 * 32)
+    monkeypatch.setattr("seewhy.evidence.properties.catalogue._PART", 2 * 3 * 32 * 32)
     torch.testing.assert_close(one.apply(canvases, values), whole, rtol=0, atol=1e-6)
 
 

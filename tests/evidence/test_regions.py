@@ -16,10 +16,10 @@ from torch import Tensor
 from seewhy.data.decode import canvas_of, read_photograph
 from seewhy.data.folder import ImageTable, read_table
 from seewhy.errors import DataError, OptionError
-from seewhy.evidence.region_quality import area_shares, overlap, region_quality
-from seewhy.evidence.region_words import find_regions
-from seewhy.evidence.regions import RegionMasks, read_masks
-from seewhy.evidence.zones import CORNERS, HALVES, ZONES, zones_of
+from seewhy.evidence.factors.region_grammar import find_regions
+from seewhy.evidence.factors.region_quality import area_shares, overlap, region_quality
+from seewhy.evidence.factors.regions import RegionMasks, read_masks
+from seewhy.evidence.factors.zones import CORNERS, HALVES, ZONES, zones_of
 from seewhy.records import FITS, Preprocess
 
 SQUARE = Preprocess(size=(32, 32))

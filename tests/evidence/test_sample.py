@@ -13,16 +13,8 @@ import torch
 
 from seewhy.data.folder import read_table
 from seewhy.errors import DataError
-from seewhy.evidence.sample import (
-    MOST_CLASSES,
-    Sample,
-    gathered,
-    load_sample,
-    n_groups,
-    with_masks,
-    with_partners,
-    with_units,
-)
+from seewhy.evidence.trials.dealing import with_partners
+from seewhy.evidence.trials.sample import MOST_CLASSES, Sample, gathered, load_sample, n_groups, with_masks, with_units
 from seewhy.records import Image, Preprocess
 from tests.small_images import CLASSES, Reader, classifier_of, pictures_of, write_images
 

@@ -10,12 +10,14 @@ import pytest
 import torch
 from scipy import stats
 
-from seewhy.evidence.audit import planned, seconds_of
-from seewhy.evidence.factors import PropertyFactor
-from seewhy.evidence.prepare import Setting, asked_for, prepare, scheduled
-from seewhy.evidence.properties import PROPERTIES
-from seewhy.evidence.schedule import DISJOINT, Effort, mean_mask, overlap_of, suspicion, values_of
-from seewhy.evidence.trials import CONTROL, DONORS, NO_DONOR
+from seewhy.evidence.factors.factor import PropertyFactor
+from seewhy.evidence.properties.catalogue import PROPERTIES
+from seewhy.evidence.trials.association import suspicion, values_of
+from seewhy.evidence.trials.budget import planned, seconds_of
+from seewhy.evidence.trials.design import Setting, prepare, scheduled
+from seewhy.evidence.trials.request import Effort, asked_for
+from seewhy.evidence.trials.sample import DISJOINT, mean_mask, overlap_of
+from seewhy.evidence.trials.trial import CONTROL, DONORS, NO_DONOR
 from tests.small_images import Reader, classifier_of, where_core, where_half, write_images, write_masks
 
 

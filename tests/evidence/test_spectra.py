@@ -5,8 +5,8 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from seewhy.evidence import spectra
-from seewhy.evidence.colour import luminance
+from seewhy.evidence.properties import spectra
+from seewhy.evidence.properties.colour import luminance
 from tests.evidence.test_properties import scenes
 
 Floats = NDArray[np.float64]

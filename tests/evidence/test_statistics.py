@@ -9,7 +9,8 @@ import pytest
 from scipy import stats
 from sklearn.metrics import roc_auc_score
 
-from seewhy.evidence.statistics import holm, mean_of, paired_difference, rank_auc, ranks, spearman, wilson
+from seewhy.estimates import mean_of, wilson
+from seewhy.evidence.inference.ranks import holm, paired_difference, rank_auc, ranks, spearman
 
 
 @pytest.mark.parametrize(("successes", "n"), [(0, 10), (3, 10), (10, 10), (650, 1300), (1, 1)])

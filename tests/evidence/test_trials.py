@@ -13,13 +13,15 @@ import torch
 from torch import Tensor, nn
 
 import seewhy
-from seewhy.evidence.audit import scorers_of
-from seewhy.evidence.edits import filled
-from seewhy.evidence.factors import PropertyFactor, RegionFactor
-from seewhy.evidence.prepare import Setting, asked_for, prepare
-from seewhy.evidence.properties import PROPERTIES
-from seewhy.evidence.trials import DONORS, Job, Scorer, contrasts_of, scores_of
-from seewhy.evidence.verdict import depends
+from seewhy.evidence.factors.edits import filled
+from seewhy.evidence.factors.factor import PropertyFactor, RegionFactor
+from seewhy.evidence.findings.case import depends
+from seewhy.evidence.properties.catalogue import PROPERTIES
+from seewhy.evidence.trials.budget import scorers_of
+from seewhy.evidence.trials.design import Setting, prepare
+from seewhy.evidence.trials.request import asked_for
+from seewhy.evidence.trials.scorer import Scorer
+from seewhy.evidence.trials.trial import DONORS, Job, contrasts_of, scores_of
 from tests.small_images import CORE, Reader, Steps, classifier_of, where_core, write_images, write_masks
 
 EACH = 40  # images of each class
@@ -109,7 +111,7 @@ def test_preparing_a_recipient_once_changes_nothing(setting: Setting, name: str,
 
 @pytest.mark.parametrize("as_floats", [True, False])
 def test_what_donors_give_of_a_region(setting: Setting, as_floats: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("seewhy.evidence.sample._AS_FLOATS", 1 << 30 if as_floats else 0)
+    monkeypatch.setattr("seewhy.evidence.trials.sample._AS_FLOATS", 1 << 30 if as_floats else 0)
     scorer, sample = scorer_of(setting), setting.ground.audited
     factor = next(one for one in setting.factors if one.name == "around")
     assert isinstance(factor, RegionFactor)

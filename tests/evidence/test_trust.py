@@ -10,9 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from seewhy.cam.capture import find_layer
-from seewhy.cam.layers import trace
-from seewhy.evidence.findings import map_findings
-from seewhy.evidence.trust import Trust, contentless, examine, idle_layers, n_steps, randomised_stages
+from seewhy.cam.layers.choice import trace
+from seewhy.evidence.checks.findings import map_findings
+from seewhy.evidence.checks.idle import idle_layers
+from seewhy.evidence.checks.randomised import contentless, randomised_stages
+from seewhy.evidence.checks.trust import Trust, examine, n_steps
 from tests.models import FourConv, Linear, Pooled, images, seeded
 
 

@@ -15,10 +15,10 @@ from torch import Tensor, nn
 from seewhy import explain
 from seewhy.cam.attribute import Subject, attribute
 from seewhy.cam.capture import capture, find_layer, gradients
-from seewhy.cam.fullgrad import full_gradient
-from seewhy.cam.methods import METHODS
-from seewhy.cam.scene import Scene
-from seewhy.cam.scores import find_score
+from seewhy.cam.methods.catalogue import METHODS
+from seewhy.cam.methods.fullgrad import full_gradient
+from seewhy.cam.methods.scene import Scene
+from seewhy.cam.scores.targets import find_score
 from tests.models import FourConv, InPlaceFunctional, Linear, Pooled, images, seeded
 
 Maps = NDArray[np.float32]

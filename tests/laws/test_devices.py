@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 import seewhy
-from seewhy.cam.methods import METHODS
+from seewhy.cam.methods.catalogue import METHODS
 from tests.models import FourConv, InPlaceFunctional, Pooled, images, seeded
 
 DEVICES = [

@@ -18,7 +18,7 @@ from torch.nn import functional
 from torch.overrides import _len_torch_function_stack
 
 from seewhy import explain
-from seewhy.cam.methods import METHODS
+from seewhy.cam.methods.catalogue import METHODS
 from seewhy.errors import ModelError, SeewhyError
 from tests.models import FourConv, InPlaceFunctional, Pooled, images, seeded
 

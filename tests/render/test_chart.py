@@ -8,15 +8,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from seewhy.render.chart import (
-    NARROW,
-    WIDE,
-    Row,
-    Share,
-    histogram_chart,
-    interval_chart,
-    share_chart,
-)
+from seewhy.render.chart import NARROW, WIDE, Row, Share, histogram_chart, interval_chart, share_chart
 from seewhy.render.rows import KINDS
 from seewhy.render.vega import Look, printable
 

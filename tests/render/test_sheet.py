@@ -8,10 +8,10 @@ import numpy as np
 import PIL.Image
 import pytest
 
+from seewhy.explanation import sheets as pages
 from seewhy.records import Image, MapKey, MapStat, Outcome
 from seewhy.render.color import WRONG, heat
 from seewhy.render.sheet import TILE, Tile, mean_map_tile, page
-from seewhy.run import pages
 
 
 def solid(colour: tuple[int, int, int], size: tuple[int, int] = (64, 64)) -> PIL.Image.Image:

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from PIL import Image as Picture
 
-from seewhy.evidence.pictures import picture_folder, picture_name
-from seewhy.evidence.result import summary_of
-from seewhy.evidence.trials import DONORS, INSERTED, NEUTRAL_MARK, contrasts_of
-from seewhy.evidence.verdict import Verdict
+from seewhy.evidence.findings.finding import Verdict
+from seewhy.evidence.results.pictures import picture_folder, picture_name
+from seewhy.evidence.results.result import summary_of
+from seewhy.evidence.trials.trial import DONORS, INSERTED, NEUTRAL_MARK, contrasts_of
 from seewhy.records import MapKey, Outcome
 from seewhy.store import manifest
 from seewhy.store.columns import write_columns

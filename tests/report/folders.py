@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from PIL import Image as Picture
 
 from seewhy.data.decode import file_digest
+from seewhy.explanation.overlays import overlay_name
 from seewhy.maps import empty_reason
 from seewhy.records import Image, MapKey, MapStat, Outcome
-from seewhy.run.draw import overlay_name
 from seewhy.store import arrays, manifest, tables
 from seewhy.store.schema import MAP_STATS, RECORDS
 from tests.report.names import NOT_UTF8, PLAIN, Names

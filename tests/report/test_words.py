@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from seewhy.evidence.sample import OWN_CLASS
-from seewhy.evidence.verdict import Verdict
+from seewhy.evidence.findings.finding import Verdict
+from seewhy.evidence.trials.sample import OWN_CLASS
 from seewhy.records import Image, Outcome
 from seewhy.report.accuracy import accuracies, confusions
 from seewhy.report.findings import effect_of, numbers_of, papers_of, share_of, tone_of, too_few

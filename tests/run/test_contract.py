@@ -20,7 +20,7 @@ import zarr
 
 import seewhy
 from seewhy.errors import StoreError, WorkError
-from seewhy.run.explain import run_in_folder
+from seewhy.explanation.explain import run_in_folder
 from seewhy.run.plan import Plan, make_plan
 from tests.models import FourConv, Pooled, images, seeded
 
@@ -133,7 +133,7 @@ def test_stopped_and_run_again_gives_the_same_bytes_and_computes_only_the_rest(
     with pytest.raises(StopError):
         run_in_folder(plan_for(photographs), tmp_path / "again", progress=stopping)
     calls: list[int] = []
-    from seewhy.run import explain
+    from seewhy.explanation import explain
 
     real = explain.explain_shard
     monkeypatch.setattr(
@@ -285,7 +285,7 @@ def test_progress_counts_to_the_end(photographs: Path) -> None:
 
 
 def test_mean_maps_are_those_of_known_maps(photographs: Path, tmp_path: Path) -> None:
-    from seewhy.run.pages import _mean_tiles
+    from seewhy.explanation.sheets import _mean_tiles
 
     found = seewhy.explain(seeded(FourConv()), photographs, layers="conv2", target="cat", **QUIET)
     groups = [None if o.error else o.image.label for o in found.outcomes]

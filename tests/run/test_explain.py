@@ -17,8 +17,8 @@ from torch import Tensor, nn
 
 import seewhy
 from seewhy.errors import DataError, OptionError
+from seewhy.explanation.result import Explanation
 from seewhy.records import Outcome
-from seewhy.run.explanation import Explanation
 from tests.models import FourConv, Pooled, images, seeded
 
 METHODS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {

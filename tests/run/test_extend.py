@@ -20,9 +20,9 @@ from torch import nn
 
 import seewhy
 from seewhy.errors import OptionError, StoreError
-from seewhy.run import explain as module
-from seewhy.run import extend as extension
-from seewhy.run.explain import run_in_folder
+from seewhy.explanation import explain as module
+from seewhy.explanation import extend as extension
+from seewhy.explanation.explain import run_in_folder
 from seewhy.run.plan import Plan, make_plan
 from seewhy.store import manifest
 from tests.models import FourConv, images, seeded

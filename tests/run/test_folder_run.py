@@ -24,14 +24,14 @@ from torch import Tensor, nn
 
 import seewhy
 from seewhy.errors import StoreError, WorkError
+from seewhy.explanation import explain as module
+from seewhy.explanation import sheets as pages
+from seewhy.explanation.explain import run_in_folder, run_in_memory
+from seewhy.explanation.overlays import overlay_name
 from seewhy.geometry import geometry_of, lay
 from seewhy.maps import scale_to_peak
 from seewhy.records import Preprocess
 from seewhy.render.overlay import overlay
-from seewhy.run import explain as module
-from seewhy.run import pages
-from seewhy.run.draw import overlay_name
-from seewhy.run.explain import run_in_folder, run_in_memory
 from seewhy.run.plan import Plan, make_plan
 from seewhy.store import arrays, manifest
 from tests.models import FourConv, Linear, images, seeded
@@ -428,7 +428,7 @@ def test_nothing_threaded_runs_when_the_command_line_forks(photos: Path, tmp_pat
         "from tests.models import FourConv, seeded\n\n\ndef net():\n    return seeded(FourConv())\n"
     )
     code = (
-        "import os, sys, threading\nfrom seewhy.cli import main\n"
+        "import os, sys, threading\nfrom seewhy.cli.app import main\n"
         "told = lambda: print('fork', [t.name for t in threading.enumerate()], file=sys.stderr)\n"
         "os.register_at_fork(before=told)\n"
         "main(sys.argv[1:])"

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 import seewhy
 from seewhy.errors import StoreError
-from seewhy.run.explain import default_folder
+from seewhy.explanation.explain import default_folder
 from seewhy.run.identity import code_digest, differing, identity_of
 from seewhy.run.plan import make_plan
 from tests.models import FourConv, Pooled, images, seeded

@@ -9,10 +9,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from seewhy.cam.grids import Grid
-from seewhy.cam.layers import Choice
+from seewhy.cam.grid import Grid
+from seewhy.cam.layers.choice import Choice
 from seewhy.errors import SeewhyError
-from seewhy.run.explain import run_in_memory
+from seewhy.explanation.explain import run_in_memory
 from seewhy.run.plan import make_plan
 
 _ASKED = ((0.2, 0.3), (0.3, 0.85), (0.5, 0.5), (0.75, 0.1), (0.85, 0.7))  # down and across, in shares of the grid

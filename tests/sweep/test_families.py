@@ -13,7 +13,7 @@ pytest.importorskip("transformers", reason="transformers is not installed")
 import timm
 import torchvision
 
-from seewhy.cam.grids import Grid
+from seewhy.cam.grid import Grid
 from tests.sweep.models import Entry, awaken, build, pictures, settle
 from tests.sweep.places import explained, is_constant, right_places
 

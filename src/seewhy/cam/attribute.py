@@ -9,12 +9,13 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from seewhy.cam.capture import Captured, LayerCall, capture, gradients, wide
-from seewhy.cam.fixing import Fixed, Score
-from seewhy.cam.grids import Grid
-from seewhy.cam.methods import Method
-from seewhy.cam.scene import Scene
-from seewhy.cam.smoothed import Augmentation, augmentations
+from seewhy.cam.augment import Augmentation, augmentations
+from seewhy.cam.capture import Captured, LayerCall, capture, gradients
+from seewhy.cam.grid import Grid
+from seewhy.cam.methods.catalogue import Method
+from seewhy.cam.methods.scene import Scene
+from seewhy.cam.model import wide
+from seewhy.cam.scores.score import Fixed, Score
 from seewhy.records import INPUT, MapKey, Task
 
 PLAIN = Augmentation(1.0, False)

@@ -11,16 +11,16 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from seewhy.cam.layers import trace
-from seewhy.cam.methods import METHODS
-from seewhy.cam.scores import Target, probabilities, two_sided
+from seewhy.cam.layers.choice import trace
+from seewhy.cam.methods.catalogue import METHODS
+from seewhy.cam.scores.targets import Target, probabilities, two_sided
 from seewhy.data.classifier import RANDOM_NOTE, Classifier
 from seewhy.errors import OptionError, StoreError, listed
-from seewhy.evidence.behaviour import Behaviour, behaviour_of
-from seewhy.evidence.feeding import Feeding, judge, margins, variants_of
-from seewhy.evidence.findings import (
+from seewhy.estimates import Floats
+from seewhy.evidence.checks.behaviour import Behaviour, behaviour_of
+from seewhy.evidence.checks.feeding import Feeding, judge, margins, variants_of
+from seewhy.evidence.checks.findings import (
     LEVELS,
-    THRESHOLDS,
     Finding,
     Reason,
     behaviour_findings,
@@ -29,18 +29,19 @@ from seewhy.evidence.findings import (
     map_findings,
     weights_findings,
 )
-from seewhy.evidence.passes import Passes, write_records
-from seewhy.evidence.plain import plain
-from seewhy.evidence.statistics import Floats
-from seewhy.evidence.trust import Trust, examine, idle_layers, n_steps
+from seewhy.evidence.checks.idle import idle_layers
+from seewhy.evidence.checks.readings import Passes, write_records
+from seewhy.evidence.checks.trust import Trust, examine, n_steps
+from seewhy.evidence.thresholds import CHECK_THRESHOLDS
 from seewhy.records import Preprocess, Progress
 from seewhy.render import notebook
 from seewhy.render.vega import BAD, CAUTION, GOOD, UNKNOWN
-from seewhy.run.explain import environment
 from seewhy.run.identity import as_begun, differing, identity_of, named_by
+from seewhy.run.machine import environment
 from seewhy.run.plan import Plan, first_input, make_plan
 from seewhy.run.progress import chosen_progress
 from seewhy.store import manifest
+from seewhy.store.plain import plain
 
 MOST_IMAGES = 2000  # unless --limit or --sample says otherwise
 SAMPLED = "A seeded sample:"
@@ -91,7 +92,7 @@ class Check:
                 "grades": self.grades,
                 "behaviour": behaviour,
                 "maps": [{**vars(trust), "reasons": [vars(one) for one in reasons]} for trust, reasons in self.maps],
-                "thresholds": THRESHOLDS,
+                "thresholds": CHECK_THRESHOLDS,
             }
         )
         return found

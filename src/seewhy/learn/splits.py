@@ -6,9 +6,8 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from seewhy.cam.capture import forward
-from seewhy.cam.layers import size_error
-from seewhy.cam.scores import one_logit_note
+from seewhy.cam.model import forward, size_error
+from seewhy.cam.scores.targets import one_logit_note
 from seewhy.data.classifier import Classifier
 from seewhy.data.decode import UnreadableError
 from seewhy.data.folder import ImageTable, read_table, with_labels

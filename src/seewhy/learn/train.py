@@ -15,9 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from seewhy.cam.capture import logits_of, untouched, unwrap
-from seewhy.cam.layers import fitting_size, input_channels
-from seewhy.cam.scores import predicted
+from seewhy.cam.model import fitting_size, input_channels, logits_of, untouched, unwrap
+from seewhy.cam.scores.targets import predicted
 from seewhy.data.classifier import RANDOM_NOTE, Classifier, load
 from seewhy.data.decode import UnreadableError
 from seewhy.data.folder import read_table

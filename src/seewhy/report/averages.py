@@ -10,12 +10,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from seewhy.explanation.mean_maps import MeanMap, brightest, mean_shares
 from seewhy.records import MapKey, Outcome
 from seewhy.render.overlay import encode
 from seewhy.render.sheet import mean_map_tile
 from seewhy.report.stored import Stored
 from seewhy.report.table import names_of
-from seewhy.run.averages import MeanMap, brightest, mean_shares
 from seewhy.store.arrays import read_chunks
 
 MOST_CLASSES = 12  # with rows of their own

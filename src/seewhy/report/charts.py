@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from seewhy.evidence.chart_rows import rows_of_findings
-from seewhy.evidence.verdict import Verdict
+from seewhy.evidence.findings.finding import Verdict
+from seewhy.evidence.results.chart import rows_of_findings
 from seewhy.render.chart import NARROW, WIDE, Share, histogram_chart, interval_chart, share_chart
 from seewhy.report.accuracy import Accuracy
 from seewhy.report.averages import EVERY_CLASS

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from seewhy.evidence.verdict import Verdict
+from seewhy.evidence.findings.finding import Verdict
 from seewhy.report.findings import watched_of
 from seewhy.report.gallery import Gallery
 from seewhy.report.stored import Stored

@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from seewhy.evidence.sample import OWN_CLASS
-from seewhy.evidence.verdict import THRESHOLDS, Verdict
+from seewhy.evidence.findings.finding import Verdict
+from seewhy.evidence.thresholds import AUDIT_THRESHOLDS
+from seewhy.evidence.trials.sample import OWN_CLASS
 from seewhy.report.links import images_of
 
 TONES = {  # of a claim: how grave it is, worst first
@@ -120,7 +121,7 @@ def level_words(verdict: Verdict) -> str:
     """The level as a badge says it."""
     if "classifier" in verdict.claims:
         return "CLASSIFIER"
-    floor = f"{100 * THRESHOLDS['floor']:.0f} POINTS"
+    floor = f"{100 * AUDIT_THRESHOLDS['floor']:.0f} POINTS"
     return f"{verdict.level} {floor}" if verdict.level == "NONE LARGER THAN" else verdict.level
 
 
@@ -156,7 +157,9 @@ def too_few(verdict: Verdict) -> int | None:
     fewest = min(counts.values(), default=0) if isinstance(counts, Mapping) else counts
     if verdict.numbers.get("contrast") == OWN_CLASS:
         fewest = sum(counts.values()) // 2
-    is_few = verdict.level == "CANNOT SAY" and "probability" in verdict.numbers and fewest < THRESHOLDS["least_images"]
+    is_few = (
+        verdict.level == "CANNOT SAY" and "probability" in verdict.numbers and fewest < AUDIT_THRESHOLDS["least_images"]
+    )
     return fewest if is_few else None
 
 

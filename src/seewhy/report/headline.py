@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from seewhy.evidence.verdict import Verdict
+from seewhy.evidence.findings.finding import Verdict
 from seewhy.report.findings import Paper, effect_of, numbers_of, watched_of
 
 

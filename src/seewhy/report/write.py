@@ -13,7 +13,6 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from seewhy import __version__
 from seewhy.errors import WorkError, printable
 from seewhy.records import Progress
 from seewhy.report.averages import LEAST_IMAGES
@@ -25,6 +24,7 @@ from seewhy.report.stored import Stored, beside, read_run
 from seewhy.report.table import table_of
 from seewhy.report.view import View
 from seewhy.store import manifest
+from seewhy.version import __version__
 
 TEMPLATES = Path(__file__).parent / "templates"
 ASSETS = ("style.css", "images.css", "report.js", "blend.js", "images.js")

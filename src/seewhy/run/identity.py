@@ -12,13 +12,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from seewhy import __version__
-from seewhy.cam.scores import Score
+from seewhy.cam.scores.targets import Score
 from seewhy.data.decode import UnreadableError, file_digest
 from seewhy.data.reader import load_image
 from seewhy.records import Image
 from seewhy.run.plan import Plan
 from seewhy.store import manifest
+from seewhy.version import __version__
 
 _PROBES = 8  # items of a Dataset that are looked at
 _DIGESTS = {  # a hash says nothing to a reader

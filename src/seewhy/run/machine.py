@@ -7,15 +7,18 @@ from __future__ import annotations
 
 import math
 import os
+import platform
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+import PIL
 import torch
 from torch import nn
 
 from seewhy.cam.capture import LayerCall
-from seewhy.cam.layers import Call
+from seewhy.cam.layers.choice import Call
 
 MOST = {"cpu": 16, "cuda": 64, "mps": 32}
 _LARGEST = 24 << 20  # bytes of the largest activation that pay on a CPU: more leaves the caches, and is new memory
@@ -83,3 +86,15 @@ def free_memory(device: torch.device) -> float:
             continue
         found.append(limit - used)
     return max(0.0, min(found))
+
+
+def environment(device: torch.device) -> dict[str, str]:
+    """What a run was made with: the versions, the machine and the device."""
+    return {
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "pillow": PIL.__version__,
+        "machine": platform.machine(),
+        "device": str(device),
+    }

@@ -10,16 +10,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from seewhy.cam.capture import LayerCall, as_input, refuse_meta, refuse_programs, unwrap
-from seewhy.cam.layers import (
-    Candidate,
-    Choice,
-    candidates,
-    fitting_size,
-    input_channels,
-)
-from seewhy.cam.methods import PRESETS, SMOOTHINGS, Method, find_method
-from seewhy.cam.scores import Score, Targets, find_scores, one_logit_note
+from seewhy.cam.capture import LayerCall
+from seewhy.cam.layers.choice import Candidate, Choice, candidates
+from seewhy.cam.methods.catalogue import PRESETS, SMOOTHINGS, Method, find_method
+from seewhy.cam.model import as_input, fitting_size, input_channels, refuse_meta, refuse_programs, unwrap
+from seewhy.cam.scores.targets import Score, Targets, find_scores, one_logit_note
 from seewhy.data.classifier import Classifier, load, with_classes
 from seewhy.data.decode import UnreadableError, read_size
 from seewhy.data.folder import ImageTable, read_table, with_labels
@@ -27,14 +22,7 @@ from seewhy.data.reader import Loaded, batch_of, load_image
 from seewhy.errors import DataError, ModelError, OptionError, listed, nearest
 from seewhy.records import INPUT, MapKey, Preprocess, Task
 from seewhy.run.machine import usual_batch, usual_workers
-from seewhy.run.probe import (
-    Probe,
-    chosen_layer,
-    layers_and_methods,
-    memory_format_for,
-    probe_network,
-    split_names,
-)
+from seewhy.run.probe import Probe, chosen_layer, layers_and_methods, memory_format_for, probe_network, split_names
 
 FORMATS = ("jpg", "png")
 SHARD = 64  # images at most, and so in a batch

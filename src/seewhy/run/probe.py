@@ -9,13 +9,15 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from seewhy.cam.calls import Call, trace_any
-from seewhy.cam.capture import LayerCall, answer, as_input, find_layer
-from seewhy.cam.grids import grid_of, read_grid
-from seewhy.cam.layers import Choice, choose, choose_layer, size_error
-from seewhy.cam.linear import affine_behind
-from seewhy.cam.methods import find_method, method_name
-from seewhy.cam.outputs import Output, guess_task, read_output
+from seewhy.cam.capture import LayerCall, find_layer
+from seewhy.cam.grid import read_grid
+from seewhy.cam.layers.calls import trace_any
+from seewhy.cam.layers.choice import Choice, choose, choose_layer
+from seewhy.cam.layers.inferred import Call, grid_of
+from seewhy.cam.methods.catalogue import find_method, method_name
+from seewhy.cam.model import answer, as_input, size_error
+from seewhy.cam.scores.outputs import Output, guess_task, read_output
+from seewhy.cam.tail.affine import affine_behind
 from seewhy.errors import LayerError, OptionError
 from seewhy.records import Task
 

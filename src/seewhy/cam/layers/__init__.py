@@ -1,0 +1,1 @@
+"""Which modules run, which outputs are grids, and which layer is taken."""

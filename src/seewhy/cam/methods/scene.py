@@ -1,0 +1,37 @@
+"""What a method sees that runs the network more than once: one batch, one layer, one score."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor, nn
+
+from seewhy.cam.capture import LayerCall
+from seewhy.cam.grid import Grid
+
+# The model's own output for B changed images, and which image each is a change of (B,), None for all in order -> (B,).
+Rescore = Callable[[Any, Tensor | None], Tensor]
+
+
+@dataclass(frozen=True)
+class Scene:
+    """One batch as a method sees it that runs the network again; the model is in eval mode and locked meanwhile.
+
+    `raw` is the layer's own output, `activation` (N, C, H, W) the same as `grid` sees it, `gradient` the score's
+    derivative by it, `values` (N,) the explained numbers; all detached. `rescore` gives the score of other outputs of
+    the same model: the class that is explained was fixed once, and does not move with what is changed. For a method
+    on the input itself, `layer`, `grid`, `raw`, `activation` and `gradient` are None.
+    """
+
+    model: nn.Module
+    inputs: Tensor
+    values: Tensor
+    rescore: Rescore
+    layer: LayerCall | None = None
+    grid: Grid | None = None
+    raw: Tensor | None = None
+    activation: Tensor | None = None
+    gradient: Tensor | None = None
+    seed: int = 0

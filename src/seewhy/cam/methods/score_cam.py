@@ -1,0 +1,68 @@
+"""Score-CAM: each channel weighs what the network says of the image seen through that channel alone."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from seewhy.cam.methods.scene import Scene
+from seewhy.errors import LayerError, ModelError
+
+_CHUNK = 16 * 3 * 224 * 224  # numbers in the masked inputs of one pass: torch's convolutions are slow below 16 images
+
+
+def score_cam(scene: Scene) -> Tensor:
+    """Weights (N, C): the softmax over channels of the score of the image masked by each channel.
+
+    A mask is the channel's activation, resized to the image and scaled to [0, 1]. The score of the empty image, which
+    the paper takes off, is the same for all channels and falls out of the softmax. One pass for each different mask;
+    never more than a chunk of masked images is held. Wang et al. 2020, arXiv:1910.01279, eqs. 6-8.
+    Raises LayerError without a layer, ModelError for inputs that are not images (N, 3, H, W).
+    """
+    images, activation = scene.inputs, scene.activation
+    if activation is None:
+        raise LayerError("Score-CAM weighs the channels of a layer, and none is named.", slug="no-such-layer")
+    if images.ndim != 4:
+        raise ModelError(
+            f"Score-CAM masks images (N, 3, H, W); these inputs have the shape {tuple(images.shape)}.\n"
+            "  Use a method that does not mask the input:  --method grad-cam",
+            slug="inputs-not-images",
+        )
+    with torch.inference_mode(False), torch.no_grad():
+        different = [_different(one) for one in activation]
+        channels = torch.cat([one for one, _ in different])  # (M, h, w), M at most N x C
+        rows = torch.cat([torch.full((len(one),), index) for index, (one, _) in enumerate(different)])  # (M,)
+        scores = _scores(scene, channels, rows.to(images.device))
+        places = torch.stack([places + int((rows < index).sum()) for index, (_, places) in enumerate(different)])
+        return scores[places].softmax(dim=1)
+
+
+def _different(channels: Tensor) -> tuple[Tensor, Tensor]:
+    """The channels (C, h, w) that give different masks, and which of them each is (C,)."""
+    constant = channels.amax((1, 2), keepdim=True) == channels.amin((1, 2), keepdim=True)
+    # Rounding would make a mask of noise from a constant channel: it has none, as a dead one.
+    found, places = torch.unique(channels.masked_fill(constant, 0), dim=0, return_inverse=True)
+    return found, places
+
+
+def _scores(scene: Scene, channels: Tensor, rows: Tensor) -> Tensor:
+    """The score (M,) of image `rows[m]` seen through channel m, chunk by chunk, laid out as the inputs are."""
+    size = max(1, _CHUNK // scene.inputs[0].numel())
+    last = scene.inputs.is_contiguous(memory_format=torch.channels_last)
+    layout = torch.channels_last if last else torch.contiguous_format
+    found = []
+    for start in range(0, len(rows), size):
+        which = rows[start : start + size]
+        masks = _masks(channels[start : start + size], scene.inputs.shape[-2:]).to(scene.inputs.dtype)
+        masked = (scene.inputs[which] * masks).contiguous(memory_format=layout)
+        found.append(scene.rescore(scene.model(masked), which))
+    return torch.cat(found)
+
+
+def _masks(channels: Tensor, size: torch.Size) -> Tensor:
+    """Channels (B, h, w) as masks in [0, 1] (B, 1, H, W) of the size of the images."""
+    # Corners aligned, as in pytorch-grad-cam; the paper does not say.
+    resized = functional.interpolate(channels[:, None], size=size, mode="bilinear", align_corners=True)
+    low, high = resized.amin((2, 3), keepdim=True), resized.amax((2, 3), keepdim=True)
+    return (resized - low) / (high - low + 1e-8)

@@ -1,0 +1,194 @@
+"""Run the user's network, and leave it exactly as it was."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import threading
+import weakref
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from seewhy.cam.scores.outputs import read_output
+from seewhy.errors import ModelError, SeewhyError
+from seewhy.records import Task
+
+SIZES: tuple[int, ...] = (224, 256, 128, 64, 32, 28, 96, 112, 160, 192, 299, 384, 48, 512)
+
+
+def fitting_size(model: nn.Module, channels: int) -> int | None:
+    """The first usual square input size in pixels at which the network runs, or None."""
+    parameter = next(model.parameters(), torch.zeros(()))
+    sizes: list[int] = [*SIZES, *range(16, 513, 16)]
+    for size in sizes:
+        inputs = torch.zeros(1, channels, size, size, device=parameter.device, dtype=parameter.dtype)
+        try:
+            with untouched(model), torch.inference_mode(False), torch.no_grad():
+                logits_of(model(inputs), 1)
+        except SeewhyError:
+            return None
+        except (RuntimeError, ValueError, AssertionError):
+            continue
+        return size
+    return None
+
+
+def input_channels(model: nn.Module) -> int:
+    """How many channels the first convolution reads; 3 where there is none."""
+    first = next((m for m in model.modules() if isinstance(m, nn.Conv2d)), None)
+    return first.in_channels if first is not None else 3
+
+
+def size_error(model: nn.Module, shape: Sequence[int], cause: Exception) -> ModelError:
+    """The error for a network that cannot take `shape` (N, C, H, W): it names the channels or the size that fits."""
+    said = str(cause).strip().splitlines()[0] if str(cause).strip() else type(cause).__name__
+    wanted = input_channels(model)
+    what = f"{type(model).__name__} cannot take input of shape {tuple(shape)}: {said}"
+    if wanted != shape[1]:
+        advice = "grey" if wanted == 1 else "rgb"
+        return ModelError(
+            f"{what}\n  Its first convolution reads {wanted} channels:  --channels {advice}", slug="input-size"
+        )
+    size = fitting_size(model, wanted)
+    if size is None or size == shape[2] == shape[3]:
+        return ModelError(f"{what}\n  No usual square size from 16 to 512 fits.", slug="input-size")
+    return ModelError(f"{what}\n  A size that fits:  --size {size}", slug="input-size")
+
+
+_locks: weakref.WeakKeyDictionary[nn.Module, threading.RLock] = weakref.WeakKeyDictionary()
+
+
+_locks_guard = threading.Lock()
+
+
+_held: weakref.WeakSet[nn.Module] = weakref.WeakSet()  # by `untouched`, each guarded by its own lock
+
+
+def unwrap(model: nn.Module) -> tuple[nn.Module, list[str]]:
+    """The plain module inside DataParallel and compiled wrappers, and a note for each wrapper taken off."""
+    notes = []
+    while True:
+        if isinstance(model, (nn.DataParallel, nn.parallel.DistributedDataParallel)):
+            notes.append(f"{type(model).__name__} was unwrapped: the module inside runs on one device.")
+            model = model.module
+        elif isinstance(inner := getattr(model, "_orig_mod", None), nn.Module):
+            notes.append("The compiled wrapper was taken off: the original module runs.")
+            model = inner
+        else:
+            return model, notes
+
+
+@contextlib.contextmanager
+def untouched(model: nn.Module) -> Iterator[None]:
+    """Hold the model in eval mode, alone, and put modes and random state back afterwards, also after an exception.
+
+    A surrounding autocast is off meanwhile, and compiled parts run as they were written, so that they can be watched.
+    """
+    with _locks_guard:
+        lock = _locks.setdefault(model, threading.RLock())
+    with lock:
+        if model in _held:  # by this thread, further out
+            yield
+            return
+        _held.add(model)
+        try:
+            with _as_written(model), _put_back(model):
+                yield
+        finally:
+            _held.discard(model)
+
+
+@contextlib.contextmanager
+def _put_back(model: nn.Module) -> Iterator[None]:
+    modes = [(module, module.training) for module in model.modules()]
+    states = (random.getstate(), np.random.get_state(), torch.random.get_rng_state())
+    devices = sorted({p.device.index for p in model.parameters() if p.device.type == "cuda"})
+    cuda = [torch.cuda.get_rng_state(index) for index in devices]
+    try:
+        if any(training for _, training in modes):
+            model.eval()
+        yield
+    finally:
+        for module, training in modes:
+            if module.training != training:
+                module.training = training
+        random.setstate(states[0])
+        np.random.set_state(states[1])
+        torch.random.set_rng_state(states[2])
+        for index, state in zip(devices, cuda, strict=True):
+            torch.cuda.set_rng_state(state, index)
+
+
+@contextlib.contextmanager
+def _as_written(model: nn.Module) -> Iterator[None]:
+    with contextlib.ExitStack() as stack:
+        for kind in {parameter.device.type for parameter in model.parameters()} or {"cpu"}:
+            if kind != "meta" and torch.is_autocast_enabled(kind):
+                stack.enter_context(torch.autocast(kind, enabled=False))
+        compiled = any("_orig_mod" in one._modules or one._compiled_call_impl is not None for one in model.modules())
+        if compiled and hasattr(torch.compiler, "set_stance"):  # torch 2.6
+            stack.enter_context(torch.compiler.set_stance("force_eager"))
+        yield
+
+
+def logits_of(output: Any, n_images: int) -> Tensor:
+    """The logits (N, K) in a classifier's output. Raises ModelError for anything else."""
+    return read_output(output, n_images).logits
+
+
+def answer(model: nn.Module, inputs: Tensor) -> Any:
+    """What the model returns, without a graph, leaving the model as found."""
+    with untouched(model), torch.inference_mode(False), torch.no_grad():
+        return model(as_input(model, inputs))
+
+
+def forward(model: nn.Module, inputs: Tensor, task: Task = "classification") -> Tensor:
+    """The numbers (N, K) kept of each image, in float32 or wider, without a graph, leaving the model as found."""
+    return read_output(answer(model, inputs), len(inputs), task).logits
+
+
+def as_input(model: nn.Module, inputs: Tensor) -> Tensor:
+    """Detached, on the model's device and in its floating type; a fresh copy if made under inference mode."""
+    like = next((p for p in model.parameters() if p.is_floating_point()), None)
+    if like is not None and like.is_meta:
+        refuse_meta(model)
+    if like is not None and like.is_inference():
+        raise ModelError(
+            "The network was made under torch.inference_mode(), so no gradient can be taken.\n"
+            "  Make it outside:  model = Net()  before  with torch.inference_mode():",
+            slug="no-gradient",
+        )
+    with torch.inference_mode(False):
+        inputs = inputs.clone() if inputs.is_inference() else inputs.detach()
+        return inputs if like is None else inputs.to(like.device, like.dtype)
+
+
+def refuse_meta(model: nn.Module) -> None:
+    """Raise ModelError for a network on the meta device, which has shapes and no numbers."""
+    name = next((name for name, parameter in model.named_parameters() if parameter.is_meta), None)
+    if name is not None:
+        raise ModelError(
+            f"{type(model).__name__} lies on the meta device ({name} has a shape and no numbers).\n"
+            "  Give it memory and load its weights:  model.to_empty(device='cpu'); model.load_state_dict(…)",
+            slug="meta-device",
+        )
+
+
+def refuse_programs(model: nn.Module) -> None:
+    """Raise ModelError for a scripted, traced or exported program, whose layers cannot be watched."""
+    scripted = isinstance(model, torch.jit.ScriptModule)
+    if scripted or (isinstance(model, torch.fx.GraphModule) and "_guards_fn" in dict(model.named_children())):
+        raise ModelError(
+            f"{type(model).__name__} is a {'TorchScript' if scripted else 'exported'} program, whose layers cannot be "
+            "watched.\n  Give the module that it was made from, with its state dict.",
+            slug="torchscript",
+        )
+
+
+def wide(tensor: Tensor) -> Tensor:
+    """Half-precision numbers as float32, anything else as it is."""
+    return tensor if tensor.dtype == torch.float64 else tensor.float()

@@ -1,0 +1,1 @@
+"""What is explained: from outputs to one number for each image."""

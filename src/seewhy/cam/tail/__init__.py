@@ -1,0 +1,1 @@
+"""What comes after a layer, as a function of its activation."""

@@ -1,0 +1,1 @@
+"""The command line: one thin command per public function; only it prints and sets an exit status."""

@@ -1,0 +1,74 @@
+"""`seewhy layers` and `seewhy methods`: what can be named."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+
+from seewhy.cli.options import AsJson, Config, Device, Epoch, Model, ModelArg, Size, Weights, classifier_of, size_of
+from seewhy.cli.printing import print_json, print_rows, say
+
+
+def layers(
+    model: Model,
+    weights: Weights = None,
+    epoch: Epoch = None,
+    model_arg: ModelArg = None,
+    size: Size = None,
+    device: Device = "cpu",
+    as_json: AsJson = False,
+    config: Config = None,
+) -> None:
+    """List the layers that have a grid, in the order in which they run, and mark the one that auto takes."""
+    from seewhy.run.plan import layers_of
+
+    with contextlib.redirect_stdout(sys.stderr):
+        classifier = classifier_of(model, weights, epoch, model_arg, None, None, device, size=size_of(size))
+        found, choice, (height, width) = layers_of(classifier)
+    if as_json:
+        rows = [
+            {"layer": one.name, "kind": one.kind, "grid": list(one.grid), "seen": str(one.seen), "runs": one.runs}
+            for one in found
+        ]
+        auto = {**vars(choice), "grid": str(choice.grid)}
+        print_json({"command": "layers", "input": [height, width], "layers": rows, "auto": auto})
+        return
+    say(f"Layers with a grid, for an input of {width} x {height} pixels (* is auto):\n")
+    print_rows(
+        [
+            (
+                "*" if one.name == choice.layer else "",
+                one.name,
+                one.kind,
+                f"{one.grid[0]} channels, {one.seen or f'{one.grid[1]} x {one.grid[2]}'}",
+                f"runs {one.runs} times" if one.runs > 1 else "",
+            )
+            for one in found
+        ]
+    )
+    say(f"\nauto: {choice.reason}.")
+
+
+def methods(as_json: AsJson = False) -> None:
+    """List the methods: what each does, its paper, and what it costs in passes over one image."""
+    from seewhy.cam.methods.captum_calls import CAPTUM
+    from seewhy.cam.methods.catalogue import METHODS
+
+    by_captum = {f"captum:{name}": one for name, one in CAPTUM.items()}
+
+    if as_json:
+        shown = ("summary", "paper", "cost", "kind")
+        print_json({"command": "methods", "methods": [
+            {"method": name, **{key: getattr(one, key, "input") for key in shown}}
+            for name, one in {**METHODS, **by_captum}.items()
+        ]})  # fmt: skip
+        return
+    say("Methods, with their cost in passes over one image (C: channels of the layer) and their paper:\n")
+    rows = [
+        (name, one.summary + (" (on the input)" if one.on_canvas else ""), one.cost, one.paper)
+        for name, one in METHODS.items()
+    ]
+    print_rows(rows)
+    say("\nOn the input by captum (pip install seewhy[captum]):\n")
+    print_rows([(name, one.summary, one.cost, one.paper) for name, one in by_captum.items()])
+    say("\nSeveral at once:  seewhy explain … --method grad-cam,layercam")

@@ -1,0 +1,46 @@
+"""The pages after a run, and the command line that they name."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+
+import typer
+
+from seewhy.cli.printing import plain
+from seewhy.errors import WorkError
+
+_NOT_THE_RUN = ("out", "workers", "as_json", "config", "no_report", "extend", "strict", "plan_only")
+
+
+def write_pages(folder: Path, typed: str, left_out: bool) -> dict[str, str]:
+    """Keep the command line in the run, and write its pages; where they lie."""
+    from seewhy.report.write import write_report
+    from seewhy.run.progress import progress_bar
+    from seewhy.store import manifest
+
+    with manifest.writer(folder):
+        manifest.note_typed(folder, typed)
+    if left_out:
+        return {}
+    try:
+        with progress_bar("Writing the report") as update:
+            return {"report": str(write_report(folder, progress=update) / "index.html")}
+    except WorkError as error:  # what the run has found is told all the same
+        print(plain(str(error)), file=sys.stderr)
+        return {}
+
+
+def typed_again(context: typer.Context) -> str:
+    """The command line that makes this run again, from wherever its options came."""
+    words = ["seewhy", context.info_name or ""]
+    for parameter in sorted(context.command.params, key=lambda one: one.param_type_name != "argument"):
+        value = context.params.get(parameter.name or "")
+        if value in (None, False, parameter.default) or value in ([], ()) or parameter.name in _NOT_THE_RUN:
+            continue
+        values = [str(one) for one in value] if isinstance(value, (list, tuple)) else [str(value)]
+        for one in values:
+            option = [] if parameter.param_type_name == "argument" else [max(parameter.opts, key=len)]
+            words += option if value is True else [*option, one]
+    return shlex.join(words)

@@ -1,0 +1,133 @@
+"""What the commands print: summaries in words, rows of equal width, JSON."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import textwrap
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from seewhy.errors import listed, printable
+
+PAGES = "report/index.html"
+
+
+def print_explanation(summary: Mapping[str, Any], folder: Path) -> None:
+    """What `explain` found, and where its files lie."""
+    explained = summary["images"] - summary["without_result"]
+    preset = f" as {summary['preset']} shows it" if summary["preset"] else ""
+    say(
+        f"{explained:,} images explained: {summary['method']} of {', '.join(summary['layers'])} "
+        f"for {summary['score']}{preset}"
+    )
+    counts = sorted(summary["predictions"].items(), key=lambda one: -one[1])
+    accuracy = (
+        f"   accuracy {summary['accuracy']:.3f} of {summary['labelled']:,} labelled" if summary["labelled"] else ""
+    )
+    say(f"  predicted: {listed([f'{name} {count:,}' for name, count in counts], 5)}{accuracy}")
+    if summary["without_result"]:
+        reasons = listed([f"{reason} ({count})" for reason, count in summary["reasons"].items()], 3)
+        say(
+            f"  without a result: {summary['without_result']}, each a row with its reason in records.parquet: {reasons}"
+        )
+    for note in summary["notes"]:
+        say(f"  - {note}")
+    say("")
+    kinds = [
+        ("Report", PAGES),
+        ("Sheet", "sheet.jpg"),
+        ("Mean maps", "mean_maps.png"),
+        *[("Overlays", f"overlays/{name}") for name in summary["method"].split(", ")],
+        ("Table", "records.parquet"),
+        ("Raw maps", "maps.zarr"),
+    ]
+    print_places(folder, kinds)
+
+
+def print_places(folder: Path, kinds: Sequence[tuple[str, str]]) -> None:
+    """Where the files of a run lie, as far as it has them."""
+    print_rows([(words, str(folder / name)) for words, name in kinds if (folder / name).exists()])
+
+
+def print_check(found: Mapping[str, Any], folder: Path) -> None:
+    """The findings of `check`, worst first."""
+    counted = f"{found['images']:,} images" + (
+        f" ({found['without_result']} cannot be read)" if found["without_result"] else ""
+    )
+    say(f"{counted} of {listed(found['classes'], 4)}, fed {found['preprocess']}\n{found['sampled']}".rstrip() + "\n")
+    width = min(shutil.get_terminal_size((110, 24)).columns, 120)
+    for one in found["findings"]:
+        todo = textwrap.wrap(f"→ {plain(one['todo'])}", width - 14, subsequent_indent="  ") if one["todo"] else []
+        lines = textwrap.wrap(plain(one["text"]), width - 14) + todo
+        for number, line in enumerate(lines):
+            print(f"  {one['level'].upper() if number == 0 else '':<12}{line}")
+    say("")
+    print_places(folder, [("Report", PAGES), ("Numbers", "manifest.json"), ("Table", "records.parquet")])
+
+
+def print_audit(found: Mapping[str, Any], folder: Path) -> None:
+    """The findings of `audit`, largest first, with what they rest on."""
+    splits = ", ".join(f"{count:,} {name}" for name, count in found["splits"].items())
+    accuracy = f", accuracy {found['accuracy']['value']:.3f}" if found["accuracy"] else ""
+    say(f"{found['images']:,} images ({splits}) of {listed(found['classes'], 4)}{accuracy}; {found['trials']:,} trials")
+    for note in found["notes"]:
+        say(f"  - {note}")
+    if found["unreadable"]:
+        reasons = listed([f"{name}: {why}" for name, why in found["unreadable"].items()], 2)
+        say(f"  - {len(found['unreadable'])} images could not be used: {reasons}")
+    say("")
+    print_findings(found["told"])
+    say(f"\n{found['scope']}\n")
+    kinds = [("Report", PAGES), ("Findings", "findings.json"), ("Pictures", "pictures"), ("Trials", "trials.parquet")]
+    print_places(folder, kinds)
+
+
+def print_plan(found: Mapping[str, Any]) -> None:
+    """What an audit would run, and what it costs."""
+    say(
+        f"{found['trials']:,} trials, {found['time']}; {found['recipients']} images of a split are edited for a factor."
+    )
+    say(f"{found['smallest']}\n")
+    rows = [(one["factor"], one["kind"], f"{one['trials']:,}", f"{one['suspicion']:.3f}") for one in found["factors"]]
+    print_rows([("factor", "kind", "trials", "suspicion"), *rows])
+    for name, reason in found["ruled_out"].items():
+        say(f"  - {name}: {reason}")
+    for name in found["left_out"]:
+        say(f"  - {name}: the budget does not reach it")
+    say("\nSuspicion is how far the factor's values tell the classes apart, 0 to 1, before any trial.")
+
+
+def print_findings(told: Sequence[Mapping[str, Any]]) -> None:
+    """Titles over wrapped words, evidence line by line, and what to do about it."""
+    width = min(shutil.get_terminal_size((110, 24)).columns, 120)
+    for one in told:
+        print(f"  {plain(one['title'])}")
+        for text in (one["text"], *one["evidence"], f"→ {one['todo']}" if one["todo"] else ""):
+            hanging = "  " if text[:2] in ("+ ", "- ", "? ", "→ ") else ""
+            for line in textwrap.wrap(plain(text), width - 6, subsequent_indent=hanging):
+                print(f"      {line}")
+
+
+def print_rows(rows: Sequence[Sequence[str]]) -> None:
+    """Columns of equal width, without a frame."""
+    widths = [max(len(plain(cell)) for cell in column) for column in zip(*rows, strict=True)] if rows else []
+    for row in rows:
+        line = "  ".join(plain(cell).ljust(width) for cell, width in zip(row, widths, strict=True))
+        print(f"  {line}".rstrip())
+
+
+def print_json(value: Mapping[str, Any]) -> None:
+    """A summary as JSON."""
+    print(json.dumps(value, indent=2, ensure_ascii=False, default=str))
+
+
+def say(text: str) -> None:
+    """Text, with what cannot be printed spelled out."""
+    print(plain(text))
+
+
+def plain(text: str) -> str:
+    """Text in which nothing steers the terminal: line by line, what cannot be printed spelled out."""
+    return "\n".join(map(printable, text.split("\n")))

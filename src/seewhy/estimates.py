@@ -1,0 +1,53 @@
+"""A measured value with its interval: of shares, of means."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from statistics import NormalDist
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+_Z = NormalDist().inv_cdf(0.975)
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A value with its 95 % interval and the number of images behind it."""
+
+    value: float
+    low: float
+    high: float
+    n: int
+
+    def __str__(self) -> str:
+        return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
+
+
+def wilson(successes: int, n: int) -> Estimate:
+    """A share with Wilson's score interval. Wilson 1927, JASA 22, eq. 13."""
+    if n == 0:
+        return Estimate(math.nan, 0.0, 1.0, 0)
+    share, square = successes / n, _Z**2
+    centre = (share + square / (2 * n)) / (1 + square / n)
+    half = _Z / (1 + square / n) * math.sqrt(share * (1 - share) / n + square / (4 * n * n))
+    return Estimate(share, max(0.0, centre - half), min(1.0, centre + half), n)
+
+
+def mean_of(values: Floats) -> Estimate:
+    """The mean of one value per image with its normal interval."""
+    mean = float(values.mean())
+    half = _Z * float(values.std(ddof=1)) / math.sqrt(len(values)) if len(values) > 1 else math.inf
+    return Estimate(mean, mean - half, mean + half, len(values))
+
+
+def mean_with_interval(values: Floats) -> Estimate:
+    """The mean of one value per image with Student's 95 % interval; NaN where there are too few for one."""
+    n = len(values)
+    mean = float(values.mean()) if n else math.nan
+    half = float(stats.t.ppf(0.975, n - 1) * values.std(ddof=1)) / math.sqrt(n) if n > 1 else math.nan
+    return Estimate(mean, mean - half, mean + half, n)

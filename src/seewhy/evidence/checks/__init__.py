@@ -1,0 +1,1 @@
+"""What `check` looks at: behaviour, feeding, and whether maps may be read."""

@@ -1,0 +1,136 @@
+"""Does the classifier work? What its logits say about labelled images, before any map is drawn."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import linear_sum_assignment
+
+from seewhy.estimates import Estimate, Floats, mean_of, wilson
+
+COLLAPSED = 0.95  # of the images, where the labels are spread further
+CONSTANT = 1e-4  # of the logits' size
+_FOLDS_LEAST = 5  # images of a class in each half before an order of the classes is looked for
+
+
+@dataclass(frozen=True)
+class Behaviour:
+    """What the classifier does with the images; all that needs labels is None without them.
+
+    `confusion[i, j]` counts images of class i predicted as j. `overconfidence` is the mean predicted probability minus
+    the accuracy. `label_share` is the most frequent
+    label's. `spread` is the logits' largest range over the images, as a share of their size. `permutation[j]` is
+    the class that prediction j seems to mean, with the accuracy that this reading has on images it was not found on.
+    """
+
+    classes: tuple[str, ...]
+    n_images: int
+    predictions: dict[str, int]
+    spread: float
+    accuracy: Estimate | None = None
+    label_share: float | None = None
+    confusion: NDArray[np.int64] | None = None
+    recall: dict[str, Estimate] | None = None
+    confidence: float | None = None
+    overconfidence: Estimate | None = None
+    by_split: dict[str, Estimate] | None = None
+    permutation: tuple[str, ...] | None = None
+    permuted_accuracy: Estimate | None = None
+
+    @property
+    def collapsed_to(self) -> str | None:
+        """The class that (nearly) every image is predicted as, though the labels are spread further."""
+        name, count = max(self.predictions.items(), key=lambda one: one[1], default=("", 0))
+        may_differ = self.label_share is None or self.label_share < COLLAPSED
+        return name if self.n_images >= 10 and count >= COLLAPSED * self.n_images and may_differ else None
+
+    @property
+    def chance(self) -> float:
+        """The accuracy of always guessing the most frequent label, or of any guess where all labels are one class."""
+        share = self.label_share or 1.0
+        return share if share < 1 else 1 / len(self.classes)
+
+    @property
+    def is_constant(self) -> bool:
+        """Whether the logits hardly depend on the image."""
+        return self.n_images > 1 and self.spread < CONSTANT
+
+
+def behaviour_of(
+    logits: Floats,
+    shares: Floats,
+    labels: Sequence[str | None],
+    classes: Sequence[str],
+    splits: Sequence[str | None] = (),
+) -> Behaviour:
+    """The behaviour from logits (N, K), class probabilities (N, classes), and names of classes and splits (or None)."""
+    decided = shares.argmax(axis=1)
+    predictions = Counter(classes[index] for index in decided)
+    if not len(logits):
+        return Behaviour(tuple(classes), 0, {}, 0.0)
+    size = float(np.abs(logits).mean()) or 1.0
+    spread = float((logits.max(axis=0) - logits.min(axis=0)).max() / size)
+    known = np.array([label in classes for label in labels], dtype=bool)
+    if not known.any():
+        return Behaviour(tuple(classes), len(labels), dict(predictions), spread)
+    truth = np.array([classes.index(label) for label in labels if label is not None and label in classes])
+    decided, shares = decided[known], shares[known]
+    hits = decided == truth
+    confusion = np.zeros((len(classes), len(classes)), dtype=np.int64)
+    np.add.at(confusion, (truth, decided), 1)
+    top = shares.max(axis=1)
+    order = _other_order(truth, decided, len(classes))
+    parts = np.array([split or "" for split in splits] or [""] * len(labels))[known]
+    by_split = {
+        str(part): wilson(int(hits[parts == part].sum()), int(np.count_nonzero(parts == part)))
+        for part in np.unique(parts)
+    }
+    return Behaviour(
+        tuple(classes),
+        len(labels),
+        dict(predictions),
+        spread,
+        wilson(int(hits.sum()), len(hits)),
+        float(np.bincount(truth).max() / len(truth)),
+        confusion,
+        {classes[c]: wilson(int(confusion[c, c]), int(confusion[c].sum())) for c in np.unique(truth)},
+        float(top.mean()),
+        mean_of(top - hits),
+        by_split if len(by_split) > 1 else None,
+        tuple(classes[index] for index in order[0]) if order else None,
+        order[1] if order else None,
+    )
+
+
+def _other_order(
+    truth: NDArray[np.int64], decided: NDArray[np.int64], n_classes: int
+) -> tuple[NDArray[np.int64], Estimate] | None:
+    """The order of the classes that fits better than the given one, and its accuracy on images it was not found on.
+
+    The order is the best assignment of predictions to labels on one half, judged on the other half, and the other way
+    round; None unless its interval lies above the given order's, so that many classes with few images find nothing.
+    """
+    places = np.arange(len(truth))
+    halves = np.zeros(len(truth), dtype=bool)
+    for label in np.unique(truth):  # every class in both halves
+        halves[places[truth == label][::2]] = True
+    if min(halves.sum(), (~halves).sum()) < _FOLDS_LEAST * len(np.unique(truth)):
+        return None
+    hits = 0
+    for half in (halves, ~halves):
+        order = _best_order(truth[half], decided[half], n_classes)
+        hits += int((order[decided[~half]] == truth[~half]).sum())
+    found, given = wilson(hits, len(truth)), wilson(int((truth == decided).sum()), len(truth))
+    return (_best_order(truth, decided, n_classes), found) if found.low > given.high else None
+
+
+def _best_order(truth: NDArray[np.int64], decided: NDArray[np.int64], n_classes: int) -> NDArray[np.int64]:
+    """For each prediction the label that it should be read as, each label once (the Hungarian method)."""
+    counts = np.zeros((n_classes, n_classes))
+    np.add.at(counts, (decided, truth), 1.0)
+    counts += np.eye(n_classes) * 1e-6  # where nothing speaks for another label, the own one
+    return np.asarray(linear_sum_assignment(counts, maximize=True)[1])

@@ -1,0 +1,107 @@
+"""One reading of a check's images: their logits under every way of feeding, and the rows of records.parquet."""
+
+from __future__ import annotations
+
+import shutil
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from seewhy.cam.model import forward
+from seewhy.data.decode import UnreadableError
+from seewhy.data.reader import Loaded, batch_of, load_image
+from seewhy.records import Image, Outcome, Preprocess
+from seewhy.run.outcomes import judged, read_outcome, unread_outcome
+from seewhy.run.plan import Plan
+from seewhy.store import tables
+from seewhy.store.schema import RECORDS
+
+_ROWS = 1024  # of records.parquet that are held at once
+
+
+class Passes:
+    """Logits of every readable image as asked (name "") and under every variant, in one reading of the folder."""
+
+    def __init__(self, plan: Plan, variants: Mapping[str, tuple[Preprocess, str]], few: Sequence[int]) -> None:
+        self.plan = plan
+        self.ways: dict[str, Any] = {"": plan.classifier.preprocess}
+        self.options = {name: words for name, (_, words) in variants.items()}
+        self.logits: dict[str, list[Tensor]] = {"": []}
+        self.labels: list[str | None] = []
+        self.splits: list[str | None] = []
+        self.kept: list[Tensor] = []
+        self.kept_labels: list[str | None] = []
+        self.reasons: Counter[str] = Counter()
+        self.rows: list[Outcome] = []
+        self._few = set(few)
+        if any(image.label for image in plan.table.images) and plan.table.items is None:
+            self.ways |= {name: way for name, (way, _) in variants.items()}
+            self.logits |= {name: [] for name in variants}
+
+    def run(self) -> Iterator[int]:
+        """Read everything; yields how many images each step took."""
+        images = self.plan.table.images
+        for start in range(0, len(images), self.plan.batch_size):
+            batch = images[start : start + self.plan.batch_size]
+            self._read(batch, start)
+            yield len(batch)
+
+    def outcomes(self) -> Iterator[Outcome]:
+        """The row of every image, in table order."""
+        read = [one for one in self.rows if one.error is None]
+        found = judged(read, torch.cat(self.logits[""]), self.plan.classes, self.plan.task)
+        for one in self.rows:
+            yield next(found) if one.error is None else one
+
+    def _loaded(self, batch: Sequence[Image], start: int) -> list[tuple[int, Image, Loaded]]:
+        """The images that can be read, with their places in the table; the row of every one is noted."""
+        loaded: list[tuple[int, Image, Loaded]] = []
+        for place, image in enumerate(batch, start):
+            try:
+                loaded.append((place, image, load_image(self.plan.table, image, self.plan.classifier.preprocess)))
+            except UnreadableError as error:
+                self.reasons[str(error)] += 1
+                self.rows.append(unread_outcome(image, str(error)))
+                continue
+            self.rows.append(read_outcome(image, loaded[-1][2], self.plan.classes))
+        return loaded
+
+    def _read(self, batch: Sequence[Image], start: int) -> None:
+        loaded = self._loaded(batch, start)
+        if not loaded:
+            return
+        self.labels += [image.label or one.label for _, image, one in loaded]
+        self.splits += [image.split for _, image, _ in loaded]
+        canvases: dict[tuple[Any, ...], list[Loaded]] = {}
+        for name, way in self.ways.items():
+            own = [one for _, _, one in loaded]
+            if isinstance(way, Preprocess):
+                key = (way.size, way.fit, way.crop_share, way.interpolation)
+                if not canvases:
+                    canvases[key] = own
+                if key not in canvases:
+                    canvases[key] = [load_image(self.plan.table, image, way) for _, image, _ in loaded]
+                own = canvases[key]
+            inputs = batch_of(own, way, self.plan.memory_format)
+            self.logits[name].append(forward(self.plan.classifier.model, inputs).double().cpu())
+            if name == "":
+                rows = [row for row, (place, _, _) in enumerate(loaded) if place in self._few]
+                rows = rows or ([] if self.kept else [0])  # one at least, should all the chosen ones be unreadable
+                self.kept += [inputs[rows].contiguous()] if rows else []
+                self.kept_labels += [loaded[row][1].label or loaded[row][2].label for row in rows]
+
+
+def write_records(folder: Path, passes: Passes) -> None:
+    """Write records.parquet, some rows at a time: with many classes each is large."""
+    rows, parts = map(tables.record_row, passes.outcomes()), list[Path]()
+    (folder / "parts").mkdir(exist_ok=True)
+    while some := list(islice(rows, _ROWS)):
+        parts.append(tables.part(folder, "records", len(parts)))
+        tables.write_rows(parts[-1], some, RECORDS)
+    tables.merge(parts, folder / "records.parquet", RECORDS)
+    shutil.rmtree(folder / "parts")

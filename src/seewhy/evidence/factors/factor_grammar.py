@@ -1,0 +1,57 @@
+"""Words of `--properties` as properties."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, cast
+
+from seewhy.data.network import module_of
+from seewhy.errors import OptionError, listed, nearest
+from seewhy.evidence.factors.factor import Factor, PropertyFactor
+from seewhy.evidence.properties.catalogue import PROPERTIES, Property
+
+
+def _properties(names: Sequence[str | Property | Factor]) -> list[Factor]:
+    found: list[Factor] = []
+    for one in names:
+        if isinstance(one, Property):
+            found.append(PropertyFactor(one))
+        elif not isinstance(one, str):
+            found.append(_as_factor(one, "The factor"))
+        elif one == "all":
+            found += [PropertyFactor(each) for each in PROPERTIES.values()]
+        elif one in PROPERTIES:
+            found.append(PropertyFactor(PROPERTIES[one]))
+        elif one != "none":
+            found.append(_own_factor(one))
+    return found
+
+
+def _own_factor(spec: str) -> Factor:
+    """A Property or a factor of the user's, from file.py:name. Raises OptionError for unknown words."""
+    if ":" not in spec:
+        raise OptionError(
+            f"There is no property {spec!r}.  {nearest(spec, PROPERTIES)}".rstrip()
+            + f"\n  Properties: {listed(PROPERTIES, 20)}; all, none, or your own:  --factors file.py:name",
+            slug="no-such-factor",
+        )
+    module, name = module_of(spec)
+    thing = getattr(module, name, None)
+    if isinstance(thing, Property):
+        return PropertyFactor(thing)
+    if thing is None:
+        raise OptionError(f"{spec} names nothing.  {nearest(name, vars(module))}".rstrip(), slug="no-such-factor")
+    return _as_factor(thing, spec)
+
+
+def _as_factor(thing: Any, spec: str) -> Factor:
+    """A factor of the user's. Raises OptionError that names what it lacks."""
+    parts = ("name", "kind", "words", "region", "families", "measure", "take", "put", "neutral")
+    lacking = [part for part in parts if not hasattr(thing, part)]
+    if lacking:
+        raise OptionError(
+            f"{spec} is {type(thing).__name__}, but must be a seewhy.Property or have all of a factor; it lacks: "
+            f"{listed(lacking, 9)}.",
+            slug="no-such-factor",
+        )
+    return cast(Factor, thing)

@@ -1,0 +1,22 @@
+"""Numbers in words: points, intervals."""
+
+from __future__ import annotations
+
+from seewhy.estimates import Estimate
+from seewhy.evidence.inference.contrasts import Contrast
+
+
+def points(value: float) -> str:
+    """A share as percentage points."""
+    return f"{100 * value:.1f}"
+
+
+def signed_points(value: float) -> str:
+    """A difference of shares as percentage points, with its sign."""
+    return f"{100 * value:+.1f} points"
+
+
+def interval(one: Contrast | Estimate) -> str:
+    """The interval in percentage points, of which there are 100 either way."""
+    low, high = (min(1.0, max(-1.0, end)) for end in (one.low, one.high))
+    return f"[{100 * low:+.1f}, {100 * high:+.1f}]"

@@ -1,0 +1,66 @@
+"""A finding: what is claimed of a factor, in words and numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from seewhy.estimates import Estimate
+from seewhy.evidence.findings.case import Case, Claim, Level
+from seewhy.evidence.findings.safeguards import gates
+from seewhy.evidence.inference.overfit import OverfitExcess
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A finding: a factor with its level, its claims, words, numbers and examples.
+
+    `evidence` are its safeguards in words, "+" for those that hold, "-" for those that do not, "?" for those that
+    settle nothing. `members` are factors that these data cannot separate from it. `examples` and `counter_examples` are
+    trials chosen by rule.
+    """
+
+    factor: str
+    level: Level
+    claims: tuple[Claim, ...]
+    text: str
+    todo: str = ""
+    evidence: tuple[str, ...] = ()
+    numbers: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    members: tuple[str, ...] = ()
+    examples: tuple[Mapping[str, Any], ...] = field(default=(), repr=False)
+    counter_examples: tuple[Mapping[str, Any], ...] = field(default=(), repr=False)
+
+
+def numbers_of(case: Case) -> dict[str, Any]:
+    """Everything behind a finding as plain values."""
+    effect = case.effect
+    return {
+        "words": case.words,
+        "kind": case.kind,
+        "contrast": effect.contrast,
+        "split": effect.split,
+        "probability": vars(effect.probability),
+        "margin": vars(effect.margin),
+        "selected_interval": [case.selected.low, case.selected.high],
+        "p_holm": case.p_holm,
+        "flips": vars(effect.flips),
+        "sensitivity": vars(effect.sensitivity),
+        "recipients": effect.n_recipients,
+        "donors": effect.n_donors,
+        "trials": effect.n_trials,
+        "train": None if case.on_train is None else vars(case.on_train.probability),
+        "control": None if case.control is None else vars(case.control),
+        "families": {name: vars(one) for name, one in case.families.items()},
+        "edge": {str(pixels): vars(one) for pixels, one in case.edge.items()},
+        "overfit": None if case.overfit is None else _overfit_numbers(case.overfit),
+        "core": case.is_core,
+        "outside": None if case.outside is None else vars(case.outside),
+        "gates": [vars(gate) for gate in gates(case)],
+        "warnings": list(case.warnings),
+    }
+
+
+def _overfit_numbers(found: OverfitExcess) -> dict[str, Any]:
+    return {name: vars(one) if isinstance(one, Estimate) else one for name, one in vars(found).items()}

@@ -1,0 +1,74 @@
+"""From evidence to words: which level and which claims a factor earns, by a table of rules."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from seewhy.evidence.findings.case import (
+    Case,
+    Claim,
+    Level,
+    acts_outside,
+    depends,
+    is_fragile,
+    is_none,
+    too_few,
+)
+from seewhy.evidence.findings.safeguards import gates
+from seewhy.evidence.thresholds import AUDIT_THRESHOLDS
+
+LEVELS: tuple[Level, ...] = ("STRONG", "MODERATE", "WEAK", "CANNOT SAY", "NONE LARGER THAN")  # as they are told
+BANNED = ("the model looks at", "because", "overfitting")
+
+
+def is_strong(case: Case) -> bool:
+    """Whether the interval after selection stays above twice the floor, and another kind of edit agrees."""
+    least = min(abs(case.selected.low), abs(case.selected.high))
+    agreed = [gate.passed for gate in gates(case) if gate.name == "edits"]
+    return least >= AUDIT_THRESHOLDS["strong"] * AUDIT_THRESHOLDS["floor"] and None not in agreed
+
+
+def all_pass(case: Case) -> bool:
+    """Whether no safeguard failed."""
+    return all(gate.passed is not False for gate in gates(case))
+
+
+RULES: tuple[tuple[Level, tuple[Callable[[Case], bool], ...]], ...] = (  # the first whose conditions all hold
+    ("CANNOT SAY", (too_few,)),
+    ("STRONG", (depends, all_pass, is_strong)),
+    ("MODERATE", (depends, all_pass)),
+    ("WEAK", (depends,)),
+    ("NONE LARGER THAN", (is_none,)),
+    ("CANNOT SAY", ()),
+)
+
+
+def level_of(case: Case) -> Level:
+    """The level of a case: the first rule whose conditions all hold."""
+    return next(level for level, conditions in RULES if all(holds(case) for holds in conditions))
+
+
+def claims_of(case: Case, level: Level) -> tuple[Claim, ...]:
+    """What is claimed: dependence, shortcut and overfit are three things, and one does not follow from another."""
+    found = _of_a_dependence(case, level) if level in ("STRONG", "MODERATE", "WEAK") else []
+    if case.overfit is not None and case.overfit.overfit:
+        found.append("overfit")
+    if level == "NONE LARGER THAN":
+        found += ["fragile"] if is_fragile(case) else []
+        found += ["core not used"] if case.is_core and case.is_named else []
+    return tuple(found)
+
+
+def _of_a_dependence(case: Case, level: Level) -> list[Claim]:
+    found: list[Claim] = ["depends", "jointly"] if case.joint else ["depends"]
+    if case.kind == "insert":
+        return found
+    if case.value < 0:
+        found.append("against the label")
+    elif case.is_core:
+        found.append("intended")
+    elif case.is_core is False and not acts_outside(case):
+        found.append("through the core")
+    elif case.is_core is False and level != "WEAK":
+        found.append("shortcut")
+    return found

@@ -1,0 +1,150 @@
+"""The words of a verdict: one sentence for each thing that is known, with its effect, interval and count."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from seewhy.evidence.findings.case import Case, Claim, Level, too_few
+from seewhy.evidence.findings.figures import interval, points, signed_points
+from seewhy.evidence.findings.finding import Verdict, numbers_of
+from seewhy.evidence.findings.levels import claims_of, level_of
+from seewhy.evidence.findings.safeguards import Gate, gates
+from seewhy.evidence.thresholds import AUDIT_THRESHOLDS, LEAST_IMAGES
+from seewhy.evidence.trials.sample import OWN_CLASS
+
+OTHERS = "other classes"
+
+
+def verdict_of(case: Case, classes: Sequence[str]) -> Verdict:
+    """The finding of one factor."""
+    level = level_of(case)
+    claims = claims_of(case, level)
+    text, todo = _text(case, level, claims, classes), _todo(case, level, classes)
+    evidence = tuple(map(_line, gates(case))) if "depends" in claims else ()
+    return Verdict(case.factor, level, claims, text, todo, (*evidence, *case.warnings), numbers_of(case))
+
+
+def _flips(case: Case) -> str:
+    flips, own = case.effect.flips, case.effect.flips_own
+    if own is None:
+        return f"{flips.value:.0%} of the decisions flip"
+    return f"{flips.value:.0%} of the decisions flip with another class's, {own.value:.0%} with their own class's"
+
+
+def _line(gate: Gate) -> str:
+    return f"{'?' if gate.passed is None else '+' if gate.passed else '-'} {gate.words[0].upper()}{gate.words[1:]}."
+
+
+def exchange(case: Case, classes: Sequence[str]) -> str:
+    """What was exchanged, and whose probability is watched, as the beginning of a sentence."""
+    contrast = case.effect.contrast
+    thing = " and the ".join(case.factor.split(" + "))
+    if case.kind == "insert":
+        watched = "P(label)" if contrast == OWN_CLASS else f"P({contrast})"
+        return f"With the {thing} in place of the same pixels shuffled, {watched}"
+    if contrast == OWN_CLASS:
+        return f"With the {thing} of images of its own class in place of others, P(label)"
+    rest = _rest(case, classes)
+    instead = "others" if rest == OTHERS else f"{rest} ones"
+    return f"With the {thing} of {contrast} images in place of {instead}, P({contrast})"
+
+
+def _rest(case: Case, classes: Sequence[str]) -> str:
+    others = [name for name in classes if name != case.effect.contrast]
+    return others[0] if len(others) == 1 else OTHERS
+
+
+def _counts(case: Case) -> str:
+    effect = case.effect
+    chance = f"p = {case.p_holm:.2g}" if case.p_holm >= 0.001 else "p < 0.001"
+    donors = "" if case.kind == "insert" else f"{effect.n_donors} donors, "
+    return f"{effect.n_recipients} images, {donors}{effect.split}; {chance} after Holm"
+
+
+def _text(case: Case, level: Level, claims: Sequence[Claim], classes: Sequence[str]) -> str:
+    effect = case.effect
+    if too_few(case):
+        had = f"{case.fewest} distinct image{'' if case.fewest == 1 else 's'} of a class can be used on {effect.split}"
+        return f"{had}; {LEAST_IMAGES} are needed."
+    if level in ("NONE LARGER THAN", "CANNOT SAY"):
+        moves = f"{exchange(case, classes)} moves by {points(effect.probability.value)} points"
+        text = f"{moves} {interval(effect.probability)} ({_counts(case)})"
+        if level == "CANNOT SAY" and case.p_holm < AUDIT_THRESHOLDS["level"]:
+            text += f": that is shown, but not whether it reaches {points(AUDIT_THRESHOLDS['floor'])} points"
+        elif level == "CANNOT SAY":
+            text += f": {points(AUDIT_THRESHOLDS['floor'])} points or more are neither shown nor excluded"
+        if "core not used" in claims:
+            text += ": what should matter hardly does"
+        return f"{text}.{_fragile_words(case, claims)}{_overfit_words(case)}"
+    way = "rises" if case.value > 0 else "falls"
+    margin = effect.margin
+    text = (
+        f"{exchange(case, classes)} {way} by {points(abs(case.value))} points {interval(case.selected)} "
+        f"(margin {margin.value:+.2f} [{margin.low:+.2f}, {margin.high:+.2f}]; {_counts(case)}); "
+        f"{_flips(case)}."
+    )
+    return f"{text}{_claim_words(case, claims)}{_overfit_words(case)}"
+
+
+def _fragile_words(case: Case, claims: Sequence[Claim]) -> str:
+    if "fragile" not in claims:
+        return ""
+    size = case.effect.sensitivity
+    return (
+        f" But its content moves the margin by {size.value:.1f} logits [{size.low:.1f}, {size.high:.1f}] from donor to "
+        "donor (standard deviation), whatever their class: fragile, no shortcut."
+    )
+
+
+def _claim_words(case: Case, claims: Sequence[Claim]) -> str:
+    train = "" if case.on_train is None else f" (on train {signed_points(case.on_train.probability.value)})"
+    if case.means is not None:
+        plain, patch, mark = case.means
+        return f" On average it is {plain:.3f} as the images are, {patch:.3f} with the patch, {mark:.3f} with the mark."
+    if "jointly" in claims:
+        return " Together they do more than one by one adds up to: each can stand in for the other."
+    if "through the core" in claims and case.outside is not None:
+        left = f"{signed_points(case.outside.value)} {interval(case.outside)}"
+        return f" Outside of the core it is {left}: it acts through the core{train}."
+    if "shortcut" in claims:
+        shared = case.on_train is not None and case.on_train.probability.low > 0
+        tail = f", shared by train{train}, so accuracy on valid cannot show it" if shared else train
+        outside = case.outside
+        alone = f" ({signed_points(outside.value)} {interval(outside)} outside of it)" if outside is not None else ""
+        return f" It is no part of the core{alone} and goes with the label: a shortcut{tail}."
+    if "intended" in claims:
+        return f" It is part of the core: intended evidence{train}."
+    if "against the label" in claims:
+        return f" It goes against the label{train}."
+    if case.is_core is None and case.core_named:
+        return f" Whether it is a shortcut cannot be said: the core that was named cannot be used{train}."
+    if case.is_core is None:
+        return f" Whether it is a shortcut depends on what should matter: name that with --core{train}."
+    return f" It is no part of the core{train}."
+
+
+def _overfit_words(case: Case) -> str:
+    found = case.overfit
+    if found is None or not found.overfit:
+        return ""
+    margin, share = found.margin, found.accuracy
+    return (
+        " OVERFIT: its own content is worth more on train than on valid, beyond that of control regions: "
+        f"{margin.value:+.2f} logits [{margin.low:+.2f}, {margin.high:+.2f}] and {share.value:+.0%} of the accuracy "
+        f"above chance [{share.low:+.0%}, {share.high:+.0%}]."
+    )
+
+
+def _todo(case: Case, level: Level, classes: Sequence[str]) -> str:
+    if too_few(case):
+        return f"Add images, or a larger --donors: {LEAST_IMAGES} of each class at least, 300 to see small effects."
+    if level == "CANNOT SAY":
+        return "More images of each class, or a larger --budget, would tell."
+    if level == "NONE LARGER THAN":
+        return ""
+    if case.kind == "insert":
+        return f"Images that carry the {case.factor} by themselves would tell whether that matters in practice."
+    own = case.effect.contrast
+    pair = ("one class", "others") if own == OWN_CLASS else (_rest(case, classes), own)
+    thing = " and the ".join(case.factor.split(" + "))
+    return f"What would change our mind: images of {pair[0]} with the {thing} of {pair[1]}, judged as well."

@@ -1,0 +1,1 @@
+"""Numbers only: effects, intervals, tests, from arrays of trials."""

@@ -1,0 +1,146 @@
+"""Intervals from resampling recipients and donors together, and the omnibus test that needs them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import sparse
+
+from seewhy.estimates import Estimate, Floats, Integers
+from seewhy.evidence.inference.contrasts import Contrast, class_contrast, contrast_of
+from seewhy.evidence.inference.two_way import donor_effects, two_way
+
+
+def draw_weights(strata: Integers, draws: int, rng: np.random.Generator) -> Floats:
+    """How often each image (N,) is drawn in each bootstrap sample (draws, N), every stratum keeping its size."""
+    weights = np.zeros((draws, len(strata)))
+    for stratum in np.unique(strata):
+        members = np.flatnonzero(strata == stratum)
+        weights[:, members] = rng.multinomial(len(members), np.full(len(members), 1 / len(members)), size=draws)
+    return weights
+
+
+def trial_table(rows: Integers, columns: Integers, values: Floats, shape: tuple[int, int]) -> sparse.csr_matrix:
+    """The trials' values summed into a sparse table of recipients and donors."""
+    return sparse.csr_matrix((values, (rows, columns)), shape=shape)
+
+
+def two_way_bootstrap(
+    recipient: Integers,
+    donor: Integers,
+    change: Floats,
+    donor_class: Integers,
+    weights: Mapping[int, float],
+    *,
+    draws: int = 1000,
+    rng: np.random.Generator,
+    level: float = 0.95,
+) -> Contrast:
+    """The class contrast of the donors' effects for recipients that are a sample too: the two-way interval.
+
+    Recipients and, within their classes, donors are drawn with replacement (the pigeonhole bootstrap, Owen 2007, Ann.
+    Appl. Stat. 1, which errs on the wide side): each drawn donor counts with its mean over the drawn recipients. The
+    recipients' effects are removed first, so what they add is how differently they respond to donors. The interval is
+    Student's t with the bootstrap's standard error and the smaller of the two samples' degrees of freedom. For fewer
+    than some 200 recipients; with more, `class_contrast` speaks of these recipients and is narrower.
+    """
+    n_recipients = int(recipient.max()) + 1 if len(recipient) else 0
+    fit = two_way(recipient, donor, change, n_recipients, len(donor_class))
+    plain = class_contrast(fit.donors, donor_class, weights, level=level)
+    kept = np.isfinite(change)
+    if not math.isfinite(plain.error) or not kept.any():
+        return plain
+    images, rows = np.unique(recipient[kept], return_inverse=True)
+    donors, columns = np.unique(donor[kept], return_inverse=True)
+    left = change[kept] - fit.recipients[recipient[kept]]
+    classes = donor_class[donors]
+    chosen = draw_weights(np.zeros(len(images), dtype=np.int64), draws, rng)
+    given = draw_weights(classes, draws, rng)
+    shape = (len(images), len(donors))
+    sums, uses = (chosen @ trial_table(rows, columns, each, shape) for each in (left, np.ones(len(left))))
+    means, counted = np.nan_to_num(_ratio(sums, uses)), given * (uses > 0)
+    values = np.zeros(draws)
+    for one, weight in weights.items():
+        if weight:
+            group = classes == one
+            values += weight * _ratio((means * counted)[:, group].sum(axis=1), counted[:, group].sum(axis=1))
+    error = float(np.nanstd(values, ddof=1))
+    return contrast_of(plain.value, error, min(plain.df, max(len(images) - 1.0, 1.0)), plain.n, level)
+
+
+def _ratio(sums: Floats, uses: Floats) -> Floats:
+    return np.where(uses > 0, sums / np.where(uses > 0, uses, 1.0), np.nan)
+
+
+@dataclass(frozen=True)
+class Omnibus:
+    """What remains predictive when the core is exchanged.
+
+    `contrast` compares the score after the exchange between recipients of the classes: 0 where the network reads
+    nothing outside of the core. `benefit` is the accuracy for the recipients' own labels after the exchange less
+    chance, each pair of recipient's and donor's class counting the same.
+    """
+
+    contrast: Contrast
+    benefit: Estimate
+
+
+def omnibus(
+    recipient: Integers,
+    donor: Integers,
+    after: Floats,
+    right: Floats,
+    recipient_class: Integers,
+    donor_class: Integers,
+    weights: Mapping[int, float],
+    *,
+    draws: int = 1000,
+    rng: np.random.Generator,
+    level: float = 0.95,
+) -> Omnibus:
+    """The omnibus test of a core swap: is anything outside of the core, known or not, predictive for the network?
+
+    `after` (T,) is the score after the exchange (not its change: the score before knows the class), `right` (T,) is 1
+    where the decision is the recipient's label, 0 where not, NaN where missing. The unit is the recipient, the donors'
+    effects being removed; the interval of the benefit resamples recipients and donors within their classes.
+    """
+    effects = donor_effects(donor, recipient, after, len(recipient_class))
+    contrast = class_contrast(effects, recipient_class, weights, level=level)
+    kept = np.isfinite(right)
+    rows, columns, values = recipient[kept], donor[kept], right[kept]
+    everyone = np.ones((1, len(recipient_class))), np.ones((1, len(donor_class)))
+    value = float(_balanced_accuracy(rows, columns, values, recipient_class, donor_class, *everyone)[0])
+    drawn = draw_weights(recipient_class, draws, rng), draw_weights(donor_class, draws, rng)
+    spread = _balanced_accuracy(rows, columns, values, recipient_class, donor_class, *drawn)
+    chance = 1 / max(len(np.unique(recipient_class)), 1)
+    low, high = np.nanquantile(spread, [(1 - level) / 2, (1 + level) / 2]) if kept.any() else (-math.inf, math.inf)
+    n_recipients = len(np.unique(rows))
+    return Omnibus(contrast, Estimate(value - chance, float(low) - chance, float(high) - chance, n_recipients))
+
+
+def _balanced_accuracy(
+    rows: Integers,
+    columns: Integers,
+    right: Floats,
+    recipient_class: Integers,
+    donor_class: Integers,
+    chosen: Floats,
+    given: Floats,
+) -> Floats:
+    """The mean share of right decisions over the pairs of recipient's and donor's class, per sample (draws,)."""
+    shape = (len(recipient_class), len(donor_class))
+    table = trial_table(rows, columns, right, shape)
+    times = trial_table(rows, columns, np.ones(len(rows)), shape)
+    classes = np.unique(donor_class)
+    belongs = (donor_class[:, None] == classes).astype(np.float64)
+    total, cells = np.zeros(len(chosen)), np.zeros(len(chosen))
+    for one in np.unique(recipient_class):
+        members = recipient_class == one
+        sums = ((chosen[:, members] @ table[members]) * given) @ belongs
+        uses = ((chosen[:, members] @ times[members]) * given) @ belongs
+        total += np.where(uses > 0, sums / np.where(uses > 0, uses, 1.0), 0.0).sum(axis=1)
+        cells += (uses > 0).sum(axis=1)
+    return _ratio(total, cells)

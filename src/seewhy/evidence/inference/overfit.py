@@ -1,0 +1,211 @@
+"""Train against valid: does a factor help more on images that were trained on than the control factors do?"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial.distance import cdist
+
+from seewhy.errors import DataError, OptionError
+from seewhy.estimates import Estimate, Floats, Integers
+from seewhy.evidence.inference.bootstrap import draw_weights, trial_table
+
+Booleans = NDArray[np.bool_]
+_LEAST_ABOVE_CHANCE = 0.05
+
+
+@dataclass(frozen=True)
+class EditTrials:
+    """The trials (T,) of one factor on one split, judged by the recipient's label.
+
+    Margins are those of the label against the best other class, right says whether the decision is the label; before
+    is the unedited image, repeated for each of its trials. A missing trial has a NaN margin after, or no row.
+    """
+
+    recipient: Integers
+    donor: Integers
+    margin_before: Floats
+    margin_after: Floats
+    right_before: Booleans
+    right_after: Booleans
+
+
+@dataclass(frozen=True)
+class OverfitExcess:
+    """How much more the factor's exchange costs on train than on valid, beyond the same of the control factors.
+
+    `margin` is on the scale of the label margin, `accuracy` is the share of the above-chance accuracy that is lost.
+    `overfit` is claimed only where both intervals lie above 0. `plain_margin` is the difference between the splits
+    without the controls, `benefit_train` and `benefit_valid` the factor's mean benefit on each; they carry no claim.
+    """
+
+    margin: Estimate
+    accuracy: Estimate
+    overfit: bool
+    plain_margin: Estimate
+    benefit_train: Estimate
+    benefit_valid: Estimate
+
+
+@dataclass(frozen=True)
+class _Losses:
+    """Per bootstrap sample, the observed one first: the margin lost and the share of above-chance accuracy lost."""
+
+    margin: Floats
+    accuracy: Floats
+
+
+def overfit_excess(
+    train: EditTrials,
+    valid: EditTrials,
+    control_train: Sequence[EditTrials],
+    control_valid: Sequence[EditTrials],
+    *,
+    chance: float,
+    draws: int = 1000,
+    rng: np.random.Generator,
+    level: float = 0.95,
+) -> OverfitExcess:
+    """Whether the network is overfit to a factor, from its trials and those of matched control factors on both splits.
+
+    A difference of accuracy benefits between the splits is no evidence: the same edit changes fewer decisions where
+    margins are larger, as they are on images that were trained on. So the benefit is measured in margin and, beside
+    it, as the share of above-chance accuracy that is lost, each less the mean of the controls; both must exceed 0.
+    Intervals are percentiles of the two-way bootstrap (Owen 2007): within a split the factor and its controls share
+    the drawn recipients and donors. `chance` is the accuracy of guessing.
+
+    Raises:
+        OptionError: no control, or not the same number on both splits.
+        DataError: a set without a finite trial.
+    """
+    if not control_train or len(control_train) != len(control_valid):
+        raise OptionError(
+            f"There are {len(control_train)} control factors on train and {len(control_valid)} on valid; "
+            "give the same controls on both, and at least one.",
+            slug="overfit-controls",
+        )
+    seen, controls_seen = _split_losses(train, control_train, chance, draws, rng)
+    unseen, controls_unseen = _split_losses(valid, control_valid, chance, draws, rng)
+    n = min(len(np.unique(train.recipient)), len(np.unique(valid.recipient)))
+    plain = seen.margin - unseen.margin
+    margin = _interval(plain - (controls_seen.margin - controls_unseen.margin), n, level)
+    lost = (seen.accuracy - unseen.accuracy) - (controls_seen.accuracy - controls_unseen.accuracy)
+    accuracy = _interval(lost, n, level)
+    return OverfitExcess(
+        margin,
+        accuracy,
+        margin.low > 0 and accuracy.low > 0,
+        _interval(plain, n, level),
+        _interval(seen.margin, len(np.unique(train.recipient)), level),
+        _interval(unseen.margin, len(np.unique(valid.recipient)), level),
+    )
+
+
+def _split_losses(
+    trials: EditTrials, controls: Sequence[EditTrials], chance: float, draws: int, rng: np.random.Generator
+) -> tuple[_Losses, _Losses]:
+    """The losses of the factor, and the mean losses of its controls, on the same samples of one split."""
+    everything = [trials, *controls]
+    shape = tuple(
+        max(int(numbers.max(initial=-1)) for numbers in column) + 1
+        for column in ([one.recipient for one in everything], [one.donor for one in everything])
+    )
+    present = [np.zeros(size, dtype=bool) for size in shape]
+    for one in everything:
+        present[0][one.recipient], present[1][one.donor] = True, True
+    weights = [_observed_first(here, draws, rng) for here in present]
+    losses = [_losses(one, (shape[0], shape[1]), weights[0], weights[1], chance) for one in everything]
+    margins, accuracies = ([getattr(one, name) for one in losses[1:]] for name in ("margin", "accuracy"))
+    return losses[0], _Losses(np.mean(margins, axis=0), np.mean(accuracies, axis=0))
+
+
+def _observed_first(present: Booleans, draws: int, rng: np.random.Generator) -> Floats:
+    weights = np.zeros((draws + 1, len(present)))
+    weights[0] = present
+    weights[1:, present] = draw_weights(np.zeros(int(present.sum()), dtype=np.int64), draws, rng)
+    return weights
+
+
+def _losses(trials: EditTrials, shape: tuple[int, int], chosen: Floats, given: Floats, chance: float) -> _Losses:
+    kept = np.isfinite(trials.margin_after) & np.isfinite(trials.margin_before)
+    if not kept.any():
+        raise DataError("A factor has no finite trial on one of the splits, so nothing can be compared.", slug="trials")
+    rows, columns = trials.recipient[kept], trials.donor[kept]
+    each = 1 / np.bincount(rows, minlength=shape[0])[rows]  # every recipient counts the same
+
+    def mean(values: Floats) -> Floats:
+        table = trial_table(rows, columns, each * values, shape)
+        return np.asarray(((chosen @ table) * given).sum(axis=1))
+
+    total = mean(np.ones(int(kept.sum())))
+    total = np.where(total > 0, total, np.nan)
+    lost = mean((trials.margin_before - trials.margin_after)[kept]) / total
+    before, after = (
+        mean(right[kept].astype(np.float64)) / total for right in (trials.right_before, trials.right_after)
+    )
+    above = before - chance
+    if above[0] < _LEAST_ABOVE_CHANCE:  # nothing is lost where nothing was gained
+        return _Losses(lost, np.zeros(len(lost)))
+    return _Losses(lost, (before - after) / np.maximum(above, _LEAST_ABOVE_CHANCE))
+
+
+def _interval(samples: Floats, n: int, level: float) -> Estimate:
+    """The observed value, first of the samples, with the others' percentiles; endless where it is not finite."""
+    if not math.isfinite(samples[0]):
+        return Estimate(math.nan, -math.inf, math.inf, n)
+    low, high = np.nanquantile(samples[1:], [(1 - level) / 2, (1 + level) / 2])
+    return Estimate(float(samples[0]), float(low), float(high), n)
+
+
+def energy_distance_test(
+    train: Floats,
+    valid: Floats,
+    strata: tuple[Integers, Integers],
+    *,
+    n_permutations: int = 999,
+    rng: np.random.Generator,
+) -> tuple[float, float]:
+    """The energy distance between the records of two splits, (N, D) and (M, D), and its permutation p-value.
+
+    The distance 2 E|X - Y| - E|X - X'| - E|Y - Y'| (Szekely & Rizzo 2013, J. Stat. Plan. Inference 143; 0 for equal
+    distributions), on columns that are divided by their standard deviation, is averaged over strata (label and
+    correctness, say: `strata` numbers those of each split), weighted by n m / (n + m); so a change in how many images
+    are right is not taken for a change of the records. Permutations stay within strata. Strata that only one split has
+    are left out; with none left, NaN and 1. Memory and time grow with the square of the largest stratum.
+    """
+    both = np.concatenate([train, valid]).astype(np.float64)
+    if not len(both):
+        return math.nan, 1.0
+    spread = both.std(axis=0)
+    both = both[:, spread > 0] / spread[spread > 0]
+    first = np.arange(len(both)) < len(train)
+    stratum = np.concatenate(strata)
+    values, total = np.zeros(n_permutations + 1), 0.0
+    for one in np.unique(stratum):
+        members = stratum == one
+        n, m = int((members & first).sum()), int((members & ~first).sum())
+        if n and m:
+            weight = n * m / (n + m)
+            values += weight * _distances(both[members], first[members], n_permutations, rng)
+            total += weight
+    if not total:
+        return math.nan, 1.0
+    values /= total
+    reached = values[1:] >= values[0] - 1e-12 * abs(values[0])
+    return float(values[0]), float((1 + reached.sum()) / (n_permutations + 1))
+
+
+def _distances(points: Floats, first: Booleans, n_permutations: int, rng: np.random.Generator) -> Floats:
+    """The energy distance of one stratum, the observed one first, then with permuted members."""
+    between = cdist(points, points)
+    sides = np.stack([first, *(rng.permutation(first) for _ in range(n_permutations))]).astype(np.float64)
+    n, m = float(first.sum()), float((~first).sum())
+    toward = sides @ between
+    inside = (toward * sides).sum(axis=1)
+    across = toward.sum(axis=1) - inside
+    outside = between.sum() - inside - 2 * across
+    return np.asarray(2 * across / (n * m) - inside / n**2 - outside / m**2)

@@ -1,0 +1,76 @@
+"""Estimates with their intervals: plain functions on arrays."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from statistics import NormalDist
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from seewhy.estimates import _Z, Estimate, Floats
+
+
+def rank_auc(scores: Floats, labels: NDArray[np.int64]) -> tuple[float, Floats]:
+    """How well each class's own score ranks its images above the others', 0 to 1, and each image's influence (N,).
+
+    `scores` (N, K) holds one score per class. The value is the share of pairs (i, j) of different labels in which the
+    score of i's class is larger for i than for j, ties counting half: with two classes whose scores are each other's
+    negative the area under the ROC curve, with more the one-versus-rest areas weighted by their pairs. The influences
+    average to 0; their squares' sum over N^2 is the variance (Hajek's projection; DeLong et al. 1988 for two classes).
+    """
+    n = len(labels)
+    own = scores[np.arange(n), labels]  # (N,)
+    beside = scores[:, labels].T  # (i, j): the score of i's class for image j
+    wins = (own[:, None] > beside) + 0.5 * (own[:, None] == beside)
+    pairs = labels[:, None] != labels[None]
+    count = pairs.sum()
+    if not count:
+        return math.nan, np.zeros(n)
+    value = float(wins[pairs].sum() / count)
+    excess = np.where(pairs, wins - value, 0.0)
+    return value, (excess.sum(axis=1) + excess.sum(axis=0)) * (n / count)
+
+
+def paired_difference(value: float, influence: Floats) -> tuple[Estimate, float]:
+    """A difference with its 95 % interval and two-sided p-value, from the difference of the images' influences (N,)."""
+    n = len(influence)
+    error = math.sqrt(float((influence**2).sum())) / n
+    if error == 0:
+        return Estimate(value, value, value, n), 1.0 if value == 0 else 0.0
+    p_value = 2 * NormalDist().cdf(-abs(value) / error)
+    return Estimate(value, value - _Z * error, value + _Z * error, n), p_value
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """The p-values adjusted so that the chance of any false alarm among all stays below the level. Holm 1979."""
+    adjusted = [0.0] * len(p_values)
+    largest = 0.0
+    for step, place in enumerate(sorted(range(len(p_values)), key=lambda one: p_values[one])):
+        largest = max(largest, min(1.0, p_values[place] * (len(p_values) - step)))
+        adjusted[place] = largest
+    return adjusted
+
+
+def ranks(values: NDArray[Any]) -> Floats:
+    """The rank of each value (…, M) along the last axis from 0, ties sharing their mean rank."""
+    flat = values.reshape(-1, values.shape[-1])
+    found = np.empty(flat.shape)
+    for row, line in enumerate(flat):
+        _, place, counts = np.unique(line, return_inverse=True, return_counts=True)
+        found[row] = (np.cumsum(counts) - (counts + 1) / 2)[place]
+    return found.reshape(values.shape)
+
+
+def spearman(one: NDArray[Any], other: NDArray[Any]) -> Floats:
+    """Spearman's rank correlation along the last axis, -1 to 1; NaN where either is constant or not finite."""
+    finite = np.isfinite(one).all(axis=-1) & np.isfinite(other).all(axis=-1)
+    first, second = ranks(one), ranks(other)
+    first -= first.mean(axis=-1, keepdims=True)
+    second -= second.mean(axis=-1, keepdims=True)
+    size = np.sqrt((first**2).sum(axis=-1) * (second**2).sum(axis=-1))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        found = (first * second).sum(axis=-1) / size
+    return np.asarray(np.where(finite & (size > 0), found, np.nan))

@@ -1,0 +1,1 @@
+"""Global properties of images: measured, given, taken away."""

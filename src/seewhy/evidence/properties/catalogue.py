@@ -1,0 +1,104 @@
+"""The global properties of an image that the audit measures on one image and sets on another."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from seewhy.evidence.properties import colour, detail, jpeg, placement, spectra
+
+_PART = 2**20  # numbers of the canvases that are edited at once on a CPU: larger ones leave its cache
+Editor = Callable[[Tensor], Tensor]  # wanted values (N, D) -> edited canvases (N, 3, H, W)
+
+
+@dataclass(frozen=True)
+class Property:
+    """A number, or several, of a whole image, and how to give an image another one.
+
+    `measure` turns canvases (N, 3, H, W) in [0, 1] into values (N, D); `apply` turns canvases and wanted values (N, D)
+    into new canvases in [0, 1]. Both treat every image by itself. A property that is `one_way` only ever moves in one
+    direction: an image that is already beyond the wanted value comes back as it was. `prepare` does once what `apply`
+    needs of the canvases alone, and returns what takes the wanted values; a property without one is none the worse,
+    only slower where an image meets many donors.
+    """
+
+    name: str
+    measure: Callable[[Tensor], Tensor]
+    apply: Callable[[Tensor, Tensor], Tensor]
+    prepare: Callable[[Tensor], Editor] | None = None
+    one_way: bool = False
+    words: str = ""
+    unit: str = ""
+
+    def editor(self, canvases: Tensor) -> Editor:
+        """What edits these canvases (N, 3, H, W), given wanted values (N, D), as often as it is called."""
+        return self.prepare(canvases) if self.prepare else partial(self.apply, canvases)
+
+
+def prepared(
+    name: str,
+    measure: Callable[[Tensor], Tensor],
+    prepare: Callable[[Tensor], Editor],
+    *,
+    one_way: bool = False,
+    words: str = "",
+    unit: str = "",
+) -> Property:
+    """A property whose `apply` is its `prepare`, used once; on a CPU in parts that fit its cache."""
+
+    def in_parts(canvases: Tensor) -> Editor:
+        size = max(1, _PART // max(canvases[:1].numel(), 1))
+        if canvases.device.type != "cpu" or len(canvases) <= size:
+            return prepare(canvases)
+        editors = [prepare(part) for part in canvases.split(size)]
+        return lambda values: torch.cat([edit(part) for edit, part in zip(editors, values.split(size), strict=True)])
+
+    def apply(canvases: Tensor, values: Tensor) -> Tensor:
+        return in_parts(canvases)(values)
+
+    return Property(name, measure, apply, in_parts, one_way, words, unit)
+
+
+_ALL = (  # the cheap ones first
+    prepared("flip", placement.balance, placement.balance_editor, words="which side is brighter", unit="0..1"),
+    prepared("brightness", colour.brightness, colour.brightness_editor, words="mean luminance", unit="0..1"),
+    prepared("contrast", colour.contrast, colour.contrast_editor, words="spread of the luminance", unit="0..1"),
+    prepared("saturation", colour.saturation, colour.saturation_editor, words="strength of the colours", unit="0..1"),
+    prepared("tint", colour.tint, colour.tint_editor, words="mean colour less its luminance", unit="0..1"),
+    prepared(
+        "low-frequency",
+        spectra.low_frequency,
+        spectra.low_frequency_editor,
+        words="amplitudes of the lowest 7 % of frequencies",
+        unit="log",
+    ),
+    prepared("noise", detail.noise, detail.noise_editor, one_way=True, words="noise level", unit="0..1"),
+    prepared(
+        "crop",
+        placement.placement,
+        placement.placement_editor,
+        words="place and size of the content",
+        unit="half sides",
+    ),
+    prepared(
+        "sharpness",
+        detail.sharpness,
+        detail.sharpness_editor,
+        one_way=True,
+        words="slope of the luminance over its spread",
+        unit="per pixel",
+    ),
+    prepared(
+        "spectrum",
+        spectra.spectrum,
+        spectra.spectrum_editor,
+        words="power in 12 rings of frequency",
+        unit="log",
+    ),
+    prepared("jpeg", jpeg.jpeg_quality, jpeg.jpeg_editor, one_way=True, words="JPEG quality", unit="1..100"),
+)
+PROPERTIES: dict[str, Property] = {one.name: one for one in _ALL}

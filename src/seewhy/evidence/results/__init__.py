@@ -1,0 +1,1 @@
+"""What an audit leaves: its result, tables, pictures, charts and folder."""

@@ -1,0 +1,244 @@
+"""An audit's run folder: what decides its result, the trials of finished jobs, and what is written at the end."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from seewhy.errors import StoreError, listed
+from seewhy.evidence.factors.factor import Factor, RegionFactor
+from seewhy.evidence.results.map_shares import map_share_rows
+from seewhy.evidence.results.pictures import draw_examples
+from seewhy.evidence.results.result import Audit
+from seewhy.evidence.results.tables import donor_effect_columns, image_effect_columns, outcomes_of, write_map_tables
+from seewhy.evidence.thresholds import AUDIT_THRESHOLDS
+from seewhy.evidence.trials.design import Setting
+from seewhy.evidence.trials.sample import MOST_CLASSES
+from seewhy.evidence.trials.trial import NO_DONOR, UNDECIDED, Job, Scores, Trials
+from seewhy.run.identity import code_digest, differing, network_digest
+from seewhy.run.machine import environment
+from seewhy.store import manifest
+from seewhy.store.columns import Column, read_columns, write_columns
+from seewhy.store.schema import DONOR_EFFECTS, IMAGE_EFFECTS, MAP_SHARES, RECORDS, TRIALS
+from seewhy.store.tables import merge, part, record_row, write_rows
+from seewhy.version import __version__
+
+FINDINGS = "findings.json"
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """The folder of one audit."""
+
+    folder: Path
+    setting: Setting
+    budget: int | str | None = None
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Hold the folder for writing; what cannot be written says so, and what is finished is kept."""
+        try:
+            with manifest.writer(self.folder):
+                yield
+        except OSError as error:
+            raise manifest.cannot_write(self.folder, error) from error
+
+    def of(self, setting: Setting) -> Ledger:
+        """The same folder for a setting whose jobs are settled."""
+        return replace(self, setting=setting)
+
+    def begun(self) -> int | None:
+        """The number of trials that an earlier try settled on, so that a budget of minutes is settled once."""
+        stored = manifest.find(self.folder)
+        found = None if stored is None else stored["identity"].get("trials")
+        return None if found is None else int(found)
+
+    def identity(self) -> dict[str, Any]:
+        """Everything that decides the result, as plain values."""
+        return manifest.as_json({**identity_of(self.setting), "budget": self.budget, "trials": self.setting.budget})
+
+    def begin(self) -> set[int]:
+        """Mark the folder as this audit's; the jobs that are finished. Raises StoreError where it is another's."""
+        stored, identity = manifest.find(self.folder), self.identity()
+        if stored is not None and stored["identity"] != identity:
+            names = differing(stored["identity"], identity) or _other_parts(stored["identity"], identity)
+            raise StoreError(
+                f"{self.folder} holds another run: {listed(names or ['of other images'], 4)}.\n"
+                f"  Name a new folder:  --out {self.folder}-2",
+                slug="another-run",
+            )
+        if stored is None:
+            manifest.begin(self.folder, identity)
+        if (self.folder / "trials.parquet").exists():
+            return set(range(len(self.setting.schedule.jobs)))
+        return {
+            index for index in range(len(self.setting.schedule.jobs)) if part(self.folder, "trials", index).exists()
+        }
+
+    def stored(self) -> dict[str, Any] | None:
+        """The summary of this very audit, where the folder holds it complete."""
+        found = manifest.find(self.folder)
+        if found is None or found["status"] != "complete" or found["identity"] != self.identity():
+            return None
+        return manifest.read_json(self.folder / FINDINGS)
+
+    def kept(self, found: Iterator[Trials], indices: Sequence[int], before: Mapping[str, Scores]) -> Iterator[Trials]:
+        """The trials, each job's written as soon as it is finished."""
+        for index, trials in zip(indices, found, strict=True):
+            write_columns(part(self.folder, "trials", index), self._rows(trials, before[trials.split]), TRIALS)
+            yield trials
+
+    def read(self, index: int) -> Trials | None:
+        """The trials of a job that an earlier try finished."""
+        job = self.setting.schedule.jobs[index]
+        if self._whole is not None:
+            starts = np.cumsum([0, *(one.n_trials for one in self.setting.schedule.jobs)])
+            rows = slice(int(starts[index]), int(starts[index + 1]))
+            return self._trials(job, {name: column[rows] for name, column in self._whole.items()})
+        path = part(self.folder, "trials", index)
+        return self._trials(job, read_columns(path)) if path.exists() else None
+
+    def finish(self, audit: Audit) -> None:
+        """Write everything that is made of all trials, and mark the run as complete."""
+        if self._whole is None:
+            parts = [part(self.folder, "trials", index) for index in range(len(self.setting.schedule.jobs))]
+            merge(parts, self.folder / "trials.parquet", TRIALS)
+        write_rows(self.folder / "records.parquet", map(record_row, outcomes_of(audit)), RECORDS)
+        write_columns(self.folder / "image_effects.parquet", image_effect_columns(audit), IMAGE_EFFECTS)
+        write_columns(self.folder / "donor_effects.parquet", donor_effect_columns(audit), DONOR_EFFECTS)
+        rows = map_share_rows(audit.maps, self.setting.ground.samples)
+        write_columns(self.folder / "map_shares.parquet", rows, MAP_SHARES)
+        write_map_tables(self.folder, self.setting, audit.maps)
+        draw_examples(self.setting, audit.findings, self.folder / "pictures")
+        if audit.setting.schedule.controls:
+            masks = {name.replace("#", "n"): mask.numpy() for name, mask in audit.setting.schedule.controls.items()}
+            np.savez_compressed(self.folder / "controls.npz", allow_pickle=False, **masks)
+        summary = audit.summary()
+        manifest.write_json(self.folder / FINDINGS, summary)
+        told = {name: summary[name] for name in ("images", "trials", "scope")}
+        manifest.finish(
+            self.folder, self.identity(), {**told, "environment": environment(self.setting.plan.classifier.device)}
+        )
+        shutil.rmtree(self.folder / "parts", ignore_errors=True)
+
+    def save(self, audit: Audit) -> Path:
+        """Write an audit that was made in memory."""
+        with self.held():
+            self.begin()
+            before = {split: one.scores for split, one in audit.before.items()}
+            every = range(len(self.setting.schedule.jobs))
+            for _ in self.kept(iter(audit.trials), every, before):
+                pass
+            self.finish(audit)
+        return self.folder
+
+    @cached_property
+    def _whole(self) -> dict[str, Column] | None:
+        path = self.folder / "trials.parquet"
+        return read_columns(path) if path.exists() else None
+
+    @cached_property
+    def _places(self) -> dict[str, dict[str, int]]:
+        samples = self.setting.ground.samples
+        return {split: {image.id: row for row, image in enumerate(one.images)} for split, one in samples.items()}
+
+    def _rows(self, trials: Trials, before: Scores) -> dict[str, Column]:
+        sample, classes, rows = self.setting.ground.samples[trials.split], self.setting.classes, trials.recipients
+        ids = [image.id for image in sample.images]
+        return {
+            "factor": [trials.name] * len(trials),
+            "edit": [trials.edit] * len(trials),
+            "split": [trials.split] * len(trials),
+            "recipient": [ids[place] for place in rows],
+            "donor": [None if place == NO_DONOR else ids[place] for place in trials.donors],
+            "margins_before": before.margins[rows],
+            "margins": trials.scores.margins,
+            "probabilities_before": before.probabilities[rows],
+            "probabilities": trials.scores.probabilities,
+            "prediction_before": [_name(classes, index) for index in before.predictions[rows]],
+            "prediction": [_name(classes, index) for index in trials.scores.predictions],
+        }
+
+    def _trials(self, job: Job, columns: Mapping[str, Column]) -> Trials:
+        places, classes = self._places[job.split], {name: index for index, name in enumerate(self.setting.classes)}
+        own = len(self.setting.classes) > MOST_CLASSES
+        scores = Scores(
+            np.asarray(columns["margins"], dtype=np.float32),
+            np.asarray(columns["probabilities"], dtype=np.float32),
+            np.array([classes.get(name, UNDECIDED) for name in columns["prediction"]], dtype=np.int64),
+            own,
+        )
+        donors = [NO_DONOR if one is None else places[one] for one in columns["donor"]]
+        recipients = np.array([places[one] for one in columns["recipient"]], dtype=np.int64)
+        return Trials(job.name, job.edit, job.split, recipients, np.array(donors, dtype=np.int64), scores)
+
+
+def _name(classes: Sequence[str], index: int) -> str | None:
+    return None if index == UNDECIDED else classes[index]
+
+
+def identity_of(setting: Setting) -> dict[str, Any]:
+    """What decides the trials and the findings, but for the budget."""
+    plan, samples = setting.plan, setting.ground.samples
+    return {
+        "seewhy": __version__,
+        "command": "audit",
+        "classifier": plan.classifier.identity(),
+        "code": network_digest(plan),
+        "images": {
+            split: {
+                "count": len(sample),
+                "ids": manifest.digest_of([[i.id, i.label, i.split] for i in sample.images]),
+                "content": manifest.digest_of(list(sample.digests)) if all(sample.digests) else _hash(sample.pixels),
+                "masks": {name: _hash(mask) for name, mask in sample.masks.items()},
+            }
+            for split, sample in samples.items()
+        },
+        "regions": {one.name: one.words for one in setting.factors if one.region},
+        "layers": {layer.asked: str(layer.grid) for layer in plan.layers},
+        "method": list(plan.methods),
+        "core": list(setting.core),
+        "factors": {one.name: factor_digest(one) for one in setting.factors},
+        "inserts": {one.name: [one.words, _hash(one.mark)] for one in setting.inserts},
+        "effort": vars(setting.asked.effort),
+        "batch_size": setting.plan.batch_size,
+        "seed": setting.seed,
+        "device": plan.classifier.device.type,
+        "thresholds": AUDIT_THRESHOLDS,
+    }
+
+
+def factor_digest(factor: Factor) -> str:
+    """A hash of what a property or a factor of the user's does; a region's masks say it all."""
+    return "" if factor.region and isinstance(factor, RegionFactor) else code_digest(getattr(factor, "of", factor))
+
+
+def default_audit_folder(setting: Setting, budget: int | str | None) -> Path:
+    """runs/audit-<hash of everything that decides the result>."""
+    identity = {**identity_of(setting), "budget": budget}
+    if not setting.plan.batch_asked:
+        identity.pop("batch_size")
+    return Path("runs") / f"audit-{manifest.digest_of(manifest.as_json(identity), 10)}"
+
+
+def _other_parts(there: Mapping[str, Any], asked: Mapping[str, Any]) -> list[str]:
+    """The parts of an audit that differ, by the option that sets them."""
+    names = {"regions": "--regions", "core": "--core", "factors": "--factors", "inserts": "--insert"}
+    names |= {"effort": "--recipients or --donors", "budget": "--budget", "thresholds": "the thresholds"}
+    return [word for key, word in names.items() if there.get(key) != asked.get(key)]
+
+
+def _hash(values: Tensor) -> str:
+    return hashlib.blake2b(
+        values.contiguous().reshape(-1).view(torch.uint8).numpy().tobytes(), digest_size=8
+    ).hexdigest()

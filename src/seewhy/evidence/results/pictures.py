@@ -1,0 +1,153 @@
+"""Pictures of the interventions behind findings: examples and counter-examples, before and after."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from itertools import count
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from seewhy.evidence.factors.factor import Factor, Insert
+from seewhy.evidence.findings.finding import Verdict
+from seewhy.evidence.trials.design import Setting
+from seewhy.evidence.trials.sample import OWN_CLASS, Sample
+from seewhy.evidence.trials.scorer import Scorer
+from seewhy.evidence.trials.trial import DONORS, Job
+from seewhy.render.exchange import DONATED, MARKED, Exchange, exchange_sheet, write_pictures, write_sheet
+from seewhy.store import manifest
+
+_HOW = "trials at the 99, 95, 75, 25, 5 and 1 % quantile of the effect; a red line marks those against it"
+_GIVEN, _PATCHED = ("before", "donor", "after"), ("before", "patch", "after")  # the ends of the pictures' names
+
+
+def with_pictures(setting: Setting, findings: Sequence[Verdict]) -> tuple[Verdict, ...]:
+    """The findings, whose examples say as "pictures" where below pictures/ theirs lie: "background/00"."""
+    return tuple(_placed(one) if is_drawn(setting, one) else one for one in findings)
+
+
+def is_drawn(setting: Setting, verdict: Verdict) -> bool:
+    """Whether a finding's examples are drawn: trials of a single factor or mark, on canvases that can be seen."""
+    known = {*(one.name for one in setting.factors), *(one.name for one in setting.inserts)}
+    return verdict.factor in known and bool(_trials(verdict)) and setting.ground.audited.preprocess is not None
+
+
+def draw_examples(setting: Setting, findings: Sequence[Verdict], folder: Path) -> None:
+    """One sheet for each dependence into `folder`: trials at the 99, 95, 75, 25, 5 and 1 % quantile of the effect.
+
+    Beside it lies a folder with its pictures one by one, named by row: 00-before.png, 00-donor.png, 00-after.png, of
+    a mark 00-patch.png in place of the donor.
+    """
+    sample = setting.ground.audited
+    scorer = Scorer(setting.plan.classifier.model, sample, setting.plan.batch_size, setting.plan.memory_format)
+    factors = {one.name: one for one in setting.factors}
+    marks = {one.name: one for one in setting.inserts}
+    for verdict in findings:
+        if not is_drawn(setting, verdict):
+            continue
+        shown = _trials(verdict)
+        if verdict.factor in marks:
+            rows, what, heads, names = _marked_rows(marks[verdict.factor], shown, sample), "laid over", MARKED, _PATCHED
+        else:
+            rows = _rows(scorer, factors[verdict.factor], shown, sample)
+            what, heads, names = "exchanged between", DONATED, _GIVEN
+        alone = folder / picture_folder(verdict.factor)
+        alone.mkdir(parents=True, exist_ok=True)
+        for number, row in enumerate(rows):
+            write_pictures(row, alone / f"{number:02d}", names)
+        page = exchange_sheet(f"{verdict.factor}: {what} images of {sample.split}", _HOW, rows, heads)
+        write_sheet(page, str(folder / picture_name(verdict.factor)))
+
+
+def picture_name(factor: str) -> str:
+    """The file name of a factor's sheet; a long one loses its end to a hash."""
+    name = quote(factor, safe=" +-_")
+    return f"{name}.png" if len(name) <= 120 else f"{name[:109]}~{manifest.digest_of(factor, 10)}.png"
+
+
+def picture_folder(factor: str) -> str:
+    """The name of the folder of a factor's pictures, which can stand in a path and in an address as it is.
+
+    A name with anything but small letters, digits, - and _ loses it, and gets a hash of the whole name.
+    """
+    if re.fullmatch(r"[a-z0-9_-]{1,60}", factor):
+        return factor
+    shown = re.sub("[^a-z0-9_-]+", "-", factor.lower())[:48].strip("-")
+    return f"{shown or 'factor'}-{manifest.digest_of(factor, 10)}"
+
+
+def _trials(verdict: Verdict) -> list[Mapping[str, Any]]:
+    """The examples that are trials; the others are images as they are."""
+    return [one for one in (*verdict.examples, *verdict.counter_examples) if "recipient" in one]
+
+
+def _placed(verdict: Verdict) -> Verdict:
+    folder, numbers = picture_folder(verdict.factor), count()
+
+    def placed(examples: Sequence[Mapping[str, Any]]) -> tuple[Mapping[str, Any], ...]:
+        return tuple(
+            {**one, "pictures": f"{folder}/{next(numbers):02d}"} if "recipient" in one else one for one in examples
+        )
+
+    return replace(verdict, examples=placed(verdict.examples), counter_examples=placed(verdict.counter_examples))
+
+
+def _rows(scorer: Scorer, factor: Factor, shown: Sequence[Mapping[str, Any]], sample: Sample) -> list[Exchange]:
+    places = {image.id: row for row, image in enumerate(sample.images)}
+    pairs = np.array([[places[one["recipient"]], places[one["donor"]]] for one in shown], dtype=np.int64)
+    edited = scorer.edited(Job(factor.name, DONORS, sample.split, pairs, (factor,)), pairs)
+    own, given = (sample.canvases(torch.from_numpy(column.copy())) for column in pairs.T)
+    return [
+        Exchange(
+            (_bytes(own[row]), _bytes(given[row]), _bytes(edited[row])),
+            (
+                _before(one),
+                (f"labelled {one['donor_label']}", one["donor"].rpartition("/")[2]),
+                _after(one),
+            ),
+            one["quantile"] < 0.5,
+        )
+        for row, one in enumerate(shown)
+    ]
+
+
+def _marked_rows(mark: Insert, shown: Sequence[Mapping[str, Any]], sample: Sample) -> list[Exchange]:
+    places = {image.id: row for row, image in enumerate(sample.images)}
+    own = sample.canvases(torch.tensor([places[one["recipient"]] for one in shown]))
+    patched, marked = mark.laid(own, neutral=True), mark.laid(own)
+    return [
+        Exchange(
+            (_bytes(own[row]), _bytes(patched[row]), _bytes(marked[row])),
+            (
+                _before(one),
+                (f"{_what(one)} {one['patch']:.3f}",),
+                _after(one),
+            ),
+            one["quantile"] < 0.5,
+        )
+        for row, one in enumerate(shown)
+    ]
+
+
+def _before(one: Mapping[str, Any]) -> tuple[str, ...]:
+    judged = f"labelled {one['label']}, judged {one['prediction_before']}"
+    return f"{_what(one)} {one['before']:.3f}", judged, one["recipient"].rpartition("/")[2]
+
+
+def _after(one: Mapping[str, Any]) -> tuple[str, ...]:
+    return f"{_what(one)} {one['after']:.3f}", f"judged {one['prediction']}", f"quantile {one['quantile']:.2f}"
+
+
+def _what(one: Mapping[str, Any]) -> str:
+    return "P(label)" if one["contrast"] == OWN_CLASS else f"P({one['contrast']})"
+
+
+def _bytes(canvas: Tensor) -> NDArray[np.uint8]:
+    return np.ascontiguousarray((canvas.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).cpu().numpy())

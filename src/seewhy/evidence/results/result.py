@@ -1,0 +1,208 @@
+"""What an audit gives: findings in words, every number behind them, and all trials."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from seewhy.errors import OptionError, listed
+from seewhy.estimates import Estimate
+from seewhy.evidence.checks.behaviour import Behaviour
+from seewhy.evidence.findings.cases import Weighed
+from seewhy.evidence.findings.finding import Verdict
+from seewhy.evidence.results.chart import kind_of, rows_of_findings
+from seewhy.evidence.results.map_shares import Drift, MapRecords
+from seewhy.evidence.thresholds import AUDIT_THRESHOLDS
+from seewhy.evidence.trials.design import Setting
+from seewhy.evidence.trials.trial import Scores, Trials, contrasts_of
+from seewhy.render import notebook
+from seewhy.render.chart import interval_chart
+from seewhy.render.rows import look_of
+from seewhy.render.vega import BAD, QUIET, UNKNOWN
+from seewhy.store.plain import plain
+
+
+@dataclass(frozen=True, repr=False)
+class Audit:
+    """What `audit` gives: `findings` (a finding for each factor, or group that cannot be separated), worst first.
+
+    `setting` holds what was tested, `trials` every edited image's scores, `weighed` every effect with its safeguards.
+    """
+
+    findings: tuple[Verdict, ...]
+    facts: dict[str, Any]
+    setting: Setting
+    weighed: Weighed
+    before: Mapping[str, Baseline]
+    trials: tuple[Trials, ...]
+    maps: Mapping[str, MapRecords]
+    writer: Callable[[Path, Audit], Path]
+
+    def __len__(self) -> int:
+        return len(self.findings)
+
+    def __getitem__(self, factor: str) -> Verdict:
+        for one in self.findings:
+            if factor == one.factor or factor in one.members:
+                return one
+        raise OptionError(
+            f"The audit has no finding about {factor!r}; it has: {', '.join(f.factor for f in self.findings)}."
+        )
+
+    def __repr__(self) -> str:
+        said = "\n".join(f"  {one.title}\n      {one.text}" for one in told_of(self.findings))
+        return f"<Audit of {self.facts['images']:,} images, {self.facts['trials']:,} trials>\n{said}"
+
+    def _repr_html_(self) -> str:
+        colours = {title_of(one): _colour(one) for one in self.findings}
+        return notebook.page(
+            notebook.heading("Audit", _header(self.facts)),
+            _chart(self.findings),
+            *(_card(one, colours.get(one.title)) for one in told_of(self.findings)),
+            notebook.sentence(self.facts["scope"]),
+            notebook.typed("The full report, with pictures of the exchanges:", _REPORT),
+        )
+
+    def summary(self) -> dict[str, Any]:
+        """Everything but the trials as plain values, ready for JSON."""
+        return summary_of(self.findings, self.facts)
+
+    def save(self, folder: str | Path) -> Path:
+        """Write the findings, every trial and the pictures to a folder that is empty or does not exist."""
+        return self.writer(Path(folder), self)
+
+
+_REPORT = 'seewhy.write_report(audit.save("folder"))'
+
+
+def _header(facts: Mapping[str, Any]) -> list[str]:
+    """Images, classes, accuracy and trials in words."""
+    splits = ", ".join(f"{count:,} {name}" for name, count in facts["splits"].items())
+    found = [f"{facts['images']:,} images ({splits})", f"classes {listed(facts['classes'])}"]
+    accuracy = facts["accuracy"] and Estimate(**facts["accuracy"])
+    found += [f"accuracy {accuracy} on {accuracy.n:,} images"] if accuracy else []
+    return [*found, f"{facts['trials']:,} trials"]
+
+
+def _chart(findings: Sequence[Verdict]) -> str:
+    """The effects of all tested factors; "" where none was tested."""
+    rows = rows_of_findings([vars(one) for one in findings])
+    words = "Effect of each tested factor"
+    svg = interval_chart(rows, floor=AUDIT_THRESHOLDS["floor"], title=words, describe=words) if rows else ""
+    return notebook.picture(svg, words) if rows else ""
+
+
+def _colour(finding: Verdict) -> str:
+    return BAD if "classifier" in finding.claims else look_of(kind_of(vars(finding)), AUDIT_THRESHOLDS["floor"]).colour
+
+
+def _card(told: Told, colour: str | None) -> str:
+    level, _, title = told.title.partition("  ")
+    colour = colour or (UNKNOWN if level.startswith("CANNOT SAY") else QUIET)
+    return notebook.card(level, title, told.text, told.evidence, told.todo, colour=colour)
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """What the classifier says of the unedited images of one split."""
+
+    scores: Scores
+    logits: np.ndarray[tuple[int, int], np.dtype[np.float64]]
+
+
+def summary_of(findings: Sequence[Verdict], facts: Mapping[str, Any]) -> dict[str, Any]:
+    """The findings and facts as plain values."""
+    told = [vars(one) for one in told_of(findings)]
+    all_of = [vars(one) for one in findings]
+    found: dict[str, Any] = plain({**facts, "findings": all_of, "told": told, "thresholds": AUDIT_THRESHOLDS})
+    return found
+
+
+@dataclass(frozen=True)
+class Told:
+    """A finding as it is read: title, words, evidence line by line, advice."""
+
+    title: str
+    text: str
+    evidence: tuple[str, ...] = ()
+    todo: str = ""
+
+
+def told_of(findings: Sequence[Verdict]) -> list[Told]:
+    """The findings in the order to read them; factors without a dependence share one."""
+    plain_ones = [one for one in findings if not one.claims and one.numbers.get("probability")]
+    told = [Told(title_of(one), one.text, one.evidence, one.todo) for one in findings if one not in plain_ones]
+    floor = f"{100 * AUDIT_THRESHOLDS['floor']:.0f} POINTS"
+    for level, title in (
+        ("CANNOT SAY", f"CANNOT SAY whether {floor} or more"),
+        ("NONE LARGER THAN", f"NONE LARGER THAN {floor}"),
+    ):
+        named = [f"{one.factor} {_small(one)}" for one in plain_ones if one.level == level]
+        if named:
+            advice = "More images of each class, or a larger --budget, would tell." if level == "CANNOT SAY" else ""
+            told.append(Told(title, f"{listed(named, 40)} (points of probability, 95 %).", (), advice))
+    return told
+
+
+def _small(one: Verdict) -> str:
+    found = one.numbers.get("probability") or one.numbers.get("benefit") or {}
+    return f"{100 * found['value']:+.1f} [{100 * found['low']:+.1f}, {100 * found['high']:+.1f}]" if found else ""
+
+
+def title_of(one: Verdict) -> str:
+    """Level, factor and claims: "STRONG  background: depends, shortcut"."""
+    claims = ", ".join(claim for claim in one.claims if claim != "classifier")
+    return f"{_level_words(one)}  {one.factor}" + (f": {claims}" if claims else "")
+
+
+def _level_words(one: Verdict) -> str:
+    is_none = one.level == "NONE LARGER THAN"
+    return f"{one.level} {100 * AUDIT_THRESHOLDS['floor']:.0f} POINTS" if is_none else one.level
+
+
+def facts_of(
+    setting: Setting, behaviour: Behaviour, drift: Drift, trials: Sequence[Trials], findings: Sequence[Verdict]
+) -> dict[str, Any]:
+    """What was tested, on which images, with which outcome of the classifier itself."""
+    samples = setting.ground.samples
+    names = {one.name for one in trials if len(one)}
+    asked = [*(one.name for one in setting.factors), *(one.name for one in setting.inserts)]
+    tested = [name for name in asked if name in names]
+    return {
+        "images": sum(map(len, samples.values())),
+        "splits": {split: len(sample) for split, sample in samples.items()},
+        "distinct": {split: len(np.unique(sample.units)) for split, sample in samples.items()},
+        "unreadable": {i.id: why for sample in samples.values() for i, why in sample.unreadable},
+        "classes": list(setting.classes),
+        "contrasts": list(contrasts_of(setting.classes)),
+        "accuracy": None if behaviour.accuracy is None else vars(behaviour.accuracy),
+        "core": list(setting.core),
+        "tested": tested,
+        "found_in": {name: home for name in tested if (home := _home_of(name, findings)) is not None},
+        "suspicion": setting.suspicions,
+        "trials": setting.schedule.n_trials,
+        "jobs": len(setting.schedule.jobs),
+        "effort": vars(setting.schedule.effort),
+        "regions": {one.name: one.words for one in setting.factors if one.region},
+        "warnings": {name: list(words) for name, words in setting.warnings.items()},
+        "notes": list(setting.notes),
+        "maps": {
+            "layer": list(setting.plan.grids)[:1],
+            "method": setting.plan.methods[0],
+            "score": setting.plan.scores[0].name,
+            "drift": {"distance": drift.distance, "p": drift.p_value},
+            "shares": drift.shares,
+            "lifts": drift.lifts,
+        },
+        "scope": f"Tested: {', '.join(tested) or 'nothing'}. Outside of this list nothing is said.",
+    }
+
+
+def _home_of(factor: str, findings: Sequence[Verdict]) -> str | None:
+    """The factor of the finding that holds a tested factor's numbers: its own, or that of the group it is in."""
+    holding = (one for one in findings if "probability" in one.numbers)
+    return next((one.factor for one in holding if factor in (one.factor, *one.members)), None)

@@ -1,0 +1,87 @@
+"""What the tables of an audit's folder hold: rows of images, maps and effects, made of an audit."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from seewhy.evidence.findings.effects import changes, image_effects, picked
+from seewhy.evidence.results.map_shares import MapRecords
+from seewhy.evidence.results.result import Audit
+from seewhy.evidence.trials.design import Setting
+from seewhy.evidence.trials.trial import DONORS, contrasts_of
+from seewhy.records import Outcome
+from seewhy.run.outcomes import judged, unread_outcome
+from seewhy.store import arrays
+from seewhy.store.schema import DONOR_EFFECTS, IMAGE_EFFECTS, MAP_STATS
+from seewhy.store.tables import stat_row, write_rows
+
+
+def outcomes_of(audit: Audit) -> Iterator[Outcome]:
+    """A row for every image that was read, with its prediction, and one with the reason for every other."""
+    for split, sample in audit.setting.ground.samples.items():
+        known = zip(sample.images, sample.sizes, sample.digests, strict=True)
+        read = [Outcome(image, width, height, digest) for image, (height, width), digest in known]
+        logits = torch.from_numpy(audit.before[split].logits)
+        yield from judged(read, logits, audit.setting.classes, audit.setting.plan.task)
+        yield from (unread_outcome(image, reason) for image, reason in sample.unreadable)
+
+
+def write_map_tables(folder: Path, setting: Setting, maps: Mapping[str, MapRecords]) -> None:
+    """Write maps.zarr, a row for each of `outcomes_of`, NaN for those that could not be read, and map_stats.parquet.
+
+    Where no maps could be made, there is no maps.zarr, and the table is empty.
+    """
+    samples = setting.ground.samples
+    starts = np.cumsum([0, *(len(one) + len(one.unreadable) for one in samples.values())]).tolist()
+    arrays.remove_leftovers(folder)
+    for key in setting.plan.keys if maps else ():
+        arrays.create_maps(folder, key, starts[-1], setting.plan.grid(key), setting.plan.shard_size)
+        for start, split in zip(starts, samples, strict=False):
+            arrays.write_maps(folder, key, start, maps[split].maps[key])
+    rows = (stat_row(stat) for split in samples if maps for stat in maps[split].stats)
+    write_rows(folder / "map_stats.parquet", rows, MAP_STATS)
+
+
+def image_effect_columns(audit: Audit) -> dict[str, list[Any]]:
+    """The columns of image_effects.parquet."""
+    columns: dict[str, list[Any]] = {name: [] for name in IMAGE_EFFECTS}
+    for trials in audit.trials:
+        if trials.edit != DONORS or not len(trials):
+            continue
+        sample = audit.setting.ground.samples[trials.split]
+        needed, enough = image_effects(trials, audit.before[trials.split].scores, sample)
+        columns["id"] += [image.id for image in sample.images]
+        columns["split"] += [trials.split] * len(sample)
+        columns["factor"] += [trials.name] * len(sample)
+        columns["necessity"] += [None if math.isnan(one) else one for one in needed.tolist()]
+        columns["sufficiency"] += [None if math.isnan(one) else one for one in enough.tolist()]
+    return columns
+
+
+def donor_effect_columns(audit: Audit) -> dict[str, list[Any]]:
+    """The columns of donor_effects.parquet: every factor and contrast, and pairs that are told."""
+    columns: dict[str, list[Any]] = {name: [] for name in DONOR_EFFECTS}
+    sample, classes = audit.setting.ground.audited, audit.setting.classes
+    for case in (*audit.weighed.cases, *audit.weighed.joint):
+        effect = case.effect
+        trials = picked(audit.trials, case.factor, DONORS, sample.split)
+        if trials is None:
+            continue
+        column = contrasts_of(classes).index(effect.contrast)
+        moved = np.isfinite(changes(trials, audit.before[sample.split].scores, column)[1])
+        uses = np.bincount(trials.donors[moved], minlength=len(sample))
+        places = np.flatnonzero(np.isfinite(effect.donors)).tolist()
+        columns["factor"] += [case.factor] * len(places)
+        columns["split"] += [sample.split] * len(places)
+        columns["contrast"] += [effect.contrast] * len(places)
+        columns["donor"] += [sample.images[place].id for place in places]
+        columns["label"] += [classes[sample.labels[place]] for place in places]
+        columns["effect"] += effect.donors[places].tolist()
+        columns["n"] += uses[places].tolist()
+    return columns

@@ -1,0 +1,37 @@
+"""Every number that a finding of `audit` or `check` turns on; both store them with what they say."""
+
+from __future__ import annotations
+
+LEAST_IMAGES = 30  # of a class, for donors to say anything
+
+AUDIT_THRESHOLDS: dict[str, float] = {
+    "level": 0.05,  # of the family of all tests, by Holm
+    "floor": 0.02,  # of probability: what is smaller is not reported
+    "strong": 2.0,  # floors that a strong finding's interval stays above
+    "least_images": LEAST_IMAGES,  # of each class
+    "few_donors": 60,  # of each class: with fewer a finding is weak
+    "edge": 0.5,  # of the effect, in proportion to the area, that must be left 4 pixels away from the region's edge
+    "outside": 0.25,  # of the effect that must be left outside of the core
+    "fragile": 1.0,  # logits by which donors of one class move the margin (standard deviation), where
+    "fragile_flips": 0.1,  # of the decisions flip
+}
+
+CHECK_THRESHOLDS: dict[str, float] = {
+    "little": 0.1,  # of the way from guessing to always right
+    "undecided_accuracy": 0.5,  # of that way: an interval from guessing to beyond it says nothing
+    "idle_channels": 0.5,  # of a layer
+    "overconfidence": 0.05,
+    "undecided_auc": 0.02,  # a variant may be better by this much and still be called equal
+    "empty": 0.05,
+    "no_gradient": 0.05,
+    "random_weights": 0.5,  # rank correlation with the map of a network whose weights are all random
+    "trivial": 0.5,  # rank correlation with brightness, edges or the centre: B
+    "trivial_c": 0.7,  # with brightness or edges: C; what is sought may well lie in the centre
+    "with_hirescam": 0.7,
+    "flipped": 0.7,
+    "noisy": 0.8,
+    "other_class": 0.9,
+    "null_shape": 0.9,
+    "incomplete": 0.01,  # of the score's spread
+    "little_better": 0.1,  # than a picture that knows nothing of the classifier, in rank correlation with swaps
+}

@@ -1,0 +1,115 @@
+"""What an audit costs, and what is left of it within a budget."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from seewhy.errors import OptionError
+from seewhy.evidence.inference.contrasts import smallest_effect
+from seewhy.evidence.thresholds import AUDIT_THRESHOLDS
+from seewhy.evidence.trials.dealing import donors_of, uses_of
+from seewhy.evidence.trials.design import Setting, scheduled
+from seewhy.evidence.trials.scorer import Scorer
+from seewhy.evidence.trials.trial import contrasts_of
+from seewhy.run.machine import usual_workers
+
+_PROBED = 3  # batches whose time tells how many trials fit into a budget of minutes
+
+
+def scorers_of(setting: Setting) -> dict[str, Scorer]:
+    """The classifier as a function of edited images, by split."""
+    plan = setting.plan
+    return {
+        split: Scorer(plan.classifier.model, sample, setting.plan.batch_size, plan.memory_format)
+        for split, sample in setting.ground.samples.items()
+    }
+
+
+def trials_of(setting: Setting, budget: int | str | None, workers: int) -> int | None:
+    """A budget as a number of trials: as it is, or as many as the time allows at the speed of a few batches."""
+    seconds = seconds_of(budget)
+    if isinstance(budget, int) or (budget is not None and seconds is None):
+        count = int(budget)
+        if count < 1:
+            raise OptionError(f"--budget is {budget}, but must be at least 1 trial, or a time like 5m.", slug="budget")
+        return count
+    if seconds is None:
+        return None
+    return max(1, int(seconds * speed_of(setting) * workers))
+
+
+def speed_of(setting: Setting) -> float:
+    """Trials a second in one process, measured on a few batches of a job of each kind."""
+    if not setting.schedule.jobs:
+        return float("inf")
+    scorers, count, seconds = scorers_of(setting), 0, 0.0
+    scorers[setting.ground.audited.split].logits()  # what runs first is slower
+    kinds = {(job.edit, job.factors[0].kind if job.factors else ""): job for job in reversed(setting.schedule.jobs)}
+    for job in kinds.values():
+        some = replace(job, pairs=job.pairs[: _PROBED * setting.plan.batch_size])
+        start = time.perf_counter()
+        scorers[job.split].run(some)
+        share = sum(one.n_trials for one in setting.schedule.jobs if one.edit == job.edit) / len(some.pairs)
+        seconds += (time.perf_counter() - start) * share
+        count += round(len(some.pairs) * share)
+    return count / max(seconds, 1e-9)
+
+
+def planned(setting: Setting, budget: int | str | None, workers: int | None = 1) -> dict[str, Any]:
+    """What would run, what it costs, and the smallest effect that this much data can show, as plain values."""
+    workers = workers or usual_workers(setting.plan.classifier.device, len(setting.schedule.jobs))
+    setting = scheduled(setting, trials_of(setting, budget, workers))
+    sample, schedule = setting.ground.audited, setting.schedule
+    counts = np.bincount(sample.labels)[np.unique(sample.labels)]
+    most = donors_of(schedule.effort.recipients, uses_of(sample.n_groups, schedule.effort.uses))
+    fewest = int(min(counts.min(), most)) if sample.n_groups == len(counts) else int(counts.sum() // 2)
+    n_tests = max(1, len(setting.factors) * len(contrasts_of(setting.classes)))
+    seconds = schedule.n_trials / (speed_of(setting) * workers) if schedule.jobs else 0.0
+    per_factor = {
+        factor.name: sum(job.n_trials for job in schedule.jobs if factor in job.factors) for factor in setting.factors
+    }
+    spreads = smallest_effect(fewest, alpha=0.05 / n_tests) if fewest > 1 else float("inf")
+    return {
+        "trials": schedule.n_trials,
+        "time": f"about {_time(seconds)}",
+        "recipients": schedule.effort.recipients,
+        "smallest": f"With {fewest} donors of the smallest class and {n_tests} tests, what shows in 4 of 5 cases is an "
+        f"effect of {10 * spreads:.1f} points where donors of a class differ by 10 points from each other, of "
+        f"{spreads:.1f} where they differ by 1. "
+        f"None below {100 * AUDIT_THRESHOLDS['floor']:.0f} points is reported.",
+        "factors": [
+            {
+                "factor": one.name,
+                "kind": one.kind,
+                "trials": per_factor[one.name],
+                "suspicion": setting.suspicions[one.name],
+            }
+            for one in setting.factors
+        ],
+        "left_out": list(schedule.left_out),
+        "ruled_out": dict(setting.ruled_out),
+    }
+
+
+def _time(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
+
+
+def seconds_of(budget: int | str | None) -> float | None:
+    """The seconds of a budget like 5m, 90s or 1.5h; None where it is a number of trials or nothing."""
+    if not isinstance(budget, str) or (budget.strip().isdecimal() and int(budget) > 0):
+        return None
+    text, units = budget.strip().lower(), {"s": 1.0, "m": 60.0, "h": 3600.0}
+    try:
+        found = float(text[:-1]) * units[text[-1]]
+    except (KeyError, ValueError, IndexError):
+        found = 0.0
+    if found <= 0:
+        raise OptionError(
+            f"--budget is {budget!r}, but must look like 50000 (trials), 5m (minutes), 90s or 1h.", slug="budget"
+        )
+    return found

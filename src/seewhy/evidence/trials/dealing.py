@@ -1,0 +1,75 @@
+"""Who meets whom: recipients and donors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from seewhy.evidence.thresholds import LEAST_IMAGES
+from seewhy.evidence.trials.sample import MOST_CLASSES, Ints, Sample, _in_turn
+
+EACH_USED = 4  # times that a donor is used: with one or two its own effect drowns in its recipients'
+
+
+def uses_of(groups: int, asked: int) -> int:
+    """How many donors of each group a recipient meets."""
+    return min(asked, {1: 4, 2: 4, 3: 3}.get(groups, 2))
+
+
+def donors_of(recipients: int, uses: int) -> int:
+    """How many donors of a class are of use, so that each is used EACH_USED times."""
+    return max(LEAST_IMAGES, -(-recipients * uses // EACH_USED))
+
+
+def with_partners(sample: Sample, recipients: int, uses: int, seed: int) -> Sample:
+    """The sample with `recipients` images, every class alike, that meet `uses` donors of every group each.
+
+    Of more than two classes they meet fewer of each. Every donor is used about equally often, EACH_USED times or so,
+    so that what it does can be told from how its recipients react; none meets itself or its near-duplicate.
+    """
+    rng = np.random.default_rng((seed, len(sample.split), *sample.split.encode()))
+    groups = [rng.permutation(np.flatnonzero(sample.labels == index)) for index in np.unique(sample.labels)]
+    own_only = len(groups) > MOST_CLASSES
+    if own_only:
+        groups = [own for own in groups if len(own) > 1]
+    chosen = _in_turn(groups)[:recipients] if len(groups) > 1 else []
+    uses = uses_of(sample.n_groups, uses)
+    if not own_only:
+        groups = [own[: donors_of(len(chosen), uses)] for own in groups]
+    decks = _Decks(sample, groups, own_only, rng)
+    rows = [decks.partners_of(int(place), uses) for place in chosen]
+    return replace(
+        sample,
+        recipients=np.array(chosen, dtype=np.int64),
+        partners=np.array(rows, dtype=np.int64).reshape(len(rows), len(rows[0]) if rows else 0),
+    )
+
+
+class _Decks:
+    """Donors, dealt so that each is used about equally often; a deck that is used up is shuffled anew."""
+
+    def __init__(self, sample: Sample, groups: Sequence[Ints], own_only: bool, rng: np.random.Generator) -> None:
+        self._units, self._labels, self._rng = sample.units, sample.labels, rng
+        everyone = np.concatenate(groups) if groups else np.zeros(0, np.int64)
+        self._pools = {int(self._labels[own[0]]): own for own in groups}
+        self._own_only = own_only
+        if self._own_only:
+            self._pools[-1] = everyone
+        self._decks: dict[int, list[int]] = {key: [] for key in self._pools}
+
+    def partners_of(self, place: int, uses: int) -> list[int]:
+        """The donors of one recipient, one of each group in turn, `uses` times."""
+        own = int(self._labels[place])
+        keys = [own, -1] if self._own_only else sorted(self._pools)
+        return [self._deal(key, place, own) for _ in range(uses) for key in keys]
+
+    def _deal(self, key: int, place: int, own: int) -> int:
+        for _ in range(2):
+            deck = self._decks[key]
+            for position, donor in enumerate(deck):
+                if self._units[donor] != self._units[place] and not (key == -1 and self._labels[donor] == own):
+                    return deck.pop(position)
+            deck.extend(self._rng.permutation(self._pools[key]).tolist())
+        return int(next((one for one in self._pools[key] if one != place), place))  # all are near-duplicates

@@ -1,0 +1,69 @@
+"""What the user asked of an audit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from seewhy.errors import OptionError
+from seewhy.evidence.factors.factor import Factor
+from seewhy.evidence.factors.regions import Region
+from seewhy.evidence.properties.catalogue import Property
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How much work: images edited for each factor and split, donors of each class, and how many of them each meets.
+
+    `controls` are regions for each area, `pairs` factors exchanged together, `families` says whether content is also
+    taken away in other ways and regions are drawn back.
+    """
+
+    recipients: int = 300
+    donors: int = 300
+    uses: int = 4
+    controls: int = 20
+    pairs: int = 6
+    families: bool = True
+
+    def smaller(self) -> list[Effort]:
+        """What is given up, step by step, where the budget is short: controls and pairs, then images, then factors.
+
+        Never below 120 recipients and 60 donors of a class.
+        """
+        steps = [self, replace(self, controls=min(12, self.controls)), replace(self, controls=12, pairs=0)]
+        steps += [replace(steps[-1], uses=min(2, self.uses))]
+        steps += [replace(steps[-1], recipients=count) for count in (200, 120) if count < self.recipients]
+        return [*steps, replace(steps[-1], controls=0), replace(steps[-1], controls=0, families=False)]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the user asked for, as it was typed."""
+
+    regions: tuple[str | Region, ...] = ("zones",)
+    core: tuple[str, ...] = ()
+    factors: tuple[str | Property | Factor, ...] = ("all",)
+    inserts: tuple[str, ...] = ()
+    effort: Effort = field(default_factory=Effort)
+
+
+def asked_for(
+    regions: Any = ("zones",),
+    core: Any = (),
+    factors: Any = ("all",),
+    inserts: Any = (),
+    recipients: int = 300,
+    donors: int = 300,
+) -> Asked:
+    """What the user asked for: words by commas, or lists of words and objects."""
+    for name, count in (("recipients", recipients), ("donors", donors)):
+        if count < 1:
+            raise OptionError(f"--{name} is {count}, but must be at least 1.")
+    return Asked(_listed(regions), _listed(core), _listed(factors), _listed(inserts), Effort(recipients, donors))
+
+
+def _listed(words: Any) -> tuple[Any, ...]:
+    if isinstance(words, str):
+        return tuple(word.strip() for word in words.split(",") if word.strip())
+    return tuple(words) if isinstance(words, (list, tuple)) else (words,)

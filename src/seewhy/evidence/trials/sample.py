@@ -1,0 +1,238 @@
+"""The images of one split that an audit edits: their canvases in memory, their masks, and who meets whom."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from seewhy.data.classifier import Classifier
+from seewhy.data.decode import UnreadableError, canvas_from_input, input_from_canvas
+from seewhy.data.duplicates import near_duplicates
+from seewhy.data.folder import ImageTable
+from seewhy.data.reader import Loaded, load_image
+from seewhy.errors import DataError
+from seewhy.evidence.factors.factor import as_share
+from seewhy.records import Image, Preprocess, Progress
+
+MOST_CLASSES = 10  # up to here each class is asked for by itself; beyond, the image's own class
+OWN_CLASS = "own class"
+
+_SLACK = 0.01  # of white, beyond which an input is no canvas
+_HASH_SIDE = 64
+_AS_FLOATS = 16 << 20  # numbers of all canvases, up to which they are kept as floats
+
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Images of one split, ready to be edited.
+
+    `pixels` are uint8 canvases (M, 3, H, W), or the network's own input as floats where nothing else is known
+    (`preprocess` None). `labels` (M,) are class indices, `units` (M,) say which images are near-duplicates of each
+    other, `masks` hold (M, H, W) or (1, H, W) by region and `found` (M,) whether an image has one. `recipients` (N,)
+    and `partners` (N, D) are places in `images`: the donors that each recipient meets, the same for every factor.
+    """
+
+    split: str
+    images: tuple[Image, ...]
+    labels: Ints
+    pixels: Tensor
+    preprocess: Preprocess | None
+    units: Ints
+    masks: Mapping[str, Tensor] = field(default_factory=dict)
+    found: Mapping[str, NDArray[np.bool_]] = field(default_factory=dict)
+    recipients: Ints = field(default_factory=lambda: np.zeros(0, np.int64))
+    partners: Ints = field(default_factory=lambda: np.zeros((0, 0), np.int64))
+    unreadable: tuple[tuple[Image, str], ...] = ()
+    digests: tuple[str | None, ...] = ()
+    sizes: tuple[tuple[int, int], ...] = ()  # (height, width) of the photographs
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def canvases(self, places: Tensor) -> Tensor:
+        """The canvases (n, 3, H, W) of the images at `places`, in [0, 1]; without preprocessing the inputs."""
+        return gathered(self.pixels, places)
+
+    def inputs(self, canvases: Tensor) -> Tensor:
+        """The network's input from canvases, which are given up."""
+        return canvases if self.preprocess is None else input_from_canvas(canvases, self.preprocess)
+
+    def masks_at(self, region: str, places: Tensor) -> Tensor:
+        """A region's masks (n, H, W) or (1, H, W) in [0, 1]."""
+        own = self.masks[region]
+        return as_share(own if len(own) == 1 else own.index_select(0, places.to(own.device)))
+
+    def on(self, device: torch.device) -> Sample:
+        """The sample with pixels and masks on a device; as floats where that takes little memory and saves time."""
+        few = self.pixels.numel() <= _AS_FLOATS
+
+        def placed(values: Tensor) -> Tensor:
+            return as_share(values.to(device)) if few else values.to(device)
+
+        masks = {name: placed(mask) for name, mask in self.masks.items()}
+        return replace(self, pixels=placed(self.pixels), masks=masks)
+
+    def pairs(self, regions: Sequence[str] = (), uses: int | None = None) -> Ints:
+        """(recipient, donor) places (T, 2), recipient by recipient, of images that have all of the regions.
+
+        `uses` takes only so many donors of every group.
+        """
+        rows = self.partners if uses is None else self.partners[:, : uses * self.n_groups]
+        pairs = np.stack(np.broadcast_arrays(self.recipients[:, None], rows), axis=-1).reshape(-1, 2)
+        for region in regions:
+            has = self.found.get(region)
+            pairs = pairs if has is None else pairs[has[pairs].all(axis=1)]
+        return pairs
+
+    @property
+    def counts(self) -> Ints:
+        """How many images each class index has."""
+        return np.bincount(self.labels)
+
+    def spread(self, count: int) -> Ints:
+        """The places of at most `count` images, of every class alike."""
+        groups = [np.flatnonzero(self.labels == index) for index in np.unique(self.labels)]
+        return np.array(_in_turn(groups)[:count], dtype=np.int64)
+
+    @property
+    def n_groups(self) -> int:
+        """How many kinds of donors a recipient meets equally often: the classes, or its own and the others."""
+        return n_groups(self.labels)
+
+
+def gathered(values: Tensor, places: Tensor) -> Tensor:
+    """The rows at `places` as new floats; bytes become numbers in [0, 1]."""
+    own = values.index_select(0, places.to(values.device))
+    return own.float().div_(255) if own.dtype == torch.uint8 else own
+
+
+def n_groups(labels: Ints) -> int:
+    """The number of classes up to MOST_CLASSES, else 2: the own class and all others."""
+    count = len(np.unique(labels))
+    return count if count <= MOST_CLASSES else 2
+
+
+def load_sample(
+    table: ImageTable,
+    images: Sequence[Image],
+    split: str,
+    classifier: Classifier,
+    progress: Progress = lambda done, total: None,
+) -> Sample:
+    """The images read into memory; what cannot be read is kept aside with its reason. No partners are chosen yet.
+
+    Raises DataError where the images have different shapes.
+    """
+    classes = list(classifier.classes or ())
+    kept: list[tuple[Image, Loaded]] = []
+    unreadable: list[tuple[Image, str]] = []
+    for done, image in enumerate(images, 1):
+        progress(done, len(images))
+        try:
+            one = load_image(table, image, classifier.preprocess)
+        except UnreadableError as error:
+            unreadable.append((image, str(error)))
+            continue
+        label = image.label or one.label
+        if label in classes:
+            kept.append((replace(image, label=label), one))
+        else:
+            unreadable.append((image, "it has no label that is a class of the network"))
+    known = classifier.preprocess if isinstance(classifier.preprocess, Preprocess) else None
+    pixels, preprocess = _as_canvases(_stacked([one for _, one in kept]), known)
+    return Sample(
+        split,
+        tuple(image for image, _ in kept),
+        np.array([classes.index(image.label or "") for image, _ in kept], dtype=np.int64),
+        pixels,
+        preprocess,
+        np.arange(len(kept)),
+        unreadable=tuple(unreadable),
+        digests=tuple(one.digest for _, one in kept),
+        sizes=tuple(one.size for _, one in kept),
+    )
+
+
+def with_masks(sample: Sample, masks: Mapping[str, Tensor], found: Mapping[str, NDArray[np.bool_]]) -> Sample:
+    """The sample with its regions' masks."""
+    return replace(sample, masks=dict(masks), found=dict(found))
+
+
+def _in_turn(groups: Sequence[Ints]) -> list[int]:
+    """One of each group in turn, until all are taken."""
+    longest = max(map(len, groups), default=0)
+    return [int(own[step]) for step in range(longest) for own in groups if step < len(own)]
+
+
+def _stacked(loaded: Sequence[Loaded]) -> Tensor:
+    """Canvases as bytes, or inputs as floats: (M, 3, H, W). Raises DataError for mixed shapes."""
+    parts = [
+        torch.from_numpy(np.ascontiguousarray(one.canvas.transpose(2, 0, 1)))
+        if one.canvas is not None
+        else (one.inputs if one.inputs is not None else torch.zeros(0)).float()
+        for one in loaded
+    ]
+    if len({part.shape for part in parts}) > 1:
+        raise DataError(
+            "After preprocessing the images have different shapes.\n  Give one size:  --size 224", slug="mixed-sizes"
+        )
+    return torch.stack(parts) if parts else torch.zeros(0, 3, 1, 1)
+
+
+def _as_canvases(pixels: Tensor, preprocess: Preprocess | None) -> tuple[Tensor, Preprocess | None]:
+    """The pixels with what still has to be done to them: inputs in the range of a canvas become one."""
+    if pixels.dtype == torch.uint8 or preprocess is None:
+        return pixels, preprocess
+    canvases = canvas_from_input(pixels, preprocess)
+    inside = canvases.shape[1] == 3 and bool(canvases.min() >= -_SLACK) and bool(canvases.max() <= 1 + _SLACK)
+    return (canvases.clamp(0, 1), preprocess) if inside else (pixels, None)
+
+
+def with_units(samples: Mapping[str, Sample]) -> dict[str, Sample]:
+    """The samples with their near-duplicates marked, also those that one split shares with another."""
+    small = [
+        functional.adaptive_avg_pool2d(part.float().mean(dim=1)[:, None], _HASH_SIDE)[:, 0].double().numpy()
+        for sample in samples.values()
+        for part in sample.pixels.split(64)
+    ]
+    units, start, found = near_duplicates(np.concatenate(small)), 0, {}
+    for split, sample in samples.items():
+        found[split] = replace(sample, units=units[start : start + len(sample)])
+        start += len(sample)
+    return found
+
+
+DISJOINT = 0.1  # at most this share of the smaller of two regions may lie in the other
+
+
+_CHUNK = 64
+
+
+def overlap_of(sample: Sample, one: str, other: str) -> float:
+    """The share of the smaller region's area that lies in the other, 0 to 1, over the images."""
+    shared, first, second = 0.0, 0.0, 0.0
+    for places in torch.arange(len(sample)).split(_CHUNK):
+        a, b = sample.masks_at(one, places), sample.masks_at(other, places)
+        a, b = (mask.expand(len(places), -1, -1) for mask in (a, b))
+        shared += float(torch.minimum(a, b).sum())
+        first += float(a.sum())
+        second += float(b.sum())
+    return shared / max(min(first, second), 1e-9)
+
+
+def mean_mask(sample: Sample, region: str) -> Tensor:
+    """The mean of a region's masks over the images (H, W)."""
+    own = sample.masks[region]
+    total = sum(
+        (sample.masks_at(region, places).sum(dim=0) for places in torch.arange(len(own)).split(_CHUNK)),
+        torch.zeros(own.shape[1:]),
+    )
+    return total / len(own)

@@ -1,0 +1,154 @@
+"""Edited images through the classifier, block by block."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from seewhy.cam.model import forward, untouched
+from seewhy.errors import WorkError
+from seewhy.evidence.factors.edits import FAMILIES, filled, shrunk, transplanted
+from seewhy.evidence.factors.factor import Factor, PropertyFactor, RegionFactor
+from seewhy.evidence.trials.sample import Ints, Sample, gathered
+from seewhy.evidence.trials.trial import _CHUNK, CONTROL, DONORS, NEUTRAL_MARK, OUTSIDE, Job, Scores, Trials, scores_of
+
+_BLOCK_PX = 64 * 64 * 64  # pixels of the images whose property is edited at once: more than the network takes at once
+
+
+class Scorer:
+    """The classifier as a function of canvases, and what donors give, computed once for each factor."""
+
+    def __init__(self, model: nn.Module, sample: Sample, batch_size: int, memory_format: torch.memory_format) -> None:
+        device = next((one.device for one in model.parameters()), sample.pixels.device)
+        self.model, self.sample, self.batch_size = model, sample.on(device), batch_size
+        self._format = memory_format
+        self.labels = torch.from_numpy(sample.labels)
+        self._content: tuple[tuple[str, str | None], Tensor] | None = None
+
+    def logits(self) -> Tensor:
+        """The logits (M, K) of every image of the sample as it is."""
+        parts = []
+        with untouched(self.model):
+            for places in torch.arange(len(self.sample)).split(self.batch_size):
+                parts.append(self._logits(self.sample.canvases(places)))
+        return torch.cat(parts)
+
+    def run(self, job: Job) -> Trials:
+        """The trials of one job."""
+        scores = self._by_recipient(job) or self._scored(job.pairs, self._edit_of(job))
+        return Trials(job.name, job.edit, job.split, job.pairs[:, 0], job.pairs[:, 1], scores)
+
+    def edited(self, job: Job, pairs: Ints) -> Tensor:
+        """The edited canvases (n, 3, H, W) of some pairs of a job."""
+        own, other = (torch.from_numpy(np.ascontiguousarray(column)) for column in pairs.T)
+        return self._edit_of(job)(own, other)
+
+    def _edit_of(self, job: Job) -> Callable[[Tensor, Tensor], Tensor]:
+        sample = self.sample
+        if job.insert is not None:
+            mark, neutral = job.insert, job.edit == NEUTRAL_MARK
+            return lambda own, _: mark.laid(sample.canvases(own), neutral=neutral)
+        if job.control is not None:
+            return self._control_of(job, job.control)
+        if job.edit in (DONORS, OUTSIDE) or job.edit.startswith("shrunk-"):
+            contents = [(factor, self.content(factor, None if factor.region else job.core)) for factor in job.factors]
+            return lambda own, other: self._transplant(job, contents, own, other)
+        (factor,) = job.factors
+        average = self.content(factor).cpu().double().mean(dim=0).float() if factor.region is None else torch.zeros(0)
+        return lambda own, _: factor.neutral(
+            sample.canvases(own), self._masks(factor, own, 0), job.edit, average, job.seed
+        )
+
+    def _control_of(self, job: Job, regions: Tensor) -> Callable[[Tensor, Tensor], Tensor]:
+        """The same edit of regions that are no factor; of several each image has its own, in turn."""
+        sample = self.sample
+        if job.edit == CONTROL:
+            return lambda own, other: transplanted(sample.canvases(own), sample.canvases(other), regions)
+        family = FAMILIES[job.edit.removeprefix(f"{CONTROL} ")]
+        placed = regions.to(sample.pixels.device)
+        return lambda own, _: family(sample.canvases(own), placed[own % len(placed)], job.seed)
+
+    def _transplant(self, job: Job, contents: Sequence[tuple[Factor, Tensor]], own: Tensor, other: Tensor) -> Tensor:
+        pixels = int(job.edit.removeprefix("shrunk-")) if job.edit not in (DONORS, OUTSIDE) else 0
+        canvases = self.sample.canvases(own)
+        for factor, content in contents:
+            masks = self._masks(factor, own, pixels)
+            if masks is not None and job.core is not None:
+                masks = masks * (1 - self.sample.masks_at(job.core, own))
+            canvases = factor.put(canvases, masks, gathered(content, other))
+        return canvases
+
+    def _by_recipient(self, job: Job) -> Scores | None:
+        """The scores of a property's transplants, where each recipient is prepared once for all of its donors.
+
+        None where the job is no such thing, or its recipients do not all meet equally many donors.
+        """
+        if len(job.factors) != 1 or job.edit not in (DONORS, OUTSIDE) or not isinstance(job.factors[0], PropertyFactor):
+            return None
+        recipients, counts = np.unique(job.pairs[:, 0], return_counts=True)
+        uses = int(counts[0]) if len(counts) else 0
+        if not uses or (counts != uses).any() or (np.repeat(job.pairs[::uses, 0], uses) != job.pairs[:, 0]).any():
+            return None
+        content = self.content(job.factors[0], job.core)
+        own, others = torch.from_numpy(job.pairs[::uses, 0].copy()), torch.from_numpy(job.pairs[:, 1].reshape(-1, uses))
+        parts = []
+        with untouched(self.model):
+            height, width = self.sample.pixels.shape[2:]
+            block = max(self.batch_size, _BLOCK_PX // (int(height) * int(width)))
+            for start in range(0, len(recipients), block):
+                rows = slice(start, start + block)
+                edit = job.factors[0].of.editor(self.sample.canvases(own[rows]))
+                columns = [self._logits(edit(gathered(content, others[rows, use]))) for use in range(uses)]
+                parts.append(
+                    torch.stack(columns, dim=1).flatten(0, 1)
+                )  # the first recipient's donors, then the second's
+        return scores_of(torch.cat(parts), self.labels[torch.from_numpy(job.pairs[:, 0].copy())])
+
+    def _masks(self, factor: Factor, places: Tensor, pixels: int) -> Tensor | None:
+        if factor.region is None:
+            return None
+        masks = self.sample.masks_at(factor.region, places)
+        return shrunk(masks, pixels) if pixels else masks
+
+    def content(self, factor: Factor, core: str | None = None) -> Tensor:
+        """What every image of the sample gives as a donor (M, …); pixels as bytes. With `core` painted over before."""
+        is_region = isinstance(factor, RegionFactor)
+        if is_region and self.sample.masks[factor.name].shape[0] == 1:
+            return self.sample.pixels  # the same place in every image: its pixels as they are
+        if self._content is None or self._content[0] != (factor.name, core):
+            parts = []
+            for places in torch.arange(len(self.sample)).split(_CHUNK):
+                canvases = self.sample.canvases(places)
+                if core is not None:
+                    canvases = filled(canvases, 1 - self.sample.masks_at(core, places))
+                taken = factor.take(canvases, self._masks(factor, places, 0))
+                as_bytes = is_region and self.sample.pixels.dtype == torch.uint8
+                parts.append((taken * 255).round().clamp(0, 255).byte() if as_bytes else taken)
+            self._content = (factor.name, core), torch.cat(parts)
+        return self._content[1]
+
+    def _scored(self, pairs: Ints, edit: Callable[[Tensor, Tensor], Tensor]) -> Scores:
+        own, other = (torch.from_numpy(column.copy()) for column in pairs.T)
+        with untouched(self.model):
+            both = zip(own.split(self.batch_size), other.split(self.batch_size), strict=True)
+            parts = [self._logits(edit(recipients, donors)) for recipients, donors in both]
+        return scores_of(torch.cat(parts), self.labels[own])
+
+    def _logits(self, canvases: Tensor) -> Tensor:
+        inputs = self.sample.inputs(canvases)
+        parts = (part.contiguous(memory_format=self._format) for part in inputs.split(self.batch_size))
+        return torch.cat([self._answer(part).cpu() for part in parts])
+
+    def _answer(self, inputs: Tensor) -> Tensor:
+        try:
+            return forward(self.model, inputs)
+        except (RuntimeError, MemoryError) as error:
+            if isinstance(error, MemoryError) or "memory" in str(error).lower():
+                text = (
+                    f"Out of memory with {len(inputs)} images at once.\n  Type:  --batch-size {len(inputs) // 4 or 1}"
+                )
+                raise WorkError(text, slug="out-of-memory") from error
+            raise

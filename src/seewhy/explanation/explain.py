@@ -1,0 +1,172 @@
+"""`explain`: run a plan in memory, or into a run folder that survives being killed."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import nn
+
+from seewhy.cam.scores.targets import Targets
+from seewhy.data.classifier import Classifier
+from seewhy.explanation.extend import Layout, check_extend, restore_parts, settle
+from seewhy.explanation.result import Explanation
+from seewhy.explanation.shard import explain_shard
+from seewhy.explanation.sheets import write_pages
+from seewhy.records import Progress
+from seewhy.run.identity import identity_of, named_by
+from seewhy.run.machine import environment, usual_workers
+from seewhy.run.plan import Plan, Shard, make_plan
+from seewhy.run.progress import chosen_progress
+from seewhy.run.workers import run_shards
+from seewhy.store import arrays, manifest, tables
+from seewhy.store.schema import MAP_STATS, RECORDS
+
+
+def explain(
+    classifier: Classifier | nn.Module,
+    images: Any,
+    *,
+    target: Targets = "predicted",
+    layers: str | Sequence[str] = "auto",
+    method: str | Sequence[str] = "auto",
+    preset: str | None = None,
+    smooth: str | Sequence[str] = (),
+    grid: str | None = None,
+    limit: int | None = None,
+    sample: int | None = None,
+    batch_size: int | None = None,
+    seed: int = 0,
+    out: str | Path | None = None,
+    extend: bool = False,
+    progress: bool | Progress = True,
+) -> Explanation:
+    """Maps, overlays and predictions of every image, raw maps signed on the layer's own grid.
+
+    `images`: a folder, CSV, text list, glob, list of paths, Dataset, or a tensor (N, C, H, W): floats are the network's
+    own input, bytes are photographs. `target`: a class name or index, "predicted", "label", "margin", "contrast:A:B",
+    … (see `find_scores`), a function of the output that gives (N,), a list with one for each image, or a dict of
+    several by name. `layers` and `method` default to "auto" and may be lists; `grid` ("14x14") settles how a layer's
+    output lies on the image where it cannot be told; `smooth` is "augment", "eigen" or both. `preset`
+    "pytorch-grad-cam" shows what that package shows. With `out` the run is written to (and resumed from) a folder;
+    with `extend` a finished one takes in images that were added, and keeps what it has.
+    The model is left exactly as found. Raises the SeewhyError that says what to change.
+    """
+    check_extend(extend, out)
+    plan = make_plan(
+        classifier,
+        images,
+        target=target,
+        layers=layers,
+        method=method,
+        preset=preset,
+        smooth=smooth,
+        grid=grid,
+        limit=limit,
+        sample=sample,
+        batch_size=batch_size,
+        seed=seed,
+    )
+    with chosen_progress(progress, "Explaining") as update:
+        if out is None:
+            return run_in_memory(plan, progress=update)
+        return run_in_folder(plan, Path(out), extend=extend, progress=update)
+
+
+def run_in_memory(plan: Plan, *, progress: Progress) -> Explanation:
+    """The explanation with all maps held in memory; overlays are drawn when asked for."""
+    results = []
+    for result in run_shards(partial(explain_shard, plan, overlays=False), plan.shards()):
+        results.append(result)
+        progress(result.shard.stop, len(plan.table))
+    maps = {key: np.concatenate([result.maps[key] for result in results]) for key in plan.keys}
+    outcomes = [outcome for result in results for outcome in result.outcomes]
+    return Explanation(plan, outcomes, [stat for result in results for stat in result.stats], maps)
+
+
+def run_in_folder(
+    plan: Plan,
+    folder: Path,
+    *,
+    workers: int | None = 1,
+    overlays: bool = True,
+    extend: bool = False,
+    progress: Progress,
+) -> Explanation:
+    """The explanation in a run folder; finished shards of an earlier try are kept, a finished run is only opened.
+
+    With `extend`, a finished run takes in images that were added: its rows stay in front and are not computed again.
+    `workers` None takes as many as the machine suggests. Raises StoreError where the folder holds something else.
+    """
+    try:
+        with manifest.writer(folder):
+            layout, complete = settle(plan, folder, overlays=overlays, extend=extend)
+            if not complete:
+                _work_through(layout, folder, workers, overlays, progress)
+            explanation = _opened(layout.plan, folder)
+            if not complete:
+                write_pages(explanation, folder, overlays)
+                facts = {**explanation.summary(), "environment": environment(plan.classifier.device)}
+                manifest.finish(folder, layout.identity(overlays=overlays), facts)
+            shutil.rmtree(folder / "parts", ignore_errors=True)
+    except OSError as error:
+        raise manifest.cannot_write(folder, error) from error
+    return explanation
+
+
+def default_folder(plan: Plan, command: str = "explain", *, overlays: bool = True) -> Path:
+    """runs/<command>-<hash of everything that decides the result>, a batch that was not asked for left out."""
+    return Path("runs") / f"{command}-{manifest.digest_of(named_by(identity_of(plan, overlays=overlays), plan), 10)}"
+
+
+def _work_through(layout: Layout, folder: Path, workers: int | None, overlays: bool, progress: Progress) -> None:
+    plan, shards = layout.plan, layout.shards
+    (folder / "parts").mkdir(exist_ok=True)
+    arrays.remove_leftovers(folder)
+    restore_parts(layout, folder)
+    pending = [shard for shard in shards if not tables.part(folder, "records", shard.index).exists()]
+    done = sum(shard.stop - shard.start for shard in shards) - sum(shard.stop - shard.start for shard in pending)
+    progress(done, len(plan.table))
+    # From all shards, not the pending ones: each worker of a resumed run has as many threads as before.
+    count = usual_workers(plan.classifier.device, len(shards)) if workers is None else workers
+    # The arrays are made once the workers are forked: zarr starts a thread.
+    begin = partial(_make_arrays, layout, folder)
+    for n_images in run_shards(partial(_finish_shard, plan, folder, overlays), pending, count, begin):
+        done += n_images
+        progress(done, len(plan.table))
+    for kind, columns in (("records", RECORDS), ("map_stats", MAP_STATS)):
+        parts = [tables.part(folder, kind, shard.index) for shard in shards]
+        tables.merge(parts, folder / f"{kind}.parquet", columns)
+
+
+def _make_arrays(layout: Layout, folder: Path) -> None:
+    for key in layout.plan.keys:
+        arrays.create_maps(folder, key, len(layout.plan.table), layout.plan.grid(key), layout.shard_size)
+
+
+def _finish_shard(plan: Plan, folder: Path, overlays: bool, shard: Shard) -> int:
+    """Explain one shard and write it, in the worker: maps through a pipe would cost a fifth of the time.
+
+    No two shards share a file. The records come last, so that a shard with records is whole. Gives its image count.
+    """
+    result = explain_shard(plan, shard, overlays=overlays)
+    for key, maps in result.maps.items():
+        arrays.write_maps(folder, key, result.shard.start, maps)
+    for method, name, data in result.overlays:
+        path = folder / "overlays" / method / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+    index = result.shard.index
+    tables.write_rows(tables.part(folder, "map_stats", index), map(tables.stat_row, result.stats), MAP_STATS)
+    tables.write_rows(tables.part(folder, "records", index), map(tables.record_row, result.outcomes), RECORDS)
+    return shard.stop - shard.start
+
+
+def _opened(plan: Plan, folder: Path) -> Explanation:
+    outcomes = tables.read_outcomes(folder / "records.parquet")
+    stats = tables.read_stats(folder / "map_stats.parquet")
+    return Explanation(plan, outcomes, stats, folder=folder)

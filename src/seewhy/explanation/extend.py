@@ -1,0 +1,181 @@
+"""What a run folder says about the rows of a run: their order, their shards, and whether a finished run may grow."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from seewhy.errors import OptionError, StoreError, listed
+from seewhy.explanation.overlays import overlay_name
+from seewhy.run.identity import as_begun, differing, identity_of, image_digests
+from seewhy.run.plan import Plan, Shard
+from seewhy.store import manifest, tables
+
+_NAMED = 4  # images of each kind in a message
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A plan with its images in the order of the run folder, in shards of the folder's own size.
+
+    `before` describes the images of the run that was extended, which are the first rows; None where none was.
+    """
+
+    plan: Plan
+    shard_size: int
+    before: dict[str, Any] | None = None
+
+    @property
+    def shards(self) -> list[Shard]:
+        """The shards, in order."""
+        size, count = self.shard_size, len(self.plan.table)
+        return [Shard(n, start, min(start + size, count)) for n, start in enumerate(range(0, count, size))]
+
+    @property
+    def kept(self) -> list[Shard]:
+        """The shards that the extended run had whole."""
+        count = self.before["count"] if self.before else 0
+        return [shard for shard in self.shards if shard.start + self.shard_size <= count]
+
+    def identity(self, *, overlays: bool) -> dict[str, Any]:
+        """Everything that decides the results, as JSON has it."""
+        found = {**identity_of(self.plan, overlays=overlays), "shard_size": self.shard_size}
+        if self.before:
+            found["images"] = {**found["images"], "before": self.before}
+        return manifest.as_json(found)
+
+
+def check_extend(extend: bool, out: object) -> None:
+    """Raise OptionError where `extend` names no folder that could grow."""
+    if extend and out is None:
+        raise OptionError(
+            "--extend needs the folder of the run:  --out FOLDER\n"
+            "  Without --out the folder is named after everything that decides the results, the images too."
+        )
+
+
+def settle(plan: Plan, folder: Path, *, overlays: bool, extend: bool) -> tuple[Layout, bool]:
+    """The layout of the run in `folder`, which now is this one, and whether it is finished.
+
+    Raises StoreError where the folder holds something else, or a run of other options or images, naming what differs.
+    """
+    stored = manifest.find(folder)
+    if stored is None:
+        layout = Layout(plan, plan.shard_size)
+        manifest.begin(folder, layout.identity(overlays=overlays))
+        return layout, False
+    plan = as_begun(plan, stored["identity"])
+    layout = _as_stored(plan, folder, stored)
+    if layout.identity(overlays=overlays) == stored["identity"]:
+        return layout, stored["status"] == "complete"
+    return _extended(plan, folder, stored, overlays, extend), False
+
+
+def restore_parts(layout: Layout, folder: Path) -> None:
+    """Write the parts of the shards that an extension keeps, from the tables of the run that it extends."""
+    missing = [shard for shard in layout.kept if not tables.part(folder, "records", shard.index).exists()]
+    ids = [image.id for image in layout.plan.table.images]
+    tables.split(folder, {shard.index: ids[shard.start : shard.stop] for shard in missing})
+
+
+def _as_stored(plan: Plan, folder: Path, stored: Mapping[str, Any]) -> Layout:
+    before = stored["identity"].get("images", {}).get("before")
+    size = stored["identity"].get("shard_size", plan.shard_size)
+    first = tables.read_ids(folder / "records.parquet", before["count"]) if before else []
+    return Layout(_ordered(plan, first), size, before)
+
+
+def _ordered(plan: Plan, first: Sequence[str]) -> Plan:
+    """The plan with the images of the ids `first` in front, as far as they are there, and the others behind."""
+    if not first:
+        return plan
+    by_id = {image.id: image for image in plan.table.images}
+    old = [by_id.pop(one) for one in first if one in by_id]
+    return replace(plan, table=replace(plan.table, images=(*old, *by_id.values())))
+
+
+def _extended(plan: Plan, folder: Path, stored: Mapping[str, Any], overlays: bool, extend: bool) -> Layout:
+    """The layout of a run that grows by the images that were added; raises StoreError where it may not."""
+    identity, complete = stored["identity"], stored["status"] == "complete"
+    before = identity["images"] if complete else identity["images"].get("before")
+    ids = tables.read_ids(folder / "records.parquet", before["count"]) if before else []
+    grown = Layout(_ordered(plan, ids), identity["shard_size"], before and _without_before(before))
+    old = replace(grown.plan, table=replace(grown.plan.table, images=grown.plan.table.images[: len(ids)]))
+    found = identity_of(old, overlays=overlays) if ids else identity_of(plan, overlays=overlays)
+    options = differing(identity, found)
+    if options or not ids or found["images"] != grown.before:
+        raise _refusal(plan, folder, stored, options)
+    if not extend:
+        raise _says_extend(plan, folder, ids)
+    shutil.rmtree(folder / "parts", ignore_errors=True)
+    if not complete:
+        _remove_strange_overlays(plan, folder)
+    manifest.begin(folder, grown.identity(overlays=overlays))
+    return grown
+
+
+def _without_before(images: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in images.items() if key != "before"}
+
+
+def _remove_strange_overlays(plan: Plan, folder: Path) -> None:
+    """An extension that was given up may have drawn images that are no longer among these."""
+    home = folder / "overlays"
+    names = [overlay_name(image.id, plan.image_format) for image in plan.table.images]
+    known = {home / method / name for method in plan.methods for name in names}
+    for path in [path for path in home.rglob("*") if path.is_file() and path not in known]:
+        path.unlink()
+
+
+def _says_extend(plan: Plan, folder: Path, ids: Sequence[str]) -> StoreError:
+    known = set(ids)
+    added = [image.id for image in plan.table.images if image.id not in known]
+    if not added:  # those of an extension that was stopped are gone again
+        return StoreError(
+            f"{folder} was being extended by images that are no longer there.\n"
+            f"  Go back to the {len(ids):,} images that it had:  --extend",
+            slug="images-added",
+        )
+    return StoreError(
+        f"{folder} holds this run of {len(ids):,} images; {_counted(added)} added since: {listed(added, _NAMED)}.\n"
+        "  Explain those too, and keep what is there:  --extend",
+        slug="images-added",
+    )
+
+
+def _counted(names: Sequence[str]) -> str:
+    return "1 was" if len(names) == 1 else f"{len(names):,} were"
+
+
+def _refusal(plan: Plan, folder: Path, stored: Mapping[str, Any], options: Sequence[str]) -> StoreError:
+    asked = identity_of(plan)["images"]
+    images = [] if asked == _without_before(stored["identity"]["images"]) else _differing_images(plan, folder, stored)
+    lines = "\n".join(f"  {line}" for line in [*options, *images][:10])
+    said = f"{folder} holds another run; these differ:\n{lines}\n  Name a new folder:  --out {folder}-2"
+    return StoreError(said, slug="another-run") if options else StoreError(said, slug="images-changed")
+
+
+def _differing_images(plan: Plan, folder: Path, stored: Mapping[str, Any]) -> list[str]:
+    """Lines that say which images were removed, added or changed, as far as the folder knows the names."""
+    there = stored["identity"]["images"]["count"]
+    known = tables.read_digests(folder)
+    images = {image.id: image for image in plan.table.images}
+    whole = len(known) == there
+    removed = [one for one in known if one not in images]
+    added = [one for one in images if one not in known] if whole else []
+    shared = [images[one] for one in known if one in images and known[one]]
+    now = image_digests(plan, shared) if plan.table.items is None else {}
+    changed = [image.id for image in shared if now.get(image.id, known[image.id]) != known[image.id]]
+    kinds = (("removed", removed), ("changed", changed), ("added", added))
+    lines = [f"images {kind}: {len(names):,} ({listed(names, _NAMED)})" for kind, names in kinds if names]
+    if not whole and there != len(images):
+        lines.append(f"images: {there:,} there (that run is not finished), {len(images):,} asked")
+    if lines:
+        return lines
+    asked = identity_of(plan)["images"]
+    if asked["ids"] != stored["identity"]["images"]["ids"]:
+        return ["images: other names or labels, or another order"]
+    return ["images: the same names with other content"]

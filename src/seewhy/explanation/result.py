@@ -1,0 +1,388 @@
+"""The result of `explain`: maps, overlays and predictions of a table of images, in memory or in a run folder."""
+
+from __future__ import annotations
+
+import base64
+import textwrap
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from html import escape
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+import PIL.Image
+import torch
+from numpy.typing import NDArray
+
+from seewhy.data.decode import UnreadableError
+from seewhy.data.reader import load_image
+from seewhy.errors import DataError, OptionError, listed, nearest
+from seewhy.estimates import wilson
+from seewhy.explanation.overlays import draw_overlay, fused_keys, overlay_name
+from seewhy.maps import ALL_ZERO, fuse
+from seewhy.records import MapKey, MapStat, Outcome
+from seewhy.render import notebook
+from seewhy.render.color import heat, jet
+from seewhy.render.overlay import Pixels, encode, side_by_side
+from seewhy.render.sheet import Tile, page
+from seewhy.run.plan import Plan
+from seewhy.store.arrays import read_chunks, read_map, read_maps
+
+Maps = NDArray[np.float32]
+SHEET_MOST = 100
+HYPOTHESES = (
+    "Maps are hypotheses: nothing here has been tested. What the decisions depend on, seewhy.audit(classifier, folder) "
+    "tests by exchanging it between images."
+)
+LEAST = 10  # images with a result before anything is said about all of them
+
+
+@dataclass(frozen=True)
+class ExplainedImage:
+    """One image of an explanation. `map_stats` has the numbers of each raw map, by layer."""
+
+    owner: Explanation = field(repr=False)
+    row: int
+    outcome: Outcome
+
+    @property
+    def path(self) -> str:
+        """Where the file lies, or the image's id where it is no file."""
+        return self.outcome.image.path or self.outcome.image.id
+
+    @property
+    def label(self) -> str | None:
+        """The class name by folder or table; None where unknown."""
+        return self.outcome.image.label
+
+    @property
+    def prediction(self) -> str | None:
+        """The class name with the largest logit; None where there is none."""
+        return self.outcome.prediction
+
+    @property
+    def probability(self) -> float | None:
+        """The predicted class's, 0 to 1."""
+        return self.outcome.probability
+
+    @property
+    def error(self) -> str | None:
+        """Why there is no result; None where there is one."""
+        return self.outcome.error
+
+    @property
+    def maps(self) -> Maps | dict[str, Maps]:
+        """The one map (H, W), or a dict named like that of `Explanation.maps`; raw, or in [0, 1) if fused."""
+        return self.owner._named(
+            {key: maps[0] for key, maps in self.owner._shown(self.owner._raw_of(self.row)).items()}
+        )
+
+    @property
+    def map_stats(self) -> dict[str, MapStat]:
+        """The numbers of each raw map, by layer (and by method and score, where there are several)."""
+        stats = {key: own[self.row] for key, own in self.owner._stats.items() if self.row in own}
+        return dict(zip(_names(list(self.owner._stats)), stats.values(), strict=True)) if stats else {}
+
+    @property
+    def overlay(self) -> PIL.Image.Image:
+        """The overlay, RGB. Raises DataError with the reason for an image without a result."""
+        return self.owner._overlay_of(self.row)
+
+    def caption(self) -> tuple[str, ...]:
+        """Lines: name; prediction with probability (and the label where wrong); the raw maximum of each layer."""
+        several = len(self.map_stats) > 1
+        peaks = [f"{f'{name} ' if several else ''}{said}" for name, said in self._peaks().items()]
+        return (*self._head(), *peaks)
+
+    def _peaks(self) -> dict[str, str]:
+        """The raw maximum of each map, with the reason where it is drawn empty."""
+        return {
+            name: f"max {stat.maximum:.2g}{f' ({stat.reason})' if stat.empty else ''}"
+            for name, stat in self.map_stats.items()
+        }
+
+    def _head(self) -> tuple[str, ...]:
+        outcome, name = self.outcome, PurePosixPath(self.outcome.image.id).name
+        if outcome.error:
+            return name, "no result", outcome.error
+        wrong = f", but is {self.label}" if outcome.correct is False else ""
+        share = "" if outcome.probability is None else f" {outcome.probability:.2f}"
+        decided = f"{outcome.prediction}{share}{wrong}" if outcome.prediction else self._score()
+        return name, decided
+
+    def _score(self) -> str:
+        """The explained numbers, for a network that decides for no class."""
+        values = {stat.score: stat.score_value for stat in self.map_stats.values()}
+        return ", ".join(f"{name} {value:.3g}" for name, value in values.items())
+
+    def _repr_html_(self) -> str:
+        words = "<br>".join(map(escape, self.caption()))
+        return f"<figure style='margin:0'>{_picture(self)}<figcaption>{words}</figcaption></figure>"
+
+
+class Explanation:
+    """What `explain` gives: indexable by number or file name, with `maps`, `show()` and `summary()`.
+
+    `methods`, `layers` ("input" for maps on the input's own pixels) and `scores` are tuples of names; `method` and
+    `score` are the same as one text.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        outcomes: list[Outcome],
+        stats: list[MapStat],
+        maps: Mapping[MapKey, Maps] | None = None,
+        folder: Path | None = None,
+    ) -> None:
+        self.folder = folder
+        self.keys = plan.keys
+        self.methods, self.layers, self.scores = (tuple(dict.fromkeys(part)) for part in zip(*plan.keys, strict=True))
+        self.method, self.score = ", ".join(self.methods), ", ".join(self.scores)
+        self.classes = plan.classes
+        self.preset = plan.preset
+        self.outcomes = outcomes
+        self._plan = plan
+        self._held = maps
+        rows = {outcome.image.id: row for row, outcome in enumerate(outcomes)}
+        self._stats: dict[MapKey, dict[int, MapStat]] = {key: {} for key in self.keys}
+        for stat in stats:
+            self._stats[MapKey(stat.method, stat.layer, stat.score)][rows[stat.id]] = stat
+
+    def __len__(self) -> int:
+        return len(self.outcomes)
+
+    def __iter__(self) -> Iterator[ExplainedImage]:
+        return (self[row] for row in range(len(self)))
+
+    def __getitem__(self, which: int | str) -> ExplainedImage:
+        row = self._row(which)
+        return ExplainedImage(self, row, self.outcomes[row])
+
+    @property
+    def maps(self) -> Maps | dict[str, Maps]:
+        """All maps (N, H, W) float32 where there is one of each image, else a dict; NaN where there is none.
+
+        The dict's names are layers; with several methods or scores, those instead or before ("grad-cam/conv2"). Raw and
+        signed on the layer's grid; a preset fuses the layers into [0, 1) on the canvas.
+        """
+        return self._named(self._shown({key: self._all_maps(key) for key in self.keys}))
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What had to be decided or noticed, in sentences."""
+        return (*self._plan.notes, *_noticed(self))
+
+    def summary(self) -> dict[str, Any]:
+        """Counts as plain values: images, unreadable, predictions, accuracy, empty maps by layer, notes."""
+        judged = [outcome.correct for outcome in self.outcomes if outcome.correct is not None]
+        return {
+            "images": len(self),
+            "without_result": sum(outcome.error is not None for outcome in self.outcomes),
+            "reasons": dict(Counter(outcome.error for outcome in self.outcomes if outcome.error).most_common(5)),
+            "predictions": dict(Counter(outcome.prediction for outcome in self.outcomes if outcome.prediction)),
+            "labelled": len(judged),
+            "accuracy": sum(judged) / len(judged) if judged else None,
+            "method": self.method,
+            "layers": list(self.layers),
+            "score": self.score,
+            "preset": self.preset,
+            "empty_maps": {
+                name: sum(stat.empty for stat in own.values())
+                for name, own in zip(_names(self.keys), self._stats.values(), strict=True)
+            },
+            "notes": list(self.notes),
+        }
+
+    def show(self, most: int = SHEET_MOST) -> PIL.Image.Image:
+        """A contact sheet of at most `most` images, evenly chosen: a picture that notebooks show inline."""
+        rows = [
+            round(step * (len(self) - 1) / max(1, min(most, len(self)) - 1)) for step in range(min(most, len(self)))
+        ]
+        tiles = [self._tile(self[row]) for row in rows]
+        some = f"{len(rows)} of {len(self):,} images" if len(rows) < len(self) else f"{len(self):,} images"
+        what = f"{self.method} of {', '.join(self.layers)} for {self.score}"
+        title = f"{what}, as {self.preset} shows it" if self.preset else what
+        panels = self._panels()
+        fine = (
+            "; maps of single pixels are smoothed" if any(self._plan.method(m).on_canvas for m in self.methods) else ""
+        )
+        order = f"; left to right: {', '.join(panels)}" if len(panels) > 1 and self.preset else ""
+        subtitle = f"{some}; every map by its own peak (max), red frame: wrong prediction{fine}{order}"
+        table = jet() if self.preset else heat()
+        return page(title, subtitle, tiles, table, ("0", "each map's own maximum"), panels=len(panels))
+
+    def chunks(self, key: MapKey) -> Iterator[tuple[int, Maps]]:
+        """The raw maps of a method, layer and score piece by piece: (first row, (n, H, W)): memory stays flat."""
+        if self._held is not None:
+            return iter([(0, self._held[key])])
+        return read_chunks(self._run_folder(), key)
+
+    def _panels(self) -> list[str]:
+        """What each picture of an overlay shows, left to right."""
+        if self.preset is None:
+            return _names(_by_method(self.keys))
+        return _names([MapKey(method, "", score) for method, score in fused_keys(_by_method(self.keys))])
+
+    def _tile(self, one: ExplainedImage) -> Tile:
+        wrong, panels = one.outcome.correct is False, self._panels()
+        if one.error or self.preset is not None or len(panels) < 2:
+            return Tile(None if one.error else one.overlay, one.caption(), wrong)
+        peaks = one._peaks()
+        columns = tuple((name, *textwrap.wrap(peaks[name], 28)) for name in panels if name in peaks)
+        return Tile(one.overlay, one._head(), wrong, columns)
+
+    def _repr_html_(self) -> str:
+        return notebook.page(
+            notebook.heading("Explanation", _facts(self)),
+            notebook.bullets(self.notes),
+            notebook.side_by_side(one._repr_html_() for one in self._few(6)),
+            notebook.sentence(HYPOTHESES),
+        )
+
+    def __repr__(self) -> str:
+        where = f", in {self.folder}" if self.folder else ""
+        return f"<Explanation: {len(self)} images, {self.method} of {', '.join(self.layers)} for {self.score}{where}>"
+
+    def _few(self, count: int) -> list[ExplainedImage]:
+        return [self[row] for row in range(min(count, len(self)))]
+
+    def _row(self, which: int | str) -> int:
+        if isinstance(which, (int, np.integer)):
+            if not -len(self) <= which < len(self):
+                raise IndexError(f"There is no image {which}: the explanation has {len(self)}, 0 to {len(self) - 1}.")
+            return int(which) % len(self)
+        ids = [outcome.image.id for outcome in self.outcomes]
+        wanted = str(which)
+        names = (ids, [PurePosixPath(one).name for one in ids], [PurePosixPath(one).stem for one in ids])
+        for pool in names:
+            if (count := pool.count(wanted)) == 1:
+                return pool.index(wanted)
+            if count > 1:
+                full = [one for one, name in zip(ids, pool, strict=True) if name == wanted]
+                raise OptionError(f"{count} images are called {wanted!r}.  Name one in full: {', '.join(full[:4])}")
+        raise OptionError(
+            f"There is no image {wanted!r}.  {nearest(wanted, [*ids, *names[1]])}".rstrip(), slug="no-such-image"
+        )
+
+    def _all_maps(self, key: MapKey) -> Maps:
+        return self._held[key] if self._held is not None else read_maps(self._run_folder(), key)
+
+    def _raw_of(self, row: int) -> dict[MapKey, Maps]:
+        """Every raw map (1, H, W) of one image."""
+        if self._held is not None:
+            return {key: self._held[key][row : row + 1] for key in self.keys}
+        return {key: read_map(self._run_folder(), key, row)[None] for key in self.keys}
+
+    def _shown(self, raw: Mapping[MapKey, Maps]) -> dict[MapKey, Maps]:
+        """The maps (N, H, W) that a reader gets: raw, or fused over the layers by the preset."""
+        if self.preset is None:
+            return dict(raw)
+        found = {}
+        for method, score in fused_keys(raw):
+            own = [torch.from_numpy(maps) for key, maps in raw.items() if (key.method, key.score) == (method, score)]
+            found[MapKey(method, "", score)] = fuse(own, self._plan.canvas).numpy()
+        return found
+
+    def _named(self, maps: Mapping[MapKey, Maps]) -> Maps | dict[str, Maps]:
+        return dict(zip(_names(list(maps)), maps.values(), strict=True)) if len(maps) > 1 else next(iter(maps.values()))
+
+    def _overlay_of(self, row: int) -> PIL.Image.Image:
+        outcome = self.outcomes[row]
+        if outcome.error:
+            raise DataError(f"{outcome.image.id} has no overlay: {outcome.error}.")
+        if self.folder is not None:
+            name = overlay_name(outcome.image.id, self._plan.image_format)
+            paths = [self.folder / "overlays" / method / name for method in self.methods]
+            if all(path.exists() for path in paths):
+                return PIL.Image.fromarray(side_by_side([_pixels(path) for path in paths]))
+        try:
+            loaded = load_image(self._plan.table, self._plan.table.images[row], self._plan.classifier.preprocess)
+        except UnreadableError as error:
+            raise DataError(f"{outcome.image.id} has no overlay: {error}.") from error
+        raw = self._raw_of(row)
+        empty = {key for key, stats in self._stats.items() if stats[row].empty}
+        ordered = {key: torch.from_numpy(raw[key][0]) for key in _by_method(self.keys)}
+        return PIL.Image.fromarray(draw_overlay(loaded, ordered, empty, self.preset))
+
+    def _run_folder(self) -> Path:
+        if self.folder is None:
+            raise RuntimeError("an explanation holds its maps or has a folder")
+        return self.folder
+
+
+def _by_method(keys: Sequence[MapKey]) -> list[MapKey]:
+    """The keys in the order in which overlays show them: each method's own together."""
+    methods = list(dict.fromkeys(key.method for key in keys))
+    return sorted(keys, key=lambda key: methods.index(key.method))
+
+
+def _names(keys: Sequence[MapKey]) -> list[str]:
+    """What tells the keys apart: layers where nothing else differs, else method, layer and score joined by slashes."""
+    differing = [len(set(part)) > 1 for part in zip(*keys, strict=True)]
+    if not any(differing):
+        return [key.layer for key in keys]
+    return ["/".join(part for part, shown in zip(key, differing, strict=True) if shown) for key in keys]
+
+
+def _pixels(path: Path) -> Pixels:
+    with PIL.Image.open(path) as picture:
+        return np.asarray(picture.convert("RGB"))
+
+
+def _picture(one: ExplainedImage) -> str:
+    if one.error:
+        return ""
+    data = base64.b64encode(encode(np.asarray(one.overlay), "jpg")).decode()
+    name = escape(one.outcome.image.id, quote=True)
+    return f'<img style="max-height:256px" alt="{name}" src="data:image/jpeg;base64,{data}">'
+
+
+def _noticed(explanation: Explanation) -> list[str]:
+    """What a reader must know before looking at the pictures."""
+    found = []
+    results = [outcome for outcome in explanation.outcomes if outcome.error is None]
+    decided = {outcome.prediction for outcome in results}
+    if len(results) >= LEAST and len(decided) == 1 and None not in decided:
+        only = next(iter(decided))
+        found.append(f"Every one of the {len(results)} images is predicted as {only!r}.")
+        others = [score for score in explanation.scores if score in explanation.classes and score != only]
+        if others:
+            found[-1] += f"  The maps explain {listed(map(repr, others))}, which is never predicted here."
+    for layer, stats in zip(_names(explanation.keys), explanation._stats.values(), strict=True):
+        empty = Counter(stat.reason for stat in stats.values() if stat.empty)
+        if empty.total() > 0.05 * max(1, len(results)):
+            why = ", ".join(f"{count} {reason}" for reason, count in empty.most_common())
+            found.append(f"{empty.total()} of {len(results)} maps of {layer} are empty ({why}).")
+            if empty[ALL_ZERO] == len(results):
+                found[-1] += "  The score does not depend on its places; for a layer on which it does:  --layers auto"
+    found += _at_chance(results, len(explanation.classes))
+    return [*found, "Before reading the maps, try:  seewhy check (with the same arguments)"] if found else []
+
+
+def _facts(explanation: Explanation) -> list[str]:
+    """What was explained, the predictions by class, and the accuracy with its interval."""
+    summary = explanation.summary()
+    maps = f"{summary['method']} of {', '.join(summary['layers'])} for {summary['score']}"
+    found = [f"{summary['images']:,} images", maps]
+    predicted = Counter(summary["predictions"]).most_common()
+    found += [f"predicted: {listed(f'{name} {count:,}' for name, count in predicted)}"] if predicted else []
+    if summary["labelled"]:
+        accuracy = wilson(sum(bool(one.correct) for one in explanation.outcomes), summary["labelled"])
+        found.append(f"accuracy {accuracy} on {summary['labelled']:,} labelled")
+    return found + ([f"{summary['without_result']:,} without a result"] if summary["without_result"] else [])
+
+
+def _at_chance(results: Sequence[Outcome], n_classes: int) -> list[str]:
+    """That the accuracy is not shown to be better than guessing, where it is not."""
+    judged = [outcome for outcome in results if outcome.correct is not None]
+    if len(judged) < LEAST:
+        return []
+    labels = Counter(outcome.image.label for outcome in judged)
+    accuracy = wilson(sum(bool(outcome.correct) for outcome in judged), len(judged))
+    chance = max(labels.values()) / len(judged) if len(labels) > 1 else 1 / n_classes
+    if accuracy.low > chance:
+        return []
+    return [f"Accuracy {accuracy} on {len(judged):,} labelled images, where guessing gives {chance:.3f}."]

@@ -1,0 +1,187 @@
+"""One shard of the plan: images in, rows, raw maps and overlay bytes out. No files are written here."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from seewhy.cam.attribute import Attribution, Subject, attribute
+from seewhy.cam.scores.targets import predicted, probabilities
+from seewhy.data.decode import UnreadableError, file_digest
+from seewhy.data.reader import Loaded, batch_of, load_image
+from seewhy.errors import WorkError
+from seewhy.explanation.overlays import draw_overlay, overlay_name
+from seewhy.maps import ALL_ZERO, empty_reason
+from seewhy.records import Image, MapKey, MapStat, Outcome
+from seewhy.render.overlay import encode
+from seewhy.run.machine import cores
+from seewhy.run.plan import Plan, Shard
+
+A = TypeVar("A")
+B = TypeVar("B")
+Maps = NDArray[np.float32]
+_NO_NUMBERS = np.full(4, np.nan)
+
+
+@dataclass
+class ShardResult:
+    """What one shard gives: a row and every map for each image; NaN maps where there is none."""
+
+    shard: Shard
+    outcomes: list[Outcome]
+    stats: list[MapStat]
+    maps: dict[MapKey, Maps]
+    overlays: list[tuple[str, str, bytes]] = field(default_factory=list)  # method, name, bytes
+
+
+def explain_shard(plan: Plan, shard: Shard, *, overlays: bool = True) -> ShardResult:
+    """The rows, maps and overlays of one shard; an unreadable image is a row with its reason."""
+    images = plan.table.images[shard.start : shard.stop]
+    maps = {key: np.full((len(images), *plan.grid(key)), np.nan, np.float32) for key in plan.keys}
+    result = ShardResult(shard, [], [], maps)
+    for start in range(0, len(images), plan.batch_size):
+        readable: list[tuple[int, Loaded]] = []
+        batch = images[start : start + plan.batch_size]
+        for place, (image, one) in enumerate(zip(batch, _each(plan, partial(_read, plan), batch), strict=True), start):
+            if isinstance(one, UnreadableError):
+                result.outcomes.append(Outcome(image, digest=_digest_of(image), error=str(one)))
+            else:
+                readable.append((place, one))
+                result.outcomes.append(Outcome(image))  # filled in below
+        if readable:
+            _explain_batch(plan, result, readable, overlays)
+    return result
+
+
+def _each(plan: Plan, function: Callable[[A], B], items: Sequence[A]) -> list[B]:
+    """The function of each item, in threads where a GPU would wait; a Dataset's own code is never run in several."""
+    if plan.classifier.device.type == "cpu" or plan.table.items is not None:
+        return [function(item) for item in items]
+    with ThreadPoolExecutor(cores()) as pool:
+        return list(pool.map(function, items))
+
+
+def _read(plan: Plan, image: Image) -> Loaded | UnreadableError:
+    try:
+        return load_image(plan.table, image, plan.classifier.preprocess)
+    except UnreadableError as error:
+        return error
+
+
+def _explain_batch(plan: Plan, result: ShardResult, readable: list[tuple[int, Loaded]], overlays: bool) -> None:
+    loaded = [one for _, one in readable]
+    places = [place for place, _ in readable]
+    attribution = _attributed(plan, loaded, [result.outcomes[place].image for place in places], result.shard, places)
+    logits = attribution.logits.double().cpu()
+    shares, decided = probabilities(logits, plan.task), predicted(logits, plan.task)
+    values = {name: one.double().cpu() for name, one in attribution.values.items()}
+    on_cpu = {key: maps.float().cpu().numpy() for key, maps in attribution.maps.items()}
+    numbers = {key: _numbers(maps) for key, maps in on_cpu.items()}
+    drawn: list[tuple[int, Loaded, set[MapKey]]] = []
+    for row, (place, one) in enumerate(readable):
+        image = result.outcomes[place].image
+        label = image.label or (one.label if one.label in plan.classes else None)
+        index = None if decided is None else int(decided[row])
+        probability = None if shares is None or index is None else float(shares[row, index].float())  # as it is stored
+        outcome = _outcome(plan, image, one, label, logits[row], index, probability)
+        result.outcomes[place] = outcome
+        unlabelled = {score.name for score in plan.scores if score.needs_labels and label not in plan.classes}
+        stats = []
+        for key in result.maps:
+            explained = outcome.error is None and key.score not in unlabelled
+            if explained:
+                result.maps[key][place] = on_cpu[key][row]
+            found = numbers[key][row] if explained else _NO_NUMBERS
+            stats.append(_stat(plan, image, key, found, float(values[key.score][row])))
+        result.stats += stats
+        if outcome.error is None:
+            drawn.append((place, one, {MapKey(stat.method, stat.layer, stat.score) for stat in stats if stat.empty}))
+    if overlays:
+        jobs = [(method, *what) for what in drawn for method in plan.methods]
+        result.overlays += _each(plan, partial(_drawn, plan, result), jobs)
+
+
+def _drawn(plan: Plan, result: ShardResult, what: tuple[str, int, Loaded, set[MapKey]]) -> tuple[str, str, bytes]:
+    """The method, the name and the bytes of one overlay."""
+    method, place, one, empty = what
+    own = {key: torch.from_numpy(maps[place]) for key, maps in result.maps.items() if key.method == method}
+    picture = encode(draw_overlay(one, own, empty, plan.preset), plan.image_format)
+    return method, overlay_name(result.outcomes[place].image.id, plan.image_format), picture
+
+
+def _attributed(
+    plan: Plan, loaded: list[Loaded], images: list[Image], shard: Shard, places: Sequence[int]
+) -> Attribution:
+    labels = None
+    if any(score.needs_labels for score in plan.scores):
+        names = [image.label or one.label for image, one in zip(images, loaded, strict=True)]
+        labels = torch.tensor([plan.classes.index(name) if name in plan.classes else 0 for name in names])
+    model = plan.classifier.model
+    subject = Subject(plan.scores, plan.task, labels, torch.tensor(places) + shard.start)
+    methods = {name: plan.method(name) for name in plan.methods}
+    try:
+        inputs = batch_of(loaded, plan.classifier.preprocess, plan.memory_format)
+        augment = "augment" in plan.smooth
+        return attribute(model, inputs, plan.layers, methods, subject, augment=augment, seed=plan.seed)
+    except (RuntimeError, MemoryError) as error:
+        if isinstance(error, MemoryError) or "memory" in str(error).lower():
+            raise WorkError(
+                f"Out of memory with {len(loaded)} images at once.\n  Type:  --batch-size {max(1, len(loaded) // 4)}",
+                slug="out-of-memory",
+            ) from error
+        raise
+
+
+def _outcome(
+    plan: Plan,
+    image: Image,
+    one: Loaded,
+    label: str | None,
+    logits: Tensor,
+    index: int | None,
+    probability: float | None,
+) -> Outcome:
+    height, width = one.size
+    if label is not None and label != image.label:
+        image = Image(image.id, image.path, label, image.split)
+    if not bool(logits.isfinite().all()):
+        return Outcome(image, width, height, one.digest, error="the network gave NaN or infinite logits")
+    prediction = None if index is None else plan.classes[index]
+    correct = None if label is None or prediction is None else prediction == label
+    numbers = tuple(float(value) for value in logits.float())
+    return Outcome(image, width, height, one.digest, prediction, probability, correct, numbers)
+
+
+def _digest_of(image: Image) -> str | None:
+    """The hash of a file that is no image, so that another one in its place is noticed; None where there is none."""
+    try:
+        return file_digest(image.path) if image.path else None
+    except UnreadableError:
+        return None
+
+
+def _numbers(maps: Maps) -> NDArray[np.float64]:
+    """Minimum, maximum, sum and sum of the positive cells of each map: (N, 4)."""
+    wide = maps.reshape(len(maps), -1).astype(np.float64)
+    with np.errstate(invalid="ignore"):  # inf - inf; the reason says it
+        return np.stack([wide.min(1), wide.max(1), wide.sum(1), wide.clip(min=0).sum(1)], axis=1)
+
+
+def _stat(plan: Plan, image: Image, key: MapKey, numbers: NDArray[np.float64], value: float) -> MapStat:
+    low, high, total, positive = numbers.tolist()
+    height, width = plan.grid(key)
+    reason = empty_reason(high, height * width, value, in_score_units=plan.method(key.method).in_score_units)
+    if not math.isfinite(low) or not math.isfinite(high):
+        reason = "not finite"
+    elif low == high == 0:
+        reason = ALL_ZERO
+    return MapStat(image.id, *key, value, low, high, total, positive, reason is not None, reason)

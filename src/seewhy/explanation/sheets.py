@@ -1,0 +1,80 @@
+"""The pictures of a whole run: the contact sheet and the mean maps."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import PIL
+
+from seewhy.explanation.mean_maps import brightest, mean_shares
+from seewhy.explanation.result import Explanation
+from seewhy.records import MapKey
+from seewhy.render.color import heat
+from seewhy.render.overlay import encode
+from seewhy.render.sheet import Tile, mean_map_tile, page
+
+MOST_GROUPS = 48  # panels a layer in mean_maps.png
+
+
+def write_pages(explanation: Explanation, folder: Path, overlays: bool) -> None:
+    """Write sheet.jpg (where there are overlays) and mean_maps.png, each complete or absent."""
+    if overlays:
+        _write_picture(folder / "sheet.jpg", explanation.show())
+    _write_picture(folder / "mean_maps.png", mean_maps(explanation))
+
+
+def _write_picture(path: Path, picture: PIL.Image.Image) -> None:
+    temporary = path.with_name(path.name + ".partial")
+    temporary.write_bytes(encode(np.asarray(picture), path.suffix[1:]))
+    temporary.replace(path)
+
+
+def mean_maps(explanation: Explanation) -> PIL.Image.Image:
+    """The mean map of each class and split, one row of panels per layer, all on one scale per layer.
+
+    Each map counts with its positive part as multiples of an even spread, so that no image outweighs another; empty
+    maps are left out and counted. Classes are the labels, or the predictions where there are no labels.
+    """
+    labelled = any(outcome.image.label for outcome in explanation.outcomes)
+    groups: list[str | None] = []
+    for outcome in explanation.outcomes:
+        name = outcome.image.label if labelled else outcome.prediction
+        what = f"{name}" if labelled else f"predicted {name}"
+        split = f", {outcome.image.split}" if outcome.image.split else ""
+        groups.append(None if outcome.error or name is None else f"{what}{split}")
+    counts = Counter(group for group in groups if group is not None)
+    shown = {group for group, _ in counts.most_common(MOST_GROUPS)}
+    tiles: list[Tile] = []
+    several = len(explanation.keys) > len(explanation.layers)
+    for key in explanation.keys:
+        name = " ".join(dict.fromkeys((key.method, key.layer, key.score))) if several else key.layer
+        tiles += _mean_tiles(explanation, key, name, [group if group in shown else None for group in groups])
+    title = f"Mean map by class: {explanation.method} for {explanation.score}"
+    some = f"the {len(shown)} largest of {len(counts)} groups; " if len(shown) < len(counts) else ""
+    subtitle = f"{some}positive part, each image with equal weight; x 1 is an even spread over the picture"
+    columns = len(shown) if len(shown) <= 8 else 0
+    return page(title, subtitle, tiles, heat(), ("x 0", "brightest 0.5 % of the layer"), columns=columns)
+
+
+def _mean_tiles(explanation: Explanation, key: MapKey, layer: str, groups: Sequence[str | None]) -> list[Tile]:
+    names = sorted({group for group in groups if group is not None})
+    empty = {row for row, stat in explanation._stats[key].items() if stat.empty}
+    some = [group if row in explanation._stats[key] else None for row, group in enumerate(groups)]
+    found = mean_shares(explanation.chunks(key), some, empty)
+    # Not the largest cell: in sparse maps a single place would leave all others dark.
+    top = brightest([one.mean for one in found.values() if one.mean is not None])
+    tiles = []
+    for group in names:
+        one = found.get(group)
+        if one is None:
+            continue
+        left_out = f", {one.n_empty} empty left out" if one.n_empty else ""
+        if one.mean is None:
+            tiles.append(Tile(None, (group, f"{layer}, all {one.n_empty} maps empty", "")))
+            continue
+        peak = f"peak x {one.mean.max():.1f}"
+        tiles.append(mean_map_tile(one.mean, top, (group, f"{layer}, n = {one.n}{left_out}", peak)))
+    return tiles
