@@ -1,6 +1,6 @@
 """`seewhy explain ...` with everything imported first, so that its work can be timed apart from imports.
 
-The arguments are those of `seewhy`, and `seewhy.cli.main` runs them. The clock starts when the classifier is loaded
+The arguments are those of `seewhy`, and `seewhy.cli.app.main` runs them. The clock starts when the classifier is loaded
 and stops when `main` is done. Inside: reading the image table, sizes and the trial pass of the plan, forking and
 ending the workers, decoding, maps, overlays, raw maps in zarr, tables, sheet and mean maps, manifest, the printed
 summary. Outside: imports, parsing options, making the network and loading its weights (as for the peer).
@@ -37,7 +37,7 @@ def load_and_start(*arguments: Any, **options: Any) -> seewhy.Classifier:
 if __name__ == "__main__":
     seewhy.data.classifier.load = load_and_start
     try:
-        seewhy.cli.main(sys.argv[1:])
+        seewhy.cli.app.main(sys.argv[1:])
     except SystemExit as end:
         if end.code:
             raise

@@ -16,7 +16,7 @@ COMMANDS: dict[str, list[str | Path]] = {
     "import torch": [PYTHON, "-c", "import torch"],
     "import torch, seewhy": [PYTHON, "-c", "import torch, seewhy"],
     "import torch, seewhy; seewhy.explain": [PYTHON, "-c", "import torch, seewhy; seewhy.explain"],
-    "import what `seewhy explain` needs": [PYTHON, "-c", "import seewhy.cli, seewhy.explanation.explain"],
+    "import what `seewhy explain` needs": [PYTHON, "-c", "import seewhy.cli.app, seewhy.explanation.explain"],
     "import pytorch_grad_cam": [PYTHON, "-c", "import torchvision_shim, pytorch_grad_cam"],
 }
 DIFFERENCES = (
@@ -27,7 +27,7 @@ DIFFERENCES = (
     ("import pytorch_grad_cam", "import torch"),
 )
 PROBE = (
-    "import json, sys, seewhy.cli\ntry: seewhy.cli.app.main(['--help'])\nexcept SystemExit: pass\n"
+    "import json, sys, seewhy.cli.app\ntry: seewhy.cli.app.main(['--help'])\nexcept SystemExit: pass\n"
     "print(json.dumps({'torch': 'torch' in sys.modules}))"
 )
 

@@ -27,7 +27,7 @@ from seewhy.evidence.trials.scorer import Scorer
 from seewhy.store.schema import DONOR_EFFECTS, IMAGE_EFFECTS, MAP_SHARES, MAP_STATS, RECORDS, TRIALS
 from tests.small_images import Reader, classifier_of, write_images, write_masks
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 TABLES = {
     "trials": TRIALS,
     "records": RECORDS,

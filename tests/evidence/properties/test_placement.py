@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from seewhy.evidence.properties import placement
-from tests.evidence.test_properties import scenes
+from tests.evidence.properties.test_catalogue import scenes
 
 
 def blob(x: float, y: float, radius: float, size: int = 65) -> Tensor:

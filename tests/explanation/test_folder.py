@@ -346,8 +346,8 @@ import os, signal, sys, time
 from pathlib import Path
 import torch
 torch.set_num_threads(1)
-from tests.run.test_folder_run import plan_of, nothing
-from seewhy.run.explain import run_in_folder
+from tests.explanation.test_folder import plan_of, nothing
+from seewhy.explanation.explain import run_in_folder
 plan = plan_of(Path(sys.argv[1]), batch_size=2)
 for moment in sys.stdin:
     pid = os.fork()

@@ -8,7 +8,7 @@ from scipy import ndimage, special
 
 from seewhy.evidence.properties import detail
 from seewhy.evidence.properties.colour import brightness, luminance, tint
-from tests.evidence.test_properties import scenes
+from tests.evidence.properties.test_catalogue import scenes
 
 
 def gaussian(image: NDArray[np.float64], time: float) -> NDArray[np.float64]:

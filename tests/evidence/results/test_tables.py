@@ -22,7 +22,7 @@ from seewhy.evidence.trials.request import asked_for
 from seewhy.evidence.trials.trial import DONORS
 from seewhy.store import arrays
 from seewhy.store.tables import read_outcomes, read_stats
-from tests.evidence.test_trials import SeesPlace, write_logo
+from tests.evidence.trials.test_trial import SeesPlace, write_logo
 from tests.small_images import CORE, Reader, Steps, classifier_of, where_corner, write_images, write_masks
 
 HOSTILE = "../<img onerror>\u202e'\".png"

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from seewhy.evidence.properties.bases import cosines
 from seewhy.evidence.properties.jpeg import UNCOMPRESSED, jpeg, jpeg_editor, jpeg_quality
-from tests.evidence.test_properties import scenes
+from tests.evidence.properties.test_catalogue import scenes
 
 Pixels = NDArray[np.uint8]
 

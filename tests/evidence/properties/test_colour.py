@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 
 from seewhy.evidence.properties import colour
-from tests.evidence.test_properties import scenes
+from tests.evidence.properties.test_catalogue import scenes
 
 
 def glaring(count: int) -> torch.Tensor:

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from seewhy.evidence.properties import spectra
 from seewhy.evidence.properties.colour import luminance
-from tests.evidence.test_properties import scenes
+from tests.evidence.properties.test_catalogue import scenes
 
 Floats = NDArray[np.float64]
 
