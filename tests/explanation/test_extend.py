@@ -222,7 +222,7 @@ STEPS = [
     (module.arrays, "create_maps", (0, 1)),
     (module.arrays, "write_maps", (0, 1, 3)),
     (module.tables, "merge", (0, 1)),
-    (module.manifest, "finish", (0,)),
+    (manifest, "finish", (0,)),
 ]
 
 

@@ -32,6 +32,7 @@ from seewhy.geometry import geometry_of, lay
 from seewhy.maps import scale_to_peak
 from seewhy.records import Preprocess
 from seewhy.render.overlay import overlay
+from seewhy.run.identity import identity_of
 from seewhy.run.plan import Plan, make_plan
 from seewhy.store import arrays, manifest
 from tests.models import FourConv, Linear, images, seeded
@@ -233,7 +234,7 @@ STEPS = [
     (module.tables, "write_rows", (0, 1, 3)),
     (module.tables, "merge", (0, 1)),
     (pages, "mean_maps", (0,)),
-    (module.manifest, "finish", (0,)),
+    (manifest, "finish", (0,)),
     (module.shutil, "rmtree", (0,)),
 ]
 
@@ -499,3 +500,32 @@ def test_a_full_disk_is_failed_work_that_goes_on(photos: Path, tmp_path: Path, m
             run_in_folder(plan_of(photos), tmp_path / "run", progress=nothing)
     assert json.loads((tmp_path / "run" / manifest.NAME).read_text())["status"] == "running"
     assert len(run_in_folder(plan_of(photos), tmp_path / "run", progress=nothing)) == 37
+
+
+def test_a_new_run_reads_every_file_once_and_its_end_knows_what_was_read(tmp_path: Path) -> None:
+    """The first is read once more, before the rest, to see what the network makes of it."""
+    home = tmp_path / "photos"
+    home.mkdir()
+    for number in range(4):
+        pixels = np.random.default_rng(number).integers(0, 256, (32, 32, 3), dtype=np.uint8)
+        PIL.Image.fromarray(pixels).save(home / f"{number}.png")
+    code = (
+        "import sys, collections\n"
+        "opened = collections.Counter()\n"
+        "sys.addaudithook(lambda event, args: event == 'open' and str(args[0]).endswith('.png') and "
+        "opened.update([str(args[0]).rpartition('/')[2]]))\n"
+        "from seewhy.cli.app import main\n"
+        "try: main(sys.argv[1:])\n"
+        "except SystemExit: pass\n"
+        "print(sorted(opened.items()), file=sys.stderr)\n"
+    )
+    words = ["explain", "photos", "--model", "seewhy.learn.net:Net", "--model-arg", "size=32", "--size", "32"]
+    ran = subprocess.run(
+        [sys.executable, "-c", code, *words, "--workers", "1", "--no-report"],
+        capture_output=True, text=True, cwd=tmp_path, check=False,
+    )  # fmt: skip
+    assert ran.stderr.splitlines()[-1] == "[('0.png', 2), ('1.png', 1), ('2.png', 1), ('3.png', 1)]", ran.stderr
+    (folder,) = (tmp_path / "runs").iterdir()
+    identity = json.loads((folder / "manifest.json").read_text())["identity"]
+    net = seewhy.load("seewhy.learn.net:Net", model_args={"size": 32}, size=32)
+    assert identity == manifest.as_json(identity_of(make_plan(net, home)))

@@ -504,13 +504,11 @@ def test_the_network_is_as_before(method: str, smooth: Any) -> None:
 @pytest.mark.parametrize("error", [RuntimeError("a fault of mine"), KeyboardInterrupt()], ids=["error", "interrupt"])
 def test_the_network_is_as_before_after_an_exception_in_its_forward(method: str, error: BaseException) -> None:
     plan: dict[str, Any] = {"runs": 0, "at": None}
-    model, x = sensitive(plan), images(2, 16)
-    maps_of(model, x, "network.act", method)
-    plan["runs"] = 0  # what is learnt of a network is kept: only now the number of runs is that of every call
-    maps_of(model, x, "network.act", method)
-    raised, before = 0, state_of(model)
+    maps_of(sensitive(plan), images(2, 16), "network.act", method)
+    raised = 0
     for broken in plans(error, plan["runs"]):
-        model.plan[0] = broken
+        model, x = sensitive(broken), images(2, 16)  # a new one: what is learnt of a network is kept with it
+        before = state_of(model)
         try:  # passes that only look for something faster may fail
             maps_of(model, x, "network.act", method)
         except (type(error), SeewhyError):

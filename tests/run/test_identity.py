@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 import seewhy
 from seewhy.errors import StoreError
-from seewhy.explanation.explain import default_folder
+from seewhy.explanation.explain import default_folder, run_in_folder
 from seewhy.run.identity import code_digest, differing, identity_of
 from seewhy.run.plan import make_plan
 from tests.models import FourConv, Pooled, images, seeded
@@ -194,3 +194,19 @@ def test_an_edited_forward_with_the_same_weights_is_another_run(photos: Path) ->
     plans = [make_plan(seeded(kind()), photos) for kind in (Pooled, Pooled, Edited)]
     first, again, edited = (identity_of(plan)["code"] for plan in plans)
     assert first == again != edited
+
+
+def test_the_same_command_after_an_image_changed_is_another_folder(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    first = default_folder(plan_of(photos))
+    run_in_folder(plan_of(photos), first, progress=lambda done, total: None)
+    assert default_folder(plan_of(photos)) == first
+    write(photos / "1.bmp", 77)
+    other = default_folder(plan_of(photos))
+    assert other == first.with_name(f"{first.name}-2")
+    run_in_folder(plan_of(photos), other, progress=lambda done, total: None)
+    assert default_folder(plan_of(photos)) == other
+    write(photos / "1.bmp", 1)
+    assert default_folder(plan_of(photos)) == first

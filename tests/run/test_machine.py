@@ -85,3 +85,31 @@ def test_less_memory_the_next_time_goes_on_with_the_same_run(tmp_path: Path, mon
     assert (tmp_path / "run" / "records.parquet").stat().st_mtime_ns == before, "it was only opened"
     asked = make_plan(model, photos, batch_size=2)
     assert default_folder(asked) != default_folder(first)
+
+
+@pytest.mark.parametrize(
+    ("membership", "files", "quota"),
+    [
+        ("0::/app/worker\n", {"app/cpu.max": "150000 100000\n", "app/worker/cpu.max": "max 100000\n"}, 1.5),
+        ("0::/\n", {"cpu.max": "100000 100000\n"}, 1.0),
+        ("3:cpu,cpuacct:/box\n1:name=systemd:/\n", {"cpu/box/cpu.cfs_quota_us": "50000\n",
+                                                   "cpu/box/cpu.cfs_period_us": "100000\n"}, 0.5),
+        ("3:cpu:/box\n", {"cpu/box/cpu.cfs_quota_us": "-1\n", "cpu/box/cpu.cfs_period_us": "100000\n"}, float("inf")),
+        ("0::/\n", {}, float("inf")),
+        ("", {}, float("inf")),
+    ],
+    ids=["of a group around it", "of the outermost", "version 1", "version 1 without", "none", "no groups"],
+)  # fmt: skip
+def test_a_containers_quota_is_read_from_its_groups(
+    membership: str, files: dict[str, str], quota: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own, groups = tmp_path / "proc" / "self" / "cgroup", tmp_path / "cgroup"
+    own.parent.mkdir(parents=True)
+    own.write_text(membership)
+    for name, text in files.items():
+        (groups / name).parent.mkdir(parents=True, exist_ok=True)
+        (groups / name).write_text(text)
+    monkeypatch.setattr(machine, "_PROC", tmp_path / "proc")
+    monkeypatch.setattr(machine, "_CGROUPS", groups)
+    assert machine.processor_quota() == quota
+    assert 1 <= machine.cores() < quota + 1

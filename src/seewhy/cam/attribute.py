@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from seewhy.cam.augment import Augmentation, augmentations
 from seewhy.cam.capture import Captured, LayerCall, capture, gradients
-from seewhy.cam.grid import Grid
+from seewhy.cam.grid import AS_IT_IS
 from seewhy.cam.methods.catalogue import Method
 from seewhy.cam.methods.scene import Scene
 from seewhy.cam.model import wide
@@ -19,7 +19,6 @@ from seewhy.cam.scores.score import Fixed, Score
 from seewhy.records import INPUT, MapKey, Task
 
 PLAIN = Augmentation(1.0, False)
-_AS_IT_IS = Grid(0, 0)  # an output (N, C, H, W) of any size
 
 
 @dataclass(frozen=True)
@@ -134,7 +133,7 @@ def _scenes(
     """One scene for the input, and one for each layer."""
     yield Scene(model, captured.inputs, values.detach(), rescore, seed=seed)
     for layer in layers:
-        grid = layer.grid or _AS_IT_IS
+        grid = layer.grid or AS_IT_IS
         raw = captured.activations[layer.asked].detach()
         slope = slopes.get(layer.asked)
         yield Scene(

@@ -13,10 +13,7 @@ from seewhy.errors import OptionError
 
 Layout = Literal["channels-first", "channels-last", "tokens"]
 
-
 Shape = tuple[int, ...]
-
-
 Size = tuple[int, int]
 
 
@@ -51,6 +48,9 @@ class Grid:
         """As it is said and written in tables: "14 x 14 tokens after 1"."""
         after = f" after {self.skipped}" if self.skipped else ""
         return f"{self.height} x {self.width}" + ("" if self.layout == "channels-first" else f" {self.layout}{after}")
+
+
+AS_IT_IS = Grid(0, 0)  # an output (N, C, H, W) of any size
 
 
 def read_grid(text: str, shape: Sequence[int]) -> Grid:

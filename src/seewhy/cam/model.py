@@ -6,8 +6,8 @@ import contextlib
 import random
 import threading
 import weakref
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ from seewhy.cam.scores.outputs import read_output
 from seewhy.errors import ModelError, SeewhyError
 from seewhy.records import Task
 
+T = TypeVar("T")
 SIZES: tuple[int, ...] = (224, 256, 128, 64, 32, 28, 96, 112, 160, 192, 299, 384, 48, 512)
 
 
@@ -65,6 +66,7 @@ _locks: weakref.WeakKeyDictionary[nn.Module, threading.RLock] = weakref.WeakKeyD
 _locks_guard = threading.Lock()
 
 
+_known: weakref.WeakKeyDictionary[nn.Module, tuple[int, dict[Hashable, Any]]] = weakref.WeakKeyDictionary()
 _held: weakref.WeakSet[nn.Module] = weakref.WeakSet()  # by `untouched`, each guarded by its own lock
 
 
@@ -80,6 +82,40 @@ def unwrap(model: nn.Module) -> tuple[nn.Module, list[str]]:
             model = inner
         else:
             return model, notes
+
+
+def remembered(model: nn.Module, key: Hashable, learn: Callable[[], T]) -> T:
+    """What `learn` gives, kept with the model under `key` until its code or its weights change (see `state_of`).
+
+    Nothing that is learned may hold the model itself, which would then live for ever.
+    """
+    state = state_of(model)
+    known = _known.get(model)
+    if known is None or known[0] != state:
+        known = _known[model] = (state, {})
+    if key not in known[1]:
+        known[1][key] = learn()
+    found: T = known[1][key]
+    return found
+
+
+def state_of(model: nn.Module) -> int:
+    """A number for what decides what a model computes: modules, their code, plain attributes and hooks, its weights.
+
+    Weights count by memory and version, not by value: cheap, and an optimiser's step or a loaded checkpoint shows.
+    Whether a module is in training mode does not count, since nothing is learned in it.
+    """
+    plain = (bool, int, float, str, tuple, type(None))
+    found: list[Hashable] = []
+    for name, module in model.named_modules():
+        own = vars(module)
+        found += [name, id(type(module)), id(type(module).forward), id(own.get("forward"))]
+        found += [*module._forward_hooks, *module._forward_pre_hooks]
+        found += [str(value) for key, value in own.items() if key != "training" and type(value) in plain]
+    for weight in model.parameters():
+        version = -1 if weight.is_inference() else weight._version
+        found += [tuple(weight.shape), weight.dtype, weight.device, weight.data_ptr(), version]
+    return hash(tuple(found))
 
 
 @contextlib.contextmanager

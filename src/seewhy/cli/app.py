@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import sys
 import traceback
 from collections.abc import Sequence
@@ -49,10 +50,21 @@ for command in (explain, check, audit, report, layers, methods, train, data, dem
     app.command()(command)
 
 
+def let_threads_wait() -> None:
+    """Let torch's threads sleep while they wait for each other, unless the environment says otherwise.
+
+    They would spin, and beside another process on the machine, or within a quota, that is the time which the others
+    need. It counts only before torch is loaded.
+    """
+    if not {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME"} & os.environ.keys():
+        os.environ["OMP_WAIT_POLICY"] = "passive"
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and leave with 0, 1 (failed work), 2 (wrong input) or 130 (interrupted)."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in given
+    let_threads_wait()
     gc.disable()  # importing torch makes a million objects and no garbage; steady_process() ends it
     try:
         app(args=[word for word in given if word != "--debug"], prog_name="seewhy")

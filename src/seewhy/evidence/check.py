@@ -15,7 +15,7 @@ from seewhy.cam.layers.choice import trace
 from seewhy.cam.methods.catalogue import METHODS
 from seewhy.cam.scores.targets import Target, probabilities, two_sided
 from seewhy.data.classifier import RANDOM_NOTE, Classifier
-from seewhy.errors import OptionError, StoreError, listed
+from seewhy.errors import OptionError, listed
 from seewhy.estimates import Floats
 from seewhy.evidence.checks.behaviour import Behaviour, behaviour_of
 from seewhy.evidence.checks.feeding import Feeding, judge, margins, variants_of
@@ -36,12 +36,13 @@ from seewhy.evidence.thresholds import CHECK_THRESHOLDS
 from seewhy.records import Preprocess, Progress
 from seewhy.render import notebook
 from seewhy.render.vega import BAD, CAUTION, GOOD, UNKNOWN
-from seewhy.run.identity import as_begun, differing, identity_of, named_by
+from seewhy.run.folder import RunFolder, default_folder
+from seewhy.run.identity import RunIdentity, as_begun, content_of, run_identity
 from seewhy.run.machine import environment
 from seewhy.run.plan import Plan, first_input, make_plan
 from seewhy.run.progress import chosen_progress
-from seewhy.store import manifest
 from seewhy.store.plain import plain
+from seewhy.store.tables import read_digests
 
 MOST_IMAGES = 2000  # unless --limit or --sample says otherwise
 SAMPLED = "A seeded sample:"
@@ -162,42 +163,31 @@ def _check_scope(plan: Plan) -> None:
         )
 
 
-def check_identity(plan: Plan, seed: int) -> dict[str, Any]:
-    """Everything that decides the result of a check, as plain values."""
-    return {**identity_of(plan, overlays=False), "command": "check", "seed": seed}
+def check_identity(plan: Plan, seed: int) -> RunIdentity:
+    """Everything that decides the result of a check."""
+    return run_identity(plan, "check", overlays=False, seed=seed)
 
 
 def check_in_folder(plan: Plan, folder: Path, *, seed: int, progress: Progress) -> dict[str, Any]:
     """The check's summary, from a run folder where it is finished, else made and written to it."""
-    try:
-        with manifest.writer(folder):
-            stored = manifest.find(folder)
-            if stored is not None:
-                plan = as_begun(plan, stored["identity"])
-            identity = manifest.as_json(check_identity(plan, seed))
-            if stored is not None and stored["identity"] != identity:
-                raise StoreError(
-                    f"{folder} holds another run: "
-                    f"{listed(differing(stored['identity'], identity) or ['of other images'], 4)}.\n"
-                    f"  Name a new folder:  --out {folder}-2",
-                    slug="another-run",
-                )
-            if stored is not None and stored["status"] == "complete":
-                found: dict[str, Any] = stored["summary"]
-                return found
-            manifest.begin(folder, identity)
-            result, passes = _run(plan, seed, progress)
-            write_records(folder, passes)
-            summary = {**result.summary(), "environment": environment(plan.classifier.device)}
-            manifest.finish(folder, identity, summary)
-    except OSError as error:
-        raise manifest.cannot_write(folder, error) from error
+    run = RunFolder(folder)
+    with run.held():
+        stored = run.stored()
+        plan = plan if stored is None else as_begun(plan, stored["identity"])
+        identity = check_identity(plan, seed)
+        finished = run.open(identity)
+        if finished is not None:
+            return finished
+        result, passes = _run(plan, seed, progress)
+        write_records(folder, passes)
+        summary = {**result.summary(), "environment": environment(plan.classifier.device)}
+        run.finish(identity.whole(content_of(plan, read_digests(folder))), summary)
     return summary
 
 
 def default_check_folder(plan: Plan, seed: int) -> Path:
-    """runs/check-<hash of everything that decides the result>."""
-    return Path("runs") / f"check-{manifest.digest_of(named_by(check_identity(plan, seed), plan), 10)}"
+    """runs/check-<hash of the options>."""
+    return default_folder(check_identity(plan, seed), batch_asked=plan.batch_asked)
 
 
 def run_check(plan: Plan, *, seed: int = 0, progress: Progress) -> Check:

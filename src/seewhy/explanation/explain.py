@@ -18,12 +18,14 @@ from seewhy.explanation.result import Explanation
 from seewhy.explanation.shard import explain_shard
 from seewhy.explanation.sheets import write_pages
 from seewhy.records import Progress
-from seewhy.run.identity import identity_of, named_by
+from seewhy.run.folder import RunFolder
+from seewhy.run.folder import default_folder as folder_named_by
+from seewhy.run.identity import content_of, run_identity
 from seewhy.run.machine import environment, usual_workers
 from seewhy.run.plan import Plan, Shard, make_plan
 from seewhy.run.progress import chosen_progress
 from seewhy.run.workers import run_shards
-from seewhy.store import arrays, manifest, tables
+from seewhy.store import arrays, tables
 from seewhy.store.schema import MAP_STATS, RECORDS
 
 
@@ -102,25 +104,24 @@ def run_in_folder(
     With `extend`, a finished run takes in images that were added: its rows stay in front and are not computed again.
     `workers` None takes as many as the machine suggests. Raises StoreError where the folder holds something else.
     """
-    try:
-        with manifest.writer(folder):
-            layout, complete = settle(plan, folder, overlays=overlays, extend=extend)
-            if not complete:
-                _work_through(layout, folder, workers, overlays, progress)
-            explanation = _opened(layout.plan, folder)
-            if not complete:
-                write_pages(explanation, folder, overlays)
-                facts = {**explanation.summary(), "environment": environment(plan.classifier.device)}
-                manifest.finish(folder, layout.identity(overlays=overlays), facts)
-            shutil.rmtree(folder / "parts", ignore_errors=True)
-    except OSError as error:
-        raise manifest.cannot_write(folder, error) from error
+    run = RunFolder(folder)
+    with run.held():
+        layout, complete = settle(plan, folder, overlays=overlays, extend=extend)
+        if not complete:
+            _work_through(layout, folder, workers, overlays, progress)
+        explanation = _opened(layout.plan, folder)
+        if not complete:
+            write_pages(explanation, folder, overlays)
+            facts = {**explanation.summary(), "environment": environment(plan.classifier.device)}
+            content = content_of(layout.plan, tables.read_digests(folder))
+            run.finish(layout.identity.whole(content), facts)
+        shutil.rmtree(folder / "parts", ignore_errors=True)
     return explanation
 
 
-def default_folder(plan: Plan, command: str = "explain", *, overlays: bool = True) -> Path:
-    """runs/<command>-<hash of everything that decides the result>, a batch that was not asked for left out."""
-    return Path("runs") / f"{command}-{manifest.digest_of(named_by(identity_of(plan, overlays=overlays), plan), 10)}"
+def default_folder(plan: Plan) -> Path:
+    """runs/explain-<hash of the options>."""
+    return folder_named_by(run_identity(plan), batch_asked=plan.batch_asked)
 
 
 def _work_through(layout: Layout, folder: Path, workers: int | None, overlays: bool, progress: Progress) -> None:

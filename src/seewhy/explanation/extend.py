@@ -5,12 +5,13 @@ from __future__ import annotations
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from seewhy.errors import OptionError, StoreError, listed
 from seewhy.explanation.overlays import overlay_name
-from seewhy.run.identity import as_begun, differing, identity_of, image_digests
+from seewhy.run.identity import RunIdentity, as_begun, changed_images, differing, run_identity
 from seewhy.run.plan import Plan, Shard
 from seewhy.store import manifest, tables
 
@@ -27,6 +28,7 @@ class Layout:
     plan: Plan
     shard_size: int
     before: dict[str, Any] | None = None
+    overlays: bool = True
 
     @property
     def shards(self) -> list[Shard]:
@@ -40,12 +42,12 @@ class Layout:
         count = self.before["count"] if self.before else 0
         return [shard for shard in self.shards if shard.start + self.shard_size <= count]
 
-    def identity(self, *, overlays: bool) -> dict[str, Any]:
-        """Everything that decides the results, as JSON has it."""
-        found = {**identity_of(self.plan, overlays=overlays), "shard_size": self.shard_size}
-        if self.before:
-            found["images"] = {**found["images"], "before": self.before}
-        return manifest.as_json(found)
+    @cached_property
+    def identity(self) -> RunIdentity:
+        """Everything that decides the results."""
+        known = run_identity(self.plan, overlays=self.overlays, shard_size=self.shard_size)
+        images = {**known.options["images"], **({"before": self.before} if self.before else {})}
+        return RunIdentity(self.plan, {**known.options, "images": images})
 
 
 def check_extend(extend: bool, out: object) -> None:
@@ -64,14 +66,20 @@ def settle(plan: Plan, folder: Path, *, overlays: bool, extend: bool) -> tuple[L
     """
     stored = manifest.find(folder)
     if stored is None:
-        layout = Layout(plan, plan.shard_size)
-        manifest.begin(folder, layout.identity(overlays=overlays))
+        layout = Layout(plan, plan.shard_size, overlays=overlays)
+        manifest.begin(folder, layout.identity.begun())
         return layout, False
-    plan = as_begun(plan, stored["identity"])
-    layout = _as_stored(plan, folder, stored)
-    if layout.identity(overlays=overlays) == stored["identity"]:
+    layout = _as_stored(as_begun(plan, stored["identity"]), folder, stored, overlays)
+    if layout.identity.like(stored["identity"]) == stored["identity"] and not _changed_since(
+        layout.plan, folder, stored
+    ):
         return layout, stored["status"] == "complete"
-    return _extended(plan, folder, stored, overlays, extend), False
+    return _extended(layout.plan, folder, stored, overlays, extend), False
+
+
+def _changed_since(plan: Plan, folder: Path, stored: Mapping[str, Any]) -> list[str]:
+    """The images whose files changed since their shards were finished, where the run has not got to its end."""
+    return [] if "content" in stored["identity"]["images"] else changed_images(plan, tables.read_digests(folder))
 
 
 def restore_parts(layout: Layout, folder: Path) -> None:
@@ -81,11 +89,11 @@ def restore_parts(layout: Layout, folder: Path) -> None:
     tables.split(folder, {shard.index: ids[shard.start : shard.stop] for shard in missing})
 
 
-def _as_stored(plan: Plan, folder: Path, stored: Mapping[str, Any]) -> Layout:
+def _as_stored(plan: Plan, folder: Path, stored: Mapping[str, Any], overlays: bool) -> Layout:
     before = stored["identity"].get("images", {}).get("before")
     size = stored["identity"].get("shard_size", plan.shard_size)
     first = tables.read_ids(folder / "records.parquet", before["count"]) if before else []
-    return Layout(_ordered(plan, first), size, before)
+    return Layout(_ordered(plan, first), size, before, overlays)
 
 
 def _ordered(plan: Plan, first: Sequence[str]) -> Plan:
@@ -102,18 +110,18 @@ def _extended(plan: Plan, folder: Path, stored: Mapping[str, Any], overlays: boo
     identity, complete = stored["identity"], stored["status"] == "complete"
     before = identity["images"] if complete else identity["images"].get("before")
     ids = tables.read_ids(folder / "records.parquet", before["count"]) if before else []
-    grown = Layout(_ordered(plan, ids), identity["shard_size"], before and _without_before(before))
+    grown = Layout(_ordered(plan, ids), identity["shard_size"], before and _without_before(before), overlays)
     old = replace(grown.plan, table=replace(grown.plan.table, images=grown.plan.table.images[: len(ids)]))
-    found = identity_of(old, overlays=overlays) if ids else identity_of(plan, overlays=overlays)
-    options = differing(identity, found)
-    if options or not ids or found["images"] != grown.before:
+    asked = run_identity(old if ids else plan, overlays=overlays)
+    options = differing(identity, asked.options)
+    if options or not ids or asked.whole()["images"] != grown.before:
         raise _refusal(plan, folder, stored, options)
     if not extend:
         raise _says_extend(plan, folder, ids)
     shutil.rmtree(folder / "parts", ignore_errors=True)
     if not complete:
         _remove_strange_overlays(plan, folder)
-    manifest.begin(folder, grown.identity(overlays=overlays))
+    manifest.begin(folder, grown.identity.begun())
     return grown
 
 
@@ -151,31 +159,25 @@ def _counted(names: Sequence[str]) -> str:
 
 
 def _refusal(plan: Plan, folder: Path, stored: Mapping[str, Any], options: Sequence[str]) -> StoreError:
-    asked = identity_of(plan)["images"]
-    images = [] if asked == _without_before(stored["identity"]["images"]) else _differing_images(plan, folder, stored)
-    lines = "\n".join(f"  {line}" for line in [*options, *images][:10])
+    lines = "\n".join(f"  {line}" for line in [*options, *_differing_images(plan, folder, stored)][:10])
     said = f"{folder} holds another run; these differ:\n{lines}\n  Name a new folder:  --out {folder}-2"
     return StoreError(said, slug="another-run") if options else StoreError(said, slug="images-changed")
 
 
 def _differing_images(plan: Plan, folder: Path, stored: Mapping[str, Any]) -> list[str]:
     """Lines that say which images were removed, added or changed, as far as the folder knows the names."""
-    there = stored["identity"]["images"]["count"]
+    there, asked = _without_before(stored["identity"]["images"]), run_identity(plan).like(stored["identity"])["images"]
     known = tables.read_digests(folder)
     images = {image.id: image for image in plan.table.images}
-    whole = len(known) == there
+    whole = len(known) == there["count"]
     removed = [one for one in known if one not in images]
     added = [one for one in images if one not in known] if whole else []
-    shared = [images[one] for one in known if one in images and known[one]]
-    now = image_digests(plan, shared) if plan.table.items is None else {}
-    changed = [image.id for image in shared if now.get(image.id, known[image.id]) != known[image.id]]
-    kinds = (("removed", removed), ("changed", changed), ("added", added))
+    kinds = (("removed", removed), ("changed", changed_images(plan, known)), ("added", added))
     lines = [f"images {kind}: {len(names):,} ({listed(names, _NAMED)})" for kind, names in kinds if names]
-    if not whole and there != len(images):
-        lines.append(f"images: {there:,} there (that run is not finished), {len(images):,} asked")
-    if lines:
+    if not whole and there["count"] != len(images):
+        lines.append(f"images: {there['count']:,} there (that run is not finished), {len(images):,} asked")
+    if lines or asked == there:
         return lines
-    asked = identity_of(plan)["images"]
-    if asked["ids"] != stored["identity"]["images"]["ids"]:
+    if asked["ids"] != there["ids"]:
         return ["images: other names or labels, or another order"]
     return ["images: the same names with other content"]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from functools import partial
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from types import CellType, CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 
@@ -27,17 +27,46 @@ _DIGESTS = {  # a hash says nothing to a reader
 }
 
 
-def identity_of(plan: Plan, *, overlays: bool = True) -> dict[str, Any]:
-    """Everything that decides the results, as plain values."""
-    return {
+@dataclass(frozen=True)
+class RunIdentity:
+    """Everything that decides a run's results: `options`, known at once, and the content of its images.
+
+    To know the content costs a read of every file, and a new run reads them anyway: its folder gets to know the content
+    at its end, from what was read. Where a folder is compared with it, the files are read, once.
+    """
+
+    plan: Plan
+    options: Mapping[str, Any]
+
+    @cached_property
+    def content(self) -> str:
+        """A hash of the images: their bytes, not their names. Of a Dataset only some items are looked at."""
+        return content_of(self.plan)
+
+    def begun(self) -> dict[str, Any]:
+        """The identity as a folder has it while its run goes on: with the content where that costs no file."""
+        return self.whole(self.content) if self.plan.table.items is not None else manifest.as_json(dict(self.options))
+
+    def whole(self, content: str | None = None) -> dict[str, Any]:
+        """The identity as a finished folder has it; `content` where it is known from the run itself."""
+        images = {**self.options["images"], "content": content or self.content}
+        return manifest.as_json({**self.options, "images": images})
+
+    def like(self, stored: Mapping[str, Any]) -> dict[str, Any]:
+        """The identity with as much in it as a stored one has, so that both can be compared."""
+        return self.whole() if "content" in stored.get("images", {}) else self.begun()
+
+
+def run_identity(plan: Plan, command: str = "explain", *, overlays: bool = True, **more: Any) -> RunIdentity:
+    """The identity of a run of this plan; `more` replaces or adds what a command has of its own."""
+    options = {
         "seewhy": __version__,
-        "command": "explain",
-        "classifier": plan.classifier.identity(),
+        "command": command,
+        "classifier": plan.classifier_identity,
         "code": network_digest(plan),
         "images": {
             "count": len(plan.table),
             "ids": manifest.digest_of([[i.id, i.label, i.split] for i in plan.table.images]),
-            "content": _content_digest(plan),
         },
         "target": [_target_of(score) for score in plan.scores],
         "task": plan.task,
@@ -51,6 +80,12 @@ def identity_of(plan: Plan, *, overlays: bool = True) -> dict[str, Any]:
         "device": plan.classifier.device.type,
         "image_format": plan.image_format if overlays else None,
     }
+    return RunIdentity(plan, {**options, **more})
+
+
+def identity_of(plan: Plan, *, overlays: bool = True) -> dict[str, Any]:
+    """Everything that decides the results of an explanation, as plain values."""
+    return run_identity(plan, overlays=overlays).whole()
 
 
 def _target_of(score: Score) -> str:
@@ -59,14 +94,10 @@ def _target_of(score: Score) -> str:
     return f"{score.name}{asked}" + ("" if score.code is None else f" {code_digest(score.code)}")
 
 
-def named_by(identity: dict[str, Any], plan: Plan) -> dict[str, Any]:
-    """What a folder is named after: a batch chosen by the free memory of the moment must not name another folder."""
-    return {name: value for name, value in identity.items() if name != "batch_size" or plan.batch_asked}
-
-
 def as_begun(plan: Plan, identity: Mapping[str, Any]) -> Plan:
     """The plan with the batch size of a run that was begun, unless another one was asked for."""
-    return plan if plan.batch_asked else replace(plan, batch_size=identity.get("batch_size", plan.batch_size))
+    begun = plan.batch_size if plan.batch_asked else identity.get("batch_size", plan.batch_size)
+    return plan if begun == plan.batch_size else replace(plan, batch_size=begun)
 
 
 def differing(there: Mapping[str, Any], asked: Mapping[str, Any]) -> list[str]:
@@ -133,12 +164,20 @@ def image_digests(plan: Plan, images: Sequence[Image]) -> dict[str, str]:
     return {image.id: _image_digest(plan, image) for image in images}
 
 
-def _content_digest(plan: Plan) -> str:
-    """A hash of the images: their bytes, not their names. Of a Dataset only some items are looked at."""
-    images = plan.table.images
-    probed = plan.table.items is not None and not isinstance(plan.table.items, Tensor)
-    some = images[:: max(1, len(images) // _PROBES)] if probed else images
-    return manifest.digest_of(list(image_digests(plan, some).values()))
+def content_of(plan: Plan, digests: Mapping[str, str | None] | None = None) -> str:
+    """A hash of the images; `digests` are those of files that were read already, by id."""
+    images, known = plan.table.images, digests or {}
+    if plan.table.items is not None and not isinstance(plan.table.items, Tensor):
+        images = images[:: max(1, len(images) // _PROBES)]
+    return manifest.digest_of([known.get(image.id) or _image_digest(plan, image) for image in images])
+
+
+def changed_images(plan: Plan, digests: Mapping[str, str | None]) -> list[str]:
+    """The ids of images whose files are no longer those of the hashes `digests`."""
+    if plan.table.items is not None:
+        return []
+    known = [image for image in plan.table.images if digests.get(image.id)]
+    return [name for name, digest in image_digests(plan, known).items() if digest != digests[name]]
 
 
 def _image_digest(plan: Plan, image: Image) -> str:

@@ -23,6 +23,7 @@ from seewhy.cam.layers.choice import Call
 MOST = {"cpu": 16, "cuda": 64, "mps": 32}
 _LARGEST = 24 << 20  # bytes of the largest activation that pay on a CPU: more leaves the caches, and is new memory
 _SHARE = 0.5  # of the free memory that all workers together may take
+_PROC, _CGROUPS = Path("/proc"), Path("/sys/fs/cgroup")
 _GROUPS = (  # (limit, used) of a container, as version 2 and version 1 of control groups name them
     ("memory.max", "memory.current"),
     ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),
@@ -30,8 +31,42 @@ _GROUPS = (  # (limit, used) of a container, as version 2 and version 1 of contr
 
 
 def cores() -> int:
-    """How many processors this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """How many processors this process may use: those it may run on, or fewer where a container has a quota."""
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, math.ceil(min(allowed, processor_quota())))
+
+
+def processor_quota() -> float:
+    """The processors' worth of time that the control groups around this process grant it; infinite without any."""
+    return min((_quota_of(group) for group in _own_groups()), default=math.inf)
+
+
+def _own_groups() -> list[Path]:
+    """The folders of the control groups that this process is in, from its own to the outermost one that can be seen."""
+    try:
+        lines = (_PROC / "self" / "cgroup").read_text().splitlines()
+    except OSError:
+        return []
+    found = []
+    for line in lines:
+        _, kinds, path = line.split(":", 2)
+        home = _CGROUPS / "cpu" if "cpu" in kinds.split(",") else _CGROUPS
+        if not kinds or "cpu" in kinds.split(","):
+            own = Path(path.lstrip("/"))
+            found += [home / part for part in (own, *own.parents)]
+    return found
+
+
+def _quota_of(group: Path) -> float:
+    """The processors granted by one group: "200000 100000" in version 2, two files in version 1."""
+    try:
+        quota, period = (group / "cpu.max").read_text().split()
+    except (OSError, ValueError):
+        try:
+            quota, period = ((group / f"cpu.cfs_{name}_us").read_text().strip() for name in ("quota", "period"))
+        except OSError:
+            return math.inf
+    return math.inf if quota in ("max", "-1") else float(quota) / float(period)
 
 
 def usual_workers(device: torch.device, n_shards: int) -> int:

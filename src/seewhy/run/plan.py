@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -62,6 +63,11 @@ class Plan:
     def classes(self) -> tuple[str, ...]:
         """The class names, one per logit (two for a one-logit network)."""
         return self.classifier.classes or ()
+
+    @cached_property
+    def classifier_identity(self) -> dict[str, Any]:
+        """What the classifier is, as plain values: its weights are read for it, once."""
+        return self.classifier.identity()
 
     def method(self, name: str) -> Method:
         """The method of this name, as the preset and the smoothing have it."""
@@ -147,7 +153,7 @@ def make_plan(
         min(batch_size or _even_batch(usual, shard), SHARD),
         image_format,
         (inputs.shape[2], inputs.shape[3]),
-        memory_format_for(network, inputs, probe, found, preset),
+        memory_format_for(network, inputs, probe, found, methods, preset),
         batch_size is not None,
         seed,
         (*classifier.notes, *notes, *table.notes, *said, *why),

@@ -9,17 +9,20 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from seewhy.cam.capture import LayerCall, find_layer
-from seewhy.cam.grid import read_grid
+from seewhy.cam.capture import LayerCall, capture, find_layer, gradients
+from seewhy.cam.grid import AS_IT_IS, read_grid
 from seewhy.cam.layers.calls import trace_any
-from seewhy.cam.layers.choice import Choice, choose, choose_layer
+from seewhy.cam.layers.choice import Choice, choose, choose_layer, mixture
 from seewhy.cam.layers.inferred import Call, grid_of
 from seewhy.cam.methods.catalogue import find_method, method_name
-from seewhy.cam.model import answer, as_input, size_error
+from seewhy.cam.methods.weighting import grad_cam, weighted_sum
+from seewhy.cam.model import answer, as_input, remembered, size_error
 from seewhy.cam.scores.outputs import Output, guess_task, read_output
 from seewhy.cam.tail.affine import affine_behind
-from seewhy.errors import LayerError, OptionError
+from seewhy.errors import LayerError, ModelError, OptionError
 from seewhy.records import Task
+
+_SAME_MAPS = 2e-6  # of the largest number of a map: what two orders of summation may make of it in a preset
 
 
 @dataclass(frozen=True)
@@ -37,7 +40,15 @@ class Probe:
 
 
 def probe_network(network: nn.Module, inputs: Tensor, task: Task | None) -> Probe:
-    """One pass over the first image; a network that cannot take the input says what fits."""
+    """One pass over the first image; a network that cannot take the input says what fits.
+
+    What it shows is remembered with the network, for all images of one shape.
+    """
+    key = ("probe", inputs.shape, inputs.dtype, task)
+    return remembered(network, key, lambda: _probed(network, inputs, task))
+
+
+def _probed(network: nn.Module, inputs: Tensor, task: Task | None) -> Probe:
     try:
         calls, raw = trace_any(network, as_input(network, inputs))
         task = task or guess_task(raw, network)
@@ -90,6 +101,11 @@ def chosen_layer(network: nn.Module, inputs: Tensor, probe: Probe) -> Choice:
 
     Where no gradient reaches any, the last one with a grid: a broken network can still be checked.
     """
+    key = ("layer", inputs.shape, inputs.dtype, probe.task)
+    return remembered(network, key, lambda: _chosen_layer(network, inputs, probe))
+
+
+def _chosen_layer(network: nn.Module, inputs: Tensor, probe: Probe) -> Choice:
     if probe.task == "segmentation":
         return _chosen_features(network, inputs, probe)
     for picture in (_noise(inputs), inputs):
@@ -141,26 +157,57 @@ def _seen(layer: LayerCall, calls: Sequence[Call], shape: Sequence[int], grid: s
 
 
 def memory_format_for(
-    network: nn.Module, inputs: Tensor, probe: Probe, layers: Sequence[LayerCall], preset: str | None
+    network: nn.Module,
+    inputs: Tensor,
+    probe: Probe,
+    layers: Sequence[LayerCall],
+    methods: Sequence[str],
+    preset: str | None,
 ) -> torch.memory_format:
     """Channels last on a CPU, where convolutions and pools are faster, unless the network minds (a .view of features).
 
     Only the input is laid out so; the network's parameters stay as they are. The order of summation differs, which can
     turn a ReLU or a maximum pool behind a layer. A preset, whose pictures must be equal, keeps the peer's layout unless
-    what follows the layers is proven affine, so that nothing can turn.
+    what follows the layers is proven affine, so that nothing can turn, or the method is Grad-CAM, whose mean over
+    places hides single turns, and the maps of the first image are the same in both layouts.
     """
     if probe.output.logits.device.type != "cpu":
         return torch.contiguous_format
-    try:
-        inputs = as_input(network, inputs).contiguous(memory_format=torch.channels_last)
-        affine, raw = affine_behind(network, inputs, layers) if preset else (True, answer(network, inputs))
-        if not affine:
-            return torch.contiguous_format
-        again = read_output(raw, len(inputs), probe.task).logits
-    except RuntimeError:
-        return torch.contiguous_format
-    same = torch.allclose(again, probe.logits, rtol=1e-4, atol=1e-5, equal_nan=True)
+    careful = None if preset is None else tuple(methods)
+    key = ("layout", inputs.shape, inputs.dtype, probe.task, tuple(layers), careful)
+    same = remembered(network, key, lambda: _same_in_channels_last(network, inputs, probe, layers, careful))
     return torch.channels_last if same else torch.contiguous_format
+
+
+def _same_in_channels_last(
+    network: nn.Module, inputs: Tensor, probe: Probe, layers: Sequence[LayerCall], careful: tuple[str, ...] | None
+) -> bool:
+    """Whether the first image's output is the same in both layouts, and for these methods every image's maps, too."""
+    inputs = as_input(network, inputs)
+    turned = inputs.contiguous(memory_format=torch.channels_last)
+    try:
+        again = read_output(answer(network, turned), len(inputs), probe.task).logits
+        same = torch.allclose(again, probe.logits, rtol=1e-4, atol=1e-5, equal_nan=True)
+        if careful is None or not same:
+            return same
+        if careful != ("grad-cam",):
+            return affine_behind(network, turned, layers)
+        maps = zip(*(_plain_maps(network, one, layers, probe.task) for one in (inputs, turned)), strict=True)
+        return all(bool((one - other).abs().max() <= _SAME_MAPS * one.abs().max()) for one, other in maps)
+    except (RuntimeError, LayerError, ModelError):
+        return False
+
+
+def _plain_maps(network: nn.Module, inputs: Tensor, layers: Sequence[LayerCall], task: Task) -> list[Tensor]:
+    """Raw Grad-CAM maps (1, H, W) of a mixture of all outputs, by layer."""
+    with capture(network, inputs, layers, task=task) as captured:
+        slopes = gradients(mixture(captured.logits), captured.activations)
+    maps = []
+    for layer in layers:
+        seen = layer.grid or AS_IT_IS
+        activation, slope = (seen.view(one[layer.asked].detach()) for one in (captured.activations, slopes))
+        maps.append(weighted_sum(grad_cam(activation, slope), activation))
+    return maps
 
 
 def _noise(inputs: Tensor) -> Tensor:

@@ -78,9 +78,10 @@ def forking(workers: int | None) -> Iterator[None]:
 def steady_process() -> None:
     """Settle a process of our own, once all is imported: nothing imported is looked through for garbage again.
 
-    That would copy its pages into every forked worker. On glibc large freed blocks are kept, too, instead of handing
-    them back page by page.
+    That would copy its pages into every forked worker. torch takes no more threads than the processors that a container
+    grants. On glibc large freed blocks are kept, too, instead of handing them back page by page.
     """
+    torch.set_num_threads(min(torch.get_num_threads(), cores()))
     gc.freeze()
     gc.enable()  # main() imports without it
     if not sys.platform.startswith("linux") or platform.libc_ver()[0] != "glibc":

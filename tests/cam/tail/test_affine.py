@@ -141,5 +141,5 @@ def test_dependence_is_followed_through_memory_and_numbers() -> None:
 )
 def test_what_follows_layers_of_a_network(model: nn.Module, layers: list[str], affine: bool) -> None:
     found = [find_layer(model, name) for name in layers]
-    assert affine_behind(seeded(model), images(1), found)[0] is affine
+    assert affine_behind(seeded(model), images(1), found) is affine
     assert all(not module._forward_hooks for module in model.modules())

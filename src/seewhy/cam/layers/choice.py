@@ -114,7 +114,7 @@ def _serving(model: nn.Module, inputs: Tensor, group: Sequence[Call]) -> set[str
     layers = [LayerCall(call.name, f"model.{call.name}", grid=call.grid) for call in group]
     try:
         with untouched(model), capture(Embedding(model), inputs, layers) as captured:
-            score = _mixture(captured.logits)
+            score = mixture(captured.logits)
             raws = list(captured.activations.values())
             gradients = torch.autograd.grad(score, raws, allow_unused=True)
     except LayerError:
@@ -137,7 +137,7 @@ def _serves(activation: Tensor, gradient: Tensor) -> bool:
     return any(bool(one.isfinite().all() and one.amax() - one.amin() > 1e-5 * one.abs().amax()) for one in maps)
 
 
-def _mixture(outputs: Tensor) -> Tensor:
+def mixture(outputs: Tensor) -> Tensor:
     """One number that depends on every output (N, K), linearly: a squared norm is constant behind a layer norm."""
     return (outputs * torch.arange(outputs.shape[1], device=outputs.device).cos()).sum()
 

@@ -131,8 +131,8 @@ def is_affine(recorded: Recorded, variables: Iterable[Tensor]) -> bool:
     return True
 
 
-def affine_behind(model: nn.Module, inputs: Tensor, layers: Sequence[LayerCall]) -> tuple[bool, Any]:
-    """Whether the output is proven, from one pass, to be affine in each of these layers' outputs, and the output."""
+def affine_behind(model: nn.Module, inputs: Tensor, layers: Sequence[LayerCall]) -> bool:
+    """Whether the output is proven, from one pass, to be affine in each of these layers' outputs."""
     kept: dict[str, tuple[int, Any]] = {}
 
     def keep(name: str, recorded: Recorded) -> Callable[[nn.Module, Any, Any], None]:
@@ -148,11 +148,10 @@ def affine_behind(model: nn.Module, inputs: Tensor, layers: Sequence[LayerCall])
             stack.callback(handle.remove)
         result = model(inputs)
     affine = len(kept) == len(layers) and not any(layer.call for layer in layers)
-    affine = affine and all(
+    return affine and all(
         isinstance(raw, Tensor) and is_affine(Recorded(recorded.operations[done:], result, recorded.tensors), [raw])
         for done, raw in kept.values()
     )
-    return affine, result
 
 
 class _Dependence:

@@ -37,6 +37,11 @@ class _Recording(TorchDispatchMode):
         self.kept: list[Tensor] = []
         self.operations: list[Operation] = []
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """No: to skip it torch would import its compiler, for .7 s. Compiled parts run as written here anyway."""
+        return False
+
     def number(self, tensor: Tensor) -> int:
         if id(tensor) not in self.numbers:
             self.numbers[id(tensor)] = len(self.kept)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-import weakref
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -14,7 +13,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_flatten, tree_leaves, tree_map, tree_unflatten
 
 from seewhy.cam.capture import LayerCall
-from seewhy.cam.model import as_input, untouched
+from seewhy.cam.model import as_input, remembered, untouched
 from seewhy.cam.tail.affine import depends, storage_of
 from seewhy.cam.tail.operations import record
 from seewhy.cam.tail.replay import (
@@ -33,7 +32,6 @@ from seewhy.cam.tail.replay import (
 )
 from seewhy.errors import LayerError
 
-_plans: weakref.WeakKeyDictionary[nn.Module, dict[Hashable, tuple[Hashable, Plan]]] = weakref.WeakKeyDictionary()
 _CHANGE = 0.75  # what the layer's output is multiplied with where a tail is compared with the full pass
 
 
@@ -157,29 +155,10 @@ def tail_of(model: nn.Module, inputs: Tensor, layer: LayerCall, *, raw: Tensor |
             yield _tail(model, inputs, layer, recording, plan, output)
 
 
-def state_of(model: nn.Module) -> int:
-    """A number for what decides which code a model runs: its modules, their plain attributes and their hooks.
-
-    Weights do not count.
-    """
-    plain = (bool, int, float, str, type(None))
-    found: list[Hashable] = []
-    for name, module in model.named_modules():
-        found += [name, id(type(module)), *module._forward_hooks, *module._forward_pre_hooks]
-        found += [value for value in vars(module).values() if type(value) in plain]
-    return hash(tuple(found))
-
-
 def _plan(model: nn.Module, inputs: Tensor, layer: LayerCall) -> Plan:
-    plans = _plans.setdefault(model, {})
-    key = (layer.name, layer.call, inputs.shape[1:], inputs.dtype, inputs.device)
-    state, plan = plans.get(key, (None, None))
-    now = state_of(model)
-    if plan is None or state != now:
-        with torch.no_grad():
-            plan = _made(model, inputs[:1].clone(), layer)
-        plans[key] = (now, plan)
-    return plan
+    key = ("tail", layer.name, layer.call, inputs.shape[1:], inputs.dtype, inputs.device)
+    with torch.no_grad():
+        return remembered(model, key, lambda: _made(model, inputs[:1].clone(), layer))
 
 
 def _made(model: nn.Module, image: Tensor, layer: LayerCall) -> Plan:

@@ -193,7 +193,7 @@ def identity_of(setting: Setting) -> dict[str, Any]:
     return {
         "seewhy": __version__,
         "command": "audit",
-        "classifier": plan.classifier.identity(),
+        "classifier": plan.classifier_identity,
         "code": network_digest(plan),
         "images": {
             split: {

@@ -1,0 +1,80 @@
+"""A run folder: new, begun or complete, or an error that says what differs; one process writes to it at a time."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from seewhy.errors import StoreError, listed
+from seewhy.run.identity import RunIdentity, differing
+from seewhy.store import manifest
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Where a run is kept; all methods but `held` are for whoever holds it."""
+
+    path: Path
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Hold the folder for writing; what cannot be written says so, and what is finished is kept."""
+        try:
+            with manifest.writer(self.path):
+                yield
+        except OSError as error:
+            raise manifest.cannot_write(self.path, error) from error
+
+    def stored(self) -> dict[str, Any] | None:
+        """The manifest of the run in it, None where it is new. Raises StoreError where it holds something else."""
+        return manifest.find(self.path)
+
+    def open(self, identity: RunIdentity) -> dict[str, Any] | None:
+        """The summary of this very run where it is complete; else None, and the folder is marked as this run's.
+
+        Raises StoreError where it holds another run, with what differs.
+        """
+        stored = self.stored()
+        if stored is None:
+            manifest.begin(self.path, identity.begun())
+            return None
+        asked = identity.like(stored["identity"])
+        if stored["identity"] != asked:
+            raise self.refusal(differing(stored["identity"], asked))
+        summary: dict[str, Any] | None = stored["summary"] if stored["status"] == "complete" else None
+        return summary
+
+    def refusal(self, differences: Sequence[str]) -> StoreError:
+        """The error for a folder of another run."""
+        return StoreError(
+            f"{self.path} holds another run: {listed(differences or ['of other images'], 4)}.\n"
+            f"  Name a new folder:  --out {self.path}-2",
+            slug="another-run",
+        )
+
+    def finish(self, identity: Mapping[str, Any], summary: Mapping[str, Any]) -> None:
+        """Mark the run as complete."""
+        manifest.finish(self.path, identity, summary)
+
+
+def default_folder(identity: RunIdentity, *, batch_asked: bool) -> Path:
+    """runs/<command>-<hash of the options>; with -2, -3, … where that folder holds the same run of other pixels.
+
+    A batch chosen by the free memory of the moment must not name another folder.
+    """
+    options = {name: value for name, value in identity.options.items() if name != "batch_size" or batch_asked}
+    base = f"{identity.options['command']}-{manifest.digest_of(manifest.as_json(options), 10)}"
+    number, folder = 1, Path("runs") / base
+    while _holds_other_images(folder, identity):
+        number += 1
+        folder = Path("runs") / f"{base}-{number}"
+    return folder
+
+
+def _holds_other_images(folder: Path, identity: RunIdentity) -> bool:
+    stored = manifest.read_json(folder / manifest.NAME) if (folder / manifest.NAME).is_file() else {}
+    content = stored.get("identity", {}).get("images", {}).get("content")
+    return content is not None and content != identity.content

@@ -1,0 +1,103 @@
+"""What is learned of a network is kept with it while it stays the same, and never outlives it."""
+
+from __future__ import annotations
+
+import gc
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import seewhy
+from seewhy.cam.model import remembered
+from tests.models import FourConv, Pooled, images, seeded
+
+
+class Counting(Pooled):
+    """Counts its passes."""
+
+    runs: list[int]
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.runs[0] += 1
+        return super().forward(x)
+
+
+def counting() -> Counting:
+    model = seeded(Counting())
+    model.runs = [0]
+    return model
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"method": "grad-cam", "layers": "stem"},
+        {"preset": "pytorch-grad-cam"},
+        {"preset": "pytorch-grad-cam", "method": "layercam"},
+    ],
+    ids=["auto", "named", "preset", "preset-layercam"],
+)
+def test_the_second_call_takes_one_pass(options: dict[str, Any]) -> None:
+    model, x = counting(), images(1, 16)
+    first = seewhy.explain(model, x, progress=False, **options)
+    model.runs[0] = 0
+    again = seewhy.explain(model, x, progress=False, **options)
+    assert model.runs == [1]
+    assert torch.equal(*(torch.tensor(one.maps) for one in (first, again)))
+
+
+def a_hook(model: nn.Module) -> None:
+    model.register_forward_hook(lambda module, args, output: None)
+
+
+def a_step(model: nn.Module) -> None:
+    with torch.no_grad():
+        next(model.parameters()).mul_(2)
+
+
+def an_attribute(model: nn.Module) -> None:
+    next(one for one in model.modules() if isinstance(one, nn.Conv2d)).padding = (2, 2)
+
+
+def another_forward(model: nn.Module) -> None:
+    model.forward = lambda x: x  # type: ignore[method-assign]
+
+
+def a_module(model: nn.Module) -> None:
+    model.add_module("more", nn.Identity())
+
+
+def a_type(model: nn.Module) -> None:
+    model.double()
+
+
+@pytest.mark.parametrize("change", [a_hook, a_step, an_attribute, another_forward, a_module, a_type])
+def test_a_changed_network_is_learned_anew(change: Callable[[nn.Module], None]) -> None:
+    model, learned = seeded(FourConv()), iter(range(10))
+    assert [remembered(model, "what", lambda: next(learned)) for _ in range(2)] == [0, 0]
+    assert remembered(model, "else", lambda: next(learned)) == 1
+    change(model)
+    assert [remembered(model, key, lambda: next(learned)) for key in ("what", "else", "what")] == [2, 3, 2]
+
+
+def test_modes_and_gradients_change_nothing_that_is_known() -> None:
+    model, learned = seeded(FourConv()), iter(range(10))
+    remembered(model, "what", lambda: next(learned))
+    model.train()
+    model.requires_grad_(False)
+    assert remembered(model, "what", lambda: next(learned)) == 0
+
+
+@pytest.mark.parametrize("method", ["auto", "ablation-cam"])
+def test_a_network_that_was_explained_is_given_up_with_what_was_learned(method: str) -> None:
+    model = seeded(Pooled())
+    seewhy.explain(model, images(1, 16), method=method, progress=False)
+    gone = weakref.ref(model)
+    del model
+    gc.collect()
+    assert gone() is None
