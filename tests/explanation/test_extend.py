@@ -274,7 +274,7 @@ def test_an_extension_can_be_given_up_for_another(
         raise StopError
 
     with monkeypatch.context() as patch:
-        patch.setattr(module.tables if stop_at == "merge" else module.manifest, stop_at, stop)
+        patch.setattr(module.tables if stop_at == "merge" else manifest, stop_at, stop)
         with pytest.raises(StopError):
             run_in_folder(plan_of(photos), run, extend=True, progress=nothing)
     for name in NEW:
