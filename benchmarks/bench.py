@@ -15,11 +15,21 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from calls import (
+    CALLS,
+    call_headlines,
+    call_lines,
+    measure_call,
+    measure_neighbour,
+    neighbour_headlines,
+    neighbour_lines,
+)
 from cases import CASES
 from compute_rows import compute_headlines, compute_lines, measure_compute
 from measure import QUIET, busy_cores, load, machine, progress
 from pairs import measure_pair, pair_headlines, pair_lines
 from report import Raw, write_summary
+from stamps import EVERYTHING, EXPLAIN, MAPS, stamp
 from startup import measure_startup, startup_headlines, startup_lines
 from tensors import (
     bare_headlines,
@@ -43,13 +53,14 @@ class Row:
     measure: Callable[[str, argparse.Namespace, Path], Raw]
     lines: Callable[[str, Raw], list[str]]
     headlines: Callable[[str, Raw], list[Raw]]
+    code: tuple[str, ...] = EVERYTHING  # the parts of the source that it measures
 
 
 def pair_row(workload: Workload, count: int, name: str) -> Row:
     def measure(name: str, options: argparse.Namespace, home: Path) -> Raw:
         return measure_pair(workload, count, options.data, options.rounds, home)
 
-    return Row(name, measure, pair_lines, pair_headlines)
+    return Row(name, measure, pair_lines, pair_headlines, EXPLAIN)
 
 
 def pair_rows(workload: Workload, images: int | None) -> list[Row]:
@@ -61,15 +72,21 @@ def pair_rows(workload: Workload, images: int | None) -> list[Row]:
 
 
 def compute_rows(name: str, images: int | None) -> list[Row]:
-    return [Row(name, measure_compute, compute_lines, compute_headlines)]
+    return [Row(name, measure_compute, compute_lines, compute_headlines, MAPS)]
+
+
+def call_rows(name: str, images: int | None) -> list[Row]:
+    return [Row(name, measure_call, call_lines, call_headlines, EXPLAIN)]
 
 
 ROWS: dict[str, Callable[[int | None], list[Row]]] = {
     **{name: partial(pair_rows, workload) for name, workload in WORKLOADS.items()},
-    "resnet50-batched": lambda _: [Row("resnet50-batched", measure_batched, batched_lines, batched_headlines)],
-    "bare": lambda _: [Row("bare", measure_bare, bare_lines, bare_headlines)],
-    "memory16": lambda _: [Row("memory16", measure_memory, memory_lines, memory_headlines)],
+    "resnet50-batched": lambda _: [Row("resnet50-batched", measure_batched, batched_lines, batched_headlines, MAPS)],
+    "bare": lambda _: [Row("bare", measure_bare, bare_lines, bare_headlines, MAPS)],
+    "memory16": lambda _: [Row("memory16", measure_memory, memory_lines, memory_headlines, EXPLAIN)],
     **{name: partial(compute_rows, name) for name in CASES},
+    **{name: partial(call_rows, name) for name in CALLS},
+    "neighbour": lambda _: [Row("neighbour", measure_neighbour, neighbour_lines, neighbour_headlines)],
     "startup": lambda _: [Row("startup", measure_startup, startup_lines, startup_headlines)],
 }
 
@@ -81,7 +98,13 @@ def measured(row: Row, options: argparse.Namespace) -> Raw:
     with tempfile.TemporaryDirectory() as home:
         raw = row.measure(row.name, options, Path(home))
     noisy = any(one["busy_otherwise"] > QUIET for one in raw["rounds"])
-    state = {"machine": machine(), "load": [before, load()], "busy_first": busy, "noisy": noisy}
+    state = {
+        "code": stamp(row.code),
+        "machine": machine(),
+        "load": [before, load()],
+        "busy_first": busy,
+        "noisy": noisy,
+    }
     return {**state, "headlines": row.headlines(row.name, raw), **raw}
 
 

@@ -17,6 +17,7 @@ from statistics import median
 from bench import Row, measured, write_result
 from measure import Run, progress, run, wait_for_quiet
 from report import Raw, headline, spread, table_head, table_row, write_summary
+from stamps import REPORT
 from workloads import HERE, Aim
 
 PYTHON = sys.executable
@@ -142,7 +143,7 @@ def report_lines(name: str, raw: Raw) -> list[str]:
     ]  # fmt: skip
 
 
-ROW = Row("report", measure_report, report_lines, report_headlines)
+ROW = Row("report", measure_report, report_lines, report_headlines, REPORT)
 
 
 def main() -> None:

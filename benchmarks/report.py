@@ -9,6 +9,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from stamps import is_current
 from workloads import Aim
 
 Raw = dict[str, Any]
@@ -37,12 +38,19 @@ def headline(aim: Aim, values: Sequence[float], gate: Raw | None) -> Raw:
 
 
 def write_summary(folder: Path) -> str:
-    """FOLDER/README.md from every FOLDER/<name>.json, and the same as text."""
+    """FOLDER/README.md from every FOLDER/<name>.json, and as text; no number of code that has changed."""
+    old: list[str] = []
     lines = table_head("workload", "at least", "goal", "measured, median [min-max]", "gate")
     for file in sorted(folder.glob("*.json")):
         raw = json.loads(file.read_text(encoding="utf-8"))
+        if not is_current(raw):
+            old += [one["what"] for one in raw["headlines"]]
+            continue
         noisy = ", noisy" if raw["noisy"] else ""
         lines += [_summary_row(one, noisy) for one in raw["headlines"]]
+    if old:
+        lines += ["", "Measured on older code, so their numbers are not shown; measure again:", ""]
+        lines += [f"- {what}" for what in old]
     lines += ["", "One file per row beside this one says how it was measured. Of what is less is better, it says so."]
     text = "\n".join(lines) + "\n"
     (folder / "README.md").write_text(f"# Results\n\n{text}", encoding="utf-8")

@@ -1,14 +1,25 @@
-"""The row of starting: `seewhy --help`, and what importing costs."""
+"""The row of starting: `seewhy --help`, what importing costs, and what the first four images take."""
 
 from __future__ import annotations
 
 from argparse import Namespace
+from dataclasses import replace
 from pathlib import Path
 
 from measure import run, wait_for_quiet
 from pairs import PYTHON, SEEWHY
 from report import Raw, headline, spread, table_head, table_row
-from workloads import HELP_AIM, HERE, IMPORT_AIM
+from workloads import (
+    EXPLAIN_AIM,
+    HELP_AIM,
+    HERE,
+    IMPORT_AIM,
+    PRESET,
+    PRESET_AIM,
+    TUTORIAL,
+    explain_arguments,
+    link_images,
+)
 
 COMMANDS: dict[str, list[str | Path]] = {
     "python alone": [PYTHON, "-c", "pass"],
@@ -19,12 +30,15 @@ COMMANDS: dict[str, list[str | Path]] = {
     "import what `seewhy explain` needs": [PYTHON, "-c", "import seewhy.cli.app, seewhy.explanation.explain"],
     "import pytorch_grad_cam": [PYTHON, "-c", "import torchvision_shim, pytorch_grad_cam"],
 }
+EXPLAINED = {"seewhy explain": None, "seewhy explain --preset": PRESET}  # of four images, with the report
 DIFFERENCES = (
     ("seewhy --help", "python alone"),
     ("import torch, seewhy", "import torch"),
     ("import torch, seewhy; seewhy.explain", "import torch"),
     ("import what `seewhy explain` needs", "import torch"),
     ("import pytorch_grad_cam", "import torch"),
+    ("seewhy explain", "import torch"),
+    ("seewhy explain --preset", "import torch"),
 )
 PROBE = (
     "import json, sys, seewhy.cli.app\ntry: seewhy.cli.app.main(['--help'])\nexcept SystemExit: pass\n"
@@ -34,10 +48,14 @@ PROBE = (
 
 def measure_startup(name: str, options: Namespace, home: Path) -> Raw:
     """Seconds of starting, and whether the help imports torch."""
+    images, weights = link_images(TUTORIAL, options.data, 4, home / "images"), options.data / str(TUTORIAL.weights)
     rounds = []
     for number in range(options.rounds + 1):
         busy = wait_for_quiet()
         runs = {name: run(command, HERE) for name, command in COMMANDS.items()}
+        for what, preset in EXPLAINED.items():
+            words = explain_arguments(replace(TUTORIAL, preset=preset), images, weights, home / f"{what}-{number}")
+            runs[what] = run([SEEWHY, *(word for word in words if word != "--no-report")], home)
         if number:  # the first round warms the file cache
             busy = max(busy, *(one.others for one in runs.values()))
             rounds.append({"busy_otherwise": busy, "seconds": {name: one.wall_s for name, one in runs.items()}})
@@ -50,12 +68,16 @@ def _beyond(raw: Raw, whole: str, part: str) -> list[float]:
 
 def startup_headlines(name: str, raw: Raw) -> list[Raw]:
     helps = [one["seconds"]["seewhy --help"] for one in raw["rounds"]]
-    return [headline(HELP_AIM, helps, None), headline(IMPORT_AIM, _beyond(raw, *DIFFERENCES[1]), None)]
+    aims = {DIFFERENCES[1]: IMPORT_AIM, DIFFERENCES[-2]: EXPLAIN_AIM, DIFFERENCES[-1]: PRESET_AIM}
+    beyond = [headline(aim, _beyond(raw, *pair), None) for pair, aim in aims.items()]
+    return [headline(HELP_AIM, helps, None), *beyond]
 
 
 def startup_lines(name: str, raw: Raw) -> list[str]:
     lines = table_head("startup", "seconds, median [min-max]")
-    lines += [table_row((name, spread([one["seconds"][name] for one in raw["rounds"]]))) for name in COMMANDS]
+    lines += [
+        table_row((name, spread([one["seconds"][name] for one in raw["rounds"]]))) for name in (*COMMANDS, *EXPLAINED)
+    ]
     lines += [table_row((f"{whole}, beyond {part}", spread(_beyond(raw, whole, part)))) for whole, part in DIFFERENCES]
     return [
         *lines,

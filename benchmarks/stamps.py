@@ -1,0 +1,52 @@
+"""Which code a row measured: a result is shown only while that code stands."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+SOURCE = Path(__file__).parent.parent / "src" / "seewhy"
+MAPS = ("cam", "maps.py")
+EXPLAIN = (*MAPS, "cli", "data", "explanation", "run", "store", "render/overlay.py", "render/sheet.py", "geometry.py")
+REPORT = ("report", "render", "store")
+EVERYTHING = (".",)
+
+
+def code_digest(parts: Sequence[str]) -> str:
+    """A hash of what the code below these parts of the source does: comments, docstrings and layout left out."""
+    files = {
+        path for part in parts for path in ([SOURCE / part] if part.endswith(".py") else (SOURCE / part).rglob("*.py"))
+    }
+    told = [f"{path.relative_to(SOURCE).as_posix()} {_without_words(path)}" for path in sorted(files)]
+    return hashlib.blake2b("\n".join(told).encode(), digest_size=8).hexdigest()
+
+
+def stamp(parts: Sequence[str]) -> dict[str, Any]:
+    """What a result keeps of the code that it measured."""
+    commit = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"], cwd=SOURCE, capture_output=True, text=True, check=False
+    ).stdout.strip()
+    return {"commit": commit, "parts": list(parts), "digest": code_digest(parts)}
+
+
+def is_current(raw: dict[str, Any]) -> bool:
+    """Whether the code that a result measured is the code of today."""
+    code = raw.get("code")
+    return code is not None and code["digest"] == code_digest(code["parts"])
+
+
+def _without_words(path: Path) -> str:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if (
+            isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef))
+            and body
+            and ast.get_docstring(node) is not None
+        ):
+            node.body = body[1:]
+    return ast.dump(tree)
