@@ -69,4 +69,5 @@ def methods(as_json: AsJson = False) -> None:
     print_rows(rows)
     say("\nOn the input by captum (pip install seewhy[captum]):\n")
     print_rows([(name, one.summary, one.cost, one.paper) for name, one in by_captum.items()])
+    say("\nYour own:  --method file.py:function, from a Scene (seewhy/cam/methods/scene.py) to maps (N, H, W)")
     say("\nSeveral at once:  seewhy explain … --method grad-cam,layercam")

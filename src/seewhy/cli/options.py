@@ -113,7 +113,10 @@ class LayerOptions:
         str, typer.Option(help="Dotted names, by commas; relu@1 is the first run of a shared module.")
     ] = "auto"
     method: Annotated[
-        str, typer.Option(help="By name, several by commas: seewhy methods lists them; auto chooses.")
+        str,
+        typer.Option(
+            help="By name (seewhy methods lists them) or your own as file.py:function, several by commas; auto chooses."
+        ),
     ] = "auto"
 
     def arguments(self) -> dict[str, Any]:

@@ -157,7 +157,7 @@ def _check_scope(plan: Plan) -> None:
     if plan.method(plan.methods[0]).kind not in ("gradient", "activation"):
         fitting = [name for name, method in METHODS.items() if method.kind in ("gradient", "activation")]
         raise OptionError(
-            f"check does not examine maps of {plan.methods[0]}, which would run the network too often.\n"
+            f"check does not examine maps of {plan.methods[0]}, which runs the network too often, or may.\n"
             f"  Methods that it examines: {listed(fitting, 20)}"
         )
 

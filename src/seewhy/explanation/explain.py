@@ -20,6 +20,7 @@ from seewhy.explanation.sheets import write_pages
 from seewhy.records import Progress
 from seewhy.run.identity import identity_of, named_by
 from seewhy.run.machine import environment, usual_workers
+from seewhy.run.methods import MethodName
 from seewhy.run.plan import Plan, Shard, make_plan
 from seewhy.run.progress import chosen_progress
 from seewhy.run.workers import run_shards
@@ -33,7 +34,7 @@ def explain(
     *,
     target: Targets = "predicted",
     layers: str | Sequence[str] = "auto",
-    method: str | Sequence[str] = "auto",
+    method: MethodName | Sequence[MethodName] = "auto",
     preset: str | None = None,
     smooth: str | Sequence[str] = (),
     grid: str | None = None,
@@ -50,8 +51,9 @@ def explain(
     `images`: a folder, CSV, text list, glob, list of paths, Dataset, or a tensor (N, C, H, W): floats are the network's
     own input, bytes are photographs. `target`: a class name or index, "predicted", "label", "margin", "contrast:A:B",
     … (see `find_scores`), a function of the output that gives (N,), a list with one for each image, or a dict of
-    several by name. `layers` and `method` default to "auto" and may be lists; `grid` ("14x14") settles how a layer's
-    output lies on the image where it cannot be told; `smooth` is "augment", "eigen" or both. `preset`
+    several by name. `layers` and `method` default to "auto" and may be lists; a method of your own is a function of a
+    `Scene` (cam/methods/scene.py) that gives maps (N, H, W), or "file.py:function". `grid` ("14x14") settles how a
+    layer's output lies on the image where it cannot be told; `smooth` is "augment", "eigen" or both. `preset`
     "pytorch-grad-cam" shows what that package shows. With `out` the run is written to (and resumed from) a folder;
     with `extend` a finished one takes in images that were added, and keeps what it has.
     The model is left exactly as found. Raises the SeewhyError that says what to change.

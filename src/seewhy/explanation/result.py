@@ -305,7 +305,7 @@ class Explanation:
         raw = self._raw_of(row)
         empty = {key for key, stats in self._stats.items() if stats[row].empty}
         ordered = {key: torch.from_numpy(raw[key][0]) for key in _by_method(self.keys)}
-        return PIL.Image.fromarray(draw_overlay(loaded, ordered, empty, self.preset))
+        return PIL.Image.fromarray(draw_overlay(loaded, ordered, empty, self._plan))
 
     def _run_folder(self) -> Path:
         if self.folder is None:

@@ -114,7 +114,7 @@ def _drawn(plan: Plan, result: ShardResult, what: tuple[str, int, Loaded, set[Ma
     """The method, the name and the bytes of one overlay."""
     method, place, one, empty = what
     own = {key: torch.from_numpy(maps[place]) for key, maps in result.maps.items() if key.method == method}
-    picture = encode(draw_overlay(one, own, empty, plan.preset), plan.image_format)
+    picture = encode(draw_overlay(one, own, empty, plan), plan.image_format)
     return method, overlay_name(result.outcomes[place].image.id, plan.image_format), picture
 
 
