@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+import contextlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -48,9 +49,12 @@ SAMPLED = "A seeded sample:"
 N_MAPS = 64  # images whose maps are examined
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(repr=False)
 class Check:
-    """What `check` gives: `findings`, worst first, and behind them `behaviour`, `feeding` and `maps` by layer."""
+    """What `check` gives: `findings`, worst first, and behind them `behaviour`, `feeding` and `maps` by layer.
+
+    `folder` is the run folder that it was written to; None where it is in memory alone.
+    """
 
     findings: tuple[Finding, ...]
     grades: dict[str, str]
@@ -58,6 +62,10 @@ class Check:
     feeding: Feeding | None
     maps: tuple[tuple[Trust, tuple[Reason, ...]], ...]
     facts: dict[str, Any]
+    plan: Plan = field(compare=False)
+    passes: Passes = field(compare=False)
+    seed: int = 0
+    folder: Path | None = None
 
     @property
     def is_bad(self) -> bool:
@@ -97,6 +105,20 @@ class Check:
         )
         return found
 
+    def save(self, folder: str | Path) -> Path:
+        """Write the run folder to one that is empty or does not exist; gives it back.
+
+        Raises StoreError where it holds something else; one that holds this very check is left as it is.
+        """
+        folder = Path(folder)
+        with _held(folder):
+            _, identity, stored = _settled(replace(self.plan, batch_asked=True), folder, self.seed)
+            if stored is None or stored["status"] != "complete":
+                manifest.begin(folder, identity)
+                _write(self, folder, identity)
+        self.folder = folder
+        return folder
+
 
 _COLOURS = {"bad": BAD, "caution": CAUTION, "cannot say": UNKNOWN, "good": GOOD}
 
@@ -122,19 +144,26 @@ def check(
     sample: int | None = None,
     batch_size: int | None = None,
     seed: int = 0,
+    out: str | Path | None = None,
     progress: bool | Progress = True,
 ) -> Check:
     """Whether the classifier works, is fed right, and gives maps that may be read; findings, worst first.
 
     Takes what `explain` takes; of more than 2,000 images a seeded sample, unless `limit` or `sample` says otherwise.
-    The model is left exactly as found. Raises the SeewhyError that says what to change.
+    With `out` the check is written to a run folder, too; one that holds this check already is kept. The model is left
+    exactly as found. Raises the SeewhyError that says what to change.
     """
     plan = check_plan(
         classifier, images, target=target, layers=layers, method=method, grid=grid, limit=limit, sample=sample,
         batch_size=batch_size, seed=seed,
     )  # fmt: skip
+    if out is not None:
+        plan, _, _ = _settled(plan, Path(out), seed)  # refused before any work is done
     with chosen_progress(progress, "Checking") as update:
-        return run_check(plan, seed=seed, progress=update)
+        result = run_check(plan, seed=seed, progress=update)
+    if out is not None:
+        result.save(out)
+    return result
 
 
 def check_plan(classifier: Classifier | nn.Module, images: Any, **options: Any) -> Plan:
@@ -169,29 +198,46 @@ def check_identity(plan: Plan, seed: int) -> dict[str, Any]:
 
 def check_in_folder(plan: Plan, folder: Path, *, seed: int, progress: Progress) -> dict[str, Any]:
     """The check's summary, from a run folder where it is finished, else made and written to it."""
+    with _held(folder):
+        plan, identity, stored = _settled(plan, folder, seed)
+        if stored is not None and stored["status"] == "complete":
+            found: dict[str, Any] = stored["summary"]
+            return found
+        manifest.begin(folder, identity)
+        return _write(run_check(plan, seed=seed, progress=progress), folder, identity)
+
+
+@contextlib.contextmanager
+def _held(folder: Path) -> Iterator[None]:
+    """The folder held for writing; what cannot be written says so."""
     try:
         with manifest.writer(folder):
-            stored = manifest.find(folder)
-            if stored is not None:
-                plan = as_begun(plan, stored["identity"])
-            identity = manifest.as_json(check_identity(plan, seed))
-            if stored is not None and stored["identity"] != identity:
-                raise StoreError(
-                    f"{folder} holds another run: "
-                    f"{listed(differing(stored['identity'], identity) or ['of other images'], 4)}.\n"
-                    f"  Name a new folder:  --out {folder}-2",
-                    slug="another-run",
-                )
-            if stored is not None and stored["status"] == "complete":
-                found: dict[str, Any] = stored["summary"]
-                return found
-            manifest.begin(folder, identity)
-            result, passes = _run(plan, seed, progress)
-            write_records(folder, passes)
-            summary = {**result.summary(), "environment": environment(plan.classifier.device)}
-            manifest.finish(folder, identity, summary)
+            yield
     except OSError as error:
         raise manifest.cannot_write(folder, error) from error
+
+
+def _settled(plan: Plan, folder: Path, seed: int) -> tuple[Plan, dict[str, Any], dict[str, Any] | None]:
+    """The plan as the folder began it, its identity, and what the folder holds. Raises StoreError for another run."""
+    stored = manifest.find(folder)
+    if stored is not None:
+        plan = as_begun(plan, stored["identity"])
+    identity = manifest.as_json(check_identity(plan, seed))
+    if stored is not None and stored["identity"] != identity:
+        raise StoreError(
+            f"{folder} holds another run: "
+            f"{listed(differing(stored['identity'], identity) or ['of other images'], 4)}.\n"
+            f"  Name a new folder:  --out {folder}-2",
+            slug="another-run",
+        )
+    return plan, identity, stored
+
+
+def _write(result: Check, folder: Path, identity: dict[str, Any]) -> dict[str, Any]:
+    """Write a check to the folder that is held for it; gives its summary."""
+    write_records(folder, result.passes)
+    summary = {**result.summary(), "environment": environment(result.plan.classifier.device)}
+    manifest.finish(folder, identity, summary)
     return summary
 
 
@@ -202,11 +248,6 @@ def default_check_folder(plan: Plan, seed: int) -> Path:
 
 def run_check(plan: Plan, *, seed: int = 0, progress: Progress) -> Check:
     """The check of a plan."""
-    return _run(plan, seed, progress)[0]
-
-
-def _run(plan: Plan, seed: int, progress: Progress) -> tuple[Check, Passes]:
-    """The check of a plan, and what was read for it."""
     preprocess = plan.classifier.preprocess
     variants = variants_of(preprocess) if isinstance(preprocess, Preprocess) else {}
     chosen = [round(step * (len(plan.table) - 1) / max(1, min(N_MAPS, len(plan.table)) - 1)) for step in range(N_MAPS)]
@@ -239,10 +280,12 @@ def _run(plan: Plan, seed: int, progress: Progress) -> tuple[Check, Passes]:
         step=step,
     )
     progress(total, total)
-    return _judged(plan, passes, inputs, trusts), passes
+    result = _judged(plan, passes, inputs, trusts, seed)
+    passes.logits, passes.kept = {"": passes.logits[""]}, []  # all that its rows need
+    return result
 
 
-def _judged(plan: Plan, passes: Passes, inputs: Tensor, trusts: Sequence[Trust]) -> Check:
+def _judged(plan: Plan, passes: Passes, inputs: Tensor, trusts: Sequence[Trust], seed: int) -> Check:
     logits = torch.cat(passes.logits[""])
     finite = logits.isfinite().all(dim=1)
     shares = probabilities(logits[finite]).numpy()
@@ -281,7 +324,17 @@ def _judged(plan: Plan, passes: Passes, inputs: Tensor, trusts: Sequence[Trust])
         "notes": list(plan.notes),
         "feeding": None if feeding is None else {"auc": feeding.auc, "n": feeding.n_images},
     }
-    return Check(tuple(findings), grades, behaviour, feeding, tuple(maps), facts)
+    return Check(
+        findings=tuple(findings),
+        grades=grades,
+        behaviour=behaviour,
+        feeding=feeding,
+        maps=tuple(maps),
+        facts=facts,
+        plan=plan,
+        passes=passes,
+        seed=seed,
+    )
 
 
 def _feeding(plan: Plan, passes: Passes, classes: Sequence[str]) -> tuple[Feeding | None, str]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TypeVar
 
@@ -60,6 +61,21 @@ def explain_shard(plan: Plan, shard: Shard, *, overlays: bool = True) -> ShardRe
         if readable:
             _explain_batch(plan, result, readable, overlays)
     return result
+
+
+def with_overlays(plan: Plan, result: ShardResult) -> ShardResult:
+    """The result with the overlays of its images, which are read again; one that cannot be read any more has none."""
+    empty: dict[str, set[MapKey]] = defaultdict(set)
+    for stat in result.stats:
+        empty[stat.id] |= {MapKey(stat.method, stat.layer, stat.score)} if stat.empty else set()
+    images = [outcome.image for outcome in result.outcomes]
+    jobs = [
+        (method, place, one, empty[images[place].id])
+        for place, one in enumerate(_each(plan, partial(_read, plan), images))
+        if isinstance(one, Loaded) and result.outcomes[place].error is None
+        for method in plan.methods
+    ]
+    return replace(result, overlays=_each(plan, partial(_drawn, plan, result), jobs))
 
 
 def _each(plan: Plan, function: Callable[[A], B], items: Sequence[A]) -> list[B]:
