@@ -19,7 +19,7 @@ def page() -> str:
     for name, command in group.commands.items():
         lines += [f"## seewhy {name}", "", command.help or "", ""]
         arguments = [p for p in command.params if p.param_type_name == "argument"]
-        options = [p for p in command.params if p.param_type_name == "option"]
+        options = [p for p in command.params if p.param_type_name == "option" and not p.hidden]
         lines += [f"`seewhy {name} {' '.join(_shown(p) for p in arguments)} [OPTIONS]`".replace("  ", " "), ""]
         lines += ["| argument or option | meaning |", "| --- | --- |"]
         lines += [f"| `{_shown(p)}` | {_words(p.help)} |" for p in arguments]

@@ -113,7 +113,8 @@ def test_every_command_and_option_is_documented() -> None:
         assert f"## seewhy {name}\n" in page and command.help
         for parameter in command.params:
             assert getattr(parameter, "help", None), f"{name} {parameter.name} has no help"
-            assert all(f"{word}" in page for word in parameter.opts if word.startswith("--"))
+            is_hidden = getattr(parameter, "hidden", False)
+            assert all((f"`{word}`" in page) is not is_hidden for word in parameter.opts if word.startswith("--"))
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     assert all(f"seewhy {name}" in readme or f"make {name}" in readme for name in group.commands)
 

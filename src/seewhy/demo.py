@@ -169,7 +169,7 @@ def _commands(folder: Path, spec: str, checkpoints: Path, training: Training) ->
         f"seewhy explain {faces / 'valid' / 'fake'} {network} --weights {checkpoints} --epoch {epoch} --target fake "
         f"--limit {N_EXPLAINED}",
         f"seewhy check {faces} {network} --weights {checkpoints} --epoch {epoch}",
-        f"seewhy audit {faces} {network} --weights {checkpoints} --epoch {epoch} --factors {FACTORS} --core {CORE} "
+        f"seewhy audit {faces} {network} --weights {checkpoints} --epoch {epoch} --properties {FACTORS} --core {CORE} "
         f"--regions {','.join(f'{name}={masks / name}' for name in MASKS)},{','.join(REGIONS)} "
         f"--recipients {N_VALID} --donors {N_VALID}",
     )

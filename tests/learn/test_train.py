@@ -175,6 +175,30 @@ def test_learns_a_separable_set_and_leaves_everything_as_found(tmp_path: Path, n
     assert [done for done, _ in seen] == sorted(done for done, _ in seen)
 
 
+@pytest.mark.parametrize(("asked", "shown"), [({}, True), ({"progress": True}, True), ({"progress": False}, False)])
+def test_a_bar_is_shown_where_there_is_a_terminal(
+    asked: dict[str, Any],
+    shown: bool,
+    tmp_path: Path,
+    data: Path,
+    net: Net,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")  # a terminal, as rich sees it
+    train(net, data, out=tmp_path / "c", **SMALL, **asked)
+    said = capsys.readouterr()
+    assert ("Training" in said.err) is shown and said.out == ""
+
+
+def test_weights_of_another_epoch_are_another_training(tmp_path: Path, data: Path, net: Net) -> None:
+    first = train(net, data, out=tmp_path / "first", **{**SMALL, "epochs": 2})
+    options = {**SMALL, "weights": first.folder, "out": tmp_path / "second"}
+    train(net, data, epoch=0, **options)
+    with pytest.raises(OptionError, match=r"another training; these differ:\n  --epoch: 0 there, 1 asked"):
+        train(net, data, epoch=1, resume=True, **options)
+
+
 def test_one_epoch_is_the_plain_loop_to_the_bit(tmp_path: Path, data: Path, net: Net) -> None:
     training = train(net, data, rate=1e-2, seed=3, out=tmp_path / "c", **SMALL)
     paths = sorted((data / "train").rglob("*.png"))

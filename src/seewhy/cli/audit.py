@@ -4,46 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from seewhy.cli.options import (
-    AsJson,
-    BatchSize,
-    Channels,
-    Classes,
-    Config,
-    Device,
-    Epoch,
-    Fit,
-    Mean,
-    Model,
-    ModelArg,
-    NoReport,
-    PreprocessBy,
-    Range,
-    Seed,
-    Size,
-    Std,
-    Weights,
-    classifier_of,
-    numbers_of,
-    size_of,
-)
+from seewhy.cli.config import value_of
+from seewhy.cli.options import ClassifierOptions, ImageOptions, LabelledImages, LayerOptions, RunOptions, Workers
 from seewhy.cli.pages import typed_again, write_pages
 from seewhy.cli.printing import print_audit, print_json, print_plan
+from seewhy.cli.signature import spelled_out
 
 
+@spelled_out
 def audit(
     context: typer.Context,
-    data: Annotated[str, typer.Argument(help="A folder with train/ and valid/ class folders, or a CSV with labels.")],
-    model: Model,
-    weights: Weights = None,
-    epoch: Epoch = None,
-    model_arg: ModelArg = None,
-    classes: Classes = None,
+    data: LabelledImages,
+    classifier: ClassifierOptions,
     regions: Annotated[
         str,
         typer.Option(
@@ -54,13 +30,15 @@ def audit(
     core: Annotated[
         str, typer.Option(help="The regions (or properties) that should matter: anything else can be a shortcut.")
     ] = "",
-    factors: Annotated[
-        str, typer.Option(help="Properties: brightness, contrast, tint, …; all, none, or your own as file.py:name.")
+    properties: Annotated[
+        str, typer.Option(help="brightness, contrast, tint, …, by commas; all, none, or your own as file.py:name.")
     ] = "all",
-    insert: Annotated[
+    mark: Annotated[
         list[str] | None,
         typer.Option(help="A mark to lay over images: NAME=text:WORD or NAME=logo.png, then @top-left, …; repeatable."),
     ] = None,
+    factors: Annotated[str | None, typer.Option(help="The old word for --properties.", hidden=True)] = None,
+    insert: Annotated[list[str] | None, typer.Option(help="The old word for --mark.", hidden=True)] = None,
     recipients: Annotated[int, typer.Option(help="Images of each split that are edited for each factor.")] = 300,
     donors: Annotated[int, typer.Option(help="Images of each class that give content.")] = 300,
     budget: Annotated[
@@ -69,21 +47,11 @@ def audit(
     plan_only: Annotated[
         bool, typer.Option("--plan", help="Say what would run, its cost, and the smallest effect that would show.")
     ] = False,
-    size: Size = None,
-    fit: Fit = None,
-    mean: Mean = None,
-    std: Std = None,
-    range_: Range = None,
-    channels: Channels = None,
-    preprocess: PreprocessBy = None,
-    out: Annotated[Path | None, typer.Option(help="The run folder.  [default: runs/audit-<hash of options>]")] = None,
-    batch_size: BatchSize = None,
-    workers: Annotated[int | None, typer.Option(help="Processes, on Linux and a CPU.  [default: one per core]")] = None,
-    device: Device = "auto",
-    seed: Seed = 0,
-    no_report: NoReport = False,
-    as_json: AsJson = False,
-    config: Config = None,
+    *,
+    maps: LayerOptions,
+    taken: ImageOptions,
+    workers: Workers = None,
+    run: RunOptions,
 ) -> None:
     """Say what the decisions depend on, tested by exchanging it between images: shortcuts, overfit, or nothing."""
     from seewhy.evidence.audit import audit_in_folder
@@ -95,40 +63,28 @@ def audit(
     from seewhy.run.workers import forking, steady_process
     from seewhy.store import manifest
 
+    properties, marks = value_of(context, "properties"), value_of(context, "mark") or ()
     steady_process()
     with contextlib.redirect_stdout(sys.stderr), forking(workers):
-        classifier = classifier_of(
-            model,
-            weights,
-            epoch,
-            model_arg,
-            classes,
-            preprocess,
-            device,
-            size=size_of(size),
-            fit=fit,
-            mean=numbers_of("--mean", mean),
-            std=numbers_of("--std", std),
-            range=range_,
-            channels=channels,
-        )
-        asked = asked_for(regions, core, factors, insert or (), recipients, donors)
-        if out is not None:
-            manifest.find(out)  # refused before anything is read, where it holds something else
+        asked = asked_for(regions, core, properties, marks, recipients, donors)
+        network = classifier.load()
+        if run.out is not None:
+            manifest.find(run.out)  # refused before anything is read, where it holds something else
+        options = {**maps.arguments(), **taken.arguments(), **run.arguments()}
         with progress_bar("Reading images") as update:
-            setting = prepare(classifier, data, asked, batch_size=batch_size, seed=seed, progress=update)
+            setting = prepare(network, data, asked, progress=update, **options)
         if plan_only:
-            found = planned(setting, budget, workers)
+            summary = planned(setting, budget, workers)
         else:
-            folder = out or default_audit_folder(setting, budget)
+            folder = run.out or default_audit_folder(setting, budget)
             with progress_bars("Trials       ", "Weighing them") as (update, weighing):
-                summary = audit_in_folder(
+                findings = audit_in_folder(
                     setting, folder, budget=budget, workers=workers, progress=update, weighing=weighing
                 )
-            found = {"run": str(folder), **write_pages(folder, typed_again(context), no_report), **summary}
-    if as_json:
-        print_json({"command": "audit", **found})
+            summary = {"run": str(folder), **write_pages(folder, typed_again(context), run.no_report), **findings}
+    if run.as_json:
+        print_json({"command": "audit", **summary})
     elif plan_only:
-        print_plan(found)
+        print_plan(summary)
     else:
-        print_audit(found, folder)
+        print_audit(summary, folder)

@@ -4,27 +4,25 @@ from __future__ import annotations
 
 import contextlib
 import sys
+from dataclasses import dataclass
 
-from seewhy.cli.options import AsJson, Config, Device, Epoch, Model, ModelArg, Size, Weights, classifier_of, size_of
+from seewhy.cli.options import AsJson, Config, Device, NetworkOptions
 from seewhy.cli.printing import print_json, print_rows, say
+from seewhy.cli.signature import spelled_out
 
 
-def layers(
-    model: Model,
-    weights: Weights = None,
-    epoch: Epoch = None,
-    model_arg: ModelArg = None,
-    size: Size = None,
-    device: Device = "cpu",
-    as_json: AsJson = False,
-    config: Config = None,
-) -> None:
+@dataclass(frozen=True, kw_only=True)
+class _OnCpu(NetworkOptions):
+    device: Device = "cpu"  # one pass over one picture of noise
+
+
+@spelled_out
+def layers(network: _OnCpu, as_json: AsJson = False, config: Config = None) -> None:
     """List the layers that have a grid, in the order in which they run, and mark the one that auto takes."""
     from seewhy.run.plan import layers_of
 
     with contextlib.redirect_stdout(sys.stderr):
-        classifier = classifier_of(model, weights, epoch, model_arg, None, None, device, size=size_of(size))
-        found, choice, (height, width) = layers_of(classifier)
+        found, choice, (height, width) = layers_of(network.load())
     if as_json:
         rows = [
             {"layer": one.name, "kind": one.kind, "grid": list(one.grid), "seen": str(one.seen), "runs": one.runs}
@@ -71,4 +69,5 @@ def methods(as_json: AsJson = False) -> None:
     print_rows(rows)
     say("\nOn the input by captum (pip install seewhy[captum]):\n")
     print_rows([(name, one.summary, one.cost, one.paper) for name, one in by_captum.items()])
+    say("\nYour own:  --method file.py:function, from a Scene (seewhy/cam/methods/scene.py) to maps (N, H, W)")
     say("\nSeveral at once:  seewhy explain … --method grad-cam,layercam")

@@ -2,190 +2,186 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from seewhy.errors import OptionError, nearest
-
-
-def read_config(context: typer.Context, path: Path | None) -> Path | None:
-    """Options from --config or ./seewhy.toml become the defaults of the command; the command line outranks them."""
-    found = path or Path("seewhy.toml")
-    if path is None and not found.is_file():
-        return None
-    try:
-        content = tomllib.loads(found.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise OptionError(f"{found} cannot be read: {error}", slug="config") from error
-    command = context.info_name or ""
-    sections = getattr(context.parent.command, "commands", {}) if context.parent else {command: None}
-    for section, value in content.items():
-        if section not in sections or not isinstance(value, dict):
-            what = f"has a section [{section}]" if isinstance(value, dict) else f"sets {section!r} outside a section"
-            close = nearest(section, sections) if isinstance(value, dict) else f"Put it below [{command}]."
-            raise OptionError(f"{found} {what}, which is no command.  {close}".rstrip(), slug="config")
-    known = {
-        flag.lstrip("-").replace("-", "_"): parameter for parameter in context.command.params for flag in parameter.opts
-    }
-    defaults: dict[str, Any] = {}
-    for key, value in content.get(command, {}).items():
-        parameter = known.get(key.replace("-", "_"))
-        if parameter is None:
-            raise OptionError(
-                f"{found} sets {key!r} for {command}, which has no such option.  {nearest(key, known)}".rstrip(),
-                slug="config",
-            )
-        values = [str(one) for one in (value if isinstance(value, list) else [value])]
-        several = getattr(parameter, "multiple", False)
-        text = values if several else ",".join(values)
-        defaults[parameter.name or key] = value if isinstance(value, bool) else text
-    context.default_map = {**defaults, **(context.default_map or {})}
-    return path
-
+from seewhy.cli.config import read_config
+from seewhy.errors import OptionError
 
 if TYPE_CHECKING:
     from seewhy.data.classifier import Classifier
 
-Model = Annotated[
-    str,
-    typer.Option(help="The network: net.py:Net, package.module:factory, timm:NAME, torchvision:NAME or hf:DIRECTORY."),
-]
-
-
-ModelArg = Annotated[list[str] | None, typer.Option(help="An argument of the network, like width=16; repeatable.")]
-
-
-Weights = Annotated[
-    Path | None, typer.Option(help="A state dict (.pt .pth .ckpt .safetensors) or a folder of checkpoints.")
-]
-
-
-Epoch = Annotated[
-    int | None, typer.Option(help="Which checkpoint of the folder: 4 takes model_4.pt.  [default: the last]")
-]
-
-
-Classes = Annotated[str | None, typer.Option(help="Class names in the order of the logits, or a file with one a line.")]
-
-
-Size = Annotated[str | None, typer.Option(help="The network's input: 256, or 240x320 (height x width) in pixels.")]
-
-
-Fit = Annotated[str | None, typer.Option(help="How a photograph fills it: stretch, crop (the middle) or letterbox.")]
-
-
-Mean = Annotated[str | None, typer.Option(help="Subtracted from every channel: 0.5 or 0.485,0.456,0.406.")]
-
-
-Std = Annotated[str | None, typer.Option(help="Divides every channel: 0.5 or 0.229,0.224,0.225.")]
-
-
-Channels = Annotated[str | None, typer.Option(help="rgb, bgr or grey.")]
-
-
-PreprocessBy = Annotated[
-    str | None, typer.Option("--preprocess", help="A function from a PIL image to the input: net.py:fn.")
-]
-
-
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")]
-
-
-Seed = Annotated[int, typer.Option(help="Of every random choice.")]
-
-
+# What commands share one by one; what they share together stands in the classes below.
 Images = Annotated[str, typer.Argument(help="A folder, a CSV with paths and labels, a text list, or a quoted glob.")]
-
-
-Layers = Annotated[str, typer.Option(help="Dotted names, by commas; relu@1 is the first run of a shared module.")]
-
-
-MethodName = Annotated[
-    str, typer.Option("--method", help="By name, several by commas: seewhy methods lists them; auto chooses.")
+LabelledImages = Annotated[
+    str, typer.Argument(help="A folder with train/ and valid/ class folders, or a CSV with labels.")
 ]
-
-
-Goal = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--target",
-        help="What is explained: predicted, label, margin, contrast:A:B, log-probability, a class name or index, …; "
-        "repeatable.  [default: predicted]",
-    ),
-]
-
-
-Task = Annotated[
-    str | None,
-    typer.Option(
-        help="What the output means: classification, multi-label, regression, embedding, segmentation or detection.  "
-        "[default: told from the output]"
-    ),
-]
-
-
-GridText = Annotated[
-    str | None,
-    typer.Option("--grid", help="Where it cannot be told: 14x14 for tokens, channels-first or channels-last."),
-]
-
-
-Limit = Annotated[int | None, typer.Option(help="Only the first N images.")]
-
-
-Sample = Annotated[int | None, typer.Option(help="N images by seeded chance, every class keeping its share.")]
-
-
-Range = Annotated[str | None, typer.Option("--range", help="Pixel values before mean and std: 0-1 or 0-255.")]
-
-
-BatchSize = Annotated[int | None, typer.Option(help="Images at once.  [default: as many as pay, by the free memory]")]
-
-
+Workers = Annotated[int | None, typer.Option(help="Processes, on Linux and a CPU.  [default: one per core]")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")]
+Seed = Annotated[int, typer.Option(help="Of every random choice.")]
+NoReport = Annotated[bool, typer.Option("--no-report", help="Leave out the pages (report/index.html).")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")]
 Config = Annotated[
     Path | None,
     typer.Option(help="Options from a file.  [default: ./seewhy.toml]", callback=read_config, is_eager=True),
 ]
 
 
-NoReport = Annotated[bool, typer.Option("--no-report", help="Leave out the pages (report/index.html).")]
+@dataclass(frozen=True, kw_only=True)
+class NetworkOptions:
+    """The network, its weights, and the size of its input."""
+
+    model: Annotated[
+        str,
+        typer.Option(
+            help="The network: net.py:Net, package.module:factory, timm:NAME, torchvision:NAME or hf:DIRECTORY."
+        ),
+    ]
+    weights: Annotated[
+        Path | None, typer.Option(help="A state dict (.pt .pth .ckpt .safetensors) or a folder of checkpoints.")
+    ] = None
+    epoch: Annotated[
+        int | None, typer.Option(help="Which checkpoint of the folder: 4 takes model_4.pt.  [default: the last]")
+    ] = None
+    model_arg: Annotated[
+        list[str] | None, typer.Option(help="An argument of the network, like width=16; repeatable.")
+    ] = None
+    size: Annotated[
+        str | None, typer.Option(help="The network's input: 256, or 240x320 (height x width) in pixels.")
+    ] = None
+    device: Device = "auto"
+
+    def load(self, task: str | None = None) -> Classifier:
+        """The classifier that the options name."""
+        from seewhy.data.classifier import load
+
+        return load(self.model, self.weights, task=task, **self.arguments())
+
+    def arguments(self) -> dict[str, Any]:
+        """The keywords of `load` and of `train` beside the network and its weights."""
+        from seewhy.data.classifier import parse_model_args
+
+        return {
+            "epoch": self.epoch,
+            "model_args": parse_model_args(self.model_arg or []),
+            "device": self.device,
+            "size": size_of(self.size),
+        }
 
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")]
+@dataclass(frozen=True, kw_only=True)
+class ClassifierOptions(NetworkOptions):
+    """A network with its class names and its preprocessing."""
 
-
-def classifier_of(
-    model: str,
-    weights: Path | None,
-    epoch: int | None,
-    model_arg: Sequence[str] | None,
-    classes: str | None,
-    preprocess: str | None,
-    device: str,
-    *,
-    task: str | None = None,
-    **changes: Any,
-) -> Classifier:
-    """The classifier that the options name."""
-    from seewhy.data.classifier import load, parse_model_args
-
-    arguments = parse_model_args(model_arg or [])
-    names = class_names(classes)
-    return load(
-        model,
-        weights,
-        epoch=epoch,
-        classes=names,
-        model_args=arguments,
-        preprocess=preprocess,
-        device=device,
-        task=task,
-        **changes,
+    classes: Annotated[
+        str | None, typer.Option(help="Class names in the order of the logits, or a file with one a line.")
+    ] = None
+    fit: Annotated[
+        str | None, typer.Option(help="How a photograph fills it: stretch, crop (the middle) or letterbox.")
+    ] = None
+    mean: Annotated[str | None, typer.Option(help="Subtracted from every channel: 0.5 or 0.485,0.456,0.406.")] = None
+    std: Annotated[str | None, typer.Option(help="Divides every channel: 0.5 or 0.229,0.224,0.225.")] = None
+    range_: Annotated[str | None, typer.Option("--range", help="Pixel values before mean and std: 0-1 or 0-255.")] = (
+        None
     )
+    channels: Annotated[str | None, typer.Option(help="rgb, bgr or grey.")] = None
+    preprocess: Annotated[str | None, typer.Option(help="A function from a PIL image to the input: net.py:fn.")] = None
+
+    def arguments(self) -> dict[str, Any]:
+        """The keywords of `load` and of `train` beside the network and its weights."""
+        return {
+            **super().arguments(),
+            "classes": class_names(self.classes),
+            "preprocess": self.preprocess,
+            "fit": self.fit,
+            "mean": numbers_of("--mean", self.mean),
+            "std": numbers_of("--std", self.std),
+            "range": self.range_,
+            "channels": self.channels,
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayerOptions:
+    """Which maps are made."""
+
+    layers: Annotated[
+        str, typer.Option(help="Dotted names, by commas; relu@1 is the first run of a shared module.")
+    ] = "auto"
+    method: Annotated[
+        str,
+        typer.Option(
+            help="By name (seewhy methods lists them) or your own as file.py:function, several by commas; auto chooses."
+        ),
+    ] = "auto"
+
+    def arguments(self) -> dict[str, Any]:
+        """The keywords of a plan."""
+        return {"layers": self.layers, "method": self.method}
+
+
+@dataclass(frozen=True, kw_only=True)
+class MapOptions(LayerOptions):
+    """Which maps are made, and of what."""
+
+    target: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="What is explained: predicted, label, margin, contrast:A:B, log-probability, a class name or index, "
+            "…; repeatable.  [default: predicted]",
+        ),
+    ] = None
+    task: Annotated[
+        str | None,
+        typer.Option(
+            help="What the output means: classification, multi-label, regression, embedding, segmentation or "
+            "detection.  [default: told from the output]"
+        ),
+    ] = None
+    grid: Annotated[
+        str | None,
+        typer.Option(help="Where it cannot be told: 14x14 for tokens, channels-first or channels-last."),
+    ] = None
+
+    def arguments(self) -> dict[str, Any]:
+        """The keywords of a plan; the task is the classifier's."""
+        return {**super().arguments(), "target": targets_of(self.target), "grid": self.grid}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageOptions:
+    """Which of the images are taken."""
+
+    limit: Annotated[int | None, typer.Option(help="Only the first N images.")] = None
+    sample: Annotated[int | None, typer.Option(help="N images by seeded chance, every class keeping its share.")] = None
+
+    def arguments(self) -> dict[str, Any]:
+        """The keywords of a plan."""
+        return {"limit": self.limit, "sample": self.sample}
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOptions:
+    """Where a run goes, how it is made, and what is said of it."""
+
+    out: Annotated[Path | None, typer.Option(help="The run folder.  [default: runs/<command>-<hash of options>]")] = (
+        None
+    )
+    batch_size: Annotated[
+        int | None, typer.Option(help="Images at once.  [default: as many as pay, by the free memory]")
+    ] = None
+    seed: Seed = 0
+    no_report: NoReport = False
+    as_json: AsJson = False
+    config: Config = None
+
+    def arguments(self) -> dict[str, Any]:
+        """The keywords of a plan."""
+        return {"batch_size": self.batch_size, "seed": self.seed}
 
 
 def class_names(text: str | None) -> list[str] | None:

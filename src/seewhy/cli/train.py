@@ -9,31 +9,15 @@ from typing import Annotated
 
 import typer
 
-from seewhy.cli.options import (
-    AsJson,
-    Channels,
-    Classes,
-    Config,
-    Device,
-    Fit,
-    Mean,
-    Model,
-    ModelArg,
-    Range,
-    Seed,
-    Size,
-    Std,
-    Weights,
-    class_names,
-    numbers_of,
-    size_of,
-)
+from seewhy.cli.options import AsJson, ClassifierOptions, Config, LabelledImages, Seed
 from seewhy.cli.printing import print_json, print_rows, say
+from seewhy.cli.signature import spelled_out
 
 
+@spelled_out
 def train(
-    data: Annotated[str, typer.Argument(help="A folder with train/ and valid/ class folders, or a CSV with labels.")],
-    model: Model,
+    data: LabelledImages,
+    classifier: ClassifierOptions,
     epochs: Annotated[int, typer.Option(help="Passes over the training images.")] = 5,
     batch_size: Annotated[int, typer.Option(help="Images a step.")] = 32,
     rate: Annotated[float, typer.Option(help="Adam's learning rate.")] = 1e-3,
@@ -42,22 +26,11 @@ def train(
     out: Annotated[Path, typer.Option(help="Where checkpoints go: OUT/<class>/model_<epoch>.pt.")] = Path(
         "checkpoints"
     ),
-    weights: Weights = None,
-    model_arg: ModelArg = None,
-    classes: Classes = None,
-    size: Size = None,
-    fit: Fit = None,
-    mean: Mean = None,
-    std: Std = None,
-    range_: Range = None,
-    channels: Channels = None,
-    device: Device = "auto",
     seed: Seed = 0,
     as_json: AsJson = False,
     config: Config = None,
 ) -> None:
     """Train a network on labelled images: Adam, cross-entropy, a checkpoint per epoch, history as table and plot."""
-    from seewhy.data.classifier import parse_model_args
     from seewhy.learn.train import train as run
     from seewhy.run.progress import progress_bar
     from seewhy.run.workers import steady_process
@@ -65,7 +38,7 @@ def train(
     steady_process()
     with contextlib.redirect_stdout(sys.stderr), progress_bar("Training") as update:
         training = run(
-            model,
+            classifier.model,
             data,
             epochs=epochs,
             batch_size=batch_size,
@@ -74,17 +47,9 @@ def train(
             patience=patience,
             resume=resume,
             out=out,
-            classes=class_names(classes),
-            model_args=parse_model_args(model_arg or []),
-            weights=weights,
-            device=device,
+            weights=classifier.weights,
             progress=update,
-            size=size_of(size),
-            fit=fit,
-            mean=numbers_of("--mean", mean),
-            std=numbers_of("--std", std),
-            range=range_,
-            channels=channels,
+            **classifier.arguments(),
         )
     if as_json:
         print_json({"command": "train", **training.summary()})
@@ -97,4 +62,4 @@ def train(
         + [(str(r.epoch), r.split, f"{r.loss:.4f}", f"{r.accuracy:.4f}", f"{r.n:,}") for r in training.history]
     )
     say(f"\nCheckpoints  {training.folder}")
-    say(f"\nNext:\n  seewhy explain {data} --model {model} --weights {out} --epoch {training.best_epoch}")
+    say(f"\nNext:\n  seewhy explain {data} --model {classifier.model} --weights {out} --epoch {training.best_epoch}")

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from seewhy.data.network import find_network, module_of
+from seewhy.data.network import find_network, thing_of
 from seewhy.data.weights import load_weights
 from seewhy.errors import ModelError, OptionError, listed, nearest
 from seewhy.records import Preprocess, Task, find_task
@@ -143,10 +143,7 @@ def fingerprint(model: nn.Module) -> str:
 def _preprocess(asked: Any, own: Preprocess | Opaque | None, changes: dict[str, Any]) -> Preprocess | Opaque:
     """The preprocessing asked for, else the model's own, else the default; with single fields changed."""
     if isinstance(asked, str):
-        module, name = module_of(asked)
-        if not hasattr(module, name):
-            raise OptionError(f"{asked!r} names nothing.  {nearest(name, vars(module))}".rstrip())
-        asked = getattr(module, name)
+        asked = thing_of(asked, "net.py:fn or package.module:fn")
     base = _as_preprocess(asked, "preprocess") if asked is not None else own or Preprocess()
     changes = {key: _normal(key, value) for key, value in changes.items() if value is not None}
     if not changes:

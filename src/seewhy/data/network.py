@@ -68,7 +68,19 @@ def _from_code(spec: str, arguments: dict[str, Any]) -> Found:
     return Found(network, spec, given, notes=notes)
 
 
-def module_of(spec: str) -> tuple[ModuleType, str]:
+def thing_of(spec: str, forms: str) -> Any:
+    """What file.py:name or package.module:name names, whose code it runs. `forms` says how it is written.
+
+    Raises ModelError and OptionError with the nearest names.
+    """
+    module, name = module_of(spec, forms)
+    if not hasattr(module, name):
+        names = [key for key in vars(module) if not key.startswith("_")]
+        raise OptionError(f"{spec!r} names nothing.  {nearest(name, names)}".rstrip() + f"\n  Write it as {forms}.")
+    return getattr(module, name)
+
+
+def module_of(spec: str, forms: str = MODEL_FORMS) -> tuple[ModuleType, str]:
     """The imported module and the attribute that a spec names; a missing file is told from a file that fails."""
     where, colon, name = spec.rpartition(":")
     if not colon:
@@ -76,8 +88,8 @@ def module_of(spec: str) -> tuple[ModuleType, str]:
     if where.endswith(".py") or "/" in where:
         return _import_file(Path(where)), name
     if not colon:
-        raise ModelError(f"There is no model {spec!r}.  Write it as {MODEL_FORMS}.", slug="no-such-model")
-    return _import_name(where), name
+        raise ModelError(f"There is no model {spec!r}.  Write it as {forms}.", slug="no-such-model")
+    return _import_name(where, forms), name
 
 
 def _import_file(path: Path) -> ModuleType:
@@ -114,7 +126,7 @@ def _lies_in(module: str, folder: str) -> bool:
     return file is not None and (Path(file) == top.with_suffix(".py") or top in Path(file).parents)
 
 
-def _import_name(name: str) -> ModuleType:
+def _import_name(name: str, forms: str) -> ModuleType:
     here = str(Path.cwd())
     sys.path.insert(0, here)
     try:
@@ -122,7 +134,7 @@ def _import_name(name: str) -> ModuleType:
     except ModuleNotFoundError as error:
         if error.name and (name == error.name or name.startswith(f"{error.name}.")):
             raise ModelError(
-                f"There is no module {name!r} here or among the installed packages.\n  Write it as {MODEL_FORMS}.",
+                f"There is no module {name!r} here or among the installed packages.\n  Write it as {forms}.",
                 slug="no-such-model",
             ) from error
         raise _import_failed(name, error) from error

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +37,7 @@ from seewhy.records import Preprocess, Progress
 from seewhy.render import notebook
 from seewhy.render.vega import BAD, CAUTION, GOOD, UNKNOWN
 from seewhy.run.folder import RunFolder, default_folder
-from seewhy.run.identity import RunIdentity, as_begun, content_of, run_identity
+from seewhy.run.identity import RunIdentity, content_of, run_identity
 from seewhy.run.machine import environment
 from seewhy.run.plan import Plan, first_input, make_plan
 from seewhy.run.progress import chosen_progress
@@ -49,9 +49,12 @@ SAMPLED = "A seeded sample:"
 N_MAPS = 64  # images whose maps are examined
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(repr=False)
 class Check:
-    """What `check` gives: `findings`, worst first, and behind them `behaviour`, `feeding` and `maps` by layer."""
+    """What `check` gives: `findings`, worst first, and behind them `behaviour`, `feeding` and `maps` by layer.
+
+    `folder` is the run folder that it was written to; None where it is in memory alone.
+    """
 
     findings: tuple[Finding, ...]
     grades: dict[str, str]
@@ -59,6 +62,10 @@ class Check:
     feeding: Feeding | None
     maps: tuple[tuple[Trust, tuple[Reason, ...]], ...]
     facts: dict[str, Any]
+    plan: Plan = field(compare=False)
+    passes: Passes = field(compare=False)
+    seed: int = 0
+    folder: Path | None = None
 
     @property
     def is_bad(self) -> bool:
@@ -98,6 +105,18 @@ class Check:
         )
         return found
 
+    def save(self, folder: str | Path) -> Path:
+        """Write the run folder to one that is empty or does not exist; gives it back.
+
+        Raises StoreError where it holds something else; one that holds this very check is left as it is.
+        """
+        run, identity = RunFolder(Path(folder)), check_identity(self.plan, self.seed)
+        with run.held():
+            if run.open(identity) is None:
+                _write(self, run, identity)
+        self.folder = run.path
+        return run.path
+
 
 _COLOURS = {"bad": BAD, "caution": CAUTION, "cannot say": UNKNOWN, "good": GOOD}
 
@@ -123,19 +142,28 @@ def check(
     sample: int | None = None,
     batch_size: int | None = None,
     seed: int = 0,
+    out: str | Path | None = None,
     progress: bool | Progress = True,
 ) -> Check:
     """Whether the classifier works, is fed right, and gives maps that may be read; findings, worst first.
 
     Takes what `explain` takes; of more than 2,000 images a seeded sample, unless `limit` or `sample` says otherwise.
-    The model is left exactly as found. Raises the SeewhyError that says what to change.
+    With `out` the check is written to a run folder, too; one that holds this check already is kept. The model is left
+    exactly as found. Raises the SeewhyError that says what to change.
     """
     plan = check_plan(
         classifier, images, target=target, layers=layers, method=method, grid=grid, limit=limit, sample=sample,
         batch_size=batch_size, seed=seed,
     )  # fmt: skip
+    if out is not None:
+        run = RunFolder(Path(out))
+        plan = run.as_begun(plan)
+        run.holding(check_identity(plan, seed))  # refused before any work is done
     with chosen_progress(progress, "Checking") as update:
-        return run_check(plan, seed=seed, progress=update)
+        result = run_check(plan, seed=seed, progress=update)
+    if out is not None:
+        result.save(out)
+    return result
 
 
 def check_plan(classifier: Classifier | nn.Module, images: Any, **options: Any) -> Plan:
@@ -158,7 +186,7 @@ def _check_scope(plan: Plan) -> None:
     if plan.method(plan.methods[0]).kind not in ("gradient", "activation"):
         fitting = [name for name, method in METHODS.items() if method.kind in ("gradient", "activation")]
         raise OptionError(
-            f"check does not examine maps of {plan.methods[0]}, which would run the network too often.\n"
+            f"check does not examine maps of {plan.methods[0]}, which runs the network too often, or may.\n"
             f"  Methods that it examines: {listed(fitting, 20)}"
         )
 
@@ -172,16 +200,19 @@ def check_in_folder(plan: Plan, folder: Path, *, seed: int, progress: Progress) 
     """The check's summary, from a run folder where it is finished, else made and written to it."""
     run = RunFolder(folder)
     with run.held():
-        stored = run.stored()
-        plan = plan if stored is None else as_begun(plan, stored["identity"])
+        plan = run.as_begun(plan)
         identity = check_identity(plan, seed)
         finished = run.open(identity)
         if finished is not None:
             return finished
-        result, passes = _run(plan, seed, progress)
-        write_records(folder, passes)
-        summary = {**result.summary(), "environment": environment(plan.classifier.device)}
-        run.finish(identity.whole(content_of(plan, read_digests(folder))), summary)
+        return _write(run_check(plan, seed=seed, progress=progress), run, identity)
+
+
+def _write(result: Check, run: RunFolder, identity: RunIdentity) -> dict[str, Any]:
+    """Write a check to the folder that is held for it; gives its summary."""
+    write_records(run.path, result.passes)
+    summary = {**result.summary(), "environment": environment(result.plan.classifier.device)}
+    run.finish(identity.whole(content_of(result.plan, read_digests(run.path))), summary)
     return summary
 
 
@@ -192,11 +223,6 @@ def default_check_folder(plan: Plan, seed: int) -> Path:
 
 def run_check(plan: Plan, *, seed: int = 0, progress: Progress) -> Check:
     """The check of a plan."""
-    return _run(plan, seed, progress)[0]
-
-
-def _run(plan: Plan, seed: int, progress: Progress) -> tuple[Check, Passes]:
-    """The check of a plan, and what was read for it."""
     preprocess = plan.classifier.preprocess
     variants = variants_of(preprocess) if isinstance(preprocess, Preprocess) else {}
     chosen = [round(step * (len(plan.table) - 1) / max(1, min(N_MAPS, len(plan.table)) - 1)) for step in range(N_MAPS)]
@@ -229,10 +255,12 @@ def _run(plan: Plan, seed: int, progress: Progress) -> tuple[Check, Passes]:
         step=step,
     )
     progress(total, total)
-    return _judged(plan, passes, inputs, trusts), passes
+    result = _judged(plan, passes, inputs, trusts, seed)
+    passes.logits, passes.kept = {"": passes.logits[""]}, []  # all that its rows need
+    return result
 
 
-def _judged(plan: Plan, passes: Passes, inputs: Tensor, trusts: Sequence[Trust]) -> Check:
+def _judged(plan: Plan, passes: Passes, inputs: Tensor, trusts: Sequence[Trust], seed: int) -> Check:
     logits = torch.cat(passes.logits[""])
     finite = logits.isfinite().all(dim=1)
     shares = probabilities(logits[finite]).numpy()
@@ -271,7 +299,17 @@ def _judged(plan: Plan, passes: Passes, inputs: Tensor, trusts: Sequence[Trust])
         "notes": list(plan.notes),
         "feeding": None if feeding is None else {"auc": feeding.auc, "n": feeding.n_images},
     }
-    return Check(tuple(findings), grades, behaviour, feeding, tuple(maps), facts)
+    return Check(
+        findings=tuple(findings),
+        grades=grades,
+        behaviour=behaviour,
+        feeding=feeding,
+        maps=tuple(maps),
+        facts=facts,
+        plan=plan,
+        passes=passes,
+        seed=seed,
+    )
 
 
 def _feeding(plan: Plan, passes: Passes, classes: Sequence[str]) -> tuple[Feeding | None, str]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,18 +16,21 @@ from seewhy.cam.scores.targets import Targets
 from seewhy.data.classifier import Classifier
 from seewhy.explanation.extend import Layout, check_extend, restore_parts, settle
 from seewhy.explanation.result import Explanation
-from seewhy.explanation.shard import explain_shard
+from seewhy.explanation.shard import ShardResult, explain_shard, with_overlays
 from seewhy.explanation.sheets import write_pages
 from seewhy.records import Progress
 from seewhy.run.folder import RunFolder
 from seewhy.run.folder import default_folder as folder_named_by
 from seewhy.run.identity import content_of, run_identity
 from seewhy.run.machine import environment, usual_workers
+from seewhy.run.methods import MethodName
 from seewhy.run.plan import Plan, Shard, make_plan
 from seewhy.run.progress import chosen_progress
 from seewhy.run.workers import run_shards
 from seewhy.store import arrays, tables
 from seewhy.store.schema import MAP_STATS, RECORDS
+
+Explained = Callable[..., ShardResult]  # of a plan and a shard
 
 
 def explain(
@@ -35,7 +39,7 @@ def explain(
     *,
     target: Targets = "predicted",
     layers: str | Sequence[str] = "auto",
-    method: str | Sequence[str] = "auto",
+    method: MethodName | Sequence[MethodName] = "auto",
     preset: str | None = None,
     smooth: str | Sequence[str] = (),
     grid: str | None = None,
@@ -52,8 +56,9 @@ def explain(
     `images`: a folder, CSV, text list, glob, list of paths, Dataset, or a tensor (N, C, H, W): floats are the network's
     own input, bytes are photographs. `target`: a class name or index, "predicted", "label", "margin", "contrast:A:B",
     … (see `find_scores`), a function of the output that gives (N,), a list with one for each image, or a dict of
-    several by name. `layers` and `method` default to "auto" and may be lists; `grid` ("14x14") settles how a layer's
-    output lies on the image where it cannot be told; `smooth` is "augment", "eigen" or both. `preset`
+    several by name. `layers` and `method` default to "auto" and may be lists; a method of your own is a function of a
+    `Scene` (cam/methods/scene.py) that gives maps (N, H, W), or "file.py:function". `grid` ("14x14") settles how a
+    layer's output lies on the image where it cannot be told; `smooth` is "augment", "eigen" or both. `preset`
     "pytorch-grad-cam" shows what that package shows. With `out` the run is written to (and resumed from) a folder;
     with `extend` a finished one takes in images that were added, and keeps what it has.
     The model is left exactly as found. Raises the SeewhyError that says what to change.
@@ -87,7 +92,8 @@ def run_in_memory(plan: Plan, *, progress: Progress) -> Explanation:
         progress(result.shard.stop, len(plan.table))
     maps = {key: np.concatenate([result.maps[key] for result in results]) for key in plan.keys}
     outcomes = [outcome for result in results for outcome in result.outcomes]
-    return Explanation(plan, outcomes, [stat for result in results for stat in result.stats], maps)
+    stats = [stat for result in results for stat in result.stats]
+    return Explanation(plan, outcomes, stats, maps, writer=_write)
 
 
 def run_in_folder(
@@ -97,18 +103,20 @@ def run_in_folder(
     workers: int | None = 1,
     overlays: bool = True,
     extend: bool = False,
+    explained: Explained = explain_shard,
     progress: Progress,
 ) -> Explanation:
     """The explanation in a run folder; finished shards of an earlier try are kept, a finished run is only opened.
 
     With `extend`, a finished run takes in images that were added: its rows stay in front and are not computed again.
-    `workers` None takes as many as the machine suggests. Raises StoreError where the folder holds something else.
+    `workers` None takes as many as the machine suggests; `explained` gives what is written of a shard. Raises
+    StoreError where the folder holds something else.
     """
     run = RunFolder(folder)
     with run.held():
         layout, complete = settle(plan, folder, overlays=overlays, extend=extend)
         if not complete:
-            _work_through(layout, folder, workers, overlays, progress)
+            _work_through(layout, folder, workers, partial(explained, overlays=overlays), progress)
         explanation = _opened(layout.plan, folder)
         if not complete:
             write_pages(explanation, folder, overlays)
@@ -124,7 +132,18 @@ def default_folder(plan: Plan) -> Path:
     return folder_named_by(run_identity(plan), batch_asked=plan.batch_asked)
 
 
-def _work_through(layout: Layout, folder: Path, workers: int | None, overlays: bool, progress: Progress) -> None:
+def _write(explanation: Explanation, folder: Path) -> None:
+    """Write an explanation that is held in memory as `run_in_folder` would have."""
+    plan = replace(explanation.plan, batch_asked=True)  # as it was run, whatever the folder began with
+
+    def explained(plan: Plan, shard: Shard, *, overlays: bool) -> ShardResult:
+        result = explanation.shard(shard)
+        return with_overlays(plan, result) if overlays else result
+
+    run_in_folder(plan, folder, explained=explained, progress=lambda done, total: None)
+
+
+def _work_through(layout: Layout, folder: Path, workers: int | None, explained: Explained, progress: Progress) -> None:
     plan, shards = layout.plan, layout.shards
     (folder / "parts").mkdir(exist_ok=True)
     arrays.remove_leftovers(folder)
@@ -136,7 +155,7 @@ def _work_through(layout: Layout, folder: Path, workers: int | None, overlays: b
     count = usual_workers(plan.classifier.device, len(shards)) if workers is None else workers
     # The arrays are made once the workers are forked: zarr starts a thread.
     begin = partial(_make_arrays, layout, folder)
-    for n_images in run_shards(partial(_finish_shard, plan, folder, overlays), pending, count, begin):
+    for n_images in run_shards(partial(_finish_shard, plan, folder, explained), pending, count, begin):
         done += n_images
         progress(done, len(plan.table))
     for kind, columns in (("records", RECORDS), ("map_stats", MAP_STATS)):
@@ -149,12 +168,12 @@ def _make_arrays(layout: Layout, folder: Path) -> None:
         arrays.create_maps(folder, key, len(layout.plan.table), layout.plan.grid(key), layout.shard_size)
 
 
-def _finish_shard(plan: Plan, folder: Path, overlays: bool, shard: Shard) -> int:
+def _finish_shard(plan: Plan, folder: Path, explained: Explained, shard: Shard) -> int:
     """Explain one shard and write it, in the worker: maps through a pipe would cost a fifth of the time.
 
     No two shards share a file. The records come last, so that a shard with records is whole. Gives its image count.
     """
-    result = explain_shard(plan, shard, overlays=overlays)
+    result = explained(plan, shard)
     for key, maps in result.maps.items():
         arrays.write_maps(folder, key, result.shard.start, maps)
     for method, name, data in result.overlays:

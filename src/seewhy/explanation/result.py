@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import base64
+import shutil
 import textwrap
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path, PurePosixPath
@@ -14,23 +15,23 @@ from typing import Any
 import numpy as np
 import PIL.Image
 import torch
-from numpy.typing import NDArray
 
 from seewhy.data.decode import UnreadableError
 from seewhy.data.reader import load_image
-from seewhy.errors import DataError, OptionError, listed, nearest
+from seewhy.errors import DataError, OptionError, StoreError, listed, nearest
 from seewhy.estimates import wilson
 from seewhy.explanation.overlays import draw_overlay, fused_keys, overlay_name
+from seewhy.explanation.shard import Maps, ShardResult
 from seewhy.maps import ALL_ZERO, fuse
 from seewhy.records import MapKey, MapStat, Outcome
 from seewhy.render import notebook
 from seewhy.render.color import heat, jet
 from seewhy.render.overlay import Pixels, encode, side_by_side
 from seewhy.render.sheet import Tile, page
-from seewhy.run.plan import Plan
+from seewhy.run.plan import Plan, Shard
+from seewhy.store import manifest
 from seewhy.store.arrays import read_chunks, read_map, read_maps
 
-Maps = NDArray[np.float32]
 SHEET_MOST = 100
 HYPOTHESES = (
     "Maps are hypotheses: nothing here has been tested. What the decisions depend on, seewhy.audit(classifier, folder) "
@@ -126,7 +127,7 @@ class Explanation:
     """What `explain` gives: indexable by number or file name, with `maps`, `show()` and `summary()`.
 
     `methods`, `layers` ("input" for maps on the input's own pixels) and `scores` are tuples of names; `method` and
-    `score` are the same as one text.
+    `score` are the same as one text. `folder` is the run folder; None where it is in memory alone.
     """
 
     def __init__(
@@ -136,16 +137,18 @@ class Explanation:
         stats: list[MapStat],
         maps: Mapping[MapKey, Maps] | None = None,
         folder: Path | None = None,
+        writer: Callable[[Explanation, Path], None] | None = None,
     ) -> None:
         self.folder = folder
+        self.plan = plan
         self.keys = plan.keys
         self.methods, self.layers, self.scores = (tuple(dict.fromkeys(part)) for part in zip(*plan.keys, strict=True))
         self.method, self.score = ", ".join(self.methods), ", ".join(self.scores)
         self.classes = plan.classes
         self.preset = plan.preset
         self.outcomes = outcomes
-        self._plan = plan
         self._held = maps
+        self._writer = writer
         rows = {outcome.image.id: row for row, outcome in enumerate(outcomes)}
         self._stats: dict[MapKey, dict[int, MapStat]] = {key: {} for key in self.keys}
         for stat in stats:
@@ -173,7 +176,7 @@ class Explanation:
     @property
     def notes(self) -> tuple[str, ...]:
         """What had to be decided or noticed, in sentences."""
-        return (*self._plan.notes, *_noticed(self))
+        return (*self.plan.notes, *_noticed(self))
 
     def summary(self) -> dict[str, Any]:
         """Counts as plain values: images, unreadable, predictions, accuracy, empty maps by layer, notes."""
@@ -207,12 +210,35 @@ class Explanation:
         title = f"{what}, as {self.preset} shows it" if self.preset else what
         panels = self._panels()
         fine = (
-            "; maps of single pixels are smoothed" if any(self._plan.method(m).on_canvas for m in self.methods) else ""
+            "; maps of single pixels are smoothed" if any(self.plan.method(m).on_canvas for m in self.methods) else ""
         )
         order = f"; left to right: {', '.join(panels)}" if len(panels) > 1 and self.preset else ""
         subtitle = f"{some}; every map by its own peak (max), red frame: wrong prediction{fine}{order}"
         table = jet() if self.preset else heat()
         return page(title, subtitle, tiles, table, ("0", "each map's own maximum"), panels=len(panels))
+
+    def save(self, folder: str | Path) -> Path:
+        """Write the run folder that `explain(out=folder)` makes, or copy it where there is one; gives it back.
+
+        The folder is empty, does not exist, or holds this very run. Raises StoreError where it holds something else.
+        """
+        folder = Path(folder)
+        if self.folder is not None:
+            _copy(self.folder, folder)
+        elif self._writer is not None:
+            self._writer(self, folder)
+        self.folder = folder
+        return folder
+
+    def shard(self, shard: Shard) -> ShardResult:
+        """What one shard of the plan gave, without its overlays."""
+        rows = range(shard.start, shard.stop)
+        return ShardResult(
+            shard,
+            outcomes=self.outcomes[shard.start : shard.stop],
+            stats=[stats[row] for row in rows for stats in self._stats.values() if row in stats],
+            maps={key: self._all_maps(key)[shard.start : shard.stop] for key in self.keys},
+        )
 
     def chunks(self, key: MapKey) -> Iterator[tuple[int, Maps]]:
         """The raw maps of a method, layer and score piece by piece: (first row, (n, H, W)): memory stays flat."""
@@ -283,7 +309,7 @@ class Explanation:
         found = {}
         for method, score in fused_keys(raw):
             own = [torch.from_numpy(maps) for key, maps in raw.items() if (key.method, key.score) == (method, score)]
-            found[MapKey(method, "", score)] = fuse(own, self._plan.canvas).numpy()
+            found[MapKey(method, "", score)] = fuse(own, self.plan.canvas).numpy()
         return found
 
     def _named(self, maps: Mapping[MapKey, Maps]) -> Maps | dict[str, Maps]:
@@ -294,23 +320,39 @@ class Explanation:
         if outcome.error:
             raise DataError(f"{outcome.image.id} has no overlay: {outcome.error}.")
         if self.folder is not None:
-            name = overlay_name(outcome.image.id, self._plan.image_format)
+            name = overlay_name(outcome.image.id, self.plan.image_format)
             paths = [self.folder / "overlays" / method / name for method in self.methods]
             if all(path.exists() for path in paths):
                 return PIL.Image.fromarray(side_by_side([_pixels(path) for path in paths]))
         try:
-            loaded = load_image(self._plan.table, self._plan.table.images[row], self._plan.classifier.preprocess)
+            loaded = load_image(self.plan.table, self.plan.table.images[row], self.plan.classifier.preprocess)
         except UnreadableError as error:
             raise DataError(f"{outcome.image.id} has no overlay: {error}.") from error
         raw = self._raw_of(row)
         empty = {key for key, stats in self._stats.items() if stats[row].empty}
         ordered = {key: torch.from_numpy(raw[key][0]) for key in _by_method(self.keys)}
-        return PIL.Image.fromarray(draw_overlay(loaded, ordered, empty, self.preset))
+        return PIL.Image.fromarray(draw_overlay(loaded, ordered, empty, self.plan))
 
     def _run_folder(self) -> Path:
         if self.folder is None:
             raise RuntimeError("an explanation holds its maps or has a folder")
         return self.folder
+
+
+def _copy(there: Path, folder: Path) -> None:
+    """Copy a run to a folder that is empty or holds the same run already."""
+    if folder.resolve() == there.resolve():
+        return
+    with manifest.writer(folder):
+        held = manifest.find(folder)
+        if held is not None and held["identity"] != manifest.read_manifest(there)["identity"]:
+            raise StoreError(
+                f"{folder} holds another run.\n  Name a new folder:  save('{folder}-2')", slug="another-run"
+            )
+        try:
+            shutil.copytree(there, folder, ignore=shutil.ignore_patterns(".lock"), dirs_exist_ok=True)
+        except OSError as error:
+            raise manifest.cannot_write(folder, error) from error
 
 
 def _by_method(keys: Sequence[MapKey]) -> list[MapKey]:

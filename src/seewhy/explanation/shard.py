@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TypeVar
 
@@ -62,6 +63,21 @@ def explain_shard(plan: Plan, shard: Shard, *, overlays: bool = True) -> ShardRe
     return result
 
 
+def with_overlays(plan: Plan, result: ShardResult) -> ShardResult:
+    """The result with the overlays of its images, which are read again; one that cannot be read any more has none."""
+    empty: dict[str, set[MapKey]] = defaultdict(set)
+    for stat in result.stats:
+        empty[stat.id] |= {MapKey(stat.method, stat.layer, stat.score)} if stat.empty else set()
+    images = [outcome.image for outcome in result.outcomes]
+    jobs = [
+        (method, place, one, empty[images[place].id])
+        for place, one in enumerate(_each(plan, partial(_read, plan), images))
+        if isinstance(one, Loaded) and result.outcomes[place].error is None
+        for method in plan.methods
+    ]
+    return replace(result, overlays=_each(plan, partial(_drawn, plan, result), jobs))
+
+
 def _each(plan: Plan, function: Callable[[A], B], items: Sequence[A]) -> list[B]:
     """The function of each item, in threads where a GPU would wait; a Dataset's own code is never run in several."""
     if plan.classifier.device.type == "cpu" or plan.table.items is not None:
@@ -114,7 +130,7 @@ def _drawn(plan: Plan, result: ShardResult, what: tuple[str, int, Loaded, set[Ma
     """The method, the name and the bytes of one overlay."""
     method, place, one, empty = what
     own = {key: torch.from_numpy(maps[place]) for key, maps in result.maps.items() if key.method == method}
-    picture = encode(draw_overlay(one, own, empty, plan.preset), plan.image_format)
+    picture = encode(draw_overlay(one, own, empty, plan), plan.image_format)
     return method, overlay_name(result.outcomes[place].image.id, plan.image_format), picture
 
 

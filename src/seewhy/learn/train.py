@@ -26,6 +26,7 @@ from seewhy.errors import DataError, ModelError, OptionError, SeewhyError, WorkE
 from seewhy.learn.history import PLOT, HistoryRow, Training, best_epoch, place, write_plot, write_table
 from seewhy.learn.splits import Splits, choose_splits
 from seewhy.records import Image, Preprocess, Progress
+from seewhy.run.progress import chosen_progress
 from seewhy.store import manifest
 
 __all__ = ["HistoryRow", "Training", "batches_of", "train"]
@@ -72,18 +73,19 @@ def train(
     model_args: Mapping[str, Any] | None = None,
     weights: str | Path | None = None,
     device: str = "auto",
-    progress: Progress | None = None,
+    progress: bool | Progress = True,
     **changes: Any,
 ) -> Training:
     """Checkpoints and a history of `model`, trained on the images in `data`, in the folder `out`/<network's name>.
 
-    `model`, `model_args`, `device` and `changes` (size, fit, mean, std, range, channels) are as in `seewhy.load`; a
-    module is copied and not changed. `weights` are those to start from. `data` is any labelled source that `explain`
-    takes, with train and valid splits (else test, else a seeded fifth of each class is held out). Adam with learning
-    rate `rate` and cross-entropy (on one logit: its binary form); no augmentation. Both splits are measured in eval
-    mode after each epoch. `patience` stops after that many epochs without a better valid loss. `resume` goes on where
-    `out` stopped; `epochs` and `patience` may change, the rest may not. On a CPU the result depends on nothing but the
-    arguments and the number of threads. Raises the SeewhyError that says what to change.
+    `model`, `model_args`, `device` and `changes` (epoch, preprocess, size, fit, mean, std, range, channels) are as in
+    `seewhy.load`; a module is copied and not changed. `weights` are those to start from. `data` is any labelled source
+    that `explain` takes, with train and valid splits (else test, else a seeded fifth of each class is held out). Adam
+    with learning rate `rate` and cross-entropy (on one logit: its binary form); no augmentation. Both splits are
+    measured in eval mode after each epoch. `patience` stops after that many epochs without a better valid loss.
+    `resume` goes on where `out` stopped; `epochs` and `patience` may change, the rest may not. `progress` is a bar,
+    none (False), or a function of (done, total). On a CPU the result depends on nothing but the arguments and the
+    number of threads. Raises the SeewhyError that says what to change.
     """
     for name, value in {"epochs": epochs, "batch-size": batch_size, "patience": patience}.items():
         if value is not None and value < 1:
@@ -91,18 +93,24 @@ def train(
     if not 0 < rate < math.inf:
         raise OptionError(f"--rate is {rate}, but must be a number above 0, like 0.001.")
     own = model if isinstance(model, str) else copy.deepcopy(unwrap(model)[0])
-    with untouched(nn.Identity()), torch.inference_mode(False), torch.enable_grad():
+    with (
+        untouched(nn.Identity()),
+        torch.inference_mode(False),
+        torch.enable_grad(),
+        chosen_progress(progress, "Training") as report,
+    ):
         _settle(seed, "weights", torch.device("cpu"))
         classifier = load(own, weights, classes=classes, model_args=model_args, device=device, **changes)
         network = unwrap(classifier.model)[0]
         classifier = replace(classifier, model=network)
         splits = choose_splits(classifier, read_table(data), classes, seed)
         typed = {"--weights": weights, "--model-arg": model_args or {}, "--batch-size": batch_size, "--rate": rate}
+        if (epoch := changes.get("epoch")) is not None:  # of the weights to start from
+            typed["--epoch"] = epoch
         identity = _identity(classifier, splits, {**typed, "--seed": seed})
         optimizer = torch.optim.Adam([p for p in network.parameters() if p.requires_grad], lr=rate)
         folder = Path(out) / type(network).__name__
         notes = [*(note for note in classifier.notes if note != RANDOM_NOTE), *splits.notes]
-        report = progress or (lambda done, total: None)
         job = _Job(classifier, splits, batch_size, rate, seed, folder, identity, notes, optimizer, report)
         with untouched(network), manifest.writer(folder):
             return _run(job, epochs, patience, resume)

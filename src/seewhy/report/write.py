@@ -8,12 +8,12 @@ import shutil
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import jinja2
 from markupsafe import Markup
 
-from seewhy.errors import WorkError, printable
+from seewhy.errors import OptionError, WorkError, printable
 from seewhy.records import Progress
 from seewhy.report.averages import LEAST_IMAGES
 from seewhy.report.examples import EXAMPLES, Example, example_of
@@ -33,16 +33,25 @@ ORIGINALS = "originals"
 _STAMP = "stamp.txt"
 
 
-def write_report(
-    folder: str | Path, *, copy_images: bool = False, progress: Progress = lambda done, total: None
-) -> Path:
-    """The pages of the finished run in `folder`: folder/report, whose index.html opens from disk.
+class Result(Protocol):
+    """What `explain`, `check` and `audit` give; `folder` is None where it is in memory alone."""
 
-    What the check of the same classifier beside it says is taken in. With `copy_images` the original files are copied
-    into it (once there, they stay), else it holds small pictures only. Pages that are complete and up to date are left
-    as they are. Raises StoreError where there is no finished run, and WorkError where the pages cannot be written.
+    def save(self, folder: str | Path) -> Path:
+        """Write it to a run folder."""
+
+
+def write_report(
+    run: str | Path | Result, *, copy_images: bool = False, progress: Progress = lambda done, total: None
+) -> Path:
+    """The pages of a finished run: report/ in its folder, whose index.html opens from disk.
+
+    `run` is the folder, or what `explain`, `check` or `audit` gave where that was written to one. What the check of the
+    same classifier beside it says is taken in. With `copy_images` the original files are copied into it (once there,
+    they stay), else it holds small pictures only. Pages that are complete and up to date are left as they are. Raises
+    StoreError where there is no finished run, OptionError for a result that was not saved, and WorkError where the
+    pages cannot be written.
     """
-    stored = read_run(Path(folder))
+    stored = read_run(_folder_of(run))
     checked = None if stored.command == "check" else beside(stored, "check")
     target = stored.folder / NAME
     with manifest.writer(stored.folder):
@@ -53,6 +62,19 @@ def write_report(
                 target, Writer(View(stored, checked), target.with_name(f"{NAME}.partial"), copy_images), stamp, progress
             )
     return target
+
+
+def _folder_of(run: str | Path | Result) -> Path:
+    if isinstance(run, (str, Path)):
+        return Path(run)
+    folder: Path | None = getattr(run, "folder", None)
+    if folder is None:
+        name = type(run).__name__.lower()
+        raise OptionError(
+            f"This {name} is in memory alone, and its pages lie beside its files.\n"
+            f'  Save it first:  seewhy.write_report({name}.save("folder"))'
+        )
+    return folder
 
 
 def _is_current(target: Path, stamp: str) -> bool:

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from seewhy.errors import StoreError, listed
-from seewhy.run.identity import RunIdentity, differing
+from seewhy.run.identity import RunIdentity, as_begun, differing
+from seewhy.run.plan import Plan
 from seewhy.store import manifest
 
 
@@ -32,18 +33,30 @@ class RunFolder:
         """The manifest of the run in it, None where it is new. Raises StoreError where it holds something else."""
         return manifest.find(self.path)
 
+    def as_begun(self, plan: Plan) -> Plan:
+        """The plan with the batch size of the run in the folder, unless another one was asked for."""
+        stored = self.stored()
+        return plan if stored is None else as_begun(plan, stored["identity"])
+
+    def holding(self, identity: RunIdentity) -> dict[str, Any] | None:
+        """The manifest of this very run, None where the folder is new. Raises StoreError where it holds another run."""
+        stored = self.stored()
+        if stored is None:
+            return None
+        asked = identity.like(stored["identity"])
+        if stored["identity"] != asked:
+            raise self.refusal(differing(stored["identity"], asked))
+        return stored
+
     def open(self, identity: RunIdentity) -> dict[str, Any] | None:
         """The summary of this very run where it is complete; else None, and the folder is marked as this run's.
 
         Raises StoreError where it holds another run, with what differs.
         """
-        stored = self.stored()
+        stored = self.holding(identity)
         if stored is None:
             manifest.begin(self.path, identity.begun())
             return None
-        asked = identity.like(stored["identity"])
-        if stored["identity"] != asked:
-            raise self.refusal(differing(stored["identity"], asked))
         summary: dict[str, Any] | None = stored["summary"] if stored["status"] == "complete" else None
         return summary
 

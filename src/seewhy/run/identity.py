@@ -23,7 +23,7 @@ from seewhy.version import __version__
 _PROBES = 8  # items of a Dataset that are looked at
 _DIGESTS = {  # a hash says nothing to a reader
     "the weights": "other numbers than there (--weights, --epoch, or a checkpoint that was written again)",
-    "the code": "the network's own, or that of the preprocessing function, was edited",
+    "the code": "the network's own, or that of a preprocessing function or a method, was edited",
 }
 
 
@@ -148,11 +148,15 @@ def code_digest(function: Any) -> str:
 
 
 def network_digest(plan: Plan) -> str:
-    """A hash of what the network's own modules and a preprocessing function do: edited code is another run."""
+    """A hash of what the network's own modules and the user's functions (preprocessing, methods) do.
+
+    Edited code is another run.
+    """
     kinds = {type(module) for module in plan.classifier.model.modules()}
     own = sorted((k for k in kinds if not k.__module__.startswith("torch.")), key=lambda k: k.__qualname__)
     function = plan.classifier.preprocess if callable(plan.classifier.preprocess) else None
-    return code_digest([*(kind.forward for kind in own), function])
+    methods = [plan.own_methods[name].code for name in plan.methods if name in plan.own_methods]
+    return code_digest([*(kind.forward for kind in own), function, *methods])
 
 
 def image_digests(plan: Plan, images: Sequence[Image]) -> dict[str, str]:

@@ -23,6 +23,7 @@ from seewhy.data.reader import Loaded, batch_of, load_image
 from seewhy.errors import DataError, ModelError, OptionError, listed, nearest
 from seewhy.records import INPUT, MapKey, Preprocess, Task
 from seewhy.run.machine import usual_batch, usual_workers
+from seewhy.run.methods import MethodName, named_methods, try_methods
 from seewhy.run.probe import Probe, chosen_layer, layers_and_methods, memory_format_for, probe_network, split_names
 
 FORMATS = ("jpg", "png")
@@ -58,6 +59,7 @@ class Plan:
     batch_asked: bool = False
     seed: int = 0
     notes: tuple[str, ...] = field(default=(), compare=False)
+    own_methods: dict[str, Method] = field(default_factory=dict)  # those of the user's, by name
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -71,7 +73,7 @@ class Plan:
 
     def method(self, name: str) -> Method:
         """The method of this name, as the preset and the smoothing have it."""
-        return find_method(name, self.preset, eigen="eigen" in self.smooth)
+        return self.own_methods.get(name) or find_method(name, self.preset, eigen="eigen" in self.smooth)
 
     @property
     def keys(self) -> list[MapKey]:
@@ -104,7 +106,7 @@ def make_plan(
     *,
     target: Targets = "predicted",
     layers: str | Sequence[str] = "auto",
-    method: str | Sequence[str] = "auto",
+    method: MethodName | Sequence[MethodName] = "auto",
     preset: str | None = None,
     smooth: str | Sequence[str] = (),
     grid: str | None = None,
@@ -117,6 +119,7 @@ def make_plan(
     """The plan of an explanation. Raises the error that says what to change, before any work is done."""
     smoothings = _smoothings(smooth, preset)
     _check_options(preset, batch_size, image_format)
+    names, own = named_methods(method)
     classifier = classifier if isinstance(classifier, Classifier) else load(classifier)
     network, notes = unwrap(classifier.model)
     refuse_meta(network)
@@ -136,7 +139,8 @@ def make_plan(
             f"--smooth augment mirrors the picture, and what is explained of a {probe.task} would not follow.\n"
             "  Leave it out."
         )
-    methods, found, why = layers_and_methods(network, inputs, probe, layers, method, preset, grid)
+    methods, found, why = layers_and_methods(network, inputs, probe, layers, names, own, preset, grid)
+    try_methods(network, inputs, found, own, scores, probe.task)
     shard = _shard_size(len(table))
     workers = usual_workers(classifier.device, -(-len(table) // shard))
     usual = usual_batch(probe.calls, found, network, classifier.device, workers)
@@ -157,6 +161,7 @@ def make_plan(
         batch_size is not None,
         seed,
         (*classifier.notes, *notes, *table.notes, *said, *why),
+        own_methods=own,
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -14,7 +14,7 @@ from seewhy.cam.grid import AS_IT_IS, read_grid
 from seewhy.cam.layers.calls import trace_any
 from seewhy.cam.layers.choice import Choice, choose, choose_layer, mixture
 from seewhy.cam.layers.inferred import Call, grid_of
-from seewhy.cam.methods.catalogue import find_method, method_name
+from seewhy.cam.methods.catalogue import find_method
 from seewhy.cam.methods.weighting import grad_cam, weighted_sum
 from seewhy.cam.model import answer, as_input, remembered, size_error
 from seewhy.cam.scores.outputs import Output, guess_task, read_output
@@ -64,18 +64,19 @@ def layers_and_methods(
     inputs: Tensor,
     probe: Probe,
     layers: str | Sequence[str],
-    method: str | Sequence[str],
+    known: Sequence[str],
+    own: Container[str],
     preset: str | None,
     grid: str | None,
 ) -> tuple[tuple[str, ...], tuple[LayerCall, ...], list[str]]:
-    """The methods, the layers with their grids (none where every method maps the input), and what to say of both."""
-    names, asked = split_names(layers), split_names(method)
+    """The methods, the layers with their grids (none where every method maps the input), and what to say of both.
+
+    `known` are the methods as `named_methods` gives them, `own` those of the user's.
+    """
+    names = split_names(layers)
     if not names:
         raise OptionError("No layer was named.  Name some, or leave the choice:  --layers auto")
-    if not asked:
-        raise OptionError("No method was named.  Name some, or leave the choice:  --method auto")
-    known = [name if name == "auto" else method_name(name) for name in asked]
-    if all(name != "auto" and find_method(name).on_input for name in known):
+    if all(name != "auto" and name not in own and find_method(name).on_input for name in known):
         return _once("method", known), (), []
     choice: Choice | None = None
     if "auto" in names or ("auto" in known and preset is None):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 from torch import Tensor
 
@@ -21,7 +21,7 @@ from seewhy.cam.scores.score import Score
 from seewhy.cam.scores.targets import as_finer
 from seewhy.errors import OptionError, listed, nearest
 
-Kind = Literal["activation", "gradient", "passes", "input", "laid"]
+Kind = Literal["activation", "gradient", "passes", "maps", "input", "laid"]
 Combine = Callable[[Tensor, Tensor], Tensor]
 
 
@@ -32,10 +32,11 @@ class Method:
     `kind` says what `function` takes and gives: "activation" and "gradient" weigh a layer's features from the
     activation, or from activation and gradient (N, C, H, W); "passes" weighs them from a Scene and runs the network
     again; all three give weights (N, C) or (N, C, H, W), which `combine` turns into a map (N, H, W) with the
-    activation. "input" gives the map (N, H, W) on the input's own pixels from a Scene, "laid" that of a layer, laid on
-    them. `cost` is in passes over one image (C channels of the layer). `adapt` turns the score that was asked for into
-    the one that the method explains. `in_score_units` says that the map's cells add up in units of the score, so that a
-    peak can be judged against it, `seeded` that the seed decides what it shows.
+    activation. "maps" gives the map (N, H, W) itself from a Scene, "input" that on the input's own pixels, "laid"
+    that of a layer, laid on them. `cost` is in passes over one image (C channels of the layer). `adapt` turns the
+    score that was asked for into the one that the method explains. `in_score_units` says that the map's cells add
+    up in units of the score, so that a peak can be judged against it, `seeded` that the seed decides what it shows.
+    `code` is the user's own function.
     """
 
     function: Callable[..., Tensor]
@@ -47,10 +48,11 @@ class Method:
     in_score_units: bool = False
     seeded: bool = False
     adapt: Callable[[Score], Score] | None = None
+    code: Any = None
 
     def map_of(self, scene: Scene) -> Tensor:
         """The raw signed map (N, H, W) of a batch, one layer (or the input) and one score."""
-        if self.kind in ("input", "laid") or scene.activation is None:
+        if self.kind in ("maps", "input", "laid") or scene.activation is None:
             return self.function(scene)
         if self.kind == "passes":
             return self.combine(self.function(scene).to(scene.activation.dtype), scene.activation)
@@ -73,7 +75,7 @@ class Method:
     @property
     def needs_gradient(self) -> bool:
         """Whether the score's gradient at the layer is needed."""
-        return self.kind in ("gradient", "laid")
+        return self.kind in ("gradient", "maps", "laid")
 
 
 CAPTUM_PREFIX = "captum:"
@@ -205,14 +207,18 @@ def method_name(name: str) -> str:
     """The method's own spelling: "GradCAM" -> "grad-cam". Raises OptionError with the nearest names."""
     if name.casefold().startswith(CAPTUM_PREFIX):
         return captum_name(name)
-    folded = {_fold(known): known for known in METHODS}
-    if found := folded.get(_fold(name)):
-        return found
+    if known := known_name(name):
+        return known
     raise OptionError(
         f"There is no method {name!r}.  {nearest(name, METHODS)}\n"
-        f"  Methods: auto, {listed(METHODS, 30)}, captum:NAME.  What they do:  seewhy methods",
+        f"  Methods: auto, {listed(METHODS, 30)}, captum:NAME, file.py:function.  What they do:  seewhy methods",
         slug="no-such-method",
     )
+
+
+def known_name(name: str) -> str | None:
+    """The method's own spelling; None where there is no such method here."""
+    return {_fold(known): known for known in METHODS}.get(_fold(name))
 
 
 def _from_captum(name: str) -> Method:

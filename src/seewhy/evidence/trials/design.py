@@ -89,11 +89,15 @@ def prepare(
     batch_size: int | None = None,
     layers: str | Sequence[str] = "auto",
     method: str = "auto",
+    limit: int | None = None,
+    sample: int | None = None,
     seed: int = 0,
     progress: Progress = lambda done, total: None,
 ) -> Setting:
     """The setting of an audit. Raises the SeewhyError that says what to change, before any trial is made."""
-    plan = make_plan(classifier, data, layers=layers, method=method, batch_size=batch_size, seed=seed)
+    plan = make_plan(
+        classifier, data, layers=layers, method=method, limit=limit, sample=sample, batch_size=batch_size, seed=seed
+    )
     if plan.task != "classification":
         raise OptionError(f"audit judges classifiers, but this network's output is read as: {plan.task} (--task).")
     samples, notes = _samples(plan, asked.effort, seed, progress)

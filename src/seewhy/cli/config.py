@@ -1,0 +1,89 @@
+"""Options from a file, and options by the words that they had before."""
+
+from __future__ import annotations
+
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from seewhy.errors import OptionError, nearest
+
+RENAMED = {"factors": "properties", "insert": "mark"}  # the old word works for one release
+
+
+def read_config(context: typer.Context, path: Path | None) -> Path | None:
+    """Options from --config or ./seewhy.toml become the defaults of the command; the command line outranks them."""
+    file = path or Path("seewhy.toml")
+    if path is None and not file.is_file():
+        return None
+    command = context.info_name or ""
+    defaults = {}
+    for key, value in _section(file, context, command).items():
+        parameter = _parameter(file, context, command, key)
+        if parameter.name in defaults:
+            raise OptionError(f"{file} sets {key!r} for {command} a second time, by another word.", slug="config")
+        texts = [str(part) for part in (value if isinstance(value, list) else [value])]
+        several = getattr(parameter, "multiple", False)
+        defaults[parameter.name] = value if isinstance(value, bool) else texts if several else ",".join(texts)
+    context.default_map = {**defaults, **(context.default_map or {})}
+    return path
+
+
+def value_of(context: typer.Context, new: str) -> Any:
+    """The value of an option that had another word before, under which it may have been typed.
+
+    It is kept under the new word alone, so that the command line that makes the run again has that one.
+    """
+    old = next(before for before, now in RENAMED.items() if now == new)
+    value = context.params.pop(old)
+    if not value:
+        return context.params[new]
+    source = context.get_parameter_source(new)
+    if source is not None and source.name == "COMMANDLINE":
+        raise OptionError(f"--{old} is the old word for --{new}.  Leave it out.")
+    _say_renamed(f"--{old}", f"--{new}")
+    context.params[new] = value
+    return value
+
+
+def _section(file: Path, context: typer.Context, command: str) -> dict[str, Any]:
+    """What the file says of the command. Raises OptionError for sections that name none."""
+    try:
+        content = tomllib.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise OptionError(f"{file} cannot be read: {error}", slug="config") from error
+    sections = getattr(context.parent.command, "commands", {}) if context.parent else {command: None}
+    for section, value in content.items():
+        if section not in sections or not isinstance(value, dict):
+            what = f"has a section [{section}]" if isinstance(value, dict) else f"sets {section!r} outside a section"
+            close = nearest(section, sections) if isinstance(value, dict) else f"Put it below [{command}]."
+            raise OptionError(f"{file} {what}, which is no command.  {close}".rstrip(), slug="config")
+    found: dict[str, Any] = content.get(command, {})
+    return found
+
+
+def _parameter(file: Path, context: typer.Context, command: str, key: str) -> Any:
+    """The parameter that a key of the file sets. Raises OptionError with the nearest names."""
+    known = {
+        flag.lstrip("-").replace("-", "_"): parameter
+        for parameter in context.command.params
+        if not getattr(parameter, "hidden", False)
+        for flag in parameter.opts
+    }
+    word = key.replace("-", "_")
+    if word not in known and RENAMED.get(word) in known:
+        _say_renamed(f"{key} in {file}", RENAMED[word])
+        word = RENAMED[word]
+    if word not in known:
+        raise OptionError(
+            f"{file} sets {key!r} for {command}, which has no such option.  {nearest(key, known)}".rstrip(),
+            slug="config",
+        )
+    return known[word]
+
+
+def _say_renamed(old: str, new: str) -> None:
+    print(f"{old} is called {new} now; the old word goes with the next release.", file=sys.stderr)

@@ -1,0 +1,48 @@
+"""Options that stand in classes, as a command's own keywords."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from dataclasses import MISSING, fields, is_dataclass
+from typing import Any, get_type_hints
+
+
+def spelled_out(command: Callable[..., None]) -> Callable[..., None]:
+    """The command with a keyword for each field of its option classes, as Typer reads them, in place of the classes."""
+    signature = inspect.signature(command, eval_str=True)
+    groups: dict[str, Any] = {
+        name: one.annotation for name, one in signature.parameters.items() if is_dataclass(one.annotation)
+    }
+
+    @functools.wraps(command)
+    def spelled(**values: Any) -> None:
+        filled = {
+            name: group(**{field.name: values.pop(field.name) for field in fields(group)})
+            for name, group in groups.items()
+        }
+        command(**values, **filled)
+
+    parameters = [
+        parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)
+        for name, own in signature.parameters.items()
+        for parameter in (_fields_of(groups[name]) if name in groups else [own])
+    ]
+    vars(spelled)["__signature__"] = signature.replace(parameters=parameters)
+    spelled.__annotations__ = {one.name: one.annotation for one in parameters}
+    return spelled
+
+
+def _fields_of(group: Any) -> list[inspect.Parameter]:
+    hints = get_type_hints(group, include_extras=True)
+    kind = inspect.Parameter.KEYWORD_ONLY
+    return [
+        inspect.Parameter(
+            field.name,
+            kind,
+            default=inspect.Parameter.empty if field.default is MISSING else field.default,
+            annotation=hints[field.name],
+        )
+        for field in fields(group)
+    ]
