@@ -20,6 +20,7 @@ from seewhy import errors
 from seewhy.cli.app import app
 from seewhy.planted.folder import write_faces
 from seewhy.store import schema
+from tests.test_imports import FLOORS
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -102,7 +103,8 @@ def test_the_examples_run_and_the_folders_hold_what_is_listed(place: Path, monke
     monkeypatch.chdir(place)
     run_blocks(DOCS / "python.md")
     for command in ("explain", "audit"):
-        assert {path.name for path in (place / "runs" / command).iterdir()} == files_of(command)
+        names = {path.name for path in (place / "runs" / command).iterdir()}
+        assert names <= files_of(command) <= names | {"report", "pictures", "controls.npz"}
     (place / "checkpoints" / "Net" / "model_7.pt").rename("model.pt")
     (place / "runs").rename("runs-of-python-md")
     run_blocks(ROOT / "README.md")
@@ -183,6 +185,14 @@ def test_every_command_that_is_typed_is_one_that_is_taken(page: Path) -> None:
     for name, *words in typed_in(page):
         known = {option for parameter in commands[name].params for option in parameter.opts}
         assert {word.partition("=")[0] for word in words if word.startswith("--")} <= known, (name, words)
+
+
+def test_the_map_of_contributing_has_the_floors_of_the_import_test() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    rooms: dict[int, set[str]] = {}
+    for floor, names in re.findall(r"^\| (\d+) \| (.+?) \|", text, flags=re.MULTILINE):
+        rooms.setdefault(int(floor), set()).update(re.findall(r"`(\w+)`", names))
+    assert list(rooms.values()) == [set(floor) for floor in FLOORS[""] if floor != ("__main__",)]
 
 
 @pytest.mark.parametrize("name", schema.TABLES)

@@ -138,7 +138,10 @@ FILES = {  # name: the commands that write it, and what it holds
     "donor_effects.parquet": (_AUDIT, "how much a donor's content moves others"),
     "map_shares.parquet": (_AUDIT, "how much of a map lies in a region: a hypothesis, never a finding"),
     "controls.npz": (_AUDIT, "the control regions; absent where there are none"),
-    "pictures/": (_AUDIT, "before and after, for a finding and against it, chosen by rule"),
+    "pictures/": (
+        _AUDIT,
+        "before and after, for a finding and against it, chosen by rule; absent where there are none",
+    ),
 }
 
 
