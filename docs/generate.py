@@ -1,15 +1,16 @@
-"""Write docs/cli.md from the commands themselves; `python docs/generate.py --check` fails where it has drifted."""
+"""Write docs/cli.md from the commands and docs/run-folder.md from the schema; `--check` fails where one drifted."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
 
+import run_folder
 import typer
 
 from seewhy.cli.app import app
 
-PAGE = Path(__file__).parent / "cli.md"
+HERE = Path(__file__).parent
 
 
 def page() -> str:
@@ -43,7 +44,11 @@ def _default(option: typer.core.TyperOption) -> str:
     return " **required**" if option.required else "" if hidden else f" [default: {value}]"
 
 
+PAGES = {"cli.md": page, "run-folder.md": run_folder.page}
+
 if __name__ == "__main__":
-    if "--check" in sys.argv:
-        sys.exit(PAGE.read_text(encoding="utf-8") != page() and "docs/cli.md has drifted; type: make docs")
-    PAGE.write_text(page(), encoding="utf-8")
+    for name, make in PAGES.items():
+        if "--check" not in sys.argv:
+            (HERE / name).write_text(make(), encoding="utf-8")
+        elif (HERE / name).read_text(encoding="utf-8") != make():
+            sys.exit(f"docs/{name} has drifted; type: make docs")

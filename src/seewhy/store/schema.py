@@ -1,4 +1,4 @@
-"""Every column and array of a run folder: name, type and meaning."""
+"""Every file, array and column of a run folder: name, type, unit and meaning; docs/run-folder.md is made from it."""
 
 from __future__ import annotations
 
@@ -67,6 +67,81 @@ MAP_SHARES = {
     "area": (pa.float64(), "share of the canvas that the region covers, 0 to 1"),
     "share": (pa.float64(), "share of the map's positive part inside the region, 0 to 1; null for an empty map"),
     "lift": (pa.float64(), "share / area; null where either is nothing"),
+}
+
+
+TABLES = {
+    "records.parquet": RECORDS,
+    "map_stats.parquet": MAP_STATS,
+    "trials.parquet": TRIALS,
+    "image_effects.parquet": IMAGE_EFFECTS,
+    "donor_effects.parquet": DONOR_EFFECTS,
+    "map_shares.parquet": MAP_SHARES,
+}
+ROWS = {  # what a row of each table is
+    "records.parquet": "one image, in the order of the maps; also the images that could not be read",
+    "map_stats.parquet": "one image, method, layer and score",
+    "trials.parquet": "one edited image that was scored again",
+    "image_effects.parquet": "one image and one factor",
+    "donor_effects.parquet": "one donor of one factor, for one class",
+    "map_shares.parquet": "one image and one region",
+}
+UNITS = {  # of every column of numbers, by its name
+    "width": "pixels",
+    "height": "pixels",
+    "probability": "0 to 1",
+    "logits": "logits",
+    "score_value": "the score's own",
+    "minimum": "the map's own",
+    "maximum": "the map's own",
+    "total": "the map's own",
+    "positive_total": "the map's own",
+    "margins_before": "logits",
+    "margins": "logits",
+    "probabilities_before": "0 to 1",
+    "probabilities": "0 to 1",
+    "necessity": "logits",
+    "sufficiency": "change of a probability, -1 to 1",
+    "effect": "change of a probability, -1 to 1",
+    "n": "trials",
+    "area": "0 to 1",
+    "share": "0 to 1",
+    "lift": "ratio",
+}
+ARRAYS = {  # name: type, shape, unit, meaning
+    "maps.zarr/METHOD/LAYER/SCORE": (
+        "float32",
+        "(N, H, W)",
+        "the map's own: the score's, where its cells add up to it",
+        "raw, signed maps, one a row of records.parquet, on the layer's grid or the canvas; NaN without a result",
+    ),
+    "controls.npz: area A nNN": (
+        "float32",
+        "(H, W)",
+        "0 to 1",
+        "a control region on the canvas: A is its share of it, NN its number; trials.parquet has # for n",
+    ),
+}
+_ALL, _MAPPED, _AUDIT = ("explain", "check", "audit"), ("explain", "audit"), ("audit",)
+FILES = {  # name: the commands that write it, and what it holds
+    "manifest.json": (_ALL, "what decides the result (identity), status, summary, and the command as it was typed"),
+    "records.parquet": (_ALL, "labels and predictions"),
+    "report/": (_ALL, "the pages: open index.html"),
+    "map_stats.parquet": (_MAPPED, "the numbers of every raw map"),
+    "maps.zarr": (_MAPPED, "every raw map"),
+    "overlays/METHOD/": (("explain",), "a picture for each image, below the image's own relative path"),
+    "sheet.jpg": (("explain",), "a contact sheet of at most 100 images"),
+    "mean_maps.png": (("explain",), "the mean map of each class and split, by layer"),
+    "findings.json": (_AUDIT, "every finding with all its numbers, the thresholds, what was tested, and notes"),
+    "trials.parquet": (_AUDIT, "every trial, raw"),
+    "image_effects.parquet": (_AUDIT, "how much an image needs a factor, and how much its own is worth elsewhere"),
+    "donor_effects.parquet": (_AUDIT, "how much a donor's content moves others"),
+    "map_shares.parquet": (_AUDIT, "how much of a map lies in a region: a hypothesis, never a finding"),
+    "controls.npz": (_AUDIT, "the control regions; absent where there are none"),
+    "pictures/": (
+        _AUDIT,
+        "before and after, for a finding and against it, chosen by rule; absent where there are none",
+    ),
 }
 
 
