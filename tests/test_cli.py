@@ -220,3 +220,18 @@ def test_help_of_a_command_does_not_import_torch() -> None:
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     assert ran.stdout.splitlines()[-1] == "[]"
+
+
+def test_training_goes_on_from_a_named_epoch_with_a_preprocessing_function(home: Path) -> None:
+    with (home / "net.py").open("a") as file:
+        file.write(
+            "\n\ndef small(image):\n    import numpy, torch\n"
+            "    return torch.from_numpy(numpy.asarray(image.resize((6, 6))).copy()).permute(2, 0, 1) / 255\n"
+        )
+    words = ["train", "photos", "--model", "net.py:Net", "--epochs", "1", "--rate", "1e-30", "--weights", "weights"]
+    weights = torch.load("weights/model_1.pt")
+    weights["fc.bias"] += 1
+    torch.save(weights, "weights/model_1.pt")
+    assert run(*words, "--epoch", "1", "--preprocess", "net.py:small", "--out", "trained") == 0
+    trained = torch.load("trained/Net/model_0.pt")
+    assert all(torch.allclose(trained[name], value) for name, value in weights.items())

@@ -103,20 +103,20 @@ def run_in_folder(
     workers: int | None = 1,
     overlays: bool = True,
     extend: bool = False,
-    explained: Explained = explain_shard,
+    explained: Explained | None = None,
     progress: Progress,
 ) -> Explanation:
     """The explanation in a run folder; finished shards of an earlier try are kept, a finished run is only opened.
 
     With `extend`, a finished run takes in images that were added: its rows stay in front and are not computed again.
-    `workers` None takes as many as the machine suggests; `explained` gives what is written of a shard. Raises
-    StoreError where the folder holds something else.
+    `workers` None takes as many as the machine suggests; `explained` gives what is written of a shard, None computes
+    it. Raises StoreError where the folder holds something else.
     """
     run = RunFolder(folder)
     with run.held():
         layout, complete = settle(plan, folder, overlays=overlays, extend=extend)
         if not complete:
-            _work_through(layout, folder, workers, partial(explained, overlays=overlays), progress)
+            _work_through(layout, folder, workers, partial(explained or explain_shard, overlays=overlays), progress)
         explanation = _opened(layout.plan, folder)
         if not complete:
             write_pages(explanation, folder, overlays)
