@@ -81,8 +81,8 @@ def jobs(sample: Sample) -> dict[str, Job]:
     found = {name: Job(one.name, DONORS, SPLIT, pairs, (one,)) for name, one in factors().items()}
     ground = factors()[f"region: {BACKGROUND}"]
     removed = {
-        f"removed: {family}": Job(ground.name, family, SPLIT, np.stack([pairs[:, 0], pairs[:, 0]], axis=1), (ground,))
-        for family in ground.families
+        f"removed: {removal}": Job(ground.name, removal, SPLIT, np.stack([pairs[:, 0], pairs[:, 0]], axis=1), (ground,))
+        for removal in ground.removals
     }
     return found | removed
 

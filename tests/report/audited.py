@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from PIL import Image as Picture
 
-from seewhy.evidence.findings.finding import Verdict
+from seewhy.evidence.findings.finding import Finding
 from seewhy.evidence.results.pictures import picture_folder, picture_name
 from seewhy.evidence.results.result import summary_of
 from seewhy.evidence.trials.trial import DONORS, INSERTED, NEUTRAL_MARK, contrasts_of
@@ -33,8 +33,8 @@ def audit_folder(path: Path, names: Names = PLAIN) -> Path:
     outcomes = write_records(folder)
     write_maps(folder, {MapKey("hirescam", names.layers[1], "predicted"): GRIDS[1]})
     _write_tables(folder, outcomes)
-    verdicts = [_with_pictures(folder, one) for one in _verdicts(folder, outcomes)]
-    summary = summary_of(verdicts, _facts(folder, outcomes))
+    findings = [_with_pictures(folder, one) for one in _findings(folder, outcomes)]
+    summary = summary_of(findings, _facts(folder, outcomes))
     manifest.write_json(path / "findings.json", summary)
     facts = {name: summary[name] for name in ("images", "trials", "scope")}
     manifest.finish(path, identity, {**facts, "environment": ENVIRONMENT})
@@ -101,7 +101,7 @@ def _numbers(folder: Folder, place: int, value: float, half: float, **more: Any)
     }  # fmt: skip
 
 
-def _verdicts(folder: Folder, outcomes: list[Outcome]) -> list[Verdict]:
+def _findings(folder: Folder, outcomes: list[Outcome]) -> list[Finding]:
     names, what = folder.names, contrasts_of(folder.names.classes)[0]
 
     def said(name: str, words: str) -> str:
@@ -111,20 +111,20 @@ def _verdicts(folder: Folder, outcomes: list[Outcome]) -> list[Verdict]:
     marked = _examples(folder, outcomes, MARKED)
     gate = ("+ The same with the donors' classes permuted 20 times: at most 3.0 points.", f"? {names.note}")
     member = {names.member: {**_contrast(0.04, 0.02, 3), **_numbers(folder, MEMBER, 0.04, 0.02)}}
-    rest = Verdict(
+    rest = Finding(
         "everything outside the core", "STRONG", ("depends",), "The labels are still predicted 12.6 points better.",
         numbers={"benefit": _span(0.126, 0.04, 6), "margin": _contrast(3.2, 0.4, 3), "p": 1e-9},
     )  # fmt: skip
     return [
-        Verdict(names.shortcut, "STRONG", ("depends", "shortcut"), said(names.shortcut, "rises by 25.6 points"),
+        Finding(names.shortcut, "STRONG", ("depends", "shortcut"), said(names.shortcut, "rises by 25.6 points"),
                 "What would change our mind: other images.", gate, _numbers(folder, 0, 0.256, 0.05, members=member),
                 (names.member,), shown[:3], shown[3:]),
-        Verdict(names.core, "MODERATE", ("depends", "intended"), said(names.core, "rises by 54.4 points"), "", gate,
+        Finding(names.core, "MODERATE", ("depends", "intended"), said(names.core, "rises by 54.4 points"), "", gate,
                 _numbers(folder, 1, 0.544, 0.06)),
-        Verdict(names.mark, "WEAK", ("depends",), f"With {names.mark} laid over, P({what}) falls by 8 points.",
+        Finding(names.mark, "WEAK", ("depends",), f"With {names.mark} laid over, P({what}) falls by 8 points.",
                 names.note, (), _numbers(folder, MARKED, -0.08, 0.04), (), marked[:3], marked[3:]),
         rest,
-        Verdict(names.nothing, "NONE LARGER THAN", (), said(names.nothing, "moves by 0.3 points"), "", (),
+        Finding(names.nothing, "NONE LARGER THAN", (), said(names.nothing, "moves by 0.3 points"), "", (),
                 _numbers(folder, 2, 0.003, 0.012)),
     ]  # fmt: skip
 
@@ -144,13 +144,13 @@ def _examples(folder: Folder, outcomes: list[Outcome], place: int) -> tuple[dict
     return tuple(found)
 
 
-def _with_pictures(folder: Folder, verdict: Verdict) -> Verdict:
+def _with_pictures(folder: Folder, finding: Finding) -> Finding:
     """The finding with the sheet and the single pictures of its examples on disk, and where they lie."""
-    shown = (*verdict.examples, *verdict.counter_examples)
+    shown = (*finding.examples, *finding.counter_examples)
     if not shown:
-        return verdict
-    sheet = folder.path / "pictures" / picture_name(verdict.factor)
-    home = sheet.with_name(picture_folder(verdict.factor))
+        return finding
+    sheet = folder.path / "pictures" / picture_name(finding.factor)
+    home = sheet.with_name(picture_folder(finding.factor))
     home.mkdir(parents=True)
     Picture.fromarray(pixels_of(0)).resize((600, 900)).save(sheet)
     middle = "patch" if "patch" in shown[0] else "donor"
@@ -158,8 +158,8 @@ def _with_pictures(folder: Folder, verdict: Verdict) -> Verdict:
         for place, kind in enumerate(("before", middle, "after")):
             Picture.fromarray(pixels_of(row + place)).save(home / f"{row:02}-{kind}.png")
     named = [{**one, "pictures": f"{home.name}/{row:02}"} for row, one in enumerate(shown)]
-    kept = len(verdict.examples)
-    return Verdict(**{**vars(verdict), "examples": tuple(named[:kept]), "counter_examples": tuple(named[kept:])})
+    kept = len(finding.examples)
+    return Finding(**{**vars(finding), "examples": tuple(named[:kept]), "counter_examples": tuple(named[kept:])})
 
 
 def _write_tables(folder: Folder, outcomes: list[Outcome]) -> None:

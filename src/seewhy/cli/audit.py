@@ -89,8 +89,8 @@ def audit(
     from seewhy.evidence.audit import audit_in_folder
     from seewhy.evidence.results.folder import default_audit_folder
     from seewhy.evidence.trials.budget import planned
-    from seewhy.evidence.trials.design import prepare
-    from seewhy.evidence.trials.request import asked_for
+    from seewhy.evidence.trials.design import design_audit
+    from seewhy.evidence.trials.request import request
     from seewhy.run.progress import progress_bar, progress_bars
     from seewhy.run.workers import forking, steady_process
     from seewhy.store import manifest
@@ -112,18 +112,18 @@ def audit(
             range=range_,
             channels=channels,
         )
-        asked = asked_for(regions, core, factors, insert or (), recipients, donors)
+        asked = request(regions, core, factors, insert or (), recipients, donors)
         if out is not None:
             manifest.find(out)  # refused before anything is read, where it holds something else
         with progress_bar("Reading images") as update:
-            setting = prepare(classifier, data, asked, batch_size=batch_size, seed=seed, progress=update)
+            design = design_audit(classifier, data, asked, batch_size=batch_size, seed=seed, progress=update)
         if plan_only:
-            found = planned(setting, budget, workers)
+            found = planned(design, budget, workers)
         else:
-            folder = out or default_audit_folder(setting, budget)
+            folder = out or default_audit_folder(design, budget)
             with progress_bars("Trials       ", "Weighing them") as (update, weighing):
                 summary = audit_in_folder(
-                    setting, folder, budget=budget, workers=workers, progress=update, weighing=weighing
+                    design, folder, budget=budget, workers=workers, progress=update, weighing=weighing
                 )
             found = {"run": str(folder), **write_pages(folder, typed_again(context), no_report), **summary}
     if as_json:

@@ -21,7 +21,7 @@ from seewhy.evidence.checks.behaviour import Behaviour, behaviour_of
 from seewhy.evidence.checks.feeding import Feeding, judge, margins, variants_of
 from seewhy.evidence.checks.findings import (
     LEVELS,
-    Finding,
+    CheckFinding,
     Reason,
     behaviour_findings,
     feeding_findings,
@@ -52,7 +52,7 @@ N_MAPS = 64  # images whose maps are examined
 class Check:
     """What `check` gives: `findings`, worst first, and behind them `behaviour`, `feeding` and `maps` by layer."""
 
-    findings: tuple[Finding, ...]
+    findings: tuple[CheckFinding, ...]
     grades: dict[str, str]
     behaviour: Behaviour
     feeding: Feeding | None
@@ -245,10 +245,10 @@ def _run(plan: Plan, seed: int, progress: Progress) -> tuple[Check, Passes]:
 def _judged(plan: Plan, passes: Passes, inputs: Tensor, trusts: Sequence[Trust]) -> Check:
     logits = torch.cat(passes.logits[""])
     finite = logits.isfinite().all(dim=1)
-    shares = probabilities(logits[finite]).numpy()
+    of_classes = probabilities(logits[finite]).numpy()
     labels = [label for label, fine in zip(passes.labels, finite.tolist(), strict=True) if fine]
     splits = [split for split, fine in zip(passes.splits, finite.tolist(), strict=True) if fine]
-    behaviour = behaviour_of(logits[finite].numpy(), shares, labels, plan.classes, splits)
+    behaviour = behaviour_of(logits[finite].numpy(), of_classes, labels, plan.classes, splits)
     feeding, why_not = _feeding(plan, passes, behaviour.permutation or plan.classes)
     findings = behaviour_findings(behaviour) if behaviour.n_images else []
     if RANDOM_NOTE in plan.classifier.notes:
@@ -266,7 +266,9 @@ def _judged(plan: Plan, passes: Passes, inputs: Tensor, trusts: Sequence[Trust])
     broken = int((~finite).sum())
     if broken:
         text = f"{broken} of {len(logits):,} images give NaN or infinite logits."
-        findings.append(Finding("bad", "works", text, "Look at the weights and the input's range.", {"count": broken}))
+        findings.append(
+            CheckFinding("bad", "works", text, "Look at the weights and the input's range.", {"count": broken})
+        )
     findings.sort(key=lambda one: LEVELS.index(one.level))
     facts = {
         "images": len(plan.table),

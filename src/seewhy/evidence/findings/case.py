@@ -10,33 +10,33 @@ import numpy as np
 
 from seewhy.estimates import Estimate
 from seewhy.evidence.findings.effects import Control, Effect
-from seewhy.evidence.inference.contrasts import Contrast, equivalent
+from seewhy.evidence.inference.differences import ClassDifference, equivalent
 from seewhy.evidence.inference.overfit import OverfitExcess
 from seewhy.evidence.thresholds import AUDIT_THRESHOLDS
-from seewhy.evidence.trials.design import Setting
+from seewhy.evidence.trials.design import AuditDesign
 from seewhy.evidence.trials.sample import OWN_CLASS, Sample
 from seewhy.evidence.trials.trial import Scores, Trials, contrasts_of
 
 
 @dataclass(frozen=True)
 class _Bench:
-    """What is needed to weigh: the setting, the scores before by split, and all trials."""
+    """What cases are made of: the design, the scores before by split, and all trials."""
 
-    setting: Setting
+    design: AuditDesign
     before: Mapping[str, Scores]
     trials: Sequence[Trials]
 
     @property
     def audited(self) -> Sample:
-        return self.setting.ground.audited
+        return self.design.audited
 
     @property
     def contrasts(self) -> list[tuple[int, str]]:
-        present = {self.setting.classes[index] for index in np.unique(self.audited.labels)}
+        present = {self.design.classes[index] for index in np.unique(self.audited.labels)}
         return [
             one
-            for one in enumerate(contrasts_of(self.setting.classes))
-            if one[1] in present or one[1] == OWN_CLASS or len(self.setting.classes) == 2
+            for one in enumerate(contrasts_of(self.design.classes))
+            if one[1] in present or one[1] == OWN_CLASS or len(self.design.classes) == 2
         ]
 
 
@@ -65,7 +65,7 @@ class Case:
     """All that is known of one factor for one contrast; `selected` is the interval after the choice of findings.
 
     `is_core` is None where no core was named, or none that can be used (`core_named`); a part of the core is core, too,
-    without being named (`is_named`). `families` are the falls of the label's margin when the content is taken away,
+    without being named (`is_named`). `removals` are the falls of the label's margin when the content is taken away,
     `edge` the effects with the region drawn back by so many pixels and `left` the share of its area then, `outside` the
     effect outside of the core of a factor that has to do with it, `means` a mark's mean probabilities of the images as
     they are, with its neutral patch, and with it.
@@ -76,17 +76,17 @@ class Case:
     kind: str
     effect: Effect
     p_holm: float
-    selected: Contrast
+    selected: ClassDifference
     on_train: Effect | None = None
     control: Control | None = None
-    families: Mapping[str, Estimate] = field(default_factory=dict)
-    edge: Mapping[int, Contrast] = field(default_factory=dict)
+    removals: Mapping[str, Estimate] = field(default_factory=dict)
+    edge: Mapping[int, ClassDifference] = field(default_factory=dict)
     left: Mapping[int, float] = field(default_factory=dict)
     overfit: OverfitExcess | None = None
     is_core: bool | None = None
     core_named: bool = False
     is_named: bool = True
-    outside: Contrast | None = None
+    outside: ClassDifference | None = None
     joint: bool = False
     means: tuple[float, float, float] | None = None
     warnings: tuple[str, ...] = ()
@@ -109,7 +109,7 @@ def depends(case: Case) -> bool:
     return beyond and _excludes_zero(case.effect.probability)
 
 
-def _excludes_zero(one: Contrast) -> bool:
+def _excludes_zero(one: ClassDifference) -> bool:
     return one.low > 0 or one.high < 0
 
 

@@ -1,4 +1,4 @@
-"""All trials of an audit weighed: one case for each factor and contrast, with its controls and safeguards."""
+"""From all trials of an audit to cases: one for each factor and contrast, with its controls and safeguards."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from seewhy.evidence.findings.case import Case, _Bench, acts_outside, depends
 from seewhy.evidence.findings.effects import (
     Effect,
     changes,
-    contrast_of_trials,
+    difference_of_trials,
     effect_of,
     picked,
     weights_of,
 )
 from seewhy.evidence.findings.safeguards import _BOOTSTRAP, _Safeguards
 from seewhy.evidence.inference.bootstrap import Omnibus, omnibus
-from seewhy.evidence.inference.contrasts import Contrast, contrast_of, fcr_level
+from seewhy.evidence.inference.differences import ClassDifference, difference_of, fcr_level
 from seewhy.evidence.inference.ranks import holm
 from seewhy.evidence.thresholds import AUDIT_THRESHOLDS
-from seewhy.evidence.trials.design import Setting
+from seewhy.evidence.trials.design import AuditDesign
 from seewhy.evidence.trials.sample import (
     DISJOINT,
     MOST_CLASSES,
@@ -37,30 +37,30 @@ from seewhy.records import Progress
 
 
 @dataclass(frozen=True)
-class Weighed:
+class Cases:
     """The cases of single factors, of pairs, and of marks; the omnibus test where a core was named."""
 
-    cases: tuple[Case, ...]
-    joint: tuple[Case, ...]
-    inserted: tuple[Case, ...]
+    singles: tuple[Case, ...]
+    pairs: tuple[Case, ...]
+    marks: tuple[Case, ...]
     rest: Omnibus | None
 
 
-def weigh(
-    setting: Setting,
+def cases_of(
+    design: AuditDesign,
     before: Mapping[str, Scores],
     trials: Sequence[Trials],
     progress: Progress = lambda done, total: None,
-) -> Weighed:
+) -> Cases:
     """Every case with its p-value among all tests (Holm) and its interval among those that stood out (FCR)."""
-    bench = _Bench(setting, before, trials)
-    raw, n_factors = [], len(setting.factors)
-    for done, factor in enumerate(setting.factors, 1):
+    bench = _Bench(design, before, trials)
+    raw, n_factors = [], len(design.factors)
+    for done, factor in enumerate(design.factors, 1):
         raw += [_raw_case(bench, factor, contrast) for contrast in bench.contrasts]
         progress(done, 2 * n_factors)
     singles = [case for case in raw if case is not None]
     pairs = [case for name in _pair_names(bench) for case in _pair_cases(bench, name)]
-    marks = [case for insert in setting.inserts for case in _mark_cases(bench, insert.name, insert.words)]
+    marks = [case for mark in design.marks for case in _mark_cases(bench, mark.name, mark.words)]
     everything = _selected([*singles, *pairs, *marks])
     cut = len(singles), len(singles) + len(pairs)
     shown = {case.factor for case in everything[: cut[0]] if depends(case)}
@@ -74,7 +74,7 @@ def weigh(
         for case in everything[cut[0] : cut[1]]
         if depends(case) and not shown & set(case.factor.split(" + ")) and _is_more_than_the_sum(bench, case)
     ]
-    return Weighed(tuple(cases), tuple(joint), tuple(everything[cut[1] :]), _omnibus(bench))
+    return Cases(tuple(cases), tuple(joint), tuple(everything[cut[1] :]), _omnibus(bench))
 
 
 def not_separated(one: Case, other: Case, sample: Sample, regions: Mapping[str, str | None]) -> bool:
@@ -113,10 +113,10 @@ def _within_classes(one: Floats, other: Floats, sample: Sample) -> tuple[float, 
 def _raw_case(bench: _Bench, factor: Factor, contrast: tuple[int, str]) -> Case | None:
     """The effect of one factor on the audited split and on train; nothing yet about other factors."""
     effects = {}
-    for split, sample in bench.setting.ground.samples.items():
+    for split, sample in bench.design.samples.items():
         own = picked(bench.trials, factor.name, DONORS, split)
         if own is not None:
-            effects[split] = effect_of(own, factor.kind, bench.before[split], sample, contrast, bench.setting.classes)
+            effects[split] = effect_of(own, factor.kind, bench.before[split], sample, contrast, bench.design.classes)
     effect = effects.get(bench.audited.split)
     if effect is None:
         return None
@@ -129,25 +129,25 @@ def _raw_case(bench: _Bench, factor: Factor, contrast: tuple[int, str]) -> Case 
         effect.margin.p_value,
         effect.probability,
         train,
-        is_core=_is_core(bench.setting, factor),
-        core_named=bool(bench.setting.asked.core),
-        is_named=factor.name in (*bench.setting.core, *bench.setting.ground.core),
-        warnings=bench.setting.warnings.get(factor.name, ()),
+        is_core=_is_core(bench.design, factor),
+        core_named=bool(bench.design.request.core),
+        is_named=factor.name in (*bench.design.core, *bench.design.core_regions),
+        warnings=bench.design.warnings.get(factor.name, ()),
     )
 
 
-def _is_core(setting: Setting, factor: Factor) -> bool | None:
+def _is_core(design: AuditDesign, factor: Factor) -> bool | None:
     """Whether the user said that it should matter; a region that lies in the core mostly, counts as core."""
-    if not setting.core:
+    if not design.core:
         return None
-    if factor.name in setting.core or factor.region in setting.ground.core:
+    if factor.name in design.core or factor.region in design.core_regions:
         return True
-    if factor.region is None or not setting.ground.core:
+    if factor.region is None or not design.core_regions:
         return False
-    sample = setting.ground.audited
+    sample = design.audited
     own = sample.masks[factor.region].float().mean()
-    inside = overlap_of(sample, factor.region, setting.ground.core[0])
-    core = sample.masks[setting.ground.core[0]].float().mean()
+    inside = overlap_of(sample, factor.region, design.core_regions[0])
+    core = sample.masks[design.core_regions[0]].float().mean()
     return bool(own < core and inside > 1 - DISJOINT)
 
 
@@ -161,7 +161,7 @@ def _pair_cases(bench: _Bench, name: str) -> list[Case]:
         return []
     before, cases = bench.before[bench.audited.split], []
     for contrast in bench.contrasts:
-        effect = effect_of(own, "pair", before, bench.audited, contrast, bench.setting.classes)
+        effect = effect_of(own, "pair", before, bench.audited, contrast, bench.design.classes)
         words = f"{name}, exchanged together"
         cases.append(Case(name, words, "pair", effect, effect.margin.p_value, effect.probability, joint=True))
     return cases
@@ -175,16 +175,16 @@ def _is_more_than_the_sum(bench: _Bench, case: Case) -> bool:
     both, *alone = (picked(bench.trials, one, DONORS, sample.split) for one in (case.factor, *case.factor.split(" + ")))
     if both is None:
         return False
-    in_margin, in_share = changes(both, before, column)
+    in_margin, in_probability = changes(both, before, column)
     for one in alone:
         if one is None or not np.array_equal(one.recipients, both.recipients):
             return False  # masks are missing for some images: their trials do not match
         if not np.array_equal(one.donors, both.donors):
             return False
         less = changes(one, before, column)
-        in_margin, in_share = in_margin - less[0], in_share - less[1]
-    sign, classes = np.sign(case.value), bench.setting.classes
-    margin, share = (contrast_of_trials(both, one, sample, name, classes)[0] for one in (in_margin, in_share))
+        in_margin, in_probability = in_margin - less[0], in_probability - less[1]
+    sign, classes = np.sign(case.value), bench.design.classes
+    margin, share = (difference_of_trials(both, one, sample, name, classes)[0] for one in (in_margin, in_probability))
     return bool(min(sign * margin.low, sign * margin.high) > 0 and sign * share.value >= AUDIT_THRESHOLDS["floor"])
 
 
@@ -197,12 +197,12 @@ def _mark_cases(bench: _Bench, name: str, words: str) -> list[Case]:
     flips = (marked.scores.predictions != patched.scores.predictions).astype(np.float64)
     for column, contrast in bench.contrasts:
         in_margin = (marked.scores.margins - patched.scores.margins)[:, column].astype(np.float64)
-        in_share = (marked.scores.probabilities - patched.scores.probabilities)[:, column].astype(np.float64)
-        units = bench.audited.units[marked.recipients]
-        margin, share = (_mean_contrast(values, units) for values in (in_margin, in_share))
+        in_probability = (marked.scores.probabilities - patched.scores.probabilities)[:, column].astype(np.float64)
+        units = bench.audited.clusters[marked.recipients]
+        margin, share = (_mean_difference(values, units) for values in (in_margin, in_probability))
         effect = Effect(
             name, "insert", bench.audited.split, contrast, margin, share, mean_of(flips), None, mean_of(in_margin),
-            len(in_share), 2 * len(in_share), np.full(len(bench.audited), np.nan),
+            len(in_probability), 2 * len(in_probability), np.full(len(bench.audited), np.nan),
         )  # fmt: skip
         before = bench.before[bench.audited.split].probabilities[marked.recipients, column]
         means = [float(one.mean()) for one in (before, *(t.scores.probabilities[:, column] for t in (patched, marked)))]
@@ -210,13 +210,13 @@ def _mark_cases(bench: _Bench, name: str, words: str) -> list[Case]:
     return cases
 
 
-def _mean_contrast(values: Floats, units: Ints) -> Contrast:
+def _mean_difference(values: Floats, units: Ints) -> ClassDifference:
     """The mean over distinct images by Student's t."""
     _, place, counts = np.unique(units, return_inverse=True, return_counts=True)
     values = np.bincount(place, values) / counts
     n = len(values)
     error = float(values.std(ddof=1)) / math.sqrt(n) if n > 1 else math.inf
-    return contrast_of(float(values.mean()), error, max(n - 1.0, 1.0), {0: n})
+    return difference_of(float(values.mean()), error, max(n - 1.0, 1.0), {0: n})
 
 
 def _selected(cases: Sequence[Case]) -> list[Case]:
@@ -231,13 +231,13 @@ def _selected(cases: Sequence[Case]) -> list[Case]:
 
 def _omnibus(bench: _Bench) -> Omnibus | None:
     """Whether anything outside of the core is predictive, from the same trials in which the core was exchanged."""
-    if not bench.setting.ground.core or len(bench.setting.classes) > MOST_CLASSES:
+    if not bench.design.core_regions or len(bench.design.classes) > MOST_CLASSES:
         return None
     sample = bench.audited
-    own = picked(bench.trials, bench.setting.ground.core[0], DONORS, sample.split)
+    own = picked(bench.trials, bench.design.core_regions[0], DONORS, sample.split)
     if own is None:
         return None
-    name = contrasts_of(bench.setting.classes)[0]
+    name = contrasts_of(bench.design.classes)[0]
     right = (own.scores.predictions == sample.labels[own.recipients]).astype(np.float64)
     return omnibus(
         own.recipients,
@@ -246,7 +246,7 @@ def _omnibus(bench: _Bench) -> Omnibus | None:
         right,
         sample.labels,
         sample.labels,
-        weights_of(name, bench.setting.classes, sample),
+        weights_of(name, bench.design.classes, sample),
         draws=_BOOTSTRAP,
-        rng=np.random.default_rng(bench.setting.seed),
+        rng=np.random.default_rng(bench.design.seed),
     )

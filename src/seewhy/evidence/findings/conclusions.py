@@ -1,4 +1,4 @@
-"""From weighed cases to findings: what is told, in which order, with examples chosen by rule."""
+"""From cases to findings: what is told, in which order, with examples chosen by rule."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from seewhy.estimates import Floats
 from seewhy.evidence.checks.behaviour import Behaviour
 from seewhy.evidence.checks.findings import behaviour_findings
 from seewhy.evidence.findings.case import Case, Level, depends, too_few
-from seewhy.evidence.findings.cases import Weighed, not_separated
+from seewhy.evidence.findings.cases import Cases, not_separated
 from seewhy.evidence.findings.effects import changes, picked
 from seewhy.evidence.findings.figures import interval, points
-from seewhy.evidence.findings.finding import Verdict, numbers_of
+from seewhy.evidence.findings.finding import Finding, numbers_of
 from seewhy.evidence.findings.levels import LEVELS
-from seewhy.evidence.findings.sentences import verdict_of
+from seewhy.evidence.findings.sentences import finding_of
 from seewhy.evidence.thresholds import AUDIT_THRESHOLDS, LEAST_IMAGES
-from seewhy.evidence.trials.design import Setting
+from seewhy.evidence.trials.design import AuditDesign
 from seewhy.evidence.trials.sample import OWN_CLASS, Sample
 from seewhy.evidence.trials.trial import DONORS, INSERTED, NEUTRAL_MARK, UNDECIDED, Scores, Trials, contrasts_of
 
@@ -29,21 +29,21 @@ MOST_COUNTER_IMAGES = 6
 CLASSIFIER, REST = "classifier", "everything outside the core"
 
 
-def conclude(
-    setting: Setting, weighed: Weighed, behaviour: Behaviour, before: Mapping[str, Scores], trials: Sequence[Trials]
-) -> tuple[Verdict, ...]:
+def conclusions(
+    design: AuditDesign, cases: Cases, behaviour: Behaviour, before: Mapping[str, Scores], trials: Sequence[Trials]
+) -> tuple[Finding, ...]:
     """All findings: what is wrong with the classifier first, then dependences, then what is open or excluded."""
-    regions = {one.name: one.region for one in setting.factors}
-    told = [_told(cases) for cases in _by_factor(weighed.cases)]
+    regions = {one.name: one.region for one in design.factors}
+    told = [_told(own) for own in _by_factor(cases.singles)]
     shown = [case for case in told if depends(case) and not too_few(case)]
-    groups = _groups([case for case in shown if not _is_overfit(case)], setting.ground.audited, regions)
+    groups = _groups([case for case in shown if not _is_overfit(case)], design.audited, regions)
     groups += [(case, []) for case in shown if _is_overfit(case)]  # a claim of its own is never a member's
-    found = [_with_members(setting, before, trials, leader, members) for leader, members in groups]
-    found += [verdict_of(case, setting.classes) for case in told if case not in shown]
-    found += [verdict_of(case, setting.classes) for case in weighed.joint]
-    found += [_of_a_mark(setting, before, trials, _told(cases)) for cases in _by_factor(weighed.inserted)]
-    found += _rest(setting, weighed, behaviour) + _untested(setting)
-    size = {verdict.factor: abs(verdict.numbers.get("probability", {}).get("value") or 0.0) for verdict in found}
+    found = [_with_members(design, before, trials, leader, members) for leader, members in groups]
+    found += [finding_of(case, design.classes) for case in told if case not in shown]
+    found += [finding_of(case, design.classes) for case in cases.pairs]
+    found += [_of_a_mark(design, before, trials, _told(own)) for own in _by_factor(cases.marks)]
+    found += _rest(design, cases, behaviour) + _untested(design)
+    size = {finding.factor: abs(finding.numbers.get("probability", {}).get("value") or 0.0) for finding in found}
     found.sort(
         key=lambda one: (not {"overfit", "shortcut"} & {*one.claims}, LEVELS.index(one.level), -size[one.factor])
     )
@@ -82,23 +82,23 @@ def _groups(cases: Sequence[Case], sample: Sample, regions: Mapping[str, str | N
 
 
 def _with_members(
-    setting: Setting, before: Mapping[str, Scores], trials: Sequence[Trials], leader: Case, members: Sequence[Case]
-) -> Verdict:
-    verdict = verdict_of(leader, setting.classes)
+    design: AuditDesign, before: Mapping[str, Scores], trials: Sequence[Trials], leader: Case, members: Sequence[Case]
+) -> Finding:
+    finding = finding_of(leader, design.classes)
     if members:
         named = listed([f"{one.factor} ({100 * one.value:+.1f} points)" for one in members], 6)
-        verdict = replace(
-            verdict,
-            text=f"{verdict.text} Not separated from it by these data: {named}.",
+        finding = replace(
+            finding,
+            text=f"{finding.text} Not separated from it by these data: {named}.",
             members=tuple(one.factor for one in members),
-            numbers={**verdict.numbers, "members": {one.factor: _as_member(one) for one in members}},
+            numbers={**finding.numbers, "members": {one.factor: _as_member(one) for one in members}},
         )
-    sample = setting.ground.audited
+    sample = design.audited
     own = picked(trials, leader.factor, DONORS, sample.split)
     if own is None:
-        return verdict
-    good, bad = _examples(own, before[sample.split], sample, leader, setting.classes)
-    return replace(verdict, examples=good, counter_examples=bad)
+        return finding
+    good, bad = _examples(own, before[sample.split], sample, leader, design.classes)
+    return replace(finding, examples=good, counter_examples=bad)
 
 
 def _as_member(case: Case) -> dict[str, Any]:
@@ -106,15 +106,15 @@ def _as_member(case: Case) -> dict[str, Any]:
     return {**vars(case.effect.probability), **numbers_of(case)}
 
 
-def _of_a_mark(setting: Setting, before: Mapping[str, Scores], trials: Sequence[Trials], case: Case) -> Verdict:
+def _of_a_mark(design: AuditDesign, before: Mapping[str, Scores], trials: Sequence[Trials], case: Case) -> Finding:
     """The finding of a mark, with images at fixed quantiles of what it does to them."""
-    verdict, sample = verdict_of(case, setting.classes), setting.ground.audited
+    finding, sample = finding_of(case, design.classes), design.audited
     marked, patched = (picked(trials, case.factor, edit, sample.split) for edit in (INSERTED, NEUTRAL_MARK))
-    if marked is None or patched is None or "depends" not in verdict.claims:
-        return verdict
-    column = list(contrasts_of(setting.classes)).index(case.effect.contrast)
-    shares = [one.scores.probabilities[:, column] for one in (patched, marked)]
-    order = np.argsort(-(shares[1] - shares[0]) * np.sign(case.value), kind="stable")
+    if marked is None or patched is None or "depends" not in finding.claims:
+        return finding
+    column = list(contrasts_of(design.classes)).index(case.effect.contrast)
+    after = [one.scores.probabilities[:, column] for one in (patched, marked)]
+    order = np.argsort(-(after[1] - after[0]) * np.sign(case.value), kind="stable")
     scores = before[sample.split]
 
     def at(quantile: float) -> dict[str, Any]:
@@ -125,15 +125,15 @@ def _of_a_mark(setting: Setting, before: Mapping[str, Scores], trials: Sequence[
             "label": sample.images[place].label,
             "contrast": case.effect.contrast,
             "before": float(scores.probabilities[place, column]),
-            "patch": float(shares[0][row]),
-            "after": float(shares[1][row]),
-            "prediction_before": _named(setting.classes, scores.predictions[place]),
-            "prediction": _named(setting.classes, marked.scores.predictions[row]),
+            "patch": float(after[0][row]),
+            "after": float(after[1][row]),
+            "prediction_before": _named(design.classes, scores.predictions[place]),
+            "prediction": _named(design.classes, marked.scores.predictions[row]),
             "quantile": quantile,
         }
 
     return replace(
-        verdict,
+        finding,
         examples=tuple(at(one) for one in QUANTILES),
         counter_examples=tuple(at(1 - one) for one in reversed(QUANTILES)),
     )
@@ -200,16 +200,16 @@ def aligned(own: Trials, sample: Sample, contrast: str, classes: Sequence[str]) 
     return np.where(given == target, 1.0, -1.0)
 
 
-def _of_the_classifier(behaviour: Behaviour, before: Mapping[str, Scores]) -> list[Verdict]:
+def _of_the_classifier(behaviour: Behaviour, before: Mapping[str, Scores]) -> list[Finding]:
     """What `check` finds wrong with the classifier itself: it comes before everything else."""
     found = []
     for split, scores in before.items():
         if broken := int((scores.predictions == UNDECIDED).sum()):
             text = f"{broken} of {len(scores)} images of {split} give NaN or infinite logits, and are left out."
             todo = "Look at the weights and the input's range.  More:  seewhy check"
-            found.append(Verdict(CLASSIFIER, "CANNOT SAY", ("classifier",), text, todo))
+            found.append(Finding(CLASSIFIER, "CANNOT SAY", ("classifier",), text, todo))
     return found + [
-        Verdict(
+        Finding(
             CLASSIFIER, "CANNOT SAY", ("classifier",), one.text, f"{one.todo}  More:  seewhy check", numbers=one.numbers
         )
         for one in behaviour_findings(behaviour)
@@ -217,18 +217,18 @@ def _of_the_classifier(behaviour: Behaviour, before: Mapping[str, Scores]) -> li
     ]
 
 
-def _rest(setting: Setting, weighed: Weighed, behaviour: Behaviour) -> list[Verdict]:
+def _rest(design: AuditDesign, cases: Cases, behaviour: Behaviour) -> list[Finding]:
     """The omnibus: with the core exchanged, does anything that is left predict the label?"""
-    if weighed.rest is None:
+    if cases.rest is None:
         return []
-    counts_of = setting.ground.audited.counts
+    counts_of = design.audited.counts
     if (fewest := min(counts_of[counts_of > 0])) < LEAST_IMAGES:
-        text = f"A class has {fewest} images on {setting.ground.audited.split}; {LEAST_IMAGES} are needed."
-        return [Verdict(REST, "CANNOT SAY", (), text, "Add images.")]
-    benefit, contrast = weighed.rest.benefit, weighed.rest.contrast
-    core = " and ".join(setting.ground.core)
-    p_value = min(1.0, contrast.p_value * (len(weighed.cases) + len(weighed.joint) + len(weighed.inserted) + 1))
-    counts = f"{benefit.n} images, {setting.ground.audited.split}; p = {p_value:.2g} among all tests"
+        text = f"A class has {fewest} images on {design.audited.split}; {LEAST_IMAGES} are needed."
+        return [Finding(REST, "CANNOT SAY", (), text, "Add images.")]
+    benefit, contrast = cases.rest.benefit, cases.rest.contrast
+    core = " and ".join(design.core_regions)
+    p_value = min(1.0, contrast.p_value * (len(cases.singles) + len(cases.pairs) + len(cases.marks) + 1))
+    counts = f"{benefit.n} images, {design.audited.split}; p = {p_value:.2g} among all tests"
     text = (
         f"With the {core} of images of random classes and all else kept, the labels are still predicted "
         f"{points(benefit.value)} points {interval(benefit)} better than by guessing ({counts})"
@@ -239,37 +239,37 @@ def _rest(setting: Setting, weighed: Weighed, behaviour: Behaviour) -> list[Verd
         level: Level = "STRONG" if benefit.low >= AUDIT_THRESHOLDS["strong"] * floor else "MODERATE"
         text += ": something outside of the core is used, named here or not."
         todo = "Name more regions and properties until their effects explain it."
-        return [Verdict(REST, level, ("depends",), text, todo, numbers=numbers)]
+        return [Finding(REST, level, ("depends",), text, todo, numbers=numbers)]
     if benefit.high < floor and behaviour.collapsed_to is None and p_value >= AUDIT_THRESHOLDS["level"]:
-        return [Verdict(REST, "NONE LARGER THAN", (), text + ".", numbers=numbers)]
+        return [Finding(REST, "NONE LARGER THAN", (), text + ".", numbers=numbers)]
     text += ": neither shown nor excluded."
-    return [Verdict(REST, "CANNOT SAY", (), text, "More images would tell.", numbers=numbers)]
+    return [Finding(REST, "CANNOT SAY", (), text, "More images would tell.", numbers=numbers)]
 
 
-def _untested(setting: Setting) -> list[Verdict]:
+def _untested(design: AuditDesign) -> list[Finding]:
     """Factors that could not be tested, each with its reason and what to add."""
     found = [
-        Verdict(name, "CANNOT SAY", (), f"It cannot be tested: {reason}.", _advice(reason), numbers={"reason": reason})
-        for name, reason in setting.ruled_out.items()
+        Finding(name, "CANNOT SAY", (), f"It cannot be tested: {reason}.", _advice(reason), numbers={"reason": reason})
+        for name, reason in design.ruled_out.items()
     ]
-    budget = setting.budget or 0
-    for name in setting.schedule.left_out:
+    budget = design.budget or 0
+    for name in design.schedule.left_out:
         text = f"It was not tested: a budget of {budget:,} trials does not reach it, and it is among the least suspect."
-        found.append(Verdict(name, "CANNOT SAY", (), text, "A larger --budget.", numbers={"reason": "budget"}))
-    if not setting.ground.audited.partners.size:
-        counts = _class_counts(setting)
+        found.append(Finding(name, "CANNOT SAY", (), text, "A larger --budget.", numbers={"reason": "budget"}))
+    if not design.audited.partners.size:
+        counts = _class_counts(design)
         text = f"Factors cannot be exchanged between classes: {counts}."
         todo = "Add images of the other classes.  A mark can be tested without them:  --insert NAME=text:WORD"
-        found.append(Verdict("all factors", "CANNOT SAY", (), text, todo, numbers={"reason": "classes"}))
+        found.append(Finding("all factors", "CANNOT SAY", (), text, todo, numbers={"reason": "classes"}))
     return found
 
 
-def _class_counts(setting: Setting) -> str:
-    sample = setting.ground.audited
-    counts = np.bincount(sample.labels, minlength=len(setting.classes))
+def _class_counts(design: AuditDesign) -> str:
+    sample = design.audited
+    counts = np.bincount(sample.labels, minlength=len(design.classes))
     if counts.max() == 1:
         return f"there is one image of each of {len(sample)} classes"
-    present = [f"{name} {count}" for name, count in zip(setting.classes, counts.tolist(), strict=True) if count]
+    present = [f"{name} {count}" for name, count in zip(design.classes, counts.tolist(), strict=True) if count]
     return f"{sample.split} holds {listed(present, 4)}"
 
 

@@ -10,16 +10,16 @@ import numpy as np
 
 from seewhy.estimates import Estimate, Floats, mean_of
 from seewhy.evidence.inference.bootstrap import two_way_bootstrap
-from seewhy.evidence.inference.contrasts import (
-    Contrast,
-    class_contrast,
-    contrast_of,
+from seewhy.evidence.inference.differences import (
+    ClassDifference,
+    class_difference,
+    difference_of,
     flip_rate,
     one_versus_rest,
-    own_class_contrast,
+    own_class_difference,
     permuted_controls,
 )
-from seewhy.evidence.inference.two_way import necessity, sensitivity, sufficiency, two_way, unit_effects
+from seewhy.evidence.inference.two_way import cluster_effects, necessity, sensitivity, sufficiency, two_way
 from seewhy.evidence.trials.sample import OWN_CLASS, Ints, Sample
 from seewhy.evidence.trials.trial import CONTROL, Scores, Trials
 
@@ -41,8 +41,8 @@ class Effect:
     kind: str
     split: str
     contrast: str
-    margin: Contrast
-    probability: Contrast
+    margin: ClassDifference
+    probability: ClassDifference
     flips: Estimate
     flips_own: Estimate | None
     sensitivity: Estimate
@@ -68,24 +68,24 @@ class Control:
     values: tuple[float, ...]
 
 
-def contrast_of_trials(
+def difference_of_trials(
     trials: Trials, change: Floats, sample: Sample, contrast: str, classes: Sequence[str]
-) -> tuple[Contrast, Floats]:
+) -> tuple[ClassDifference, Floats]:
     """The contrast of a change (T,) of transplants, and each donor's own effect (M,)."""
     rows, columns, n = trials.recipients, trials.donors, len(sample)
     fit = two_way(rows, columns, change, n, n)
     if contrast == OWN_CLASS:
-        return own_class_contrast(
-            rows, columns, change, sample.labels, sample.labels, clusters=sample.units
+        return own_class_difference(
+            rows, columns, change, sample.labels, sample.labels, clusters=sample.clusters
         ), fit.donors
-    units, unit_classes = unit_effects(fit.donors, sample.labels, sample.units)
+    units, unit_classes = cluster_effects(fit.donors, sample.labels, sample.clusters)
     weights = weights_of(contrast, classes, sample)
-    return class_contrast(units, unit_classes, weights), fit.donors
+    return class_difference(units, unit_classes, weights), fit.donors
 
 
 def for_few_recipients(
-    found: Contrast, trials: Trials, change: Floats, sample: Sample, weights: dict[int, float]
-) -> Contrast:
+    found: ClassDifference, trials: Trials, change: Floats, sample: Sample, weights: dict[int, float]
+) -> ClassDifference:
     """The contrast with an error that knows how differently few recipients respond: the two-way bootstrap's, if larger.
 
     Many recipients speak for themselves.
@@ -94,7 +94,7 @@ def for_few_recipients(
         return found
     rng = np.random.default_rng((len(trials.name), *trials.name.encode()))
     wider = two_way_bootstrap(trials.recipients, trials.donors, change, sample.labels, weights, rng=rng)
-    return contrast_of(found.value, wider.error, wider.df, found.n) if wider.error > found.error else found
+    return difference_of(found.value, wider.error, wider.df, found.n) if wider.error > found.error else found
 
 
 def weights_of(contrast: str, classes: Sequence[str], sample: Sample) -> dict[int, float]:
@@ -118,13 +118,13 @@ def effect_of(
 ) -> Effect:
     """The effect of a factor from its transplants."""
     column, name = contrast
-    in_margin, in_share = changes(trials, before, column)
-    margin, _ = contrast_of_trials(trials, in_margin, sample, name, classes)
-    probability, donors = contrast_of_trials(trials, in_share, sample, name, classes)
+    in_margin, in_probability = changes(trials, before, column)
+    margin, _ = difference_of_trials(trials, in_margin, sample, name, classes)
+    probability, donors = difference_of_trials(trials, in_probability, sample, name, classes)
     if name != OWN_CLASS:
         weights = weights_of(name, classes, sample)
         margin = for_few_recipients(margin, trials, in_margin, sample, weights)
-        probability = for_few_recipients(probability, trials, in_share, sample, weights)
+        probability = for_few_recipients(probability, trials, in_probability, sample, weights)
     flipped = (trials.scores.predictions != before.predictions[trials.recipients]).astype(np.float64)
     own = sample.labels[trials.recipients] == sample.labels[trials.donors]
     return Effect(
@@ -168,7 +168,7 @@ def control_of(
         mixed = [_within_recipients(trials.recipients, change, rng) for _ in range(N_SCRAMBLED)]
         scrambled = np.abs([plain_value(trials, one, sample, OWN_CLASS, classes) for one in mixed])
     else:
-        units, unit_classes = unit_effects(effect.donors, sample.labels, sample.units)
+        units, unit_classes = cluster_effects(effect.donors, sample.labels, sample.clusters)
         weights = weights_of(effect.contrast, classes, sample)
         scrambled = permuted_controls(units, unit_classes, weights, n=N_SCRAMBLED, rng=rng)
     return Control("scrambled donors", float(np.quantile(scrambled, 0.95)), tuple(scrambled.tolist()))
@@ -209,7 +209,7 @@ def benefits(trials: Trials, before: Scores, sample: Sample) -> Floats:
     return was - label_margins(trials.scores, rows, sample)
 
 
-def family_effect(trials: Trials, before: Scores, sample: Sample, beside: Trials | None) -> Estimate:
+def removal_effect(trials: Trials, before: Scores, sample: Sample, beside: Trials | None) -> Estimate:
     """How much more the label's margin falls than for the same edit of regions elsewhere; the image is the unit.
 
     Without regions elsewhere, how far it falls. Every class counts alike.
@@ -235,16 +235,16 @@ def image_effects(trials: Trials, before: Scores, sample: Sample) -> tuple[Float
     if trials.scores.is_own_class:
         return needed, np.full(len(sample), np.nan)
     rows, given = trials.recipients, sample.labels[trials.donors]
-    after, was = (_share_of(scores, given, at) for scores, at in ((trials.scores, None), (before, rows)))
+    after, was = (_probability_of(scores, given, at) for scores, at in ((trials.scores, None), (before, rows)))
     return needed, sufficiency(rows, trials.donors, after - was, sample.labels, sample.labels)
 
 
-def _share_of(scores: Scores, classes: Ints, rows: Ints | None) -> Floats:
+def _probability_of(scores: Scores, classes: Ints, rows: Ints | None) -> Floats:
     """The probability of a class for each trial (T,)."""
-    shares = (scores.probabilities if rows is None else scores.probabilities[rows]).astype(np.float64)
-    if shares.shape[1] == 1:
-        return np.where(classes == 0, shares[:, 0], 1 - shares[:, 0])
-    return np.asarray(shares[np.arange(len(shares)), classes])
+    both = (scores.probabilities if rows is None else scores.probabilities[rows]).astype(np.float64)
+    if both.shape[1] == 1:
+        return np.where(classes == 0, both[:, 0], 1 - both[:, 0])
+    return np.asarray(both[np.arange(len(both)), classes])
 
 
 def picked(trials: Sequence[Trials], name: str, edit: str, split: str) -> Trials | None:

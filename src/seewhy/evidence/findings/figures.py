@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from seewhy.estimates import Estimate
-from seewhy.evidence.inference.contrasts import Contrast
+from seewhy.evidence.inference.differences import ClassDifference
 
 
 def points(value: float) -> str:
@@ -16,7 +16,7 @@ def signed_points(value: float) -> str:
     return f"{100 * value:+.1f} points"
 
 
-def interval(one: Contrast | Estimate) -> str:
+def interval(one: ClassDifference | Estimate) -> str:
     """The interval in percentage points, of which there are 100 either way."""
     low, high = (min(1.0, max(-1.0, end)) for end in (one.low, one.high))
     return f"[{100 * low:+.1f}, {100 * high:+.1f}]"

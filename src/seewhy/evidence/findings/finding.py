@@ -13,7 +13,7 @@ from seewhy.evidence.inference.overfit import OverfitExcess
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Finding:
     """A finding: a factor with its level, its claims, words, numbers and examples.
 
     `evidence` are its safeguards in words, "+" for those that hold, "-" for those that do not, "?" for those that
@@ -52,7 +52,7 @@ def numbers_of(case: Case) -> dict[str, Any]:
         "trials": effect.n_trials,
         "train": None if case.on_train is None else vars(case.on_train.probability),
         "control": None if case.control is None else vars(case.control),
-        "families": {name: vars(one) for name, one in case.families.items()},
+        "families": {name: vars(one) for name, one in case.removals.items()},
         "edge": {str(pixels): vars(one) for pixels, one in case.edge.items()},
         "overfit": None if case.overfit is None else _overfit_numbers(case.overfit),
         "core": case.is_core,

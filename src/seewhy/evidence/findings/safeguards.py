@@ -21,15 +21,15 @@ from seewhy.evidence.findings.case import EDGE, Case, _Bench, _excludes_zero
 from seewhy.evidence.findings.effects import (
     Control,
     changes,
-    contrast_of_trials,
     control_deltas,
     control_of,
-    family_effect,
+    difference_of_trials,
     label_margins,
     picked,
+    removal_effect,
 )
 from seewhy.evidence.findings.figures import interval, points, signed_points
-from seewhy.evidence.inference.contrasts import Contrast
+from seewhy.evidence.inference.differences import ClassDifference
 from seewhy.evidence.inference.overfit import EditTrials, OverfitExcess, overfit_excess
 from seewhy.evidence.thresholds import AUDIT_THRESHOLDS, LEAST_IMAGES
 from seewhy.evidence.trials.sample import DISJOINT, Sample, mean_mask, overlap_of
@@ -49,14 +49,14 @@ _SKETCH, _BOOTSTRAP = 300, 6000  # draws
 
 
 class _Safeguards:
-    """Controls, edit families, drawn-back regions and the comparison with train, by factor and contrast."""
+    """Controls, edit removals, drawn-back regions and the comparison with train, by factor and contrast."""
 
     def __init__(self, bench: _Bench, cases: Sequence[Case]) -> None:
-        self._bench, self._cases, self._n_factors = bench, cases, len(bench.setting.factors)
+        self._bench, self._cases, self._n_factors = bench, cases, len(bench.design.factors)
         self._deltas: dict[tuple[int, str], dict[str, float]] = {}
-        self._families: dict[str, dict[str, Estimate]] = {}
+        self._removals: dict[str, dict[str, Estimate]] = {}
         self._overfits: dict[str, OverfitExcess | None] = {}
-        self._factors = {one.name: one for one in bench.setting.factors}
+        self._factors = {one.name: one for one in bench.design.factors}
 
     def added(self, case: Case) -> Case:
         """The case with its safeguards."""
@@ -65,7 +65,7 @@ class _Safeguards:
         return replace(
             case,
             control=self._control(case, factor, contrast),
-            families=self._family(factor),
+            removals=self._removed(factor),
             edge=self._edge(factor, contrast),
             left={pixels: _left(self._bench.audited, factor, pixels) for pixels in MARGINS},
             outside=self._outside(factor, contrast),
@@ -74,11 +74,11 @@ class _Safeguards:
 
     def _bank(self, factor: Factor) -> dict[str, Tensor]:
         """The control regions nearest to the factor in area, those that leave it alone; none for a property."""
-        controls = self._bench.setting.schedule.controls
+        controls = self._bench.design.schedule.controls
         if factor.region is None or not controls:
             return {}
         own = as_share(self._bench.audited.masks[factor.region])
-        core = [as_share(self._bench.audited.masks[name]) for name in self._bench.setting.ground.core]
+        core = [as_share(self._bench.audited.masks[name]) for name in self._bench.design.core_regions]
         if not can_match(own, core[0] if core else None):
             return {}
         area = float(own.mean())
@@ -101,13 +101,13 @@ class _Safeguards:
             sample = bench.audited
             before = bench.before[sample.split]
             self._deltas[contrast] = control_deltas(
-                bench.trials, sample.split, before, sample, contrast, bench.setting.classes
+                bench.trials, sample.split, before, sample, contrast, bench.design.classes
             )
         deltas, sample = self._deltas[contrast], bench.audited
         bank = self._without_stronger(case, self._bank(factor))
         elsewhere = [deltas[name] for name in bank if name in deltas]
         change = changes(own, bench.before[sample.split], contrast[0])[1]
-        return control_of(case.effect, elsewhere, own, change, sample, bench.setting.classes, bench.setting.seed)
+        return control_of(case.effect, elsewhere, own, change, sample, bench.design.classes, bench.design.seed)
 
     def _without_stronger(self, case: Case, bank: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The control regions that do not lie mostly in a region which does more than the factor itself."""
@@ -122,42 +122,42 @@ class _Safeguards:
             if all(float((mask * other).sum()) <= 0.5 * float(mask.sum()) for other in stronger)
         }
 
-    def _family(self, factor: Factor) -> dict[str, Estimate]:
-        if factor.name in self._families:
-            return self._families[factor.name]
+    def _removed(self, factor: Factor) -> dict[str, Estimate]:
+        if factor.name in self._removals:
+            return self._removals[factor.name]
         bench, found = self._bench, {}
         sample = bench.audited
         bank = self._bank(factor)
-        for family in factor.families:
-            own = picked(bench.trials, factor.name, family, sample.split)
+        for removal in factor.removals:
+            own = picked(bench.trials, factor.name, removal, sample.split)
             if own is None:
                 continue
             beside = None
-            if bank and bench.setting.ground.core:  # elsewhere may lie what matters most, where no core is named
+            if bank and bench.design.core_regions:  # elsewhere may lie what matters most, where no core is named
                 name = _bin(next(iter(bank)))
-                beside = picked(bench.trials, name, f"{CONTROL} {family}", sample.split)
+                beside = picked(bench.trials, name, f"{CONTROL} {removal}", sample.split)
                 beside = None if beside is None else _only(beside, self._apart_places(name, bank))
-            found[family] = family_effect(own, bench.before[sample.split], sample, beside)
-        self._families[factor.name] = found
+            found[removal] = removal_effect(own, bench.before[sample.split], sample, beside)
+        self._removals[factor.name] = found
         return found
 
     def _apart_places(self, name: str, bank: Mapping[str, Tensor]) -> NDArray[np.bool_]:
         """The images (M,) whose control region leaves the factor alone: each has one, in turn."""
-        members = [one for one in self._bench.setting.schedule.controls if _bin(one) == name]
+        members = [one for one in self._bench.design.schedule.controls if _bin(one) == name]
         fine = np.array([one in bank for one in members])
         return np.asarray(fine[np.arange(len(self._bench.audited)) % len(members)])
 
-    def _edge(self, factor: Factor, contrast: tuple[int, str]) -> dict[int, Contrast]:
+    def _edge(self, factor: Factor, contrast: tuple[int, str]) -> dict[int, ClassDifference]:
         bench, found = self._bench, {}
         sample = bench.audited
         for pixels in MARGINS:
             own = picked(bench.trials, factor.name, f"shrunk-{pixels}", sample.split)
             if own is not None and _left(sample, factor, pixels) >= LEAST_LEFT:
                 change = changes(own, bench.before[sample.split], contrast[0])[1]
-                found[pixels] = contrast_of_trials(own, change, sample, contrast[1], bench.setting.classes)[0]
+                found[pixels] = difference_of_trials(own, change, sample, contrast[1], bench.design.classes)[0]
         return found
 
-    def _outside(self, factor: Factor, contrast: tuple[int, str]) -> Contrast | None:
+    def _outside(self, factor: Factor, contrast: tuple[int, str]) -> ClassDifference | None:
         """The effect of a property on the probability when its donors are measured with the core painted over."""
         bench = self._bench
         sample = bench.audited
@@ -165,7 +165,7 @@ class _Safeguards:
         if own is None:
             return None
         change = changes(own, bench.before[sample.split], contrast[0])[1]
-        return contrast_of_trials(own, change, sample, contrast[1], bench.setting.classes)[0]
+        return difference_of_trials(own, change, sample, contrast[1], bench.design.classes)[0]
 
     def _overfit(self, factor: Factor) -> OverfitExcess | None:
         if factor.name not in self._overfits:
@@ -197,8 +197,8 @@ class _Safeguards:
             self._edited(own[1]),
             [self._edited(one) for one, _ in complete[:MOST_CONTROLS]],
             [self._edited(two) for _, two in complete[:MOST_CONTROLS]],
-            chance=1 / len(bench.setting.classes),
-            rng=np.random.default_rng((bench.setting.seed, len(factor.name), *factor.name.encode())),
+            chance=1 / len(bench.design.classes),
+            rng=np.random.default_rng((bench.design.seed, len(factor.name), *factor.name.encode())),
         )
         found = excess(draws=_SKETCH)
         if not found.overfit:  # at 95 %, so neither with the stricter level for several factors
@@ -209,7 +209,7 @@ class _Safeguards:
         """The other regions that share no pixels with the factor."""
         if factor.region is None:
             return []
-        others = [one for one in self._bench.setting.factors if one.region and one.name != factor.name]
+        others = [one for one in self._bench.design.factors if one.region and one.name != factor.name]
         sample = self._bench.audited
         return [
             one.name
@@ -219,7 +219,7 @@ class _Safeguards:
 
     def _elsewhere(self, factor: Factor) -> list[str]:
         """Control regions of any area that leave the factor alone; for a property the largest ones."""
-        controls = self._bench.setting.schedule.controls
+        controls = self._bench.design.schedule.controls
         if not controls:
             return []
         if factor.region is None:
@@ -228,10 +228,10 @@ class _Safeguards:
         return list(self._apart(controls, as_share(self._bench.audited.masks[factor.region])))
 
     def _edited(self, trials: Trials) -> EditTrials:
-        samples = self._bench.setting.ground.samples
+        samples = self._bench.design.samples
         sample = samples[trials.split]
-        others = np.concatenate([one.units for split, one in samples.items() if split != trials.split])
-        trials = _only(trials, ~np.isin(sample.units, others))
+        others = np.concatenate([one.clusters for split, one in samples.items() if split != trials.split])
+        trials = _only(trials, ~np.isin(sample.clusters, others))
         before, rows = self._bench.before[trials.split], trials.recipients
         margins = label_margins(before, np.arange(len(sample)), sample)[rows]
         return EditTrials(
@@ -283,7 +283,7 @@ def gates(case: Case) -> list[Gate]:
         beyond = abs(case.value) > case.control.limit
         words = f"the same with {what}: at most {points(case.control.limit)} points in 95 % of them"
         found.append(Gate("control", beyond, words))
-    if case.families:
+    if case.removals:
         found.append(_agreement(case))
     if case.edge:
         found.append(_edge(case))
@@ -295,10 +295,10 @@ def gates(case: Case) -> list[Gate]:
 def _agreement(case: Case) -> Gate:
     """Whether taking the content away hurts the label where its donors help it, by at least one other kind of edit."""
     sign = np.sign(case.value)
-    agree = [name for name, one in case.families.items() if sign * one.value > 0 and (one.low > 0 or one.high < 0)]
-    against = [name for name, one in case.families.items() if sign * one.value < 0 and (one.low > 0 or one.high < 0)]
+    agree = [name for name, one in case.removals.items() if sign * one.value > 0 and (one.low > 0 or one.high < 0)]
+    against = [name for name, one in case.removals.items() if sign * one.value < 0 and (one.low > 0 or one.high < 0)]
     if not agree and not against:
-        return Gate("edits", None, f"edits that take it away do not settle it ({listed(case.families)})")
+        return Gate("edits", None, f"edits that take it away do not settle it ({listed(case.removals)})")
     way = "lowers" if (sign > 0) == bool(agree) else "raises"
     said = f"taking it away ({listed(agree or against)}) {way} the margin of the right class"
     more = f"; {listed(against)} does not" if agree and against else ""

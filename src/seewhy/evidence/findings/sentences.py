@@ -1,4 +1,4 @@
-"""The words of a verdict: one sentence for each thing that is known, with its effect, interval and count."""
+"""The words of a finding: one sentence for each thing that is known, with its effect, interval and count."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from seewhy.evidence.findings.case import Case, Claim, Level, too_few
 from seewhy.evidence.findings.figures import interval, points, signed_points
-from seewhy.evidence.findings.finding import Verdict, numbers_of
+from seewhy.evidence.findings.finding import Finding, numbers_of
 from seewhy.evidence.findings.levels import claims_of, level_of
 from seewhy.evidence.findings.safeguards import Gate, gates
 from seewhy.evidence.thresholds import AUDIT_THRESHOLDS, LEAST_IMAGES
@@ -15,13 +15,13 @@ from seewhy.evidence.trials.sample import OWN_CLASS
 OTHERS = "other classes"
 
 
-def verdict_of(case: Case, classes: Sequence[str]) -> Verdict:
+def finding_of(case: Case, classes: Sequence[str]) -> Finding:
     """The finding of one factor."""
     level = level_of(case)
     claims = claims_of(case, level)
     text, todo = _text(case, level, claims, classes), _todo(case, level, classes)
     evidence = tuple(map(_line, gates(case))) if "depends" in claims else ()
-    return Verdict(case.factor, level, claims, text, todo, (*evidence, *case.warnings), numbers_of(case))
+    return Finding(case.factor, level, claims, text, todo, (*evidence, *case.warnings), numbers_of(case))
 
 
 def _flips(case: Case) -> str:

@@ -24,7 +24,7 @@ CLAIMED = (  # what a row is shown as: the first of these claims that a finding 
 def rows_of_findings(findings: Sequence[Mapping[str, Any]]) -> list[Row]:
     """A row for each tested factor in the order of the findings, those not separated from it below it.
 
-    The findings are those of findings.json, or `vars` of verdicts. What was not tested, and what has no effect on a
+    The findings are those of findings.json, or `vars` of findings. What was not tested, and what has no effect on a
     probability, has no row. A dependence has its interval after the choice of findings, as in its words.
     """
     found = []

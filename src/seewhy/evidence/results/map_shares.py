@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from seewhy.estimates import Estimate, Floats, mean_of
 from seewhy.evidence.inference.overfit import energy_distance_test
-from seewhy.evidence.trials.design import Setting
+from seewhy.evidence.trials.design import AuditDesign
 from seewhy.evidence.trials.sample import Ints, Sample
 from seewhy.evidence.trials.trial import Scores
 from seewhy.explanation.shard import Maps, explain_shard
@@ -57,9 +57,9 @@ class Drift:
     lifts: Mapping[str, Mapping[str, Estimate]]
 
 
-def map_records(setting: Setting, sample: Sample) -> MapRecords:
+def map_records(design: AuditDesign, sample: Sample) -> MapRecords:
     """The records of every image's maps; what they say is of the first layer, method and target of the plan."""
-    plan = setting.plan
+    plan = design.plan
     own = replace(plan, table=replace(plan.table, images=sample.images))
     results = [explain_shard(own, shard, overlays=False) for shard in own.shards()]
     maps = {key: np.concatenate([one.maps[key] for one in results]) for key in own.keys}
@@ -92,9 +92,9 @@ def _measured(sample: Sample, maps: Maps, places: Ints) -> MapRecords:
     return MapRecords(places, shares, areas, _entropy(shape), _centre(shape))
 
 
-def drift_of(setting: Setting, records: Mapping[str, MapRecords], before: Mapping[str, Scores], seed: int) -> Drift:
+def drift_of(design: AuditDesign, records: Mapping[str, MapRecords], before: Mapping[str, Scores], seed: int) -> Drift:
     """Whether the recipients' maps of train and valid differ, labels and right decisions held alike (permutation)."""
-    samples = setting.ground.samples
+    samples = design.samples
     records = {split: own.at(samples[split].recipients) for split, own in records.items()}
     told = {split: own.shares if len(own.places) else {} for split, own in records.items()}
     shares = {split: {name: _mean(one) for name, one in found.items()} for split, found in told.items()}
@@ -105,7 +105,7 @@ def drift_of(setting: Setting, records: Mapping[str, MapRecords], before: Mappin
     if len(records) < 2 or not all(len(own.places) for own in records.values()):
         return Drift(float("nan"), 1.0, shares, lifts)
     tables, strata = [], []
-    for split in ("train", setting.ground.audited.split):
+    for split in ("train", design.audited.split):
         own, sample = records[split], samples[split]
         table = np.column_stack([*own.shares.values(), own.spread, own.centre])
         kept = np.isfinite(table).all(axis=1)

@@ -19,7 +19,7 @@ def values_of(factor: Factor, sample: Sample) -> Floats:
     return np.asarray(torch.cat(values).numpy())
 
 
-def suspicion(table: Floats, labels: Ints) -> float:
+def association(table: Floats, labels: Ints) -> float:
     """How far a factor's values (M, D) tell the classes apart, 0 to 1, without any classifier.
 
     The largest share of a value's variance that lies between the classes (the correlation ratio), less what chance

@@ -15,18 +15,18 @@ from torch import nn
 from seewhy.data.classifier import Classifier
 from seewhy.errors import DataError, OptionError, listed, nearest
 from seewhy.estimates import Floats
-from seewhy.evidence.factors.factor import Factor, Insert, RegionFactor
+from seewhy.evidence.factors.factor import Factor, Mark, RegionFactor
 from seewhy.evidence.factors.factor_grammar import _properties
 from seewhy.evidence.factors.region_grammar import find_regions
 from seewhy.evidence.factors.region_quality import region_quality
 from seewhy.evidence.factors.regions import Region, read_masks
 from seewhy.evidence.properties.catalogue import PROPERTIES
 from seewhy.evidence.thresholds import LEAST_IMAGES
-from seewhy.evidence.trials.association import suspicion, values_of
+from seewhy.evidence.trials.association import association, values_of
 from seewhy.evidence.trials.dealing import with_partners
-from seewhy.evidence.trials.request import Asked, Effort
-from seewhy.evidence.trials.sample import MOST_CLASSES, Sample, load_sample, with_masks, with_units
-from seewhy.evidence.trials.schedule import Ground, Schedule, make_schedule
+from seewhy.evidence.trials.request import AuditRequest, Effort
+from seewhy.evidence.trials.sample import MOST_CLASSES, Sample, Samples, load_sample, with_clusters, with_masks
+from seewhy.evidence.trials.schedule import Schedule, make_schedule
 from seewhy.records import Image, Progress
 from seewhy.render.mark import find_mark
 from seewhy.run.plan import Plan, make_plan
@@ -39,7 +39,7 @@ ROLES = {
     "dev": "valid",
     "testing": "test",
 }
-Named = TypeVar("Named", Factor, Insert)
+Named = TypeVar("Named", Factor, Mark)
 MOST_ALIKE = 0.95  # of the images may share a factor's value
 NO_CANVAS = (
     "the preprocessing is a function or the images are already the network's input, so there is no canvas in 0..1"
@@ -47,21 +47,21 @@ NO_CANVAS = (
 
 
 @dataclass(frozen=True)
-class Setting:
+class AuditDesign:
     """An audit with nothing left to decide.
 
-    `factors` come by suspicion, largest first; `suspicions` are between 0 and 1. `ruled_out` says by factor why it
-    cannot be tested, `notes` what had to be decided, `warnings` what a region's masks make doubtful.
+    `factors` come by association with the classes, largest first; `associations` are between 0 and 1. `ruled_out` says
+    by factor why it cannot be tested, `notes` what had to be decided, `warnings` what a region's masks make doubtful.
     """
 
     plan: Plan
-    asked: Asked
-    ground: Ground
+    request: AuditRequest
+    samples: Samples
     core: tuple[str, ...]
     factors: tuple[Factor, ...]
-    inserts: tuple[Insert, ...]
+    marks: tuple[Mark, ...]
     schedule: Schedule
-    suspicions: dict[str, float]
+    associations: dict[str, float]
     ruled_out: dict[str, str]
     warnings: dict[str, tuple[str, ...]]
     seed: int
@@ -69,73 +69,99 @@ class Setting:
     notes: tuple[str, ...] = field(default=(), compare=False)
 
     @property
+    def audited(self) -> Sample:
+        """The sample that findings are about."""
+        return self.samples.audited
+
+    @property
+    def core_regions(self) -> tuple[str, ...]:
+        """The regions named as core; of several their union, as one."""
+        return self.samples.core
+
+    @property
     def classes(self) -> tuple[str, ...]:
         """The class names."""
         return self.plan.classes
 
 
-def scheduled(setting: Setting, budget: int | None) -> Setting:
-    """The setting with at most `budget` trials."""
-    factors = setting.factors if _has_donors(setting.ground.audited) else ()
-    schedule = make_schedule(setting.ground, factors, setting.inserts, setting.asked.effort, budget, setting.seed)
-    return replace(setting, schedule=schedule, budget=budget)
+def scheduled(design: AuditDesign, budget: int | None) -> AuditDesign:
+    """The design with at most `budget` trials."""
+    factors = design.factors if _has_donors(design.audited) else ()
+    schedule = make_schedule(design.samples, factors, design.marks, design.request.effort, budget, design.seed)
+    return replace(design, schedule=schedule, budget=budget)
 
 
-def prepare(
+def design_audit(
     classifier: Classifier | nn.Module,
     data: Any,
-    asked: Asked,
+    request: AuditRequest,
     *,
     batch_size: int | None = None,
     layers: str | Sequence[str] = "auto",
     method: str = "auto",
+    limit: int | None = None,
+    sample: int | None = None,
     seed: int = 0,
     progress: Progress = lambda done, total: None,
-) -> Setting:
-    """The setting of an audit. Raises the SeewhyError that says what to change, before any trial is made."""
-    plan = make_plan(classifier, data, layers=layers, method=method, batch_size=batch_size, seed=seed)
+) -> AuditDesign:
+    """The design of an audit. Raises the SeewhyError that says what to change, before any trial is made."""
+    plan = make_plan(
+        classifier, data, layers=layers, method=method, limit=limit, sample=sample, batch_size=batch_size, seed=seed
+    )
     if plan.task != "classification":
         raise OptionError(f"audit judges classifiers, but this network's output is read as: {plan.task} (--task).")
-    samples, notes = _samples(plan, asked.effort, seed, progress)
+    samples, notes = _samples(plan, request.effort, seed, progress)
     audited = next(iter(samples.values()))
-    words = [one for one in _with_core(asked) if one != "none"]
+    words = [one for one in _with_core(request) if one != "none"]
     regions = find_regions(words, plan.table) if words else []
     samples, ruled_out, warnings = _with_regions(plan, samples, regions)
-    core = _core_of(asked.core, [region.name for region in regions], ruled_out)
+    core = _core_of(request.core, [region.name for region in regions], ruled_out)
     notes += [
-        f"{name} is named as core, but cannot be used: {why}." for name, why in ruled_out.items() if name in asked.core
+        f"{name} is named as core, but cannot be used: {why}."
+        for name, why in ruled_out.items()
+        if name in request.core
     ]
-    samples = {split: _with_core_masks(sample, core) for split, sample in samples.items()}
+    samples = {split: _with_core_masks(one, core) for split, one in samples.items()}
     audited = samples[audited.split]
     regional: list[Factor] = [RegionFactor(region) for region in regions if region.name not in ruled_out]
     if len(core) > 1:
         source = " + ".join(core)
         regional.append(RegionFactor(Region(CORE, source, fixed=False, draw=regions[0].draw)))
-    properties = _properties(asked.factors)
+    properties = _properties(request.properties)
     if audited.preprocess is None:
         ruled_out |= {one.name: NO_CANVAS for one in properties}
         properties = []
-    factors, suspicions = [], {}
+    factors, associations = [], {}
     for factor in _distinct([*regional, *properties]):
         table = values_of(factor, audited)
         has = audited.found.get(factor.region or "", np.ones(len(audited), dtype=bool))
-        suspicions[factor.name] = suspicion(table[has], audited.labels[has])
+        associations[factor.name] = association(table[has], audited.labels[has])
         if reason := _unfit(factor, table, audited):
             ruled_out[factor.name] = reason
         else:
             factors.append(factor)
-    factors.sort(key=lambda one: -suspicions[one.name])
+    factors.sort(key=lambda one: -associations[one.name])
     core_region = (CORE,) if len(core) > 1 else core
-    ground = Ground(samples, core_region)
-    inserts = _distinct([_insert(spec, audited) for spec in asked.inserts])
-    if both := {one.name for one in factors} & {one.name for one in inserts}:
+    marks = _distinct([_mark(spec, audited) for spec in request.marks])
+    if both := {one.name for one in factors} & {one.name for one in marks}:
         raise OptionError(f"A factor and a mark are both called {listed(both)}; give each its own name.", slug="insert")
-    named = (*core, *(word for word in asked.core if word in PROPERTIES))
-    setting = Setting(
-        plan, asked, ground, named, tuple(factors), tuple(inserts), Schedule((), asked.effort), suspicions, ruled_out,
-        warnings, seed, None, (*plan.notes, *notes),
-    )  # fmt: skip
-    return scheduled(setting, None)
+    named = (*core, *(word for word in request.core if word in PROPERTIES))
+    design = AuditDesign(
+        plan=plan,
+        request=request,
+        samples=Samples(samples, core_region),
+        core=named,
+        factors=tuple(factors),
+        marks=tuple(marks),
+        schedule=Schedule((), request.effort),
+        associations=associations,
+        ruled_out=ruled_out,
+        warnings=warnings,
+        seed=seed,
+        budget=None,
+        notes=(*plan.notes, *notes),
+    )
+    return scheduled(design, None)
 
 
 def _samples(plan: Plan, effort: Effort, seed: int, progress: Progress) -> tuple[dict[str, Sample], list[str]]:
@@ -174,7 +200,7 @@ def _samples(plan: Plan, effort: Effort, seed: int, progress: Progress) -> tuple
             first = f"\n  {sample.unreadable[0][0].id}: {sample.unreadable[0][1]}" if sample.unreadable else ""
             raise DataError(f"No labelled image of {split!r} can be read.{first}", slug="no-images")
         found[split] = sample
-    found = with_units(found)
+    found = with_clusters(found)
     notes += _shared(found)
     return {split: with_partners(one, effort.recipients, effort.uses, seed) for split, one in found.items()}, notes
 
@@ -184,7 +210,7 @@ def _shared(samples: dict[str, Sample]) -> list[str]:
     if len(samples) < 2:
         return []
     (name, audited), (other, train) = samples.items()
-    count = int(np.isin(audited.units, train.units).sum())
+    count = int(np.isin(audited.clusters, train.clusters).sum())
     said = f"{count} of {len(audited)} images of {name} are near-duplicates of images of {other}"
     return [f"{said}; they are left out of the comparison of both."] if count else []
 
@@ -206,11 +232,11 @@ def _chosen(images: Sequence[Image], effort: Effort, n_classes: int, seed: int) 
     return [images[place] for place in sorted(kept)]
 
 
-def _with_core(asked: Asked) -> list[str | Region]:
+def _with_core(request: AuditRequest) -> list[str | Region]:
     """The regions with those of the core that are not among them."""
-    named = list(asked.regions)
+    named = list(request.regions)
     known = {one.name if isinstance(one, Region) else one.partition("=")[0].strip() for one in named}
-    return [*named, *(one for one in asked.core if one not in known and one not in PROPERTIES)]
+    return [*named, *(one for one in request.core if one not in known and one not in PROPERTIES)]
 
 
 def _core_of(asked: Sequence[str], names: Sequence[str], ruled_out: dict[str, str]) -> tuple[str, ...]:
@@ -297,14 +323,14 @@ def _has_donors(sample: Sample) -> bool:
     return len(np.unique(sample.labels)) > 1 and sample.partners.size > 0
 
 
-def _insert(spec: str, sample: Sample) -> Insert:
+def _mark(spec: str, sample: Sample) -> Mark:
     name, equals, what = spec.partition("=")
     if not equals:
         raise OptionError(
             f"--insert is {spec!r}, but must look like watermark=text:SAMPLE or logo=logo.png@top-left.", slug="insert"
         )
     size = (int(sample.pixels.shape[2]), int(sample.pixels.shape[3]))
-    words, mark, neutral = find_mark(what, size)
+    words, pixels, patch = find_mark(what, size)
     if sample.preprocess is None:
         raise OptionError(f"--insert {name} needs a canvas in 0..1, but {NO_CANVAS}.", slug="insert")
-    return Insert(name.strip(), words, torch.from_numpy(mark), torch.from_numpy(neutral))
+    return Mark(name.strip(), words, torch.from_numpy(pixels), torch.from_numpy(patch))

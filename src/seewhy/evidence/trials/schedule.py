@@ -11,29 +11,16 @@ import torch
 from torch import Tensor
 
 from seewhy.evidence.factors.controls import ROOM, area_bins, control_masks, free_pixels
-from seewhy.evidence.factors.edits import FAMILIES
-from seewhy.evidence.factors.factor import Factor, Insert
+from seewhy.evidence.factors.edits import REMOVALS
+from seewhy.evidence.factors.factor import Factor, Mark
 from seewhy.evidence.trials.dealing import with_partners
 from seewhy.evidence.trials.request import Effort
-from seewhy.evidence.trials.sample import DISJOINT, Ints, Sample, mean_mask, overlap_of
+from seewhy.evidence.trials.sample import DISJOINT, Ints, Sample, Samples, mean_mask, overlap_of
 from seewhy.evidence.trials.trial import CONTROL, DONORS, INSERTED, NEUTRAL_MARK, NO_DONOR, OUTSIDE, Job
 
 MARGINS = (2, 4, 8)  # pixels by which a region is drawn back from what it borders on
 CONTROLS_ON_TRAIN = 12  # of the control regions, for the comparison with train
 N_BINS = 4  # of areas, that share their control regions
-
-
-@dataclass(frozen=True)
-class Ground:
-    """What all jobs share: the samples by split (the audited one first), and the regions named as core."""
-
-    samples: Mapping[str, Sample]
-    core: tuple[str, ...] = ()
-
-    @property
-    def audited(self) -> Sample:
-        """The sample that findings are about."""
-        return next(iter(self.samples.values()))
 
 
 @dataclass(frozen=True)
@@ -52,101 +39,97 @@ class Schedule:
 
 
 def make_schedule(
-    ground: Ground,
+    samples: Samples,
     factors: Sequence[Factor],
-    inserts: Sequence[Insert],
+    marks: Sequence[Mark],
     effort: Effort,
     budget: int | None,
     seed: int,
 ) -> Schedule:
     """The jobs for these factors, at most `budget` trials of them: first with less effort, then with fewer factors."""
-    controls = _controls(ground, factors, effort.controls, seed) if len(ground.audited.recipients) else {}
-    found = _schedule(_dealt(ground, effort, seed), factors, inserts, effort, controls, seed)
+    controls = _controls(samples, factors, effort.controls, seed) if len(samples.audited.recipients) else {}
+    found = _schedule(_dealt(samples, effort, seed), factors, marks, effort, controls, seed)
     if budget is None or found.n_trials <= budget:
         return found
     for less in effort.smaller():
-        dealt = _dealt(ground, less, seed)
-        found = _schedule(dealt, factors, inserts, less, controls, seed)
+        dealt = _dealt(samples, less, seed)
+        found = _schedule(dealt, factors, marks, less, controls, seed)
         if found.n_trials <= budget:
             return found
     kept = list(factors)
     while kept and found.n_trials > budget:
         kept.pop()
-        found = _schedule(dealt, kept, inserts, found.effort, controls, seed)
+        found = _schedule(dealt, kept, marks, found.effort, controls, seed)
     return replace(found, left_out=tuple(one.name for one in factors[len(kept) :]))
 
 
-def _dealt(ground: Ground, effort: Effort, seed: int) -> Ground:
+def _dealt(samples: Samples, effort: Effort, seed: int) -> Samples:
     """The samples with the recipients and donors of this effort."""
-    dealt = {
-        split: with_partners(sample, effort.recipients, effort.uses, seed) for split, sample in ground.samples.items()
-    }
-    return replace(ground, samples=dealt)
+    dealt = {split: with_partners(sample, effort.recipients, effort.uses, seed) for split, sample in samples.items()}
+    return replace(samples, by_split=dealt)
 
 
 def _schedule(
-    ground: Ground,
+    samples: Samples,
     factors: Sequence[Factor],
-    inserts: Sequence[Insert],
+    marks: Sequence[Mark],
     effort: Effort,
     controls: Mapping[str, Tensor],
     seed: int,
 ) -> Schedule:
     controls = {name: mask for name, mask in controls.items() if int(name.partition("#")[2]) < effort.controls}
-    jobs = [job for factor in factors for job in _of_factor(ground, factor, effort, seed)]
-    jobs += [job for insert in inserts for job in _of_insert(ground, insert, effort)]
-    jobs += _of_controls(ground, controls, effort, seed)
-    jobs += _of_pairs(ground, factors, effort.pairs)
+    jobs = [job for factor in factors for job in _of_factor(samples, factor, effort, seed)]
+    jobs += [job for mark in marks for job in _of_mark(samples, mark, effort)]
+    jobs += _of_controls(samples, controls, effort, seed)
+    jobs += _of_pairs(samples, factors, effort.pairs)
     return Schedule(tuple(job for job in jobs if job.n_trials), effort, controls=controls)
 
 
-def _of_factor(ground: Ground, factor: Factor, effort: Effort, seed: int) -> list[Job]:
+def _of_factor(samples: Samples, factor: Factor, effort: Effort, seed: int) -> list[Job]:
     regions = [factor.region] if factor.region else []
-    jobs = [
-        Job(factor.name, DONORS, split, sample.pairs(regions), (factor,)) for split, sample in ground.samples.items()
-    ]
-    audited = ground.audited
-    if ground.core and factor.name not in ground.core and _acts_on_core(audited, factor, ground.core[0]):
-        pairs = audited.pairs([*regions, *ground.core])
-        jobs.append(Job(factor.name, OUTSIDE, audited.split, pairs, (factor,), core=ground.core[0]))
-    if not effort.families:
+    jobs = [Job(factor.name, DONORS, split, sample.pairs(regions), (factor,)) for split, sample in samples.items()]
+    audited = samples.audited
+    if samples.core and factor.name not in samples.core and _acts_on_core(audited, factor, samples.core[0]):
+        pairs = audited.pairs([*regions, *samples.core])
+        jobs.append(Job(factor.name, OUTSIDE, audited.split, pairs, (factor,), core=samples.core[0]))
+    if not effort.removals:
         return jobs
     alone = _without_donors(audited, regions)
-    jobs += [Job(factor.name, family, audited.split, alone, (factor,), seed=seed) for family in factor.families]
+    jobs += [Job(factor.name, removal, audited.split, alone, (factor,), seed=seed) for removal in factor.removals]
     if factor.region and len(audited.masks[factor.region]) > 1:
         pairs = audited.pairs(regions)
         jobs += [Job(factor.name, f"shrunk-{pixels}", audited.split, pairs, (factor,)) for pixels in MARGINS]
     return jobs
 
 
-def _of_insert(ground: Ground, insert: Insert, effort: Effort) -> list[Job]:
-    audited = ground.audited
+def _of_mark(samples: Samples, mark: Mark, effort: Effort) -> list[Job]:
+    audited = samples.audited
     everyone = audited.spread(2 * effort.recipients)
     pairs = np.stack([everyone, np.full_like(everyone, NO_DONOR)], axis=1)
-    return [Job(insert.name, edit, audited.split, pairs, insert=insert) for edit in (INSERTED, NEUTRAL_MARK)]
+    return [Job(mark.name, edit, audited.split, pairs, mark=mark) for edit in (INSERTED, NEUTRAL_MARK)]
 
 
-def _of_controls(ground: Ground, controls: Mapping[str, Tensor], effort: Effort, seed: int) -> list[Job]:
-    """Transplants of the control regions, each donor once, and the edit families on one of them for each image."""
+def _of_controls(samples: Samples, controls: Mapping[str, Tensor], effort: Effort, seed: int) -> list[Job]:
+    """Transplants of the control regions, each donor once, and the edit removals on one of them for each image."""
     jobs = [
         Job(name, CONTROL, split, sample.pairs(uses=1), control=mask[None])
-        for split, sample in ground.samples.items()
+        for split, sample in samples.items()
         for name, mask in controls.items()
-        if sample is ground.audited or int(name.partition("#")[2]) < CONTROLS_ON_TRAIN
+        if sample is samples.audited or int(name.partition("#")[2]) < CONTROLS_ON_TRAIN
     ]
-    alone = _without_donors(ground.audited, ())
-    for area in dict.fromkeys(name.partition(" #")[0] for name in controls) if effort.families else ():
+    alone = _without_donors(samples.audited, ())
+    for area in dict.fromkeys(name.partition(" #")[0] for name in controls) if effort.removals else ():
         stack = torch.stack([mask for name, mask in controls.items() if name.startswith(f"{area} #")])
         jobs += [
-            Job(area, f"{CONTROL} {one}", ground.audited.split, alone, control=stack, seed=seed) for one in FAMILIES
+            Job(area, f"{CONTROL} {one}", samples.audited.split, alone, control=stack, seed=seed) for one in REMOVALS
         ]
     return jobs
 
 
-def _of_pairs(ground: Ground, factors: Sequence[Factor], most: int) -> list[Job]:
+def _of_pairs(samples: Samples, factors: Sequence[Factor], most: int) -> list[Job]:
     """The most suspect pairs of factors that do not share pixels, the core left out."""
-    audited = ground.audited
-    some = [one for one in factors if one.region not in ground.core or one.region is None]
+    audited = samples.audited
+    some = [one for one in factors if one.region not in samples.core or one.region is None]
     places = sorted(combinations(range(len(some)), 2), key=sum)
     pairs = [(some[one], some[other]) for one, other in places]
     return [
@@ -179,18 +162,18 @@ def _are_disjoint(sample: Sample, one: Factor, other: Factor) -> bool:
     return overlap_of(sample, one.region, other.region) <= DISJOINT
 
 
-def _controls(ground: Ground, factors: Sequence[Factor], count: int, seed: int) -> dict[str, Tensor]:
+def _controls(samples: Samples, factors: Sequence[Factor], count: int, seed: int) -> dict[str, Tensor]:
     """Regions of the factors' areas, away from the core: (H, W) by name, `count` in each of up to N_BINS bins."""
-    audited = ground.audited
+    audited = samples.audited
     means = {
         one.region: mean_mask(audited, one.region) for one in factors if one.region and one.region in audited.masks
     }
-    areas = [float(mean.mean()) for region, mean in means.items() if region not in ground.core]
+    areas = [float(mean.mean()) for region, mean in means.items() if region not in samples.core]
     if not areas or not count:
         return {}
     size = audited.pixels.shape[2:]
     core = torch.zeros(size)
-    for region in ground.core:
+    for region in samples.core:
         core = torch.maximum(core, means.get(region, core))
     free = float(free_pixels(core).float().mean())
     found: dict[str, Tensor] = {}

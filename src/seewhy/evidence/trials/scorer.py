@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from seewhy.cam.model import forward, untouched
 from seewhy.errors import WorkError
-from seewhy.evidence.factors.edits import FAMILIES, filled, shrunk, transplanted
+from seewhy.evidence.factors.edits import REMOVALS, filled, shrunk, transplanted
 from seewhy.evidence.factors.factor import Factor, PropertyFactor, RegionFactor
 from seewhy.evidence.trials.sample import Ints, Sample, gathered
 from seewhy.evidence.trials.trial import _CHUNK, CONTROL, DONORS, NEUTRAL_MARK, OUTSIDE, Job, Scores, Trials, scores_of
@@ -48,9 +48,9 @@ class Scorer:
 
     def _edit_of(self, job: Job) -> Callable[[Tensor, Tensor], Tensor]:
         sample = self.sample
-        if job.insert is not None:
-            mark, neutral = job.insert, job.edit == NEUTRAL_MARK
-            return lambda own, _: mark.laid(sample.canvases(own), neutral=neutral)
+        if job.mark is not None:
+            laid = job.mark.patched if job.edit == NEUTRAL_MARK else job.mark.laid
+            return lambda own, _: laid(sample.canvases(own))
         if job.control is not None:
             return self._control_of(job, job.control)
         if job.edit in (DONORS, OUTSIDE) or job.edit.startswith("shrunk-"):
@@ -58,7 +58,7 @@ class Scorer:
             return lambda own, other: self._transplant(job, contents, own, other)
         (factor,) = job.factors
         average = self.content(factor).cpu().double().mean(dim=0).float() if factor.region is None else torch.zeros(0)
-        return lambda own, _: factor.neutral(
+        return lambda own, _: factor.removed(
             sample.canvases(own), self._masks(factor, own, 0), job.edit, average, job.seed
         )
 
@@ -67,9 +67,9 @@ class Scorer:
         sample = self.sample
         if job.edit == CONTROL:
             return lambda own, other: transplanted(sample.canvases(own), sample.canvases(other), regions)
-        family = FAMILIES[job.edit.removeprefix(f"{CONTROL} ")]
+        removal = REMOVALS[job.edit.removeprefix(f"{CONTROL} ")]
         placed = regions.to(sample.pixels.device)
-        return lambda own, _: family(sample.canvases(own), placed[own % len(placed)], job.seed)
+        return lambda own, _: removal(sample.canvases(own), placed[own % len(placed)], job.seed)
 
     def _transplant(self, job: Job, contents: Sequence[tuple[Factor, Tensor]], own: Tensor, other: Tensor) -> Tensor:
         pixels = int(job.edit.removeprefix("shrunk-")) if job.edit not in (DONORS, OUTSIDE) else 0

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from seewhy.cam.scores.targets import probabilities, two_sided
-from seewhy.evidence.factors.factor import Factor, Insert
+from seewhy.evidence.factors.factor import Factor, Mark
 from seewhy.evidence.trials.sample import MOST_CLASSES, OWN_CLASS, Ints
 
 DONORS, OUTSIDE, INSERTED, NEUTRAL_MARK, CONTROL = "donors", "outside", "inserted", "neutral mark", "control"
@@ -27,8 +27,8 @@ class Job:
 
     `edit` is "donors" (a transplant), "outside" (the same outside of `core`: the rest of a region, or a property of
     donors with their core painted over), "shrunk-4" (with the region drawn back by 4 pixels), one of the factor's
-    families ("blur", …), "inserted" or "neutral mark", "control" (another region in place of the factor), or "control
-    blur" (the same for a family; of several regions each image has its own).
+    removals ("blur", …), "inserted" or "neutral mark", "control" (another region in place of the factor), or "control
+    blur" (the same for a removal; of several regions each image has its own).
     `pairs` (T, 2) are the places of recipient and donor, -1 where there is none.
     """
 
@@ -37,7 +37,7 @@ class Job:
     split: str
     pairs: Ints
     factors: tuple[Factor, ...] = ()
-    insert: Insert | None = None
+    mark: Mark | None = None
     control: Tensor | None = None
     core: str | None = None
     seed: int = 0
@@ -90,21 +90,21 @@ def scores_of(logits: Tensor, labels: Tensor) -> Scores:
     """The scores of logits (T, K) of images with these labels (T,): class margins to the best other class."""
     raw = logits.detach().cpu().double()
     both = two_sided(raw) / 2 if raw.shape[1] == 1 else raw  # so that softmax is the one logit's sigmoid
-    shares = probabilities(both)
+    of_classes = probabilities(both)
     n_classes = both.shape[1]
     if n_classes > MOST_CLASSES:
         own = both.gather(1, labels[:, None])
         rest = both.scatter(1, labels[:, None], float("-inf")).amax(dim=1, keepdim=True)
-        margins, shares = own - rest, shares.gather(1, labels[:, None])
+        margins, of_classes = own - rest, of_classes.gather(1, labels[:, None])
     else:
         best, order = both.topk(2, dim=1)
         places = torch.arange(n_classes).to(order)
         margins = both - torch.where(order[:, :1] == places, best[:, 1:], best[:, :1])
         if n_classes == 2:
-            margins, shares = margins[:, :1], shares[:, :1]
+            margins, of_classes = margins[:, :1], of_classes[:, :1]
     finite = both.isfinite().all(dim=1)
     decided = torch.where(finite, both.argmax(dim=1), UNDECIDED).numpy().astype(np.int64)
-    return Scores(margins.float().numpy(), shares.float().numpy(), decided, is_own_class=n_classes > MOST_CLASSES)
+    return Scores(margins.float().numpy(), of_classes.float().numpy(), decided, is_own_class=n_classes > MOST_CLASSES)
 
 
 def _only(trials: Trials, places: NDArray[np.bool_]) -> Trials:
