@@ -16,6 +16,7 @@ import seewhy
 from seewhy.cli.app import main
 from seewhy.errors import DataError, OptionError, SeewhyError
 from seewhy.evidence.findings.finding import Finding
+from seewhy.run.plan import make_plan
 from tests.small_images import CLASSES, Reader, classifier_of, pictures_of, write_images, write_masks
 
 MODEL = Reader(core=20.0, tint=20.0)
@@ -405,3 +406,27 @@ def test_a_plan_makes_no_trial(
     said = capsys.readouterr().out
     assert not stopped.value.code and not (tmp_path / "planned").exists()
     assert "trials" in said and "tint" in said and "30 donors" in said
+
+
+# Old words.
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "value"), [("factors", "properties", "none"), ("inserts", "marks", ["w=text:A"])]
+)
+def test_an_old_word_works_and_names_the_new_one(home: Path, old: str, new: str, value: object) -> None:
+    classifier = classifier_of(MODEL, CLASSES)
+    options = {"regions": "centre", "core": "centre", "recipients": 16, "progress": False, "limit": 20}
+    options = {"properties": "none", **options} if old == "inserts" else options
+    with pytest.warns(DeprecationWarning, match=rf"{old}= is called {new}= now"):
+        found = seewhy.audit(classifier, home / "data", **{old: value}, **options)
+    assert found.facts["images"] == 20 and found.folder is None
+    with pytest.raises(OptionError, match=f"give only the latter|{new}"):
+        seewhy.audit(classifier, home / "data", **{old: value, new: value})
+
+
+@pytest.mark.parametrize("asked", [{"limit": 20}, {"sample": 20}])
+def test_so_many_images_are_taken_as_explain_takes_them(home: Path, asked: dict[str, int]) -> None:
+    found = audit_of(home, regions="centre", core="", properties="none", **asked)
+    plan = make_plan(classifier_of(MODEL, CLASSES), home / "data", **asked)
+    assert [image.id for image in found.design.audited.images] == [image.id for image in plan.table.images]

@@ -87,6 +87,7 @@ def audit(
 ) -> None:
     """Say what the decisions depend on, tested by exchanging it between images: shortcuts, overfit, or nothing."""
     from seewhy.evidence.audit import audit_in_folder
+    from seewhy.evidence.findings.safeguards.catalogue import SAFEGUARDS
     from seewhy.evidence.results.folder import default_audit_folder
     from seewhy.evidence.trials.budget import planned
     from seewhy.evidence.trials.design import design_audit
@@ -116,7 +117,9 @@ def audit(
         if out is not None:
             manifest.find(out)  # refused before anything is read, where it holds something else
         with progress_bar("Reading images") as update:
-            design = design_audit(classifier, data, asked, batch_size=batch_size, seed=seed, progress=update)
+            design = design_audit(
+                classifier, data, asked, safeguards=SAFEGUARDS, batch_size=batch_size, seed=seed, progress=update
+            )
         if plan_only:
             found = planned(design, budget, workers)
         else:

@@ -19,17 +19,18 @@ from seewhy.evidence.checks.behaviour import Behaviour, behaviour_of
 from seewhy.evidence.factors.factor import Factor
 from seewhy.evidence.factors.regions import Region
 from seewhy.evidence.findings.cases import Cases, cases_of
-from seewhy.evidence.findings.conclusions import conclusions
+from seewhy.evidence.findings.conclusions import Results, conclusions
+from seewhy.evidence.findings.safeguards.catalogue import SAFEGUARDS
 from seewhy.evidence.properties.catalogue import Property
 from seewhy.evidence.results.folder import Ledger
-from seewhy.evidence.results.map_shares import MapRecords, drift_of, map_records
+from seewhy.evidence.results.map_shares import MapRecords, map_records, shares_of_recipients
 from seewhy.evidence.results.pictures import with_pictures
 from seewhy.evidence.results.result import Audit, Baseline, facts_of
 from seewhy.evidence.trials.budget import scorers_of, seconds_of, trials_of
 from seewhy.evidence.trials.design import AuditDesign, design_audit, scheduled
 from seewhy.evidence.trials.request import request
 from seewhy.evidence.trials.scorer import Scorer
-from seewhy.evidence.trials.trial import Trials, scores_of
+from seewhy.evidence.trials.trial import Scores, TrialKey, Trials, scores_of, trials_of_job
 from seewhy.records import Progress
 from seewhy.run.machine import usual_workers
 from seewhy.run.progress import chosen_progress
@@ -91,8 +92,8 @@ def audit(
     asked = request(regions, core, properties, marks, recipients, donors)
     with chosen_progress(progress, "Auditing") as update:
         design = design_audit(
-            classifier, data, asked, layers=layers, method=method, limit=limit, sample=sample, batch_size=batch_size,
-            seed=seed,
+            classifier, data, asked, safeguards=SAFEGUARDS, layers=layers, method=method, limit=limit, sample=sample,
+            batch_size=batch_size, seed=seed,
         )  # fmt: skip
         return run_audit(design, budget=budget, folder=None if out is None else Path(out), progress=update)
 
@@ -113,8 +114,9 @@ def run_audit(
     workers = workers or usual_workers(design.plan.classifier.device, len(design.schedule.jobs))
     if folder is None:
         design = scheduled(design, trials_of(design, budget, 1))
+        before = _before(design)
         return _audited(
-            design, _before(design), run_jobs(design, range(len(design.schedule.jobs)), 1), progress, weighing
+            design, before, run_jobs(design, range(len(design.schedule.jobs)), 1, before), progress, weighing
         )
     ledger = Ledger(folder, design, budget)
     with ledger.held():
@@ -123,10 +125,10 @@ def run_audit(
         done = ledger.begin()
         missing = [index for index in range(len(design.schedule.jobs)) if index not in done]
         before = _before(design)
-        scores = {split: one.scores for split, one in before.items()}
-        found = ledger.kept(run_jobs(design, missing, workers), missing, scores)
+        found = ledger.kept(run_jobs(design, missing, workers, before), missing)
         result = _audited(design, before, found, progress, weighing, ledger.read)
         ledger.finish(result)
+        result.folder = folder
     return result
 
 
@@ -152,15 +154,19 @@ def audit_in_folder(
     ).summary()
 
 
-def run_jobs(design: AuditDesign, indices: Sequence[int], workers: int) -> Iterator[Trials]:
+def run_jobs(
+    design: AuditDesign, indices: Sequence[int], workers: int, before: Mapping[str, Baseline]
+) -> Iterator[Trials]:
     """The trials of some jobs, in order."""
     scorers = scorers_of(design)
     jobs = design.schedule.jobs
 
-    def run(index: int) -> Trials:
+    def run(index: int) -> Scores:
         return scorers[jobs[index].split].run(jobs[index])
 
-    yield from run_shards(run, list(indices), workers)
+    for index, after in zip(indices, run_shards(run, list(indices), workers), strict=True):
+        split = jobs[index].split
+        yield trials_of_job(jobs[index], design.samples[split], before[split].scores, after)
 
 
 def _before(design: AuditDesign) -> dict[str, Baseline]:
@@ -176,21 +182,27 @@ def _audited(
     before_hand: Callable[[int], Trials | None] = lambda index: None,
 ) -> Audit:
     """The trials collected under the progress bar, and what follows from them."""
-    total = design.schedule.n_trials
-    trials: list[Trials] = []
-    for one in _in_order(range(len(design.schedule.jobs)), before_hand, found):
-        trials.append(one)
-        progress(sum(map(len, trials)), total)
-    scores = {split: one.scores for split, one in before.items()}
-    cases = cases_of(design, scores, trials, weighing)
-    behaviour = _behaviour(design, before)
-    findings = conclusions(design, cases, behaviour, scores, trials)
-    findings = with_pictures(design, findings)
+    jobs, total = design.schedule.jobs, design.schedule.n_trials
+    trials: dict[TrialKey, Trials] = {}
+    for own in _in_order(range(len(jobs)), before_hand, found):
+        trials[own.key] = own
+        progress(sum(map(len, trials.values())), total)
+    cases = cases_of(design, trials, SAFEGUARDS, weighing)
+    behaviour, scores = _behaviour(design, before), {split: one.scores for split, one in before.items()}
+    findings = with_pictures(design, conclusions(Results(design, trials, cases, behaviour, scores)))
     maps, notes = _maps(design)
-    drift = drift_of(design, maps, scores, design.seed)
-    facts = facts_of(design, behaviour, drift, trials, findings)
+    facts = facts_of(design, behaviour, shares_of_recipients(design, maps), trials, findings)
     facts["notes"] += [*notes, *_not_compared(cases, before)]
-    return Audit(findings, facts, design, cases, before, tuple(trials), maps, _saved)
+    return Audit(
+        findings=findings,
+        facts=facts,
+        design=design,
+        cases=cases,
+        before=before,
+        trials=trials,
+        maps=maps,
+        writer=_saved,
+    )
 
 
 def _not_compared(cases: Cases, before: Mapping[str, Baseline]) -> list[str]:

@@ -88,7 +88,7 @@ class Check:
         found: dict[str, Any] = plain(
             {
                 **self.facts,
-                "findings": [vars(one) for one in self.findings],
+                "findings": [finding.as_stored() for finding in self.findings],
                 "grades": self.grades,
                 "behaviour": behaviour,
                 "maps": [{**vars(trust), "reasons": [vars(one) for one in reasons]} for trust, reasons in self.maps],

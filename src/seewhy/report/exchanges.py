@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from seewhy.evidence.findings.figures import watched_of
 from seewhy.evidence.findings.finding import Finding
-from seewhy.report.findings import watched_of
 from seewhy.report.gallery import Gallery
 from seewhy.report.stored import Stored
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from seewhy.evidence.findings.figures import watched_of
 from seewhy.evidence.findings.finding import Finding
 from seewhy.evidence.thresholds import AUDIT_THRESHOLDS
 from seewhy.evidence.trials.sample import OWN_CLASS
@@ -134,11 +135,6 @@ def effect_of(finding: Finding) -> Number | None:
     low, high = numbers.get("selected_interval") or (None, None)
     ends = {"low": low, "high": high} if "depends" in finding.claims and None not in (low, high) else {}
     return share_of({**(numbers.get("probability") or {}), **ends}, unit_of(numbers))
-
-
-def watched_of(contrast: str | None) -> str:
-    """Whose probability a contrast is about."""
-    return "P(label)" if contrast in (None, OWN_CLASS) else f"P({contrast})"
 
 
 def unit_of(numbers: Mapping[str, Any]) -> str:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from seewhy.evidence.findings.figures import watched_of
 from seewhy.evidence.findings.finding import Finding
-from seewhy.report.findings import Paper, effect_of, numbers_of, watched_of
+from seewhy.report.findings import Paper, effect_of, numbers_of
 
 
 def headline_of(papers: Sequence[Paper], floor: float) -> str:

@@ -15,6 +15,7 @@ from seewhy.evidence.factors.factor import Mark, PropertyFactor, RegionFactor, a
 from seewhy.evidence.factors.regions import Region
 from seewhy.evidence.properties.catalogue import PROPERTIES
 from seewhy.evidence.properties.colour import tint
+from seewhy.evidence.trials.trial import EXCHANGE, TrialKey
 from tests.small_images import CORE, LUMINANCE, Reader, classifier_of, where_core, write_images, write_masks
 
 REGION = RegionFactor(Region("core", "by hand", fixed=False, draw=lambda view: None))
@@ -218,14 +219,14 @@ def test_a_name_that_the_file_lacks_is_refused(home: Path) -> None:
 def test_a_factor_of_the_users_may_be_any_object(home: Path, tmp_path: Path) -> None:
     found = audit_of(home, [CornerFactor()], out=tmp_path / "run")
     assert "depends" in found["quarter"].claims
-    trials = next(one for one in found.trials if one.name == "quarter" and one.edit == "donors")
+    trials = found.trials[TrialKey("quarter", EXCHANGE, "valid")]
     sample, model = found.design.audited, Reader(core=20.0, tint=20.0)
     own, given = (sample.canvases(torch.from_numpy(one.copy())) for one in (trials.recipients, trials.donors))
     factor = CornerFactor()
     with torch.no_grad():
         logits = model(factor.put(own, None, factor.take(given, None)))
-    assert trials.scores.margins[:, 0] == pytest.approx((logits[:, 0] - logits[:, 1]).numpy(), abs=1e-4)
-    assert any(one.edit == "grey" for one in found.trials)
+    assert trials.after.margins[:, 0] == pytest.approx((logits[:, 0] - logits[:, 1]).numpy(), abs=1e-4)
+    assert any(str(key.edit) == "grey" for key in found.trials)
 
 
 def test_an_edit_that_leaves_nothing_in_place_is_the_donor() -> None:

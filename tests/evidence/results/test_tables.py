@@ -15,11 +15,12 @@ import torch
 import seewhy
 from seewhy.errors import ModelError
 from seewhy.evidence.audit import run_audit
+from seewhy.evidence.findings.safeguards.catalogue import SAFEGUARDS
 from seewhy.evidence.results.pictures import picture_folder, picture_name
 from seewhy.evidence.results.result import Audit
 from seewhy.evidence.trials.design import AuditDesign, design_audit
 from seewhy.evidence.trials.request import request
-from seewhy.evidence.trials.trial import DONORS
+from seewhy.evidence.trials.trial import EXCHANGE, TrialKey
 from seewhy.store import arrays
 from seewhy.store.tables import read_outcomes, read_stats
 from tests.evidence.trials.test_trial import SeesPlace, write_logo
@@ -43,7 +44,9 @@ def design_of(
 ) -> AuditDesign:
     words = {"core": "core", "properties": "tint", "recipients": 40, **asked}
     own = request([f"core={home / 'core'}", *regions.split(",")], **words)
-    return design_audit(classifier_of(model or Reader(core=20.0, tint=20.0)), home / "data", own, batch_size=40)
+    return design_audit(
+        classifier_of(model or Reader(core=20.0, tint=20.0)), home / "data", own, batch_size=40, safeguards=SAFEGUARDS
+    )
 
 
 @pytest.fixture(scope="module")
@@ -139,7 +142,7 @@ def test_the_donors_effects_average_to_the_contrast(home: Path, found: Audit) ->
         own = [row for row in rows if row["factor"] == case.factor]
         mean = {label: np.mean([row["effect"] for row in own if row["label"] == label]) for label in ("cat", "dog")}
         assert mean["cat"] - mean["dog"] == pytest.approx(case.effect.probability.value, abs=1e-9)
-        trials = next(one for one in found.trials if (one.name, one.edit, one.split) == (case.factor, DONORS, "valid"))
+        trials = found.trials[TrialKey(case.factor, EXCHANGE, "valid")]
         assert sum(row["n"] for row in own) == len(trials) == case.effect.n_trials
         assert {row["split"] for row in own} == {"valid"} and {row["contrast"] for row in own} == {"cat"}
         labels = {image.id: image.label for image in sample.images}
@@ -154,16 +157,18 @@ def test_of_three_classes_each_contrast_has_its_own(tmp_path: Path) -> None:
     data = write_images(tmp_path / "data", counts={"valid": 30}, classes=classes)
     write_masks(tmp_path / "core", data)
     asked = request([f"core={tmp_path / 'core'}", "around=not:core"], core="core", properties="none", recipients=45)
-    made = design_audit(classifier_of(Steps(3, core=20.0, tint=20.0), classes), data, asked, batch_size=45)
+    made = design_audit(
+        classifier_of(Steps(3, core=20.0, tint=20.0), classes), data, asked, batch_size=45, safeguards=SAFEGUARDS
+    )
     found = run_audit(made)
     found.save(tmp_path / "run")
     rows = donors_of(tmp_path / "run")
     assert {row["contrast"] for row in rows} == {*classes}
     for case in found.cases.singles:
-        own = [row for row in rows if (row["factor"], row["contrast"]) == (case.factor, case.effect.contrast)]
+        own = [row for row in rows if (row["factor"], row["contrast"]) == (case.factor, case.effect.contrast.name)]
         mean = {label: np.mean([row["effect"] for row in own if row["label"] == label]) for label in classes}
-        rest = np.mean([value for label, value in mean.items() if label != case.effect.contrast])
-        assert mean[case.effect.contrast] - rest == pytest.approx(case.effect.probability.value, abs=1e-9)
+        rest = np.mean([value for label, value in mean.items() if label != case.effect.contrast.name])
+        assert mean[case.effect.contrast.name] - rest == pytest.approx(case.effect.probability.value, abs=1e-9)
     for one in found.findings:  # whichever contrast is told, the members' numbers are of one contrast
         for member in one.numbers.get("members", {}).values():
             assert member["contrast"] in classes and member["value"] == member["probability"]["value"]

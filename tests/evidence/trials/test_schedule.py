@@ -11,13 +11,14 @@ import torch
 from scipy import stats
 
 from seewhy.evidence.factors.factor import PropertyFactor
+from seewhy.evidence.findings.safeguards.catalogue import SAFEGUARDS
 from seewhy.evidence.properties.catalogue import PROPERTIES
 from seewhy.evidence.trials.association import association, values_of
 from seewhy.evidence.trials.budget import planned, seconds_of
 from seewhy.evidence.trials.design import AuditDesign, design_audit, scheduled
 from seewhy.evidence.trials.request import Effort, request
 from seewhy.evidence.trials.sample import DISJOINT, mean_mask, overlap_of
-from seewhy.evidence.trials.trial import CONTROL, DONORS, NO_DONOR
+from seewhy.evidence.trials.trial import CONTROL, EXCHANGE, NO_DONOR
 from tests.small_images import Reader, classifier_of, where_core, where_half, write_images, write_masks
 
 
@@ -34,7 +35,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def design(home: Path) -> AuditDesign:
     names = ("core", "left", "right")
     asked = request([f"{name}={home / name}" for name in names], "core", "tint,brightness,flip")
-    return design_audit(classifier_of(Reader(core=20.0, tint=20.0)), home / "data", asked)
+    return design_audit(classifier_of(Reader(core=20.0, tint=20.0)), home / "data", asked, safeguards=SAFEGUARDS)
 
 
 def test_the_most_suspect_factor_comes_first(design: AuditDesign) -> None:
@@ -73,22 +74,22 @@ def test_values_are_those_of_every_image(design: AuditDesign) -> None:
 def test_every_factor_is_exchanged_on_both_splits_and_taken_away_on_valid(design: AuditDesign) -> None:
     jobs = design.schedule.jobs
     for factor in design.factors:
-        own = {(job.edit, job.split) for job in jobs if job.name == factor.name}
-        assert {(DONORS, "valid"), (DONORS, "train")} <= own
+        own = {(str(job.edit), job.split) for job in jobs if job.name == factor.name}
+        assert {("donors", "valid"), ("donors", "train")} <= own
         assert {(removal, "valid") for removal in factor.removals} <= own
-    assert {"shrunk-2", "shrunk-4", "shrunk-8"} <= {job.edit for job in jobs if job.name == "left"}
+    assert {"shrunk-2", "shrunk-4", "shrunk-8"} <= {str(job.edit) for job in jobs if job.name == "left"}
 
 
 def test_all_factors_meet_the_same_donors(design: AuditDesign) -> None:
     jobs = [
-        job for job in design.schedule.jobs if job.edit == DONORS and job.split == "valid" and len(job.factors) == 1
+        job for job in design.schedule.jobs if job.edit == EXCHANGE and job.split == "valid" and len(job.factors) == 1
     ]
     assert len(jobs) == len(design.factors) and all(np.array_equal(job.pairs, jobs[0].pairs) for job in jobs)
 
 
 def test_what_is_taken_away_needs_no_donor(design: AuditDesign) -> None:
     for job in design.schedule.jobs:
-        if job.name == "left" and job.edit in ("blur", "mean", "in-paint", "shuffle"):
+        if job.name == "left" and job.edit.removal in ("blur", "mean", "in-paint", "shuffle"):
             assert (job.pairs[:, 1] == NO_DONOR).all() and len(set(job.pairs[:, 0].tolist())) == job.n_trials
 
 
@@ -109,7 +110,7 @@ def test_controls_leave_the_core_alone_and_have_the_factors_area(design: AuditDe
     for mask in controls.values():
         assert float((mask * where_core()).sum()) == 0
         assert min(areas) / 1.5 <= float(mask.mean()) <= max(areas) * 1.5
-    assert {job.name for job in design.schedule.jobs if job.edit == CONTROL} == {*controls}
+    assert {job.key.factor for job in design.schedule.jobs if job.edit == CONTROL} == {*controls}
 
 
 def test_overlap_is_the_share_of_the_smaller_region(design: AuditDesign) -> None:

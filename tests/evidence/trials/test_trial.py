@@ -16,12 +16,13 @@ import seewhy
 from seewhy.evidence.factors.edits import filled
 from seewhy.evidence.factors.factor import PropertyFactor, RegionFactor
 from seewhy.evidence.findings.case import depends
+from seewhy.evidence.findings.safeguards.catalogue import SAFEGUARDS
 from seewhy.evidence.properties.catalogue import PROPERTIES
 from seewhy.evidence.trials.budget import scorers_of
 from seewhy.evidence.trials.design import AuditDesign, design_audit
 from seewhy.evidence.trials.request import request
 from seewhy.evidence.trials.scorer import Scorer
-from seewhy.evidence.trials.trial import DONORS, Job, contrasts_of, scores_of
+from seewhy.evidence.trials.trial import EXCHANGE, ControlRegion, Edit, Job, Pair, TrialKey, contrasts_of, scores_of
 from tests.small_images import CORE, Reader, Steps, classifier_of, where_core, write_images, write_masks
 
 EACH = 40  # images of each class
@@ -78,18 +79,42 @@ def test_of_many_classes_the_own_one_is_kept() -> None:
 
 
 def test_contrasts_follow_the_number_of_classes() -> None:
-    assert contrasts_of(["a", "b"]) == ("a",)
-    assert contrasts_of(["a", "b", "c"]) == ("a", "b", "c")
-    assert contrasts_of([str(one) for one in range(11)]) == ("own class",)
+    assert [(one.column, one.name, one.against) for one in contrasts_of(["a", "b"])] == [(0, "a", "b")]
+    assert [(one.column, one.name) for one in contrasts_of(["a", "b", "c"])] == [(0, "a"), (1, "b"), (2, "c")]
+    (own,) = contrasts_of([str(one) for one in range(11)])
+    assert own.name == "own class" and own.is_own_class and own.column == 0
 
 
 # Edits.
 
 
+@pytest.mark.parametrize(
+    ("edit", "written"),
+    [
+        (EXCHANGE, "donors"),
+        (Edit("exchange", outside="core"), "outside"),
+        (Edit("exchange", shrink_px=4), "shrunk-4"),
+        (Edit("removal", removal="blur"), "blur"),
+        (Edit("mark"), "inserted"),
+        (Edit("patch"), "neutral mark"),
+        (Edit("control"), "control"),
+        (Edit("control", removal="in-paint"), "control in-paint"),
+    ],
+)
+def test_an_edit_is_a_word_on_disk(edit: Edit, written: str) -> None:
+    assert str(edit) == written
+
+
+def test_pairs_and_control_regions_are_words_on_disk() -> None:
+    region = ControlRegion(56, 3)
+    assert (str(Pair("tint", "core")), str(region)) == ("tint + core", "area 0.056 #03")
+    assert str(region.all_of_its_area) == "area 0.056"
+
+
 @pytest.fixture(scope="module")
 def design(home: Path) -> AuditDesign:
     asked = request(**{**options_of(home), "properties": "tint,brightness,jpeg,crop"})
-    return design_audit(classifier_of(Reader(core=20.0, tint=20.0)), home / "data", asked)
+    return design_audit(classifier_of(Reader(core=20.0, tint=20.0)), home / "data", asked, safeguards=SAFEGUARDS)
 
 
 def scorer_of(design: AuditDesign, batch_size: int = 16) -> Scorer:
@@ -100,10 +125,10 @@ def scorer_of(design: AuditDesign, batch_size: int = 16) -> Scorer:
 @pytest.mark.parametrize("batch_size", [1, 16, 64])
 def test_preparing_a_recipient_once_changes_nothing(design: AuditDesign, name: str, batch_size: int) -> None:
     scorer, factor = scorer_of(design, batch_size), PropertyFactor(PROPERTIES[name])
-    job = Job(name, DONORS, "valid", design.audited.pairs(uses=2)[:160], (factor,))
+    job = Job(TrialKey(name, EXCHANGE, "valid"), design.audited.pairs(uses=2)[:160], (factor,))
     quick = scorer._by_recipient(job)
     assert quick is not None
-    slow = scorer._scored(job.pairs, scorer._edit_of(job))
+    slow = scorer._scored(job.pairs, scorer._editing(job))
     assert quick.margins == pytest.approx(slow.margins, abs=1e-4)
     assert quick.probabilities == pytest.approx(slow.probabilities, abs=1e-5)
     assert np.array_equal(quick.predictions, slow.predictions)
@@ -130,7 +155,7 @@ def test_a_transplant_is_the_donor_inside_and_the_recipient_outside(design: Audi
     scorer, sample = scorer_of(design), design.audited
     factor = next(one for one in design.factors if one.name == "core")
     pairs = sample.pairs(uses=1)[:10]
-    edited = scorer.edited(Job("core", DONORS, "valid", pairs, (factor,)), pairs)
+    edited = scorer.edited(Job(TrialKey("core", EXCHANGE, "valid"), pairs, (factor,)), pairs)
     own, given = (sample.canvases(torch.from_numpy(column.copy())) for column in pairs.T)
     inside = where_core().bool()
     assert torch.equal(edited[:, :, ~inside], own[:, :, ~inside])
@@ -141,7 +166,7 @@ def test_two_factors_are_put_in_together(design: AuditDesign) -> None:
     scorer, sample = scorer_of(design), design.audited
     both = tuple(next(one for one in design.factors if one.name == name) for name in ("core", "around"))
     pairs = sample.pairs(uses=1)[:10]
-    edited = scorer.edited(Job("core + around", DONORS, "valid", pairs, both), pairs)
+    edited = scorer.edited(Job(TrialKey(Pair("core", "around"), EXCHANGE, "valid"), pairs, both), pairs)
     assert torch.equal(edited, sample.canvases(torch.from_numpy(pairs[:, 1].copy())))  # all of the donor
 
 
@@ -149,7 +174,7 @@ def test_a_region_drawn_back_leaves_its_edge(design: AuditDesign) -> None:
     scorer, sample = scorer_of(design), design.audited
     factor = next(one for one in design.factors if one.name == "core")
     pairs = sample.pairs(uses=1)[:10]
-    edited = scorer.edited(Job("core", "shrunk-4", "valid", pairs, (factor,)), pairs)
+    edited = scorer.edited(Job(TrialKey("core", Edit("exchange", shrink_px=4), "valid"), pairs, (factor,)), pairs)
     own, given = (sample.canvases(torch.from_numpy(column.copy())) for column in pairs.T)
     assert torch.equal(edited[..., 12:20, 12:20], given[..., 12:20, 12:20])
     outside = torch.ones(32, 32, dtype=torch.bool)
@@ -164,7 +189,7 @@ def test_images_without_a_mask_are_in_no_trial(tmp_path: Path) -> None:
     for path in gone:
         path.unlink()
     asked = request(f"core={tmp_path / 'core'},around=not:core", "core", "tint")
-    found = design_audit(classifier_of(Reader()), data, asked)
+    found = design_audit(classifier_of(Reader()), data, asked, safeguards=SAFEGUARDS)
     sample = found.audited
     without = {row for row, image in enumerate(sample.images) if tmp_path / "core" / image.id in gone}
     assert len(without) == 10
@@ -272,7 +297,7 @@ def test_of_three_classes_each_is_asked_for(tmp_path: Path) -> None:
         classifier_of(Steps(3, core=60.0, tint=30.0), names), data, regions=f"core={tmp_path / 'core'},around=not:core",
         core="core", properties="none", progress=False,
     )  # fmt: skip
-    cases = {case.effect.contrast: case for case in found.cases.singles if case.factor == "around"}
+    cases = {case.effect.contrast.name: case for case in found.cases.singles if case.factor == "around"}
     assert tuple(cases) == names
     assert all(cases[name].effect.probability.low > 0 for name in ("ant", "cow"))
     assert found["around"].numbers["contrast"] in names and "depends" in found["around"].claims
@@ -359,8 +384,8 @@ def test_the_size_of_a_batch_changes_nothing(home: Path) -> None:
             assert mine.value == pytest.approx(theirs.value, abs=1e-5)
             assert mine.effect.margin.value == pytest.approx(theirs.effect.margin.value, abs=1e-4)
             assert depends(mine) == depends(theirs)
-        for mine, theirs in zip(one.trials, other.trials, strict=True):
-            assert np.abs(mine.scores.probabilities - theirs.scores.probabilities).max() < 1e-5
+        for mine, theirs in zip(one.trials.values(), other.trials.values(), strict=True):
+            assert np.abs(mine.after.probabilities - theirs.after.probabilities).max() < 1e-5
 
 
 def test_the_core_of_the_pictures_is_where_the_masks_say(home: Path) -> None:

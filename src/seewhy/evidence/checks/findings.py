@@ -22,13 +22,21 @@ LEVELS: tuple[Level, ...] = ("bad", "caution", "cannot say", "good")  # worst fi
 
 @dataclass(frozen=True)
 class CheckFinding:
-    """One sentence with its level, what to do about it, and its numbers as plain values."""
+    """One sentence with its level, what to do about it, and its numbers as plain values.
+
+    `stops_audit`: an audit tells it before everything else, since little can be said of such a classifier.
+    """
 
     level: Level
     part: str
     text: str
     todo: str = ""
     numbers: dict[str, Any] = field(default_factory=dict)
+    stops_audit: bool = False
+
+    def as_stored(self) -> dict[str, Any]:
+        """The finding as the manifest has it."""
+        return {name: value for name, value in vars(self).items() if name != "stops_audit"}
 
 
 @dataclass(frozen=True)
@@ -61,12 +69,14 @@ def behaviour_findings(found: Behaviour) -> list[CheckFinding]:
                 text + "their size.",
                 "Were the weights loaded? Does the input reach the network in the range it was trained on?",
                 {"spread": found.spread, "n": found.n_images},
+                stops_audit=True,
             )
         ]
     findings = [] if found.collapsed_to is None else [_collapse(found)]
     if found.accuracy is None:
         text = "No image has a label that is a class of this network, so nothing can be said about its accuracy."
-        return [*findings, CheckFinding("cannot say", "works", text, "Use class folders, or a CSV with labels.")]
+        todo = "Use class folders, or a CSV with labels."
+        return [*findings, CheckFinding("cannot say", "works", text, todo, stops_audit=True)]
     if found.permutation is not None and found.permuted_accuracy is not None:
         findings.append(_other_order(found, found.accuracy, found.permuted_accuracy))
     elif not findings:
@@ -153,6 +163,7 @@ def _collapse(found: Behaviour) -> CheckFinding:
         f"{every} predicted as {found.collapsed_to!r}{accuracy}.",
         "Maps for any other class explain an answer that it never gives.",
         {"class": found.collapsed_to, "count": count, "n": found.n_images},
+        stops_audit=True,
     )
 
 
@@ -166,6 +177,7 @@ def _other_order(found: Behaviour, given: Estimate, other: Estimate) -> CheckFin
         f"{text} (n = {given.n:,}, the order found on one half and judged on the other).",
         f"--classes {','.join(order)}" if len(order) <= 10 else "Look at the order of the class names.",
         {"permutation": list(order), "accuracy": vars(other), "given": vars(given)},
+        stops_audit=True,
     )
 
 
@@ -178,11 +190,12 @@ def _accuracy(found: Behaviour, accuracy: Estimate, chance: float) -> CheckFindi
         return CheckFinding("good", "works", f"{text}.", "", numbers)
     if accuracy.high > chance + CHECK_THRESHOLDS["undecided_accuracy"] * (1 - chance):
         text += ": too few images to tell."
-        return CheckFinding("cannot say", "works", text, "Check more labelled images.", numbers)
+        return CheckFinding("cannot say", "works", text, "Check more labelled images.", numbers, stops_audit=True)
     little = "it is hardly better" if accuracy.low > chance else "it is not shown to be better"
     worse = "it is worse than that" if accuracy.high < chance else little
     todo = "A map of a classifier that does not work says little. Look at weights, preprocessing and class order first."
-    return CheckFinding("caution" if accuracy.low > chance else "bad", "works", f"{text}: {worse}.", todo, numbers)
+    level: Level = "caution" if accuracy.low > chance else "bad"
+    return CheckFinding(level, "works", f"{text}: {worse}.", todo, numbers, stops_audit=True)
 
 
 def _weak_classes(found: Behaviour) -> list[CheckFinding]:

@@ -4,6 +4,12 @@ from __future__ import annotations
 
 from seewhy.estimates import Estimate
 from seewhy.evidence.inference.differences import ClassDifference
+from seewhy.evidence.trials.sample import OWN_CLASS
+
+
+def watched_of(contrast: str | None) -> str:
+    """Whose probability a contrast is about, by its name."""
+    return "P(label)" if contrast in (None, OWN_CLASS) else f"P({contrast})"
 
 
 def points(value: float) -> str:

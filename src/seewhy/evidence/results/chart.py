@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from seewhy.evidence.trials.sample import OWN_CLASS
+from seewhy.evidence.findings.figures import watched_of
 from seewhy.render.rows import Row
 
 CLAIMED = (  # what a row is shown as: the first of these claims that a finding makes
@@ -72,5 +72,5 @@ def _is_number(value: Any) -> bool:
 def _note(numbers: Mapping[str, Any]) -> str:
     """Whose probability it is, and how many images stand behind it."""
     contrast, count = numbers.get("contrast"), numbers.get("recipients")
-    watched = "P(label)" if contrast == OWN_CLASS else f"P({contrast})"
+    watched = watched_of(contrast)
     return f"{watched}; {count:,} images" if count else watched

@@ -90,10 +90,10 @@ class Ledger:
             return None
         return manifest.read_json(self.folder / FINDINGS)
 
-    def kept(self, found: Iterator[Trials], indices: Sequence[int], before: Mapping[str, Scores]) -> Iterator[Trials]:
+    def kept(self, found: Iterator[Trials], indices: Sequence[int]) -> Iterator[Trials]:
         """The trials, each job's written as soon as it is finished."""
         for index, trials in zip(indices, found, strict=True):
-            write_columns(part(self.folder, "trials", index), self._rows(trials, before[trials.split]), TRIALS)
+            write_columns(part(self.folder, "trials", index), self._rows(trials), TRIALS)
             yield trials
 
     def read(self, index: int) -> Trials | None:
@@ -119,7 +119,9 @@ class Ledger:
         write_map_tables(self.folder, self.design, audit.maps)
         draw_examples(self.design, audit.findings, self.folder / "pictures")
         if audit.design.schedule.controls:
-            masks = {name.replace("#", "n"): mask.numpy() for name, mask in audit.design.schedule.controls.items()}
+            masks = {
+                str(region).replace("#", "n"): mask.numpy() for region, mask in audit.design.schedule.controls.items()
+            }
             np.savez_compressed(self.folder / "controls.npz", allow_pickle=False, **masks)
         summary = audit.summary()
         manifest.write_json(self.folder / FINDINGS, summary)
@@ -133,9 +135,8 @@ class Ledger:
         """Write an audit that was made in memory."""
         with self.held():
             self.begin()
-            before = {split: one.scores for split, one in audit.before.items()}
             every = range(len(self.design.schedule.jobs))
-            for _ in self.kept(iter(audit.trials), every, before):
+            for _ in self.kept(iter(audit.trials.values()), every):
                 pass
             self.finish(audit)
         return self.folder
@@ -150,35 +151,44 @@ class Ledger:
         samples = self.design.samples
         return {split: {image.id: row for row, image in enumerate(one.images)} for split, one in samples.items()}
 
-    def _rows(self, trials: Trials, before: Scores) -> dict[str, Column]:
-        sample, classes, rows = self.design.samples[trials.split], self.design.classes, trials.recipients
-        ids = [image.id for image in sample.images]
+    def _rows(self, trials: Trials) -> dict[str, Column]:
+        key, images, classes = trials.key, self.design.samples[trials.key.split].images, self.design.classes
         return {
-            "factor": [trials.name] * len(trials),
-            "edit": [trials.edit] * len(trials),
-            "split": [trials.split] * len(trials),
-            "recipient": [ids[place] for place in rows],
-            "donor": [None if place == NO_DONOR else ids[place] for place in trials.donors],
-            "margins_before": before.margins[rows],
-            "margins": trials.scores.margins,
-            "probabilities_before": before.probabilities[rows],
-            "probabilities": trials.scores.probabilities,
-            "prediction_before": [_name(classes, index) for index in before.predictions[rows]],
-            "prediction": [_name(classes, index) for index in trials.scores.predictions],
+            "factor": [str(key.factor)] * len(trials),
+            "edit": [str(key.edit)] * len(trials),
+            "split": [key.split] * len(trials),
+            "recipient": [images[place].id for place in trials.recipients],
+            "donor": [None if place == NO_DONOR else images[place].id for place in trials.donors],
+            "margins_before": trials.before.margins,
+            "margins": trials.after.margins,
+            "probabilities_before": trials.before.probabilities,
+            "probabilities": trials.after.probabilities,
+            "prediction_before": [_name(classes, index) for index in trials.before.predictions],
+            "prediction": [_name(classes, index) for index in trials.after.predictions],
         }
 
     def _trials(self, job: Job, columns: Mapping[str, Column]) -> Trials:
-        places, classes = self._places[job.split], {name: index for index, name in enumerate(self.design.classes)}
-        own = len(self.design.classes) > MOST_CLASSES
-        scores = Scores(
-            np.asarray(columns["margins"], dtype=np.float32),
-            np.asarray(columns["probabilities"], dtype=np.float32),
-            np.array([classes.get(name, UNDECIDED) for name in columns["prediction"]], dtype=np.int64),
-            own,
-        )
+        places, sample = self._places[job.split], self.design.samples[job.split]
         donors = [NO_DONOR if one is None else places[one] for one in columns["donor"]]
-        recipients = np.array([places[one] for one in columns["recipient"]], dtype=np.int64)
-        return Trials(job.name, job.edit, job.split, recipients, np.array(donors, dtype=np.int64), scores)
+        return Trials(
+            key=job.key,
+            recipients=np.array([places[one] for one in columns["recipient"]], dtype=np.int64),
+            donors=np.array(donors, dtype=np.int64),
+            before=self._scores(columns, "_before"),
+            after=self._scores(columns, ""),
+            labels=sample.labels,
+            clusters=sample.clusters,
+        )
+
+    def _scores(self, columns: Mapping[str, Column], which: str) -> Scores:
+        classes = {name: index for index, name in enumerate(self.design.classes)}
+        decided = [classes.get(name, UNDECIDED) for name in columns[f"prediction{which}"]]
+        return Scores(
+            margins=np.asarray(columns[f"margins{which}"], dtype=np.float32),
+            probabilities=np.asarray(columns[f"probabilities{which}"], dtype=np.float32),
+            predictions=np.array(decided, dtype=np.int64),
+            is_own_class=len(classes) > MOST_CLASSES,
+        )
 
 
 def _name(classes: Sequence[str], index: int) -> str | None:

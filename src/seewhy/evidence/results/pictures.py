@@ -16,11 +16,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from seewhy.evidence.factors.factor import Factor, Mark
+from seewhy.evidence.findings.figures import watched_of
 from seewhy.evidence.findings.finding import Finding
 from seewhy.evidence.trials.design import AuditDesign
-from seewhy.evidence.trials.sample import OWN_CLASS, Sample
+from seewhy.evidence.trials.sample import Sample
 from seewhy.evidence.trials.scorer import Scorer
-from seewhy.evidence.trials.trial import DONORS, Job
+from seewhy.evidence.trials.trial import EXCHANGE, Job, TrialKey
 from seewhy.render.exchange import DONATED, MARKED, Exchange, exchange_sheet, write_pictures, write_sheet
 from seewhy.store import manifest
 
@@ -102,7 +103,7 @@ def _placed(finding: Finding) -> Finding:
 def _rows(scorer: Scorer, factor: Factor, shown: Sequence[Mapping[str, Any]], sample: Sample) -> list[Exchange]:
     places = {image.id: row for row, image in enumerate(sample.images)}
     pairs = np.array([[places[one["recipient"]], places[one["donor"]]] for one in shown], dtype=np.int64)
-    edited = scorer.edited(Job(factor.name, DONORS, sample.split, pairs, (factor,)), pairs)
+    edited = scorer.edited(Job(TrialKey(factor.name, EXCHANGE, sample.split), pairs, (factor,)), pairs)
     own, given = (sample.canvases(torch.from_numpy(column.copy())) for column in pairs.T)
     return [
         Exchange(
@@ -127,7 +128,7 @@ def _marked_rows(mark: Mark, shown: Sequence[Mapping[str, Any]], sample: Sample)
             (_bytes(own[row]), _bytes(patched[row]), _bytes(marked[row])),
             (
                 _before(one),
-                (f"{_what(one)} {one['patch']:.3f}",),
+                (f"{watched_of(one['contrast'])} {one['patch']:.3f}",),
                 _after(one),
             ),
             one["quantile"] < 0.5,
@@ -138,15 +139,15 @@ def _marked_rows(mark: Mark, shown: Sequence[Mapping[str, Any]], sample: Sample)
 
 def _before(one: Mapping[str, Any]) -> tuple[str, ...]:
     judged = f"labelled {one['label']}, judged {one['prediction_before']}"
-    return f"{_what(one)} {one['before']:.3f}", judged, one["recipient"].rpartition("/")[2]
+    return f"{watched_of(one['contrast'])} {one['before']:.3f}", judged, one["recipient"].rpartition("/")[2]
 
 
 def _after(one: Mapping[str, Any]) -> tuple[str, ...]:
-    return f"{_what(one)} {one['after']:.3f}", f"judged {one['prediction']}", f"quantile {one['quantile']:.2f}"
-
-
-def _what(one: Mapping[str, Any]) -> str:
-    return "P(label)" if one["contrast"] == OWN_CLASS else f"P({one['contrast']})"
+    return (
+        f"{watched_of(one['contrast'])} {one['after']:.3f}",
+        f"judged {one['prediction']}",
+        f"quantile {one['quantile']:.2f}",
+    )
 
 
 def _bytes(canvas: Tensor) -> NDArray[np.uint8]:

@@ -15,10 +15,10 @@ from seewhy.evidence.checks.behaviour import Behaviour
 from seewhy.evidence.findings.cases import Cases
 from seewhy.evidence.findings.finding import Finding
 from seewhy.evidence.results.chart import kind_of, rows_of_findings
-from seewhy.evidence.results.map_shares import Drift, MapRecords
+from seewhy.evidence.results.map_shares import MapRecords, MapShares
 from seewhy.evidence.thresholds import AUDIT_THRESHOLDS
 from seewhy.evidence.trials.design import AuditDesign
-from seewhy.evidence.trials.trial import Scores, Trials, contrasts_of
+from seewhy.evidence.trials.trial import Scores, TrialKey, Trials, contrasts_of
 from seewhy.render import notebook
 from seewhy.render.chart import interval_chart
 from seewhy.render.rows import look_of
@@ -26,11 +26,12 @@ from seewhy.render.vega import BAD, QUIET, UNKNOWN
 from seewhy.store.plain import plain
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(repr=False, eq=False)
 class Audit:
     """What `audit` gives: `findings` (a finding for each factor, or group that cannot be separated), worst first.
 
-    `design` holds what was tested, `trials` every edited image's scores, `cases` every effect with its safeguards.
+    `design` holds what was tested, `trials` every edited image's scores, `cases` every effect with its safeguards,
+    `before` what is said of the images as they are. `folder` is the run folder, None as long as there is none.
     """
 
     findings: tuple[Finding, ...]
@@ -38,9 +39,10 @@ class Audit:
     design: AuditDesign
     cases: Cases
     before: Mapping[str, Baseline]
-    trials: tuple[Trials, ...]
+    trials: Mapping[TrialKey, Trials]
     maps: Mapping[str, MapRecords]
     writer: Callable[[Path, Audit], Path]
+    folder: Path | None = None
 
     def __len__(self) -> int:
         return len(self.findings)
@@ -73,7 +75,8 @@ class Audit:
 
     def save(self, folder: str | Path) -> Path:
         """Write the findings, every trial and the pictures to a folder that is empty or does not exist."""
-        return self.writer(Path(folder), self)
+        self.folder = self.writer(Path(folder), self)
+        return self.folder
 
 
 _REPORT = 'seewhy.write_report(audit.save("folder"))'
@@ -165,11 +168,15 @@ def _level_words(one: Finding) -> str:
 
 
 def facts_of(
-    design: AuditDesign, behaviour: Behaviour, drift: Drift, trials: Sequence[Trials], findings: Sequence[Finding]
+    design: AuditDesign,
+    behaviour: Behaviour,
+    shares: MapShares,
+    trials: Mapping[TrialKey, Trials],
+    findings: Sequence[Finding],
 ) -> dict[str, Any]:
     """What was tested, on which images, with which outcome of the classifier itself."""
     samples = design.samples
-    names = {one.name for one in trials if len(one)}
+    names = {str(key.factor) for key in trials}
     asked = [*(one.name for one in design.factors), *(one.name for one in design.marks)]
     tested = [name for name in asked if name in names]
     return {
@@ -178,7 +185,7 @@ def facts_of(
         "distinct": {split: len(np.unique(sample.clusters)) for split, sample in samples.items()},
         "unreadable": {i.id: why for sample in samples.values() for i, why in sample.unreadable},
         "classes": list(design.classes),
-        "contrasts": list(contrasts_of(design.classes)),
+        "contrasts": [contrast.name for contrast in contrasts_of(design.classes)],
         "accuracy": None if behaviour.accuracy is None else vars(behaviour.accuracy),
         "core": list(design.core),
         "tested": tested,
@@ -194,9 +201,8 @@ def facts_of(
             "layer": list(design.plan.grids)[:1],
             "method": design.plan.methods[0],
             "score": design.plan.scores[0].name,
-            "drift": {"distance": drift.distance, "p": drift.p_value},
-            "shares": drift.shares,
-            "lifts": drift.lifts,
+            "shares": shares.shares,
+            "lifts": shares.lifts,
         },
         "scope": f"Tested: {', '.join(tested) or 'nothing'}. Outside of this list nothing is said.",
     }

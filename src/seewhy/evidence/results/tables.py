@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from seewhy.evidence.findings.effects import changes, image_effects, picked
+from seewhy.evidence.findings.effects import image_effects
 from seewhy.evidence.results.map_shares import MapRecords
 from seewhy.evidence.results.result import Audit
 from seewhy.evidence.trials.design import AuditDesign
-from seewhy.evidence.trials.trial import DONORS, contrasts_of
+from seewhy.evidence.trials.trial import EXCHANGE, TrialKey
 from seewhy.records import Outcome
 from seewhy.run.outcomes import judged, unread_outcome
 from seewhy.store import arrays
@@ -51,13 +51,13 @@ def write_map_tables(folder: Path, design: AuditDesign, maps: Mapping[str, MapRe
 def image_effect_columns(audit: Audit) -> dict[str, list[Any]]:
     """The columns of image_effects.parquet."""
     columns: dict[str, list[Any]] = {name: [] for name in IMAGE_EFFECTS}
-    for trials in audit.trials:
-        if trials.edit != DONORS or not len(trials):
+    for key, trials in audit.trials.items():
+        if key.edit != EXCHANGE:
             continue
-        sample = audit.design.samples[trials.split]
-        needed, enough = image_effects(trials, audit.before[trials.split].scores, sample)
+        sample = audit.design.samples[key.split]
+        needed, enough = image_effects(trials)
         columns["id"] += [image.id for image in sample.images]
-        columns["split"] += [trials.split] * len(sample)
+        columns["split"] += [key.split] * len(sample)
         columns["factor"] += [trials.name] * len(sample)
         columns["necessity"] += [None if math.isnan(one) else one for one in needed.tolist()]
         columns["sufficiency"] += [None if math.isnan(one) else one for one in enough.tolist()]
@@ -70,16 +70,15 @@ def donor_effect_columns(audit: Audit) -> dict[str, list[Any]]:
     sample, classes = audit.design.audited, audit.design.classes
     for case in (*audit.cases.singles, *audit.cases.pairs):
         effect = case.effect
-        trials = picked(audit.trials, case.factor, DONORS, sample.split)
+        trials = audit.trials.get(TrialKey(case.pair or case.factor, EXCHANGE, sample.split))
         if trials is None:
             continue
-        column = contrasts_of(classes).index(effect.contrast)
-        moved = np.isfinite(changes(trials, audit.before[sample.split].scores, column)[1])
+        moved = np.isfinite(trials.probability_changes(effect.contrast))
         uses = np.bincount(trials.donors[moved], minlength=len(sample))
         places = np.flatnonzero(np.isfinite(effect.donors)).tolist()
         columns["factor"] += [case.factor] * len(places)
         columns["split"] += [sample.split] * len(places)
-        columns["contrast"] += [effect.contrast] * len(places)
+        columns["contrast"] += [effect.contrast.name] * len(places)
         columns["donor"] += [sample.images[place].id for place in places]
         columns["label"] += [classes[sample.labels[place]] for place in places]
         columns["effect"] += effect.donors[places].tolist()

@@ -7,13 +7,13 @@ import torch
 
 from seewhy.estimates import Floats
 from seewhy.evidence.factors.factor import Factor, masks_for
-from seewhy.evidence.trials.sample import _CHUNK, Ints, Sample
+from seewhy.evidence.trials.sample import CHUNK, Ints, Sample
 
 
 def values_of(factor: Factor, sample: Sample) -> Floats:
     """The factor's values of every image (M, D)."""
     values = []
-    for places in torch.arange(len(sample)).split(_CHUNK):
+    for places in torch.arange(len(sample)).split(CHUNK):
         masks = masks_for(factor, sample.masks, places)
         values.append(factor.measure(sample.canvases(places), masks).reshape(len(places), -1).double().cpu())
     return np.asarray(torch.cat(values).numpy())

@@ -91,7 +91,7 @@ def planned(design: AuditDesign, budget: int | str | None, workers: int | None =
             for one in design.factors
         ],
         "left_out": list(schedule.left_out),
-        "ruled_out": dict(design.ruled_out),
+        "ruled_out": {name: why.reason for name, why in design.ruled_out.items()},
     }
 
 

@@ -22,6 +22,8 @@ from seewhy.records import Image, Preprocess, Progress
 
 MOST_CLASSES = 10  # up to here each class is asked for by itself; beyond, the image's own class
 OWN_CLASS = "own class"
+DISJOINT = 0.1  # at most this share of the smaller of two regions may lie in the other
+CHUNK = 64  # images that are measured at once
 
 _SLACK = 0.01  # of white, beyond which an input is no canvas
 _HASH_SIDE = 64
@@ -232,16 +234,10 @@ def with_clusters(samples: Mapping[str, Sample]) -> dict[str, Sample]:
     return found
 
 
-DISJOINT = 0.1  # at most this share of the smaller of two regions may lie in the other
-
-
-_CHUNK = 64
-
-
 def overlap_of(sample: Sample, one: str, other: str) -> float:
     """The share of the smaller region's area that lies in the other, 0 to 1, over the images."""
     shared, first, second = 0.0, 0.0, 0.0
-    for places in torch.arange(len(sample)).split(_CHUNK):
+    for places in torch.arange(len(sample)).split(CHUNK):
         a, b = sample.masks_at(one, places), sample.masks_at(other, places)
         a, b = (mask.expand(len(places), -1, -1) for mask in (a, b))
         shared += float(torch.minimum(a, b).sum())
@@ -254,7 +250,7 @@ def mean_mask(sample: Sample, region: str) -> Tensor:
     """The mean of a region's masks over the images (H, W)."""
     own = sample.masks[region]
     total = sum(
-        (sample.masks_at(region, places).sum(dim=0) for places in torch.arange(len(own)).split(_CHUNK)),
+        (sample.masks_at(region, places).sum(dim=0) for places in torch.arange(len(own)).split(CHUNK)),
         torch.zeros(own.shape[1:]),
     )
     return total / len(own)
