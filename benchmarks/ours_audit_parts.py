@@ -26,7 +26,7 @@ from seewhy.evidence.properties.catalogue import PROPERTIES
 from seewhy.evidence.trials.dealing import with_partners
 from seewhy.evidence.trials.sample import Sample
 from seewhy.evidence.trials.scorer import Scorer
-from seewhy.evidence.trials.trial import DONORS, Job
+from seewhy.evidence.trials.trial import EXCHANGE, Edit, Job, TrialKey
 from seewhy.planted.folder import LABELS, render, sample_face
 from seewhy.records import Image, Preprocess
 from seewhy.run.workers import steady_process
@@ -78,11 +78,15 @@ def factors() -> dict[str, Factor]:
 def jobs(sample: Sample) -> dict[str, Job]:
     """One job for each edit; ways of removing a region take each recipient as often as it meets donors."""
     pairs = sample.pairs()
-    found = {name: Job(one.name, DONORS, SPLIT, pairs, (one,)) for name, one in factors().items()}
+    found = {name: Job(TrialKey(one.name, EXCHANGE, SPLIT), pairs, (one,)) for name, one in factors().items()}
     ground = factors()[f"region: {BACKGROUND}"]
     removed = {
-        f"removed: {family}": Job(ground.name, family, SPLIT, np.stack([pairs[:, 0], pairs[:, 0]], axis=1), (ground,))
-        for family in ground.families
+        f"removed: {removal}": Job(
+            TrialKey(ground.name, Edit("removal", removal=removal), SPLIT),
+            np.stack([pairs[:, 0], pairs[:, 0]], axis=1),
+            (ground,),
+        )
+        for removal in ground.removals
     }
     return found | removed
 

@@ -185,12 +185,12 @@ def measured(case: Case, folder: Path, keep: Path | None) -> dict[str, Any]:
     start = time.perf_counter()
     classifier = Classifier(network, PREPROCESS, ("fake", "real"))
     audit = seewhy.audit(
-        classifier, folder, regions=regions, core=[CORE], factors="all", recipients=IMAGES, donors=IMAGES,
+        classifier, folder, regions=regions, core=[CORE], properties="all", recipients=IMAGES, donors=IMAGES,
         progress=False,
     )  # fmt: skip
     seconds["audit"] = time.perf_counter() - start
     start = time.perf_counter()
-    own = own_effects(network, case, audit.setting.factors)
+    own = own_effects(network, case, audit.design.factors)
     seconds["oracle"] = time.perf_counter() - start
     if keep is not None:
         keep.mkdir(parents=True, exist_ok=True)

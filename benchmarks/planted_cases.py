@@ -88,8 +88,8 @@ def score(case: Case, audit: Any, own: Effects) -> dict[str, Any]:
     told = [one for one in audit.findings if "depends" in one.claims and "jointly" not in one.claims]
     named = {one.factor for one in told}
     members = {name for one in told for name in one.members}
-    core = set(audit.setting.core)
-    rows = {one.factor: _row(one, own, weights) for one in audit.weighed.cases}
+    core = set(audit.design.core)
+    rows = {one.factor: _row(one, own, weights) for one in audit.cases.singles}
     for name, row in rows.items():
         row["told"] = "alone" if name in named else "member" if name in members else ""
         row["core"] = name in core

@@ -16,9 +16,10 @@ from seewhy.data.masks import write_mask
 from seewhy.errors import StoreError, listed
 from seewhy.evidence.audit import run_audit
 from seewhy.evidence.check import check_in_folder, check_plan
+from seewhy.evidence.findings.safeguards.catalogue import SAFEGUARDS
 from seewhy.evidence.results.result import Audit
-from seewhy.evidence.trials.design import prepare
-from seewhy.evidence.trials.request import asked_for
+from seewhy.evidence.trials.design import design_audit
+from seewhy.evidence.trials.request import request
 from seewhy.explanation.explain import run_in_folder
 from seewhy.explanation.result import Explanation
 from seewhy.learn import net
@@ -107,8 +108,9 @@ def run_demo(
         masks = _write_masks(folder / "masks", faces, update)
     with forking(), stage("Auditing         ") as update:
         regions = [*(f"{name}={masks / name}" for name in MASKS), *REGIONS]
-        setting = prepare(classifier, faces, asked_for(regions, CORE, FACTORS, (), N_VALID, N_VALID))
-        audit = run_audit(setting, folder=folder / "audit", workers=None, progress=update)
+        asked = request(regions, CORE, FACTORS, (), N_VALID, N_VALID)
+        design = design_audit(classifier, faces, asked, safeguards=SAFEGUARDS)
+        audit = run_audit(design, folder=folder / "audit", workers=None, progress=update)
     commands = _commands(folder, spec, checkpoints, training)
     story, truth = _story(training), _truth(classifier, faces)
     return Demo(folder, training, explanation, checked, audit, story, truth, commands)

@@ -51,7 +51,7 @@ def audit_of(
     asked = {
         "regions": words.get(regions, regions),
         "core": "core",
-        "factors": "none",
+        "properties": "none",
         "recipients": 60,
         "progress": False,
         **options,
@@ -60,14 +60,14 @@ def audit_of(
 
 
 def effects_of(found: seewhy.Audit, factor: str) -> dict[str, Effect]:
-    case = next(one for one in found.weighed.cases if one.factor == factor)
+    case = next(one for one in found.cases.singles if one.factor == factor)
     return {"valid": case.effect} | ({"train": case.on_train} if case.on_train is not None else {})
 
 
 def contrast_in(sample: Sample, values: np.ndarray) -> float:
     """The mean over images of the first class less that of the second, near-duplicates counting once."""
-    units = {(unit, label) for unit, label in zip(sample.units, sample.labels, strict=True)}
-    means = {one: values[(sample.units == one[0]) & (sample.labels == one[1])].mean() for one in units}
+    units = {(unit, label) for unit, label in zip(sample.clusters, sample.labels, strict=True)}
+    means = {one: values[(sample.clusters == one[0]) & (sample.labels == one[1])].mean() for one in units}
     sides = [np.mean([value for one, value in means.items() if one[1] == label]) for label in (0, 1)]
     return float(sides[0] - sides[1])
 
@@ -82,14 +82,14 @@ def test_the_effect_is_what_the_donors_of_one_class_hold_more_of(tmp_path: Path,
     tint = 12.0
     found = audit_of(tmp_path, Reader(tint=tint))
     for split, effect in effects_of(found, "around").items():
-        sample = found.setting.ground.samples[split]
+        sample = found.design.samples[split]
         assert set(sample.partners.ravel()) == set(range(80))  # every image gave its content
         redness = parts_of(sample.canvases(torch.arange(len(sample))))[1].double().numpy()
         assert effect.margin.value == pytest.approx(tint * contrast_in(sample, redness), abs=2e-4)
         assert effect.margin.value == pytest.approx((2 * share - 1) * tint * full_redness(), rel=0.02)
         assert effect.probability.low > 0
     for split, effect in effects_of(found, "core").items():
-        sample = found.setting.ground.samples[split]
+        sample = found.design.samples[split]
         light = parts_of(sample.canvases(torch.arange(len(sample))))[0].double().numpy()
         assert effect.margin.value == pytest.approx(40 * contrast_in(sample, light), abs=2e-4)
 
@@ -102,7 +102,7 @@ def test_the_sign_is_that_of_the_network(home: Path) -> None:
 
 
 def test_a_property_has_the_size_that_its_pixels_have(home: Path) -> None:
-    found = audit_of(home, Reader(core=0.0, tint=12.0), factors="tint")
+    found = audit_of(home, Reader(core=0.0, tint=12.0), properties="tint")
     # A tint moves the colours of the whole picture by the surround's share of it, so the surround by as much.
     assert effects_of(found, "tint")["valid"].margin.value == pytest.approx(
         0.75 * effects_of(found, "around")["valid"].margin.value, rel=0.02
@@ -112,7 +112,7 @@ def test_a_property_has_the_size_that_its_pixels_have(home: Path) -> None:
 def test_without_alignment_the_effect_is_nothing(tmp_path: Path) -> None:
     data = write_images(tmp_path / "data", counts={"valid": EACH}, aligned=0.5)
     write_masks(tmp_path / "core", data)
-    found = audit_of(tmp_path, Reader(tint=12.0), factors="tint")
+    found = audit_of(tmp_path, Reader(tint=12.0), properties="tint")
     assert effects_of(found, "around")["valid"].margin.value == pytest.approx(0, abs=0.1)
     assert not any("depends" in found[name].claims for name in ("around", "tint"))
 
@@ -123,7 +123,7 @@ def test_without_alignment_the_effect_is_nothing(tmp_path: Path) -> None:
 @pytest.fixture(scope="module")
 def planted(home: Path) -> seewhy.Audit:
     """A core and a surround that count alike."""
-    return audit_of(home, Reader(core=20.0, tint=20.0), regions="all", factors="tint")
+    return audit_of(home, Reader(core=20.0, tint=20.0), regions="all", properties="tint")
 
 
 def test_a_planted_shortcut_is_found_and_the_core_is_intended(planted: seewhy.Audit) -> None:
@@ -138,7 +138,7 @@ def test_a_planted_shortcut_is_found_and_the_core_is_intended(planted: seewhy.Au
 
 
 def test_without_a_core_nothing_is_called_a_shortcut(home: Path) -> None:
-    found = audit_of(home, Reader(core=20.0, tint=20.0), core="", factors="tint")
+    found = audit_of(home, Reader(core=20.0, tint=20.0), core="", properties="tint")
     assert "depends" in found["around"].claims
     assert not {"shortcut", "intended"} & {claim for one in found.findings for claim in one.claims}
     assert "--core" in found["around"].text
@@ -147,7 +147,7 @@ def test_without_a_core_nothing_is_called_a_shortcut(home: Path) -> None:
 
 
 def test_a_shortcut_of_both_splits_is_no_overfit(planted: seewhy.Audit) -> None:
-    corner = next(one for one in planted.weighed.cases if one.factor == "corner")
+    corner = next(one for one in planted.cases.singles if one.factor == "corner")
     assert corner.overfit is not None and not corner.overfit.overfit
     assert corner.overfit.margin.low <= 0 <= corner.overfit.margin.high
     assert not any("overfit" in one.claims for one in planted.findings)
@@ -167,7 +167,7 @@ def test_what_the_network_does_not_read_is_not_found(tmp_path: Path, seed: int, 
     data = write_images(tmp_path / "data", counts={"valid": 40}, aligned=share, seed=seed)
     write_masks(tmp_path / "core", data)
     found = audit_of(
-        tmp_path, Reader(), regions=f"core={tmp_path / 'core'},around=not:core,corners", factors="tint", seed=seed
+        tmp_path, Reader(), regions=f"core={tmp_path / 'core'},around=not:core,corners", properties="tint", seed=seed
     )
     assert found["core"].claims == ("depends", "intended")
     others = [one for one in found.findings if one.factor != "core"]
@@ -183,7 +183,7 @@ def test_what_the_network_does_not_read_is_not_found(tmp_path: Path, seed: int, 
 def test_what_is_only_remembered_is_overfit_and_no_shortcut(home: Path) -> None:
     pictures, labels = pictures_of(home / "data")
     found = audit_of(home, Memory(pictures, labels, where_corner()), regions="all")
-    corner = next(one for one in found.weighed.cases if one.factor == "corner")
+    corner = next(one for one in found.cases.singles if one.factor == "corner")
     assert corner.effect.margin.value == pytest.approx(0, abs=1e-6)
     assert corner.on_train is not None and corner.on_train.margin.value == pytest.approx(2 * 6, rel=0.05)
     assert found["corner"].claims == ("overfit",)
@@ -240,5 +240,5 @@ def test_maps_that_are_all_empty_are_no_trouble(home: Path) -> None:
 
 
 def test_redundant_causes_are_found_among_all_properties(alike: tuple[Path, str]) -> None:
-    found = audit_of(alike[0], TwoOfThree(), regions=f"{alike[1]},corners", factors="all", recipients=40)
+    found = audit_of(alike[0], TwoOfThree(), regions=f"{alike[1]},corners", properties="all", recipients=40)
     assert any({*one.factor.split(" + ")} == {"left", "right"} for one in found.findings if "jointly" in one.claims)

@@ -15,7 +15,8 @@ from torch import Tensor, nn
 import seewhy
 from seewhy.cli.app import main
 from seewhy.errors import DataError, OptionError, SeewhyError
-from seewhy.evidence.findings.finding import Verdict
+from seewhy.evidence.findings.finding import Finding
+from seewhy.run.plan import make_plan
 from tests.small_images import CLASSES, Reader, classifier_of, pictures_of, write_images, write_masks
 
 MODEL = Reader(core=20.0, tint=20.0)
@@ -34,7 +35,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def audit_of(
     home: Path, model: nn.Module = MODEL, data: object = None, preprocess: object = None, **options: object
 ) -> seewhy.Audit:
-    asked = {"regions": f"core={home / 'core'},around=not:core", "core": "core", "factors": "tint", "recipients": 16}
+    asked = {"regions": f"core={home / 'core'},around=not:core", "core": "core", "properties": "tint", "recipients": 16}
     classifier = classifier_of(model, CLASSES, **({} if preprocess is None else {"preprocess": preprocess}))
     chosen: dict[str, object] = {**asked, "progress": False, **options}
     return seewhy.audit(classifier, home / "data" if data is None else data, **chosen)
@@ -49,7 +50,7 @@ def copies_of(home: Path, images: Sequence[str], folder: Path) -> Path:
     return folder
 
 
-def opened(found: seewhy.Audit) -> dict[str, Verdict]:
+def opened(found: seewhy.Audit) -> dict[str, Finding]:
     """The findings that say that nothing can be said, each with its reason and (by this assertion) what to do."""
     cannot = {one.factor: one for one in found.findings if one.level == "CANNOT SAY"}
     assert all(one.text and one.todo for one in cannot.values()), cannot
@@ -61,7 +62,7 @@ def opened(found: seewhy.Audit) -> dict[str, Verdict]:
 
 def test_of_one_class_nothing_can_be_exchanged(home: Path, tmp_path: Path) -> None:
     data = write_images(tmp_path / "one", counts={"valid": 30}, classes=("cat",))
-    found = audit_of(home, data=data, inserts=["word=text:AB"])
+    found = audit_of(home, data=data, marks=["word=text:AB"])
     told = opened(found)["all factors"]
     assert "valid holds cat 30" in told.text and "--insert" in told.todo
     assert found["word"].numbers["recipients"] == 30 and len(found.findings) == 2
@@ -96,7 +97,7 @@ def test_without_valid_the_train_images_are_audited_and_it_is_said(home: Path, t
 def test_without_train_nothing_is_said_about_overfitting(home: Path, tmp_path: Path) -> None:
     found = audit_of(home, data=write_images(tmp_path / "valid-only", counts={"valid": 30}))
     assert any("no train split" in note for note in found.facts["notes"])
-    assert all(case.overfit is None and case.on_train is None for case in found.weighed.cases)
+    assert all(case.overfit is None and case.on_train is None for case in found.cases.singles)
 
 
 def test_a_split_of_another_name_is_said_to_be_left_out(home: Path, tmp_path: Path) -> None:
@@ -184,7 +185,7 @@ def test_masks_that_only_few_of_a_class_have_are_ruled_out(home: Path, tmp_path:
 
 
 def test_a_core_that_cannot_be_used_is_not_asked_for_again(home: Path) -> None:
-    found = audit_of(home, regions=f"core={home / 'none'},corners", inserts=[])
+    found = audit_of(home, regions=f"core={home / 'none'},corners", marks=[])
     assert not any("name that with --core" in one.text for one in found.findings)
 
 
@@ -196,7 +197,7 @@ def test_regions_of_everything_or_nothing_are_ruled_out(home: Path, name: str, r
 
 
 def test_a_property_that_never_varies_is_ruled_out(home: Path) -> None:
-    found = audit_of(home, factors="jpeg,tint")
+    found = audit_of(home, properties="jpeg,tint")
     assert "same in every image" in opened(found)["jpeg"].text and "Leave it out" in found["jpeg"].todo
 
 
@@ -258,7 +259,7 @@ def test_a_preprocessing_function_rules_out_properties_and_keeps_regions(home: P
     # Content is not rounded to bytes here, and needs not be: masks are hard.
     assert found["core"].numbers["margin"]["value"] == pytest.approx(usual["core"].numbers["margin"]["value"], abs=1e-3)
     with pytest.raises(OptionError, match="canvas"):
-        audit_of(home, preprocess=as_tensor, inserts=["word=text:A"])
+        audit_of(home, preprocess=as_tensor, marks=["word=text:A"])
 
 
 # Data sets.
@@ -286,7 +287,7 @@ def test_tensors_with_labels_are_audited_like_the_files(home: Path, kind: str) -
     )
     assert "depends" in found["centre"].claims and "depends" in found["tint"].claims
     assert any("no valid split" in note for note in found.facts["notes"])
-    assert found.setting.ground.audited.preprocess is not None
+    assert found.design.audited.preprocess is not None
 
 
 def test_tensors_beyond_a_canvas_keep_their_regions(home: Path) -> None:
@@ -318,11 +319,11 @@ def test_a_budget_of_one_trial_is_not_put_down_to_the_classes(home: Path) -> Non
 def test_a_budget_is_kept(home: Path, budget: int | str) -> None:
     found = audit_of(home, budget=budget)
     assert 0 < found.facts["trials"] <= int(budget)
-    assert {one.name for one in found.setting.factors} - {*found.setting.schedule.left_out}
+    assert {one.name for one in found.design.factors} - {*found.design.schedule.left_out}
 
 
 def test_a_budget_of_time_is_turned_into_trials(home: Path) -> None:
-    assert audit_of(home, budget="1h").setting.budget > 10**5
+    assert audit_of(home, budget="1h").design.budget > 10**5
     assert audit_of(home, budget="0.05s").facts["trials"] < audit_of(home).facts["trials"]
 
 
@@ -332,13 +333,13 @@ def test_a_budget_of_time_is_turned_into_trials(home: Path) -> None:
         ({"core": "nose"}, "'nose'"),
         ({"regions": "bordr"}, "Nearest: border"),
         ({"regions": "border=nowhere"}, "nowhere"),
-        ({"factors": "tnt"}, "Nearest: tint"),
-        ({"factors": "nofile.py:thing"}, "nofile.py"),
-        ({"factors": "json:dumps"}, "seewhy.Property"),
-        ({"inserts": ["word"]}, "--insert"),
-        ({"inserts": ["word=nofile.png"]}, "nofile.png"),
-        ({"inserts": ["word=text:"]}, "letters"),
-        ({"inserts": ["word=text:A@topleft"]}, "Nearest: top-left"),
+        ({"properties": "tnt"}, "Nearest: tint"),
+        ({"properties": "nofile.py:thing"}, "nofile.py"),
+        ({"properties": "json:dumps"}, "seewhy.Property"),
+        ({"marks": ["word"]}, "--insert"),
+        ({"marks": ["word=nofile.png"]}, "nofile.png"),
+        ({"marks": ["word=text:"]}, "letters"),
+        ({"marks": ["word=text:A@topleft"]}, "Nearest: top-left"),
         ({"recipients": 0}, "--recipients"),
         ({"donors": -1}, "--donors"),
         ({"regions": "corners", "core": "corner"}, "Nearest: corners|no region"),
@@ -354,10 +355,10 @@ def test_two_factors_of_one_name_are_refused(home: Path) -> None:
         audit_of(home, regions=f"core={home / 'core'},tint=not:core")
 
 
-@pytest.mark.parametrize("inserts", [["word=text:A", "word=text:B"], ["core=text:A"], ["tint=text:A"]])
-def test_two_marks_of_one_name_are_refused(home: Path, inserts: Sequence[str]) -> None:
+@pytest.mark.parametrize("marks", [["word=text:A", "word=text:B"], ["core=text:A"], ["tint=text:A"]])
+def test_two_marks_of_one_name_are_refused(home: Path, marks: Sequence[str]) -> None:
     with pytest.raises(OptionError, match="name"):
-        audit_of(home, inserts=inserts)
+        audit_of(home, marks=marks)
 
 
 # On the command line.
@@ -405,3 +406,27 @@ def test_a_plan_makes_no_trial(
     said = capsys.readouterr().out
     assert not stopped.value.code and not (tmp_path / "planned").exists()
     assert "trials" in said and "tint" in said and "30 donors" in said
+
+
+# Old words.
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "value"), [("factors", "properties", "none"), ("inserts", "marks", ["w=text:A"])]
+)
+def test_an_old_word_works_and_names_the_new_one(home: Path, old: str, new: str, value: object) -> None:
+    classifier = classifier_of(MODEL, CLASSES)
+    options = {"regions": "centre", "core": "centre", "recipients": 16, "progress": False, "limit": 20}
+    options = {"properties": "none", **options} if old == "inserts" else options
+    with pytest.warns(DeprecationWarning, match=rf"{old}= is called {new}= now"):
+        found = seewhy.audit(classifier, home / "data", **{old: value}, **options)
+    assert found.facts["images"] == 20 and found.folder is None
+    with pytest.raises(OptionError, match=f"give only the latter|{new}"):
+        seewhy.audit(classifier, home / "data", **{old: value, new: value})
+
+
+@pytest.mark.parametrize("asked", [{"limit": 20}, {"sample": 20}])
+def test_so_many_images_are_taken_as_explain_takes_them(home: Path, asked: dict[str, int]) -> None:
+    found = audit_of(home, regions="centre", core="", properties="none", **asked)
+    plan = make_plan(classifier_of(MODEL, CLASSES), home / "data", **asked)
+    assert [image.id for image in found.design.audited.images] == [image.id for image in plan.table.images]

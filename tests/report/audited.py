@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 from PIL import Image as Picture
 
-from seewhy.evidence.findings.finding import Verdict
+from seewhy.evidence.findings.finding import Finding
 from seewhy.evidence.results.pictures import picture_folder, picture_name
 from seewhy.evidence.results.result import summary_of
-from seewhy.evidence.trials.trial import DONORS, INSERTED, NEUTRAL_MARK, contrasts_of
+from seewhy.evidence.trials.trial import EXCHANGE, PATCHED, Edit, contrasts_of
+from seewhy.evidence.trials.trial import MARKED as LAID_OVER
 from seewhy.records import MapKey, Outcome
 from seewhy.store import manifest
 from seewhy.store.columns import write_columns
@@ -33,8 +34,8 @@ def audit_folder(path: Path, names: Names = PLAIN) -> Path:
     outcomes = write_records(folder)
     write_maps(folder, {MapKey("hirescam", names.layers[1], "predicted"): GRIDS[1]})
     _write_tables(folder, outcomes)
-    verdicts = [_with_pictures(folder, one) for one in _verdicts(folder, outcomes)]
-    summary = summary_of(verdicts, _facts(folder, outcomes))
+    findings = [_with_pictures(folder, one) for one in _findings(folder, outcomes)]
+    summary = summary_of(findings, _facts(folder, outcomes))
     manifest.write_json(path / "findings.json", summary)
     facts = {name: summary[name] for name in ("images", "trials", "scope")}
     manifest.finish(path, identity, {**facts, "environment": ENVIRONMENT})
@@ -61,7 +62,8 @@ def _facts(folder: Folder, outcomes: list[Outcome]) -> dict[str, Any]:
     shares = {split: {names.shortcut: _span(0.47, 0.05, n), names.core: _span(0.38, 0.05, n)} for split in SPLITS}
     return {
         "images": len(outcomes), "trials": 4 * len(outcomes), "jobs": 10, "classes": list(names.classes),
-        "contrasts": list(contrasts_of(names.classes)), "core": [names.core], "tested": list(names.factors),
+        "contrasts": [one.name for one in contrasts_of(names.classes)], "core": [names.core],
+        "tested": list(names.factors),
         "splits": {split: n for split in SPLITS}, "distinct": {split: n for split in SPLITS},
         "accuracy": _span(0.8, 0.15, n), "notes": [names.note], "warnings": {names.shortcut: [names.note]},
         "unreadable": {"train": {names.reason: 1}}, "effort": {"controls": 20, "donors": 150, "recipients": 150},
@@ -91,7 +93,7 @@ def _numbers(folder: Folder, place: int, value: float, half: float, **more: Any)
     overfit = {"overfit": False, **{name: _span(0.1, 0.3, 6) for name in ("margin", "accuracy", "plain_margin")}}
     return {
         "words": f"the pixels of {names.factors[place]}", "kind": "insert" if is_mark else "region",
-        "contrast": contrasts_of(names.classes)[0], "split": "valid", "probability": _contrast(value, half, 3),
+        "contrast": contrasts_of(names.classes)[0].name, "split": "valid", "probability": _contrast(value, half, 3),
         "margin": _contrast(10 * value, 10 * half, 3), "selected_interval": [value - half, value + half],
         "p_holm": 0.002, "flips": _span(0.25, 0.1, 12), "sensitivity": _span(1.5, 0.2, 12), "recipients": 6,
         "donors": 0 if is_mark else 6, "trials": 12, "train": None if is_mark else _contrast(value * 0.9, half, 3),
@@ -101,8 +103,8 @@ def _numbers(folder: Folder, place: int, value: float, half: float, **more: Any)
     }  # fmt: skip
 
 
-def _verdicts(folder: Folder, outcomes: list[Outcome]) -> list[Verdict]:
-    names, what = folder.names, contrasts_of(folder.names.classes)[0]
+def _findings(folder: Folder, outcomes: list[Outcome]) -> list[Finding]:
+    names, what = folder.names, contrasts_of(folder.names.classes)[0].name
 
     def said(name: str, words: str) -> str:
         return f"With the {name} of {what} images in place of others, P({what}) {words}."
@@ -111,20 +113,20 @@ def _verdicts(folder: Folder, outcomes: list[Outcome]) -> list[Verdict]:
     marked = _examples(folder, outcomes, MARKED)
     gate = ("+ The same with the donors' classes permuted 20 times: at most 3.0 points.", f"? {names.note}")
     member = {names.member: {**_contrast(0.04, 0.02, 3), **_numbers(folder, MEMBER, 0.04, 0.02)}}
-    rest = Verdict(
+    rest = Finding(
         "everything outside the core", "STRONG", ("depends",), "The labels are still predicted 12.6 points better.",
         numbers={"benefit": _span(0.126, 0.04, 6), "margin": _contrast(3.2, 0.4, 3), "p": 1e-9},
     )  # fmt: skip
     return [
-        Verdict(names.shortcut, "STRONG", ("depends", "shortcut"), said(names.shortcut, "rises by 25.6 points"),
+        Finding(names.shortcut, "STRONG", ("depends", "shortcut"), said(names.shortcut, "rises by 25.6 points"),
                 "What would change our mind: other images.", gate, _numbers(folder, 0, 0.256, 0.05, members=member),
                 (names.member,), shown[:3], shown[3:]),
-        Verdict(names.core, "MODERATE", ("depends", "intended"), said(names.core, "rises by 54.4 points"), "", gate,
+        Finding(names.core, "MODERATE", ("depends", "intended"), said(names.core, "rises by 54.4 points"), "", gate,
                 _numbers(folder, 1, 0.544, 0.06)),
-        Verdict(names.mark, "WEAK", ("depends",), f"With {names.mark} laid over, P({what}) falls by 8 points.",
+        Finding(names.mark, "WEAK", ("depends",), f"With {names.mark} laid over, P({what}) falls by 8 points.",
                 names.note, (), _numbers(folder, MARKED, -0.08, 0.04), (), marked[:3], marked[3:]),
         rest,
-        Verdict(names.nothing, "NONE LARGER THAN", (), said(names.nothing, "moves by 0.3 points"), "", (),
+        Finding(names.nothing, "NONE LARGER THAN", (), said(names.nothing, "moves by 0.3 points"), "", (),
                 _numbers(folder, 2, 0.003, 0.012)),
     ]  # fmt: skip
 
@@ -132,7 +134,7 @@ def _verdicts(folder: Folder, outcomes: list[Outcome]) -> list[Verdict]:
 def _examples(folder: Folder, outcomes: list[Outcome], place: int) -> tuple[dict[str, Any], ...]:
     """Trials at the quantiles, three for and three against; the unreadable image is none of them."""
     pool = [one for one in outcomes if one.prediction and one.image.split == "valid"]
-    what, found = contrasts_of(folder.names.classes)[0], []
+    what, found = contrasts_of(folder.names.classes)[0].name, []
     for row, quantile in enumerate(QUANTILES):
         own, given = pool[row % len(pool)], pool[(row + 1) % len(pool)]
         other = {"patch": 0.5} if place == MARKED else {"donor": given.image.id, "donor_label": given.image.label}
@@ -144,13 +146,13 @@ def _examples(folder: Folder, outcomes: list[Outcome], place: int) -> tuple[dict
     return tuple(found)
 
 
-def _with_pictures(folder: Folder, verdict: Verdict) -> Verdict:
+def _with_pictures(folder: Folder, finding: Finding) -> Finding:
     """The finding with the sheet and the single pictures of its examples on disk, and where they lie."""
-    shown = (*verdict.examples, *verdict.counter_examples)
+    shown = (*finding.examples, *finding.counter_examples)
     if not shown:
-        return verdict
-    sheet = folder.path / "pictures" / picture_name(verdict.factor)
-    home = sheet.with_name(picture_folder(verdict.factor))
+        return finding
+    sheet = folder.path / "pictures" / picture_name(finding.factor)
+    home = sheet.with_name(picture_folder(finding.factor))
     home.mkdir(parents=True)
     Picture.fromarray(pixels_of(0)).resize((600, 900)).save(sheet)
     middle = "patch" if "patch" in shown[0] else "donor"
@@ -158,8 +160,8 @@ def _with_pictures(folder: Folder, verdict: Verdict) -> Verdict:
         for place, kind in enumerate(("before", middle, "after")):
             Picture.fromarray(pixels_of(row + place)).save(home / f"{row:02}-{kind}.png")
     named = [{**one, "pictures": f"{home.name}/{row:02}"} for row, one in enumerate(shown)]
-    kept = len(verdict.examples)
-    return Verdict(**{**vars(verdict), "examples": tuple(named[:kept]), "counter_examples": tuple(named[kept:])})
+    kept = len(finding.examples)
+    return Finding(**{**vars(finding), "examples": tuple(named[:kept]), "counter_examples": tuple(named[kept:])})
 
 
 def _write_tables(folder: Folder, outcomes: list[Outcome]) -> None:
@@ -173,7 +175,7 @@ def _write_tables(folder: Folder, outcomes: list[Outcome]) -> None:
         for place, one in pairs
     ]  # fmt: skip
     write_columns(folder.path / "image_effects.parquet", _columns(effects, IMAGE_EFFECTS), IMAGE_EFFECTS)
-    what = contrasts_of(names.classes)[0]
+    what = contrasts_of(names.classes)[0].name
     donors = [
         {"factor": names.factors[place], "split": "valid", "contrast": what, "donor": one.image.id,
          "label": one.image.label, "effect": SHIFTS[place] / 32 * (1 if one.image.label == what else -1), "n": 2}
@@ -210,23 +212,21 @@ def _trials(folder: Folder, outcomes: list[Outcome], place: int) -> list[dict[st
     for split in SPLITS:
         pool = [one for one in outcomes if one.image.split == split]
         for row, own in enumerate(pool):
-            for step, edit in enumerate((INSERTED, NEUTRAL_MARK) if place == MARKED else (DONORS, DONORS)):
+            for step, edit in enumerate((LAID_OVER, PATCHED) if place == MARKED else (EXCHANGE, EXCHANGE)):
                 donor = None if place == MARKED else pool[(row + 1 + step) % len(pool)]
-                found.append(
-                    _trial(names, own, donor, place, edit, split, 0.0 if edit == NEUTRAL_MARK else SHIFTS[place])
-                )
+                found.append(_trial(names, own, donor, place, edit, split, 0.0 if edit == PATCHED else SHIFTS[place]))
     return found
 
 
 def _trial(
-    names: Names, own: Outcome, donor: Outcome | None, place: int, edit: str, split: str, shift: float
+    names: Names, own: Outcome, donor: Outcome | None, place: int, edit: Edit, split: str, shift: float
 ) -> dict[str, Any]:
     what, logits = contrasts_of(names.classes), np.array(own.logits)
     before = [float(logits[k] - np.delete(logits, k).max()) for k in range(len(what))]
     flipped = abs(before[0]) < shift
     other = names.classes[1] if own.prediction == names.classes[0] else names.classes[0]
     return {
-        "factor": names.factors[place], "edit": edit, "split": split, "recipient": own.image.id,
+        "factor": names.factors[place], "edit": str(edit), "split": split, "recipient": own.image.id,
         "donor": None if donor is None else donor.image.id, "margins_before": before,
         "margins": [one - shift * (1 if one > 0 else -1) for one in before], "probabilities_before": [0.75] * len(what),
         "probabilities": [0.5] * len(what), "prediction_before": own.prediction,

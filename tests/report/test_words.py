@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from seewhy.evidence.findings.finding import Verdict
+from seewhy.evidence.findings.finding import Finding
 from seewhy.evidence.trials.sample import OWN_CLASS
 from seewhy.records import Image, Outcome
 from seewhy.report.accuracy import accuracies, confusions
@@ -18,7 +18,7 @@ def contrast(value: float, low: float, high: float, n: int = 150) -> dict[str, A
     return {"value": value, "low": low, "high": high, "n": {"0": n, "1": n}, "p_value": 0.5, "df": 10.0, "error": 0.1}
 
 
-def verdict(level: str, *claims: str, value: float = 0.25, factor: str = "background", **numbers: Any) -> Verdict:
+def finding(level: str, *claims: str, value: float = 0.25, factor: str = "background", **numbers: Any) -> Finding:
     own = {
         "contrast": "fake",
         "split": "valid",
@@ -29,17 +29,17 @@ def verdict(level: str, *claims: str, value: float = 0.25, factor: str = "backgr
         "sensitivity": {"value": 2.0, "low": 1.5, "high": 2.5, "n": 300},
         **numbers,
     }
-    return Verdict(factor, level, claims, "words", numbers=own)
+    return Finding(factor, level, claims, "words", numbers=own)
 
 
-SHORTCUT = verdict("STRONG", "depends", "shortcut")
-NONE = verdict("NONE LARGER THAN", value=0.001, factor="tint")
-FRAGILE = verdict("NONE LARGER THAN", "fragile", value=0.001, factor="low-frequency")
-OVERFIT = verdict(
+SHORTCUT = finding("STRONG", "depends", "shortcut")
+NONE = finding("NONE LARGER THAN", value=0.001, factor="tint")
+FRAGILE = finding("NONE LARGER THAN", "fragile", value=0.001, factor="low-frequency")
+OVERFIT = finding(
     "NONE LARGER THAN", "overfit", value=0.004, overfit={"margin": {"value": 1.2, "low": 0.8, "high": 1.6, "n": 150}}
 )
-OPEN = verdict("CANNOT SAY", value=0.01, factor="crop")
-BROKEN = Verdict("classifier", "CANNOT SAY", ("classifier",), "Every image is predicted as 'real'.")
+OPEN = finding("CANNOT SAY", value=0.01, factor="crop")
+BROKEN = Finding("classifier", "CANNOT SAY", ("classifier",), "Every image is predicted as 'real'.")
 
 HEADLINES = {
     "shortcut": (
@@ -59,7 +59,7 @@ HEADLINES = {
     "none": ([NONE, NONE], "None of 2 tested factors shifts its answers towards a class by 2 points or more"),
     "open": ([OPEN, NONE], "No dependence is shown; for 1 of 2 factors 2 points or more cannot be excluded"),
     "lowers": (
-        [verdict("WEAK", "depends", "against the label", value=-0.1)],
+        [finding("WEAK", "depends", "against the label", value=-0.1)],
         "Against the label: background lowers P(fake) by 10.0 points [-15.0 to -5.0] (300 donors)",
     ),
     "nothing": ([], "Nothing could be tested"),
@@ -68,8 +68,8 @@ HEADLINES = {
 
 @pytest.mark.parametrize("name", HEADLINES)
 def test_the_headline_is_the_gravest_claim_with_its_numbers(name: str) -> None:
-    verdicts, words = HEADLINES[name]
-    assert headline_of(papers_of(verdicts), 0.02) == words
+    findings, words = HEADLINES[name]
+    assert headline_of(papers_of(findings), 0.02) == words
 
 
 def test_a_single_factor_without_effect_is_told_with_its_interval() -> None:
@@ -87,14 +87,14 @@ def test_a_dependence_has_the_interval_of_its_words_first_and_the_other_named() 
 
 
 def test_a_mark_has_images_and_no_donors() -> None:
-    found = verdict("STRONG", "depends", kind="insert", contrast=OWN_CLASS)
+    found = finding("STRONG", "depends", kind="insert", contrast=OWN_CLASS)
     lines = {line.what: line for line in numbers_of(found)}
     assert lines["Effect on P(label), valid"].count == "300 images"
     assert "Decisions that flip with it" in lines and not any("donor" in what for what in lines)
 
 
 def test_with_too_few_images_no_number_is_told() -> None:
-    few = verdict("CANNOT SAY", probability=contrast(0.1, 0.05, 0.15, n=12))
+    few = finding("CANNOT SAY", probability=contrast(0.1, 0.05, 0.15, n=12))
     assert too_few(few) == 12 and too_few(OPEN) is None
     assert [(line.value, line.interval) for line in numbers_of(few)] == [("12", "")]
 
@@ -110,15 +110,15 @@ def test_ends_that_are_not_known_are_left_out_and_nothing_has_no_sign() -> None:
     ("found", "tone"),
     [
         (SHORTCUT, "bad"),
-        (verdict("WEAK", "depends", "shortcut"), "caution"),
-        (verdict("STRONG", "depends", "intended"), "good"),
-        (verdict("STRONG", "depends"), "caution"),
+        (finding("WEAK", "depends", "shortcut"), "caution"),
+        (finding("STRONG", "depends", "intended"), "good"),
+        (finding("STRONG", "depends"), "caution"),
         (OPEN, "unknown"),
         (NONE, "none"),
         (BROKEN, "bad"),
     ],
 )
-def test_how_grave_a_finding_is(found: Verdict, tone: str) -> None:
+def test_how_grave_a_finding_is(found: Finding, tone: str) -> None:
     assert tone_of(found) == tone
 
 

@@ -55,10 +55,11 @@ def audit(
 ) -> None:
     """Say what the decisions depend on, tested by exchanging it between images: shortcuts, overfit, or nothing."""
     from seewhy.evidence.audit import audit_in_folder
+    from seewhy.evidence.findings.safeguards.catalogue import SAFEGUARDS
     from seewhy.evidence.results.folder import default_audit_folder
     from seewhy.evidence.trials.budget import planned
-    from seewhy.evidence.trials.design import prepare
-    from seewhy.evidence.trials.request import asked_for
+    from seewhy.evidence.trials.design import design_audit
+    from seewhy.evidence.trials.request import request
     from seewhy.run.progress import progress_bar, progress_bars
     from seewhy.run.workers import forking, steady_process
     from seewhy.store import manifest
@@ -66,20 +67,20 @@ def audit(
     properties, marks = value_of(context, "properties"), value_of(context, "mark") or ()
     steady_process()
     with contextlib.redirect_stdout(sys.stderr), forking(workers):
-        asked = asked_for(regions, core, properties, marks, recipients, donors)
+        asked = request(regions, core, properties, marks, recipients, donors)
         network = classifier.load()
         if run.out is not None:
             manifest.find(run.out)  # refused before anything is read, where it holds something else
         options = {**maps.arguments(), **taken.arguments(), **run.arguments()}
         with progress_bar("Reading images") as update:
-            setting = prepare(network, data, asked, progress=update, **options)
+            design = design_audit(network, data, asked, safeguards=SAFEGUARDS, progress=update, **options)
         if plan_only:
-            summary = planned(setting, budget, workers)
+            summary = planned(design, budget, workers)
         else:
-            folder = run.out or default_audit_folder(setting, budget)
+            folder = run.out or default_audit_folder(design, budget)
             with progress_bars("Trials       ", "Weighing them") as (update, weighing):
                 findings = audit_in_folder(
-                    setting, folder, budget=budget, workers=workers, progress=update, weighing=weighing
+                    design, folder, budget=budget, workers=workers, progress=update, weighing=weighing
                 )
             summary = {"run": str(folder), **write_pages(folder, typed_again(context), run.no_report), **findings}
     if run.as_json:

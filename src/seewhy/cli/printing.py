@@ -90,13 +90,13 @@ def print_plan(found: Mapping[str, Any]) -> None:
         f"{found['trials']:,} trials, {found['time']}; {found['recipients']} images of a split are edited for a factor."
     )
     say(f"{found['smallest']}\n")
-    rows = [(one["factor"], one["kind"], f"{one['trials']:,}", f"{one['suspicion']:.3f}") for one in found["factors"]]
-    print_rows([("factor", "kind", "trials", "suspicion"), *rows])
+    rows = [(one["factor"], one["kind"], f"{one['trials']:,}", f"{one['association']:.3f}") for one in found["factors"]]
+    print_rows([("factor", "kind", "trials", "association"), *rows])
     for name, reason in found["ruled_out"].items():
         say(f"  - {name}: {reason}")
     for name in found["left_out"]:
         say(f"  - {name}: the budget does not reach it")
-    say("\nSuspicion is how far the factor's values tell the classes apart, 0 to 1, before any trial.")
+    say("\nAssociation is how far the factor's values tell the classes apart, 0 to 1, before any trial.")
 
 
 def print_findings(told: Sequence[Mapping[str, Any]]) -> None:

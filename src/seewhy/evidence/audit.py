@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec
 
 import numpy as np
 import torch
@@ -12,41 +14,66 @@ from torch import nn
 
 from seewhy.cam.scores.targets import probabilities
 from seewhy.data.classifier import Classifier
-from seewhy.errors import SeewhyError, listed
+from seewhy.errors import OptionError, SeewhyError, listed
 from seewhy.evidence.checks.behaviour import Behaviour, behaviour_of
 from seewhy.evidence.factors.factor import Factor
 from seewhy.evidence.factors.regions import Region
-from seewhy.evidence.findings.cases import Weighed, weigh
-from seewhy.evidence.findings.conclusions import conclude
+from seewhy.evidence.findings.cases import Cases, cases_of
+from seewhy.evidence.findings.conclusions import Results, conclusions
+from seewhy.evidence.findings.safeguards.catalogue import SAFEGUARDS
 from seewhy.evidence.properties.catalogue import Property
 from seewhy.evidence.results.folder import Ledger
-from seewhy.evidence.results.map_shares import MapRecords, drift_of, map_records
+from seewhy.evidence.results.map_shares import MapRecords, map_records, shares_of_recipients
 from seewhy.evidence.results.pictures import with_pictures
 from seewhy.evidence.results.result import Audit, Baseline, facts_of
 from seewhy.evidence.trials.budget import scorers_of, seconds_of, trials_of
-from seewhy.evidence.trials.design import Setting, prepare, scheduled
-from seewhy.evidence.trials.request import asked_for
+from seewhy.evidence.trials.design import AuditDesign, design_audit, scheduled
+from seewhy.evidence.trials.request import request
 from seewhy.evidence.trials.scorer import Scorer
-from seewhy.evidence.trials.trial import Trials, scores_of
+from seewhy.evidence.trials.trial import Scores, TrialKey, Trials, scores_of, trials_of_job
 from seewhy.records import Progress
 from seewhy.run.machine import usual_workers
 from seewhy.run.progress import chosen_progress
 from seewhy.run.workers import run_shards
 
+P = ParamSpec("P")
 
+
+def _renamed(**words: str) -> Callable[[Callable[P, Audit]], Callable[P, Audit]]:
+    """The function with old keywords that still work in this release, and say which word is meant."""
+
+    def with_old_words(function: Callable[P, Audit]) -> Callable[P, Audit]:
+        @functools.wraps(function)
+        def called(*args: P.args, **kwargs: P.kwargs) -> Audit:
+            for old in words.keys() & kwargs.keys():
+                if words[old] in kwargs:
+                    raise OptionError(f"{old}= is the old name of {words[old]}=; give only the latter.")
+                text = f"{old}= is called {words[old]}= now, and the old name will go.\n  Write:  {words[old]}=..."
+                warnings.warn(text, DeprecationWarning, stacklevel=2)
+                kwargs[words[old]] = kwargs.pop(old)
+            return function(*args, **kwargs)
+
+        return called
+
+    return with_old_words
+
+
+@_renamed(factors="properties", inserts="marks")
 def audit(
     classifier: Classifier | nn.Module,
     data: Any,
     *,
     regions: str | Sequence[str | Region] = ("zones",),
     core: str | Sequence[str] = (),
-    factors: str | Sequence[str | Property | Factor] = ("all",),
-    inserts: str | Sequence[str] = (),
+    properties: str | Sequence[str | Property | Factor] = ("all",),
+    marks: str | Sequence[str] = (),
     recipients: int = 300,
     donors: int = 300,
     budget: int | str | None = None,
     layers: str | Sequence[str] = "auto",
     method: str = "auto",
+    limit: int | None = None,
+    sample: int | None = None,
     batch_size: int | None = None,
     seed: int = 0,
     out: str | Path | None = None,
@@ -55,20 +82,24 @@ def audit(
     """Findings: what the decisions depend on, tested by exchanging it between images of the same and of other classes.
 
     `data` is a folder with train/ and valid/ (or what `explain` takes, with labels). `regions` and `core` (what should
-    matter) are words like "zones", "face", "hair=masks/hair" (see `find_regions`), `factors` properties by name, "all",
-    "none", or your own `Property`; `inserts` are marks like "watermark=text:SAMPLE". `recipients` images are edited
-    for each factor, with content of `donors` images of each class; `budget` limits the trials, or the time ("5m"). With
-    `out` the audit is written to (and resumed from) a folder. The model is left exactly as found. Raises the
+    matter) are words like "zones", "face", "hair=masks/hair" (see `find_regions`), `properties` are named, "all",
+    "none", or your own `Property`; `marks` are like "watermark=text:SAMPLE". `recipients` images are edited for each
+    factor, with content of `donors` images of each class; `budget` limits the trials, or the time ("5m"). `limit` and
+    `sample` take so many images of all, as `explain` does. With `out` the audit is written to (and resumed from) a
+    folder. The model is left exactly as found. Raises the
     SeewhyError that says what to change.
     """
-    asked = asked_for(regions, core, factors, inserts, recipients, donors)
+    asked = request(regions, core, properties, marks, recipients, donors)
     with chosen_progress(progress, "Auditing") as update:
-        setting = prepare(classifier, data, asked, layers=layers, method=method, batch_size=batch_size, seed=seed)
-        return run_audit(setting, budget=budget, folder=None if out is None else Path(out), progress=update)
+        design = design_audit(
+            classifier, data, asked, safeguards=SAFEGUARDS, layers=layers, method=method, limit=limit, sample=sample,
+            batch_size=batch_size, seed=seed,
+        )  # fmt: skip
+        return run_audit(design, budget=budget, folder=None if out is None else Path(out), progress=update)
 
 
 def run_audit(
-    setting: Setting,
+    design: AuditDesign,
     *,
     budget: int | str | None = None,
     folder: Path | None = None,
@@ -76,32 +107,33 @@ def run_audit(
     progress: Progress = lambda done, total: None,
     weighing: Progress = lambda done, total: None,
 ) -> Audit:
-    """The audit of a setting, in memory or in a run folder where finished jobs of an earlier try are kept.
+    """The audit of a design, in memory or in a run folder where finished jobs of an earlier try are kept.
 
     `workers` None takes as many as the machine suggests; `progress` counts trials, `weighing` what is made of them.
     """
-    workers = workers or usual_workers(setting.plan.classifier.device, len(setting.schedule.jobs))
+    workers = workers or usual_workers(design.plan.classifier.device, len(design.schedule.jobs))
     if folder is None:
-        setting = scheduled(setting, trials_of(setting, budget, 1))
+        design = scheduled(design, trials_of(design, budget, 1))
+        before = _before(design)
         return _audited(
-            setting, _before(setting), run_jobs(setting, range(len(setting.schedule.jobs)), 1), progress, weighing
+            design, before, run_jobs(design, range(len(design.schedule.jobs)), 1, before), progress, weighing
         )
-    ledger = Ledger(folder, setting, budget)
+    ledger = Ledger(folder, design, budget)
     with ledger.held():
-        setting = scheduled(setting, ledger.begun() or trials_of(setting, budget, workers))
-        ledger = ledger.of(setting)
+        design = scheduled(design, ledger.begun() or trials_of(design, budget, workers))
+        ledger = ledger.of(design)
         done = ledger.begin()
-        missing = [index for index in range(len(setting.schedule.jobs)) if index not in done]
-        before = _before(setting)
-        scores = {split: one.scores for split, one in before.items()}
-        found = ledger.kept(run_jobs(setting, missing, workers), missing, scores)
-        result = _audited(setting, before, found, progress, weighing, ledger.read)
+        missing = [index for index in range(len(design.schedule.jobs)) if index not in done]
+        before = _before(design)
+        found = ledger.kept(run_jobs(design, missing, workers, before), missing)
+        result = _audited(design, before, found, progress, weighing, ledger.read)
         ledger.finish(result)
+        result.folder = folder
     return result
 
 
 def audit_in_folder(
-    setting: Setting,
+    design: AuditDesign,
     folder: Path,
     *,
     budget: int | str | None,
@@ -111,70 +143,80 @@ def audit_in_folder(
 ) -> dict[str, Any]:
     """The audit's summary, from a run folder where it is finished, else made and written to it."""
     seconds_of(budget)  # refused before a folder is made
-    with Ledger(folder, setting, budget).held():
-        ledger = Ledger(folder, setting, budget)
+    with Ledger(folder, design, budget).held():
+        ledger = Ledger(folder, design, budget)
         begun = ledger.begun()
-        stored = None if begun is None and budget is not None else ledger.of(scheduled(setting, begun)).stored()
+        stored = None if begun is None and budget is not None else ledger.of(scheduled(design, begun)).stored()
     if stored is not None:
         return stored
     return run_audit(
-        setting, budget=budget, folder=folder, workers=workers, progress=progress, weighing=weighing
+        design, budget=budget, folder=folder, workers=workers, progress=progress, weighing=weighing
     ).summary()
 
 
-def run_jobs(setting: Setting, indices: Sequence[int], workers: int) -> Iterator[Trials]:
+def run_jobs(
+    design: AuditDesign, indices: Sequence[int], workers: int, before: Mapping[str, Baseline]
+) -> Iterator[Trials]:
     """The trials of some jobs, in order."""
-    scorers = scorers_of(setting)
-    jobs = setting.schedule.jobs
+    scorers = scorers_of(design)
+    jobs = design.schedule.jobs
 
-    def run(index: int) -> Trials:
+    def run(index: int) -> Scores:
         return scorers[jobs[index].split].run(jobs[index])
 
-    yield from run_shards(run, list(indices), workers)
+    for index, after in zip(indices, run_shards(run, list(indices), workers), strict=True):
+        split = jobs[index].split
+        yield trials_of_job(jobs[index], design.samples[split], before[split].scores, after)
 
 
-def _before(setting: Setting) -> dict[str, Baseline]:
-    return {split: _baseline(scorer) for split, scorer in scorers_of(setting).items()}
+def _before(design: AuditDesign) -> dict[str, Baseline]:
+    return {split: _baseline(scorer) for split, scorer in scorers_of(design).items()}
 
 
 def _audited(
-    setting: Setting,
+    design: AuditDesign,
     before: Mapping[str, Baseline],
     found: Iterator[Trials],
     progress: Progress,
     weighing: Progress,
     before_hand: Callable[[int], Trials | None] = lambda index: None,
 ) -> Audit:
-    """The trials collected under the progress bar, then weighed."""
-    total = setting.schedule.n_trials
-    trials: list[Trials] = []
-    for one in _in_order(range(len(setting.schedule.jobs)), before_hand, found):
-        trials.append(one)
-        progress(sum(map(len, trials)), total)
-    scores = {split: one.scores for split, one in before.items()}
-    weighed = weigh(setting, scores, trials, weighing)
-    behaviour = _behaviour(setting, before)
-    findings = conclude(setting, weighed, behaviour, scores, trials)
-    findings = with_pictures(setting, findings)
-    maps, notes = _maps(setting)
-    drift = drift_of(setting, maps, scores, setting.seed)
-    facts = facts_of(setting, behaviour, drift, trials, findings)
-    facts["notes"] += [*notes, *_not_compared(weighed, before)]
-    return Audit(findings, facts, setting, weighed, before, tuple(trials), maps, _saved)
+    """The trials collected under the progress bar, and what follows from them."""
+    jobs, total = design.schedule.jobs, design.schedule.n_trials
+    trials: dict[TrialKey, Trials] = {}
+    for own in _in_order(range(len(jobs)), before_hand, found):
+        trials[own.key] = own
+        progress(sum(map(len, trials.values())), total)
+    cases = cases_of(design, trials, SAFEGUARDS, weighing)
+    behaviour, scores = _behaviour(design, before), {split: one.scores for split, one in before.items()}
+    findings = with_pictures(design, conclusions(Results(design, trials, cases, behaviour, scores)))
+    maps, notes = _maps(design)
+    facts = facts_of(design, behaviour, shares_of_recipients(design, maps), trials, findings)
+    facts["notes"] += [*notes, *_not_compared(cases, before)]
+    return Audit(
+        findings=findings,
+        facts=facts,
+        design=design,
+        cases=cases,
+        before=before,
+        trials=trials,
+        maps=maps,
+        writer=_saved,
+    )
 
 
-def _not_compared(weighed: Weighed, before: Mapping[str, Baseline]) -> list[str]:
+def _not_compared(cases: Cases, before: Mapping[str, Baseline]) -> list[str]:
     """Which factors could not be compared with train, where there is one."""
-    names = list(dict.fromkeys(case.factor for case in weighed.cases if case.overfit is None))
+    names = list(dict.fromkeys(case.factor for case in cases.singles if case.overfit is None))
     if len(before) < 2 or not names:
         return []
     return [f"Not compared with train, since no other region leaves them alone: {listed(names, 12)}."]
 
 
-def _maps(setting: Setting) -> tuple[dict[str, MapRecords], list[str]]:
+def _maps(design: AuditDesign) -> tuple[dict[str, MapRecords], list[str]]:
     """The records of the maps by split; an audit goes on without maps where none can be made, and says why."""
     try:
-        return {split: map_records(setting, sample) for split, sample in setting.ground.samples.items()}, []
+        return {split: map_records(design, sample) for split, sample in design.samples.items()}, []
     except SeewhyError as error:
         return {}, [f"No maps: {str(error).splitlines()[0]}"]
 
@@ -191,7 +233,7 @@ def _in_order(
 
 
 def _saved(folder: Path, audit: Audit) -> Path:
-    return Ledger(folder, audit.setting).save(audit)
+    return Ledger(folder, audit.design).save(audit)
 
 
 def _baseline(scorer: Scorer) -> Baseline:
@@ -199,10 +241,10 @@ def _baseline(scorer: Scorer) -> Baseline:
     return Baseline(scores_of(logits, scorer.labels), logits.double().cpu().numpy())
 
 
-def _behaviour(setting: Setting, before: Mapping[str, Baseline]) -> Behaviour:
-    sample = setting.ground.audited
+def _behaviour(design: AuditDesign, before: Mapping[str, Baseline]) -> Behaviour:
+    sample = design.audited
     logits = before[sample.split].logits
     rows = np.flatnonzero(np.isfinite(logits).all(axis=1))
     labels = [sample.images[row].label for row in rows]
-    shares = probabilities(torch.from_numpy(logits[rows])).numpy()
-    return behaviour_of(logits[rows], shares, labels, setting.classes)
+    of_classes = probabilities(torch.from_numpy(logits[rows])).numpy()
+    return behaviour_of(logits[rows], of_classes, labels, design.classes)

@@ -21,7 +21,7 @@ from seewhy.evidence.checks.behaviour import Behaviour, behaviour_of
 from seewhy.evidence.checks.feeding import Feeding, judge, margins, variants_of
 from seewhy.evidence.checks.findings import (
     LEVELS,
-    Finding,
+    CheckFinding,
     Reason,
     behaviour_findings,
     feeding_findings,
@@ -56,7 +56,7 @@ class Check:
     `folder` is the run folder that it was written to; None where it is in memory alone.
     """
 
-    findings: tuple[Finding, ...]
+    findings: tuple[CheckFinding, ...]
     grades: dict[str, str]
     behaviour: Behaviour
     feeding: Feeding | None
@@ -96,7 +96,7 @@ class Check:
         found: dict[str, Any] = plain(
             {
                 **self.facts,
-                "findings": [vars(one) for one in self.findings],
+                "findings": [finding.as_stored() for finding in self.findings],
                 "grades": self.grades,
                 "behaviour": behaviour,
                 "maps": [{**vars(trust), "reasons": [vars(one) for one in reasons]} for trust, reasons in self.maps],
@@ -263,10 +263,10 @@ def run_check(plan: Plan, *, seed: int = 0, progress: Progress) -> Check:
 def _judged(plan: Plan, passes: Passes, inputs: Tensor, trusts: Sequence[Trust], seed: int) -> Check:
     logits = torch.cat(passes.logits[""])
     finite = logits.isfinite().all(dim=1)
-    shares = probabilities(logits[finite]).numpy()
+    of_classes = probabilities(logits[finite]).numpy()
     labels = [label for label, fine in zip(passes.labels, finite.tolist(), strict=True) if fine]
     splits = [split for split, fine in zip(passes.splits, finite.tolist(), strict=True) if fine]
-    behaviour = behaviour_of(logits[finite].numpy(), shares, labels, plan.classes, splits)
+    behaviour = behaviour_of(logits[finite].numpy(), of_classes, labels, plan.classes, splits)
     feeding, why_not = _feeding(plan, passes, behaviour.permutation or plan.classes)
     findings = behaviour_findings(behaviour) if behaviour.n_images else []
     if RANDOM_NOTE in plan.classifier.notes:
@@ -284,7 +284,9 @@ def _judged(plan: Plan, passes: Passes, inputs: Tensor, trusts: Sequence[Trust],
     broken = int((~finite).sum())
     if broken:
         text = f"{broken} of {len(logits):,} images give NaN or infinite logits."
-        findings.append(Finding("bad", "works", text, "Look at the weights and the input's range.", {"count": broken}))
+        findings.append(
+            CheckFinding("bad", "works", text, "Look at the weights and the input's range.", {"count": broken})
+        )
     findings.sort(key=lambda one: LEVELS.index(one.level))
     facts = {
         "images": len(plan.table),

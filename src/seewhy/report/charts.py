@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from seewhy.evidence.findings.finding import Verdict
+from seewhy.evidence.findings.finding import Finding
 from seewhy.evidence.results.chart import rows_of_findings
 from seewhy.render.chart import NARROW, WIDE, Share, histogram_chart, interval_chart, share_chart
 from seewhy.report.accuracy import Accuracy
@@ -16,9 +16,9 @@ from seewhy.report.findings import too_few
 MOST_CLASSES = 24  # with a row of their own
 
 
-def effect_chart(verdicts: Sequence[Verdict], floor: float, title: str) -> str:
+def effect_chart(findings: Sequence[Finding], floor: float, title: str) -> str:
     """The effects of tested factors with their intervals, the floor and the controls, as SVG; "" without any."""
-    rows = rows_of_findings([vars(one) for one in verdicts if too_few(one) is None])
+    rows = rows_of_findings([vars(one) for one in findings if too_few(one) is None])
     describe = "How many points of probability each factor moves, with 95 % intervals, beside train and controls."
     return _for_screens(interval_chart, rows, floor=floor, title=title, describe=describe) if rows else ""
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from seewhy.evidence.findings.finding import Verdict
-from seewhy.report.findings import watched_of
+from seewhy.evidence.findings.figures import watched_of
+from seewhy.evidence.findings.finding import Finding
 from seewhy.report.gallery import Gallery
 from seewhy.report.stored import Stored
 
@@ -47,11 +47,11 @@ class Donors:
     lowest: tuple[Picture, ...]
 
 
-def exchanges_of(verdict: Verdict, run: Path, folder: Path, number: int) -> list[Exchange]:
+def exchanges_of(finding: Finding, run: Path, folder: Path, number: int) -> list[Exchange]:
     """The drawn trials of a finding, their pictures copied to folder/finding-<number>-…"""
     found = []
-    counters = {id(one) for one in verdict.counter_examples}
-    for one in (*verdict.examples, *verdict.counter_examples):
+    counters = {id(one) for one in finding.counter_examples}
+    for one in (*finding.examples, *finding.counter_examples):
         if "recipient" in one and "pictures" in one:
             sources = [_copied(run, folder, one["pictures"], part, number) for part in _parts(one)]
             pictures = tuple(

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from seewhy.evidence.findings.finding import Verdict
+from seewhy.evidence.findings.figures import watched_of
+from seewhy.evidence.findings.finding import Finding
 from seewhy.evidence.thresholds import AUDIT_THRESHOLDS
 from seewhy.evidence.trials.sample import OWN_CLASS
 from seewhy.report.links import images_of
@@ -27,7 +28,7 @@ MARKS = {"+": "holds", "-": "does not hold", "?": "settles nothing", "": "noted"
 
 
 @dataclass(frozen=True)
-class Sign:
+class Safeguard:
     """One safeguard of a finding: "+" holds, "-" does not, "?" settles nothing, "" is a remark."""
 
     mark: str
@@ -44,7 +45,7 @@ class Card:
     tone: str
     claims: tuple[str, ...]
     text: str
-    signs: tuple[Sign, ...] = ()
+    signs: tuple[Safeguard, ...] = ()
     todo: str = ""
     page: str = ""
     images: str = ""
@@ -68,77 +69,72 @@ class Number:
 class Paper:
     """One finding with its page: the card, its plain numbers, and a table of them."""
 
-    verdict: Verdict
+    finding: Finding
     card: Card
     numbers: tuple[Number, ...] = field(default=())
 
 
-def verdicts_of(found: Mapping[str, Any]) -> list[Verdict]:
+def findings_of(found: Mapping[str, Any]) -> list[Finding]:
     """The findings of findings.json, as the audit had them."""
     plain: list[dict[str, Any]] = [
         {key: tuple(one) if isinstance(one, list) else one for key, one in stored.items()}
         for stored in found.get("findings", ())
     ]
-    return [Verdict(**one) for one in plain]
+    return [Finding(**one) for one in plain]
 
 
-def papers_of(verdicts: Sequence[Verdict]) -> list[Paper]:
+def papers_of(findings: Sequence[Finding]) -> list[Paper]:
     """Each finding with its card; those about a tested factor have a page."""
     papers = []
-    for number, one in enumerate(verdicts, 1):
+    for number, one in enumerate(findings, 1):
         has_page = "probability" in one.numbers
         page = f"finding-{number}.html" if has_page else ""
         images = images_of(sort="-change:" + one.factor) if has_page else ""
-        signs = tuple(map(_sign, one.evidence))
+        signs = tuple(map(_safeguard, one.evidence))
         claims = tuple(claim for claim in one.claims if claim != "classifier")
         card = Card(one.factor, level_words(one), tone_of(one), claims, one.text, signs, one.todo, page, images)
         papers.append(Paper(one, card, numbers_of(one)))
     return papers
 
 
-def is_untested(verdict: Verdict) -> bool:
+def is_untested(finding: Finding) -> bool:
     """Whether the factor could not be tested at all."""
-    return "reason" in verdict.numbers
+    return "reason" in finding.numbers
 
 
-def is_plain(verdict: Verdict) -> bool:
+def is_plain(finding: Finding) -> bool:
     """Whether nothing is claimed of a tested factor: such findings share a table."""
-    return not verdict.claims and "probability" in verdict.numbers
+    return not finding.claims and "probability" in finding.numbers
 
 
-def tone_of(verdict: Verdict) -> str:
+def tone_of(finding: Finding) -> str:
     """The gravest tone of the claims; a weak one is at most a caution."""
-    tones = [TONES[claim] for claim in TONES if claim in verdict.claims]
+    tones = [TONES[claim] for claim in TONES if claim in finding.claims]
     if not tones:
-        return "unknown" if verdict.level == "CANNOT SAY" else "none"
-    if "classifier" in verdict.claims:
+        return "unknown" if finding.level == "CANNOT SAY" else "none"
+    if "classifier" in finding.claims:
         return "bad"
     tone = "good" if "good" in tones else tones[0]
-    return "caution" if tone == "bad" and verdict.level == "WEAK" else tone
+    return "caution" if tone == "bad" and finding.level == "WEAK" else tone
 
 
-def level_words(verdict: Verdict) -> str:
+def level_words(finding: Finding) -> str:
     """The level as a badge says it."""
-    if "classifier" in verdict.claims:
+    if "classifier" in finding.claims:
         return "CLASSIFIER"
     floor = f"{100 * AUDIT_THRESHOLDS['floor']:.0f} POINTS"
-    return f"{verdict.level} {floor}" if verdict.level == "NONE LARGER THAN" else verdict.level
+    return f"{finding.level} {floor}" if finding.level == "NONE LARGER THAN" else finding.level
 
 
-def effect_of(verdict: Verdict) -> Number | None:
+def effect_of(finding: Finding) -> Number | None:
     """The effect of a finding with the interval that its own words have; None for one without a tested factor.
 
     Of a dependence that is the interval after the choice of findings.
     """
-    numbers = verdict.numbers
+    numbers = finding.numbers
     low, high = numbers.get("selected_interval") or (None, None)
-    ends = {"low": low, "high": high} if "depends" in verdict.claims and None not in (low, high) else {}
+    ends = {"low": low, "high": high} if "depends" in finding.claims and None not in (low, high) else {}
     return share_of({**(numbers.get("probability") or {}), **ends}, unit_of(numbers))
-
-
-def watched_of(contrast: str | None) -> str:
-    """Whose probability a contrast is about."""
-    return "P(label)" if contrast in (None, OWN_CLASS) else f"P({contrast})"
 
 
 def unit_of(numbers: Mapping[str, Any]) -> str:
@@ -151,26 +147,26 @@ def share_of(one: Mapping[str, Any] | None, unit: str = "donors") -> Number | No
     return _number("", one, 100.0, "points", "+.1f", unit)
 
 
-def too_few(verdict: Verdict) -> int | None:
+def too_few(finding: Finding) -> int | None:
     """How many distinct images the smallest class has, where they are too few to say anything; else None."""
-    counts = (verdict.numbers.get("probability") or {}).get("n") or {}
+    counts = (finding.numbers.get("probability") or {}).get("n") or {}
     fewest = min(counts.values(), default=0) if isinstance(counts, Mapping) else counts
-    if verdict.numbers.get("contrast") == OWN_CLASS:
+    if finding.numbers.get("contrast") == OWN_CLASS:
         fewest = sum(counts.values()) // 2
     is_few = (
-        verdict.level == "CANNOT SAY" and "probability" in verdict.numbers and fewest < AUDIT_THRESHOLDS["least_images"]
+        finding.level == "CANNOT SAY" and "probability" in finding.numbers and fewest < AUDIT_THRESHOLDS["least_images"]
     )
     return fewest if is_few else None
 
 
-def numbers_of(verdict: Verdict) -> tuple[Number, ...]:
+def numbers_of(finding: Finding) -> tuple[Number, ...]:
     """Everything that is known of a factor, line by line, every number with unit, interval and count."""
-    numbers = verdict.numbers
-    if (few := too_few(verdict)) is not None:
+    numbers = finding.numbers
+    if (few := too_few(finding)) is not None:
         return (Number("Distinct images of the smallest class that can be used", f"{few}"),)
     is_mark, unit = numbers.get("kind") == "insert", unit_of(numbers)
     watched, split = watched_of(numbers.get("contrast")), numbers.get("split", "")
-    effect, alone = effect_of(verdict), share_of(numbers.get("probability"), unit)
+    effect, alone = effect_of(finding), share_of(numbers.get("probability"), unit)
     lines = [
         effect and replace(effect, what=f"Effect on {watched}, {split}"),
         alone and replace(alone, what="Had it been the only test") if alone != effect else None,
@@ -197,9 +193,9 @@ def numbers_of(verdict: Verdict) -> tuple[Number, ...]:
     return tuple(line for line in lines if line is not None)
 
 
-def _sign(text: str) -> Sign:
+def _safeguard(text: str) -> Safeguard:
     mark = text[0] if text[:2] in ("+ ", "- ", "? ") else ""
-    return Sign(mark, MARKS[mark], text[2:] if mark else text)
+    return Safeguard(mark, MARKS[mark], text[2:] if mark else text)
 
 
 def _items(numbers: Mapping[str, Any], name: str) -> list[tuple[str, Any]]:

@@ -4,56 +4,57 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from seewhy.evidence.findings.finding import Verdict
-from seewhy.report.findings import Paper, effect_of, numbers_of, watched_of
+from seewhy.evidence.findings.figures import watched_of
+from seewhy.evidence.findings.finding import Finding
+from seewhy.report.findings import Paper, effect_of, numbers_of
 
 
 def headline_of(papers: Sequence[Paper], floor: float) -> str:
     """The gravest claim of an audit in a sentence; what cannot be said is said to be so."""
-    wrong = [one for one in papers if "classifier" in one.verdict.claims]
+    wrong = [one for one in papers if "classifier" in one.finding.claims]
     if wrong:
-        return wrong[0].verdict.text
+        return wrong[0].finding.text
     for claim, one_of, many, said in CLAIMS:
-        with_it = [one for one in papers if claim in one.verdict.claims and "probability" in one.verdict.numbers]
+        with_it = [one for one in papers if claim in one.finding.claims and "probability" in one.finding.numbers]
         if with_it:
             count = one_of if len(with_it) == 1 else f"{len(with_it)} {many}; first"
-            return f"{count}: {said(with_it[0].verdict)}"
-    tested = [one for one in papers if "probability" in one.verdict.numbers]
+            return f"{count}: {said(with_it[0].finding)}"
+    tested = [one for one in papers if "probability" in one.finding.numbers]
     if not tested:
         return "Nothing could be tested"
-    open_ones = sum(one.verdict.level == "CANNOT SAY" for one in tested)
+    open_ones = sum(one.finding.level == "CANNOT SAY" for one in tested)
     points = f"{100 * floor:.0f} points"
     if open_ones:
         return f"No dependence is shown; for {open_ones} of {len(tested)} factors {points} or more cannot be excluded"
     if len(tested) == 1:
-        return f"{_effect(tested[0].verdict)}: on average less than {points}"
+        return f"{_effect(tested[0].finding)}: on average less than {points}"
     return f"None of {len(tested)} tested factors shifts its answers towards a class by {points} or more"
 
 
-def _effect(verdict: Verdict) -> str:
-    number, watched = effect_of(verdict), watched_of(verdict.numbers.get("contrast"))
+def _effect(finding: Finding) -> str:
+    number, watched = effect_of(finding), watched_of(finding.numbers.get("contrast"))
     if number is None:
-        return verdict.factor
+        return finding.factor
     way = "lowers" if number.value.startswith("-") else "raises"
-    return f"{verdict.factor} {way} {watched} by {number.value.lstrip('+-')} [{number.interval}] ({number.count})"
+    return f"{finding.factor} {way} {watched} by {number.value.lstrip('+-')} [{number.interval}] ({number.count})"
 
 
-def _excess(verdict: Verdict) -> str:
+def _excess(finding: Finding) -> str:
     """What is overfit: how much more a factor helps on train than on valid, beyond other regions."""
-    line = next((one for one in numbers_of(verdict) if one.what.startswith("More on train")), None)
+    line = next((one for one in numbers_of(finding) if one.what.startswith("More on train")), None)
     return (
-        f"{verdict.factor} helps more on train than on valid: {line.value} [{line.interval}] ({line.count})"
+        f"{finding.factor} helps more on train than on valid: {line.value} [{line.interval}] ({line.count})"
         if line
         else ""
     )
 
 
-def _flipping(verdict: Verdict) -> str:
-    line = next((one for one in numbers_of(verdict) if one.what.startswith("Decisions that flip")), None)
-    return f"{verdict.factor} flips {line.value} of the decisions [{line.interval}] ({line.count})" if line else ""
+def _flipping(finding: Finding) -> str:
+    line = next((one for one in numbers_of(finding) if one.what.startswith("Decisions that flip")), None)
+    return f"{finding.factor} flips {line.value} of the decisions [{line.interval}] ({line.count})" if line else ""
 
 
-CLAIMS: tuple[tuple[str, str, str, Callable[[Verdict], str]], ...] = (  # the gravest first: claim, one, several, words
+CLAIMS: tuple[tuple[str, str, str, Callable[[Finding], str]], ...] = (  # the gravest first: claim, one, several, words
     ("overfit", "Overfit", "factors overfit", _excess),
     ("shortcut", "A shortcut", "shortcuts", _effect),
     ("against the label", "Against the label", "factors act against the label", _effect),

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from seewhy.errors import printable
-from seewhy.evidence.trials.trial import DONORS, INSERTED, NEUTRAL_MARK
+from seewhy.evidence.trials.trial import EXCHANGE, MARKED, PATCHED
 from seewhy.records import INPUT, MapKey
 from seewhy.render.color import heat, jet, signed
 from seewhy.render.overlay import OPACITY
@@ -21,7 +21,9 @@ EXCHANGED = (
     "how far the exchange moved the image's margin, in logits (median over all its donors), and in what share of its "
     "exchanges with other classes the decision flipped"
 )
-MARKED = "how far the mark moved the image's margin beside a neutral patch, in logits, and whether the decision flipped"
+LAID_OVER = (
+    "how far the mark moved the image's margin beside a neutral patch, in logits, and whether the decision flipped"
+)
 
 
 @dataclass(frozen=True)
@@ -132,7 +134,7 @@ def _changes(stored: Stored, findings: Sequence[Followed]) -> list[dict[str, Any
                 "factor": printable(one.factor),
                 "title": printable(one.title),
                 "page": one.page,
-                "tested": MARKED if one.factor in marks else EXCHANGED,
+                "tested": LAID_OVER if one.factor in marks else EXCHANGED,
                 "changes": changes.values,
                 "flips": shares.values,
             }
@@ -146,7 +148,7 @@ def _flips(stored: Stored) -> dict[str, dict[str, float]]:
     counts: dict[str, dict[str, list[int]]] = {}
     names = ("factor", "edit", "recipient", "donor", "prediction_before", "prediction")
     for factor, edit, name, donor, before, after in _columns(stored.table("trials"), *names):
-        if edit == DONORS and name in labels and labels[name] != labels.get(donor):
+        if edit == str(EXCHANGE) and name in labels and labels[name] != labels.get(donor):
             cell = counts.setdefault(factor, {}).setdefault(name, [0, 0])
             cell[0] += before != after
             cell[1] += 1
@@ -159,13 +161,13 @@ def _marks(stored: Stored) -> dict[str, dict[str, tuple[float, float]]]:
     found: dict[str, dict[str, dict[str, tuple[Any, Any]]]] = {}
     names = ("factor", "edit", "recipient", "margins", "prediction")
     for factor, edit, name, margins, prediction in _columns(stored.table("trials"), *names):
-        if edit in (INSERTED, NEUTRAL_MARK) and name in labels:
+        if edit in (str(MARKED), str(PATCHED)) and name in labels:
             found.setdefault(factor, {}).setdefault(name, {})[edit] = (margins, prediction)
     moved: dict[str, dict[str, tuple[float, float]]] = {}
     for factor, images in found.items():
         for name, both in images.items():
             if len(both) == 2:
-                (with_it, judged), (beside, judged_beside) = both[INSERTED], both[NEUTRAL_MARK]
+                (with_it, judged), (beside, judged_beside) = both[str(MARKED)], both[str(PATCHED)]
                 change = float(np.abs(with_it - beside).max())
                 moved.setdefault(factor, {})[name] = (change, float(judged != judged_beside))
     return moved

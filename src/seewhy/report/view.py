@@ -18,11 +18,11 @@ from seewhy.report.findings import (
     Number,
     Paper,
     effect_of,
+    findings_of,
     is_plain,
     is_untested,
     papers_of,
     too_few,
-    verdicts_of,
 )
 from seewhy.report.headline import headline_of
 from seewhy.report.method import Section, files_of, images_argument, other_command, sections_of
@@ -89,29 +89,29 @@ class View:
     @cached_property
     def papers(self) -> list[Paper]:
         """All findings of an audit."""
-        return papers_of(verdicts_of(self.found)) if self.command == "audit" else []
+        return papers_of(findings_of(self.found)) if self.command == "audit" else []
 
     @property
     def cards(self) -> list[Card]:
         """The findings that are told one by one."""
-        return [one.card for one in self.papers if not is_plain(one.verdict) and not is_untested(one.verdict)]
+        return [one.card for one in self.papers if not is_plain(one.finding) and not is_untested(one.finding)]
 
     @property
     def untested(self) -> list[Card]:
         """The factors that could not be tested, each with its reason."""
-        return [one.card for one in self.papers if is_untested(one.verdict)]
+        return [one.card for one in self.papers if is_untested(one.finding)]
 
     @property
     def plain(self) -> list[Plain]:
         """The factors of which nothing is claimed."""
         found = []
         for one in self.papers:
-            if is_plain(one.verdict):
+            if is_plain(one.finding):
                 flips = next((number for number in one.numbers if number.what.startswith("Decisions that flip")), None)
-                few = too_few(one.verdict)
+                few = too_few(one.finding)
                 said = one.card.level.lower() if few is None else f"too few images: {few} of a class"
                 found.append(
-                    Plain(one.card.factor, said, effect_of(one.verdict) if few is None else None, flips, one.card.page)
+                    Plain(one.card.factor, said, effect_of(one.finding) if few is None else None, flips, one.card.page)
                 )
         return found
 
@@ -124,13 +124,13 @@ class View:
     def has_exchanges(self) -> bool:
         """Whether anything was exchanged between images."""
         return any(
-            "probability" in one.verdict.numbers and one.verdict.numbers.get("kind") != "insert" for one in self.papers
+            "probability" in one.finding.numbers and one.finding.numbers.get("kind") != "insert" for one in self.papers
         )
 
     @property
     def has_marks(self) -> bool:
         """Whether marks were laid over images."""
-        return any(one.verdict.numbers.get("kind") == "insert" for one in self.papers)
+        return any(one.finding.numbers.get("kind") == "insert" for one in self.papers)
 
     @cached_property
     def counted(self) -> str:
@@ -179,7 +179,7 @@ class View:
             for one in new_first
         ]
         for paper in self.papers:
-            number = effect_of(paper.verdict) if "depends" in paper.verdict.claims else None
+            number = effect_of(paper.finding) if "depends" in paper.finding.claims else None
             if number is not None:
                 claim = next((one for one in paper.card.claims if one != "depends"), "depends")
                 words = f"{paper.card.factor}: {claim}"
@@ -233,7 +233,7 @@ class View:
     @cached_property
     def chart(self) -> str:
         """The effects of all tested factors."""
-        return effect_chart([one.verdict for one in self.papers], self.floor, "Effect of each tested factor")
+        return effect_chart([one.finding for one in self.papers], self.floor, "Effect of each tested factor")
 
     @cached_property
     def accuracy_chart(self) -> str:
@@ -294,8 +294,8 @@ class View:
     def page_of(self, paper: Paper, exchanges: Sequence[Exchange], donors: Donors | None) -> FindingPage:
         """The page of one finding."""
         factor = paper.card.factor
-        chart = effect_chart([paper.verdict], self.floor, f"Effect of {factor}")
-        shares = tuple(one for one in self.shares if one.region in (factor, *paper.verdict.members))
+        chart = effect_chart([paper.finding], self.floor, f"Effect of {factor}")
+        shares = tuple(one for one in self.shares if one.region in (factor, *paper.finding.members))
         return FindingPage(paper, chart, tuple(exchanges), donors, donors_chart(donors, factor), shares)
 
 

@@ -151,7 +151,7 @@ class Writer:
     def exchanged(self) -> dict[str, Any]:
         """The drawn trials of each finding by the name of its page."""
         return {
-            paper.card.page: exchanges_of(paper.verdict, self.view.stored.folder, self.folder / "pictures", number)
+            paper.card.page: exchanges_of(paper.finding, self.view.stored.folder, self.folder / "pictures", number)
             for number, paper in enumerate(self.view.papers, 1)
             if paper.card.page
         }
@@ -160,7 +160,7 @@ class Writer:
         papers = [paper for paper in self.view.papers if paper.card.page]
         for paper in papers:
             donors = donors_of(
-                self.view.stored, self.gallery, paper.card.factor, str(paper.verdict.numbers.get("contrast"))
+                self.view.stored, self.gallery, paper.card.factor, str(paper.finding.numbers.get("contrast"))
             )
             page = self.view.page_of(paper, self.exchanged[paper.card.page], donors)
             self._page("finding.html", "findings", name=paper.card.page, page=page)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from seewhy.evidence.checks.behaviour import Behaviour, behaviour_of
-from seewhy.evidence.checks.findings import Finding, behaviour_findings
+from seewhy.evidence.checks.findings import CheckFinding, behaviour_findings
 
 CLASSES = ("cat", "dog", "fox")
 
@@ -33,7 +33,7 @@ def texts(found: Behaviour) -> list[tuple[str, str]]:
     return [(one.level, one.text) for one in behaviour_findings(found)]
 
 
-def only(findings: list[Finding], level: str) -> Finding:
+def only(findings: list[CheckFinding], level: str) -> CheckFinding:
     (found,) = [one for one in findings if one.level == level]
     return found
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from seewhy.evidence.factors.edits import (
     BLUR_FRAC,
-    FAMILIES,
+    REMOVALS,
     averaged,
     blurred,
     filled,
@@ -24,7 +24,7 @@ from seewhy.evidence.factors.edits import (
 from seewhy.planted.folder import render, sample_face
 
 SIZES = [(16, 16), (33, 47), (1, 1), (64, 64)]
-EDITS = {**FAMILIES, "fill": lambda canvases, masks, seed: filled(canvases, masks)}
+EDITS = {**REMOVALS, "fill": lambda canvases, masks, seed: filled(canvases, masks)}
 
 
 def canvases_of(count: int, size: tuple[int, int], seed: int = 0, dtype: torch.dtype = torch.float32) -> Tensor:
@@ -141,24 +141,24 @@ def test_little_of_what_lies_outside_shines_into_the_fill_of_a_face() -> None:
     assert (filled(marked, masks) - around)[inside].abs().mean() < 0.02
 
 
-@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("name", REMOVALS)
 @pytest.mark.parametrize("size", SIZES)
 def test_removing_keeps_the_bits_outside_and_stays_in_range(name: str, size: tuple[int, int]) -> None:
     canvases, masks = canvases_of(4, size), discs(4, size)
     canvases[0], canvases[1] = 0, 1
-    found = FAMILIES[name](canvases, masks, 0)
+    found = REMOVALS[name](canvases, masks, 0)
     outside = (masks == 0)[:, None].expand_as(canvases)
     assert torch.equal(found[outside], canvases[outside])
     assert torch.isfinite(found).all()
     assert found.min() >= 0 and found.max() <= 1
-    assert torch.equal(FAMILIES[name](canvases, torch.zeros(1, *size), 0), canvases)
+    assert torch.equal(REMOVALS[name](canvases, torch.zeros(1, *size), 0), canvases)
 
 
-@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("name", REMOVALS)
 def test_removing_changes_the_region(name: str) -> None:
     canvases, masks = canvases_of(2, (32, 32)), discs(2, (32, 32), edge=1e-6)
     inside = (masks == 1)[:, None].expand_as(canvases)
-    assert (FAMILIES[name](canvases, masks, 0) - canvases)[inside].abs().mean() > 0.1
+    assert (REMOVALS[name](canvases, masks, 0) - canvases)[inside].abs().mean() > 0.1
 
 
 @pytest.mark.parametrize("name", EDITS)

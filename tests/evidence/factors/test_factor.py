@@ -10,11 +10,12 @@ from torch import Tensor
 
 import seewhy
 from seewhy.errors import OptionError
-from seewhy.evidence.factors.edits import FAMILIES, transplanted
-from seewhy.evidence.factors.factor import Insert, PropertyFactor, RegionFactor, as_share, masks_for
+from seewhy.evidence.factors.edits import REMOVALS, transplanted
+from seewhy.evidence.factors.factor import Mark, PropertyFactor, RegionFactor, as_share, masks_for
 from seewhy.evidence.factors.regions import Region
 from seewhy.evidence.properties.catalogue import PROPERTIES
 from seewhy.evidence.properties.colour import tint
+from seewhy.evidence.trials.trial import EXCHANGE, TrialKey
 from tests.small_images import CORE, LUMINANCE, Reader, classifier_of, where_core, write_images, write_masks
 
 REGION = RegionFactor(Region("core", "by hand", fixed=False, draw=lambda view: None))
@@ -59,11 +60,11 @@ def test_content_covers_a_recipients_larger_region() -> None:
     assert torch.allclose(put[:, :, CORE, CORE], torch.tensor(0.9)) and not put[:, :, :8].any()
 
 
-@pytest.mark.parametrize("family", FAMILIES)
-def test_a_region_is_taken_away_by_every_family(family: str) -> None:
+@pytest.mark.parametrize("removal", REMOVALS)
+def test_a_region_is_taken_away_by_every_family(removal: str) -> None:
     canvases = canvases_of(0)
-    gone = REGION.neutral(canvases, masks(), family, torch.zeros(0), 3)
-    assert torch.equal(gone, FAMILIES[family](canvases, masks(), 3))
+    gone = REGION.removed(canvases, masks(), removal, torch.zeros(0), 3)
+    assert torch.equal(gone, REMOVALS[removal](canvases, masks(), 3))
     inside = where_core().bool()
     assert torch.equal(gone[:, :, ~inside], canvases[:, :, ~inside]) and not torch.equal(gone, canvases)
 
@@ -97,7 +98,7 @@ def test_a_property_is_taken_away_by_its_average() -> None:
     factor = PropertyFactor(PROPERTIES["tint"])
     own = 0.3 + 0.4 * canvases_of(0)
     average = factor.measure(own, None).mean(dim=0)
-    gone = factor.neutral(own, None, "average", average, 0)
+    gone = factor.removed(own, None, "average", average, 0)
     assert torch.allclose(tint(gone), average.expand(4, -1), atol=1e-4)
 
 
@@ -118,14 +119,14 @@ def test_a_mark_is_laid_over_with_its_opacity() -> None:
     mark, neutral = torch.zeros(4, 32, 32), torch.zeros(4, 32, 32)
     mark[:, 2:6, 3:9] = torch.tensor([1.0, 0.5, 0.0, 0.75])[:, None, None]
     neutral[:, 2:6, 3:9] = 0.5
-    insert = Insert("mark", "a mark", mark, neutral)
+    watermark = Mark("mark", "a mark", mark, neutral)
     canvases = canvases_of(0)
-    laid = insert.laid(canvases)
+    laid = watermark.laid(canvases)
     wanted = 0.25 * canvases[:, :, 2:6, 3:9] + 0.75 * torch.tensor([1.0, 0.5, 0.0])[:, None, None]
     assert torch.allclose(laid[:, :, 2:6, 3:9], wanted, atol=1e-6)
     assert torch.equal(laid[:, :, 6:], canvases[:, :, 6:])
     half = 0.5 * canvases[:, :, 2:6, 3:9] + 0.25
-    assert torch.allclose(insert.laid(canvases, neutral=True)[:, :, 2:6, 3:9], half, atol=1e-6)
+    assert torch.allclose(watermark.patched(canvases)[:, :, 2:6, 3:9], half, atol=1e-6)
 
 
 # A user's own.
@@ -159,7 +160,7 @@ redder = seewhy.Property("redder", redness, redden, words="red less green")
 class CornerFactor:
     """A factor of the user's: the pixels of the top left quarter."""
 
-    name, kind, words, region, families = "quarter", "property", "the top left quarter", None, ("grey",)
+    name, kind, words, region, removals = "quarter", "property", "the top left quarter", None, ("grey",)
 
     def measure(self, canvases: Tensor, masks: Tensor | None) -> Tensor:
         return canvases[:, :, :16, :16].mean(dim=(2, 3))
@@ -172,7 +173,7 @@ class CornerFactor:
         edited[:, :, :16, :16] = content
         return edited
 
-    def neutral(self, canvases: Tensor, masks: Tensor | None, family: str, average: Tensor, seed: int) -> Tensor:
+    def removed(self, canvases: Tensor, masks: Tensor | None, removal: str, average: Tensor, seed: int) -> Tensor:
         edited = canvases.clone()
         edited[:, :, :16, :16] = 0.5
         return edited
@@ -189,14 +190,14 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def audit_of(home: Path, factors: object, **options: object) -> seewhy.Audit:
     asked = {"regions": f"core={home / 'core'}", "core": "core", "recipients": 20, **options}
     model = classifier_of(Reader(core=20.0, tint=20.0))
-    return seewhy.audit(model, home / "data", factors=factors, progress=False, **asked)
+    return seewhy.audit(model, home / "data", properties=factors, progress=False, **asked)
 
 
 def test_a_property_of_the_users_is_found_in_python(home: Path) -> None:
     found = audit_of(home, [seewhy.Property("redder", redness, redden, words="red less green")])
     assert "depends" in found["redder"].claims and found["redder"].numbers["words"] == "red less green"
     # What moves the red of the whole picture moves the ring's redness by as much, and the core's luminance by a part.
-    sample = found.setting.ground.audited
+    sample = found.design.audited
     values = redness(sample.canvases(torch.arange(60)))[:, 0].numpy()
     used = sorted({*sample.partners.ravel().tolist()}) if sample.partners.size else range(60)
     contrast = [values[[place for place in used if sample.labels[place] == label]].mean() for label in (0, 1)]
@@ -218,14 +219,14 @@ def test_a_name_that_the_file_lacks_is_refused(home: Path) -> None:
 def test_a_factor_of_the_users_may_be_any_object(home: Path, tmp_path: Path) -> None:
     found = audit_of(home, [CornerFactor()], out=tmp_path / "run")
     assert "depends" in found["quarter"].claims
-    trials = next(one for one in found.trials if one.name == "quarter" and one.edit == "donors")
-    sample, model = found.setting.ground.audited, Reader(core=20.0, tint=20.0)
+    trials = found.trials[TrialKey("quarter", EXCHANGE, "valid")]
+    sample, model = found.design.audited, Reader(core=20.0, tint=20.0)
     own, given = (sample.canvases(torch.from_numpy(one.copy())) for one in (trials.recipients, trials.donors))
     factor = CornerFactor()
     with torch.no_grad():
         logits = model(factor.put(own, None, factor.take(given, None)))
-    assert trials.scores.margins[:, 0] == pytest.approx((logits[:, 0] - logits[:, 1]).numpy(), abs=1e-4)
-    assert any(one.edit == "grey" for one in found.trials)
+    assert trials.after.margins[:, 0] == pytest.approx((logits[:, 0] - logits[:, 1]).numpy(), abs=1e-4)
+    assert any(str(key.edit) == "grey" for key in found.trials)
 
 
 def test_an_edit_that_leaves_nothing_in_place_is_the_donor() -> None:

@@ -13,37 +13,68 @@ import seewhy
 from seewhy.estimates import Estimate
 from seewhy.evidence.audit import audit
 from seewhy.evidence.findings.case import Case, depends, is_none
-from seewhy.evidence.findings.effects import Control, Effect
-from seewhy.evidence.findings.finding import Verdict, numbers_of
+from seewhy.evidence.findings.effects import Effect
+from seewhy.evidence.findings.finding import Finding, numbers_of
 from seewhy.evidence.findings.levels import BANNED, LEVELS, RULES, claims_of, level_of
-from seewhy.evidence.findings.safeguards import gates
-from seewhy.evidence.findings.sentences import verdict_of
-from seewhy.evidence.inference.contrasts import Contrast, contrast_of
+from seewhy.evidence.findings.safeguards.catalogue import SAFEGUARDS
+from seewhy.evidence.findings.safeguards.control import ControlEffects
+from seewhy.evidence.findings.safeguards.edge import DrawnBack
+from seewhy.evidence.findings.safeguards.safeguard import with_outcomes
+from seewhy.evidence.findings.sentences import finding_of
+from seewhy.evidence.inference.differences import ClassDifference, difference_of
 from seewhy.evidence.inference.overfit import OverfitExcess
 from seewhy.evidence.results.result import summary_of, title_of, told_of
 from seewhy.evidence.thresholds import AUDIT_THRESHOLDS
+from seewhy.evidence.trials.trial import Contrast, Pair
 from tests.small_images import Reader, classifier_of, write_images, write_masks
 
-CLASSES = ("cat", "dog")
 
-
-def contrast(value: float, half: float = 0.01, each: int = 100) -> Contrast:
+def contrast(value: float, half: float = 0.01, each: int = 100) -> ClassDifference:
     """A contrast whose 95 % interval is value ± half, nearly."""
-    return contrast_of(value, half / 1.972, 198.0, {0: each, 1: each})
+    return difference_of(value, half / 1.972, 198.0, {0: each, 1: each})
 
 
-def effect(value: float, half: float = 0.01, each: int = 100, sensitivity: float = 0.1) -> Effect:
+def effect(value: float, half: float = 0.01, each: int = 100, sensitivity: float = 0.1, against: str = "dog") -> Effect:
     flips, own, spread = (Estimate(one, one, one, 400) for one in (0.125, 0.02, sensitivity))
-    margin, probability = contrast(10 * value, 10 * half, each), contrast(value, half, each)
     return Effect(
-        "tint", "region", "valid", "cat", margin, probability, flips, own, spread, 80, 800, np.zeros(200)
-    )  # fmt: skip
+        factor="tint",
+        kind="region",
+        split="valid",
+        contrast=Contrast(0, "cat", against),
+        margin=contrast(10 * value, 10 * half, each),
+        probability=contrast(value, half, each),
+        flips=flips,
+        flips_own=own,
+        sensitivity=spread,
+        n_recipients=80,
+        n_trials=800,
+        donors=np.zeros(200),
+    )
+
+
+MEASURED = {"control": "control", "removals": "edits", "edge": "edge", "overfit": "train"}  # by safeguard
 
 
 def case(value: float = 0.3, half: float = 0.01, p: float = 1e-6, each: int = 100, **more: object) -> Case:
-    size = float(more.pop("sensitivity", 0.1))
-    own = effect(value, half, each, size)
-    return Case("tint", "mean colour", "region", own, p, own.probability, **more)
+    """A case whose safeguards have measured what is given by their names."""
+    against = str(more.pop("against", "dog"))
+    own = effect(value, half, each, float(more.pop("sensitivity", 0.1)), against)
+    measured = {MEASURED[name]: more.pop(name) for name in MEASURED if name in more}
+    if "edge" in measured:
+        measured["edge"] = DrawnBack(measured["edge"])
+    if more.pop("joint", False):
+        more["pair"] = Pair("tint", "core")
+    made = Case(
+        factor="tint",
+        words="mean colour",
+        kind="region",
+        effect=own,
+        p_holm=p,
+        selected=own.probability,
+        measured=measured,
+        **more,
+    )
+    return with_outcomes(made, SAFEGUARDS)
 
 
 def excess(claimed: bool) -> OverfitExcess:
@@ -95,10 +126,10 @@ def test_a_dependence_and_its_absence_exclude_each_other() -> None:
 
 def test_the_interval_after_selection_decides() -> None:
     own = effect(0.05, 0.02)
-    made = Case("tint", "", "region", own, 0.001, own.probability.at(0.9999999))
+    made = with_outcomes(replace(case(0.05, 0.02, 0.001), selected=own.probability.at(0.9999999)), SAFEGUARDS)
     assert depends(made) and level_of(made) == "WEAK", "it stood out, but not among all that did"
-    assert next(gate for gate in gates(made) if gate.name == "selection").passed is False
-    assert not any(gate.name == "selection" for gate in gates(replace(made, selected=own.probability)))
+    assert next(one for one in made.outcomes if one.name == "selection").passed is False
+    assert not any(one.name == "selection" for one in case(0.05, 0.02, 0.001).outcomes)
 
 
 def test_every_level_has_a_rule_and_the_last_one_always_holds() -> None:
@@ -106,19 +137,19 @@ def test_every_level_has_a_rule_and_the_last_one_always_holds() -> None:
     assert RULES[-1] == ("CANNOT SAY", ())
 
 
-# Gates.
+# Safeguards.
 
 
 @pytest.mark.parametrize(
     ("more", "level", "failed"),
     [
-        ({"control": Control("regions", 0.1, (0.1,) * 20)}, "STRONG", set()),
-        ({"control": Control("regions", 0.31, (0.3,) * 20)}, "WEAK", {"control"}),
-        ({"control": Control("scrambled donors", 0.3, (0.3,) * 20)}, "WEAK", {"control"}),  # not beyond
-        ({"families": {"blur": FALLS, "mean": OPEN}}, "STRONG", set()),
-        ({"families": {"blur": FALLS, "mean": RISES}}, "STRONG", set()),  # one other kind of edit is enough
-        ({"families": {"blur": RISES, "mean": OPEN}}, "WEAK", {"edits"}),
-        ({"families": {"blur": OPEN}}, "MODERATE", set()),  # settles nothing: no reason for STRONG, nor for WEAK
+        ({"control": ControlEffects("regions", 0.1, (0.1,) * 20)}, "STRONG", set()),
+        ({"control": ControlEffects("regions", 0.31, (0.3,) * 20)}, "WEAK", {"control"}),
+        ({"control": ControlEffects("scrambled donors", 0.3, (0.3,) * 20)}, "WEAK", {"control"}),  # not beyond
+        ({"removals": {"blur": FALLS, "mean": OPEN}}, "STRONG", set()),
+        ({"removals": {"blur": FALLS, "mean": RISES}}, "STRONG", set()),  # one other kind of edit is enough
+        ({"removals": {"blur": RISES, "mean": OPEN}}, "WEAK", {"edits"}),
+        ({"removals": {"blur": OPEN}}, "MODERATE", set()),  # settles nothing: no reason for STRONG, nor for WEAK
         ({"edge": {2: contrast(0.0), 4: contrast(0.2)}}, "STRONG", set()),
         ({"edge": {4: contrast(0.0), 8: contrast(0.3)}}, "WEAK", {"edge"}),
         ({"edge": {4: contrast(0.1, 0.1)}}, "STRONG", set()),  # may be half of it
@@ -127,15 +158,15 @@ def test_every_level_has_a_rule_and_the_last_one_always_holds() -> None:
 )
 def test_a_safeguard_that_fails_makes_it_weak(more: dict[str, object], level: str, failed: set[str]) -> None:
     made = case(**more)
-    assert {gate.name for gate in gates(made) if gate.passed is False} == failed
+    assert {one.name for one in made.outcomes if one.passed is False} == failed
     assert level_of(made) == level
-    against = case(-0.3, **{**more, "families": {}, "edge": {}})
+    against = case(-0.3, **{**more, "removals": {}, "edge": {}})
     assert level_of(against) == ("WEAK" if "control" in failed else "STRONG")
 
 
 def test_a_dependence_against_the_label_asks_for_the_other_sign() -> None:
-    assert level_of(case(-0.3, families={"blur": RISES})) == "STRONG"
-    assert level_of(case(-0.3, families={"blur": FALLS})) == "WEAK"
+    assert level_of(case(-0.3, removals={"blur": RISES})) == "STRONG"
+    assert level_of(case(-0.3, removals={"blur": FALLS})) == "WEAK"
     assert level_of(case(-0.3, edge={4: contrast(-0.3)})) == "STRONG"
     assert level_of(case(-0.3, edge={4: contrast(0.3)})) == "WEAK"
 
@@ -169,7 +200,7 @@ def test_dependence_shortcut_and_overfit_are_claimed_apart(made: Case, claims: s
 
 @pytest.mark.parametrize("made", [case(each=10, overfit=excess(True))])
 def test_of_too_few_images_nothing_is_said_but_what_to_add(made: Case) -> None:
-    told = verdict_of(made, CLASSES)
+    told = finding_of(made)
     assert told.level == "CANNOT SAY" and "30" in told.text and "10" in told.text and "Add images" in told.todo
 
 
@@ -181,29 +212,34 @@ EVERY = [
     for each in (10, 40, 100)
     for more in (
         {},
-        {"is_core": False, "control": Control("regions", 0.01, (0.01,) * 24), "families": {"blur": FALLS}},
-        {"is_core": True, "control": Control("scrambled donors", 1.0, (0.01,) * 20), "families": {"blur": RISES}},
+        {"is_core": False, "control": ControlEffects("regions", 0.01, (0.01,) * 24), "removals": {"blur": FALLS}},
+        {
+            "is_core": True,
+            "control": ControlEffects("scrambled donors", 1.0, (0.01,) * 20),
+            "removals": {"blur": RISES},
+        },
         {"is_core": False, "edge": {4: contrast(0.3)}, "on_train": effect(0.4), "overfit": excess(True)},
         {"joint": True, "edge": {2: contrast(0.0)}},
-        {"sensitivity": 3.0, "families": {"blur": OPEN, "mean": OPEN}},
+        {"sensitivity": 3.0, "removals": {"blur": OPEN, "mean": OPEN}},
     )
 ]
 
 
-@pytest.mark.parametrize("classes", [CLASSES, ("cat", "dog", "eel")])
-def test_no_text_has_a_banned_word(classes: tuple[str, ...]) -> None:
-    for made in EVERY:
-        told = verdict_of(made, classes)
+@pytest.mark.parametrize("against", ["dog", "other classes"])
+def test_no_text_has_a_banned_word(against: str) -> None:
+    for one in EVERY:
+        made = replace(one, effect=replace(one.effect, contrast=Contrast(0, "cat", against)))
+        told = finding_of(made)
         said = " ".join((told.text, told.todo, *told.evidence)).lower()
         assert not [word for word in BANNED if word in said]
         assert told.text.endswith((".", "]")) and "nan" not in said.split() and "{" not in said
 
 
 def test_every_dependence_is_told_with_its_size_interval_counts_and_p() -> None:
-    shown = [made for made in EVERY if "depends" in verdict_of(made, CLASSES).claims]
+    shown = [made for made in EVERY if "depends" in finding_of(made).claims]
     assert len(shown) > 20
     for made in shown:
-        text = verdict_of(made, CLASSES).text
+        text = finding_of(made).text
         assert (
             f"{100 * abs(made.value):.1f} points [{100 * made.selected.low:+.1f}, {100 * made.selected.high:+.1f}]"
             in text
@@ -216,45 +252,48 @@ def test_every_dependence_is_told_with_its_size_interval_counts_and_p() -> None:
 
 
 def test_what_is_small_or_open_is_told_with_its_interval() -> None:
-    small = verdict_of(case(0.004, 0.005, p=1.0), CLASSES)
+    small = finding_of(case(0.004, 0.005, p=1.0))
     assert "0.4 points [-0.1, +0.9]" in small.text and small.todo == ""
-    still = verdict_of(case(0.0, 0.05, p=1.0), CLASSES)
+    still = finding_of(case(0.0, 0.05, p=1.0))
     assert "neither shown nor excluded" in still.text and "2.0 points" in still.text and "budget" in still.todo
 
 
 def test_the_words_follow_the_claims() -> None:
-    assert "shortcut" in verdict_of(case(is_core=False), CLASSES).text
-    assert "--core" in verdict_of(case(), CLASSES).text
-    assert "intended" in verdict_of(case(is_core=True), CLASSES).text
-    assert "against the label" in verdict_of(case(-0.3, is_core=False), CLASSES).text
-    shared = verdict_of(case(is_core=False, on_train=effect(0.4)), CLASSES).text
+    assert "shortcut" in finding_of(case(is_core=False)).text
+    assert "--core" in finding_of(case()).text
+    assert "intended" in finding_of(case(is_core=True)).text
+    assert "against the label" in finding_of(case(-0.3, is_core=False)).text
+    shared = finding_of(case(is_core=False, on_train=effect(0.4))).text
     assert "shared by train" in shared and "+40.0 points" in shared
-    assert "shared by train" not in verdict_of(case(is_core=False, on_train=effect(-0.4)), CLASSES).text
-    assert "OVERFIT" in verdict_of(case(overfit=excess(True)), CLASSES).text
-    assert "fragile" in verdict_of(case(0.0, 0.01, p=1.0, sensitivity=2.0), CLASSES).text
+    assert "shared by train" not in finding_of(case(is_core=False, on_train=effect(-0.4))).text
+    assert "OVERFIT" in finding_of(case(overfit=excess(True))).text
+    assert "fragile" in finding_of(case(0.0, 0.01, p=1.0, sensitivity=2.0)).text
 
 
 def test_the_safeguards_are_told_with_their_outcome() -> None:
-    made = case(control=Control("regions", 0.5, (0.5,) * 20), families={"blur": OPEN}, edge={4: contrast(0.3)})
-    told = verdict_of(made, CLASSES).evidence
+    made = case(control=ControlEffects("regions", 0.5, (0.5,) * 20), removals={"blur": OPEN}, edge={4: contrast(0.3)})
+    told = finding_of(made).evidence
     assert [line[0] for line in told] == ["-", "?", "+", "+"]
     assert "50.0 points" in told[0] and "rawn back by 4 pixels" in told[2] and "100 distinct donors" in told[3]
-    (line,) = verdict_of(case(each=40), CLASSES).evidence
+    (line,) = finding_of(case(each=40)).evidence
     assert line.startswith("- 40 distinct donors of the smallest class")
 
 
 def test_no_text_has_two_spaces() -> None:
-    assert not [made for made in EVERY if "  " in verdict_of(made, CLASSES).text]
+    assert not [made for made in EVERY if "  " in finding_of(made).text]
 
 
 def test_weak_findings_outside_the_core_are_not_called_shortcuts() -> None:
-    told = verdict_of(case(is_core=False, each=40), CLASSES)
+    told = finding_of(case(is_core=False, each=40))
     assert told.level == "WEAK" and "shortcut" not in told.text
 
 
 def test_numbers_hold_everything_that_the_words_say() -> None:
     made = case(
-        is_core=False, control=Control("regions", 0.1, (0.1,) * 20), edge={4: contrast(0.2)}, overfit=excess(True)
+        is_core=False,
+        control=ControlEffects("regions", 0.1, (0.1,) * 20),
+        edge={4: contrast(0.2)},
+        overfit=excess(True),
     )
     found = numbers_of(made)
     assert found["probability"]["value"] == 0.3 and found["p_holm"] == 1e-6 and found["core"] is False
@@ -266,28 +305,28 @@ def test_numbers_hold_everything_that_the_words_say() -> None:
 # Many findings.
 
 
-def verdicts() -> list[Verdict]:
+def findings() -> list[Finding]:
     made = [
         case(is_core=False),
         case(0.001, 0.002, p=1.0),
         case(-0.001, 0.002, p=1.0),
         case(0.0, 0.002, p=1.0, overfit=excess(True)),
     ]
-    return [replace(verdict_of(one, CLASSES), factor=name) for one, name in zip(made, "abcd", strict=True)]
+    return [replace(finding_of(one), factor=name) for one, name in zip(made, "abcd", strict=True)]
 
 
 def test_small_ones_share_a_line() -> None:
-    rows = told_of(verdicts())
+    rows = told_of(findings())
     assert len(rows) == 3
     assert "b +0.1 [-0.1, +0.3]" in rows[-1].text and "c -0.1 [-0.3, +0.1]" in rows[-1].text
     assert "NONE LARGER THAN 2 POINTS" in rows[-1].title and "overfit" in rows[1].title
-    assert "STRONG" in title_of(verdicts()[0]) and "shortcut" in title_of(verdicts()[0])
+    assert "STRONG" in title_of(findings()[0]) and "shortcut" in title_of(findings()[0])
 
 
 def test_the_summary_is_plain_values() -> None:
 
     found = summary_of(
-        verdicts(), {"images": 3, "size": np.float32(1.5), "nothing": float("nan"), "odd": (1, np.int64(2))}
+        findings(), {"images": 3, "size": np.float32(1.5), "nothing": float("nan"), "odd": (1, np.int64(2))}
     )
     assert json.loads(json.dumps(found, allow_nan=False)) == found
     assert found["nothing"] is None and found["odd"] == [1, 2] and found["thresholds"] == AUDIT_THRESHOLDS
@@ -301,7 +340,7 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> seewhy.Audit:
     data = write_images(home / "data", counts={"valid": 30}, classes=names)
     masks = write_masks(home / "core", data)
     model = classifier_of(Reader(core=20.0, tint=20.0), names)
-    return audit(model, data, regions=f"core={masks}", core="core", factors="tint", recipients=20, progress=False)
+    return audit(model, data, regions=f"core={masks}", core="core", properties="tint", recipients=20, progress=False)
 
 
 def test_html_is_escaped(hostile: seewhy.Audit) -> None:

@@ -1,16 +1,15 @@
-"""Train against valid: claims only for a memorised factor, and distances between the splits' records."""
+"""Train against valid: claims only for a memorised factor."""
 
 from __future__ import annotations
 
 import dataclasses
-import math
 
 import numpy as np
 import pytest
 from scipy import stats
 
 from seewhy.errors import DataError, OptionError
-from seewhy.evidence.inference.overfit import EditTrials, OverfitExcess, energy_distance_test, overfit_excess
+from seewhy.evidence.inference.overfit import EditTrials, OverfitExcess, overfit_excess
 
 Array = np.ndarray
 IMAGES, DONORS, EACH = 150, 100, 6
@@ -146,73 +145,3 @@ def test_controls_must_match_and_trials_exist() -> None:
 def test_the_same_seed_gives_the_same_intervals() -> None:
     train, valid = (split(np.random.default_rng(6), 2.0, 1.0, 0.2, n=30) for _ in range(2))
     assert judged(np.random.default_rng(1), train, valid) == judged(np.random.default_rng(1), train, valid)
-
-
-# Energy distance
-
-
-def one_stratum(train: Array, valid: Array) -> tuple[Array, Array]:
-    return np.zeros(len(train), dtype=np.int64), np.zeros(len(valid), dtype=np.int64)
-
-
-def test_one_column_is_the_square_of_scipys_energy_distance() -> None:
-    rng = np.random.default_rng(7)
-    train, valid = rng.normal(size=(40, 1)), rng.exponential(size=(25, 1))
-    spread = np.concatenate([train, valid]).std()
-    distance, _ = energy_distance_test(train, valid, one_stratum(train, valid), n_permutations=9, rng=rng)
-    assert distance == pytest.approx(stats.energy_distance(train[:, 0] / spread, valid[:, 0] / spread) ** 2)
-
-
-def test_columns_count_in_their_own_units_and_constant_ones_not() -> None:
-    rng = np.random.default_rng(8)
-    train, valid = rng.normal(size=(30, 2)), rng.normal(1, 1, (30, 2))
-    strata = one_stratum(train, valid)
-    once, _ = energy_distance_test(train, valid, strata, n_permutations=9, rng=rng)
-    other = [np.concatenate([one * [1, 1000], np.ones((30, 1))], axis=1) for one in (train, valid)]
-    again, _ = energy_distance_test(other[0], other[1], strata, n_permutations=9, rng=rng)
-    assert again == pytest.approx(once)
-
-
-def test_equal_distributions_alarm_at_the_level_and_shifted_ones_always() -> None:
-    rng = np.random.default_rng(9)
-    for shift, low, high in ((0.0, 0.02, 0.085), (0.8, 0.95, 1.0)):
-        found = []
-        for _ in range(200):
-            train, valid = rng.normal(size=(50, 3)), rng.normal(shift, 1, (40, 3))
-            found.append(energy_distance_test(train, valid, one_stratum(train, valid), n_permutations=99, rng=rng)[1])
-        assert low <= np.mean(np.array(found) <= 0.05) <= high
-
-
-def test_more_right_images_on_train_are_no_drift_within_strata() -> None:
-    rng = np.random.default_rng(10)
-    within, pooled = [], []
-    for _ in range(100):
-        right = rng.random(120) < 0.95, rng.random(80) < 0.6
-        train, valid = (rng.normal(one[:, None] * 1.5, 1, (len(one), 2)) for one in right)
-        strata = right[0].astype(np.int64), right[1].astype(np.int64)
-        within.append(energy_distance_test(train, valid, strata, n_permutations=99, rng=rng)[1] <= 0.05)
-        pooled.append(
-            energy_distance_test(train, valid, one_stratum(train, valid), n_permutations=99, rng=rng)[1] <= 0.05
-        )
-    assert np.mean(within) <= 0.11
-    assert np.mean(pooled) > 0.9
-
-
-def test_strata_of_one_split_are_left_out() -> None:
-    train, valid = np.zeros((4, 1)), np.ones((4, 1))
-    strata = np.zeros(4, dtype=np.int64), np.ones(4, dtype=np.int64)
-    distance, p_value = energy_distance_test(train, valid, strata, rng=np.random.default_rng(0))
-    assert math.isnan(distance) and p_value == 1
-
-
-def test_the_distance_is_the_mean_over_strata_by_their_size() -> None:
-    rng = np.random.default_rng(11)
-    train, valid = rng.normal(size=(60, 1)), rng.normal(1, 2, (30, 1))
-    strata = np.repeat([0, 1], [50, 10]), np.repeat([0, 1], [5, 25])
-    spread = np.concatenate([train, valid]).std()
-    parts = [
-        stats.energy_distance(train[strata[0] == one, 0] / spread, valid[strata[1] == one, 0] / spread) ** 2
-        for one in (0, 1)
-    ]
-    distance, _ = energy_distance_test(train, valid, strata, n_permutations=9, rng=rng)
-    assert distance == pytest.approx(np.average(parts, weights=[50 * 5 / 55, 10 * 25 / 35]))

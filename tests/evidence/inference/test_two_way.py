@@ -12,21 +12,28 @@ from scipy import stats
 from seewhy.errors import DataError, OptionError
 from seewhy.estimates import wilson
 from seewhy.evidence.inference.bootstrap import draw_weights, omnibus, two_way_bootstrap
-from seewhy.evidence.inference.contrasts import (
-    Contrast,
-    class_contrast,
-    contrast_of,
+from seewhy.evidence.inference.differences import (
+    ClassDifference,
+    class_difference,
+    difference_of,
     equivalent,
     fcr_level,
     flip_rate,
     one_versus_rest,
     outcome,
-    own_class_contrast,
+    own_class_difference,
     permuted_controls,
     smallest_effect,
 )
 from seewhy.evidence.inference.ranks import holm
-from seewhy.evidence.inference.two_way import donor_effects, necessity, sensitivity, sufficiency, two_way, unit_effects
+from seewhy.evidence.inference.two_way import (
+    cluster_effects,
+    donor_effects,
+    necessity,
+    sensitivity,
+    sufficiency,
+    two_way,
+)
 
 Array = np.ndarray
 AGAINST = {1: 1.0, 0: -1.0}
@@ -86,8 +93,8 @@ def test_balanced_trials_give_the_contrast_of_plain_means() -> None:
     rng = np.random.default_rng(2)
     recipient, donor = design(rng, 60, 40, 4)
     change = changes(rng, recipient, donor, rng.normal(0, 0.3, 80), spread=2)
-    found = class_contrast(donor_effects(recipient, donor, change, 80), classes_of(40), AGAINST)
-    plain = class_contrast(plain_means(donor, change), classes_of(40), AGAINST)
+    found = class_difference(donor_effects(recipient, donor, change, 80), classes_of(40), AGAINST)
+    plain = class_difference(plain_means(donor, change), classes_of(40), AGAINST)
     assert found.value == pytest.approx(plain.value, abs=1e-12)
     assert found.error < 0.6 * plain.error  # the recipients' spread is out of it
 
@@ -128,7 +135,7 @@ def test_trials_that_do_not_fit_are_refused(recipient: list[int], donor: list[in
 
 def test_near_duplicates_become_one_unit_per_class() -> None:
     effects = np.array([1.0, 3.0, 10.0, np.nan, 7.0, 8.0])
-    means, classes = unit_effects(effects, np.array([0, 0, 1, 0, 1, 1]), np.array([4, 4, 4, 4, 9, 2]))
+    means, classes = cluster_effects(effects, np.array([0, 0, 1, 0, 1, 1]), np.array([4, 4, 4, 4, 9, 2]))
     assert sorted(zip(classes.tolist(), means.tolist(), strict=True)) == [(0, 2.0), (1, 7.0), (1, 8.0), (1, 10.0)]
 
 
@@ -139,7 +146,7 @@ def test_two_classes_are_welchs_test() -> None:
     rng = np.random.default_rng(4)
     effects = np.concatenate([rng.normal(0, 1, 12), rng.normal(0.5, 3, 30)])
     classes = np.repeat([0, 1], [12, 30])
-    found = class_contrast(effects, classes, AGAINST, level=0.9)
+    found = class_difference(effects, classes, AGAINST, level=0.9)
     want = stats.ttest_ind(effects[12:], effects[:12], equal_var=False)
     interval = want.confidence_interval(0.9)
     assert (found.p_value, found.df) == pytest.approx((want.pvalue, want.df))
@@ -153,7 +160,7 @@ def test_one_versus_rest_weighs_the_other_classes_alike() -> None:
     rng = np.random.default_rng(5)
     groups = [rng.normal(size=size) for size in (5, 8, 11)]
     classes = np.repeat([0, 1, 2], [5, 8, 11])
-    found = class_contrast(np.concatenate(groups), classes, one_versus_rest(0, [0, 1, 2]))
+    found = class_difference(np.concatenate(groups), classes, one_versus_rest(0, [0, 1, 2]))
     assert found.value == pytest.approx(groups[0].mean() - (groups[1].mean() + groups[2].mean()) / 2)
     parts = np.array([1, 0.25, 0.25]) * [group.var(ddof=1) / len(group) for group in groups]
     assert found.error == pytest.approx(math.sqrt(parts.sum()))
@@ -166,15 +173,15 @@ def test_an_unknown_class_cannot_be_compared() -> None:
 
 
 def test_too_few_donors_say_nothing() -> None:
-    found = class_contrast(np.array([1.0, 2.0, 5.0]), np.array([0, 0, 1]), AGAINST)
+    found = class_difference(np.array([1.0, 2.0, 5.0]), np.array([0, 0, 1]), AGAINST)
     assert (found.value, found.low, found.high, found.p_value) == (3.5, -math.inf, math.inf, 1)
-    missing = class_contrast(np.array([1.0, 2.0]), np.array([0, 0]), AGAINST)
+    missing = class_difference(np.array([1.0, 2.0]), np.array([0, 0]), AGAINST)
     assert math.isnan(missing.value) and (missing.low, missing.high) == (-math.inf, math.inf)
     assert outcome(missing, 0.02) == outcome(found, 0.02) == "cannot say"
 
 
 def test_a_region_that_is_never_seen_is_shown_to_be_without_effect() -> None:
-    found = class_contrast(np.zeros(10), classes_of(5), AGAINST)
+    found = class_difference(np.zeros(10), classes_of(5), AGAINST)
     assert (found.value, found.low, found.high, found.p_value) == (0, 0, 0, 1)
     assert equivalent(found, 0.02)
 
@@ -188,7 +195,7 @@ def test_the_level_after_selection_is_benjamini_and_yekutielis() -> None:
 
 
 def test_equivalence_is_two_one_sided_tests() -> None:
-    contrast = contrast_of(0.006, 0.008, 30, {})
+    contrast = difference_of(0.006, 0.008, 30, {})
     p_value = max(stats.t.sf((0.006 + 0.02) / 0.008, 30), stats.t.cdf((0.006 - 0.02) / 0.008, 30))
     assert equivalent(contrast, 0.02) and p_value < 0.05
     assert not equivalent(contrast, 0.02, level=0.95) and p_value > 0.025
@@ -206,7 +213,7 @@ def test_equivalence_is_two_one_sided_tests() -> None:
     ],
 )
 def test_there_are_three_outcomes(value: float, error: float, want: str) -> None:
-    assert outcome(contrast_of(value, error, 200, {}), 0.02) == want
+    assert outcome(difference_of(value, error, 200, {}), 0.02) == want
 
 
 def test_planning_agrees_with_the_designs_table() -> None:
@@ -240,8 +247,8 @@ def test_own_class_contrast_is_the_donors_mean_in_a_crossed_design_and_the_class
     of_recipient, of_donor = np.repeat([0, 1], 6), classes_of(10)
     score = changes(rng, recipient, donor, rng.normal(size=20))
     margin = score * (2 * of_recipient[recipient] - 1)
-    found = own_class_contrast(recipient, donor, margin, of_recipient, of_donor)
-    plain = class_contrast(donor_effects(recipient, donor, score, 20), of_donor, AGAINST)
+    found = own_class_difference(recipient, donor, margin, of_recipient, of_donor)
+    plain = class_difference(donor_effects(recipient, donor, score, 20), of_donor, AGAINST)
     table = margin.reshape(12, 20)
     per_donor = [
         table[of_recipient == one, j].mean() - table[of_recipient != one, j].mean() for j, one in enumerate(of_donor)
@@ -269,24 +276,24 @@ def test_own_class_intervals_cover_with_many_classes_and_unbalanced_trials() -> 
     found = []
     for _ in range(150):
         recipient, donor, change, labels = unbalanced(rng, 40, 6)
-        found.append(own_class_contrast(recipient, donor, change, labels, labels))
+        found.append(own_class_difference(recipient, donor, change, labels, labels))
     assert np.mean([one.value for one in found]) == pytest.approx(0.3, abs=0.003)
     assert 0.9 <= np.mean([one.low < 0.3 < one.high for one in found]) <= 0.98
 
 
 def test_copied_donors_do_not_narrow_the_own_class_interval() -> None:
     recipient, donor, change, labels = unbalanced(np.random.default_rng(9), 10, 6)
-    once = own_class_contrast(recipient, donor, change, labels, labels)
+    once = own_class_difference(recipient, donor, change, labels, labels)
     twice = np.tile(recipient, 2), np.concatenate([donor, donor + 60]), np.tile(change, 2)
-    both = own_class_contrast(*twice, labels, np.tile(labels, 2), clusters=np.tile(np.arange(60), 2))
+    both = own_class_difference(*twice, labels, np.tile(labels, 2), clusters=np.tile(np.arange(60), 2))
     assert both.value == pytest.approx(once.value, abs=1e-12)
     assert both.error == pytest.approx(once.error, rel=0.1)
-    assert own_class_contrast(*twice, labels, np.tile(labels, 2)).error < 0.75 * once.error
+    assert own_class_difference(*twice, labels, np.tile(labels, 2)).error < 0.75 * once.error
 
 
 def test_own_class_without_any_other_donor_says_nothing() -> None:
     numbers = np.array([0, 0, 1, 1, 2, 2, 3, 3])
-    found = own_class_contrast(numbers, np.zeros(8, int), np.arange(8.0), np.zeros(4, int), np.zeros(4, int))
+    found = own_class_difference(numbers, np.zeros(8, int), np.arange(8.0), np.zeros(4, int), np.zeros(4, int))
     assert math.isnan(found.value) and found.low == -math.inf
 
 
@@ -369,7 +376,7 @@ def test_the_two_way_interval_covers_where_recipients_respond_differently_and_th
         side = classes_of(60)[donor] - 0.5
         change = changes(rng, recipient, donor, rng.normal(0, 0.2, 120)) + side * rng.normal(0, 0.4, 60)[recipient]
         both = two_way_bootstrap(recipient, donor, change, classes_of(60), AGAINST, draws=300, rng=rng)
-        alone = class_contrast(donor_effects(recipient, donor, change, 120), classes_of(60), AGAINST)
+        alone = class_difference(donor_effects(recipient, donor, change, 120), classes_of(60), AGAINST)
         assert both.value == alone.value
         covered["two-way"].append(both.low < 0 < both.high)
         covered["donors"].append(alone.low < 0 < alone.high)
@@ -408,7 +415,7 @@ def test_the_donor_test_alarms_at_its_level_and_the_test_over_recipients_does_no
     for _ in range(500):
         recipient, donor = design(rng, 300, 300, 4)
         change = changes(rng, recipient, donor, rng.normal(0, 0.2, 600))
-        found = class_contrast(donor_effects(recipient, donor, change, 600), classes_of(300), AGAINST)
+        found = class_difference(donor_effects(recipient, donor, change, 600), classes_of(300), AGAINST)
         alarms["donors"].append(found.p_value < 0.05)
         alarms["recipients"].append(recipients_only(recipient, donor, change, 300) < 0.05)
         recipient, donor = design(rng, 300, 100, 4)
@@ -434,7 +441,7 @@ def test_a_linear_network_gives_its_effect_times_twice_the_alignment_less_one(rh
         content = rng.random(400) < np.where(labels == 1, rho, 1 - rho)
         before = rng.random(200) < np.where(np.arange(200) % 2, rho, 1 - rho)
         change = effect * (content[donor].astype(float) - before[recipient])  # score = rest + effect x content
-        found.append(class_contrast(donor_effects(recipient, donor, change, 400), labels, AGAINST))
+        found.append(class_difference(donor_effects(recipient, donor, change, 400), labels, AGAINST))
     want = (2 * rho - 1) * effect
     error = math.sqrt(np.mean([one.error**2 for one in found]) / 40)
     assert np.mean([one.value for one in found]) == pytest.approx(want, abs=max(4 * error, 1e-9))
@@ -458,7 +465,7 @@ def test_intervals_cover_what_ten_thousand_fresh_donors_would_say_of_the_same_re
         for _ in range(100):
             recipient, donor = design(rng, 100, 100, 4)
             change = own[recipient] + response[recipient] * contents(100)[donor] + rng.normal(0, 0.1, 800)
-            found = class_contrast(donor_effects(recipient, donor, change, 200), classes_of(100), AGAINST)
+            found = class_difference(donor_effects(recipient, donor, change, 200), classes_of(100), AGAINST)
             covered.append(found.low < target < found.high)
     assert 0.93 <= np.mean(covered) <= 0.97
 
@@ -471,9 +478,9 @@ def test_near_duplicates_need_the_cluster_as_unit() -> None:
         clusters = np.concatenate([rng.integers(0, 50, 150), 50 + rng.integers(0, 50, 150)])
         effects = rng.normal(0, 0.2, 100)[clusters]
         found = donor_effects(recipient, donor, changes(rng, recipient, donor, effects), 300)
-        means, labels = unit_effects(found, classes_of(150), clusters)
-        alarms["cluster"].append(class_contrast(means, labels, AGAINST).p_value < 0.05)
-        alarms["donor"].append(class_contrast(found, classes_of(150), AGAINST).p_value < 0.05)
+        means, labels = cluster_effects(found, classes_of(150), clusters)
+        alarms["cluster"].append(class_difference(means, labels, AGAINST).p_value < 0.05)
+        alarms["donor"].append(class_difference(found, classes_of(150), AGAINST).p_value < 0.05)
     assert 0.02 <= np.mean(alarms["cluster"]) <= 0.08
     assert np.mean(alarms["donor"]) > 0.2
 
@@ -489,7 +496,7 @@ def test_holm_lets_at_most_five_percent_of_families_of_twenty_nulls_alarm(correl
 
 
 def family(effects: Array) -> list[float]:
-    return [class_contrast(column, classes_of(40), AGAINST).p_value for column in effects.T]
+    return [class_difference(column, classes_of(40), AGAINST).p_value for column in effects.T]
 
 
 def test_an_effect_at_the_bound_is_called_smaller_in_at_most_five_percent() -> None:
@@ -497,7 +504,7 @@ def test_an_effect_at_the_bound_is_called_smaller_in_at_most_five_percent() -> N
     claims = {"0.90": [], "0.95": [], "none": []}
     for _ in range(2000):
         effects = rng.normal(0, 0.03, 200) + np.repeat([0, 0.02], 100)
-        found = class_contrast(effects, classes_of(100), AGAINST)
+        found = class_difference(effects, classes_of(100), AGAINST)
         claims["0.90"].append(equivalent(found, 0.02))
         claims["0.95"].append(equivalent(found, 0.02, level=0.95))
         claims["none"].append(equivalent(shifted(found, -0.02), 0.02))
@@ -506,5 +513,5 @@ def test_an_effect_at_the_bound_is_called_smaller_in_at_most_five_percent() -> N
     assert np.mean(claims["none"]) > 0.95  # and no effect is found to be none
 
 
-def shifted(contrast: Contrast, by: float) -> Contrast:
-    return contrast_of(contrast.value + by, contrast.error, contrast.df, contrast.n)
+def shifted(contrast: ClassDifference, by: float) -> ClassDifference:
+    return difference_of(contrast.value + by, contrast.error, contrast.df, contrast.n)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from seewhy.evidence.findings.finding import Verdict
+from seewhy.evidence.findings.finding import Finding
 from seewhy.evidence.results.chart import kind_of, rows_of_findings
 from seewhy.evidence.trials.sample import OWN_CLASS
 from seewhy.render.rows import KINDS
@@ -82,5 +82,5 @@ def test_what_is_not_known_has_no_row_and_an_interval_without_end_reaches_everyt
 
 
 def test_verdicts_and_what_is_stored_of_them_give_the_same_rows() -> None:
-    verdict = Verdict("a", "STRONG", ("depends",), "words", numbers={"probability": ONE, "contrast": "fake"})
-    assert rows_of_findings([vars(verdict)]) == rows_of_findings([json.loads(json.dumps(vars(verdict)))])
+    finding = Finding("a", "STRONG", ("depends",), "words", numbers={"probability": ONE, "contrast": "fake"})
+    assert rows_of_findings([vars(finding)]) == rows_of_findings([json.loads(json.dumps(vars(finding)))])

@@ -21,8 +21,9 @@ import torch
 import seewhy
 from seewhy.errors import StoreError
 from seewhy.evidence.audit import run_audit
-from seewhy.evidence.trials.design import Setting, prepare
-from seewhy.evidence.trials.request import asked_for
+from seewhy.evidence.findings.safeguards.catalogue import SAFEGUARDS
+from seewhy.evidence.trials.design import AuditDesign, design_audit
+from seewhy.evidence.trials.request import request
 from seewhy.evidence.trials.scorer import Scorer
 from seewhy.store.schema import DONOR_EFFECTS, IMAGE_EFFECTS, MAP_SHARES, MAP_STATS, RECORDS, TRIALS
 from tests.small_images import Reader, classifier_of, write_images, write_masks
@@ -93,21 +94,23 @@ def straight(home: Path) -> dict[str, str]:
     return tree(home / "straight")
 
 
-def setting_of(home: Path, tint: float = 20.0, **options: Any) -> Setting:
-    asked = {"regions": f"core={home / 'core'},around=not:core", "core": "core", "factors": "tint", "recipients": 20}
+def design_of(home: Path, tint: float = 20.0, **options: Any) -> AuditDesign:
+    asked = {"regions": f"core={home / 'core'},around=not:core", "core": "core", "properties": "tint", "recipients": 20}
     model = classifier_of(Reader(core=20.0, tint=tint))
     seed = options.pop("seed", 0)
-    return prepare(model, home / "data", asked_for(**{**asked, **options}), batch_size=40, seed=seed)
+    return design_audit(
+        model, home / "data", request(**{**asked, **options}), batch_size=40, seed=seed, safeguards=SAFEGUARDS
+    )
 
 
 @pytest.fixture(scope="module")
-def setting(home: Path) -> Setting:
-    return setting_of(home)
+def design(home: Path) -> AuditDesign:
+    return design_of(home)
 
 
 @pytest.fixture(scope="module")
-def whole(home: Path, setting: Setting) -> dict[str, str]:
-    run_audit(setting, folder=home / "whole")
+def whole(home: Path, design: AuditDesign) -> dict[str, str]:
+    run_audit(design, folder=home / "whole")
     return tree(home / "whole")
 
 
@@ -158,7 +161,7 @@ def test_a_finished_command_only_tells_again(home: Path, straight: dict[str, str
 
 @pytest.mark.parametrize("calls", [0, 1, 9])
 def test_an_interrupted_audit_goes_on(
-    home: Path, whole: dict[str, str], setting: Setting, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, calls: int
+    home: Path, whole: dict[str, str], design: AuditDesign, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, calls: int
 ) -> None:
     made: list[str] = []
     usual = Scorer.run
@@ -171,9 +174,9 @@ def test_an_interrupted_audit_goes_on(
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(Scorer, "run", limited)
-        run_audit(setting, folder=tmp_path / "run")
+        run_audit(design, folder=tmp_path / "run")
     assert len(list((tmp_path / "run" / "parts").glob("trials-*"))) == calls
-    run_audit(setting, folder=tmp_path / "run")
+    run_audit(design, folder=tmp_path / "run")
     assert tree(tmp_path / "run") == whole
 
 
@@ -181,11 +184,11 @@ def test_an_interrupted_audit_goes_on(
     "gone", ["parts", "findings.json", "image_effects.parquet", "donor_effects.parquet", "pictures", "maps.zarr"]
 )
 def test_what_is_missing_is_made_again(
-    home: Path, whole: dict[str, str], setting: Setting, tmp_path: Path, gone: str
+    home: Path, whole: dict[str, str], design: AuditDesign, tmp_path: Path, gone: str
 ) -> None:
     run = tmp_path / "run"
     if gone == "parts":  # every second job was finished
-        run_audit_until_parts(setting, run)
+        run_audit_until_parts(design, run)
         for path in sorted((run / "parts").glob("trials-*"))[::2]:
             path.unlink()
     else:
@@ -193,12 +196,12 @@ def test_what_is_missing_is_made_again(
         path = run / gone
         shutil.rmtree(path) if path.is_dir() else path.unlink()
         set_status(run, "running")
-    run_audit(setting, folder=run)
+    run_audit(design, folder=run)
     assert tree(run) == whole
 
 
 def test_maps_that_were_half_written_are_written_again(
-    home: Path, whole: dict[str, str], setting: Setting, tmp_path: Path
+    home: Path, whole: dict[str, str], design: AuditDesign, tmp_path: Path
 ) -> None:
     run = tmp_path / "run"
     shutil.copytree(home / "whole", run)
@@ -206,15 +209,15 @@ def test_maps_that_were_half_written_are_written_again(
     chunks[0].rename(chunks[0].with_name("0.1234.partial"))
     chunks[1].write_bytes(chunks[2].read_bytes())
     set_status(run, "running")
-    run_audit(setting, folder=run)
+    run_audit(design, folder=run)
     assert tree(run) == whole
 
 
-def run_audit_until_parts(setting: Setting, run: Path) -> None:
+def run_audit_until_parts(design: AuditDesign, run: Path) -> None:
     """All jobs made and nothing merged."""
     with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr("seewhy.evidence.results.folder.Ledger.finish", interrupted)
-        run_audit(setting, folder=run)
+        run_audit(design, folder=run)
 
 
 def interrupted(*_: object) -> None:
@@ -229,8 +232,8 @@ def set_status(run: Path, status: str) -> None:
 # One folder, one audit.
 
 
-def test_saved_is_what_a_folder_gets(setting: Setting, whole: dict[str, str], tmp_path: Path) -> None:
-    found = run_audit(setting)
+def test_saved_is_what_a_folder_gets(design: AuditDesign, whole: dict[str, str], tmp_path: Path) -> None:
+    found = run_audit(design)
     assert found.save(tmp_path / "saved") == tmp_path / "saved"
     assert tree(tmp_path / "saved") == whole
 
@@ -240,8 +243,8 @@ def test_saved_is_what_a_folder_gets(setting: Setting, whole: dict[str, str], tm
     [
         ({"recipients": 19}, "--recipients"),
         ({"core": ""}, "--core"),
-        ({"factors": "brightness"}, "--factors"),
-        ({"inserts": ["word=text:AB"]}, "--insert"),
+        ({"properties": "brightness"}, "--factors"),
+        ({"marks": ["word=text:AB"]}, "--insert"),
         ({"seed": 1}, "seed"),
         ({"tint": 19.0}, "weights|network|classifier"),
         ({"donors": 29}, "images|--donors"),
@@ -251,30 +254,30 @@ def test_another_audits_folder_is_refused_with_what_differs(
     home: Path, whole: dict[str, str], changed: dict[str, Any], said: str
 ) -> None:
     with pytest.raises(StoreError, match=f"holds another run: .*({said})(.|\n)*--out"):
-        run_audit(setting_of(home, **changed), folder=home / "whole")
+        run_audit(design_of(home, **changed), folder=home / "whole")
     assert tree(home / "whole") == whole
 
 
-def test_another_budget_is_another_audit(home: Path, setting: Setting, whole: dict[str, str]) -> None:
+def test_another_budget_is_another_audit(home: Path, design: AuditDesign, whole: dict[str, str]) -> None:
     with pytest.raises(StoreError, match="--budget"):
-        run_audit(setting, budget=500, folder=home / "whole")
+        run_audit(design, budget=500, folder=home / "whole")
 
 
-def test_a_folder_that_is_something_else_is_left_alone(tmp_path: Path, setting: Setting) -> None:
+def test_a_folder_that_is_something_else_is_left_alone(tmp_path: Path, design: AuditDesign) -> None:
     (tmp_path / "notes").mkdir()
     (tmp_path / "notes" / "mine.txt").write_text("kept")
     with pytest.raises(seewhy.SeewhyError):
-        run_audit(setting, folder=tmp_path / "notes")
+        run_audit(design, folder=tmp_path / "notes")
     assert [path.name for path in (tmp_path / "notes").iterdir()] == ["mine.txt"]
 
 
 # Every number is there.
 
 
-def test_the_trials_repeat_the_findings(home: Path, whole: dict[str, str], setting: Setting) -> None:
+def test_the_trials_repeat_the_findings(home: Path, whole: dict[str, str], design: AuditDesign) -> None:
     table = pq.read_table(home / "whole" / "trials.parquet").to_pydict()
-    assert len(table["factor"]) == setting.schedule.n_trials
-    labels = {image.id: image.label for sample in setting.ground.samples.values() for image in sample.images}
+    assert len(table["factor"]) == design.schedule.n_trials
+    labels = {image.id: image.label for sample in design.samples.values() for image in sample.images}
     moved: dict[str, list[float]] = {"cat": [], "dog": []}
     for name, edit, split, donor, before, after in zip(
         *(table[one] for one in ("factor", "edit", "split", "donor", "margins_before", "margins")), strict=True
@@ -297,8 +300,10 @@ def test_the_folder_stays_as_it_is_when_the_network_raises(home: Path, tmp_path:
                 raise ValueError("broken on purpose")
             return super().forward(x)
 
-    asked = asked_for(f"core={home / 'core'},around=not:core", "core", "tint", recipients=20)
-    broken = prepare(classifier_of(Broken(core=20.0, tint=20.0)), home / "data", asked, batch_size=40)
+    asked = request(f"core={home / 'core'},around=not:core", "core", "tint", recipients=20)
+    broken = design_audit(
+        classifier_of(Broken(core=20.0, tint=20.0)), home / "data", asked, batch_size=40, safeguards=SAFEGUARDS
+    )
     with pytest.raises(ValueError, match="on purpose"):
         run_audit(broken, folder=tmp_path / "run")
     kept = len(list((tmp_path / "run" / "parts").glob("trials-*")))

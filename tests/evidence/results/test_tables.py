@@ -15,11 +15,12 @@ import torch
 import seewhy
 from seewhy.errors import ModelError
 from seewhy.evidence.audit import run_audit
+from seewhy.evidence.findings.safeguards.catalogue import SAFEGUARDS
 from seewhy.evidence.results.pictures import picture_folder, picture_name
 from seewhy.evidence.results.result import Audit
-from seewhy.evidence.trials.design import Setting, prepare
-from seewhy.evidence.trials.request import asked_for
-from seewhy.evidence.trials.trial import DONORS
+from seewhy.evidence.trials.design import AuditDesign, design_audit
+from seewhy.evidence.trials.request import request
+from seewhy.evidence.trials.trial import EXCHANGE, TrialKey
 from seewhy.store import arrays
 from seewhy.store.tables import read_outcomes, read_stats
 from tests.evidence.trials.test_trial import SeesPlace, write_logo
@@ -38,22 +39,24 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def setting_of(
+def design_of(
     home: Path, regions: str = "around=not:core", model: torch.nn.Module | None = None, **asked: Any
-) -> Setting:
-    words = {"core": "core", "factors": "tint", "recipients": 40, **asked}
-    own = asked_for([f"core={home / 'core'}", *regions.split(",")], **words)
-    return prepare(classifier_of(model or Reader(core=20.0, tint=20.0)), home / "data", own, batch_size=40)
+) -> AuditDesign:
+    words = {"core": "core", "properties": "tint", "recipients": 40, **asked}
+    own = request([f"core={home / 'core'}", *regions.split(",")], **words)
+    return design_audit(
+        classifier_of(model or Reader(core=20.0, tint=20.0)), home / "data", own, batch_size=40, safeguards=SAFEGUARDS
+    )
 
 
 @pytest.fixture(scope="module")
-def setting(home: Path) -> Setting:
-    return setting_of(home)
+def design(home: Path) -> AuditDesign:
+    return design_of(home)
 
 
 @pytest.fixture(scope="module")
-def found(home: Path, setting: Setting) -> Audit:
-    return run_audit(setting, folder=home / "run")
+def found(home: Path, design: AuditDesign) -> Audit:
+    return run_audit(design, folder=home / "run")
 
 
 @pytest.fixture(scope="module")
@@ -84,10 +87,10 @@ def picture(path: Path) -> np.ndarray:
 
 def test_the_maps_lie_in_the_order_of_the_records_and_are_explains(home: Path, found: Audit) -> None:
     outcomes = read_outcomes(home / "run" / "records.parquet")
-    (key,) = found.setting.plan.keys
+    (key,) = found.design.plan.keys
     maps = arrays.read_maps(home / "run", key)
     assert len(maps) == len(outcomes) == 121
-    whole = seewhy.explain(found.setting.plan.classifier, home / "data", batch_size=40, progress=False)
+    whole = seewhy.explain(found.design.plan.classifier, home / "data", batch_size=40, progress=False)
     for outcome, own in zip(outcomes, maps, strict=True):
         if outcome.error:
             assert outcome.image.id == "valid/cat/0007b.png" and np.isnan(own).all()
@@ -100,7 +103,7 @@ def test_a_row_of_numbers_for_each_image_with_a_map(home: Path, found: Audit) ->
     stats = read_stats(home / "run" / "map_stats.parquet")
     outcomes = read_outcomes(home / "run" / "records.parquet")
     assert [stat.id for stat in stats] == [one.image.id for one in outcomes if not one.error]
-    (key,) = found.setting.plan.keys
+    (key,) = found.design.plan.keys
     maps = {one.image.id: row for one, row in zip(outcomes, arrays.read_maps(home / "run", key), strict=True)}
     for stat in stats:
         assert (stat.method, stat.layer, stat.score) == key
@@ -113,12 +116,12 @@ def test_the_shares_are_of_every_image(home: Path, found: Audit) -> None:
     assert {split: table["split"].count(split) for split in ("valid", "train")} == {"valid": 120, "train": 120}
 
 
-def test_without_maps_an_audit_goes_on(setting: Setting, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_maps_an_audit_goes_on(design: AuditDesign, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refused(*_: object, **__: object) -> None:
         raise ModelError("no gradient")
 
     monkeypatch.setattr("seewhy.evidence.results.map_shares.explain_shard", refused)
-    found = run_audit(setting, folder=tmp_path / "run")
+    found = run_audit(design, folder=tmp_path / "run")
     assert any("No maps: no gradient" in note for note in found.facts["notes"])
     assert not (tmp_path / "run" / "maps.zarr").exists()
     assert pq.read_metadata(tmp_path / "run" / "map_stats.parquet").num_rows == 0
@@ -133,13 +136,13 @@ def donors_of(run: Path) -> list[dict[str, Any]]:
 
 def test_the_donors_effects_average_to_the_contrast(home: Path, found: Audit) -> None:
     rows = donors_of(home / "run")
-    sample = found.setting.ground.audited
-    assert len(np.unique(sample.units)) == len(sample)
-    for case in found.weighed.cases:
+    sample = found.design.audited
+    assert len(np.unique(sample.clusters)) == len(sample)
+    for case in found.cases.singles:
         own = [row for row in rows if row["factor"] == case.factor]
         mean = {label: np.mean([row["effect"] for row in own if row["label"] == label]) for label in ("cat", "dog")}
         assert mean["cat"] - mean["dog"] == pytest.approx(case.effect.probability.value, abs=1e-9)
-        trials = next(one for one in found.trials if (one.name, one.edit, one.split) == (case.factor, DONORS, "valid"))
+        trials = found.trials[TrialKey(case.factor, EXCHANGE, "valid")]
         assert sum(row["n"] for row in own) == len(trials) == case.effect.n_trials
         assert {row["split"] for row in own} == {"valid"} and {row["contrast"] for row in own} == {"cat"}
         labels = {image.id: image.label for image in sample.images}
@@ -153,17 +156,19 @@ def test_of_three_classes_each_contrast_has_its_own(tmp_path: Path) -> None:
     classes = ("cat", "dog", "owl")
     data = write_images(tmp_path / "data", counts={"valid": 30}, classes=classes)
     write_masks(tmp_path / "core", data)
-    asked = asked_for([f"core={tmp_path / 'core'}", "around=not:core"], core="core", factors="none", recipients=45)
-    made = prepare(classifier_of(Steps(3, core=20.0, tint=20.0), classes), data, asked, batch_size=45)
+    asked = request([f"core={tmp_path / 'core'}", "around=not:core"], core="core", properties="none", recipients=45)
+    made = design_audit(
+        classifier_of(Steps(3, core=20.0, tint=20.0), classes), data, asked, batch_size=45, safeguards=SAFEGUARDS
+    )
     found = run_audit(made)
     found.save(tmp_path / "run")
     rows = donors_of(tmp_path / "run")
     assert {row["contrast"] for row in rows} == {*classes}
-    for case in found.weighed.cases:
-        own = [row for row in rows if (row["factor"], row["contrast"]) == (case.factor, case.effect.contrast)]
+    for case in found.cases.singles:
+        own = [row for row in rows if (row["factor"], row["contrast"]) == (case.factor, case.effect.contrast.name)]
         mean = {label: np.mean([row["effect"] for row in own if row["label"] == label]) for label in classes}
-        rest = np.mean([value for label, value in mean.items() if label != case.effect.contrast])
-        assert mean[case.effect.contrast] - rest == pytest.approx(case.effect.probability.value, abs=1e-9)
+        rest = np.mean([value for label, value in mean.items() if label != case.effect.contrast.name])
+        assert mean[case.effect.contrast.name] - rest == pytest.approx(case.effect.probability.value, abs=1e-9)
     for one in found.findings:  # whichever contrast is told, the members' numbers are of one contrast
         for member in one.numbers.get("members", {}).values():
             assert member["contrast"] in classes and member["value"] == member["probability"]["value"]
@@ -219,19 +224,19 @@ def test_the_pictures_are_the_canvases(home: Path, told: dict[str, Any]) -> None
 @pytest.mark.parametrize("name", ["logo", HOSTILE])
 def test_a_mark_is_shown_beside_its_patch_in_its_own_folder(home: Path, tmp_path: Path, name: str) -> None:
     logo = write_logo(home / "logo.png")
-    setting = setting_of(home, model=SeesPlace(), factors="none", inserts=[f"{name}={logo}@centre"])
+    design = design_of(home, model=SeesPlace(), properties="none", marks=[f"{name}={logo}@centre"])
     run = tmp_path / "below" / "run"
-    told = run_audit(setting, folder=run).summary()
+    told = run_audit(design, folder=run).summary()
     assert told == json.loads((run / "findings.json").read_text(encoding="utf-8"))
     shown = [one for factor, one in drawn(told) if factor == name]
     assert [one["pictures"] for one in shown] == [f"{picture_folder(name)}/{number:02d}" for number in range(6)]
-    (mark,) = setting.inserts
+    (mark,) = design.marks
     for one in shown:
         before, patch, after = pictures(run, one, "patch")
         canvas = torch.from_numpy(before.copy()).permute(2, 0, 1)[None].float() / 255
-        for laid, neutral in ((patch, True), (after, False)):
-            want = (mark.laid(canvas, neutral=neutral)[0].permute(1, 2, 0) * 255).round().byte().numpy()
-            assert np.array_equal(laid, want)
+        for shown_pixels, edited in ((patch, mark.patched(canvas)), (after, mark.laid(canvas))):
+            want = (edited[0].permute(1, 2, 0) * 255).round().byte().numpy()
+            assert np.array_equal(shown_pixels, want)
     assert [path.name for path in tmp_path.iterdir()] == ["below"]
     assert [path.name for path in (tmp_path / "below").iterdir()] == ["run"]
 
@@ -272,7 +277,7 @@ def test_hostile_names_have_folders_of_their_own_that_need_no_quoting() -> None:
 
 
 def test_the_environment_is_explains(home: Path, found: Audit, tmp_path: Path) -> None:
-    classifier = found.setting.plan.classifier
+    classifier = found.design.plan.classifier
     seewhy.explain(classifier, home / "data", limit=2, out=tmp_path / "explained", progress=False)
     own, explains = (
         json.loads((run / "manifest.json").read_text())["summary"]["environment"]

@@ -14,17 +14,25 @@ import torch
 from seewhy.data.folder import read_table
 from seewhy.errors import DataError
 from seewhy.evidence.trials.dealing import with_partners
-from seewhy.evidence.trials.sample import MOST_CLASSES, Sample, gathered, load_sample, n_groups, with_masks, with_units
+from seewhy.evidence.trials.sample import (
+    MOST_CLASSES,
+    Sample,
+    gathered,
+    load_sample,
+    n_groups,
+    with_clusters,
+    with_masks,
+)
 from seewhy.records import Image, Preprocess
 from tests.small_images import CLASSES, Reader, classifier_of, pictures_of, write_images
 
 
-def sample_of(counts: tuple[int, ...], units: list[int] | None = None) -> Sample:
+def sample_of(counts: tuple[int, ...], clusters: list[int] | None = None) -> Sample:
     total = sum(counts)
     labels = np.repeat(np.arange(len(counts)), counts)
     return Sample(
         "valid", tuple(Image(str(row)) for row in range(total)), labels, torch.zeros(total, 3, 4, 4, dtype=torch.uint8),
-        Preprocess(size=(4, 4)), np.array(units) if units else np.arange(total),
+        Preprocess(size=(4, 4)), np.array(clusters) if clusters else np.arange(total),
     )  # fmt: skip
 
 
@@ -52,9 +60,9 @@ def test_donors_of_a_class_are_used_about_equally_often(counts: tuple[int, ...])
 
 
 def test_nobody_meets_itself_or_a_copy_of_itself() -> None:
-    units = [row // 3 for row in range(60)]  # threes of near-duplicates
-    sample = with_partners(sample_of((30, 30), units), 60, 4, 2)
-    assert (sample.units[sample.partners] != sample.units[sample.recipients][:, None]).all()
+    clusters = [row // 3 for row in range(60)]  # threes of near-duplicates
+    sample = with_partners(sample_of((30, 30), clusters), 60, 4, 2)
+    assert (sample.clusters[sample.partners] != sample.clusters[sample.recipients][:, None]).all()
 
 
 def test_a_class_of_copies_of_one_image_still_meets_another_row() -> None:
@@ -148,7 +156,7 @@ def test_images_are_read_as_bytes_with_their_labels(tmp_path: Path) -> None:
     (data / "valid" / "cat" / "0001.png").unlink()
     pixels, labels = pictures_of(data, "valid")
     assert torch.equal(found.canvases(torch.arange(7)), pixels) and found.labels.tolist() == labels.tolist()
-    assert ticks[-1] == (8, 8) and len(set(found.units.tolist())) == 7 and all(found.digests)
+    assert ticks[-1] == (8, 8) and len(set(found.clusters.tolist())) == 7 and all(found.digests)
 
 
 def test_near_duplicates_are_one_unit_in_both_splits(tmp_path: Path) -> None:
@@ -160,8 +168,8 @@ def test_near_duplicates_are_one_unit_in_both_splits(tmp_path: Path) -> None:
         split: load_sample(table, [one for one in table.images if one.split == split], split, classifier_of(Reader()))
         for split in ("valid", "train")
     }
-    found = with_units(samples)
-    where = {image.id: unit for one in found.values() for image, unit in zip(one.images, one.units, strict=True)}
+    found = with_clusters(samples)
+    where = {image.id: unit for one in found.values() for image, unit in zip(one.images, one.clusters, strict=True)}
     assert where["train/cat/0000.png"] == where["valid/cat/0001.png"]
     assert where["valid/dog/0000.png"] == where["valid/dog/0001.png"]
     assert len(set(where.values())) == 20 - 2

@@ -1,4 +1,4 @@
-"""Which trials are made: by budget, by suspicion, with controls; and what is given up first."""
+"""Which trials are made: by budget, by association, with controls; and what is given up first."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ import torch
 from scipy import stats
 
 from seewhy.evidence.factors.factor import PropertyFactor
+from seewhy.evidence.findings.safeguards.catalogue import SAFEGUARDS
 from seewhy.evidence.properties.catalogue import PROPERTIES
-from seewhy.evidence.trials.association import suspicion, values_of
+from seewhy.evidence.trials.association import association, values_of
 from seewhy.evidence.trials.budget import planned, seconds_of
-from seewhy.evidence.trials.design import Setting, prepare, scheduled
-from seewhy.evidence.trials.request import Effort, asked_for
+from seewhy.evidence.trials.design import AuditDesign, design_audit, scheduled
+from seewhy.evidence.trials.request import Effort, request
 from seewhy.evidence.trials.sample import DISJOINT, mean_mask, overlap_of
-from seewhy.evidence.trials.trial import CONTROL, DONORS, NO_DONOR
+from seewhy.evidence.trials.trial import CONTROL, EXCHANGE, NO_DONOR
 from tests.small_images import Reader, classifier_of, where_core, where_half, write_images, write_masks
 
 
@@ -31,89 +32,89 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def setting(home: Path) -> Setting:
+def design(home: Path) -> AuditDesign:
     names = ("core", "left", "right")
-    asked = asked_for([f"{name}={home / name}" for name in names], "core", "tint,brightness,flip")
-    return prepare(classifier_of(Reader(core=20.0, tint=20.0)), home / "data", asked)
+    asked = request([f"{name}={home / name}" for name in names], "core", "tint,brightness,flip")
+    return design_audit(classifier_of(Reader(core=20.0, tint=20.0)), home / "data", asked, safeguards=SAFEGUARDS)
 
 
-def test_the_most_suspect_factor_comes_first(setting: Setting) -> None:
-    values = [setting.suspicions[one.name] for one in setting.factors]
+def test_the_most_suspect_factor_comes_first(design: AuditDesign) -> None:
+    values = [design.associations[one.name] for one in design.factors]
     assert values == sorted(values, reverse=True) and all(0 <= one <= 1 for one in values)
-    assert setting.suspicions["flip"] < 0.1 < setting.suspicions["tint"]
+    assert design.associations["flip"] < 0.1 < design.associations["tint"]
 
 
 def test_suspicion_is_the_share_of_variance_between_classes() -> None:
     labels = np.repeat([0, 1, 2], 40)
     rng = np.random.default_rng(0)
     noise = rng.standard_normal(120)
-    assert suspicion(labels[:, None].astype(float), labels) == pytest.approx(1)
-    assert suspicion(np.ones((120, 2)), labels) == 0 and suspicion(np.stack([noise, labels], axis=1), labels) == 1
-    assert suspicion(noise[:, None], np.zeros(120, dtype=np.int64)) == 0
+    assert association(labels[:, None].astype(float), labels) == pytest.approx(1)
+    assert association(np.ones((120, 2)), labels) == 0 and association(np.stack([noise, labels], axis=1), labels) == 1
+    assert association(noise[:, None], np.zeros(120, dtype=np.int64)) == 0
     values = noise + labels
     groups = [values[labels == one] for one in range(3)]
     f_value = stats.f_oneway(*groups).statistic
     share = 2 * f_value / (2 * f_value + 117)  # eta squared, from an independent F
-    assert suspicion(values[:, None], labels) == pytest.approx((share - 2 / 119) / (1 - 2 / 119))
+    assert association(values[:, None], labels) == pytest.approx((share - 2 / 119) / (1 - 2 / 119))
 
 
 def test_suspicion_of_noise_is_nothing_on_average() -> None:
     labels = np.repeat([0, 1], 50)
-    found = [suspicion(np.random.default_rng(seed).standard_normal((100, 1)), labels) for seed in range(200)]
+    found = [association(np.random.default_rng(seed).standard_normal((100, 1)), labels) for seed in range(200)]
     assert np.mean(found) < 0.01 and np.median(found) == 0
 
 
-def test_values_are_those_of_every_image(setting: Setting) -> None:
-    sample = setting.ground.audited
+def test_values_are_those_of_every_image(design: AuditDesign) -> None:
+    sample = design.audited
     factor = PropertyFactor(PROPERTIES["tint"])
     alone = torch.cat([factor.measure(sample.canvases(torch.tensor([row])), None) for row in range(60)])
     assert values_of(factor, sample) == pytest.approx(alone.double().numpy(), abs=1e-6)
 
 
-def test_every_factor_is_exchanged_on_both_splits_and_taken_away_on_valid(setting: Setting) -> None:
-    jobs = setting.schedule.jobs
-    for factor in setting.factors:
-        own = {(job.edit, job.split) for job in jobs if job.name == factor.name}
-        assert {(DONORS, "valid"), (DONORS, "train")} <= own
-        assert {(family, "valid") for family in factor.families} <= own
-    assert {"shrunk-2", "shrunk-4", "shrunk-8"} <= {job.edit for job in jobs if job.name == "left"}
+def test_every_factor_is_exchanged_on_both_splits_and_taken_away_on_valid(design: AuditDesign) -> None:
+    jobs = design.schedule.jobs
+    for factor in design.factors:
+        own = {(str(job.edit), job.split) for job in jobs if job.name == factor.name}
+        assert {("donors", "valid"), ("donors", "train")} <= own
+        assert {(removal, "valid") for removal in factor.removals} <= own
+    assert {"shrunk-2", "shrunk-4", "shrunk-8"} <= {str(job.edit) for job in jobs if job.name == "left"}
 
 
-def test_all_factors_meet_the_same_donors(setting: Setting) -> None:
+def test_all_factors_meet_the_same_donors(design: AuditDesign) -> None:
     jobs = [
-        job for job in setting.schedule.jobs if job.edit == DONORS and job.split == "valid" and len(job.factors) == 1
+        job for job in design.schedule.jobs if job.edit == EXCHANGE and job.split == "valid" and len(job.factors) == 1
     ]
-    assert len(jobs) == len(setting.factors) and all(np.array_equal(job.pairs, jobs[0].pairs) for job in jobs)
+    assert len(jobs) == len(design.factors) and all(np.array_equal(job.pairs, jobs[0].pairs) for job in jobs)
 
 
-def test_what_is_taken_away_needs_no_donor(setting: Setting) -> None:
-    for job in setting.schedule.jobs:
-        if job.name == "left" and job.edit in ("blur", "mean", "in-paint", "shuffle"):
+def test_what_is_taken_away_needs_no_donor(design: AuditDesign) -> None:
+    for job in design.schedule.jobs:
+        if job.name == "left" and job.edit.removal in ("blur", "mean", "in-paint", "shuffle"):
             assert (job.pairs[:, 1] == NO_DONOR).all() and len(set(job.pairs[:, 0].tolist())) == job.n_trials
 
 
-def test_pairs_are_apart(setting: Setting) -> None:
-    sample = setting.ground.audited
-    pairs = [job for job in setting.schedule.jobs if len(job.factors) == 2]
+def test_pairs_are_apart(design: AuditDesign) -> None:
+    sample = design.audited
+    pairs = [job for job in design.schedule.jobs if len(job.factors) == 2]
     assert pairs and len({frozenset(job.name.split(" + ")) for job in pairs}) == len(pairs)
     for job in pairs:
         first, second = (one.region for one in job.factors)
         assert first is None or second is None or overlap_of(sample, first, second) <= DISJOINT
 
 
-def test_controls_leave_the_core_alone_and_have_the_factors_area(setting: Setting) -> None:
-    sample = setting.ground.audited
-    controls = setting.schedule.controls
+def test_controls_leave_the_core_alone_and_have_the_factors_area(design: AuditDesign) -> None:
+    sample = design.audited
+    controls = design.schedule.controls
     areas = [float(mean_mask(sample, name).mean()) for name in ("left", "right")]
     assert controls or 2 * min(areas) > 1 - 0.25
     for mask in controls.values():
         assert float((mask * where_core()).sum()) == 0
         assert min(areas) / 1.5 <= float(mask.mean()) <= max(areas) * 1.5
-    assert {job.name for job in setting.schedule.jobs if job.edit == CONTROL} == {*controls}
+    assert {job.key.factor for job in design.schedule.jobs if job.edit == CONTROL} == {*controls}
 
 
-def test_overlap_is_the_share_of_the_smaller_region(setting: Setting) -> None:
-    sample = setting.ground.audited
+def test_overlap_is_the_share_of_the_smaller_region(design: AuditDesign) -> None:
+    sample = design.audited
     assert overlap_of(sample, "left", "right") == 0 and overlap_of(sample, "core", "core") == 1
     assert overlap_of(sample, "core", "left") == 0
     assert torch.allclose(mean_mask(sample, "core"), where_core())
@@ -127,39 +128,37 @@ def test_less_effort_comes_step_by_step(first: Effort) -> None:
     steps = first.smaller()
     assert steps[0] == first
     for one, less in pairwise(steps):
-        for name in ("recipients", "donors", "uses", "controls", "pairs", "families"):
+        for name in ("recipients", "donors", "uses", "controls", "pairs", "removals"):
             assert getattr(less, name) <= getattr(one, name)
     assert steps[-1].recipients == min(first.recipients, 120) and steps[-1].controls == 0
 
 
 @pytest.mark.parametrize("budget", [1, 100, 300, 1000, 3000, 10000, 10**6])
-def test_a_budget_is_never_exceeded(setting: Setting, budget: int) -> None:
-    found = scheduled(setting, budget).schedule
+def test_a_budget_is_never_exceeded(design: AuditDesign, budget: int) -> None:
+    found = scheduled(design, budget).schedule
     assert found.n_trials <= budget
-    assert {*found.left_out} == {one.name for one in setting.factors} - {
+    assert {*found.left_out} == {one.name for one in design.factors} - {
         one.name for job in found.jobs for one in job.factors
     }
-    kept = [one.name for one in setting.factors if one.name not in found.left_out]
-    assert kept == [one.name for one in setting.factors][: len(kept)]  # the least suspect go first
+    kept = [one.name for one in design.factors if one.name not in found.left_out]
+    assert kept == [one.name for one in design.factors][: len(kept)]  # the least suspect go first
 
 
-def test_a_larger_budget_never_tests_less(setting: Setting) -> None:
-    tested = [
-        len(setting.factors) - len(scheduled(setting, budget).schedule.left_out) for budget in range(50, 3000, 250)
-    ]
+def test_a_larger_budget_never_tests_less(design: AuditDesign) -> None:
+    tested = [len(design.factors) - len(scheduled(design, budget).schedule.left_out) for budget in range(50, 3000, 250)]
     assert tested == sorted(tested)
 
 
-def test_the_schedule_depends_on_the_seed_alone(setting: Setting) -> None:
-    one, other = (scheduled(setting, 3000).schedule for _ in range(2))
+def test_the_schedule_depends_on_the_seed_alone(design: AuditDesign) -> None:
+    one, other = (scheduled(design, 3000).schedule for _ in range(2))
     assert [job.name for job in one.jobs] == [job.name for job in other.jobs]
     assert all(np.array_equal(a.pairs, b.pairs) for a, b in zip(one.jobs, other.jobs, strict=True))
     assert all(torch.equal(one.controls[name], other.controls[name]) for name in one.controls)
 
 
-def test_the_plan_adds_up(setting: Setting) -> None:
-    found = planned(setting, 5000)
-    schedule = scheduled(setting, 5000).schedule
+def test_the_plan_adds_up(design: AuditDesign) -> None:
+    found = planned(design, 5000)
+    schedule = scheduled(design, 5000).schedule
     assert found["trials"] == schedule.n_trials <= 5000 and found["left_out"] == list(schedule.left_out)
     for one in found["factors"]:
         assert one["trials"] == sum(

@@ -16,12 +16,13 @@ import seewhy
 from seewhy.evidence.factors.edits import filled
 from seewhy.evidence.factors.factor import PropertyFactor, RegionFactor
 from seewhy.evidence.findings.case import depends
+from seewhy.evidence.findings.safeguards.catalogue import SAFEGUARDS
 from seewhy.evidence.properties.catalogue import PROPERTIES
 from seewhy.evidence.trials.budget import scorers_of
-from seewhy.evidence.trials.design import Setting, prepare
-from seewhy.evidence.trials.request import asked_for
+from seewhy.evidence.trials.design import AuditDesign, design_audit
+from seewhy.evidence.trials.request import request
 from seewhy.evidence.trials.scorer import Scorer
-from seewhy.evidence.trials.trial import DONORS, Job, contrasts_of, scores_of
+from seewhy.evidence.trials.trial import EXCHANGE, ControlRegion, Edit, Job, Pair, TrialKey, contrasts_of, scores_of
 from tests.small_images import CORE, Reader, Steps, classifier_of, where_core, write_images, write_masks
 
 EACH = 40  # images of each class
@@ -35,7 +36,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def options_of(home: Path) -> dict[str, object]:
-    return {"regions": f"core={home / 'core'},around=not:core", "core": "core", "factors": "none"}
+    return {"regions": f"core={home / 'core'},around=not:core", "core": "core", "properties": "none"}
 
 
 def audit_of(home: Path, model: nn.Module, **options: object) -> seewhy.Audit:
@@ -78,42 +79,66 @@ def test_of_many_classes_the_own_one_is_kept() -> None:
 
 
 def test_contrasts_follow_the_number_of_classes() -> None:
-    assert contrasts_of(["a", "b"]) == ("a",)
-    assert contrasts_of(["a", "b", "c"]) == ("a", "b", "c")
-    assert contrasts_of([str(one) for one in range(11)]) == ("own class",)
+    assert [(one.column, one.name, one.against) for one in contrasts_of(["a", "b"])] == [(0, "a", "b")]
+    assert [(one.column, one.name) for one in contrasts_of(["a", "b", "c"])] == [(0, "a"), (1, "b"), (2, "c")]
+    (own,) = contrasts_of([str(one) for one in range(11)])
+    assert own.name == "own class" and own.is_own_class and own.column == 0
 
 
 # Edits.
 
 
+@pytest.mark.parametrize(
+    ("edit", "written"),
+    [
+        (EXCHANGE, "donors"),
+        (Edit("exchange", outside="core"), "outside"),
+        (Edit("exchange", shrink_px=4), "shrunk-4"),
+        (Edit("removal", removal="blur"), "blur"),
+        (Edit("mark"), "inserted"),
+        (Edit("patch"), "neutral mark"),
+        (Edit("control"), "control"),
+        (Edit("control", removal="in-paint"), "control in-paint"),
+    ],
+)
+def test_an_edit_is_a_word_on_disk(edit: Edit, written: str) -> None:
+    assert str(edit) == written
+
+
+def test_pairs_and_control_regions_are_words_on_disk() -> None:
+    region = ControlRegion(56, 3)
+    assert (str(Pair("tint", "core")), str(region)) == ("tint + core", "area 0.056 #03")
+    assert str(region.all_of_its_area) == "area 0.056"
+
+
 @pytest.fixture(scope="module")
-def setting(home: Path) -> Setting:
-    asked = asked_for(**{**options_of(home), "factors": "tint,brightness,jpeg,crop"})
-    return prepare(classifier_of(Reader(core=20.0, tint=20.0)), home / "data", asked)
+def design(home: Path) -> AuditDesign:
+    asked = request(**{**options_of(home), "properties": "tint,brightness,jpeg,crop"})
+    return design_audit(classifier_of(Reader(core=20.0, tint=20.0)), home / "data", asked, safeguards=SAFEGUARDS)
 
 
-def scorer_of(setting: Setting, batch_size: int = 16) -> Scorer:
-    return scorers_of(replace(setting, plan=replace(setting.plan, batch_size=batch_size, batch_asked=True)))["valid"]
+def scorer_of(design: AuditDesign, batch_size: int = 16) -> Scorer:
+    return scorers_of(replace(design, plan=replace(design.plan, batch_size=batch_size, batch_asked=True)))["valid"]
 
 
 @pytest.mark.parametrize("name", ["tint", "brightness", "crop", "spectrum", "noise"])
 @pytest.mark.parametrize("batch_size", [1, 16, 64])
-def test_preparing_a_recipient_once_changes_nothing(setting: Setting, name: str, batch_size: int) -> None:
-    scorer, factor = scorer_of(setting, batch_size), PropertyFactor(PROPERTIES[name])
-    job = Job(name, DONORS, "valid", setting.ground.audited.pairs(uses=2)[:160], (factor,))
+def test_preparing_a_recipient_once_changes_nothing(design: AuditDesign, name: str, batch_size: int) -> None:
+    scorer, factor = scorer_of(design, batch_size), PropertyFactor(PROPERTIES[name])
+    job = Job(TrialKey(name, EXCHANGE, "valid"), design.audited.pairs(uses=2)[:160], (factor,))
     quick = scorer._by_recipient(job)
     assert quick is not None
-    slow = scorer._scored(job.pairs, scorer._edit_of(job))
+    slow = scorer._scored(job.pairs, scorer._editing(job))
     assert quick.margins == pytest.approx(slow.margins, abs=1e-4)
     assert quick.probabilities == pytest.approx(slow.probabilities, abs=1e-5)
     assert np.array_equal(quick.predictions, slow.predictions)
 
 
 @pytest.mark.parametrize("as_floats", [True, False])
-def test_what_donors_give_of_a_region(setting: Setting, as_floats: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_donors_give_of_a_region(design: AuditDesign, as_floats: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("seewhy.evidence.trials.sample._AS_FLOATS", 1 << 30 if as_floats else 0)
-    scorer, sample = scorer_of(setting), setting.ground.audited
-    factor = next(one for one in setting.factors if one.name == "around")
+    scorer, sample = scorer_of(design), design.audited
+    factor = next(one for one in design.factors if one.name == "around")
     assert isinstance(factor, RegionFactor)
     content = scorer.content(factor)
     assert content.shape == sample.pixels.shape
@@ -126,30 +151,30 @@ def test_what_donors_give_of_a_region(setting: Setting, as_floats: bool, monkeyp
     assert (shares[:4] - exact).abs().max() <= (1e-6 if as_floats else 0.5 / 255 + 1e-6)
 
 
-def test_a_transplant_is_the_donor_inside_and_the_recipient_outside(setting: Setting) -> None:
-    scorer, sample = scorer_of(setting), setting.ground.audited
-    factor = next(one for one in setting.factors if one.name == "core")
+def test_a_transplant_is_the_donor_inside_and_the_recipient_outside(design: AuditDesign) -> None:
+    scorer, sample = scorer_of(design), design.audited
+    factor = next(one for one in design.factors if one.name == "core")
     pairs = sample.pairs(uses=1)[:10]
-    edited = scorer.edited(Job("core", DONORS, "valid", pairs, (factor,)), pairs)
+    edited = scorer.edited(Job(TrialKey("core", EXCHANGE, "valid"), pairs, (factor,)), pairs)
     own, given = (sample.canvases(torch.from_numpy(column.copy())) for column in pairs.T)
     inside = where_core().bool()
     assert torch.equal(edited[:, :, ~inside], own[:, :, ~inside])
     assert torch.equal(edited[:, :, inside], given[:, :, inside])
 
 
-def test_two_factors_are_put_in_together(setting: Setting) -> None:
-    scorer, sample = scorer_of(setting), setting.ground.audited
-    both = tuple(next(one for one in setting.factors if one.name == name) for name in ("core", "around"))
+def test_two_factors_are_put_in_together(design: AuditDesign) -> None:
+    scorer, sample = scorer_of(design), design.audited
+    both = tuple(next(one for one in design.factors if one.name == name) for name in ("core", "around"))
     pairs = sample.pairs(uses=1)[:10]
-    edited = scorer.edited(Job("core + around", DONORS, "valid", pairs, both), pairs)
+    edited = scorer.edited(Job(TrialKey(Pair("core", "around"), EXCHANGE, "valid"), pairs, both), pairs)
     assert torch.equal(edited, sample.canvases(torch.from_numpy(pairs[:, 1].copy())))  # all of the donor
 
 
-def test_a_region_drawn_back_leaves_its_edge(setting: Setting) -> None:
-    scorer, sample = scorer_of(setting), setting.ground.audited
-    factor = next(one for one in setting.factors if one.name == "core")
+def test_a_region_drawn_back_leaves_its_edge(design: AuditDesign) -> None:
+    scorer, sample = scorer_of(design), design.audited
+    factor = next(one for one in design.factors if one.name == "core")
     pairs = sample.pairs(uses=1)[:10]
-    edited = scorer.edited(Job("core", "shrunk-4", "valid", pairs, (factor,)), pairs)
+    edited = scorer.edited(Job(TrialKey("core", Edit("exchange", shrink_px=4), "valid"), pairs, (factor,)), pairs)
     own, given = (sample.canvases(torch.from_numpy(column.copy())) for column in pairs.T)
     assert torch.equal(edited[..., 12:20, 12:20], given[..., 12:20, 12:20])
     outside = torch.ones(32, 32, dtype=torch.bool)
@@ -163,9 +188,9 @@ def test_images_without_a_mask_are_in_no_trial(tmp_path: Path) -> None:
     gone = sorted((tmp_path / "core").rglob("*.png"))[::8]
     for path in gone:
         path.unlink()
-    asked = asked_for(f"core={tmp_path / 'core'},around=not:core", "core", "tint")
-    found = prepare(classifier_of(Reader()), data, asked)
-    sample = found.ground.audited
+    asked = request(f"core={tmp_path / 'core'},around=not:core", "core", "tint")
+    found = design_audit(classifier_of(Reader()), data, asked, safeguards=SAFEGUARDS)
+    sample = found.audited
     without = {row for row, image in enumerate(sample.images) if tmp_path / "core" / image.id in gone}
     assert len(without) == 10
     for job in found.schedule.jobs:
@@ -206,15 +231,15 @@ def write_logo(path: Path) -> Path:
 
 def test_a_mark_has_the_size_that_the_network_gives_it(home: Path) -> None:
     logo = write_logo(home / "logo.png")
-    found = audit_of(home, SeesPlace(), inserts=[f"logo={logo}@centre"])
-    mark = found.setting.inserts[0]
-    sample = found.setting.ground.audited
+    found = audit_of(home, SeesPlace(), marks=[f"logo={logo}@centre"])
+    mark = found.design.marks[0]
+    sample = found.design.audited
     canvases = sample.canvases(torch.arange(len(sample)))
     with torch.no_grad():
         margins = [
-            SeesPlace()(mark.laid(canvases, neutral=neutral)) @ torch.tensor([1.0, -1.0]) for neutral in (False, True)
+            SeesPlace()(edited) @ torch.tensor([1.0, -1.0]) for edited in (mark.laid(canvases), mark.patched(canvases))
         ]
-    case = next(one for one in found.weighed.inserted if one.factor == "logo")
+    case = next(one for one in found.cases.marks if one.factor == "logo")
     assert case.effect.margin.value == pytest.approx(float((margins[0] - margins[1]).mean()), abs=1e-4)
     assert case.effect.margin.value > 1
     assert case.effect.n_recipients == len(sample)
@@ -222,13 +247,13 @@ def test_a_mark_has_the_size_that_the_network_gives_it(home: Path) -> None:
 
 
 def test_a_mark_that_is_not_read_is_none(home: Path) -> None:
-    found = audit_of(home, Reader(), inserts=["word=text:AB@top-left"])
+    found = audit_of(home, Reader(), marks=["word=text:AB@top-left"])
     assert found["word"].level == "NONE LARGER THAN"
 
 
 def test_a_mark_as_bright_in_another_order_is_the_comparison(home: Path) -> None:
     logo = write_logo(home / "logo2.png")
-    found = audit_of(home, SeesMark(), inserts=[f"logo={logo}@top-left"])
+    found = audit_of(home, SeesMark(), marks=[f"logo={logo}@top-left"])
     assert found["logo"].level == "NONE LARGER THAN"
     assert found["logo"].numbers["margin"]["value"] == pytest.approx(0, abs=1e-6)
 
@@ -251,8 +276,8 @@ def test_one_image_of_each_of_many_classes_is_enough_for_marks(tmp_path: Path) -
         classifier_of(Blinded(), names),
         data,
         regions="corners",
-        factors="tint",
-        inserts=["word=text:AB"],
+        properties="tint",
+        marks=["word=text:AB"],
         progress=False,
     )
     exchange = [one for one in found.findings if one.factor != "word" and "classifier" not in one.claims]
@@ -270,9 +295,9 @@ def test_of_three_classes_each_is_asked_for(tmp_path: Path) -> None:
     write_masks(tmp_path / "core", data)
     found = seewhy.audit(
         classifier_of(Steps(3, core=60.0, tint=30.0), names), data, regions=f"core={tmp_path / 'core'},around=not:core",
-        core="core", factors="none", progress=False,
+        core="core", properties="none", progress=False,
     )  # fmt: skip
-    cases = {case.effect.contrast: case for case in found.weighed.cases if case.factor == "around"}
+    cases = {case.effect.contrast.name: case for case in found.cases.singles if case.factor == "around"}
     assert tuple(cases) == names
     assert all(cases[name].effect.probability.low > 0 for name in ("ant", "cow"))
     assert found["around"].numbers["contrast"] in names and "depends" in found["around"].claims
@@ -283,7 +308,7 @@ def test_of_many_classes_the_own_one_is_asked_for(tmp_path: Path) -> None:
     data = write_images(tmp_path / "data", counts={"valid": 30}, classes=names, aligned=0.9)
     write_masks(tmp_path / "core", data)
     regions = f"core={tmp_path / 'core'},around=not:core"
-    options = {"regions": regions, "core": "core", "factors": "none", "progress": False, "recipients": 120}
+    options = {"regions": regions, "core": "core", "properties": "none", "progress": False, "recipients": 120}
     found = seewhy.audit(classifier_of(Steps(12, core=0.0, tint=200.0), names), data, **options)
     assert found["around"].numbers["contrast"] == "own class" and "depends" in found["around"].claims
     assert found["around"].numbers["margin"]["value"] > 0
@@ -335,7 +360,7 @@ def test_the_network_is_left_as_it_was_found(home: Path, limit: int) -> None:
     calls: list[int] = []
     model.look.register_forward_hook(lambda *_: calls.append(1))
     before = state_of(model)
-    run: Callable[[], object] = lambda: audit_of(home, model, factors="brightness")  # noqa: E731
+    run: Callable[[], object] = lambda: audit_of(home, model, properties="brightness")  # noqa: E731
     if limit == 10**9:
         run()
     else:
@@ -349,21 +374,21 @@ def test_the_network_is_left_as_it_was_found(home: Path, limit: int) -> None:
 
 def test_the_size_of_a_batch_changes_nothing(home: Path) -> None:
     found = [
-        audit_of(home, Reader(core=20.0, tint=20.0), factors="tint", batch_size=size, recipients=30)
+        audit_of(home, Reader(core=20.0, tint=20.0), properties="tint", batch_size=size, recipients=30)
         for size in (1, 7, 64)
     ]
     told = [[(one.factor, one.level, one.claims, one.members) for one in each.findings] for each in found]
     assert told[0] == told[1] == told[2]
     for one, other in ((found[0], found[1]), (found[0], found[2])):
-        for mine, theirs in zip(one.weighed.cases, other.weighed.cases, strict=True):
+        for mine, theirs in zip(one.cases.singles, other.cases.singles, strict=True):
             assert mine.value == pytest.approx(theirs.value, abs=1e-5)
             assert mine.effect.margin.value == pytest.approx(theirs.effect.margin.value, abs=1e-4)
             assert depends(mine) == depends(theirs)
-        for mine, theirs in zip(one.trials, other.trials, strict=True):
-            assert np.abs(mine.scores.probabilities - theirs.scores.probabilities).max() < 1e-5
+        for mine, theirs in zip(one.trials.values(), other.trials.values(), strict=True):
+            assert np.abs(mine.after.probabilities - theirs.after.probabilities).max() < 1e-5
 
 
 def test_the_core_of_the_pictures_is_where_the_masks_say(home: Path) -> None:
     found = audit_of(home, Reader())
-    mask = found.setting.ground.audited.masks["core"][0]
+    mask = found.design.audited.masks["core"][0]
     assert mask[CORE, CORE].eq(255).all() and mask.sum() == 255 * 256

@@ -30,10 +30,10 @@ from seewhy.errors import OptionError, listed
 from seewhy.records import Task
 
 __all__ = [
-    "Asked",
     "Fixed",
     "Score",
     "Target",
+    "TargetSpec",
     "Targets",
     "as_finer",
     "boxes",
@@ -51,7 +51,7 @@ __all__ = [
 
 
 @dataclass(frozen=True)
-class Asked:
+class TargetSpec:
     """A target that holds more than a word, for `find_score`: what `similarity`, `pixels`, `boxes` and `finer` give."""
 
     name: str
@@ -59,7 +59,7 @@ class Asked:
     build: Callable[[Sequence[str]], Score]
 
 
-OneTarget = str | int | Callable[[Any], Tensor] | Asked | Score
+OneTarget = str | int | Callable[[Any], Tensor] | TargetSpec | Score
 Target = OneTarget | Sequence[OneTarget] | Tensor | NDArray[Any]
 Targets = Target | Mapping[str, Target]
 
@@ -97,7 +97,7 @@ def find_score(target: Target, classes: Sequence[str], task: Task = "classificat
     model's output; or a list with one of these for each image. A class named like one of the words is reached by its
     index. Raises OptionError with the nearest names.
     """
-    if isinstance(target, (Score, Asked)):
+    if isinstance(target, (Score, TargetSpec)):
         if target.task != task:
             raise not_for(target.name, task)
         return target if isinstance(target, Score) else target.build(classes)
@@ -125,7 +125,7 @@ def one_logit_note(classes: Sequence[str]) -> str:
     )
 
 
-def similarity(vectors: Any) -> Asked:
+def similarity(vectors: Any) -> TargetSpec:
     """The target "how like these": the mean cosine similarity of the embedding to a vector (D,) or vectors (M, D)."""
     wanted = torch.as_tensor(vectors, dtype=torch.float32).detach()
     wanted = wanted[None] if wanted.ndim == 1 else wanted
@@ -146,10 +146,10 @@ def similarity(vectors: Any) -> Asked:
         return measures.cosine(embedding, units.to(embedding))
 
     score = Score("similarity", of_outputs(measured), "embedding", "similarity", code=["similarity", units])
-    return Asked("similarity", "embedding", lambda classes: score)
+    return TargetSpec("similarity", "embedding", lambda classes: score)
 
 
-def pixels(mask: Any, of: str | int = "predicted") -> Asked:
+def pixels(mask: Any, of: str | int = "predicted") -> TargetSpec:
     """The target "this class here": the mean logit of class `of` over a mask (H, W), or one for each image (N, H, W).
 
     Masks are in [0, 1], of any size; they are brought to the size of the model's output.
@@ -173,10 +173,10 @@ def pixels(mask: Any, of: str | int = "predicted") -> Asked:
         said = f"mask:{name}"
         return Score(said, rule, "segmentation", said, of == "label", count, code=["pixels", held])
 
-    return Asked("pixels", "segmentation", build)
+    return TargetSpec("pixels", "segmentation", build)
 
 
-def boxes(wanted: Any, labels: Sequence[str | int] | Tensor, *, iou: float = 0.5) -> Asked:
+def boxes(wanted: Any, labels: Sequence[str | int] | Tensor, *, iou: float = 0.5) -> TargetSpec:
     """The target "these boxes": for each wanted box (M, 4) the overlap and score of the detection that shows it.
 
     A detection shows a box where it has its label and overlaps it by more than `iou`; boxes are x1, y1, x2, y2.
@@ -194,15 +194,15 @@ def boxes(wanted: Any, labels: Sequence[str | int] | Tensor, *, iou: float = 0.5
         rule = of_outputs(lambda main: measures.wanted_boxes(main, held, index, iou))
         return Score("wanted-boxes", rule, "detection", "wanted-boxes", code=["boxes", held, index, iou])
 
-    return Asked("wanted-boxes", "detection", build)
+    return TargetSpec("wanted-boxes", "detection", build)
 
 
-def finer(of: Target = "predicted", *, alpha: float = FINER_ALPHA, rivals: int = FINER_RIVALS) -> Asked:
+def finer(of: Target = "predicted", *, alpha: float = FINER_ALPHA, rivals: int = FINER_RIVALS) -> TargetSpec:
     """The target of Finer-CAM: the class minus `alpha` times those whose logits are nearest, chosen once per image.
 
     Zhang et al. 2025, arXiv:2501.11309. With two classes and `alpha` 1 it is the margin.
     """
-    return Asked(
+    return TargetSpec(
         "finer", "classification", lambda classes: as_finer(find_score(of, classes), alpha=alpha, rivals=rivals)
     )
 

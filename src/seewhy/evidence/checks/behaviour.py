@@ -62,13 +62,13 @@ class Behaviour:
 
 def behaviour_of(
     logits: Floats,
-    shares: Floats,
+    probabilities: Floats,
     labels: Sequence[str | None],
     classes: Sequence[str],
     splits: Sequence[str | None] = (),
 ) -> Behaviour:
     """The behaviour from logits (N, K), class probabilities (N, classes), and names of classes and splits (or None)."""
-    decided = shares.argmax(axis=1)
+    decided = probabilities.argmax(axis=1)
     predictions = Counter(classes[index] for index in decided)
     if not len(logits):
         return Behaviour(tuple(classes), 0, {}, 0.0)
@@ -78,11 +78,11 @@ def behaviour_of(
     if not known.any():
         return Behaviour(tuple(classes), len(labels), dict(predictions), spread)
     truth = np.array([classes.index(label) for label in labels if label is not None and label in classes])
-    decided, shares = decided[known], shares[known]
+    decided, probabilities = decided[known], probabilities[known]
     hits = decided == truth
     confusion = np.zeros((len(classes), len(classes)), dtype=np.int64)
     np.add.at(confusion, (truth, decided), 1)
-    top = shares.max(axis=1)
+    top = probabilities.max(axis=1)
     order = _other_order(truth, decided, len(classes))
     parts = np.array([split or "" for split in splits] or [""] * len(labels))[known]
     by_split = {

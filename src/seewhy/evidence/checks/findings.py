@@ -21,14 +21,22 @@ LEVELS: tuple[Level, ...] = ("bad", "caution", "cannot say", "good")  # worst fi
 
 
 @dataclass(frozen=True)
-class Finding:
-    """One sentence with its level, what to do about it, and its numbers as plain values."""
+class CheckFinding:
+    """One sentence with its level, what to do about it, and its numbers as plain values.
+
+    `stops_audit`: an audit tells it before everything else, since little can be said of such a classifier.
+    """
 
     level: Level
     part: str
     text: str
     todo: str = ""
     numbers: dict[str, Any] = field(default_factory=dict)
+    stops_audit: bool = False
+
+    def as_stored(self) -> dict[str, Any]:
+        """The finding as the manifest has it."""
+        return {name: value for name, value in vars(self).items() if name != "stops_audit"}
 
 
 @dataclass(frozen=True)
@@ -41,32 +49,34 @@ class Reason:
     todo: str = ""
 
 
-def weights_findings(behaviour: Sequence[Finding]) -> list[Finding]:
+def weights_findings(behaviour: Sequence[CheckFinding]) -> list[CheckFinding]:
     """That no weights were given, unless the network works so well that its own code must have loaded some."""
     text = "No weights were given, so the network is as its code makes it: random, unless that loads some."
     works = any(one.level == "good" for one in behaviour)
-    return [] if works else [Finding("bad", "works", text, "--weights model.pt")]
+    return [] if works else [CheckFinding("bad", "works", text, "--weights model.pt")]
 
 
-def behaviour_findings(found: Behaviour) -> list[Finding]:
+def behaviour_findings(found: Behaviour) -> list[CheckFinding]:
     """What the logits say about the classifier."""
     if found.is_constant:
         text = (
             f"The logits hardly depend on the image: over {found.n_images:,} images they move by {found.spread:.1e} of "
         )
         return [
-            Finding(
+            CheckFinding(
                 "bad",
                 "works",
                 text + "their size.",
                 "Were the weights loaded? Does the input reach the network in the range it was trained on?",
                 {"spread": found.spread, "n": found.n_images},
+                stops_audit=True,
             )
         ]
     findings = [] if found.collapsed_to is None else [_collapse(found)]
     if found.accuracy is None:
         text = "No image has a label that is a class of this network, so nothing can be said about its accuracy."
-        return [*findings, Finding("cannot say", "works", text, "Use class folders, or a CSV with labels.")]
+        todo = "Use class folders, or a CSV with labels."
+        return [*findings, CheckFinding("cannot say", "works", text, todo, stops_audit=True)]
     if found.permutation is not None and found.permuted_accuracy is not None:
         findings.append(_other_order(found, found.accuracy, found.permuted_accuracy))
     elif not findings:
@@ -75,13 +85,13 @@ def behaviour_findings(found: Behaviour) -> list[Finding]:
     return findings + (_calibration(found) if findings[0].level == "good" else [])
 
 
-def idle_findings(dead: Sequence[str], shares: dict[str, float], n_images: int) -> list[Finding]:
+def idle_findings(dead: Sequence[str], shares: dict[str, float], n_images: int) -> list[CheckFinding]:
     """Layers and channels whose output does not depend on the image."""
     if dead:
         first = f"{dead[0]} gives the same output for each of {n_images} images"
         more = f" (and so do {len(dead) - 1} layers behind it)" if len(dead) > 1 else ""
         todo = "Nothing behind it can see the image: look at the weights and the input's range."
-        return [Finding("bad", "works", f"Layer {first}{more}.", todo, {"layers": list(dead), "n": n_images})]
+        return [CheckFinding("bad", "works", f"Layer {first}{more}.", todo, {"layers": list(dead), "n": n_images})]
     idle = {name: share for name, share in shares.items() if share > CHECK_THRESHOLDS["idle_channels"]}
     if not idle:
         return []
@@ -89,13 +99,13 @@ def idle_findings(dead: Sequence[str], shares: dict[str, float], n_images: int) 
     shown = listed([f"{name} {idle[name]:.0%}" for name in worst], 3)
     text = f"Channels that are the same for each of {n_images} images: {shown}."
     todo = "Dead units, or an input outside the range that it was trained on."
-    return [Finding("caution", "works", text, todo, {"share": idle, "n": n_images})]
+    return [CheckFinding("caution", "works", text, todo, {"share": idle, "n": n_images})]
 
 
-def feeding_findings(found: Feeding | None, why_not: str = "") -> list[Finding]:
+def feeding_findings(found: Feeding | None, why_not: str = "") -> list[CheckFinding]:
     """Whether another preprocessing is shown to fit better."""
     if found is None:
-        return [Finding("cannot say", "fed", f"Whether it is fed as it was trained: {why_not}.")]
+        return [CheckFinding("cannot say", "fed", f"Whether it is fed as it was trained: {why_not}.")]
     if found.better:
         return [_fed_wrongly(found, found.better)]
     numbers = _sweep_numbers(found)
@@ -104,17 +114,19 @@ def feeding_findings(found: Feeding | None, why_not: str = "") -> list[Finding]:
     n_tried = len(found.variants)
     if not undecided:
         text = f"Fed as asked: none of {n_tried} usual variants separates the classes better (AUC {found.auc:.3f}, "
-        return [Finding("good", "fed", f"{text}n = {found.n_images:,}).", "", numbers)]
+        return [CheckFinding("good", "fed", f"{text}n = {found.n_images:,}).", "", numbers)]
     best = max(undecided, key=lambda one: one.difference.high)
     text = (
         f"The data cannot tell whether it is fed as it was trained: of {n_tried} usual variants {len(undecided)} may "
         f"be better, at most {best.name} by {_signed(best.difference)} "
         f"(AUC now {found.auc:.3f}, n = {found.n_images:,})."
     )
-    return [Finding("cannot say", "fed", text, "More labelled images would tell; so would the training code.", numbers)]
+    return [
+        CheckFinding("cannot say", "fed", text, "More labelled images would tell; so would the training code.", numbers)
+    ]
 
 
-def map_findings(found: Trust) -> tuple[Finding, str, list[Reason]]:
+def map_findings(found: Trust) -> tuple[CheckFinding, str, list[Reason]]:
     """The finding on one layer's maps, its grade (A, B or C) and the reasons, worst first."""
     verdict = None if found.faithful is None else verdict_of(found.faithful, CHECK_THRESHOLDS["little_better"])
     reasons = sorted(_reasons(found, verdict), key=lambda one: one.grade, reverse=True)
@@ -131,59 +143,62 @@ def map_findings(found: Trust) -> tuple[Finding, str, list[Reason]]:
             f"random weights, {found.flipped:.2f} after a flip, {found.noisy:.2f} under noise (n = {found.n_images})."
         )
         text += f" {said[0].upper()}{said[1:]}." if said else ""
-        return Finding("good", "maps", text, "", numbers), grade, reasons
+        return CheckFinding("good", "maps", text, "", numbers), grade, reasons
     worst = [one for one in reasons if one.grade == grade]
     text = f"{what}; {'; '.join(one.text for one in worst[:3])} (n = {found.n_images})."
     if verdict is not None and verdict.word != "no better":  # which is one of the reasons
         text += f" {said[0].upper()}{said[1:]}."
     todo = next((one.todo for one in worst if one.todo), "")
-    return Finding("bad" if grade == "C" else "caution", "maps", text, todo, numbers), grade, reasons
+    return CheckFinding("bad" if grade == "C" else "caution", "maps", text, todo, numbers), grade, reasons
 
 
-def _collapse(found: Behaviour) -> Finding:
+def _collapse(found: Behaviour) -> CheckFinding:
     count = found.predictions[found.collapsed_to or ""]
     all_of = f"Every one of the {count:,} images is"
     every = all_of if count == found.n_images else f"{count:,} of {found.n_images:,} images are"
     accuracy = f"; accuracy {found.accuracy} where guessing gives {found.chance:.3f}" if found.accuracy else ""
-    return Finding(
+    return CheckFinding(
         "bad",
         "works",
         f"{every} predicted as {found.collapsed_to!r}{accuracy}.",
         "Maps for any other class explain an answer that it never gives.",
         {"class": found.collapsed_to, "count": count, "n": found.n_images},
+        stops_audit=True,
     )
 
 
-def _other_order(found: Behaviour, given: Estimate, other: Estimate) -> Finding:
+def _other_order(found: Behaviour, given: Estimate, other: Estimate) -> CheckFinding:
     order = found.permutation or ()
     moved = [f"{now!r} means {then!r}" for now, then in zip(found.classes, order, strict=True) if now != then]
     text = f"The classes seem to be in another order ({listed(moved, 3)}): accuracy {other} so, {given} as given"
-    return Finding(
+    return CheckFinding(
         "bad",
         "works",
         f"{text} (n = {given.n:,}, the order found on one half and judged on the other).",
         f"--classes {','.join(order)}" if len(order) <= 10 else "Look at the order of the class names.",
         {"permutation": list(order), "accuracy": vars(other), "given": vars(given)},
+        stops_audit=True,
     )
 
 
-def _accuracy(found: Behaviour, accuracy: Estimate, chance: float) -> Finding:
+def _accuracy(found: Behaviour, accuracy: Estimate, chance: float) -> CheckFinding:
     splits = ", ".join(f"{name} {one.value:.3f} of {one.n:,}" for name, one in (found.by_split or {}).items())
     text = f"Accuracy {accuracy} on {accuracy.n:,} labelled images{f' ({splits})' if splits else ''}"
     text += f"; guessing gives {chance:.3f}"
     numbers = {"accuracy": vars(accuracy), "chance": chance}
     if accuracy.low > chance + CHECK_THRESHOLDS["little"] * (1 - chance):
-        return Finding("good", "works", f"{text}.", "", numbers)
+        return CheckFinding("good", "works", f"{text}.", "", numbers)
     if accuracy.high > chance + CHECK_THRESHOLDS["undecided_accuracy"] * (1 - chance):
         text += ": too few images to tell."
-        return Finding("cannot say", "works", text, "Check more labelled images.", numbers)
+        return CheckFinding("cannot say", "works", text, "Check more labelled images.", numbers, stops_audit=True)
     little = "it is hardly better" if accuracy.low > chance else "it is not shown to be better"
     worse = "it is worse than that" if accuracy.high < chance else little
     todo = "A map of a classifier that does not work says little. Look at weights, preprocessing and class order first."
-    return Finding("caution" if accuracy.low > chance else "bad", "works", f"{text}: {worse}.", todo, numbers)
+    level: Level = "caution" if accuracy.low > chance else "bad"
+    return CheckFinding(level, "works", f"{text}: {worse}.", todo, numbers, stops_audit=True)
 
 
-def _weak_classes(found: Behaviour) -> list[Finding]:
+def _weak_classes(found: Behaviour) -> list[CheckFinding]:
     """Classes that are recognised less often than a class of their number would be by chance."""
     recall = found.recall or {}
     weak = {name: one for name, one in recall.items() if one.n >= 10 and one.high < 1 / len(found.classes)}
@@ -192,10 +207,10 @@ def _weak_classes(found: Behaviour) -> list[Finding]:
     worst = sorted(weak, key=lambda name: weak[name].value)
     shown = listed([f"{name} {weak[name]} of {weak[name].n}" for name in worst], 2)
     text = f"Recognised less often than by guessing among {len(found.classes)} classes: {shown}."
-    return [Finding("caution", "works", text, "", {name: vars(one) for name, one in weak.items()})]
+    return [CheckFinding("caution", "works", text, "", {name: vars(one) for name, one in weak.items()})]
 
 
-def _calibration(found: Behaviour) -> list[Finding]:
+def _calibration(found: Behaviour) -> list[CheckFinding]:
     over = found.overconfidence
     if over is None or found.confidence is None or found.accuracy is None:
         return []
@@ -206,11 +221,13 @@ def _calibration(found: Behaviour) -> list[Finding]:
     text = f"Its probabilities are too {word}: {found.confidence:.3f} on average, {found.accuracy.value:.3f} right, "
     todo = "Read them as an order, not as chances."
     return [
-        Finding("caution", "works", f"{text}{_signed(over)} (n = {over.n:,}).", todo, {"overconfidence": vars(over)})
+        CheckFinding(
+            "caution", "works", f"{text}{_signed(over)} (n = {over.n:,}).", todo, {"overconfidence": vars(over)}
+        )
     ]
 
 
-def _fed_wrongly(found: Feeding, better: Sequence[Variant]) -> Finding:
+def _fed_wrongly(found: Feeding, better: Sequence[Variant]) -> CheckFinding:
     best = better[0]
     more = f" So do {listed([one.name for one in better[1:]], 3)}." if len(better) > 1 else ""
     text = (
@@ -219,7 +236,7 @@ def _fed_wrongly(found: Feeding, better: Sequence[Variant]) -> Finding:
         f"variants).{more}"
     )
     todo = f"If it was trained so:  {best.options}"
-    return Finding("bad", "fed", text, todo, _sweep_numbers(found))
+    return CheckFinding("bad", "fed", text, todo, _sweep_numbers(found))
 
 
 def _sweep_numbers(found: Feeding) -> dict[str, Any]:

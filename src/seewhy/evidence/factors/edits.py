@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-Family = Callable[[Tensor, Tensor, int], Tensor]
+Removal = Callable[[Tensor, Tensor, int], Tensor]
 
 BLUR_FRAC = 1 / 12  # the blur's standard deviation, of the shorter side
 PATCH_FRAC = 1 / 8  # a patch's side, of the shorter side
@@ -92,12 +92,12 @@ def shrunk(masks: Tensor, pixels: int) -> Tensor:
     return -functional.max_pool2d(rows, (1, side), 1, (0, pixels))[:, 0]
 
 
-def _unseeded(edit: Callable[[Tensor, Tensor], Tensor]) -> Family:
+def _unseeded(edit: Callable[[Tensor, Tensor], Tensor]) -> Removal:
     return lambda canvases, masks, seed: edit(canvases, masks)
 
 
 # The edits that remove what is in a region, by the name that a finding shows.
-FAMILIES: dict[str, Family] = {
+REMOVALS: dict[str, Removal] = {
     "blur": _unseeded(blurred),
     "mean": _unseeded(averaged),
     "in-paint": _unseeded(inpainted),

@@ -9,7 +9,7 @@ from typing import Literal, Protocol
 import torch
 from torch import Tensor
 
-from seewhy.evidence.factors.edits import FAMILIES, filled, transplanted
+from seewhy.evidence.factors.edits import REMOVALS, filled, transplanted
 from seewhy.evidence.factors.regions import Region
 from seewhy.evidence.properties.catalogue import Property
 
@@ -41,7 +41,7 @@ class Factor(Protocol):
         """The name of the region it acts in."""
 
     @property
-    def families(self) -> tuple[str, ...]:
+    def removals(self) -> tuple[str, ...]:
         """The ways in which its content can be taken away."""
 
     def measure(self, canvases: Tensor, masks: Tensor | None) -> Tensor:
@@ -53,7 +53,7 @@ class Factor(Protocol):
     def put(self, canvases: Tensor, masks: Tensor | None, content: Tensor) -> Tensor:
         """The canvases with the donors' content (N, …) in them."""
 
-    def neutral(self, canvases: Tensor, masks: Tensor | None, family: str, average: Tensor, seed: int) -> Tensor:
+    def removed(self, canvases: Tensor, masks: Tensor | None, removal: str, average: Tensor, seed: int) -> Tensor:
         """The canvases with the factor's content taken away; `average` (D,) are its mean values over the donors."""
 
 
@@ -63,7 +63,7 @@ class RegionFactor:
 
     at: Region
     kind: Kind = "region"
-    families: tuple[str, ...] = tuple(FAMILIES)
+    removals: tuple[str, ...] = tuple(REMOVALS)
 
     @property
     def name(self) -> str:
@@ -97,9 +97,9 @@ class RegionFactor:
         """The donors' content inside the recipients' own region."""
         return transplanted(canvases, content, _needed(masks))
 
-    def neutral(self, canvases: Tensor, masks: Tensor | None, family: str, average: Tensor, seed: int) -> Tensor:
+    def removed(self, canvases: Tensor, masks: Tensor | None, removal: str, average: Tensor, seed: int) -> Tensor:
         """The region blurred, averaged, painted over from outside, or shuffled."""
-        return FAMILIES[family](canvases, _needed(masks), seed)
+        return REMOVALS[removal](canvases, _needed(masks), seed)
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ class PropertyFactor:
     of: Property
     kind: Kind = "property"
     region: str | None = None
-    families: tuple[str, ...] = (AVERAGE,)
+    removals: tuple[str, ...] = (AVERAGE,)
 
     @property
     def name(self) -> str:
@@ -133,28 +133,31 @@ class PropertyFactor:
         """The recipients with the donors' values."""
         return self.of.apply(canvases, content)
 
-    def neutral(self, canvases: Tensor, masks: Tensor | None, family: str, average: Tensor, seed: int) -> Tensor:
+    def removed(self, canvases: Tensor, masks: Tensor | None, removal: str, average: Tensor, seed: int) -> Tensor:
         """The recipients with the average value."""
         return self.of.apply(canvases, average.to(canvases).expand(len(canvases), -1))
 
 
 @dataclass(frozen=True)
-class Insert:
+class Mark:
     """A mark that is laid over the image: unlike a transplant it needs no donors, so one image per class will do.
 
-    `mark` (4, H, W) is red, green, blue and opacity in [0, 1] on the whole canvas; `neutral_mark` covers as much of it
-    with the same opacity and colours, its small patches in another order.
+    `pixels` (4, H, W) are red, green, blue and opacity in [0, 1] on the whole canvas; `patch` covers as much of it with
+    the same opacity and colours, its small patches in another order.
     """
 
     name: str
     words: str
-    mark: Tensor
-    neutral_mark: Tensor
+    pixels: Tensor
+    patch: Tensor
 
-    def laid(self, canvases: Tensor, *, neutral: bool = False) -> Tensor:
-        """The canvases (N, 3, H, W) with the mark, or with its neutral patch."""
-        mark = (self.neutral_mark if neutral else self.mark).to(canvases)
-        return torch.lerp(canvases, mark[:3].expand_as(canvases), mark[3])
+    def laid(self, canvases: Tensor) -> Tensor:
+        """The canvases (N, 3, H, W) with the mark."""
+        return _laid(self.pixels, canvases)
+
+    def patched(self, canvases: Tensor) -> Tensor:
+        """The canvases (N, 3, H, W) with the neutral patch in its place."""
+        return _laid(self.patch, canvases)
 
 
 def masks_for(factor: Factor, masks: Mapping[str, Tensor], places: Tensor) -> Tensor | None:
@@ -168,6 +171,11 @@ def masks_for(factor: Factor, masks: Mapping[str, Tensor], places: Tensor) -> Te
 def as_share(masks: Tensor) -> Tensor:
     """Masks in [0, 1], from bytes or as they are."""
     return masks.float() / 255 if masks.dtype == torch.uint8 else masks
+
+
+def _laid(pixels: Tensor, canvases: Tensor) -> Tensor:
+    pixels = pixels.to(canvases)
+    return torch.lerp(canvases, pixels[:3].expand_as(canvases), pixels[3])
 
 
 def _needed(masks: Tensor | None) -> Tensor:

@@ -46,7 +46,7 @@ def _own_factor(spec: str) -> Factor:
 
 def _as_factor(thing: Any, spec: str) -> Factor:
     """A factor of the user's. Raises OptionError that names what it lacks."""
-    parts = ("name", "kind", "words", "region", "families", "measure", "take", "put", "neutral")
+    parts = ("name", "kind", "words", "region", "removals", "measure", "take", "put", "removed")
     lacking = [part for part in parts if not hasattr(thing, part)]
     if lacking:
         raise OptionError(

@@ -2,47 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
-import numpy as np
-
-from seewhy.estimates import Estimate
-from seewhy.evidence.findings.effects import Control, Effect
-from seewhy.evidence.inference.contrasts import Contrast, equivalent
+from seewhy.evidence.findings.effects import Effect
+from seewhy.evidence.inference.differences import ClassDifference, equivalent
 from seewhy.evidence.inference.overfit import OverfitExcess
 from seewhy.evidence.thresholds import AUDIT_THRESHOLDS
-from seewhy.evidence.trials.design import Setting
-from seewhy.evidence.trials.sample import OWN_CLASS, Sample
-from seewhy.evidence.trials.trial import Scores, Trials, contrasts_of
-
-
-@dataclass(frozen=True)
-class _Bench:
-    """What is needed to weigh: the setting, the scores before by split, and all trials."""
-
-    setting: Setting
-    before: Mapping[str, Scores]
-    trials: Sequence[Trials]
-
-    @property
-    def audited(self) -> Sample:
-        return self.setting.ground.audited
-
-    @property
-    def contrasts(self) -> list[tuple[int, str]]:
-        present = {self.setting.classes[index] for index in np.unique(self.audited.labels)}
-        return [
-            one
-            for one in enumerate(contrasts_of(self.setting.classes))
-            if one[1] in present or one[1] == OWN_CLASS or len(self.setting.classes) == 2
-        ]
-
+from seewhy.evidence.trials.trial import Pair
 
 Level = Literal["STRONG", "MODERATE", "WEAK", "NONE LARGER THAN", "CANNOT SAY"]
-
-
 Claim = Literal[
     "depends",
     "shortcut",
@@ -55,9 +25,16 @@ Claim = Literal[
     "core not used",
     "classifier",
 ]
+OUTSIDE, TRAIN = "outside", "train"  # the safeguards that claims turn on
 
 
-EDGE = 4  # pixels within which a leak at the region's edge dies
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one safeguard of a dependence: passed, failed, or (None) not to be had, in words."""
+
+    name: str
+    passed: bool | None
+    words: str
 
 
 @dataclass(frozen=True)
@@ -65,10 +42,9 @@ class Case:
     """All that is known of one factor for one contrast; `selected` is the interval after the choice of findings.
 
     `is_core` is None where no core was named, or none that can be used (`core_named`); a part of the core is core, too,
-    without being named (`is_named`). `families` are the falls of the label's margin when the content is taken away,
-    `edge` the effects with the region drawn back by so many pixels and `left` the share of its area then, `outside` the
-    effect outside of the core of a factor that has to do with it, `means` a mark's mean probabilities of the images as
-    they are, with its neutral patch, and with it.
+    without being named (`is_named`). `pair` are the two factors that were exchanged together, `means` a mark's mean
+    probabilities of the images as they are, with its neutral patch, and with it. `measured` holds what each safeguard
+    measured, by its name, `outcomes` what became of them, and `stored` their numbers as findings.json has them.
     """
 
     factor: str
@@ -76,20 +52,17 @@ class Case:
     kind: str
     effect: Effect
     p_holm: float
-    selected: Contrast
+    selected: ClassDifference
     on_train: Effect | None = None
-    control: Control | None = None
-    families: Mapping[str, Estimate] = field(default_factory=dict)
-    edge: Mapping[int, Contrast] = field(default_factory=dict)
-    left: Mapping[int, float] = field(default_factory=dict)
-    overfit: OverfitExcess | None = None
     is_core: bool | None = None
     core_named: bool = False
     is_named: bool = True
-    outside: Contrast | None = None
-    joint: bool = False
+    pair: Pair | None = None
     means: tuple[float, float, float] | None = None
     warnings: tuple[str, ...] = ()
+    measured: Mapping[str, Any] = field(default_factory=dict)
+    outcomes: tuple[Outcome, ...] = ()
+    stored: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def value(self) -> float:
@@ -100,17 +73,35 @@ class Case:
     def fewest(self) -> int:
         """The units of the class that has the fewest; of the own class in the many, half of all."""
         counts = self.effect.probability.n.values()
-        return sum(counts) // 2 if self.effect.contrast == OWN_CLASS else min(counts, default=0)
+        return sum(counts) // 2 if self.effect.contrast.is_own_class else min(counts, default=0)
+
+    @property
+    def outside(self) -> ClassDifference | None:
+        """The effect outside of the core, of a factor that has to do with it."""
+        found: ClassDifference | None = self.measured.get(OUTSIDE)
+        return found
+
+    @property
+    def overfit(self) -> OverfitExcess | None:
+        """How much more the factor helps on train than on valid, beyond other regions; None where it is not known."""
+        found: OverfitExcess | None = self.measured.get(TRAIN)
+        return found
+
+    @property
+    def is_overfit(self) -> bool:
+        """Whether the network is shown to be overfit to the factor."""
+        return self.overfit is not None and self.overfit.overfit
 
 
 def depends(case: Case) -> bool:
     """Whether a dependence is shown: beyond chance after Holm, not below the floor, the interval without 0."""
     beyond = case.p_holm < AUDIT_THRESHOLDS["level"] and abs(case.value) >= AUDIT_THRESHOLDS["floor"]
-    return beyond and _excludes_zero(case.effect.probability)
+    return beyond and excludes_zero(case.effect.probability)
 
 
-def _excludes_zero(one: Contrast) -> bool:
-    return one.low > 0 or one.high < 0
+def excludes_zero(difference: ClassDifference) -> bool:
+    """Whether the interval lies on one side of 0."""
+    return difference.low > 0 or difference.high < 0
 
 
 def is_none(case: Case) -> bool:

@@ -1,80 +1,80 @@
-"""All trials of an audit weighed: one case for each factor and contrast, with its controls and safeguards."""
+"""From all trials of an audit to cases: one for each factor and contrast, with its controls and safeguards."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from seewhy.estimates import Floats, mean_of
-from seewhy.evidence.factors.factor import Factor
-from seewhy.evidence.findings.case import Case, _Bench, acts_outside, depends
-from seewhy.evidence.findings.effects import (
-    Effect,
-    changes,
-    contrast_of_trials,
-    effect_of,
-    picked,
-    weights_of,
-)
-from seewhy.evidence.findings.safeguards import _BOOTSTRAP, _Safeguards
+from seewhy.evidence.factors.factor import Factor, Mark
+from seewhy.evidence.findings.case import Case, acts_outside, depends
+from seewhy.evidence.findings.effects import Effect, class_effect, effect_of, weights_of
+from seewhy.evidence.findings.safeguards.safeguard import Evidence, Safeguard, with_measurements, with_outcomes
+from seewhy.evidence.findings.safeguards.train import BOOTSTRAP
 from seewhy.evidence.inference.bootstrap import Omnibus, omnibus
-from seewhy.evidence.inference.contrasts import Contrast, contrast_of, fcr_level
+from seewhy.evidence.inference.differences import ClassDifference, difference_of, fcr_level
 from seewhy.evidence.inference.ranks import holm
 from seewhy.evidence.thresholds import AUDIT_THRESHOLDS
-from seewhy.evidence.trials.design import Setting
-from seewhy.evidence.trials.sample import (
-    DISJOINT,
-    MOST_CLASSES,
-    Ints,
-    Sample,
-    overlap_of,
+from seewhy.evidence.trials.design import AuditDesign
+from seewhy.evidence.trials.sample import DISJOINT, MOST_CLASSES, Ints, Sample, overlap_of
+from seewhy.evidence.trials.trial import (
+    EXCHANGE,
+    MARKED,
+    PATCHED,
+    Contrast,
+    Pair,
+    TrialKey,
+    Trials,
+    contrasts_of,
 )
-from seewhy.evidence.trials.trial import DONORS, INSERTED, NEUTRAL_MARK, Scores, Trials, contrasts_of
 from seewhy.records import Progress
+
+AllTrials = Mapping[TrialKey, Trials]
 
 
 @dataclass(frozen=True)
-class Weighed:
+class Cases:
     """The cases of single factors, of pairs, and of marks; the omnibus test where a core was named."""
 
-    cases: tuple[Case, ...]
-    joint: tuple[Case, ...]
-    inserted: tuple[Case, ...]
+    singles: tuple[Case, ...]
+    pairs: tuple[Case, ...]
+    marks: tuple[Case, ...]
     rest: Omnibus | None
 
+    @property
+    def n_tests(self) -> int:
+        """How many tests were made, the omnibus among them."""
+        return len(self.singles) + len(self.pairs) + len(self.marks) + 1
 
-def weigh(
-    setting: Setting,
-    before: Mapping[str, Scores],
-    trials: Sequence[Trials],
+
+def cases_of(
+    design: AuditDesign,
+    trials: AllTrials,
+    safeguards: Sequence[Safeguard],
     progress: Progress = lambda done, total: None,
-) -> Weighed:
+) -> Cases:
     """Every case with its p-value among all tests (Holm) and its interval among those that stood out (FCR)."""
-    bench = _Bench(setting, before, trials)
-    raw, n_factors = [], len(setting.factors)
-    for done, factor in enumerate(setting.factors, 1):
-        raw += [_raw_case(bench, factor, contrast) for contrast in bench.contrasts]
-        progress(done, 2 * n_factors)
-    singles = [case for case in raw if case is not None]
-    pairs = [case for name in _pair_names(bench) for case in _pair_cases(bench, name)]
-    marks = [case for insert in setting.inserts for case in _mark_cases(bench, insert.name, insert.words)]
-    everything = _selected([*singles, *pairs, *marks])
-    cut = len(singles), len(singles) + len(pairs)
-    shown = {case.factor for case in everything[: cut[0]] if depends(case)}
-    safeguards = _Safeguards(bench, everything[: cut[0]])
-    cases = []
-    for done, case in enumerate(everything[: cut[0]], 1):
-        cases.append(safeguards.added(case))
-        progress(n_factors + done // len(bench.contrasts), 2 * n_factors)
-    joint = [
-        case
-        for case in everything[cut[0] : cut[1]]
-        if depends(case) and not shown & set(case.factor.split(" + ")) and _is_more_than_the_sum(bench, case)
-    ]
-    return Weighed(tuple(cases), tuple(joint), tuple(everything[cut[1] :]), _omnibus(bench))
+    singles: list[Case] = []
+    for done, factor in enumerate(design.factors, 1):
+        singles += _of_factor(design, trials, factor)
+        progress(done, 2 * len(design.factors))
+    pairs = [case for key in trials if isinstance(key.factor, Pair) for case in _of_pair(design, trials[key])]
+    marks = [case for mark in design.marks for case in _of_mark(design, trials, mark)]
+    selected = iter(_selected([*singles, *pairs, *marks]))
+    singles, pairs, marks = ([next(selected) for _ in group] for group in (singles, pairs, marks))
+    shown = {case.factor for case in singles if depends(case)}
+    pairs = [case for case in pairs if _is_more_than_both(case, trials, shown)]
+    singles = _safeguarded(design, trials, singles, safeguards, progress)
+    return Cases(
+        singles=tuple(singles),
+        pairs=tuple(with_outcomes(case, safeguards) for case in pairs),
+        marks=tuple(with_outcomes(case, safeguards) for case in marks),
+        rest=_omnibus(design, trials),
+    )
 
 
 def not_separated(one: Case, other: Case, sample: Sample, regions: Mapping[str, str | None]) -> bool:
@@ -86,22 +86,22 @@ def not_separated(one: Case, other: Case, sample: Sample, regions: Mapping[str, 
     first, second = regions.get(one.factor), regions.get(other.factor)
     if one.is_core is not other.is_core and acts_outside(one) and acts_outside(other):
         return False  # the core, and what is shown to act outside of it
-    rho, low, high = _within_classes(one.effect.donors, other.effect.donors, sample)
+    rho, low, high = _within_classes(one.effect.donors, other.effect.donors, sample.labels)
     if first and second and overlap_of(sample, first, second) <= DISJOINT:
         return low > 0.5
     both_vary = min(one.effect.sensitivity.low, other.effect.sensitivity.low) > 0
     return not (both_vary and high < 0.5 and rho < 0.5)
 
 
-def _within_classes(one: Floats, other: Floats, sample: Sample) -> tuple[float, float, float]:
+def _within_classes(one: Floats, other: Floats, labels: Ints) -> tuple[float, float, float]:
     """The correlation within classes, with its interval (Fisher's z)."""
     kept = np.isfinite(one) & np.isfinite(other)
     left = [np.where(kept, values, 0.0) for values in (one, other)]
-    for index in np.unique(sample.labels[kept]):
-        rows = kept & (sample.labels == index)
+    for index in np.unique(labels[kept]):
+        rows = kept & (labels == index)
         left = [np.where(rows, values - values[rows].mean(), values) for values in left]
     a, b = (values[kept] for values in left)
-    n = int(kept.sum()) - len(np.unique(sample.labels)) + 1
+    n = int(kept.sum()) - len(np.unique(labels)) + 1
     size = math.sqrt(float((a**2).sum() * (b**2).sum()))
     if size == 0 or n < 5:
         return 0.0, -1.0, 1.0
@@ -110,113 +110,126 @@ def _within_classes(one: Floats, other: Floats, sample: Sample) -> tuple[float, 
     return rho, math.tanh(math.atanh(rho) - half), math.tanh(math.atanh(rho) + half)
 
 
-def _raw_case(bench: _Bench, factor: Factor, contrast: tuple[int, str]) -> Case | None:
-    """The effect of one factor on the audited split and on train; nothing yet about other factors."""
-    effects = {}
-    for split, sample in bench.setting.ground.samples.items():
-        own = picked(bench.trials, factor.name, DONORS, split)
-        if own is not None:
-            effects[split] = effect_of(own, factor.kind, bench.before[split], sample, contrast, bench.setting.classes)
-    effect = effects.get(bench.audited.split)
-    if effect is None:
-        return None
-    train = effects.get("train") if bench.audited.split != "train" else None
+def _of_factor(design: AuditDesign, trials: AllTrials, factor: Factor) -> list[Case]:
+    """The effects of one factor on the audited split and on train; nothing yet about other factors."""
+    audited = trials.get(TrialKey(factor.name, EXCHANGE, design.audited.split))
+    if audited is None:
+        return []
+    train = trials.get(TrialKey(factor.name, EXCHANGE, "train")) if design.audited.split != "train" else None
+    return [
+        replace(
+            _case(effect_of(audited, contrast, factor.kind), factor.words),
+            on_train=None if train is None else effect_of(train, contrast, factor.kind),
+            is_core=_is_core(design, factor),
+            core_named=bool(design.request.core),
+            is_named=factor.name in (*design.core, *design.core_regions),
+            warnings=design.warnings.get(factor.name, ()),
+        )
+        for contrast in design.contrasts
+    ]
+
+
+def _case(effect: Effect, words: str) -> Case:
     return Case(
-        factor.name,
-        factor.words,
-        factor.kind,
-        effect,
-        effect.margin.p_value,
-        effect.probability,
-        train,
-        is_core=_is_core(bench.setting, factor),
-        core_named=bool(bench.setting.asked.core),
-        is_named=factor.name in (*bench.setting.core, *bench.setting.ground.core),
-        warnings=bench.setting.warnings.get(factor.name, ()),
+        factor=effect.factor,
+        words=words,
+        kind=effect.kind,
+        effect=effect,
+        p_holm=effect.margin.p_value,
+        selected=effect.probability,
     )
 
 
-def _is_core(setting: Setting, factor: Factor) -> bool | None:
+def _is_core(design: AuditDesign, factor: Factor) -> bool | None:
     """Whether the user said that it should matter; a region that lies in the core mostly, counts as core."""
-    if not setting.core:
+    if not design.core:
         return None
-    if factor.name in setting.core or factor.region in setting.ground.core:
+    if factor.name in design.core or factor.region in design.core_regions:
         return True
-    if factor.region is None or not setting.ground.core:
+    if factor.region is None or not design.core_regions:
         return False
-    sample = setting.ground.audited
+    sample = design.audited
     own = sample.masks[factor.region].float().mean()
-    inside = overlap_of(sample, factor.region, setting.ground.core[0])
-    core = sample.masks[setting.ground.core[0]].float().mean()
+    inside = overlap_of(sample, factor.region, design.core_regions[0])
+    core = sample.masks[design.core_regions[0]].float().mean()
     return bool(own < core and inside > 1 - DISJOINT)
 
 
-def _pair_names(bench: _Bench) -> list[str]:
-    return [one.name for one in bench.trials if " + " in one.name and one.edit == DONORS]
-
-
-def _pair_cases(bench: _Bench, name: str) -> list[Case]:
-    own = picked(bench.trials, name, DONORS, bench.audited.split)
-    if own is None:
+def _of_pair(design: AuditDesign, trials: Trials) -> list[Case]:
+    pair = trials.key.factor
+    if not isinstance(pair, Pair):
         return []
-    before, cases = bench.before[bench.audited.split], []
-    for contrast in bench.contrasts:
-        effect = effect_of(own, "pair", before, bench.audited, contrast, bench.setting.classes)
-        words = f"{name}, exchanged together"
-        cases.append(Case(name, words, "pair", effect, effect.margin.p_value, effect.probability, joint=True))
-    return cases
+    effects = [effect_of(trials, contrast, "pair") for contrast in design.contrasts]
+    return [replace(_case(effect, f"{pair}, exchanged together"), pair=pair) for effect in effects]
 
 
-def _is_more_than_the_sum(bench: _Bench, case: Case) -> bool:
-    """Whether two factors together do more than what each does alone adds up to, trial by trial."""
-    sample = bench.audited
-    before = bench.before[sample.split]
-    column, name = next(one for one in bench.contrasts if one[1] == case.effect.contrast)
-    both, *alone = (picked(bench.trials, one, DONORS, sample.split) for one in (case.factor, *case.factor.split(" + ")))
+def _is_more_than_both(case: Case, trials: AllTrials, shown: set[str]) -> bool:
+    """Whether two factors that show nothing alone do more together than what each does adds up to, trial by trial."""
+    pair, contrast = case.pair, case.effect.contrast
+    if pair is None or not depends(case) or shown & {pair.first, pair.second}:
+        return False
+    both, *alone = (
+        trials.get(TrialKey(factor, EXCHANGE, case.effect.split)) for factor in (pair, pair.first, pair.second)
+    )
     if both is None:
         return False
-    in_margin, in_share = changes(both, before, column)
+    in_margin, in_probability = both.margin_changes(contrast), both.probability_changes(contrast)
     for one in alone:
         if one is None or not np.array_equal(one.recipients, both.recipients):
             return False  # masks are missing for some images: their trials do not match
         if not np.array_equal(one.donors, both.donors):
             return False
-        less = changes(one, before, column)
-        in_margin, in_share = in_margin - less[0], in_share - less[1]
-    sign, classes = np.sign(case.value), bench.setting.classes
-    margin, share = (contrast_of_trials(both, one, sample, name, classes)[0] for one in (in_margin, in_share))
-    return bool(min(sign * margin.low, sign * margin.high) > 0 and sign * share.value >= AUDIT_THRESHOLDS["floor"])
+        in_margin = in_margin - one.margin_changes(contrast)
+        in_probability = in_probability - one.probability_changes(contrast)
+    sign = np.sign(case.value)
+    margin, probability = (class_effect(both, change, contrast)[0] for change in (in_margin, in_probability))
+    is_beyond = min(sign * margin.low, sign * margin.high) > 0
+    return bool(is_beyond and sign * probability.value >= AUDIT_THRESHOLDS["floor"])
 
 
-def _mark_cases(bench: _Bench, name: str, words: str) -> list[Case]:
+def _of_mark(design: AuditDesign, trials: AllTrials, mark: Mark) -> list[Case]:
     """A mark against its neutral patch: the image is the unit, and no donors are needed."""
-    marked, patched = (picked(bench.trials, name, edit, bench.audited.split) for edit in (INSERTED, NEUTRAL_MARK))
+    marked, patched = (trials.get(TrialKey(mark.name, edit, design.audited.split)) for edit in (MARKED, PATCHED))
     if marked is None or patched is None:
         return []
     cases = []
-    flips = (marked.scores.predictions != patched.scores.predictions).astype(np.float64)
-    for column, contrast in bench.contrasts:
-        in_margin = (marked.scores.margins - patched.scores.margins)[:, column].astype(np.float64)
-        in_share = (marked.scores.probabilities - patched.scores.probabilities)[:, column].astype(np.float64)
-        units = bench.audited.units[marked.recipients]
-        margin, share = (_mean_contrast(values, units) for values in (in_margin, in_share))
-        effect = Effect(
-            name, "insert", bench.audited.split, contrast, margin, share, mean_of(flips), None, mean_of(in_margin),
-            len(in_share), 2 * len(in_share), np.full(len(bench.audited), np.nan),
-        )  # fmt: skip
-        before = bench.before[bench.audited.split].probabilities[marked.recipients, column]
-        means = [float(one.mean()) for one in (before, *(t.scores.probabilities[:, column] for t in (patched, marked)))]
-        cases.append(Case(name, words, "insert", effect, margin.p_value, share, means=(means[0], means[1], means[2])))
+    for contrast in design.contrasts:
+        column = contrast.column
+        columns = [scores.probabilities[:, column] for scores in (marked.before, patched.after, marked.after)]
+        plain, patch, with_mark = (float(values.mean()) for values in columns)
+        case = _case(_mark_effect(marked, patched, contrast), mark.words)
+        cases.append(replace(case, means=(plain, patch, with_mark)))
     return cases
 
 
-def _mean_contrast(values: Floats, units: Ints) -> Contrast:
+def _mark_effect(marked: Trials, patched: Trials, contrast: Contrast) -> Effect:
+    column, clusters = contrast.column, marked.clusters[marked.recipients]
+    in_margin = (marked.after.margins - patched.after.margins)[:, column].astype(np.float64)
+    in_probability = (marked.after.probabilities - patched.after.probabilities)[:, column].astype(np.float64)
+    flips = (marked.after.predictions != patched.after.predictions).astype(np.float64)
+    return Effect(
+        factor=marked.name,
+        kind="insert",
+        split=marked.key.split,
+        contrast=contrast,
+        margin=_mean_difference(in_margin, clusters),
+        probability=_mean_difference(in_probability, clusters),
+        flips=mean_of(flips),
+        flips_own=None,
+        sensitivity=mean_of(in_margin),
+        n_recipients=len(marked),
+        n_trials=2 * len(marked),
+        donors=np.full(marked.n_images, np.nan),
+    )
+
+
+def _mean_difference(values: Floats, clusters: Ints) -> ClassDifference:
     """The mean over distinct images by Student's t."""
-    _, place, counts = np.unique(units, return_inverse=True, return_counts=True)
+    _, place, counts = np.unique(clusters, return_inverse=True, return_counts=True)
     values = np.bincount(place, values) / counts
     n = len(values)
     error = float(values.std(ddof=1)) / math.sqrt(n) if n > 1 else math.inf
-    return contrast_of(float(values.mean()), error, max(n - 1.0, 1.0), {0: n})
+    return difference_of(float(values.mean()), error, max(n - 1.0, 1.0), {0: n})
 
 
 def _selected(cases: Sequence[Case]) -> list[Case]:
@@ -229,24 +242,37 @@ def _selected(cases: Sequence[Case]) -> list[Case]:
     return [replace(case, selected=case.effect.probability.at(level)) for case in cases]
 
 
-def _omnibus(bench: _Bench) -> Omnibus | None:
+def _safeguarded(
+    design: AuditDesign,
+    trials: AllTrials,
+    cases: Sequence[Case],
+    safeguards: Sequence[Safeguard],
+    progress: Progress,
+) -> list[Case]:
+    evidence, kept, n_factors = Evidence(design, trials, cases), dict[Any, Any](), len(design.factors)
+    found = []
+    for done, case in enumerate(cases, 1):
+        found.append(with_outcomes(with_measurements(case, safeguards, evidence, kept), safeguards))
+        progress(n_factors + done // len(design.contrasts), 2 * n_factors)
+    return found
+
+
+def _omnibus(design: AuditDesign, trials: AllTrials) -> Omnibus | None:
     """Whether anything outside of the core is predictive, from the same trials in which the core was exchanged."""
-    if not bench.setting.ground.core or len(bench.setting.classes) > MOST_CLASSES:
+    if not design.core_regions or len(design.classes) > MOST_CLASSES:
         return None
-    sample = bench.audited
-    own = picked(bench.trials, bench.setting.ground.core[0], DONORS, sample.split)
+    own = trials.get(TrialKey(design.core_regions[0], EXCHANGE, design.audited.split))
     if own is None:
         return None
-    name = contrasts_of(bench.setting.classes)[0]
-    right = (own.scores.predictions == sample.labels[own.recipients]).astype(np.float64)
+    first = contrasts_of(design.classes)[0]
     return omnibus(
-        own.recipients,
-        own.donors,
-        own.scores.margins[:, 0].astype(np.float64),
-        right,
-        sample.labels,
-        sample.labels,
-        weights_of(name, bench.setting.classes, sample),
-        draws=_BOOTSTRAP,
-        rng=np.random.default_rng(bench.setting.seed),
+        recipient=own.recipients,
+        donor=own.donors,
+        after=own.after.margins[:, first.column].astype(np.float64),
+        right=(own.after.predictions == own.recipient_labels).astype(np.float64),
+        recipient_class=own.labels,
+        donor_class=own.labels,
+        weights=weights_of(own, first),
+        draws=BOOTSTRAP,
+        rng=np.random.default_rng(design.seed),
     )

@@ -1,79 +1,95 @@
-"""From weighed cases to findings: what is told, in which order, with examples chosen by rule."""
+"""From cases to findings: what is told, in which order, with examples chosen by rule."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from seewhy.errors import listed
-from seewhy.estimates import Floats
 from seewhy.evidence.checks.behaviour import Behaviour
 from seewhy.evidence.checks.findings import behaviour_findings
 from seewhy.evidence.findings.case import Case, Level, depends, too_few
-from seewhy.evidence.findings.cases import Weighed, not_separated
-from seewhy.evidence.findings.effects import changes, picked
+from seewhy.evidence.findings.cases import AllTrials, Cases, not_separated
+from seewhy.evidence.findings.examples import with_exchanges, with_marked
 from seewhy.evidence.findings.figures import interval, points
-from seewhy.evidence.findings.finding import Verdict, numbers_of
+from seewhy.evidence.findings.finding import Finding, numbers_of
 from seewhy.evidence.findings.levels import LEVELS
-from seewhy.evidence.findings.sentences import verdict_of
+from seewhy.evidence.findings.sentences import finding_of
 from seewhy.evidence.thresholds import AUDIT_THRESHOLDS, LEAST_IMAGES
-from seewhy.evidence.trials.design import Setting
-from seewhy.evidence.trials.sample import OWN_CLASS, Sample
-from seewhy.evidence.trials.trial import DONORS, INSERTED, NEUTRAL_MARK, UNDECIDED, Scores, Trials, contrasts_of
+from seewhy.evidence.trials.design import AuditDesign
+from seewhy.evidence.trials.trial import EXCHANGE, MARKED, PATCHED, UNDECIDED, Edit, Scores, TrialKey, Trials
 
-QUANTILES = (0.99, 0.95, 0.75)  # of the trials' effects, for examples; their complements for counter-examples
-MOST_COUNTER_IMAGES = 6
 CLASSIFIER, REST = "classifier", "everything outside the core"
 
 
-def conclude(
-    setting: Setting, weighed: Weighed, behaviour: Behaviour, before: Mapping[str, Scores], trials: Sequence[Trials]
-) -> tuple[Verdict, ...]:
+@dataclass(frozen=True)
+class Results:
+    """What conclusions are drawn from: the trials with their cases, and what is known of the classifier itself.
+
+    `before` are the scores of all images as they are, by split.
+    """
+
+    design: AuditDesign
+    trials: AllTrials
+    cases: Cases
+    behaviour: Behaviour
+    before: Mapping[str, Scores]
+
+    def of(self, case: Case, edit: Edit) -> Trials | None:
+        """The trials of a case's factor on the audited split."""
+        return self.trials.get(TrialKey(case.factor, edit, self.design.audited.split))
+
+
+def conclusions(results: Results) -> tuple[Finding, ...]:
     """All findings: what is wrong with the classifier first, then dependences, then what is open or excluded."""
-    regions = {one.name: one.region for one in setting.factors}
-    told = [_told(cases) for cases in _by_factor(weighed.cases)]
-    shown = [case for case in told if depends(case) and not too_few(case)]
-    groups = _groups([case for case in shown if not _is_overfit(case)], setting.ground.audited, regions)
-    groups += [(case, []) for case in shown if _is_overfit(case)]  # a claim of its own is never a member's
-    found = [_with_members(setting, before, trials, leader, members) for leader, members in groups]
-    found += [verdict_of(case, setting.classes) for case in told if case not in shown]
-    found += [verdict_of(case, setting.classes) for case in weighed.joint]
-    found += [_of_a_mark(setting, before, trials, _told(cases)) for cases in _by_factor(weighed.inserted)]
-    found += _rest(setting, weighed, behaviour) + _untested(setting)
-    size = {verdict.factor: abs(verdict.numbers.get("probability", {}).get("value") or 0.0) for verdict in found}
-    found.sort(
-        key=lambda one: (not {"overfit", "shortcut"} & {*one.claims}, LEVELS.index(one.level), -size[one.factor])
-    )
-    return (*_of_the_classifier(behaviour, before), *found)
+    cases = results.cases
+    chosen = [_most_telling(own) for own in _by_factor(cases.singles)]
+    shown = [case for case in chosen if depends(case) and not too_few(case)]
+    groups = _groups([case for case in shown if not case.is_overfit], results.design)
+    groups += [(case, []) for case in shown if case.is_overfit]  # a claim of its own is never a member's
+    findings = [_with_members(results, leader, members) for leader, members in groups]
+    findings += [finding_of(case) for case in chosen if case not in shown]
+    findings += [finding_of(case) for case in cases.pairs]
+    findings += [_of_a_mark(results, _most_telling(own)) for own in _by_factor(cases.marks)]
+    findings += _rest(results) + _untested(results.design)
+    return (*_of_the_classifier(results.behaviour, results.before), *_in_order(findings))
 
 
-def _is_overfit(case: Case) -> bool:
-    return case.overfit is not None and case.overfit.overfit
+def _in_order(findings: Sequence[Finding]) -> list[Finding]:
+    """The gravest claims first, then by level, then by size: of several about one pair that of the last."""
+    sizes = {one.factor: abs(one.numbers.get("probability", {}).get("value") or 0.0) for one in findings}
+
+    def place(finding: Finding) -> tuple[bool, int, float]:
+        return not {"overfit", "shortcut"} & {*finding.claims}, LEVELS.index(finding.level), -sizes[finding.factor]
+
+    return sorted(findings, key=place)
 
 
 def _by_factor(cases: Sequence[Case]) -> list[list[Case]]:
-    found: dict[str, list[Case]] = {}
+    groups: dict[str, list[Case]] = {}
     for case in cases:
-        found.setdefault(case.factor, []).append(case)
-    return list(found.values())
+        groups.setdefault(case.factor, []).append(case)
+    return list(groups.values())
 
 
-def _told(cases: Sequence[Case]) -> Case:
-    """The contrast of a factor that is told: the largest dependence, else the one that is most open."""
+def _most_telling(cases: Sequence[Case]) -> Case:
+    """Of one factor's contrasts the largest dependence; where there is none the one whose interval reaches furthest."""
     shown = [case for case in cases if depends(case)]
     if shown:
         return max(shown, key=lambda case: abs(case.value))
     return max(cases, key=lambda case: max(abs(case.effect.probability.low), abs(case.effect.probability.high)))
 
 
-def _groups(cases: Sequence[Case], sample: Sample, regions: Mapping[str, str | None]) -> list[tuple[Case, list[Case]]]:
+def _groups(cases: Sequence[Case], design: AuditDesign) -> list[tuple[Case, list[Case]]]:
     """Dependences under the largest one that these data cannot separate them from."""
+    regions = {factor.name: factor.region for factor in design.factors}
     groups: list[tuple[Case, list[Case]]] = []
     for case in sorted(cases, key=lambda one: (not one.is_core, -abs(one.value))):  # the core leads
-        home = next((own for leader, own in groups if not_separated(case, leader, sample, regions)), None)
+        apart = (members for leader, members in groups if not_separated(case, leader, design.audited, regions))
+        home = next(apart, None)
         if home is None:
             groups.append((case, []))
         else:
@@ -81,24 +97,20 @@ def _groups(cases: Sequence[Case], sample: Sample, regions: Mapping[str, str | N
     return groups
 
 
-def _with_members(
-    setting: Setting, before: Mapping[str, Scores], trials: Sequence[Trials], leader: Case, members: Sequence[Case]
-) -> Verdict:
-    verdict = verdict_of(leader, setting.classes)
+def _with_members(results: Results, leader: Case, members: Sequence[Case]) -> Finding:
+    finding, sample = finding_of(leader), results.design.audited
     if members:
         named = listed([f"{one.factor} ({100 * one.value:+.1f} points)" for one in members], 6)
-        verdict = replace(
-            verdict,
-            text=f"{verdict.text} Not separated from it by these data: {named}.",
+        finding = replace(
+            finding,
+            text=f"{finding.text} Not separated from it by these data: {named}.",
             members=tuple(one.factor for one in members),
-            numbers={**verdict.numbers, "members": {one.factor: _as_member(one) for one in members}},
+            numbers={**finding.numbers, "members": {one.factor: _as_member(one) for one in members}},
         )
-    sample = setting.ground.audited
-    own = picked(trials, leader.factor, DONORS, sample.split)
+    own = results.of(leader, EXCHANGE)
     if own is None:
-        return verdict
-    good, bad = _examples(own, before[sample.split], sample, leader, setting.classes)
-    return replace(verdict, examples=good, counter_examples=bad)
+        return finding
+    return with_exchanges(finding, leader, own, results.before[sample.split], sample, results.design.classes)
 
 
 def _as_member(case: Case) -> dict[str, Any]:
@@ -106,129 +118,44 @@ def _as_member(case: Case) -> dict[str, Any]:
     return {**vars(case.effect.probability), **numbers_of(case)}
 
 
-def _of_a_mark(setting: Setting, before: Mapping[str, Scores], trials: Sequence[Trials], case: Case) -> Verdict:
+def _of_a_mark(results: Results, case: Case) -> Finding:
     """The finding of a mark, with images at fixed quantiles of what it does to them."""
-    verdict, sample = verdict_of(case, setting.classes), setting.ground.audited
-    marked, patched = (picked(trials, case.factor, edit, sample.split) for edit in (INSERTED, NEUTRAL_MARK))
-    if marked is None or patched is None or "depends" not in verdict.claims:
-        return verdict
-    column = list(contrasts_of(setting.classes)).index(case.effect.contrast)
-    shares = [one.scores.probabilities[:, column] for one in (patched, marked)]
-    order = np.argsort(-(shares[1] - shares[0]) * np.sign(case.value), kind="stable")
-    scores = before[sample.split]
-
-    def at(quantile: float) -> dict[str, Any]:
-        row = int(order[round((1 - quantile) * (len(order) - 1))])
-        place = int(marked.recipients[row])
-        return {
-            "recipient": sample.images[place].id,
-            "label": sample.images[place].label,
-            "contrast": case.effect.contrast,
-            "before": float(scores.probabilities[place, column]),
-            "patch": float(shares[0][row]),
-            "after": float(shares[1][row]),
-            "prediction_before": _named(setting.classes, scores.predictions[place]),
-            "prediction": _named(setting.classes, marked.scores.predictions[row]),
-            "quantile": quantile,
-        }
-
-    return replace(
-        verdict,
-        examples=tuple(at(one) for one in QUANTILES),
-        counter_examples=tuple(at(1 - one) for one in reversed(QUANTILES)),
-    )
+    finding, marked, patched = finding_of(case), results.of(case, MARKED), results.of(case, PATCHED)
+    if marked is None or patched is None or "depends" not in finding.claims:
+        return finding
+    return with_marked(finding, case, marked, patched, results.design.audited, results.design.classes)
 
 
-def _named(classes: Sequence[str], index: int) -> str | None:
-    return None if index == UNDECIDED else classes[index]
-
-
-def _examples(
-    own: Trials, before: Scores, sample: Sample, case: Case, classes: Sequence[str]
-) -> tuple[tuple[dict[str, Any], ...], tuple[dict[str, Any], ...]]:
-    """Trials at fixed quantiles of the effect in the direction of the finding, and of the opposite ones."""
-    column = list(contrasts_of(classes)).index(case.effect.contrast)
-    change = changes(own, before, column)[1] * aligned(own, sample, case.effect.contrast, classes) * np.sign(case.value)
-    order = np.argsort(-change, kind="stable")
-
-    def at(quantile: float) -> dict[str, Any]:
-        row = int(order[min(len(order) - 1, round((1 - quantile) * (len(order) - 1)))])
-        place, donor = int(own.recipients[row]), int(own.donors[row])
-        return {
-            "recipient": sample.images[place].id,
-            "donor": sample.images[donor].id,
-            "label": sample.images[place].label,
-            "donor_label": sample.images[donor].label,
-            "contrast": case.effect.contrast,
-            "before": float(before.probabilities[place, column]),
-            "after": float(own.scores.probabilities[row, column]),
-            "prediction_before": _named(classes, before.predictions[place]),
-            "prediction": _named(classes, own.scores.predictions[row]),
-            "quantile": quantile,
-        }
-
-    good = tuple(at(one) for one in QUANTILES)
-    return good, (*(at(1 - one) for one in reversed(QUANTILES)), *_counter_images(before, sample, case, classes))
-
-
-def _counter_images(before: Scores, sample: Sample, case: Case, classes: Sequence[str]) -> list[dict[str, Any]]:
-    """Images whose own content speaks most for another class, and that are judged right all the same."""
-    if case.effect.contrast == OWN_CLASS:
-        return []
-    own = list(classes).index(case.effect.contrast)
-    sign = np.where(sample.labels == own, -1.0, 1.0) * np.sign(case.value)  # for the other side
-    misleading = np.where(np.isfinite(case.effect.donors), case.effect.donors * sign, -np.inf)
-    right = before.predictions == sample.labels
-    order = [int(place) for place in np.argsort(-misleading, kind="stable") if right[place] and misleading[place] > 0]
-    column = list(contrasts_of(classes)).index(case.effect.contrast)
-    return [
-        {
-            "image": sample.images[place].id,
-            "label": sample.images[place].label,
-            "contrast": case.effect.contrast,
-            "probability": float(before.probabilities[place, column]),
-            "its_content_moves_others": float(case.effect.donors[place]),
-        }
-        for place in order[:MOST_COUNTER_IMAGES]
-    ]
-
-
-def aligned(own: Trials, sample: Sample, contrast: str, classes: Sequence[str]) -> Floats:
-    """+1 for trials (T,) whose donor is of the contrast's class (of the recipient's own class), else -1."""
-    given = sample.labels[own.donors]
-    target = sample.labels[own.recipients] if contrast == OWN_CLASS else list(classes).index(contrast)
-    return np.where(given == target, 1.0, -1.0)
-
-
-def _of_the_classifier(behaviour: Behaviour, before: Mapping[str, Scores]) -> list[Verdict]:
+def _of_the_classifier(behaviour: Behaviour, before: Mapping[str, Scores]) -> list[Finding]:
     """What `check` finds wrong with the classifier itself: it comes before everything else."""
-    found = []
+    findings = []
     for split, scores in before.items():
         if broken := int((scores.predictions == UNDECIDED).sum()):
             text = f"{broken} of {len(scores)} images of {split} give NaN or infinite logits, and are left out."
             todo = "Look at the weights and the input's range.  More:  seewhy check"
-            found.append(Verdict(CLASSIFIER, "CANNOT SAY", ("classifier",), text, todo))
-    return found + [
-        Verdict(
+            findings.append(Finding(CLASSIFIER, "CANNOT SAY", ("classifier",), text, todo))
+    return findings + [
+        Finding(
             CLASSIFIER, "CANNOT SAY", ("classifier",), one.text, f"{one.todo}  More:  seewhy check", numbers=one.numbers
         )
         for one in behaviour_findings(behaviour)
-        if one.level in ("bad", "cannot say") or (one.level == "caution" and "hardly better" in one.text)
+        if one.stops_audit
     ]
 
 
-def _rest(setting: Setting, weighed: Weighed, behaviour: Behaviour) -> list[Verdict]:
+def _rest(results: Results) -> list[Finding]:
     """The omnibus: with the core exchanged, does anything that is left predict the label?"""
-    if weighed.rest is None:
+    design, cases = results.design, results.cases
+    if cases.rest is None:
         return []
-    counts_of = setting.ground.audited.counts
+    counts_of = design.audited.counts
     if (fewest := min(counts_of[counts_of > 0])) < LEAST_IMAGES:
-        text = f"A class has {fewest} images on {setting.ground.audited.split}; {LEAST_IMAGES} are needed."
-        return [Verdict(REST, "CANNOT SAY", (), text, "Add images.")]
-    benefit, contrast = weighed.rest.benefit, weighed.rest.contrast
-    core = " and ".join(setting.ground.core)
-    p_value = min(1.0, contrast.p_value * (len(weighed.cases) + len(weighed.joint) + len(weighed.inserted) + 1))
-    counts = f"{benefit.n} images, {setting.ground.audited.split}; p = {p_value:.2g} among all tests"
+        text = f"A class has {fewest} images on {design.audited.split}; {LEAST_IMAGES} are needed."
+        return [Finding(REST, "CANNOT SAY", (), text, "Add images.")]
+    benefit, contrast = cases.rest.benefit, cases.rest.contrast
+    core = " and ".join(design.core_regions)
+    p_value = min(1.0, contrast.p_value * cases.n_tests)
+    counts = f"{benefit.n} images, {design.audited.split}; p = {p_value:.2g} among all tests"
     text = (
         f"With the {core} of images of random classes and all else kept, the labels are still predicted "
         f"{points(benefit.value)} points {interval(benefit)} better than by guessing ({counts})"
@@ -239,43 +166,42 @@ def _rest(setting: Setting, weighed: Weighed, behaviour: Behaviour) -> list[Verd
         level: Level = "STRONG" if benefit.low >= AUDIT_THRESHOLDS["strong"] * floor else "MODERATE"
         text += ": something outside of the core is used, named here or not."
         todo = "Name more regions and properties until their effects explain it."
-        return [Verdict(REST, level, ("depends",), text, todo, numbers=numbers)]
-    if benefit.high < floor and behaviour.collapsed_to is None and p_value >= AUDIT_THRESHOLDS["level"]:
-        return [Verdict(REST, "NONE LARGER THAN", (), text + ".", numbers=numbers)]
+        return [Finding(REST, level, ("depends",), text, todo, numbers=numbers)]
+    if benefit.high < floor and results.behaviour.collapsed_to is None and p_value >= AUDIT_THRESHOLDS["level"]:
+        return [Finding(REST, "NONE LARGER THAN", (), text + ".", numbers=numbers)]
     text += ": neither shown nor excluded."
-    return [Verdict(REST, "CANNOT SAY", (), text, "More images would tell.", numbers=numbers)]
+    return [Finding(REST, "CANNOT SAY", (), text, "More images would tell.", numbers=numbers)]
 
 
-def _untested(setting: Setting) -> list[Verdict]:
+def _untested(design: AuditDesign) -> list[Finding]:
     """Factors that could not be tested, each with its reason and what to add."""
     found = [
-        Verdict(name, "CANNOT SAY", (), f"It cannot be tested: {reason}.", _advice(reason), numbers={"reason": reason})
-        for name, reason in setting.ruled_out.items()
+        Finding(
+            factor=name,
+            level="CANNOT SAY",
+            claims=(),
+            text=f"It cannot be tested: {why.reason}.",
+            todo=why.advice,
+            numbers={"reason": why.reason},
+        )
+        for name, why in design.ruled_out.items()
     ]
-    budget = setting.budget or 0
-    for name in setting.schedule.left_out:
+    budget = design.budget or 0
+    for name in design.schedule.left_out:
         text = f"It was not tested: a budget of {budget:,} trials does not reach it, and it is among the least suspect."
-        found.append(Verdict(name, "CANNOT SAY", (), text, "A larger --budget.", numbers={"reason": "budget"}))
-    if not setting.ground.audited.partners.size:
-        counts = _class_counts(setting)
+        found.append(Finding(name, "CANNOT SAY", (), text, "A larger --budget.", numbers={"reason": "budget"}))
+    if not design.audited.partners.size:
+        counts = _class_counts(design)
         text = f"Factors cannot be exchanged between classes: {counts}."
         todo = "Add images of the other classes.  A mark can be tested without them:  --insert NAME=text:WORD"
-        found.append(Verdict("all factors", "CANNOT SAY", (), text, todo, numbers={"reason": "classes"}))
+        found.append(Finding("all factors", "CANNOT SAY", (), text, todo, numbers={"reason": "classes"}))
     return found
 
 
-def _class_counts(setting: Setting) -> str:
-    sample = setting.ground.audited
-    counts = np.bincount(sample.labels, minlength=len(setting.classes))
+def _class_counts(design: AuditDesign) -> str:
+    sample = design.audited
+    counts = np.bincount(sample.labels, minlength=len(design.classes))
     if counts.max() == 1:
         return f"there is one image of each of {len(sample)} classes"
-    present = [f"{name} {count}" for name, count in zip(setting.classes, counts.tolist(), strict=True) if count]
+    present = [f"{name} {count}" for name, count in zip(design.classes, counts.tolist(), strict=True) if count]
     return f"{sample.split} holds {listed(present, 4)}"
-
-
-def _advice(reason: str) -> str:
-    if "canvas" in reason:
-        return "Give --size, --mean and --std in place of the function; regions are tested all the same."
-    if "the same in" in reason:
-        return "Leave it out, or add images in which it differs."
-    return "Look at the region's masks; another source may fit:  --regions NAME=FOLDER"

@@ -1,31 +1,26 @@
-"""From trials to effects: what each factor does, how sure that is, and what its controls do."""
+"""From trials to effects: what each factor does to a contrast, and how sure that is."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from seewhy.estimates import Estimate, Floats, mean_of
+from seewhy.estimates import Estimate, Floats
 from seewhy.evidence.inference.bootstrap import two_way_bootstrap
-from seewhy.evidence.inference.contrasts import (
-    Contrast,
-    class_contrast,
-    contrast_of,
+from seewhy.evidence.inference.differences import (
+    ClassDifference,
+    class_difference,
+    difference_of,
     flip_rate,
     one_versus_rest,
-    own_class_contrast,
-    permuted_controls,
+    own_class_difference,
 )
-from seewhy.evidence.inference.two_way import necessity, sensitivity, sufficiency, two_way, unit_effects
-from seewhy.evidence.trials.sample import OWN_CLASS, Ints, Sample
-from seewhy.evidence.trials.trial import CONTROL, Scores, Trials
+from seewhy.evidence.inference.two_way import cluster_effects, necessity, sensitivity, sufficiency, two_way
+from seewhy.evidence.trials.trial import Contrast, Trials
 
-N_SCRAMBLED = 20
 FEW_RECIPIENTS = 200
-LEAST_CONTROLS = 12  # regions of the bank that leave a factor alone; with fewer its donors are scrambled
 
 
 @dataclass(frozen=True)
@@ -40,9 +35,9 @@ class Effect:
     factor: str
     kind: str
     split: str
-    contrast: str
-    margin: Contrast
-    probability: Contrast
+    contrast: Contrast
+    margin: ClassDifference
+    probability: ClassDifference
     flips: Estimate
     flips_own: Estimate | None
     sensitivity: Estimate
@@ -56,216 +51,84 @@ class Effect:
         return sum(self.probability.n.values())
 
 
-@dataclass(frozen=True)
-class Control:
-    """What the same edit does elsewhere (`kind` "regions") or with donors of permuted classes ("scrambled donors").
+def effect_of(trials: Trials, contrast: Contrast, kind: str) -> Effect:
+    """The effect of a factor of this kind from its exchanges."""
+    in_margin, in_probability = trials.margin_changes(contrast), trials.probability_changes(contrast)
+    margin, _ = class_effect(trials, in_margin, contrast)
+    probability, donors = class_effect(trials, in_probability, contrast)
+    if not contrast.is_own_class:
+        margin = _for_few_recipients(margin, trials, in_margin, contrast)
+        probability = _for_few_recipients(probability, trials, in_probability, contrast)
+    flipped = (trials.after.predictions != trials.before.predictions).astype(np.float64)
+    own = trials.recipient_labels == trials.donor_labels
+    return Effect(
+        factor=trials.name,
+        kind=kind,
+        split=trials.key.split,
+        contrast=contrast,
+        margin=margin,
+        probability=probability,
+        flips=flip_rate(trials.recipients, trials.donors, np.where(own, np.nan, flipped)),
+        flips_own=flip_rate(trials.recipients, trials.donors, np.where(own, flipped, np.nan)),
+        sensitivity=sensitivity(trials.recipients, trials.donors, in_margin, trials.n_images),
+        n_recipients=len(np.unique(trials.recipients)),
+        n_trials=len(trials),
+        donors=donors,
+    )
 
-    `limit` is the 95 % quantile of the sizes of their effects on the probability; `values` (n,) are these sizes.
-    """
 
-    kind: str
-    limit: float
-    values: tuple[float, ...]
-
-
-def contrast_of_trials(
-    trials: Trials, change: Floats, sample: Sample, contrast: str, classes: Sequence[str]
-) -> tuple[Contrast, Floats]:
-    """The contrast of a change (T,) of transplants, and each donor's own effect (M,)."""
-    rows, columns, n = trials.recipients, trials.donors, len(sample)
+def class_effect(trials: Trials, change: Floats, contrast: Contrast) -> tuple[ClassDifference, Floats]:
+    """The difference that the donors' class makes to a change (T,), and each donor's own effect (M,)."""
+    rows, columns, labels, n = trials.recipients, trials.donors, trials.labels, trials.n_images
     fit = two_way(rows, columns, change, n, n)
-    if contrast == OWN_CLASS:
-        return own_class_contrast(
-            rows, columns, change, sample.labels, sample.labels, clusters=sample.units
-        ), fit.donors
-    units, unit_classes = unit_effects(fit.donors, sample.labels, sample.units)
-    weights = weights_of(contrast, classes, sample)
-    return class_contrast(units, unit_classes, weights), fit.donors
+    if contrast.is_own_class:
+        return own_class_difference(rows, columns, change, labels, labels, clusters=trials.clusters), fit.donors
+    effects, classes = cluster_effects(fit.donors, labels, trials.clusters)
+    return class_difference(effects, classes, weights_of(trials, contrast)), fit.donors
 
 
-def for_few_recipients(
-    found: Contrast, trials: Trials, change: Floats, sample: Sample, weights: dict[int, float]
-) -> Contrast:
-    """The contrast with an error that knows how differently few recipients respond: the two-way bootstrap's, if larger.
+def _for_few_recipients(
+    difference: ClassDifference, trials: Trials, change: Floats, contrast: Contrast
+) -> ClassDifference:
+    """The difference with an error that knows how differently few recipients respond: the bootstrap's, if larger.
 
     Many recipients speak for themselves.
     """
-    if len(np.unique(trials.recipients)) >= FEW_RECIPIENTS or not math.isfinite(found.error):
-        return found
+    if len(np.unique(trials.recipients)) >= FEW_RECIPIENTS or not math.isfinite(difference.error):
+        return difference
     rng = np.random.default_rng((len(trials.name), *trials.name.encode()))
-    wider = two_way_bootstrap(trials.recipients, trials.donors, change, sample.labels, weights, rng=rng)
-    return contrast_of(found.value, wider.error, wider.df, found.n) if wider.error > found.error else found
+    weights = weights_of(trials, contrast)
+    wider = two_way_bootstrap(trials.recipients, trials.donors, change, trials.labels, weights, rng=rng)
+    if wider.error <= difference.error:
+        return difference
+    return difference_of(difference.value, wider.error, wider.df, difference.n)
 
 
-def weights_of(contrast: str, classes: Sequence[str], sample: Sample) -> dict[int, float]:
-    """The weight of each class that the sample holds: the contrast's own against the mean of the others."""
-    present = [int(one) for one in np.unique(sample.labels)]
-    own = list(classes).index(contrast)
+def weights_of(trials: Trials, contrast: Contrast) -> dict[int, float]:
+    """The weight of each class that the images have: the contrast's own against the mean of the others."""
+    present = [int(one) for one in np.unique(trials.labels)]
+    own = contrast.column
     return one_versus_rest(own, present) if own in present and len(present) > 1 else {own: 1.0, -1: -1.0}
 
 
-def changes(trials: Trials, before: Scores, column: int) -> tuple[Floats, Floats]:
-    """The changes (T,) of margin and probability of one contrast."""
-    rows = trials.recipients
-    return (
-        trials.scores.margins[:, column].astype(np.float64) - before.margins[rows, column],
-        trials.scores.probabilities[:, column].astype(np.float64) - before.probabilities[rows, column],
-    )
-
-
-def effect_of(
-    trials: Trials, kind: str, before: Scores, sample: Sample, contrast: tuple[int, str], classes: Sequence[str]
-) -> Effect:
-    """The effect of a factor from its transplants."""
-    column, name = contrast
-    in_margin, in_share = changes(trials, before, column)
-    margin, _ = contrast_of_trials(trials, in_margin, sample, name, classes)
-    probability, donors = contrast_of_trials(trials, in_share, sample, name, classes)
-    if name != OWN_CLASS:
-        weights = weights_of(name, classes, sample)
-        margin = for_few_recipients(margin, trials, in_margin, sample, weights)
-        probability = for_few_recipients(probability, trials, in_share, sample, weights)
-    flipped = (trials.scores.predictions != before.predictions[trials.recipients]).astype(np.float64)
-    own = sample.labels[trials.recipients] == sample.labels[trials.donors]
-    return Effect(
-        trials.name,
-        kind,
-        trials.split,
-        name,
-        margin,
-        probability,
-        _flips(trials, np.where(own, np.nan, flipped)),
-        _flips(trials, np.where(own, flipped, np.nan)),
-        sensitivity(trials.recipients, trials.donors, in_margin, len(sample)),
-        len(np.unique(trials.recipients)),
-        len(trials),
-        donors,
-    )
-
-
-def _flips(trials: Trials, flipped: Floats) -> Estimate:
-    return flip_rate(trials.recipients, trials.donors, flipped)
-
-
-def control_of(
-    effect: Effect,
-    elsewhere: Sequence[float],
-    trials: Trials,
-    change: Floats,
-    sample: Sample,
-    classes: Sequence[str],
-    seed: int,
-) -> Control:
-    """What the factor is held against: regions of its area that leave it alone, else its donors, scrambled.
-
-    `elsewhere` are the sizes of the regions' effects on the probability; of too few nothing can be said. `trials` are
-    the factor's own, and `change` (T,) what they did to the probability.
-    """
-    if len(elsewhere) >= LEAST_CONTROLS:
-        return Control("regions", float(np.quantile(elsewhere, 0.95)), tuple(elsewhere))
-    rng = np.random.default_rng((seed, len(effect.factor), *effect.factor.encode()))
-    if effect.contrast == OWN_CLASS:  # the changes of each recipient go to its donors in another order
-        mixed = [_within_recipients(trials.recipients, change, rng) for _ in range(N_SCRAMBLED)]
-        scrambled = np.abs([plain_value(trials, one, sample, OWN_CLASS, classes) for one in mixed])
-    else:
-        units, unit_classes = unit_effects(effect.donors, sample.labels, sample.units)
-        weights = weights_of(effect.contrast, classes, sample)
-        scrambled = permuted_controls(units, unit_classes, weights, n=N_SCRAMBLED, rng=rng)
-    return Control("scrambled donors", float(np.quantile(scrambled, 0.95)), tuple(scrambled.tolist()))
-
-
-def _within_recipients(recipients: Ints, change: Floats, rng: np.random.Generator) -> Floats:
-    """The changes (T,) permuted among the trials of each recipient."""
-    order = np.lexsort((rng.random(len(change)), recipients))
-    found = np.empty_like(change)
-    found[np.lexsort((np.arange(len(change)), recipients))] = change[order]
-    return found
-
-
-def plain_value(trials: Trials, change: Floats, sample: Sample, contrast: str, classes: Sequence[str]) -> float:
+def plain_difference(trials: Trials, change: Floats, contrast: Contrast) -> float:
     """The difference of the classes' mean changes, without an interval: every recipient meets all classes alike."""
-    given = sample.labels[trials.donors]
-    if contrast == OWN_CLASS:
-        own = given == sample.labels[trials.recipients]
+    given = trials.donor_labels
+    if contrast.is_own_class:
+        own = given == trials.recipient_labels
         return float(change[own].mean() - change[~own].mean()) if own.any() and not own.all() else float("nan")
-    weights = weights_of(contrast, classes, sample)
+    weights = weights_of(trials, contrast)
     return float(sum(weight * change[given == one].mean() for one, weight in weights.items() if (given == one).any()))
 
 
-def label_margins(scores: Scores, places: Ints, sample: Sample) -> Floats:
-    """The margin (T,) of each image's own label over the best other class."""
-    labels, margins = sample.labels[places], scores.margins.astype(np.float64)
-    if margins.shape[1] > 1:
-        return np.asarray(margins[np.arange(len(margins)), labels])
-    if scores.is_own_class:
-        return np.asarray(margins[:, 0])
-    return np.asarray(np.where(labels == 0, margins[:, 0], -margins[:, 0]))
-
-
-def benefits(trials: Trials, before: Scores, sample: Sample) -> Floats:
-    """How far the label's margin falls when the content goes (T,)."""
-    rows = trials.recipients
-    was = label_margins(before, np.arange(len(sample)), sample)[rows]
-    return was - label_margins(trials.scores, rows, sample)
-
-
-def family_effect(trials: Trials, before: Scores, sample: Sample, beside: Trials | None) -> Estimate:
-    """How much more the label's margin falls than for the same edit of regions elsewhere; the image is the unit.
-
-    Without regions elsewhere, how far it falls. Every class counts alike.
-    """
-    fall = np.full(len(sample), np.nan)
-    fall[trials.recipients] = benefits(trials, before, sample)
-    if beside is not None:
-        other = np.full(len(sample), np.nan)
-        other[beside.recipients] = benefits(beside, before, sample)
-        fall = fall - other
-    kept = np.isfinite(fall)
-    if kept.sum() < 2:
-        return Estimate(float("nan"), float("-inf"), float("inf"), int(kept.sum()))
-    return mean_of(fall[kept])
-
-
-def image_effects(trials: Trials, before: Scores, sample: Sample) -> tuple[Floats, Floats]:
+def image_effects(trials: Trials) -> tuple[Floats, Floats]:
     """Necessity (logits) and sufficiency (probability) of the factor for each image (M,).
 
     NaN where an image was no recipient, no donor, or (sufficiency) where only the own class's score is known.
     """
-    needed = necessity(trials.recipients, -benefits(trials, before, sample), len(sample))
-    if trials.scores.is_own_class:
-        return needed, np.full(len(sample), np.nan)
-    rows, given = trials.recipients, sample.labels[trials.donors]
-    after, was = (_share_of(scores, given, at) for scores, at in ((trials.scores, None), (before, rows)))
-    return needed, sufficiency(rows, trials.donors, after - was, sample.labels, sample.labels)
-
-
-def _share_of(scores: Scores, classes: Ints, rows: Ints | None) -> Floats:
-    """The probability of a class for each trial (T,)."""
-    shares = (scores.probabilities if rows is None else scores.probabilities[rows]).astype(np.float64)
-    if shares.shape[1] == 1:
-        return np.where(classes == 0, shares[:, 0], 1 - shares[:, 0])
-    return np.asarray(shares[np.arange(len(shares)), classes])
-
-
-def picked(trials: Sequence[Trials], name: str, edit: str, split: str) -> Trials | None:
-    """The trials of this name, edit and split, where there are any."""
-    found = (one for one in trials if (one.name, one.edit, one.split) == (name, edit, split))
-    return next((one for one in found if len(one)), None)
-
-
-def control_deltas(
-    trials: Sequence[Trials],
-    split: str,
-    before: Scores,
-    sample: Sample,
-    contrast: tuple[int, str],
-    classes: Sequence[str],
-) -> dict[str, float]:
-    """The size of each control region's effect on the probability."""
-    column, name = contrast
-    found = {
-        one.name: abs(plain_value(one, changes(one, before, column)[1], sample, name, classes))
-        for one in trials
-        if one.edit == CONTROL and one.split == split and len(one)
-    }
-    return {region: value for region, value in found.items() if math.isfinite(value)}
+    needed = necessity(trials.recipients, -trials.falls(), trials.n_images)
+    if trials.after.is_own_class:
+        return needed, np.full(trials.n_images, np.nan)
+    given = trials.donor_labels
+    change = trials.after.class_probabilities(given) - trials.before.class_probabilities(given)
+    return needed, sufficiency(trials.recipients, trials.donors, change, trials.labels, trials.labels)

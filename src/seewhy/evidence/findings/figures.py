@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 from seewhy.estimates import Estimate
-from seewhy.evidence.inference.contrasts import Contrast
+from seewhy.evidence.inference.differences import ClassDifference
+from seewhy.evidence.trials.sample import OWN_CLASS
+
+
+def watched_of(contrast: str | None) -> str:
+    """Whose probability a contrast is about, by its name."""
+    return "P(label)" if contrast in (None, OWN_CLASS) else f"P({contrast})"
 
 
 def points(value: float) -> str:
@@ -16,7 +22,7 @@ def signed_points(value: float) -> str:
     return f"{100 * value:+.1f} points"
 
 
-def interval(one: Contrast | Estimate) -> str:
+def interval(one: ClassDifference | Estimate) -> str:
     """The interval in percentage points, of which there are 100 either way."""
     low, high = (min(1.0, max(-1.0, end)) for end in (one.low, one.high))
     return f"[{100 * low:+.1f}, {100 * high:+.1f}]"

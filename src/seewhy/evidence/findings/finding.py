@@ -6,14 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from seewhy.estimates import Estimate
 from seewhy.evidence.findings.case import Case, Claim, Level
-from seewhy.evidence.findings.safeguards import gates
-from seewhy.evidence.inference.overfit import OverfitExcess
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Finding:
     """A finding: a factor with its level, its claims, words, numbers and examples.
 
     `evidence` are its safeguards in words, "+" for those that hold, "-" for those that do not, "?" for those that
@@ -39,7 +36,7 @@ def numbers_of(case: Case) -> dict[str, Any]:
     return {
         "words": case.words,
         "kind": case.kind,
-        "contrast": effect.contrast,
+        "contrast": effect.contrast.name,
         "split": effect.split,
         "probability": vars(effect.probability),
         "margin": vars(effect.margin),
@@ -51,16 +48,8 @@ def numbers_of(case: Case) -> dict[str, Any]:
         "donors": effect.n_donors,
         "trials": effect.n_trials,
         "train": None if case.on_train is None else vars(case.on_train.probability),
-        "control": None if case.control is None else vars(case.control),
-        "families": {name: vars(one) for name, one in case.families.items()},
-        "edge": {str(pixels): vars(one) for pixels, one in case.edge.items()},
-        "overfit": None if case.overfit is None else _overfit_numbers(case.overfit),
         "core": case.is_core,
-        "outside": None if case.outside is None else vars(case.outside),
-        "gates": [vars(gate) for gate in gates(case)],
+        "gates": [vars(outcome) for outcome in case.outcomes],
+        **case.stored,
         "warnings": list(case.warnings),
     }
-
-
-def _overfit_numbers(found: OverfitExcess) -> dict[str, Any]:
-    return {name: vars(one) if isinstance(one, Estimate) else one for name, one in vars(found).items()}

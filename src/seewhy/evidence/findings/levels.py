@@ -14,7 +14,7 @@ from seewhy.evidence.findings.case import (
     is_none,
     too_few,
 )
-from seewhy.evidence.findings.safeguards import gates
+from seewhy.evidence.findings.safeguards.removals import Removals
 from seewhy.evidence.thresholds import AUDIT_THRESHOLDS
 
 LEVELS: tuple[Level, ...] = ("STRONG", "MODERATE", "WEAK", "CANNOT SAY", "NONE LARGER THAN")  # as they are told
@@ -24,13 +24,13 @@ BANNED = ("the model looks at", "because", "overfitting")
 def is_strong(case: Case) -> bool:
     """Whether the interval after selection stays above twice the floor, and another kind of edit agrees."""
     least = min(abs(case.selected.low), abs(case.selected.high))
-    agreed = [gate.passed for gate in gates(case) if gate.name == "edits"]
+    agreed = [outcome.passed for outcome in case.outcomes if outcome.name == Removals.name]
     return least >= AUDIT_THRESHOLDS["strong"] * AUDIT_THRESHOLDS["floor"] and None not in agreed
 
 
 def all_pass(case: Case) -> bool:
     """Whether no safeguard failed."""
-    return all(gate.passed is not False for gate in gates(case))
+    return all(outcome.passed is not False for outcome in case.outcomes)
 
 
 RULES: tuple[tuple[Level, tuple[Callable[[Case], bool], ...]], ...] = (  # the first whose conditions all hold
@@ -51,7 +51,7 @@ def level_of(case: Case) -> Level:
 def claims_of(case: Case, level: Level) -> tuple[Claim, ...]:
     """What is claimed: dependence, shortcut and overfit are three things, and one does not follow from another."""
     found = _of_a_dependence(case, level) if level in ("STRONG", "MODERATE", "WEAK") else []
-    if case.overfit is not None and case.overfit.overfit:
+    if case.is_overfit:
         found.append("overfit")
     if level == "NONE LARGER THAN":
         found += ["fragile"] if is_fragile(case) else []
@@ -60,7 +60,7 @@ def claims_of(case: Case, level: Level) -> tuple[Claim, ...]:
 
 
 def _of_a_dependence(case: Case, level: Level) -> list[Claim]:
-    found: list[Claim] = ["depends", "jointly"] if case.joint else ["depends"]
+    found: list[Claim] = ["depends", "jointly"] if case.pair else ["depends"]
     if case.kind == "insert":
         return found
     if case.value < 0:

@@ -1,27 +1,31 @@
-"""The words of a verdict: one sentence for each thing that is known, with its effect, interval and count."""
+"""The words of a finding: one sentence for each thing that is known, with its effect, interval and count."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from seewhy.evidence.findings.case import Case, Claim, Level, too_few
-from seewhy.evidence.findings.figures import interval, points, signed_points
-from seewhy.evidence.findings.finding import Verdict, numbers_of
+from seewhy.evidence.findings.case import Case, Claim, Level, Outcome, too_few
+from seewhy.evidence.findings.figures import interval, points, signed_points, watched_of
+from seewhy.evidence.findings.finding import Finding, numbers_of
 from seewhy.evidence.findings.levels import claims_of, level_of
-from seewhy.evidence.findings.safeguards import Gate, gates
 from seewhy.evidence.thresholds import AUDIT_THRESHOLDS, LEAST_IMAGES
-from seewhy.evidence.trials.sample import OWN_CLASS
-
-OTHERS = "other classes"
+from seewhy.evidence.trials.trial import OTHERS
 
 
-def verdict_of(case: Case, classes: Sequence[str]) -> Verdict:
+def finding_of(case: Case) -> Finding:
     """The finding of one factor."""
     level = level_of(case)
     claims = claims_of(case, level)
-    text, todo = _text(case, level, claims, classes), _todo(case, level, classes)
-    evidence = tuple(map(_line, gates(case))) if "depends" in claims else ()
-    return Verdict(case.factor, level, claims, text, todo, (*evidence, *case.warnings), numbers_of(case))
+    evidence = tuple(map(_line, case.outcomes)) if "depends" in claims else ()
+    return Finding(
+        factor=case.factor,
+        level=level,
+        claims=claims,
+        text=_text(case, level, claims),
+        todo=_todo(case, level),
+        evidence=(*evidence, *case.warnings),
+        numbers=numbers_of(case),
+    )
 
 
 def _flips(case: Case) -> str:
@@ -31,27 +35,25 @@ def _flips(case: Case) -> str:
     return f"{flips.value:.0%} of the decisions flip with another class's, {own.value:.0%} with their own class's"
 
 
-def _line(gate: Gate) -> str:
-    return f"{'?' if gate.passed is None else '+' if gate.passed else '-'} {gate.words[0].upper()}{gate.words[1:]}."
+def _line(outcome: Outcome) -> str:
+    sign = "?" if outcome.passed is None else "+" if outcome.passed else "-"
+    return f"{sign} {outcome.words[0].upper()}{outcome.words[1:]}."
 
 
-def exchange(case: Case, classes: Sequence[str]) -> str:
+def exchange(case: Case) -> str:
     """What was exchanged, and whose probability is watched, as the beginning of a sentence."""
     contrast = case.effect.contrast
-    thing = " and the ".join(case.factor.split(" + "))
+    thing, watched = _thing(case), watched_of(contrast.name)
     if case.kind == "insert":
-        watched = "P(label)" if contrast == OWN_CLASS else f"P({contrast})"
         return f"With the {thing} in place of the same pixels shuffled, {watched}"
-    if contrast == OWN_CLASS:
-        return f"With the {thing} of images of its own class in place of others, P(label)"
-    rest = _rest(case, classes)
-    instead = "others" if rest == OTHERS else f"{rest} ones"
-    return f"With the {thing} of {contrast} images in place of {instead}, P({contrast})"
+    if contrast.is_own_class:
+        return f"With the {thing} of images of its own class in place of others, {watched}"
+    instead = "others" if contrast.against == OTHERS else f"{contrast.against} ones"
+    return f"With the {thing} of {contrast.name} images in place of {instead}, {watched}"
 
 
-def _rest(case: Case, classes: Sequence[str]) -> str:
-    others = [name for name in classes if name != case.effect.contrast]
-    return others[0] if len(others) == 1 else OTHERS
+def _thing(case: Case) -> str:
+    return f"{case.pair.first} and the {case.pair.second}" if case.pair else case.factor
 
 
 def _counts(case: Case) -> str:
@@ -61,13 +63,13 @@ def _counts(case: Case) -> str:
     return f"{effect.n_recipients} images, {donors}{effect.split}; {chance} after Holm"
 
 
-def _text(case: Case, level: Level, claims: Sequence[Claim], classes: Sequence[str]) -> str:
+def _text(case: Case, level: Level, claims: Sequence[Claim]) -> str:
     effect = case.effect
     if too_few(case):
         had = f"{case.fewest} distinct image{'' if case.fewest == 1 else 's'} of a class can be used on {effect.split}"
         return f"{had}; {LEAST_IMAGES} are needed."
     if level in ("NONE LARGER THAN", "CANNOT SAY"):
-        moves = f"{exchange(case, classes)} moves by {points(effect.probability.value)} points"
+        moves = f"{exchange(case)} moves by {points(effect.probability.value)} points"
         text = f"{moves} {interval(effect.probability)} ({_counts(case)})"
         if level == "CANNOT SAY" and case.p_holm < AUDIT_THRESHOLDS["level"]:
             text += f": that is shown, but not whether it reaches {points(AUDIT_THRESHOLDS['floor'])} points"
@@ -79,7 +81,7 @@ def _text(case: Case, level: Level, claims: Sequence[Claim], classes: Sequence[s
     way = "rises" if case.value > 0 else "falls"
     margin = effect.margin
     text = (
-        f"{exchange(case, classes)} {way} by {points(abs(case.value))} points {interval(case.selected)} "
+        f"{exchange(case)} {way} by {points(abs(case.value))} points {interval(case.selected)} "
         f"(margin {margin.value:+.2f} [{margin.low:+.2f}, {margin.high:+.2f}]; {_counts(case)}); "
         f"{_flips(case)}."
     )
@@ -127,15 +129,15 @@ def _overfit_words(case: Case) -> str:
     found = case.overfit
     if found is None or not found.overfit:
         return ""
-    margin, share = found.margin, found.accuracy
+    margin, accuracy = found.margin, found.accuracy
     return (
         " OVERFIT: its own content is worth more on train than on valid, beyond that of control regions: "
-        f"{margin.value:+.2f} logits [{margin.low:+.2f}, {margin.high:+.2f}] and {share.value:+.0%} of the accuracy "
-        f"above chance [{share.low:+.0%}, {share.high:+.0%}]."
+        f"{margin.value:+.2f} logits [{margin.low:+.2f}, {margin.high:+.2f}] and {accuracy.value:+.0%} of the accuracy "
+        f"above chance [{accuracy.low:+.0%}, {accuracy.high:+.0%}]."
     )
 
 
-def _todo(case: Case, level: Level, classes: Sequence[str]) -> str:
+def _todo(case: Case, level: Level) -> str:
     if too_few(case):
         return f"Add images, or a larger --donors: {LEAST_IMAGES} of each class at least, 300 to see small effects."
     if level == "CANNOT SAY":
@@ -144,7 +146,6 @@ def _todo(case: Case, level: Level, classes: Sequence[str]) -> str:
         return ""
     if case.kind == "insert":
         return f"Images that carry the {case.factor} by themselves would tell whether that matters in practice."
-    own = case.effect.contrast
-    pair = ("one class", "others") if own == OWN_CLASS else (_rest(case, classes), own)
-    thing = " and the ".join(case.factor.split(" + "))
-    return f"What would change our mind: images of {pair[0]} with the {thing} of {pair[1]}, judged as well."
+    contrast = case.effect.contrast
+    given, taken = ("one class", "others") if contrast.is_own_class else (contrast.against, contrast.name)
+    return f"What would change our mind: images of {given} with the {_thing(case)} of {taken}, judged as well."

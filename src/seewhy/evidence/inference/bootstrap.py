@@ -10,7 +10,7 @@ import numpy as np
 from scipy import sparse
 
 from seewhy.estimates import Estimate, Floats, Integers
-from seewhy.evidence.inference.contrasts import Contrast, class_contrast, contrast_of
+from seewhy.evidence.inference.differences import ClassDifference, class_difference, difference_of
 from seewhy.evidence.inference.two_way import donor_effects, two_way
 
 
@@ -38,18 +38,18 @@ def two_way_bootstrap(
     draws: int = 1000,
     rng: np.random.Generator,
     level: float = 0.95,
-) -> Contrast:
+) -> ClassDifference:
     """The class contrast of the donors' effects for recipients that are a sample too: the two-way interval.
 
     Recipients and, within their classes, donors are drawn with replacement (the pigeonhole bootstrap, Owen 2007, Ann.
     Appl. Stat. 1, which errs on the wide side): each drawn donor counts with its mean over the drawn recipients. The
     recipients' effects are removed first, so what they add is how differently they respond to donors. The interval is
     Student's t with the bootstrap's standard error and the smaller of the two samples' degrees of freedom. For fewer
-    than some 200 recipients; with more, `class_contrast` speaks of these recipients and is narrower.
+    than some 200 recipients; with more, `class_difference` speaks of these recipients and is narrower.
     """
     n_recipients = int(recipient.max()) + 1 if len(recipient) else 0
     fit = two_way(recipient, donor, change, n_recipients, len(donor_class))
-    plain = class_contrast(fit.donors, donor_class, weights, level=level)
+    plain = class_difference(fit.donors, donor_class, weights, level=level)
     kept = np.isfinite(change)
     if not math.isfinite(plain.error) or not kept.any():
         return plain
@@ -68,7 +68,7 @@ def two_way_bootstrap(
             group = classes == one
             values += weight * _ratio((means * counted)[:, group].sum(axis=1), counted[:, group].sum(axis=1))
     error = float(np.nanstd(values, ddof=1))
-    return contrast_of(plain.value, error, min(plain.df, max(len(images) - 1.0, 1.0)), plain.n, level)
+    return difference_of(plain.value, error, min(plain.df, max(len(images) - 1.0, 1.0)), plain.n, level)
 
 
 def _ratio(sums: Floats, uses: Floats) -> Floats:
@@ -84,7 +84,7 @@ class Omnibus:
     chance, each pair of recipient's and donor's class counting the same.
     """
 
-    contrast: Contrast
+    contrast: ClassDifference
     benefit: Estimate
 
 
@@ -108,7 +108,7 @@ def omnibus(
     effects being removed; the interval of the benefit resamples recipients and donors within their classes.
     """
     effects = donor_effects(donor, recipient, after, len(recipient_class))
-    contrast = class_contrast(effects, recipient_class, weights, level=level)
+    contrast = class_difference(effects, recipient_class, weights, level=level)
     kept = np.isfinite(right)
     rows, columns, values = recipient[kept], donor[kept], right[kept]
     everyone = np.ones((1, len(recipient_class))), np.ones((1, len(donor_class)))

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial.distance import cdist
 
 from seewhy.errors import DataError, OptionError
 from seewhy.estimates import Estimate, Floats, Integers
@@ -159,53 +158,3 @@ def _interval(samples: Floats, n: int, level: float) -> Estimate:
         return Estimate(math.nan, -math.inf, math.inf, n)
     low, high = np.nanquantile(samples[1:], [(1 - level) / 2, (1 + level) / 2])
     return Estimate(float(samples[0]), float(low), float(high), n)
-
-
-def energy_distance_test(
-    train: Floats,
-    valid: Floats,
-    strata: tuple[Integers, Integers],
-    *,
-    n_permutations: int = 999,
-    rng: np.random.Generator,
-) -> tuple[float, float]:
-    """The energy distance between the records of two splits, (N, D) and (M, D), and its permutation p-value.
-
-    The distance 2 E|X - Y| - E|X - X'| - E|Y - Y'| (Szekely & Rizzo 2013, J. Stat. Plan. Inference 143; 0 for equal
-    distributions), on columns that are divided by their standard deviation, is averaged over strata (label and
-    correctness, say: `strata` numbers those of each split), weighted by n m / (n + m); so a change in how many images
-    are right is not taken for a change of the records. Permutations stay within strata. Strata that only one split has
-    are left out; with none left, NaN and 1. Memory and time grow with the square of the largest stratum.
-    """
-    both = np.concatenate([train, valid]).astype(np.float64)
-    if not len(both):
-        return math.nan, 1.0
-    spread = both.std(axis=0)
-    both = both[:, spread > 0] / spread[spread > 0]
-    first = np.arange(len(both)) < len(train)
-    stratum = np.concatenate(strata)
-    values, total = np.zeros(n_permutations + 1), 0.0
-    for one in np.unique(stratum):
-        members = stratum == one
-        n, m = int((members & first).sum()), int((members & ~first).sum())
-        if n and m:
-            weight = n * m / (n + m)
-            values += weight * _distances(both[members], first[members], n_permutations, rng)
-            total += weight
-    if not total:
-        return math.nan, 1.0
-    values /= total
-    reached = values[1:] >= values[0] - 1e-12 * abs(values[0])
-    return float(values[0]), float((1 + reached.sum()) / (n_permutations + 1))
-
-
-def _distances(points: Floats, first: Booleans, n_permutations: int, rng: np.random.Generator) -> Floats:
-    """The energy distance of one stratum, the observed one first, then with permuted members."""
-    between = cdist(points, points)
-    sides = np.stack([first, *(rng.permutation(first) for _ in range(n_permutations))]).astype(np.float64)
-    n, m = float(first.sum()), float((~first).sum())
-    toward = sides @ between
-    inside = (toward * sides).sum(axis=1)
-    across = toward.sum(axis=1) - inside
-    outside = between.sum() - inside - 2 * across
-    return np.asarray(2 * across / (n * m) - inside / n**2 - outside / m**2)

@@ -119,7 +119,7 @@ def _placed(fitted: Floats, rows: Integers, columns: Integers, values: Floats, g
     return np.asarray(placed - placed[used].mean())
 
 
-def unit_effects(effects: Floats, classes: Integers, clusters: Integers) -> tuple[Floats, Integers]:
+def cluster_effects(effects: Floats, classes: Integers, clusters: Integers) -> tuple[Floats, Integers]:
     """The mean effect of each unit (U,) and its class (U,), where near duplicates, one `clusters` label, are one unit.
 
     A cluster that holds several classes gives one unit for each. Donors without an effect (NaN) are left out, so that

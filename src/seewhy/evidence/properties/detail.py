@@ -26,7 +26,7 @@ _SEED = 5
 def sharpness(canvases: Tensor) -> Tensor:
     """The root mean square slope of the luminance over its standard deviation (N, 1), per pixel: 0 to about 2.8.
 
-    Slopes are differences of neighbours. Contrast does not change it; every blur lowers it.
+    Slopes are differences of neighbours. ClassDifference does not change it; every blur lowers it.
     """
     return _sharpness_after(_powers(canvases), canvases.new_zeros(1))
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from seewhy.evidence.trials.sample import OWN_CLASS
+from seewhy.evidence.findings.figures import watched_of
 from seewhy.render.rows import Row
 
 CLAIMED = (  # what a row is shown as: the first of these claims that a finding makes
@@ -24,7 +24,7 @@ CLAIMED = (  # what a row is shown as: the first of these claims that a finding 
 def rows_of_findings(findings: Sequence[Mapping[str, Any]]) -> list[Row]:
     """A row for each tested factor in the order of the findings, those not separated from it below it.
 
-    The findings are those of findings.json, or `vars` of verdicts. What was not tested, and what has no effect on a
+    The findings are those of findings.json, or `vars` of findings. What was not tested, and what has no effect on a
     probability, has no row. A dependence has its interval after the choice of findings, as in its words.
     """
     found = []
@@ -72,5 +72,5 @@ def _is_number(value: Any) -> bool:
 def _note(numbers: Mapping[str, Any]) -> str:
     """Whose probability it is, and how many images stand behind it."""
     contrast, count = numbers.get("contrast"), numbers.get("recipients")
-    watched = "P(label)" if contrast == OWN_CLASS else f"P({contrast})"
+    watched = watched_of(contrast)
     return f"{watched}; {count:,} images" if count else watched

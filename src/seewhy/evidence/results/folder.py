@@ -22,7 +22,7 @@ from seewhy.evidence.results.pictures import draw_examples
 from seewhy.evidence.results.result import Audit
 from seewhy.evidence.results.tables import donor_effect_columns, image_effect_columns, outcomes_of, write_map_tables
 from seewhy.evidence.thresholds import AUDIT_THRESHOLDS
-from seewhy.evidence.trials.design import Setting
+from seewhy.evidence.trials.design import AuditDesign
 from seewhy.evidence.trials.sample import MOST_CLASSES
 from seewhy.evidence.trials.trial import NO_DONOR, UNDECIDED, Job, Scores, Trials
 from seewhy.run.identity import code_digest, differing, network_digest
@@ -41,7 +41,7 @@ class Ledger:
     """The folder of one audit."""
 
     folder: Path
-    setting: Setting
+    design: AuditDesign
     budget: int | str | None = None
 
     @contextlib.contextmanager
@@ -53,9 +53,9 @@ class Ledger:
         except OSError as error:
             raise manifest.cannot_write(self.folder, error) from error
 
-    def of(self, setting: Setting) -> Ledger:
-        """The same folder for a setting whose jobs are settled."""
-        return replace(self, setting=setting)
+    def of(self, design: AuditDesign) -> Ledger:
+        """The same folder for a design whose jobs are settled."""
+        return replace(self, design=design)
 
     def begun(self) -> int | None:
         """The number of trials that an earlier try settled on, so that a budget of minutes is settled once."""
@@ -65,7 +65,7 @@ class Ledger:
 
     def identity(self) -> dict[str, Any]:
         """Everything that decides the result, as plain values."""
-        return manifest.as_json({**identity_of(self.setting), "budget": self.budget, "trials": self.setting.budget})
+        return manifest.as_json({**identity_of(self.design), "budget": self.budget, "trials": self.design.budget})
 
     def begin(self) -> set[int]:
         """Mark the folder as this audit's; the jobs that are finished. Raises StoreError where it is another's."""
@@ -80,10 +80,8 @@ class Ledger:
         if stored is None:
             manifest.begin(self.folder, identity)
         if (self.folder / "trials.parquet").exists():
-            return set(range(len(self.setting.schedule.jobs)))
-        return {
-            index for index in range(len(self.setting.schedule.jobs)) if part(self.folder, "trials", index).exists()
-        }
+            return set(range(len(self.design.schedule.jobs)))
+        return {index for index in range(len(self.design.schedule.jobs)) if part(self.folder, "trials", index).exists()}
 
     def stored(self) -> dict[str, Any] | None:
         """The summary of this very audit, where the folder holds it complete."""
@@ -92,17 +90,17 @@ class Ledger:
             return None
         return manifest.read_json(self.folder / FINDINGS)
 
-    def kept(self, found: Iterator[Trials], indices: Sequence[int], before: Mapping[str, Scores]) -> Iterator[Trials]:
+    def kept(self, found: Iterator[Trials], indices: Sequence[int]) -> Iterator[Trials]:
         """The trials, each job's written as soon as it is finished."""
         for index, trials in zip(indices, found, strict=True):
-            write_columns(part(self.folder, "trials", index), self._rows(trials, before[trials.split]), TRIALS)
+            write_columns(part(self.folder, "trials", index), self._rows(trials), TRIALS)
             yield trials
 
     def read(self, index: int) -> Trials | None:
         """The trials of a job that an earlier try finished."""
-        job = self.setting.schedule.jobs[index]
+        job = self.design.schedule.jobs[index]
         if self._whole is not None:
-            starts = np.cumsum([0, *(one.n_trials for one in self.setting.schedule.jobs)])
+            starts = np.cumsum([0, *(one.n_trials for one in self.design.schedule.jobs)])
             rows = slice(int(starts[index]), int(starts[index + 1]))
             return self._trials(job, {name: column[rows] for name, column in self._whole.items()})
         path = part(self.folder, "trials", index)
@@ -111,23 +109,25 @@ class Ledger:
     def finish(self, audit: Audit) -> None:
         """Write everything that is made of all trials, and mark the run as complete."""
         if self._whole is None:
-            parts = [part(self.folder, "trials", index) for index in range(len(self.setting.schedule.jobs))]
+            parts = [part(self.folder, "trials", index) for index in range(len(self.design.schedule.jobs))]
             merge(parts, self.folder / "trials.parquet", TRIALS)
         write_rows(self.folder / "records.parquet", map(record_row, outcomes_of(audit)), RECORDS)
         write_columns(self.folder / "image_effects.parquet", image_effect_columns(audit), IMAGE_EFFECTS)
         write_columns(self.folder / "donor_effects.parquet", donor_effect_columns(audit), DONOR_EFFECTS)
-        rows = map_share_rows(audit.maps, self.setting.ground.samples)
+        rows = map_share_rows(audit.maps, self.design.samples)
         write_columns(self.folder / "map_shares.parquet", rows, MAP_SHARES)
-        write_map_tables(self.folder, self.setting, audit.maps)
-        draw_examples(self.setting, audit.findings, self.folder / "pictures")
-        if audit.setting.schedule.controls:
-            masks = {name.replace("#", "n"): mask.numpy() for name, mask in audit.setting.schedule.controls.items()}
+        write_map_tables(self.folder, self.design, audit.maps)
+        draw_examples(self.design, audit.findings, self.folder / "pictures")
+        if audit.design.schedule.controls:
+            masks = {
+                str(region).replace("#", "n"): mask.numpy() for region, mask in audit.design.schedule.controls.items()
+            }
             np.savez_compressed(self.folder / "controls.npz", allow_pickle=False, **masks)
         summary = audit.summary()
         manifest.write_json(self.folder / FINDINGS, summary)
         told = {name: summary[name] for name in ("images", "trials", "scope")}
         manifest.finish(
-            self.folder, self.identity(), {**told, "environment": environment(self.setting.plan.classifier.device)}
+            self.folder, self.identity(), {**told, "environment": environment(self.design.plan.classifier.device)}
         )
         shutil.rmtree(self.folder / "parts", ignore_errors=True)
 
@@ -135,9 +135,8 @@ class Ledger:
         """Write an audit that was made in memory."""
         with self.held():
             self.begin()
-            before = {split: one.scores for split, one in audit.before.items()}
-            every = range(len(self.setting.schedule.jobs))
-            for _ in self.kept(iter(audit.trials), every, before):
+            every = range(len(self.design.schedule.jobs))
+            for _ in self.kept(iter(audit.trials.values()), every):
                 pass
             self.finish(audit)
         return self.folder
@@ -149,47 +148,56 @@ class Ledger:
 
     @cached_property
     def _places(self) -> dict[str, dict[str, int]]:
-        samples = self.setting.ground.samples
+        samples = self.design.samples
         return {split: {image.id: row for row, image in enumerate(one.images)} for split, one in samples.items()}
 
-    def _rows(self, trials: Trials, before: Scores) -> dict[str, Column]:
-        sample, classes, rows = self.setting.ground.samples[trials.split], self.setting.classes, trials.recipients
-        ids = [image.id for image in sample.images]
+    def _rows(self, trials: Trials) -> dict[str, Column]:
+        key, images, classes = trials.key, self.design.samples[trials.key.split].images, self.design.classes
         return {
-            "factor": [trials.name] * len(trials),
-            "edit": [trials.edit] * len(trials),
-            "split": [trials.split] * len(trials),
-            "recipient": [ids[place] for place in rows],
-            "donor": [None if place == NO_DONOR else ids[place] for place in trials.donors],
-            "margins_before": before.margins[rows],
-            "margins": trials.scores.margins,
-            "probabilities_before": before.probabilities[rows],
-            "probabilities": trials.scores.probabilities,
-            "prediction_before": [_name(classes, index) for index in before.predictions[rows]],
-            "prediction": [_name(classes, index) for index in trials.scores.predictions],
+            "factor": [str(key.factor)] * len(trials),
+            "edit": [str(key.edit)] * len(trials),
+            "split": [key.split] * len(trials),
+            "recipient": [images[place].id for place in trials.recipients],
+            "donor": [None if place == NO_DONOR else images[place].id for place in trials.donors],
+            "margins_before": trials.before.margins,
+            "margins": trials.after.margins,
+            "probabilities_before": trials.before.probabilities,
+            "probabilities": trials.after.probabilities,
+            "prediction_before": [_name(classes, index) for index in trials.before.predictions],
+            "prediction": [_name(classes, index) for index in trials.after.predictions],
         }
 
     def _trials(self, job: Job, columns: Mapping[str, Column]) -> Trials:
-        places, classes = self._places[job.split], {name: index for index, name in enumerate(self.setting.classes)}
-        own = len(self.setting.classes) > MOST_CLASSES
-        scores = Scores(
-            np.asarray(columns["margins"], dtype=np.float32),
-            np.asarray(columns["probabilities"], dtype=np.float32),
-            np.array([classes.get(name, UNDECIDED) for name in columns["prediction"]], dtype=np.int64),
-            own,
-        )
+        places, sample = self._places[job.split], self.design.samples[job.split]
         donors = [NO_DONOR if one is None else places[one] for one in columns["donor"]]
-        recipients = np.array([places[one] for one in columns["recipient"]], dtype=np.int64)
-        return Trials(job.name, job.edit, job.split, recipients, np.array(donors, dtype=np.int64), scores)
+        return Trials(
+            key=job.key,
+            recipients=np.array([places[one] for one in columns["recipient"]], dtype=np.int64),
+            donors=np.array(donors, dtype=np.int64),
+            before=self._scores(columns, "_before"),
+            after=self._scores(columns, ""),
+            labels=sample.labels,
+            clusters=sample.clusters,
+        )
+
+    def _scores(self, columns: Mapping[str, Column], which: str) -> Scores:
+        classes = {name: index for index, name in enumerate(self.design.classes)}
+        decided = [classes.get(name, UNDECIDED) for name in columns[f"prediction{which}"]]
+        return Scores(
+            margins=np.asarray(columns[f"margins{which}"], dtype=np.float32),
+            probabilities=np.asarray(columns[f"probabilities{which}"], dtype=np.float32),
+            predictions=np.array(decided, dtype=np.int64),
+            is_own_class=len(classes) > MOST_CLASSES,
+        )
 
 
 def _name(classes: Sequence[str], index: int) -> str | None:
     return None if index == UNDECIDED else classes[index]
 
 
-def identity_of(setting: Setting) -> dict[str, Any]:
+def identity_of(design: AuditDesign) -> dict[str, Any]:
     """What decides the trials and the findings, but for the budget."""
-    plan, samples = setting.plan, setting.ground.samples
+    plan, samples = design.plan, design.samples
     return {
         "seewhy": __version__,
         "command": "audit",
@@ -204,15 +212,15 @@ def identity_of(setting: Setting) -> dict[str, Any]:
             }
             for split, sample in samples.items()
         },
-        "regions": {one.name: one.words for one in setting.factors if one.region},
+        "regions": {one.name: one.words for one in design.factors if one.region},
         "layers": {layer.asked: str(layer.grid) for layer in plan.layers},
         "method": list(plan.methods),
-        "core": list(setting.core),
-        "factors": {one.name: factor_digest(one) for one in setting.factors},
-        "inserts": {one.name: [one.words, _hash(one.mark)] for one in setting.inserts},
-        "effort": vars(setting.asked.effort),
-        "batch_size": setting.plan.batch_size,
-        "seed": setting.seed,
+        "core": list(design.core),
+        "factors": {one.name: factor_digest(one) for one in design.factors},
+        "inserts": {one.name: [one.words, _hash(one.pixels)] for one in design.marks},
+        "effort": design.request.effort.as_stored(),
+        "batch_size": design.plan.batch_size,
+        "seed": design.seed,
         "device": plan.classifier.device.type,
         "thresholds": AUDIT_THRESHOLDS,
     }
@@ -223,10 +231,10 @@ def factor_digest(factor: Factor) -> str:
     return "" if factor.region and isinstance(factor, RegionFactor) else code_digest(getattr(factor, "of", factor))
 
 
-def default_audit_folder(setting: Setting, budget: int | str | None) -> Path:
+def default_audit_folder(design: AuditDesign, budget: int | str | None) -> Path:
     """runs/audit-<hash of everything that decides the result>."""
-    identity = {**identity_of(setting), "budget": budget}
-    if not setting.plan.batch_asked:
+    identity = {**identity_of(design), "budget": budget}
+    if not design.plan.batch_asked:
         identity.pop("batch_size")
     return Path("runs") / f"audit-{manifest.digest_of(manifest.as_json(identity), 10)}"
 

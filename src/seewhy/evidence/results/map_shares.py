@@ -1,4 +1,4 @@
-"""Where the maps lie, on train and on valid: shares in regions, and whether the two splits differ. Hypotheses only."""
+"""Where the maps lie, on train and on valid: their shares in regions. Hypotheses only."""
 
 from __future__ import annotations
 
@@ -11,14 +11,11 @@ from numpy.typing import NDArray
 from torch.nn import functional
 
 from seewhy.estimates import Estimate, Floats, mean_of
-from seewhy.evidence.inference.overfit import energy_distance_test
-from seewhy.evidence.trials.design import Setting
+from seewhy.evidence.trials.design import AuditDesign
 from seewhy.evidence.trials.sample import Ints, Sample
-from seewhy.evidence.trials.trial import Scores
 from seewhy.explanation.shard import Maps, explain_shard
 from seewhy.records import MapKey, MapStat
 
-_PERMUTATIONS = 999
 _CHUNK = 64  # images whose maps are measured at once
 _TINY = 1e-12
 
@@ -28,38 +25,33 @@ class MapRecords:
     """What the maps of one split say, one row for each image (N), whose places in the sample are `places`.
 
     `shares` hold by region the share of the map's positive part that lies in it (NaN for an empty map), `areas` the
-    share of the canvas that the region covers, `spread` the map's entropy from 0 (one cell) to 1 (all cells alike),
-    `centre` (N, 2) its centre of mass (x, y) from 0 to 1. `maps` are the raw maps themselves (N, h, w), and `stats`
-    their numbers, as `explain` gives them.
+    share of the canvas that the region covers. `maps` are the raw maps themselves (N, h, w), and `stats` their numbers,
+    as `explain` gives them.
     """
 
     places: NDArray[np.int64]
     shares: Mapping[str, Floats]
     areas: Mapping[str, Floats]
-    spread: Floats
-    centre: Floats
     maps: Mapping[MapKey, Maps] = field(default_factory=dict, repr=False)
     stats: tuple[MapStat, ...] = field(default=(), repr=False)
 
     def at(self, rows: Ints) -> MapRecords:
         """The records of some rows, without their maps."""
         shares, areas = ({name: one[rows] for name, one in held.items()} for held in (self.shares, self.areas))
-        return MapRecords(self.places[rows], shares, areas, self.spread[rows], self.centre[rows])
+        return MapRecords(self.places[rows], shares, areas)
 
 
 @dataclass(frozen=True)
-class Drift:
-    """Train beside valid: the energy distance of their map records with its p-value, and shares by region and split."""
+class MapShares:
+    """By split and region the mean share of the maps' positive part inside it, and that over the region's area."""
 
-    distance: float
-    p_value: float
     shares: Mapping[str, Mapping[str, Estimate]]
     lifts: Mapping[str, Mapping[str, Estimate]]
 
 
-def map_records(setting: Setting, sample: Sample) -> MapRecords:
+def map_records(design: AuditDesign, sample: Sample) -> MapRecords:
     """The records of every image's maps; what they say is of the first layer, method and target of the plan."""
-    plan = setting.plan
+    plan = design.plan
     own = replace(plan, table=replace(plan.table, images=sample.images))
     results = [explain_shard(own, shard, overlays=False) for shard in own.shards()]
     maps = {key: np.concatenate([one.maps[key] for one in results]) for key in own.keys}
@@ -71,8 +63,6 @@ def map_records(setting: Setting, sample: Sample) -> MapRecords:
         everyone,
         {region: np.concatenate([one.shares[region] for one in parts]) for region in sample.masks},
         {region: np.concatenate([one.areas[region] for one in parts]) for region in sample.masks},
-        np.concatenate([one.spread for one in parts]),
-        np.concatenate([one.centre for one in parts]),
         maps,
         stats,
     )
@@ -89,35 +79,23 @@ def _measured(sample: Sample, maps: Maps, places: Ints) -> MapRecords:
         has = sample.found.get(region, np.ones(len(sample), dtype=bool))[places]
         shares[region] = np.where(has, (shape * inside).sum(axis=(1, 2)), np.nan)
         areas[region] = np.where(has, inside.mean(axis=(1, 2)), np.nan)
-    return MapRecords(places, shares, areas, _entropy(shape), _centre(shape))
+    return MapRecords(places, shares, areas)
 
 
-def drift_of(setting: Setting, records: Mapping[str, MapRecords], before: Mapping[str, Scores], seed: int) -> Drift:
-    """Whether the recipients' maps of train and valid differ, labels and right decisions held alike (permutation)."""
-    samples = setting.ground.samples
-    records = {split: own.at(samples[split].recipients) for split, own in records.items()}
-    told = {split: own.shares if len(own.places) else {} for split, own in records.items()}
-    shares = {split: {name: _mean(one) for name, one in found.items()} for split, found in told.items()}
-    lifts = {
-        split: {name: _mean(_lift(share, records[split].areas[name])) for name, share in found.items()}
-        for split, found in told.items()
-    }
-    if len(records) < 2 or not all(len(own.places) for own in records.values()):
-        return Drift(float("nan"), 1.0, shares, lifts)
-    tables, strata = [], []
-    for split in ("train", setting.ground.audited.split):
-        own, sample = records[split], samples[split]
-        table = np.column_stack([*own.shares.values(), own.spread, own.centre])
-        kept = np.isfinite(table).all(axis=1)
-        places = own.places[kept]
-        right = before[split].predictions[places] == sample.labels[places]
-        tables.append(table[kept])
-        strata.append(sample.labels[places] * 2 + right)
-    rng = np.random.default_rng(seed)
-    distance, p_value = energy_distance_test(
-        tables[0], tables[1], (strata[0], strata[1]), n_permutations=_PERMUTATIONS, rng=rng
+def shares_of_recipients(design: AuditDesign, records: Mapping[str, MapRecords]) -> MapShares:
+    """The mean shares of the maps of those images that are edited."""
+    edited = {split: own.at(design.samples[split].recipients) for split, own in records.items()}
+    kept = {split: own if len(own.places) else None for split, own in edited.items()}
+    return MapShares(
+        {
+            split: {} if own is None else {name: _mean(one) for name, one in own.shares.items()}
+            for split, own in kept.items()
+        },
+        {
+            split: {} if own is None else {name: _mean(_lift(one, own.areas[name])) for name, one in own.shares.items()}
+            for split, own in kept.items()
+        },
     )
-    return Drift(distance, p_value, shares, lifts)
 
 
 def map_share_rows(records: Mapping[str, MapRecords], samples: Mapping[str, Sample]) -> dict[str, list[object]]:
@@ -145,19 +123,6 @@ def _on_grid(sample: Sample, region: str, places: Ints, grid: Sequence[int]) -> 
     masks = sample.masks_at(region, torch.from_numpy(places))
     cells = functional.adaptive_avg_pool2d(masks[:, None], (grid[0], grid[1]))[:, 0].double().numpy()
     return np.broadcast_to(cells, (len(places), *cells.shape[1:]))
-
-
-def _entropy(shape: Floats) -> Floats:
-    cells = shape.reshape(len(shape), -1)
-    logs = np.log(np.where(cells > 0, cells, 1.0))
-    return np.asarray(-(cells * logs).sum(axis=1) / np.log(max(cells.shape[1], 2)))
-
-
-def _centre(shape: Floats) -> Floats:
-    height, width = shape.shape[1:]
-    x = (shape.sum(axis=1) * ((np.arange(width) + 0.5) / width)).sum(axis=1)
-    y = (shape.sum(axis=2) * ((np.arange(height) + 0.5) / height)).sum(axis=1)
-    return np.stack([x, y], axis=1)
 
 
 def _mean(values: Floats) -> Estimate:

@@ -15,12 +15,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from seewhy.evidence.factors.factor import Factor, Insert
-from seewhy.evidence.findings.finding import Verdict
-from seewhy.evidence.trials.design import Setting
-from seewhy.evidence.trials.sample import OWN_CLASS, Sample
+from seewhy.evidence.factors.factor import Factor, Mark
+from seewhy.evidence.findings.figures import watched_of
+from seewhy.evidence.findings.finding import Finding
+from seewhy.evidence.trials.design import AuditDesign
+from seewhy.evidence.trials.sample import Sample
 from seewhy.evidence.trials.scorer import Scorer
-from seewhy.evidence.trials.trial import DONORS, Job
+from seewhy.evidence.trials.trial import EXCHANGE, Job, TrialKey
 from seewhy.render.exchange import DONATED, MARKED, Exchange, exchange_sheet, write_pictures, write_sheet
 from seewhy.store import manifest
 
@@ -28,42 +29,42 @@ _HOW = "trials at the 99, 95, 75, 25, 5 and 1 % quantile of the effect; a red li
 _GIVEN, _PATCHED = ("before", "donor", "after"), ("before", "patch", "after")  # the ends of the pictures' names
 
 
-def with_pictures(setting: Setting, findings: Sequence[Verdict]) -> tuple[Verdict, ...]:
+def with_pictures(design: AuditDesign, findings: Sequence[Finding]) -> tuple[Finding, ...]:
     """The findings, whose examples say as "pictures" where below pictures/ theirs lie: "background/00"."""
-    return tuple(_placed(one) if is_drawn(setting, one) else one for one in findings)
+    return tuple(_placed(one) if is_drawn(design, one) else one for one in findings)
 
 
-def is_drawn(setting: Setting, verdict: Verdict) -> bool:
+def is_drawn(design: AuditDesign, finding: Finding) -> bool:
     """Whether a finding's examples are drawn: trials of a single factor or mark, on canvases that can be seen."""
-    known = {*(one.name for one in setting.factors), *(one.name for one in setting.inserts)}
-    return verdict.factor in known and bool(_trials(verdict)) and setting.ground.audited.preprocess is not None
+    known = {*(one.name for one in design.factors), *(one.name for one in design.marks)}
+    return finding.factor in known and bool(_trials(finding)) and design.audited.preprocess is not None
 
 
-def draw_examples(setting: Setting, findings: Sequence[Verdict], folder: Path) -> None:
+def draw_examples(design: AuditDesign, findings: Sequence[Finding], folder: Path) -> None:
     """One sheet for each dependence into `folder`: trials at the 99, 95, 75, 25, 5 and 1 % quantile of the effect.
 
     Beside it lies a folder with its pictures one by one, named by row: 00-before.png, 00-donor.png, 00-after.png, of
     a mark 00-patch.png in place of the donor.
     """
-    sample = setting.ground.audited
-    scorer = Scorer(setting.plan.classifier.model, sample, setting.plan.batch_size, setting.plan.memory_format)
-    factors = {one.name: one for one in setting.factors}
-    marks = {one.name: one for one in setting.inserts}
-    for verdict in findings:
-        if not is_drawn(setting, verdict):
+    sample = design.audited
+    scorer = Scorer(design.plan.classifier.model, sample, design.plan.batch_size, design.plan.memory_format)
+    factors = {one.name: one for one in design.factors}
+    marks = {one.name: one for one in design.marks}
+    for finding in findings:
+        if not is_drawn(design, finding):
             continue
-        shown = _trials(verdict)
-        if verdict.factor in marks:
-            rows, what, heads, names = _marked_rows(marks[verdict.factor], shown, sample), "laid over", MARKED, _PATCHED
+        shown = _trials(finding)
+        if finding.factor in marks:
+            rows, what, heads, names = _marked_rows(marks[finding.factor], shown, sample), "laid over", MARKED, _PATCHED
         else:
-            rows = _rows(scorer, factors[verdict.factor], shown, sample)
+            rows = _rows(scorer, factors[finding.factor], shown, sample)
             what, heads, names = "exchanged between", DONATED, _GIVEN
-        alone = folder / picture_folder(verdict.factor)
+        alone = folder / picture_folder(finding.factor)
         alone.mkdir(parents=True, exist_ok=True)
         for number, row in enumerate(rows):
             write_pictures(row, alone / f"{number:02d}", names)
-        page = exchange_sheet(f"{verdict.factor}: {what} images of {sample.split}", _HOW, rows, heads)
-        write_sheet(page, str(folder / picture_name(verdict.factor)))
+        page = exchange_sheet(f"{finding.factor}: {what} images of {sample.split}", _HOW, rows, heads)
+        write_sheet(page, str(folder / picture_name(finding.factor)))
 
 
 def picture_name(factor: str) -> str:
@@ -83,26 +84,26 @@ def picture_folder(factor: str) -> str:
     return f"{shown or 'factor'}-{manifest.digest_of(factor, 10)}"
 
 
-def _trials(verdict: Verdict) -> list[Mapping[str, Any]]:
+def _trials(finding: Finding) -> list[Mapping[str, Any]]:
     """The examples that are trials; the others are images as they are."""
-    return [one for one in (*verdict.examples, *verdict.counter_examples) if "recipient" in one]
+    return [one for one in (*finding.examples, *finding.counter_examples) if "recipient" in one]
 
 
-def _placed(verdict: Verdict) -> Verdict:
-    folder, numbers = picture_folder(verdict.factor), count()
+def _placed(finding: Finding) -> Finding:
+    folder, numbers = picture_folder(finding.factor), count()
 
     def placed(examples: Sequence[Mapping[str, Any]]) -> tuple[Mapping[str, Any], ...]:
         return tuple(
             {**one, "pictures": f"{folder}/{next(numbers):02d}"} if "recipient" in one else one for one in examples
         )
 
-    return replace(verdict, examples=placed(verdict.examples), counter_examples=placed(verdict.counter_examples))
+    return replace(finding, examples=placed(finding.examples), counter_examples=placed(finding.counter_examples))
 
 
 def _rows(scorer: Scorer, factor: Factor, shown: Sequence[Mapping[str, Any]], sample: Sample) -> list[Exchange]:
     places = {image.id: row for row, image in enumerate(sample.images)}
     pairs = np.array([[places[one["recipient"]], places[one["donor"]]] for one in shown], dtype=np.int64)
-    edited = scorer.edited(Job(factor.name, DONORS, sample.split, pairs, (factor,)), pairs)
+    edited = scorer.edited(Job(TrialKey(factor.name, EXCHANGE, sample.split), pairs, (factor,)), pairs)
     own, given = (sample.canvases(torch.from_numpy(column.copy())) for column in pairs.T)
     return [
         Exchange(
@@ -118,16 +119,16 @@ def _rows(scorer: Scorer, factor: Factor, shown: Sequence[Mapping[str, Any]], sa
     ]
 
 
-def _marked_rows(mark: Insert, shown: Sequence[Mapping[str, Any]], sample: Sample) -> list[Exchange]:
+def _marked_rows(mark: Mark, shown: Sequence[Mapping[str, Any]], sample: Sample) -> list[Exchange]:
     places = {image.id: row for row, image in enumerate(sample.images)}
     own = sample.canvases(torch.tensor([places[one["recipient"]] for one in shown]))
-    patched, marked = mark.laid(own, neutral=True), mark.laid(own)
+    patched, marked = mark.patched(own), mark.laid(own)
     return [
         Exchange(
             (_bytes(own[row]), _bytes(patched[row]), _bytes(marked[row])),
             (
                 _before(one),
-                (f"{_what(one)} {one['patch']:.3f}",),
+                (f"{watched_of(one['contrast'])} {one['patch']:.3f}",),
                 _after(one),
             ),
             one["quantile"] < 0.5,
@@ -138,15 +139,15 @@ def _marked_rows(mark: Insert, shown: Sequence[Mapping[str, Any]], sample: Sampl
 
 def _before(one: Mapping[str, Any]) -> tuple[str, ...]:
     judged = f"labelled {one['label']}, judged {one['prediction_before']}"
-    return f"{_what(one)} {one['before']:.3f}", judged, one["recipient"].rpartition("/")[2]
+    return f"{watched_of(one['contrast'])} {one['before']:.3f}", judged, one["recipient"].rpartition("/")[2]
 
 
 def _after(one: Mapping[str, Any]) -> tuple[str, ...]:
-    return f"{_what(one)} {one['after']:.3f}", f"judged {one['prediction']}", f"quantile {one['quantile']:.2f}"
-
-
-def _what(one: Mapping[str, Any]) -> str:
-    return "P(label)" if one["contrast"] == OWN_CLASS else f"P({one['contrast']})"
+    return (
+        f"{watched_of(one['contrast'])} {one['after']:.3f}",
+        f"judged {one['prediction']}",
+        f"quantile {one['quantile']:.2f}",
+    )
 
 
 def _bytes(canvas: Tensor) -> NDArray[np.uint8]:

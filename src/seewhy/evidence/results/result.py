@@ -12,13 +12,13 @@ import numpy as np
 from seewhy.errors import OptionError, listed
 from seewhy.estimates import Estimate
 from seewhy.evidence.checks.behaviour import Behaviour
-from seewhy.evidence.findings.cases import Weighed
-from seewhy.evidence.findings.finding import Verdict
+from seewhy.evidence.findings.cases import Cases
+from seewhy.evidence.findings.finding import Finding
 from seewhy.evidence.results.chart import kind_of, rows_of_findings
-from seewhy.evidence.results.map_shares import Drift, MapRecords
+from seewhy.evidence.results.map_shares import MapRecords, MapShares
 from seewhy.evidence.thresholds import AUDIT_THRESHOLDS
-from seewhy.evidence.trials.design import Setting
-from seewhy.evidence.trials.trial import Scores, Trials, contrasts_of
+from seewhy.evidence.trials.design import AuditDesign
+from seewhy.evidence.trials.trial import Scores, TrialKey, Trials, contrasts_of
 from seewhy.render import notebook
 from seewhy.render.chart import interval_chart
 from seewhy.render.rows import look_of
@@ -26,26 +26,28 @@ from seewhy.render.vega import BAD, QUIET, UNKNOWN
 from seewhy.store.plain import plain
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(repr=False, eq=False)
 class Audit:
     """What `audit` gives: `findings` (a finding for each factor, or group that cannot be separated), worst first.
 
-    `setting` holds what was tested, `trials` every edited image's scores, `weighed` every effect with its safeguards.
+    `design` holds what was tested, `trials` every edited image's scores, `cases` every effect with its safeguards,
+    `before` what is said of the images as they are. `folder` is the run folder, None as long as there is none.
     """
 
-    findings: tuple[Verdict, ...]
+    findings: tuple[Finding, ...]
     facts: dict[str, Any]
-    setting: Setting
-    weighed: Weighed
+    design: AuditDesign
+    cases: Cases
     before: Mapping[str, Baseline]
-    trials: tuple[Trials, ...]
+    trials: Mapping[TrialKey, Trials]
     maps: Mapping[str, MapRecords]
     writer: Callable[[Path, Audit], Path]
+    folder: Path | None = None
 
     def __len__(self) -> int:
         return len(self.findings)
 
-    def __getitem__(self, factor: str) -> Verdict:
+    def __getitem__(self, factor: str) -> Finding:
         for one in self.findings:
             if factor == one.factor or factor in one.members:
                 return one
@@ -73,7 +75,8 @@ class Audit:
 
     def save(self, folder: str | Path) -> Path:
         """Write the findings, every trial and the pictures to a folder that is empty or does not exist."""
-        return self.writer(Path(folder), self)
+        self.folder = self.writer(Path(folder), self)
+        return self.folder
 
 
 _REPORT = 'seewhy.write_report(audit.save("folder"))'
@@ -88,7 +91,7 @@ def _header(facts: Mapping[str, Any]) -> list[str]:
     return [*found, f"{facts['trials']:,} trials"]
 
 
-def _chart(findings: Sequence[Verdict]) -> str:
+def _chart(findings: Sequence[Finding]) -> str:
     """The effects of all tested factors; "" where none was tested."""
     rows = rows_of_findings([vars(one) for one in findings])
     words = "Effect of each tested factor"
@@ -96,7 +99,7 @@ def _chart(findings: Sequence[Verdict]) -> str:
     return notebook.picture(svg, words) if rows else ""
 
 
-def _colour(finding: Verdict) -> str:
+def _colour(finding: Finding) -> str:
     return BAD if "classifier" in finding.claims else look_of(kind_of(vars(finding)), AUDIT_THRESHOLDS["floor"]).colour
 
 
@@ -114,7 +117,7 @@ class Baseline:
     logits: np.ndarray[tuple[int, int], np.dtype[np.float64]]
 
 
-def summary_of(findings: Sequence[Verdict], facts: Mapping[str, Any]) -> dict[str, Any]:
+def summary_of(findings: Sequence[Finding], facts: Mapping[str, Any]) -> dict[str, Any]:
     """The findings and facts as plain values."""
     told = [vars(one) for one in told_of(findings)]
     all_of = [vars(one) for one in findings]
@@ -132,7 +135,7 @@ class Told:
     todo: str = ""
 
 
-def told_of(findings: Sequence[Verdict]) -> list[Told]:
+def told_of(findings: Sequence[Finding]) -> list[Told]:
     """The findings in the order to read them; factors without a dependence share one."""
     plain_ones = [one for one in findings if not one.claims and one.numbers.get("probability")]
     told = [Told(title_of(one), one.text, one.evidence, one.todo) for one in findings if one not in plain_ones]
@@ -148,61 +151,64 @@ def told_of(findings: Sequence[Verdict]) -> list[Told]:
     return told
 
 
-def _small(one: Verdict) -> str:
+def _small(one: Finding) -> str:
     found = one.numbers.get("probability") or one.numbers.get("benefit") or {}
     return f"{100 * found['value']:+.1f} [{100 * found['low']:+.1f}, {100 * found['high']:+.1f}]" if found else ""
 
 
-def title_of(one: Verdict) -> str:
+def title_of(one: Finding) -> str:
     """Level, factor and claims: "STRONG  background: depends, shortcut"."""
     claims = ", ".join(claim for claim in one.claims if claim != "classifier")
     return f"{_level_words(one)}  {one.factor}" + (f": {claims}" if claims else "")
 
 
-def _level_words(one: Verdict) -> str:
+def _level_words(one: Finding) -> str:
     is_none = one.level == "NONE LARGER THAN"
     return f"{one.level} {100 * AUDIT_THRESHOLDS['floor']:.0f} POINTS" if is_none else one.level
 
 
 def facts_of(
-    setting: Setting, behaviour: Behaviour, drift: Drift, trials: Sequence[Trials], findings: Sequence[Verdict]
+    design: AuditDesign,
+    behaviour: Behaviour,
+    shares: MapShares,
+    trials: Mapping[TrialKey, Trials],
+    findings: Sequence[Finding],
 ) -> dict[str, Any]:
     """What was tested, on which images, with which outcome of the classifier itself."""
-    samples = setting.ground.samples
-    names = {one.name for one in trials if len(one)}
-    asked = [*(one.name for one in setting.factors), *(one.name for one in setting.inserts)]
+    samples = design.samples
+    names = {str(key.factor) for key in trials}
+    asked = [*(one.name for one in design.factors), *(one.name for one in design.marks)]
     tested = [name for name in asked if name in names]
     return {
         "images": sum(map(len, samples.values())),
         "splits": {split: len(sample) for split, sample in samples.items()},
-        "distinct": {split: len(np.unique(sample.units)) for split, sample in samples.items()},
+        "distinct": {split: len(np.unique(sample.clusters)) for split, sample in samples.items()},
         "unreadable": {i.id: why for sample in samples.values() for i, why in sample.unreadable},
-        "classes": list(setting.classes),
-        "contrasts": list(contrasts_of(setting.classes)),
+        "classes": list(design.classes),
+        "contrasts": [contrast.name for contrast in contrasts_of(design.classes)],
         "accuracy": None if behaviour.accuracy is None else vars(behaviour.accuracy),
-        "core": list(setting.core),
+        "core": list(design.core),
         "tested": tested,
         "found_in": {name: home for name in tested if (home := _home_of(name, findings)) is not None},
-        "suspicion": setting.suspicions,
-        "trials": setting.schedule.n_trials,
-        "jobs": len(setting.schedule.jobs),
-        "effort": vars(setting.schedule.effort),
-        "regions": {one.name: one.words for one in setting.factors if one.region},
-        "warnings": {name: list(words) for name, words in setting.warnings.items()},
-        "notes": list(setting.notes),
+        "suspicion": design.associations,
+        "trials": design.schedule.n_trials,
+        "jobs": len(design.schedule.jobs),
+        "effort": design.schedule.effort.as_stored(),
+        "regions": {one.name: one.words for one in design.factors if one.region},
+        "warnings": {name: list(words) for name, words in design.warnings.items()},
+        "notes": list(design.notes),
         "maps": {
-            "layer": list(setting.plan.grids)[:1],
-            "method": setting.plan.methods[0],
-            "score": setting.plan.scores[0].name,
-            "drift": {"distance": drift.distance, "p": drift.p_value},
-            "shares": drift.shares,
-            "lifts": drift.lifts,
+            "layer": list(design.plan.grids)[:1],
+            "method": design.plan.methods[0],
+            "score": design.plan.scores[0].name,
+            "shares": shares.shares,
+            "lifts": shares.lifts,
         },
         "scope": f"Tested: {', '.join(tested) or 'nothing'}. Outside of this list nothing is said.",
     }
 
 
-def _home_of(factor: str, findings: Sequence[Verdict]) -> str | None:
+def _home_of(factor: str, findings: Sequence[Finding]) -> str | None:
     """The factor of the finding that holds a tested factor's numbers: its own, or that of the group it is in."""
     holding = (one for one in findings if "probability" in one.numbers)
     return next((one.factor for one in holding if factor in (one.factor, *one.members)), None)

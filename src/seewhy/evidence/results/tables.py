@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from seewhy.evidence.findings.effects import changes, image_effects, picked
+from seewhy.evidence.findings.effects import image_effects
 from seewhy.evidence.results.map_shares import MapRecords
 from seewhy.evidence.results.result import Audit
-from seewhy.evidence.trials.design import Setting
-from seewhy.evidence.trials.trial import DONORS, contrasts_of
+from seewhy.evidence.trials.design import AuditDesign
+from seewhy.evidence.trials.trial import EXCHANGE, TrialKey
 from seewhy.records import Outcome
 from seewhy.run.outcomes import judged, unread_outcome
 from seewhy.store import arrays
@@ -24,24 +24,24 @@ from seewhy.store.tables import stat_row, write_rows
 
 def outcomes_of(audit: Audit) -> Iterator[Outcome]:
     """A row for every image that was read, with its prediction, and one with the reason for every other."""
-    for split, sample in audit.setting.ground.samples.items():
+    for split, sample in audit.design.samples.items():
         known = zip(sample.images, sample.sizes, sample.digests, strict=True)
         read = [Outcome(image, width, height, digest) for image, (height, width), digest in known]
         logits = torch.from_numpy(audit.before[split].logits)
-        yield from judged(read, logits, audit.setting.classes, audit.setting.plan.task)
+        yield from judged(read, logits, audit.design.classes, audit.design.plan.task)
         yield from (unread_outcome(image, reason) for image, reason in sample.unreadable)
 
 
-def write_map_tables(folder: Path, setting: Setting, maps: Mapping[str, MapRecords]) -> None:
+def write_map_tables(folder: Path, design: AuditDesign, maps: Mapping[str, MapRecords]) -> None:
     """Write maps.zarr, a row for each of `outcomes_of`, NaN for those that could not be read, and map_stats.parquet.
 
     Where no maps could be made, there is no maps.zarr, and the table is empty.
     """
-    samples = setting.ground.samples
+    samples = design.samples
     starts = np.cumsum([0, *(len(one) + len(one.unreadable) for one in samples.values())]).tolist()
     arrays.remove_leftovers(folder)
-    for key in setting.plan.keys if maps else ():
-        arrays.create_maps(folder, key, starts[-1], setting.plan.grid(key), setting.plan.shard_size)
+    for key in design.plan.keys if maps else ():
+        arrays.create_maps(folder, key, starts[-1], design.plan.grid(key), design.plan.shard_size)
         for start, split in zip(starts, samples, strict=False):
             arrays.write_maps(folder, key, start, maps[split].maps[key])
     rows = (stat_row(stat) for split in samples if maps for stat in maps[split].stats)
@@ -51,13 +51,13 @@ def write_map_tables(folder: Path, setting: Setting, maps: Mapping[str, MapRecor
 def image_effect_columns(audit: Audit) -> dict[str, list[Any]]:
     """The columns of image_effects.parquet."""
     columns: dict[str, list[Any]] = {name: [] for name in IMAGE_EFFECTS}
-    for trials in audit.trials:
-        if trials.edit != DONORS or not len(trials):
+    for key, trials in audit.trials.items():
+        if key.edit != EXCHANGE:
             continue
-        sample = audit.setting.ground.samples[trials.split]
-        needed, enough = image_effects(trials, audit.before[trials.split].scores, sample)
+        sample = audit.design.samples[key.split]
+        needed, enough = image_effects(trials)
         columns["id"] += [image.id for image in sample.images]
-        columns["split"] += [trials.split] * len(sample)
+        columns["split"] += [key.split] * len(sample)
         columns["factor"] += [trials.name] * len(sample)
         columns["necessity"] += [None if math.isnan(one) else one for one in needed.tolist()]
         columns["sufficiency"] += [None if math.isnan(one) else one for one in enough.tolist()]
@@ -67,19 +67,18 @@ def image_effect_columns(audit: Audit) -> dict[str, list[Any]]:
 def donor_effect_columns(audit: Audit) -> dict[str, list[Any]]:
     """The columns of donor_effects.parquet: every factor and contrast, and pairs that are told."""
     columns: dict[str, list[Any]] = {name: [] for name in DONOR_EFFECTS}
-    sample, classes = audit.setting.ground.audited, audit.setting.classes
-    for case in (*audit.weighed.cases, *audit.weighed.joint):
+    sample, classes = audit.design.audited, audit.design.classes
+    for case in (*audit.cases.singles, *audit.cases.pairs):
         effect = case.effect
-        trials = picked(audit.trials, case.factor, DONORS, sample.split)
+        trials = audit.trials.get(TrialKey(case.pair or case.factor, EXCHANGE, sample.split))
         if trials is None:
             continue
-        column = contrasts_of(classes).index(effect.contrast)
-        moved = np.isfinite(changes(trials, audit.before[sample.split].scores, column)[1])
+        moved = np.isfinite(trials.probability_changes(effect.contrast))
         uses = np.bincount(trials.donors[moved], minlength=len(sample))
         places = np.flatnonzero(np.isfinite(effect.donors)).tolist()
         columns["factor"] += [case.factor] * len(places)
         columns["split"] += [sample.split] * len(places)
-        columns["contrast"] += [effect.contrast] * len(places)
+        columns["contrast"] += [effect.contrast.name] * len(places)
         columns["donor"] += [sample.images[place].id for place in places]
         columns["label"] += [classes[sample.labels[place]] for place in places]
         columns["effect"] += effect.donors[places].tolist()

@@ -7,19 +7,19 @@ import torch
 
 from seewhy.estimates import Floats
 from seewhy.evidence.factors.factor import Factor, masks_for
-from seewhy.evidence.trials.sample import _CHUNK, Ints, Sample
+from seewhy.evidence.trials.sample import CHUNK, Ints, Sample
 
 
 def values_of(factor: Factor, sample: Sample) -> Floats:
     """The factor's values of every image (M, D)."""
     values = []
-    for places in torch.arange(len(sample)).split(_CHUNK):
+    for places in torch.arange(len(sample)).split(CHUNK):
         masks = masks_for(factor, sample.masks, places)
         values.append(factor.measure(sample.canvases(places), masks).reshape(len(places), -1).double().cpu())
     return np.asarray(torch.cat(values).numpy())
 
 
-def suspicion(table: Floats, labels: Ints) -> float:
+def association(table: Floats, labels: Ints) -> float:
     """How far a factor's values (M, D) tell the classes apart, 0 to 1, without any classifier.
 
     The largest share of a value's variance that lies between the classes (the correlation ratio), less what chance

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from seewhy.errors import OptionError
-from seewhy.evidence.inference.contrasts import smallest_effect
+from seewhy.evidence.inference.differences import smallest_effect
 from seewhy.evidence.thresholds import AUDIT_THRESHOLDS
 from seewhy.evidence.trials.dealing import donors_of, uses_of
-from seewhy.evidence.trials.design import Setting, scheduled
+from seewhy.evidence.trials.design import AuditDesign, scheduled
 from seewhy.evidence.trials.scorer import Scorer
 from seewhy.evidence.trials.trial import contrasts_of
 from seewhy.run.machine import usual_workers
@@ -20,16 +20,16 @@ from seewhy.run.machine import usual_workers
 _PROBED = 3  # batches whose time tells how many trials fit into a budget of minutes
 
 
-def scorers_of(setting: Setting) -> dict[str, Scorer]:
+def scorers_of(design: AuditDesign) -> dict[str, Scorer]:
     """The classifier as a function of edited images, by split."""
-    plan = setting.plan
+    plan = design.plan
     return {
-        split: Scorer(plan.classifier.model, sample, setting.plan.batch_size, plan.memory_format)
-        for split, sample in setting.ground.samples.items()
+        split: Scorer(plan.classifier.model, sample, design.plan.batch_size, plan.memory_format)
+        for split, sample in design.samples.items()
     }
 
 
-def trials_of(setting: Setting, budget: int | str | None, workers: int) -> int | None:
+def trials_of(design: AuditDesign, budget: int | str | None, workers: int) -> int | None:
     """A budget as a number of trials: as it is, or as many as the time allows at the speed of a few batches."""
     seconds = seconds_of(budget)
     if isinstance(budget, int) or (budget is not None and seconds is None):
@@ -39,38 +39,38 @@ def trials_of(setting: Setting, budget: int | str | None, workers: int) -> int |
         return count
     if seconds is None:
         return None
-    return max(1, int(seconds * speed_of(setting) * workers))
+    return max(1, int(seconds * speed_of(design) * workers))
 
 
-def speed_of(setting: Setting) -> float:
+def speed_of(design: AuditDesign) -> float:
     """Trials a second in one process, measured on a few batches of a job of each kind."""
-    if not setting.schedule.jobs:
+    if not design.schedule.jobs:
         return float("inf")
-    scorers, count, seconds = scorers_of(setting), 0, 0.0
-    scorers[setting.ground.audited.split].logits()  # what runs first is slower
-    kinds = {(job.edit, job.factors[0].kind if job.factors else ""): job for job in reversed(setting.schedule.jobs)}
+    scorers, count, seconds = scorers_of(design), 0, 0.0
+    scorers[design.audited.split].logits()  # what runs first is slower
+    kinds = {(job.edit, job.factors[0].kind if job.factors else ""): job for job in reversed(design.schedule.jobs)}
     for job in kinds.values():
-        some = replace(job, pairs=job.pairs[: _PROBED * setting.plan.batch_size])
+        some = replace(job, pairs=job.pairs[: _PROBED * design.plan.batch_size])
         start = time.perf_counter()
         scorers[job.split].run(some)
-        share = sum(one.n_trials for one in setting.schedule.jobs if one.edit == job.edit) / len(some.pairs)
+        share = sum(one.n_trials for one in design.schedule.jobs if one.edit == job.edit) / len(some.pairs)
         seconds += (time.perf_counter() - start) * share
         count += round(len(some.pairs) * share)
     return count / max(seconds, 1e-9)
 
 
-def planned(setting: Setting, budget: int | str | None, workers: int | None = 1) -> dict[str, Any]:
+def planned(design: AuditDesign, budget: int | str | None, workers: int | None = 1) -> dict[str, Any]:
     """What would run, what it costs, and the smallest effect that this much data can show, as plain values."""
-    workers = workers or usual_workers(setting.plan.classifier.device, len(setting.schedule.jobs))
-    setting = scheduled(setting, trials_of(setting, budget, workers))
-    sample, schedule = setting.ground.audited, setting.schedule
+    workers = workers or usual_workers(design.plan.classifier.device, len(design.schedule.jobs))
+    design = scheduled(design, trials_of(design, budget, workers))
+    sample, schedule = design.audited, design.schedule
     counts = np.bincount(sample.labels)[np.unique(sample.labels)]
     most = donors_of(schedule.effort.recipients, uses_of(sample.n_groups, schedule.effort.uses))
     fewest = int(min(counts.min(), most)) if sample.n_groups == len(counts) else int(counts.sum() // 2)
-    n_tests = max(1, len(setting.factors) * len(contrasts_of(setting.classes)))
-    seconds = schedule.n_trials / (speed_of(setting) * workers) if schedule.jobs else 0.0
+    n_tests = max(1, len(design.factors) * len(contrasts_of(design.classes)))
+    seconds = schedule.n_trials / (speed_of(design) * workers) if schedule.jobs else 0.0
     per_factor = {
-        factor.name: sum(job.n_trials for job in schedule.jobs if factor in job.factors) for factor in setting.factors
+        factor.name: sum(job.n_trials for job in schedule.jobs if factor in job.factors) for factor in design.factors
     }
     spreads = smallest_effect(fewest, alpha=0.05 / n_tests) if fewest > 1 else float("inf")
     return {
@@ -86,12 +86,12 @@ def planned(setting: Setting, budget: int | str | None, workers: int | None = 1)
                 "factor": one.name,
                 "kind": one.kind,
                 "trials": per_factor[one.name],
-                "suspicion": setting.suspicions[one.name],
+                "association": design.associations[one.name],
             }
-            for one in setting.factors
+            for one in design.factors
         ],
         "left_out": list(schedule.left_out),
-        "ruled_out": dict(setting.ruled_out),
+        "ruled_out": {name: why.reason for name, why in design.ruled_out.items()},
     }
 
 

@@ -51,7 +51,7 @@ class _Decks:
     """Donors, dealt so that each is used about equally often; a deck that is used up is shuffled anew."""
 
     def __init__(self, sample: Sample, groups: Sequence[Ints], own_only: bool, rng: np.random.Generator) -> None:
-        self._units, self._labels, self._rng = sample.units, sample.labels, rng
+        self._clusters, self._labels, self._rng = sample.clusters, sample.labels, rng
         everyone = np.concatenate(groups) if groups else np.zeros(0, np.int64)
         self._pools = {int(self._labels[own[0]]): own for own in groups}
         self._own_only = own_only
@@ -69,7 +69,7 @@ class _Decks:
         for _ in range(2):
             deck = self._decks[key]
             for position, donor in enumerate(deck):
-                if self._units[donor] != self._units[place] and not (key == -1 and self._labels[donor] == own):
+                if self._clusters[donor] != self._clusters[place] and not (key == -1 and self._labels[donor] == own):
                     return deck.pop(position)
             deck.extend(self._rng.permutation(self._pools[key]).tolist())
         return int(next((one for one in self._pools[key] if one != place), place))  # all are near-duplicates

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import random
-from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
@@ -13,60 +11,76 @@ import torch
 from torch import nn
 
 from seewhy.data.classifier import Classifier
-from seewhy.errors import DataError, OptionError, listed, nearest
+from seewhy.errors import OptionError, listed
 from seewhy.estimates import Floats
-from seewhy.evidence.factors.factor import Factor, Insert, RegionFactor
+from seewhy.evidence.factors.factor import Factor, Mark, RegionFactor
 from seewhy.evidence.factors.factor_grammar import _properties
 from seewhy.evidence.factors.region_grammar import find_regions
-from seewhy.evidence.factors.region_quality import region_quality
-from seewhy.evidence.factors.regions import Region, read_masks
+from seewhy.evidence.factors.regions import Region
 from seewhy.evidence.properties.catalogue import PROPERTIES
 from seewhy.evidence.thresholds import LEAST_IMAGES
-from seewhy.evidence.trials.association import suspicion, values_of
-from seewhy.evidence.trials.dealing import with_partners
-from seewhy.evidence.trials.request import Asked, Effort
-from seewhy.evidence.trials.sample import MOST_CLASSES, Sample, load_sample, with_masks, with_units
-from seewhy.evidence.trials.schedule import Ground, Schedule, make_schedule
-from seewhy.records import Image, Progress
+from seewhy.evidence.trials.association import association, values_of
+from seewhy.evidence.trials.masked import (
+    CORE,
+    OTHER_MASKS,
+    RuledOut,
+    core_of,
+    with_core_masks,
+    with_regions,
+    words_with_core,
+)
+from seewhy.evidence.trials.request import AuditRequest
+from seewhy.evidence.trials.sample import Sample, Samples
+from seewhy.evidence.trials.schedule import NeedsTrials, Schedule, Tested, make_schedule
+from seewhy.evidence.trials.splits import read_samples
+from seewhy.evidence.trials.trial import Contrast, contrasts_of
+from seewhy.records import Progress
 from seewhy.render.mark import find_mark
 from seewhy.run.plan import Plan, make_plan
 
-CORE = "core"
-ROLES = {
-    "training": "train",
-    "validation": "valid",
-    "val": "valid",
-    "dev": "valid",
-    "testing": "test",
-}
-Named = TypeVar("Named", Factor, Insert)
+Named = TypeVar("Named", Factor, Mark)
 MOST_ALIKE = 0.95  # of the images may share a factor's value
-NO_CANVAS = (
-    "the preprocessing is a function or the images are already the network's input, so there is no canvas in 0..1"
+MORE_VARIED = "Leave it out, or add images in which it differs."
+NEEDS_CANVAS = RuledOut(
+    "the preprocessing is a function or the images are already the network's input, so there is no canvas in 0..1",
+    "Give --size, --mean and --std in place of the function; regions are tested all the same.",
 )
 
 
 @dataclass(frozen=True)
-class Setting:
+class AuditDesign:
     """An audit with nothing left to decide.
 
-    `factors` come by suspicion, largest first; `suspicions` are between 0 and 1. `ruled_out` says by factor why it
-    cannot be tested, `notes` what had to be decided, `warnings` what a region's masks make doubtful.
+    `factors` come by association with the classes, largest first; `associations` are between 0 and 1. `ruled_out` says
+    by factor why it cannot be tested, `notes` what had to be decided, `warnings` what a region's masks make doubtful.
+    `contrasts` are what every effect is asked about, `safeguards` need trials of their own.
     """
 
     plan: Plan
-    asked: Asked
-    ground: Ground
+    request: AuditRequest
+    samples: Samples
     core: tuple[str, ...]
+    contrasts: tuple[Contrast, ...]
     factors: tuple[Factor, ...]
-    inserts: tuple[Insert, ...]
+    marks: tuple[Mark, ...]
+    safeguards: tuple[NeedsTrials, ...]
     schedule: Schedule
-    suspicions: dict[str, float]
-    ruled_out: dict[str, str]
+    associations: dict[str, float]
+    ruled_out: dict[str, RuledOut]
     warnings: dict[str, tuple[str, ...]]
     seed: int
     budget: int | None
     notes: tuple[str, ...] = field(default=(), compare=False)
+
+    @property
+    def audited(self) -> Sample:
+        """The sample that findings are about."""
+        return self.samples.audited
+
+    @property
+    def core_regions(self) -> tuple[str, ...]:
+        """The regions named as core; of several their union, as one."""
+        return self.samples.core
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -74,18 +88,20 @@ class Setting:
         return self.plan.classes
 
 
-def scheduled(setting: Setting, budget: int | None) -> Setting:
-    """The setting with at most `budget` trials."""
-    factors = setting.factors if _has_donors(setting.ground.audited) else ()
-    schedule = make_schedule(setting.ground, factors, setting.inserts, setting.asked.effort, budget, setting.seed)
-    return replace(setting, schedule=schedule, budget=budget)
+def scheduled(design: AuditDesign, budget: int | None) -> AuditDesign:
+    """The design with at most `budget` trials."""
+    factors = design.factors if _has_donors(design.audited) else ()
+    tested = Tested(factors, design.marks, design.safeguards)
+    schedule = make_schedule(design.samples, tested, design.request.effort, budget, design.seed)
+    return replace(design, schedule=schedule, budget=budget)
 
 
-def prepare(
+def design_audit(
     classifier: Classifier | nn.Module,
     data: Any,
-    asked: Asked,
+    request: AuditRequest,
     *,
+    safeguards: Sequence[NeedsTrials],
     batch_size: int | None = None,
     layers: str | Sequence[str] = "auto",
     method: str = "auto",
@@ -93,179 +109,89 @@ def prepare(
     sample: int | None = None,
     seed: int = 0,
     progress: Progress = lambda done, total: None,
-) -> Setting:
-    """The setting of an audit. Raises the SeewhyError that says what to change, before any trial is made."""
+) -> AuditDesign:
+    """The design of an audit, with the trials that the safeguards need.
+
+    Raises the SeewhyError that says what to change, before any trial is made.
+    """
     plan = make_plan(
         classifier, data, layers=layers, method=method, limit=limit, sample=sample, batch_size=batch_size, seed=seed
     )
     if plan.task != "classification":
         raise OptionError(f"audit judges classifiers, but this network's output is read as: {plan.task} (--task).")
-    samples, notes = _samples(plan, asked.effort, seed, progress)
-    audited = next(iter(samples.values()))
-    words = [one for one in _with_core(asked) if one != "none"]
+    samples, notes = read_samples(plan, request.effort, seed, progress)
+    words = [word for word in words_with_core(request) if word != "none"]
     regions = find_regions(words, plan.table) if words else []
-    samples, ruled_out, warnings = _with_regions(plan, samples, regions)
-    core = _core_of(asked.core, [region.name for region in regions], ruled_out)
+    samples, ruled_out, warnings = with_regions(plan, samples, regions)
+    core = core_of(request.core, [region.name for region in regions], ruled_out)
     notes += [
-        f"{name} is named as core, but cannot be used: {why}." for name, why in ruled_out.items() if name in asked.core
+        f"{name} is named as core, but cannot be used: {why.reason}."
+        for name, why in ruled_out.items()
+        if name in request.core
     ]
-    samples = {split: _with_core_masks(sample, core) for split, sample in samples.items()}
-    audited = samples[audited.split]
-    regional: list[Factor] = [RegionFactor(region) for region in regions if region.name not in ruled_out]
-    if len(core) > 1:
-        source = " + ".join(core)
-        regional.append(RegionFactor(Region(CORE, source, fixed=False, draw=regions[0].draw)))
-    properties = _properties(asked.factors)
-    if audited.preprocess is None:
-        ruled_out |= {one.name: NO_CANVAS for one in properties}
-        properties = []
-    factors, suspicions = [], {}
-    for factor in _distinct([*regional, *properties]):
-        table = values_of(factor, audited)
-        has = audited.found.get(factor.region or "", np.ones(len(audited), dtype=bool))
-        suspicions[factor.name] = suspicion(table[has], audited.labels[has])
-        if reason := _unfit(factor, table, audited):
-            ruled_out[factor.name] = reason
-        else:
-            factors.append(factor)
-    factors.sort(key=lambda one: -suspicions[one.name])
-    core_region = (CORE,) if len(core) > 1 else core
-    ground = Ground(samples, core_region)
-    inserts = _distinct([_insert(spec, audited) for spec in asked.inserts])
-    if both := {one.name for one in factors} & {one.name for one in inserts}:
+    all_samples = Samples(
+        {split: with_core_masks(one, core) for split, one in samples.items()}, (CORE,) if len(core) > 1 else core
+    )
+    audited = all_samples.audited
+    candidates = _distinct([*_regional(regions, core, ruled_out), *_properties(request.properties)])
+    associations, unfit = _measured(candidates, audited)
+    ruled_out |= unfit
+    factors = sorted(
+        (one for one in candidates if one.name not in unfit), key=lambda factor: -associations[factor.name]
+    )
+    marks = _distinct([_mark(spec, audited) for spec in request.marks])
+    if both := {one.name for one in factors} & {one.name for one in marks}:
         raise OptionError(f"A factor and a mark are both called {listed(both)}; give each its own name.", slug="insert")
-    named = (*core, *(word for word in asked.core if word in PROPERTIES))
-    setting = Setting(
-        plan, asked, ground, named, tuple(factors), tuple(inserts), Schedule((), asked.effort), suspicions, ruled_out,
-        warnings, seed, None, (*plan.notes, *notes),
-    )  # fmt: skip
-    return scheduled(setting, None)
+    design = AuditDesign(
+        plan=plan,
+        request=request,
+        samples=all_samples,
+        core=(*core, *(word for word in request.core if word in PROPERTIES)),
+        contrasts=_asked_about(plan.classes, audited),
+        factors=tuple(factors),
+        marks=tuple(marks),
+        safeguards=tuple(safeguards),
+        schedule=Schedule((), request.effort),
+        associations=associations,
+        ruled_out=ruled_out,
+        warnings=warnings,
+        seed=seed,
+        budget=None,
+        notes=(*plan.notes, *notes),
+    )
+    return scheduled(design, None)
 
 
-def _samples(plan: Plan, effort: Effort, seed: int, progress: Progress) -> tuple[dict[str, Sample], list[str]]:
-    """The images of valid and of train, valid first; what was decided about splits."""
-    groups: dict[str, list[Image]] = defaultdict(list)
-    for image in plan.table.images:
-        if image.label is not None or plan.table.items is not None:
-            word = (image.split or "no split").lower()
-            groups[ROLES.get(word, word)].append(image)
-    if not groups:
-        raise DataError(
-            "No image has a label that is a class of this network, and an audit compares classes.\n"
-            "  Use class folders (valid/cat, valid/dog) or a CSV with a column 'label'; --classes names the logits.",
-            slug="no-labels",
-        )
-    notes = []
-    audited = next((name for name in ("valid", "test") if name in groups), None)
-    if audited is not None:
-        chosen = {audited: groups[audited]} | ({"train": groups["train"]} if "train" in groups else {})
-    else:
-        split, images = max(groups.items(), key=lambda one: len(one[1]))
-        chosen = {split: images}
-        why = "what it shows may be memorised" if split == "train" else "nothing can be said about overfitting"
-        notes.append(f"There is no valid split: the {len(images):,} images of {split!r} are audited; {why}.")
-    if audited is not None and "train" not in chosen:
-        notes.append("There is no train split, so nothing can be said about overfitting.")
-    left = {split: len(images) for split, images in groups.items() if split not in chosen}
-    notes += [f"{count} images of {split!r} were not used." for split, count in left.items()]
-    sampled = {split: _chosen(images, effort, len(plan.classes), seed) for split, images in chosen.items()}
-    total, done = sum(map(len, sampled.values())), 0
-    found = {}
-    for split, images in sampled.items():
-        sample = load_sample(plan.table, images, split, plan.classifier, _further(progress, done, total))
-        done += len(images)
-        if not len(sample):
-            first = f"\n  {sample.unreadable[0][0].id}: {sample.unreadable[0][1]}" if sample.unreadable else ""
-            raise DataError(f"No labelled image of {split!r} can be read.{first}", slug="no-images")
-        found[split] = sample
-    found = with_units(found)
-    notes += _shared(found)
-    return {split: with_partners(one, effort.recipients, effort.uses, seed) for split, one in found.items()}, notes
+def _asked_about(classes: Sequence[str], audited: Sample) -> tuple[Contrast, ...]:
+    """The contrasts of the classes that the audited images have; of two classes the first in any case."""
+    present = {classes[index] for index in np.unique(audited.labels)}
+    return tuple(
+        contrast
+        for contrast in contrasts_of(classes)
+        if contrast.name in present or contrast.is_own_class or len(classes) == 2
+    )
 
 
-def _shared(samples: dict[str, Sample]) -> list[str]:
-    """What is said about images that one split shares with the other."""
-    if len(samples) < 2:
-        return []
-    (name, audited), (other, train) = samples.items()
-    count = int(np.isin(audited.units, train.units).sum())
-    said = f"{count} of {len(audited)} images of {name} are near-duplicates of images of {other}"
-    return [f"{said}; they are left out of the comparison of both."] if count else []
+def _regional(regions: Sequence[Region], core: Sequence[str], ruled_out: Mapping[str, RuledOut]) -> list[Factor]:
+    """The regions that can be used; of several core regions their union besides."""
+    factors: list[Factor] = [RegionFactor(region) for region in regions if region.name not in ruled_out]
+    if len(core) > 1:
+        factors.append(RegionFactor(Region(CORE, " + ".join(core), fixed=False, draw=regions[0].draw)))
+    return factors
 
 
-def _further(progress: Progress, done: int, total: int) -> Progress:
-    return lambda at, _: progress(done + at, total)
-
-
-def _chosen(images: Sequence[Image], effort: Effort, n_classes: int, seed: int) -> list[Image]:
-    """A seeded choice of at most `donors` images of each class, in table order; of many classes fewer of each."""
-    most = effort.donors if n_classes <= MOST_CLASSES else max(2, 2 * effort.donors // n_classes)
-    groups: dict[str, list[int]] = defaultdict(list)
-    for place, image in enumerate(images):
-        groups[image.label or ""].append(place)
-    if "" in groups:  # items whose labels come with them
-        most = max(most * n_classes, effort.recipients)
-    dice = random.Random(seed)
-    kept = [place for own in groups.values() for place in dice.sample(own, min(most, len(own)))]
-    return [images[place] for place in sorted(kept)]
-
-
-def _with_core(asked: Asked) -> list[str | Region]:
-    """The regions with those of the core that are not among them."""
-    named = list(asked.regions)
-    known = {one.name if isinstance(one, Region) else one.partition("=")[0].strip() for one in named}
-    return [*named, *(one for one in asked.core if one not in known and one not in PROPERTIES)]
-
-
-def _core_of(asked: Sequence[str], names: Sequence[str], ruled_out: dict[str, str]) -> tuple[str, ...]:
-    words = [one.partition("=")[0].strip() for one in asked]
-    words = ["face" if one == "faces" and "face" in names else one for one in words]
-    for word in words:
-        if word not in names and word not in PROPERTIES:
-            raise OptionError(
-                f"The core names {word!r}, which is no region of this audit.  {nearest(word, names)}".rstrip()
-                + f"\n  Regions: {listed(names)}"
-            )
-    return tuple(word for word in words if word in names and word not in ruled_out)
-
-
-def _with_regions(
-    plan: Plan, samples: dict[str, Sample], regions: Sequence[Region]
-) -> tuple[dict[str, Sample], dict[str, str], dict[str, tuple[str, ...]]]:
-    """The samples with masks, why regions cannot be used, and what their masks make doubtful."""
-    ruled_out: dict[str, str] = {}
-    warnings: dict[str, tuple[str, ...]] = {}
-    found = {}
-    for split, sample in samples.items():
-        size = (int(sample.pixels.shape[2]), int(sample.pixels.shape[3]))
-        masks = read_masks(regions, plan.table, sample.images, size, plan.classifier.preprocess)
-        kept, has = {}, {}
-        for region in regions:
-            own = masks[region.name]
-            labels = [image.label for image in sample.images]
-            quality = region_quality(own.levels, own.found, labels, own.reasons)
-            if quality.unusable and split == next(iter(samples)):
-                ruled_out[region.name] = quality.unusable
-            if quality.findings:
-                warnings[region.name] = (*warnings.get(region.name, ()), *quality.findings)
-            is_same = own.levels.stride(0) == 0 if len(own) > 1 else region.fixed
-            kept[region.name] = (own.levels[:1] if is_same else own.levels).contiguous()
-            if not own.found.all():
-                has[region.name] = own.found
-        found[split] = with_masks(sample, kept, has)
-    return found, ruled_out, warnings
-
-
-def _with_core_masks(sample: Sample, core: Sequence[str]) -> Sample:
-    """The sample with the union of several core regions as one."""
-    if len(core) < 2:
-        return sample
-    parts = [sample.masks[name] for name in core]
-    union = parts[0].expand(len(sample), -1, -1)
-    for part in parts[1:]:
-        union = torch.maximum(union, part)
-    has = np.logical_and.reduce([sample.found.get(name, np.ones(len(sample), dtype=bool)) for name in core])
-    return with_masks(sample, {**sample.masks, CORE: union.contiguous()}, {**sample.found, CORE: has})
+def _measured(factors: Sequence[Factor], audited: Sample) -> tuple[dict[str, float], dict[str, RuledOut]]:
+    """How far each factor that can be measured goes with the classes, and which cannot be tested."""
+    associations: dict[str, float] = {}
+    blind = [] if audited.preprocess is not None else [one for one in factors if not isinstance(one, RegionFactor)]
+    unfit = {factor.name: NEEDS_CANVAS for factor in blind}
+    for factor in (one for one in factors if one.name not in unfit):
+        values = values_of(factor, audited)
+        has = audited.found.get(factor.region or "", np.ones(len(audited), dtype=bool))
+        associations[factor.name] = association(values[has], audited.labels[has])
+        if reason := _unfit(factor, values, audited):
+            unfit[factor.name] = reason
+    return associations, unfit
 
 
 def _distinct(factors: Sequence[Named]) -> list[Named]:
@@ -279,36 +205,37 @@ def _distinct(factors: Sequence[Named]) -> list[Named]:
     return list(found.values())
 
 
-def _unfit(factor: Factor, table: Floats, sample: Sample) -> str:
-    """Why a factor with these values (M, D) cannot be tested on these images, or ""."""
+def _unfit(factor: Factor, table: Floats, sample: Sample) -> RuledOut | None:
+    """Why a factor with these values (M, D) cannot be tested on these images; None where it can."""
     has = sample.found.get(factor.region or "")
     for index in np.unique(sample.labels):
         own = sample.labels == index
         count = int((own if has is None else own & has).sum())
         if factor.region and count < min(LEAST_IMAGES, int(own.sum())):
-            return f"only {count} of {int(own.sum())} images of one class have this region"
+            return RuledOut(f"only {count} of {int(own.sum())} images of one class have this region", OTHER_MASKS)
     if not np.isfinite(table).all():
-        return "its values are not finite"
+        return RuledOut("its values are not finite", OTHER_MASKS)
     if (np.ptp(table, axis=0) <= 1e-6 * np.maximum(np.abs(table).max(axis=0), 1e-9)).all():
-        return "it is the same in every image, so there is nothing to exchange"
+        return RuledOut("it is the same in every image, so there is nothing to exchange", MORE_VARIED)
     _, counts = np.unique(table.round(9), axis=0, return_counts=True)
     if counts.max() > MOST_ALIKE * len(table):
-        return f"it is the same in {counts.max()} of {len(table)} images, so there is next to nothing to exchange"
-    return ""
+        same = f"it is the same in {counts.max()} of {len(table)} images"
+        return RuledOut(f"{same}, so there is next to nothing to exchange", MORE_VARIED)
+    return None
 
 
 def _has_donors(sample: Sample) -> bool:
     return len(np.unique(sample.labels)) > 1 and sample.partners.size > 0
 
 
-def _insert(spec: str, sample: Sample) -> Insert:
+def _mark(spec: str, sample: Sample) -> Mark:
     name, equals, what = spec.partition("=")
     if not equals:
         raise OptionError(
             f"--insert is {spec!r}, but must look like watermark=text:SAMPLE or logo=logo.png@top-left.", slug="insert"
         )
     size = (int(sample.pixels.shape[2]), int(sample.pixels.shape[3]))
-    words, mark, neutral = find_mark(what, size)
+    words, pixels, patch = find_mark(what, size)
     if sample.preprocess is None:
-        raise OptionError(f"--insert {name} needs a canvas in 0..1, but {NO_CANVAS}.", slug="insert")
-    return Insert(name.strip(), words, torch.from_numpy(mark), torch.from_numpy(neutral))
+        raise OptionError(f"--insert {name} needs a canvas in 0..1, but {NEEDS_CANVAS.reason}.", slug="insert")
+    return Mark(name.strip(), words, torch.from_numpy(pixels), torch.from_numpy(patch))

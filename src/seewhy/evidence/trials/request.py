@@ -15,7 +15,7 @@ from seewhy.evidence.properties.catalogue import Property
 class Effort:
     """How much work: images edited for each factor and split, donors of each class, and how many of them each meets.
 
-    `controls` are regions for each area, `pairs` factors exchanged together, `families` says whether content is also
+    `controls` are regions for each area, `pairs` factors exchanged together, `removals` says whether content is also
     taken away in other ways and regions are drawn back.
     """
 
@@ -24,7 +24,12 @@ class Effort:
     uses: int = 4
     controls: int = 20
     pairs: int = 6
-    families: bool = True
+    removals: bool = True
+
+    def as_stored(self) -> dict[str, int | bool]:
+        """The effort as findings.json and the manifest have it."""
+        stored = {"families" if name == "removals" else name: count for name, count in vars(self).items()}
+        return stored
 
     def smaller(self) -> list[Effort]:
         """What is given up, step by step, where the budget is short: controls and pairs, then images, then factors.
@@ -34,33 +39,39 @@ class Effort:
         steps = [self, replace(self, controls=min(12, self.controls)), replace(self, controls=12, pairs=0)]
         steps += [replace(steps[-1], uses=min(2, self.uses))]
         steps += [replace(steps[-1], recipients=count) for count in (200, 120) if count < self.recipients]
-        return [*steps, replace(steps[-1], controls=0), replace(steps[-1], controls=0, families=False)]
+        return [*steps, replace(steps[-1], controls=0), replace(steps[-1], controls=0, removals=False)]
 
 
 @dataclass(frozen=True)
-class Asked:
+class AuditRequest:
     """What the user asked for, as it was typed."""
 
     regions: tuple[str | Region, ...] = ("zones",)
     core: tuple[str, ...] = ()
-    factors: tuple[str | Property | Factor, ...] = ("all",)
-    inserts: tuple[str, ...] = ()
+    properties: tuple[str | Property | Factor, ...] = ("all",)
+    marks: tuple[str, ...] = ()
     effort: Effort = field(default_factory=Effort)
 
 
-def asked_for(
+def request(
     regions: Any = ("zones",),
     core: Any = (),
-    factors: Any = ("all",),
-    inserts: Any = (),
+    properties: Any = ("all",),
+    marks: Any = (),
     recipients: int = 300,
     donors: int = 300,
-) -> Asked:
+) -> AuditRequest:
     """What the user asked for: words by commas, or lists of words and objects."""
     for name, count in (("recipients", recipients), ("donors", donors)):
         if count < 1:
             raise OptionError(f"--{name} is {count}, but must be at least 1.")
-    return Asked(_listed(regions), _listed(core), _listed(factors), _listed(inserts), Effort(recipients, donors))
+    return AuditRequest(
+        regions=_listed(regions),
+        core=_listed(core),
+        properties=_listed(properties),
+        marks=_listed(marks),
+        effort=Effort(recipients, donors),
+    )
 
 
 def _listed(words: Any) -> tuple[Any, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -22,6 +22,8 @@ from seewhy.records import Image, Preprocess, Progress
 
 MOST_CLASSES = 10  # up to here each class is asked for by itself; beyond, the image's own class
 OWN_CLASS = "own class"
+DISJOINT = 0.1  # at most this share of the smaller of two regions may lie in the other
+CHUNK = 64  # images that are measured at once
 
 _SLACK = 0.01  # of white, beyond which an input is no canvas
 _HASH_SIDE = 64
@@ -35,7 +37,7 @@ class Sample:
     """Images of one split, ready to be edited.
 
     `pixels` are uint8 canvases (M, 3, H, W), or the network's own input as floats where nothing else is known
-    (`preprocess` None). `labels` (M,) are class indices, `units` (M,) say which images are near-duplicates of each
+    (`preprocess` None). `labels` (M,) are class indices, `clusters` (M,) say which images are near-duplicates of each
     other, `masks` hold (M, H, W) or (1, H, W) by region and `found` (M,) whether an image has one. `recipients` (N,)
     and `partners` (N, D) are places in `images`: the donors that each recipient meets, the same for every factor.
     """
@@ -45,7 +47,7 @@ class Sample:
     labels: Ints
     pixels: Tensor
     preprocess: Preprocess | None
-    units: Ints
+    clusters: Ints
     masks: Mapping[str, Tensor] = field(default_factory=dict)
     found: Mapping[str, NDArray[np.bool_]] = field(default_factory=dict)
     recipients: Ints = field(default_factory=lambda: np.zeros(0, np.int64))
@@ -106,6 +108,28 @@ class Sample:
     def n_groups(self) -> int:
         """How many kinds of donors a recipient meets equally often: the classes, or its own and the others."""
         return n_groups(self.labels)
+
+
+@dataclass(frozen=True)
+class Samples(Mapping[str, Sample]):
+    """The samples by split, the audited one first, and the regions that were named as core."""
+
+    by_split: Mapping[str, Sample]
+    core: tuple[str, ...] = ()
+
+    def __getitem__(self, split: str) -> Sample:
+        return self.by_split[split]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.by_split)
+
+    def __len__(self) -> int:
+        return len(self.by_split)
+
+    @property
+    def audited(self) -> Sample:
+        """The sample that findings are about."""
+        return next(iter(self.by_split.values()))
 
 
 def gathered(values: Tensor, places: Tensor) -> Tensor:
@@ -196,30 +220,24 @@ def _as_canvases(pixels: Tensor, preprocess: Preprocess | None) -> tuple[Tensor,
     return (canvases.clamp(0, 1), preprocess) if inside else (pixels, None)
 
 
-def with_units(samples: Mapping[str, Sample]) -> dict[str, Sample]:
+def with_clusters(samples: Mapping[str, Sample]) -> dict[str, Sample]:
     """The samples with their near-duplicates marked, also those that one split shares with another."""
     small = [
         functional.adaptive_avg_pool2d(part.float().mean(dim=1)[:, None], _HASH_SIDE)[:, 0].double().numpy()
         for sample in samples.values()
         for part in sample.pixels.split(64)
     ]
-    units, start, found = near_duplicates(np.concatenate(small)), 0, {}
+    clusters, start, found = near_duplicates(np.concatenate(small)), 0, {}
     for split, sample in samples.items():
-        found[split] = replace(sample, units=units[start : start + len(sample)])
+        found[split] = replace(sample, clusters=clusters[start : start + len(sample)])
         start += len(sample)
     return found
-
-
-DISJOINT = 0.1  # at most this share of the smaller of two regions may lie in the other
-
-
-_CHUNK = 64
 
 
 def overlap_of(sample: Sample, one: str, other: str) -> float:
     """The share of the smaller region's area that lies in the other, 0 to 1, over the images."""
     shared, first, second = 0.0, 0.0, 0.0
-    for places in torch.arange(len(sample)).split(_CHUNK):
+    for places in torch.arange(len(sample)).split(CHUNK):
         a, b = sample.masks_at(one, places), sample.masks_at(other, places)
         a, b = (mask.expand(len(places), -1, -1) for mask in (a, b))
         shared += float(torch.minimum(a, b).sum())
@@ -232,7 +250,7 @@ def mean_mask(sample: Sample, region: str) -> Tensor:
     """The mean of a region's masks over the images (H, W)."""
     own = sample.masks[region]
     total = sum(
-        (sample.masks_at(region, places).sum(dim=0) for places in torch.arange(len(own)).split(_CHUNK)),
+        (sample.masks_at(region, places).sum(dim=0) for places in torch.arange(len(own)).split(CHUNK)),
         torch.zeros(own.shape[1:]),
     )
     return total / len(own)

@@ -1,39 +1,53 @@
-"""Which trials an audit makes: from factors and a budget to jobs, the most suspect factor first."""
+"""Which trials an audit makes: from factors and a budget to jobs, the factor that goes with the classes most first."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import combinations
+from typing import Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from seewhy.evidence.factors.controls import ROOM, area_bins, control_masks, free_pixels
-from seewhy.evidence.factors.edits import FAMILIES
-from seewhy.evidence.factors.factor import Factor, Insert
+from seewhy.evidence.factors.factor import Factor, Mark
 from seewhy.evidence.trials.dealing import with_partners
 from seewhy.evidence.trials.request import Effort
-from seewhy.evidence.trials.sample import DISJOINT, Ints, Sample, mean_mask, overlap_of
-from seewhy.evidence.trials.trial import CONTROL, DONORS, INSERTED, NEUTRAL_MARK, NO_DONOR, OUTSIDE, Job
+from seewhy.evidence.trials.sample import DISJOINT, Ints, Sample, Samples, mean_mask, overlap_of
+from seewhy.evidence.trials.trial import EXCHANGE, MARKED, NO_DONOR, PATCHED, ControlRegion, Job, Pair, TrialKey
 
-MARGINS = (2, 4, 8)  # pixels by which a region is drawn back from what it borders on
-CONTROLS_ON_TRAIN = 12  # of the control regions, for the comparison with train
 N_BINS = 4  # of areas, that share their control regions
 
 
 @dataclass(frozen=True)
-class Ground:
-    """What all jobs share: the samples by split (the audited one first), and the regions named as core."""
+class Frame:
+    """What all jobs are made of: the samples as they are dealt, the control regions (H, W), and the effort."""
 
-    samples: Mapping[str, Sample]
-    core: tuple[str, ...] = ()
+    samples: Samples
+    controls: Mapping[ControlRegion, Tensor]
+    effort: Effort
+    seed: int
 
-    @property
-    def audited(self) -> Sample:
-        """The sample that findings are about."""
-        return next(iter(self.samples.values()))
+
+class NeedsTrials(Protocol):
+    """Whatever needs trials beside the exchange itself: a safeguard."""
+
+    def jobs(self, frame: Frame, factor: Factor) -> list[Job]:
+        """The jobs that it needs for one factor."""
+
+    def shared_jobs(self, frame: Frame) -> list[Job]:
+        """The jobs that it needs once, for all factors."""
+
+
+@dataclass(frozen=True)
+class Tested:
+    """What is tested: factors, marks, and what has to hold besides."""
+
+    factors: Sequence[Factor]
+    marks: Sequence[Mark]
+    safeguards: Sequence[NeedsTrials]
 
 
 @dataclass(frozen=True)
@@ -43,7 +57,7 @@ class Schedule:
     jobs: tuple[Job, ...]
     effort: Effort
     left_out: tuple[str, ...] = ()
-    controls: Mapping[str, Tensor] = field(default_factory=dict)
+    controls: Mapping[ControlRegion, Tensor] = field(default_factory=dict)
 
     @property
     def n_trials(self) -> int:
@@ -51,125 +65,80 @@ class Schedule:
         return sum(job.n_trials for job in self.jobs)
 
 
-def make_schedule(
-    ground: Ground,
-    factors: Sequence[Factor],
-    inserts: Sequence[Insert],
-    effort: Effort,
-    budget: int | None,
-    seed: int,
-) -> Schedule:
-    """The jobs for these factors, at most `budget` trials of them: first with less effort, then with fewer factors."""
-    controls = _controls(ground, factors, effort.controls, seed) if len(ground.audited.recipients) else {}
-    found = _schedule(_dealt(ground, effort, seed), factors, inserts, effort, controls, seed)
-    if budget is None or found.n_trials <= budget:
-        return found
+def make_schedule(samples: Samples, tested: Tested, effort: Effort, budget: int | None, seed: int) -> Schedule:
+    """The jobs for what is tested, at most `budget` trials of them: first with less effort, then with fewer factors."""
+    controls = _controls(samples, tested.factors, effort.controls, seed) if len(samples.audited.recipients) else {}
+    frame = Frame(samples, controls, effort, seed)
+    schedule = _schedule(_dealt(frame, effort), tested)
+    if budget is None or schedule.n_trials <= budget:
+        return schedule
     for less in effort.smaller():
-        dealt = _dealt(ground, less, seed)
-        found = _schedule(dealt, factors, inserts, less, controls, seed)
-        if found.n_trials <= budget:
-            return found
-    kept = list(factors)
-    while kept and found.n_trials > budget:
+        dealt = _dealt(frame, less)
+        schedule = _schedule(dealt, tested)
+        if schedule.n_trials <= budget:
+            return schedule
+    kept = list(tested.factors)
+    while kept and schedule.n_trials > budget:
         kept.pop()
-        found = _schedule(dealt, kept, inserts, found.effort, controls, seed)
-    return replace(found, left_out=tuple(one.name for one in factors[len(kept) :]))
+        schedule = _schedule(dealt, replace(tested, factors=kept))
+    return replace(schedule, left_out=tuple(factor.name for factor in tested.factors[len(kept) :]))
 
 
-def _dealt(ground: Ground, effort: Effort, seed: int) -> Ground:
-    """The samples with the recipients and donors of this effort."""
+def without_donors(sample: Sample, regions: Sequence[str]) -> Ints:
+    """(recipient, -1) places of the recipients that have all of the regions, for edits that need no donor."""
+    own = np.unique(sample.pairs(regions, uses=1)[:, 0])
+    return np.stack([own, np.full_like(own, NO_DONOR)], axis=1)
+
+
+def _dealt(frame: Frame, effort: Effort) -> Frame:
+    """The frame with the recipients, donors and control regions of this effort."""
     dealt = {
-        split: with_partners(sample, effort.recipients, effort.uses, seed) for split, sample in ground.samples.items()
+        split: with_partners(sample, effort.recipients, effort.uses, frame.seed)
+        for split, sample in frame.samples.items()
     }
-    return replace(ground, samples=dealt)
+    controls = {region: mask for region, mask in frame.controls.items() if (region.number or 0) < effort.controls}
+    return replace(frame, samples=replace(frame.samples, by_split=dealt), controls=controls, effort=effort)
 
 
-def _schedule(
-    ground: Ground,
-    factors: Sequence[Factor],
-    inserts: Sequence[Insert],
-    effort: Effort,
-    controls: Mapping[str, Tensor],
-    seed: int,
-) -> Schedule:
-    controls = {name: mask for name, mask in controls.items() if int(name.partition("#")[2]) < effort.controls}
-    jobs = [job for factor in factors for job in _of_factor(ground, factor, effort, seed)]
-    jobs += [job for insert in inserts for job in _of_insert(ground, insert, effort)]
-    jobs += _of_controls(ground, controls, effort, seed)
-    jobs += _of_pairs(ground, factors, effort.pairs)
-    return Schedule(tuple(job for job in jobs if job.n_trials), effort, controls=controls)
+def _schedule(frame: Frame, tested: Tested) -> Schedule:
+    jobs = [job for factor in tested.factors for job in _of_factor(frame, factor, tested.safeguards)]
+    jobs += [job for mark in tested.marks for job in _of_mark(frame, mark)]
+    jobs += [job for safeguard in tested.safeguards for job in safeguard.shared_jobs(frame)]
+    jobs += _of_pairs(frame, tested.factors)
+    return Schedule(tuple(job for job in jobs if job.n_trials), frame.effort, controls=frame.controls)
 
 
-def _of_factor(ground: Ground, factor: Factor, effort: Effort, seed: int) -> list[Job]:
+def _of_factor(frame: Frame, factor: Factor, safeguards: Sequence[NeedsTrials]) -> list[Job]:
+    """The exchange on every split, and what the safeguards need."""
     regions = [factor.region] if factor.region else []
     jobs = [
-        Job(factor.name, DONORS, split, sample.pairs(regions), (factor,)) for split, sample in ground.samples.items()
+        Job(TrialKey(factor.name, EXCHANGE, split), sample.pairs(regions), (factor,))
+        for split, sample in frame.samples.items()
     ]
-    audited = ground.audited
-    if ground.core and factor.name not in ground.core and _acts_on_core(audited, factor, ground.core[0]):
-        pairs = audited.pairs([*regions, *ground.core])
-        jobs.append(Job(factor.name, OUTSIDE, audited.split, pairs, (factor,), core=ground.core[0]))
-    if not effort.families:
-        return jobs
-    alone = _without_donors(audited, regions)
-    jobs += [Job(factor.name, family, audited.split, alone, (factor,), seed=seed) for family in factor.families]
-    if factor.region and len(audited.masks[factor.region]) > 1:
-        pairs = audited.pairs(regions)
-        jobs += [Job(factor.name, f"shrunk-{pixels}", audited.split, pairs, (factor,)) for pixels in MARGINS]
-    return jobs
+    return jobs + [job for safeguard in safeguards for job in safeguard.jobs(frame, factor)]
 
 
-def _of_insert(ground: Ground, insert: Insert, effort: Effort) -> list[Job]:
-    audited = ground.audited
-    everyone = audited.spread(2 * effort.recipients)
+def _of_mark(frame: Frame, mark: Mark) -> list[Job]:
+    audited = frame.samples.audited
+    everyone = audited.spread(2 * frame.effort.recipients)
     pairs = np.stack([everyone, np.full_like(everyone, NO_DONOR)], axis=1)
-    return [Job(insert.name, edit, audited.split, pairs, insert=insert) for edit in (INSERTED, NEUTRAL_MARK)]
+    return [Job(TrialKey(mark.name, edit, audited.split), pairs, mark=mark) for edit in (MARKED, PATCHED)]
 
 
-def _of_controls(ground: Ground, controls: Mapping[str, Tensor], effort: Effort, seed: int) -> list[Job]:
-    """Transplants of the control regions, each donor once, and the edit families on one of them for each image."""
-    jobs = [
-        Job(name, CONTROL, split, sample.pairs(uses=1), control=mask[None])
-        for split, sample in ground.samples.items()
-        for name, mask in controls.items()
-        if sample is ground.audited or int(name.partition("#")[2]) < CONTROLS_ON_TRAIN
-    ]
-    alone = _without_donors(ground.audited, ())
-    for area in dict.fromkeys(name.partition(" #")[0] for name in controls) if effort.families else ():
-        stack = torch.stack([mask for name, mask in controls.items() if name.startswith(f"{area} #")])
-        jobs += [
-            Job(area, f"{CONTROL} {one}", ground.audited.split, alone, control=stack, seed=seed) for one in FAMILIES
-        ]
-    return jobs
-
-
-def _of_pairs(ground: Ground, factors: Sequence[Factor], most: int) -> list[Job]:
-    """The most suspect pairs of factors that do not share pixels, the core left out."""
-    audited = ground.audited
-    some = [one for one in factors if one.region not in ground.core or one.region is None]
+def _of_pairs(frame: Frame, factors: Sequence[Factor]) -> list[Job]:
+    """The pairs of factors that go with the classes most and do not share pixels, the core left out."""
+    audited = frame.samples.audited
+    some = [one for one in factors if one.region not in frame.samples.core or one.region is None]
     places = sorted(combinations(range(len(some)), 2), key=sum)
-    pairs = [(some[one], some[other]) for one, other in places]
+    pairs = [(some[first], some[second]) for first, second in places]
     return [
         Job(
-            f"{one.name} + {other.name}",
-            DONORS,
-            audited.split,
-            audited.pairs([each.region for each in (one, other) if each.region]),
-            (one, other),
+            TrialKey(Pair(first.name, second.name), EXCHANGE, audited.split),
+            audited.pairs([each.region for each in (first, second) if each.region]),
+            (first, second),
         )
-        for one, other in [pair for pair in pairs if _are_disjoint(audited, *pair)][:most]
+        for first, second in [pair for pair in pairs if _are_disjoint(audited, *pair)][: frame.effort.pairs]
     ]
-
-
-def _acts_on_core(sample: Sample, factor: Factor, core: str) -> bool:
-    """Whether the factor's pixels are partly those of the core, so that what it does may be the core's doing."""
-    return factor.region is None or overlap_of(sample, factor.region, core) > DISJOINT
-
-
-def _without_donors(sample: Sample, regions: Sequence[str]) -> Ints:
-    pairs = sample.pairs(regions, uses=1)
-    own = np.unique(pairs[:, 0])
-    return np.stack([own, np.full_like(own, NO_DONOR)], axis=1)
 
 
 def _are_disjoint(sample: Sample, one: Factor, other: Factor) -> bool:
@@ -179,23 +148,25 @@ def _are_disjoint(sample: Sample, one: Factor, other: Factor) -> bool:
     return overlap_of(sample, one.region, other.region) <= DISJOINT
 
 
-def _controls(ground: Ground, factors: Sequence[Factor], count: int, seed: int) -> dict[str, Tensor]:
-    """Regions of the factors' areas, away from the core: (H, W) by name, `count` in each of up to N_BINS bins."""
-    audited = ground.audited
+def _controls(samples: Samples, factors: Sequence[Factor], count: int, seed: int) -> dict[ControlRegion, Tensor]:
+    """Regions of the factors' areas, away from the core: `count` (H, W) in each of up to N_BINS bins."""
+    audited = samples.audited
     means = {
-        one.region: mean_mask(audited, one.region) for one in factors if one.region and one.region in audited.masks
+        factor.region: mean_mask(audited, factor.region)
+        for factor in factors
+        if factor.region and factor.region in audited.masks
     }
-    areas = [float(mean.mean()) for region, mean in means.items() if region not in ground.core]
+    areas = [float(mean.mean()) for region, mean in means.items() if region not in samples.core]
     if not areas or not count:
         return {}
-    size = audited.pixels.shape[2:]
-    core = torch.zeros(size)
-    for region in ground.core:
+    core = torch.zeros(audited.pixels.shape[2:])
+    for region in samples.core:
         core = torch.maximum(core, means.get(region, core))
     free = float(free_pixels(core).float().mean())
-    found: dict[str, Tensor] = {}
+    controls: dict[ControlRegion, Tensor] = {}
     for area in area_bins(areas, N_BINS).areas:
         if ROOM * area <= free:
+            thousandths = round(1000 * float(f"{area:.3f}"))
             masks = control_masks(area, core, count, seed)
-            found |= {f"area {area:.3f} #{number:02d}": mask for number, mask in enumerate(masks)}
-    return found
+            controls |= {ControlRegion(thousandths, number): mask for number, mask in enumerate(masks)}
+    return controls

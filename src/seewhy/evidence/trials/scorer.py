@@ -10,12 +10,13 @@ from torch import Tensor, nn
 
 from seewhy.cam.model import forward, untouched
 from seewhy.errors import WorkError
-from seewhy.evidence.factors.edits import FAMILIES, filled, shrunk, transplanted
+from seewhy.evidence.factors.edits import REMOVALS, filled, shrunk, transplanted
 from seewhy.evidence.factors.factor import Factor, PropertyFactor, RegionFactor
-from seewhy.evidence.trials.sample import Ints, Sample, gathered
-from seewhy.evidence.trials.trial import _CHUNK, CONTROL, DONORS, NEUTRAL_MARK, OUTSIDE, Job, Scores, Trials, scores_of
+from seewhy.evidence.trials.sample import CHUNK, Ints, Sample, gathered
+from seewhy.evidence.trials.trial import Job, Scores, scores_of
 
 _BLOCK_PX = 64 * 64 * 64  # pixels of the images whose property is edited at once: more than the network takes at once
+Editing = Callable[[Tensor, Tensor], Tensor]  # places of recipients (n,) and donors (n,) -> canvases (n, 3, H, W)
 
 
 class Scorer:
@@ -36,48 +37,46 @@ class Scorer:
                 parts.append(self._logits(self.sample.canvases(places)))
         return torch.cat(parts)
 
-    def run(self, job: Job) -> Trials:
-        """The trials of one job."""
-        scores = self._by_recipient(job) or self._scored(job.pairs, self._edit_of(job))
-        return Trials(job.name, job.edit, job.split, job.pairs[:, 0], job.pairs[:, 1], scores)
+    def run(self, job: Job) -> Scores:
+        """The scores (T) of one job's images after the edit."""
+        return self._by_recipient(job) or self._scored(job.pairs, self._editing(job))
 
     def edited(self, job: Job, pairs: Ints) -> Tensor:
         """The edited canvases (n, 3, H, W) of some pairs of a job."""
         own, other = (torch.from_numpy(np.ascontiguousarray(column)) for column in pairs.T)
-        return self._edit_of(job)(own, other)
+        return self._editing(job)(own, other)
 
-    def _edit_of(self, job: Job) -> Callable[[Tensor, Tensor], Tensor]:
+    def _editing(self, job: Job) -> Editing:
         sample = self.sample
-        if job.insert is not None:
-            mark, neutral = job.insert, job.edit == NEUTRAL_MARK
-            return lambda own, _: mark.laid(sample.canvases(own), neutral=neutral)
+        if job.mark is not None:
+            laid = job.mark.patched if job.edit.kind == "patch" else job.mark.laid
+            return lambda own, _: laid(sample.canvases(own))
         if job.control is not None:
             return self._control_of(job, job.control)
-        if job.edit in (DONORS, OUTSIDE) or job.edit.startswith("shrunk-"):
-            contents = [(factor, self.content(factor, None if factor.region else job.core)) for factor in job.factors]
+        if job.edit.kind == "exchange":
+            contents = [(one, self.content(one, None if one.region else job.edit.outside)) for one in job.factors]
             return lambda own, other: self._transplant(job, contents, own, other)
         (factor,) = job.factors
         average = self.content(factor).cpu().double().mean(dim=0).float() if factor.region is None else torch.zeros(0)
-        return lambda own, _: factor.neutral(
-            sample.canvases(own), self._masks(factor, own, 0), job.edit, average, job.seed
+        return lambda own, _: factor.removed(
+            sample.canvases(own), self._masks(factor, own), str(job.edit), average, job.seed
         )
 
-    def _control_of(self, job: Job, regions: Tensor) -> Callable[[Tensor, Tensor], Tensor]:
+    def _control_of(self, job: Job, regions: Tensor) -> Editing:
         """The same edit of regions that are no factor; of several each image has its own, in turn."""
         sample = self.sample
-        if job.edit == CONTROL:
+        if job.edit.removal is None:
             return lambda own, other: transplanted(sample.canvases(own), sample.canvases(other), regions)
-        family = FAMILIES[job.edit.removeprefix(f"{CONTROL} ")]
+        removed = REMOVALS[job.edit.removal]
         placed = regions.to(sample.pixels.device)
-        return lambda own, _: family(sample.canvases(own), placed[own % len(placed)], job.seed)
+        return lambda own, _: removed(sample.canvases(own), placed[own % len(placed)], job.seed)
 
     def _transplant(self, job: Job, contents: Sequence[tuple[Factor, Tensor]], own: Tensor, other: Tensor) -> Tensor:
-        pixels = int(job.edit.removeprefix("shrunk-")) if job.edit not in (DONORS, OUTSIDE) else 0
         canvases = self.sample.canvases(own)
         for factor, content in contents:
-            masks = self._masks(factor, own, pixels)
-            if masks is not None and job.core is not None:
-                masks = masks * (1 - self.sample.masks_at(job.core, own))
+            masks = self._masks(factor, own, job.edit.shrink_px)
+            if masks is not None and job.edit.outside is not None:
+                masks = masks * (1 - self.sample.masks_at(job.edit.outside, own))
             canvases = factor.put(canvases, masks, gathered(content, other))
         return canvases
 
@@ -86,13 +85,15 @@ class Scorer:
 
         None where the job is no such thing, or its recipients do not all meet equally many donors.
         """
-        if len(job.factors) != 1 or job.edit not in (DONORS, OUTSIDE) or not isinstance(job.factors[0], PropertyFactor):
+        if len(job.factors) != 1 or job.edit.kind != "exchange" or job.edit.shrink_px:
+            return None
+        if not isinstance(factor := job.factors[0], PropertyFactor):
             return None
         recipients, counts = np.unique(job.pairs[:, 0], return_counts=True)
         uses = int(counts[0]) if len(counts) else 0
         if not uses or (counts != uses).any() or (np.repeat(job.pairs[::uses, 0], uses) != job.pairs[:, 0]).any():
             return None
-        content = self.content(job.factors[0], job.core)
+        content = self.content(factor, job.edit.outside)
         own, others = torch.from_numpy(job.pairs[::uses, 0].copy()), torch.from_numpy(job.pairs[:, 1].reshape(-1, uses))
         parts = []
         with untouched(self.model):
@@ -100,18 +101,16 @@ class Scorer:
             block = max(self.batch_size, _BLOCK_PX // (int(height) * int(width)))
             for start in range(0, len(recipients), block):
                 rows = slice(start, start + block)
-                edit = job.factors[0].of.editor(self.sample.canvases(own[rows]))
+                edit = factor.of.editor(self.sample.canvases(own[rows]))
                 columns = [self._logits(edit(gathered(content, others[rows, use]))) for use in range(uses)]
-                parts.append(
-                    torch.stack(columns, dim=1).flatten(0, 1)
-                )  # the first recipient's donors, then the second's
+                parts.append(torch.stack(columns, dim=1).flatten(0, 1))  # the first recipient's donors first
         return scores_of(torch.cat(parts), self.labels[torch.from_numpy(job.pairs[:, 0].copy())])
 
-    def _masks(self, factor: Factor, places: Tensor, pixels: int) -> Tensor | None:
+    def _masks(self, factor: Factor, places: Tensor, shrink_px: int = 0) -> Tensor | None:
         if factor.region is None:
             return None
         masks = self.sample.masks_at(factor.region, places)
-        return shrunk(masks, pixels) if pixels else masks
+        return shrunk(masks, shrink_px) if shrink_px else masks
 
     def content(self, factor: Factor, core: str | None = None) -> Tensor:
         """What every image of the sample gives as a donor (M, …); pixels as bytes. With `core` painted over before."""
@@ -120,17 +119,17 @@ class Scorer:
             return self.sample.pixels  # the same place in every image: its pixels as they are
         if self._content is None or self._content[0] != (factor.name, core):
             parts = []
-            for places in torch.arange(len(self.sample)).split(_CHUNK):
+            for places in torch.arange(len(self.sample)).split(CHUNK):
                 canvases = self.sample.canvases(places)
                 if core is not None:
                     canvases = filled(canvases, 1 - self.sample.masks_at(core, places))
-                taken = factor.take(canvases, self._masks(factor, places, 0))
+                taken = factor.take(canvases, self._masks(factor, places))
                 as_bytes = is_region and self.sample.pixels.dtype == torch.uint8
                 parts.append((taken * 255).round().clamp(0, 255).byte() if as_bytes else taken)
             self._content = (factor.name, core), torch.cat(parts)
         return self._content[1]
 
-    def _scored(self, pairs: Ints, edit: Callable[[Tensor, Tensor], Tensor]) -> Scores:
+    def _scored(self, pairs: Ints, edit: Editing) -> Scores:
         own, other = (torch.from_numpy(column.copy()) for column in pairs.T)
         with untouched(self.model):
             both = zip(own.split(self.batch_size), other.split(self.batch_size), strict=True)

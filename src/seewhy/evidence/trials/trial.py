@@ -1,9 +1,10 @@
-"""Edited images, re-scored: one job is one factor edited in one way on one split."""
+"""What was edited, how, and the table of what came of it: one job is one factor edited in one way on one split."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import Literal
 
 import numpy as np
 import torch
@@ -11,36 +12,134 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from seewhy.cam.scores.targets import probabilities, two_sided
-from seewhy.evidence.factors.factor import Factor, Insert
-from seewhy.evidence.trials.sample import MOST_CLASSES, OWN_CLASS, Ints
+from seewhy.estimates import Floats
+from seewhy.evidence.factors.factor import Factor, Mark
+from seewhy.evidence.trials.sample import MOST_CLASSES, OWN_CLASS, Ints, Sample
 
-DONORS, OUTSIDE, INSERTED, NEUTRAL_MARK, CONTROL = "donors", "outside", "inserted", "neutral mark", "control"
 NO_DONOR = UNDECIDED = -1  # no donor; no prediction, since logits are not finite
-_CHUNK = 64  # images of which a factor is measured at once
+OTHERS = "other classes"
 
 Floats32 = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
-class Job:
-    """Trials that belong together: `factors` are put in one after the other, from the same donor.
+class Contrast:
+    """What an effect is asked about: a column of Scores, whose probability that is, and what stands against it.
 
-    `edit` is "donors" (a transplant), "outside" (the same outside of `core`: the rest of a region, or a property of
-    donors with their core painted over), "shrunk-4" (with the region drawn back by 4 pixels), one of the factor's
-    families ("blur", …), "inserted" or "neutral mark", "control" (another region in place of the factor), or "control
-    blur" (the same for a family; of several regions each image has its own).
-    `pairs` (T, 2) are the places of recipient and donor, -1 where there is none.
+    `name` is a class, or "own class" where each image's own class is asked about; `against` is the one other class, or
+    "other classes".
     """
 
+    column: int
     name: str
-    edit: str
+    against: str = OTHERS
+
+    @property
+    def is_own_class(self) -> bool:
+        """Whether it is about each image's own class."""
+        return self.name == OWN_CLASS
+
+
+def contrasts_of(classes: Sequence[str]) -> tuple[Contrast, ...]:
+    """The contrasts in the order of the columns of Scores: of two classes the first, of many the image's own class."""
+    if len(classes) == 2:
+        return (Contrast(0, classes[0], classes[1]),)
+    names = classes if len(classes) <= MOST_CLASSES else (OWN_CLASS,)
+    return tuple(Contrast(column, name) for column, name in enumerate(names))
+
+
+@dataclass(frozen=True)
+class Edit:
+    """What is done to an image. `str()` of it is the column "edit" of trials.parquet.
+
+    An exchange puts the donor's content in: with the region drawn back by `shrink_px` pixels, or only outside of the
+    region `outside` (the rest of a region, or a property of donors with that region painted over). A removal takes the
+    content away by `removal`; a mark is laid over, a patch is the same pixels shuffled in its place. A control is an
+    exchange, or a removal, of another region in place of the factor.
+    """
+
+    kind: Literal["exchange", "removal", "mark", "patch", "control"]
+    shrink_px: int = 0
+    outside: str | None = None
+    removal: str | None = None
+
+    def __str__(self) -> str:
+        if self.kind == "exchange":
+            return "outside" if self.outside else f"shrunk-{self.shrink_px}" if self.shrink_px else "donors"
+        if self.kind == "control":
+            return f"control {self.removal}" if self.removal else "control"
+        return self.removal or {"mark": "inserted", "patch": "neutral mark"}[self.kind]
+
+
+EXCHANGE, MARKED, PATCHED, CONTROL = Edit("exchange"), Edit("mark"), Edit("patch"), Edit("control")
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two factors that are put in together, from the same donor."""
+
+    first: str
+    second: str
+
+    def __str__(self) -> str:
+        return f"{self.first} + {self.second}"
+
+
+@dataclass(frozen=True)
+class ControlRegion:
+    """A region that is no factor, by its share of the canvas in thousandths; without a number all of this area."""
+
+    thousandths: int
+    number: int | None = None
+
+    def __str__(self) -> str:
+        area = f"area {self.thousandths / 1000:.3f}"
+        return area if self.number is None else f"{area} #{self.number:02d}"
+
+    @property
+    def all_of_its_area(self) -> ControlRegion:
+        """All regions of the same area, of which each image has its own, in turn."""
+        return ControlRegion(self.thousandths)
+
+
+@dataclass(frozen=True)
+class TrialKey:
+    """What the trials of one job are found by: what was edited, how, and on which split."""
+
+    factor: str | Pair | ControlRegion
+    edit: Edit
     split: str
+
+
+@dataclass(frozen=True)
+class Job:
+    """Trials that belong together, not made yet: `factors` are put in one after the other, from the same donor.
+
+    `pairs` (T, 2) are the places of recipient and donor, -1 where there is none. `mark` is what is laid over, `control`
+    (H, W) or (n, H, W) the regions that are edited in place of a factor: of several each image has its own.
+    """
+
+    key: TrialKey
     pairs: Ints
     factors: tuple[Factor, ...] = ()
-    insert: Insert | None = None
+    mark: Mark | None = None
     control: Tensor | None = None
-    core: str | None = None
     seed: int = 0
+
+    @property
+    def name(self) -> str:
+        """What is edited, as trials.parquet has it."""
+        return str(self.key.factor)
+
+    @property
+    def edit(self) -> Edit:
+        """How it is edited."""
+        return self.key.edit
+
+    @property
+    def split(self) -> str:
+        """The split whose images are edited."""
+        return self.key.split
 
     @property
     def n_trials(self) -> int:
@@ -52,7 +151,7 @@ class Job:
 class Scores:
     """What the classifier says of images (T): margins and probabilities (T, C) by contrast, and predictions (T,) or -1.
 
-    The contrasts are: of two classes the first; of up to MOST_CLASSES each; of more the image's own class.
+    `is_own_class`: the one column is about each image's own class.
     """
 
     margins: Floats32
@@ -63,58 +162,128 @@ class Scores:
     def __len__(self) -> int:
         return len(self.predictions)
 
+    def at(self, rows: Ints) -> Scores:
+        """The scores of some rows, which may repeat."""
+        return replace(
+            self,
+            margins=self.margins[rows],
+            probabilities=self.probabilities[rows],
+            predictions=self.predictions[rows],
+        )
+
+    def label_margins(self, labels: Ints) -> Floats:
+        """The margin (T,) of each image's label (T,) over the best other class."""
+        margins = self.margins.astype(np.float64)
+        if margins.shape[1] > 1:
+            return np.asarray(margins[np.arange(len(margins)), labels])
+        if self.is_own_class:
+            return np.asarray(margins[:, 0])
+        return np.asarray(np.where(labels == 0, margins[:, 0], -margins[:, 0]))
+
+    def class_probabilities(self, classes: Ints) -> Floats:
+        """The probability (T,) of a class (T,) for each image; not to be had where only the own class's is known."""
+        both = self.probabilities.astype(np.float64)
+        if both.shape[1] == 1:
+            return np.where(classes == 0, both[:, 0], 1 - both[:, 0])
+        return np.asarray(both[np.arange(len(both)), classes])
+
 
 @dataclass(frozen=True)
 class Trials:
-    """The trials of one job, with the places of recipient and donor (-1: none) in the sample."""
+    """The table of one job's trials (T,), row by row: recipient, donor (-1: none), scores before and after the edit.
 
-    name: str
-    edit: str
-    split: str
+    Recipients and donors are places among the M images of a sample, whose class indices are `labels` (M,) and whose
+    clusters of near-duplicates are `clusters` (M,).
+    """
+
+    key: TrialKey
     recipients: Ints
     donors: Ints
-    scores: Scores = field(repr=False)
+    before: Scores = field(repr=False)
+    after: Scores = field(repr=False)
+    labels: Ints = field(repr=False)
+    clusters: Ints = field(repr=False)
 
     def __len__(self) -> int:
         return len(self.recipients)
 
+    @property
+    def name(self) -> str:
+        """What was edited, as trials.parquet has it."""
+        return str(self.key.factor)
 
-def contrasts_of(classes: Sequence[str]) -> tuple[str, ...]:
-    """What effects are asked about, in the order of the columns of Scores."""
-    if len(classes) == 2:
-        return (classes[0],)
-    return tuple(classes) if len(classes) <= MOST_CLASSES else (OWN_CLASS,)
+    @property
+    def n_images(self) -> int:
+        """How many images the sample has (M)."""
+        return len(self.labels)
+
+    @property
+    def recipient_labels(self) -> Ints:
+        """The class index of each trial's recipient (T,)."""
+        return np.asarray(self.labels[self.recipients])
+
+    @property
+    def donor_labels(self) -> Ints:
+        """The class index of each trial's donor (T,)."""
+        return np.asarray(self.labels[self.donors])
+
+    def margin_changes(self, contrast: Contrast) -> Floats:
+        """How far each trial moved the contrast's margin (T,), in logits."""
+        after, before = self.after.margins[:, contrast.column], self.before.margins[:, contrast.column]
+        return np.asarray(after.astype(np.float64) - before)
+
+    def probability_changes(self, contrast: Contrast) -> Floats:
+        """How far each trial moved the contrast's probability (T,)."""
+        after, before = self.after.probabilities[:, contrast.column], self.before.probabilities[:, contrast.column]
+        return np.asarray(after.astype(np.float64) - before)
+
+    def falls(self) -> Floats:
+        """How far each trial lowered the margin of its recipient's label (T,), in logits."""
+        labels = self.recipient_labels
+        return self.before.label_margins(labels) - self.after.label_margins(labels)
+
+    def only(self, places: NDArray[np.bool_]) -> Trials:
+        """The trials whose recipient is among the places (M,)."""
+        kept = np.flatnonzero(places[self.recipients])
+        return replace(
+            self,
+            recipients=self.recipients[kept],
+            donors=self.donors[kept],
+            before=self.before.at(kept),
+            after=self.after.at(kept),
+        )
+
+
+def trials_of_job(job: Job, sample: Sample, before: Scores, after: Scores) -> Trials:
+    """The table of a job: `before` are the scores of all images of the sample (M), `after` those of the trials (T)."""
+    recipients, donors = job.pairs[:, 0], job.pairs[:, 1]
+    return Trials(
+        key=job.key,
+        recipients=recipients,
+        donors=donors,
+        before=before.at(recipients),
+        after=after,
+        labels=sample.labels,
+        clusters=sample.clusters,
+    )
 
 
 def scores_of(logits: Tensor, labels: Tensor) -> Scores:
     """The scores of logits (T, K) of images with these labels (T,): class margins to the best other class."""
     raw = logits.detach().cpu().double()
     both = two_sided(raw) / 2 if raw.shape[1] == 1 else raw  # so that softmax is the one logit's sigmoid
-    shares = probabilities(both)
+    of_classes = probabilities(both)
     n_classes = both.shape[1]
     if n_classes > MOST_CLASSES:
         own = both.gather(1, labels[:, None])
         rest = both.scatter(1, labels[:, None], float("-inf")).amax(dim=1, keepdim=True)
-        margins, shares = own - rest, shares.gather(1, labels[:, None])
+        margins, of_classes = own - rest, of_classes.gather(1, labels[:, None])
     else:
         best, order = both.topk(2, dim=1)
         places = torch.arange(n_classes).to(order)
         margins = both - torch.where(order[:, :1] == places, best[:, 1:], best[:, :1])
         if n_classes == 2:
-            margins, shares = margins[:, :1], shares[:, :1]
+            margins, of_classes = margins[:, :1], of_classes[:, :1]
     finite = both.isfinite().all(dim=1)
     decided = torch.where(finite, both.argmax(dim=1), UNDECIDED).numpy().astype(np.int64)
-    return Scores(margins.float().numpy(), shares.float().numpy(), decided, is_own_class=n_classes > MOST_CLASSES)
-
-
-def _only(trials: Trials, places: NDArray[np.bool_]) -> Trials:
-    """The trials whose recipient is among the places (M,)."""
-    kept = np.flatnonzero(places[trials.recipients])
-    scores = trials.scores
-    some = replace(
-        scores,
-        margins=scores.margins[kept],
-        probabilities=scores.probabilities[kept],
-        predictions=scores.predictions[kept],
-    )
-    return replace(trials, recipients=trials.recipients[kept], donors=trials.donors[kept], scores=some)
+    return Scores(margins.float().numpy(), of_classes.float().numpy(), decided, is_own_class=n_classes > MOST_CLASSES)

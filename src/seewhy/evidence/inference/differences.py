@@ -20,7 +20,7 @@ _NOTHING = 1e-9
 
 
 @dataclass(frozen=True)
-class Contrast:
+class ClassDifference:
     """A weighted difference of class means: its interval, standard error, degrees of freedom and two-sided p-value.
 
     `n` counts the units (donors, or clusters of them) per class. Where a class has fewer than two units nothing can
@@ -35,7 +35,7 @@ class Contrast:
     p_value: float
     n: dict[int, int]
 
-    def at(self, level: float) -> Contrast:
+    def at(self, level: float) -> ClassDifference:
         """The same contrast with its interval at another level, such as 0.90."""
         if not 0 < level < 1:
             raise OptionError(f"The level of an interval is {level}, but must be between 0 and 1, such as 0.95.")
@@ -44,7 +44,7 @@ class Contrast:
         return replace(self, low=centre - half, high=centre + half)
 
 
-def contrast_of(value: float, error: float, df: float, n: dict[int, int], level: float = 0.95) -> Contrast:
+def difference_of(value: float, error: float, df: float, n: dict[int, int], level: float = 0.95) -> ClassDifference:
     """The contrast with this value, standard error and degrees of freedom, by Student's t.
 
     An error of 0 (all units the same, as where a network never sees the region) leaves the value as it is, without
@@ -56,7 +56,7 @@ def contrast_of(value: float, error: float, df: float, n: dict[int, int], level:
         p_value = 1.0 if value == 0 else 0.0
     else:
         p_value = float(2 * special.stdtr(df, -abs(value) / error))
-    return Contrast(value, math.nan, math.nan, error, df, p_value, n).at(level)
+    return ClassDifference(value, math.nan, math.nan, error, df, p_value, n).at(level)
 
 
 def _half_width(error: float, df: float, level: float) -> float:
@@ -73,9 +73,9 @@ def one_versus_rest(one: int, classes: Sequence[int]) -> dict[int, float]:
     return {one: 1.0} | {other: -1 / len(others) for other in others}
 
 
-def class_contrast(
+def class_difference(
     effects: Floats, classes: Integers, weights: Mapping[int, float], *, level: float = 0.95
-) -> Contrast:
+) -> ClassDifference:
     """The weighted sum of the classes' mean effects, each unit (U,) one observation; NaN effects are left out.
 
     Variances may differ between classes (Welch 1947, Biometrika 34); the degrees of freedom are Satterthwaite's
@@ -94,10 +94,10 @@ def class_contrast(
         variance += share
         spread += share**2 / max(len(group) - 1, 1)
     df = variance**2 / spread if math.isfinite(variance) and spread > 0 else 1.0
-    return contrast_of(value, math.sqrt(variance), df, counts, level)
+    return difference_of(value, math.sqrt(variance), df, counts, level)
 
 
-def own_class_contrast(
+def own_class_difference(
     recipient: Integers,
     donor: Integers,
     change: Floats,
@@ -106,7 +106,7 @@ def own_class_contrast(
     *,
     clusters: Integers | None = None,
     level: float = 0.95,
-) -> Contrast:
+) -> ClassDifference:
     """How much more a donor of the recipient's own class raises the recipient's label margin than another does.
 
     `change` (T,) is that of the label margin. The trials are fitted by recipient + donor + effect of "own class", so a
@@ -132,11 +132,11 @@ def own_class_contrast(
     total, trials = float(weight.sum()), len(rows)
     df = total**2 / float((weight**2).sum()) - 1 if total > _NOTHING else 0.0
     if df <= 0 or fit.freedom <= 1:
-        return contrast_of(math.nan, math.inf, 1.0, counts, level)
+        return difference_of(math.nan, math.inf, 1.0, counts, level)
     value = float(own @ fit.residuals) / total  # Frisch & Waugh 1933: the same as the joint fit
     pull = np.bincount(units[columns], own * (fit.residuals - value * own)) / total
     correction = (df + 1) / df * (trials - len(np.unique(columns))) / (fit.freedom - 1)
-    return contrast_of(value, math.sqrt(correction * float((pull**2).sum())), df, counts, level)
+    return difference_of(value, math.sqrt(correction * float((pull**2).sum())), df, counts, level)
 
 
 def fcr_level(n_selected: int, n_tested: int, q: float = 0.05) -> float:
@@ -150,7 +150,7 @@ def fcr_level(n_selected: int, n_tested: int, q: float = 0.05) -> float:
     return 1 - max(n_selected, 1) * q / n_tested
 
 
-def equivalent(contrast: Contrast, bound: float, *, level: float = 0.90) -> bool:
+def equivalent(contrast: ClassDifference, bound: float, *, level: float = 0.90) -> bool:
     """Whether the contrast is shown to be smaller than `bound` either way: its interval lies inside ±bound.
 
     The level 0.90 is the two one-sided tests at 5 % (Schuirmann 1987, J. Pharmacokinetics Biopharm. 15); 0.95 is
@@ -162,7 +162,7 @@ def equivalent(contrast: Contrast, bound: float, *, level: float = 0.90) -> bool
     return -bound < asked.low and asked.high < bound
 
 
-def outcome(contrast: Contrast, bound: float, *, level: float = 0.90) -> Outcome:
+def outcome(contrast: ClassDifference, bound: float, *, level: float = 0.90) -> Outcome:
     """Which of three things is shown: a dependence of at least `bound`, none larger than it, or neither.
 
     A dependence needs the value at or above the bound and the contrast's own interval without 0; so a clear effect

@@ -1,0 +1,13 @@
+"""All safeguards, in the order in which their trials are made and their outcomes are told."""
+
+from __future__ import annotations
+
+from seewhy.evidence.findings.safeguards.control import Control
+from seewhy.evidence.findings.safeguards.counts import Donors, Selection
+from seewhy.evidence.findings.safeguards.edge import Edge
+from seewhy.evidence.findings.safeguards.outside import OutsideCore
+from seewhy.evidence.findings.safeguards.removals import Removals
+from seewhy.evidence.findings.safeguards.safeguard import Safeguard
+from seewhy.evidence.findings.safeguards.train import Train
+
+SAFEGUARDS: tuple[Safeguard, ...] = (Selection(), Control(), OutsideCore(), Removals(), Edge(), Donors(), Train())

@@ -1,0 +1,117 @@
+"""Is the effect beyond that of the same exchange elsewhere, or of donors whose classes are scrambled?"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from seewhy.estimates import Floats
+from seewhy.evidence.findings.case import Case, Outcome
+from seewhy.evidence.findings.effects import Effect, plain_difference, weights_of
+from seewhy.evidence.findings.figures import points
+from seewhy.evidence.findings.safeguards.matching import Controls, matched_controls
+from seewhy.evidence.findings.safeguards.safeguard import Evidence, Safeguard
+from seewhy.evidence.inference.differences import permuted_controls
+from seewhy.evidence.inference.two_way import cluster_effects
+from seewhy.evidence.trials.sample import Ints, mean_mask
+from seewhy.evidence.trials.schedule import Frame
+from seewhy.evidence.trials.trial import CONTROL, EXCHANGE, Job, TrialKey, Trials
+
+ON_TRAIN = 12  # of the control regions, for the comparison with train
+LEAST_CONTROLS = 12  # regions that leave a factor alone; with fewer its donors are scrambled
+N_SCRAMBLED = 20
+
+
+@dataclass(frozen=True)
+class ControlEffects:
+    """What the same edit does elsewhere (`kind` "regions") or with donors of permuted classes ("scrambled donors").
+
+    `limit` is the 95 % quantile of the sizes of their effects on the probability; `values` (n,) are these sizes.
+    """
+
+    kind: str
+    limit: float
+    values: tuple[float, ...]
+
+
+class Control(Safeguard):
+    """The effect is larger than that of regions of the factor's area elsewhere, else of scrambled donors."""
+
+    name = "control"
+
+    def shared_jobs(self, frame: Frame) -> list[Job]:
+        """Exchanges of the control regions, each donor once; some of them on train, which are compared there, too."""
+        return [
+            Job(TrialKey(region, CONTROL, split), sample.pairs(uses=1), control=mask[None])
+            for split, sample in frame.samples.items()
+            for region, mask in frame.controls.items()
+            if sample is frame.samples.audited or (region.number or 0) < ON_TRAIN
+        ]
+
+    def measure(self, evidence: Evidence, case: Case) -> ControlEffects | None:
+        """The sizes of the effects of regions elsewhere; of too few of them nothing can be said."""
+        own = evidence.of(case.factor, EXCHANGE)
+        if own is None:
+            return None
+        sizes = []
+        for region in _without_stronger(evidence, case, matched_controls(evidence, evidence.factors[case.factor])):
+            trials = evidence.of(region, CONTROL)
+            if trials is not None:
+                change = trials.probability_changes(case.effect.contrast)
+                sizes.append(abs(plain_difference(trials, change, case.effect.contrast)))
+        return control_effects(case.effect, [size for size in sizes if math.isfinite(size)], own, evidence.design.seed)
+
+    def outcome(self, case: Case, measured: ControlEffects | None) -> Outcome | None:
+        """It passes where the effect is larger than 95 % of theirs."""
+        if measured is None:
+            return None
+        count = len(measured.values)
+        elsewhere = f"{count} regions of its area elsewhere"
+        what = elsewhere if measured.kind == "regions" else f"the donors' classes permuted {count} times"
+        words = f"the same with {what}: at most {points(measured.limit)} points in 95 % of them"
+        return Outcome(self.name, abs(case.value) > measured.limit, words)
+
+    def stored(self, measured: ControlEffects | None) -> dict[str, Any]:
+        """The kind of the controls, their sizes and the limit."""
+        return {"control": None if measured is None else vars(measured)}
+
+
+def control_effects(effect: Effect, elsewhere: Sequence[float], own: Trials, seed: int) -> ControlEffects:
+    """What the factor is held against: regions that leave it alone (the sizes of their effects), else its donors."""
+    if len(elsewhere) >= LEAST_CONTROLS:
+        return ControlEffects("regions", float(np.quantile(elsewhere, 0.95)), tuple(elsewhere))
+    rng = np.random.default_rng((seed, len(effect.factor), *effect.factor.encode()))
+    if effect.contrast.is_own_class:  # the changes of each recipient go to its donors in another order
+        change = own.probability_changes(effect.contrast)
+        mixed = [_within_recipients(own.recipients, change, rng) for _ in range(N_SCRAMBLED)]
+        scrambled = np.abs([plain_difference(own, one, effect.contrast) for one in mixed])
+    else:
+        effects, classes = cluster_effects(effect.donors, own.labels, own.clusters)
+        scrambled = permuted_controls(effects, classes, weights_of(own, effect.contrast), n=N_SCRAMBLED, rng=rng)
+    return ControlEffects("scrambled donors", float(np.quantile(scrambled, 0.95)), tuple(scrambled.tolist()))
+
+
+def _without_stronger(evidence: Evidence, case: Case, controls: Controls) -> Controls:
+    """The control regions that do not lie mostly in a region which does more than the factor itself."""
+    stronger = [
+        mean_mask(evidence.audited, factor.region)
+        for one in evidence.cases
+        if abs(one.value) > abs(case.value) and (factor := evidence.factors[one.factor]).region is not None
+    ]
+    return {
+        region: mask
+        for region, mask in controls.items()
+        if all(float((mask * other).sum()) <= 0.5 * float(mask.sum()) for other in stronger)
+    }
+
+
+def _within_recipients(recipients: Ints, change: Floats, rng: np.random.Generator) -> Floats:
+    """The changes (T,) permuted among the trials of each recipient."""
+    order = np.lexsort((rng.random(len(change)), recipients))
+    found = np.empty_like(change)
+    found[np.lexsort((np.arange(len(change)), recipients))] = change[order]
+    return found

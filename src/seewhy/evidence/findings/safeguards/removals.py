@@ -1,0 +1,110 @@
+"""Does taking the content away, in other ways than by an exchange, say the same?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from seewhy.errors import listed
+from seewhy.estimates import Estimate, mean_of
+from seewhy.evidence.factors.edits import REMOVALS
+from seewhy.evidence.factors.factor import Factor
+from seewhy.evidence.findings.case import Case, Outcome
+from seewhy.evidence.findings.safeguards.matching import Controls, matched_controls
+from seewhy.evidence.findings.safeguards.safeguard import Evidence, Safeguard
+from seewhy.evidence.trials.schedule import Frame, without_donors
+from seewhy.evidence.trials.trial import Edit, Job, TrialKey, Trials
+
+
+class Removals(Safeguard):
+    """Taking the content away hurts the label where its donors help it, by at least one other kind of edit."""
+
+    name = "edits"
+    by_contrast = False
+
+    def jobs(self, frame: Frame, factor: Factor) -> list[Job]:
+        """Each way of taking the factor's content away, once for each recipient."""
+        if not frame.effort.removals:
+            return []
+        audited = frame.samples.audited
+        alone = without_donors(audited, [factor.region] if factor.region else [])
+        edits = [Edit("removal", removal=removal) for removal in factor.removals]
+        return [Job(TrialKey(factor.name, edit, audited.split), alone, (factor,), seed=frame.seed) for edit in edits]
+
+    def shared_jobs(self, frame: Frame) -> list[Job]:
+        """The same for control regions, each image having one of those of an area, in turn."""
+        if not frame.effort.removals:
+            return []
+        alone = without_donors(frame.samples.audited, ())
+        jobs = []
+        for area in dict.fromkeys(region.all_of_its_area for region in frame.controls):
+            stack = torch.stack([mask for region, mask in frame.controls.items() if region.all_of_its_area == area])
+            for removal in REMOVALS:
+                key = TrialKey(area, Edit("control", removal=removal), frame.samples.audited.split)
+                jobs.append(Job(key, alone, control=stack, seed=frame.seed))
+        return jobs
+
+    def measure(self, evidence: Evidence, case: Case) -> dict[str, Estimate]:
+        """By removal how far the label's margin falls, beyond the same edit elsewhere where that can be compared."""
+        factor = evidence.factors[case.factor]
+        controls = matched_controls(evidence, factor)
+        falls = {}
+        for removal in factor.removals:
+            own = evidence.of(factor.name, Edit("removal", removal=removal))
+            if own is None:
+                continue
+            elsewhere = None
+            if controls and evidence.design.core_regions:  # elsewhere may lie what matters most, without a core
+                area = next(iter(controls)).all_of_its_area
+                elsewhere = evidence.of(area, Edit("control", removal=removal))
+                elsewhere = None if elsewhere is None else elsewhere.only(_apart_places(evidence, controls))
+            falls[removal] = mean_fall(own, elsewhere)
+        return falls
+
+    def outcome(self, case: Case, measured: Mapping[str, Estimate] | None) -> Outcome | None:
+        """It passes where one of them agrees in sign; where none settles it, that is said."""
+        if not measured:
+            return None
+        sign = np.sign(case.value)
+        shown = {name: sign * one.value for name, one in measured.items() if one.low > 0 or one.high < 0}
+        agree = [name for name, value in shown.items() if value > 0]
+        against = [name for name, value in shown.items() if value < 0]
+        if not agree and not against:
+            return Outcome(self.name, None, f"edits that take it away do not settle it ({listed(measured)})")
+        way = "lowers" if (sign > 0) == bool(agree) else "raises"
+        said = f"taking it away ({listed(agree or against)}) {way} the margin of the right class"
+        more = f"; {listed(against)} does not" if agree and against else ""
+        return Outcome(self.name, bool(agree), said + more)
+
+    def stored(self, measured: Mapping[str, Estimate] | None) -> dict[str, Any]:
+        """By removal the fall of the label's margin."""
+        return {"families": {name: vars(one) for name, one in (measured or {}).items()}}
+
+
+def mean_fall(own: Trials, elsewhere: Trials | None) -> Estimate:
+    """How much more the label's margin falls than for the same edit of regions elsewhere; the image is the unit.
+
+    Without regions elsewhere, how far it falls. Every class counts alike.
+    """
+    fall = np.full(own.n_images, np.nan)
+    fall[own.recipients] = own.falls()
+    if elsewhere is not None:
+        other = np.full(own.n_images, np.nan)
+        other[elsewhere.recipients] = elsewhere.falls()
+        fall = fall - other
+    kept = np.isfinite(fall)
+    if kept.sum() < 2:
+        return Estimate(float("nan"), float("-inf"), float("inf"), int(kept.sum()))
+    return mean_of(fall[kept])
+
+
+def _apart_places(evidence: Evidence, controls: Controls) -> NDArray[np.bool_]:
+    """The images (M,) whose control region leaves the factor alone: each has one, in turn."""
+    area = next(iter(controls)).thousandths
+    members = [region for region in evidence.design.schedule.controls if region.thousandths == area]
+    fine = np.array([region in controls for region in members])
+    return np.asarray(fine[np.arange(len(evidence.audited)) % len(members)])

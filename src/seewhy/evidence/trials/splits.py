@@ -1,0 +1,92 @@
+"""Which images of which split are audited: valid beside train where there are both, a seeded choice of each class."""
+
+from __future__ import annotations
+
+import random
+from collections import defaultdict
+from collections.abc import Sequence
+
+import numpy as np
+
+from seewhy.errors import DataError
+from seewhy.evidence.trials.dealing import with_partners
+from seewhy.evidence.trials.request import Effort
+from seewhy.evidence.trials.sample import MOST_CLASSES, Sample, load_sample, with_clusters
+from seewhy.records import Image, Progress
+from seewhy.run.plan import Plan
+
+ROLES = {
+    "training": "train",
+    "validation": "valid",
+    "val": "valid",
+    "dev": "valid",
+    "testing": "test",
+}
+
+
+def read_samples(plan: Plan, effort: Effort, seed: int, progress: Progress) -> tuple[dict[str, Sample], list[str]]:
+    """The images of valid and of train, valid first; what was decided about splits."""
+    groups: dict[str, list[Image]] = defaultdict(list)
+    for image in plan.table.images:
+        if image.label is not None or plan.table.items is not None:
+            word = (image.split or "no split").lower()
+            groups[ROLES.get(word, word)].append(image)
+    if not groups:
+        raise DataError(
+            "No image has a label that is a class of this network, and an audit compares classes.\n"
+            "  Use class folders (valid/cat, valid/dog) or a CSV with a column 'label'; --classes names the logits.",
+            slug="no-labels",
+        )
+    notes = []
+    audited = next((name for name in ("valid", "test") if name in groups), None)
+    if audited is not None:
+        chosen = {audited: groups[audited]} | ({"train": groups["train"]} if "train" in groups else {})
+    else:
+        split, images = max(groups.items(), key=lambda one: len(one[1]))
+        chosen = {split: images}
+        why = "what it shows may be memorised" if split == "train" else "nothing can be said about overfitting"
+        notes.append(f"There is no valid split: the {len(images):,} images of {split!r} are audited; {why}.")
+    if audited is not None and "train" not in chosen:
+        notes.append("There is no train split, so nothing can be said about overfitting.")
+    left = {split: len(images) for split, images in groups.items() if split not in chosen}
+    notes += [f"{count} images of {split!r} were not used." for split, count in left.items()]
+    sampled = {split: _chosen(images, effort, len(plan.classes), seed) for split, images in chosen.items()}
+    total, done = sum(map(len, sampled.values())), 0
+    found = {}
+    for split, images in sampled.items():
+        sample = load_sample(plan.table, images, split, plan.classifier, _further(progress, done, total))
+        done += len(images)
+        if not len(sample):
+            first = f"\n  {sample.unreadable[0][0].id}: {sample.unreadable[0][1]}" if sample.unreadable else ""
+            raise DataError(f"No labelled image of {split!r} can be read.{first}", slug="no-images")
+        found[split] = sample
+    found = with_clusters(found)
+    notes += _shared(found)
+    return {split: with_partners(one, effort.recipients, effort.uses, seed) for split, one in found.items()}, notes
+
+
+def _shared(samples: dict[str, Sample]) -> list[str]:
+    """What is said about images that one split shares with the other."""
+    if len(samples) < 2:
+        return []
+    (name, audited), (other, train) = samples.items()
+    count = int(np.isin(audited.clusters, train.clusters).sum())
+    said = f"{count} of {len(audited)} images of {name} are near-duplicates of images of {other}"
+    return [f"{said}; they are left out of the comparison of both."] if count else []
+
+
+def _further(progress: Progress, done: int, total: int) -> Progress:
+    return lambda at, _: progress(done + at, total)
+
+
+def _chosen(images: Sequence[Image], effort: Effort, n_classes: int, seed: int) -> list[Image]:
+    """A seeded choice of at most `donors` images of each class, in table order; of many classes fewer of each."""
+    most = effort.donors if n_classes <= MOST_CLASSES else max(2, 2 * effort.donors // n_classes)
+    groups: dict[str, list[int]] = defaultdict(list)
+    for place, image in enumerate(images):
+        groups[image.label or ""].append(place)
+    if "" in groups:  # items whose labels come with them
+        most = max(most * n_classes, effort.recipients)
+    dice = random.Random(seed)
+    kept = [place for own in groups.values() for place in dice.sample(own, min(most, len(own)))]
+    return [images[place] for place in sorted(kept)]
