@@ -241,7 +241,7 @@ def default_audit_folder(design: AuditDesign, budget: int | str | None) -> Path:
 
 def _other_parts(there: Mapping[str, Any], asked: Mapping[str, Any]) -> list[str]:
     """The parts of an audit that differ, by the option that sets them."""
-    names = {"regions": "--regions", "core": "--core", "factors": "--factors", "inserts": "--insert"}
+    names = {"regions": "--regions", "core": "--core", "factors": "--properties", "inserts": "--mark"}
     names |= {"effort": "--recipients or --donors", "budget": "--budget", "thresholds": "the thresholds"}
     return [word for key, word in names.items() if there.get(key) != asked.get(key)]
 
