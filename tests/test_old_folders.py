@@ -43,7 +43,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("command", ["explain", "check"])
+@pytest.mark.parametrize("command", COMMANDS)
 def test_the_same_command_finds_its_old_folder_finished(
     command: str, home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

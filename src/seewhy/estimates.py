@@ -28,6 +28,11 @@ class Estimate:
         return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
 
 
+def p_words(p_value: float, digits: int = 1) -> str:
+    """A p-value in words: "p = 0.02", or "p < 0.001"."""
+    return f"p = {p_value:.{digits}g}" if p_value >= 0.001 else "p < 0.001"
+
+
 def wilson(successes: int, n: int) -> Estimate:
     """A share with Wilson's score interval. Wilson 1927, JASA 22, eq. 13."""
     if n == 0:

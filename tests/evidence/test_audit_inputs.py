@@ -64,7 +64,7 @@ def test_of_one_class_nothing_can_be_exchanged(home: Path, tmp_path: Path) -> No
     data = write_images(tmp_path / "one", counts={"valid": 30}, classes=("cat",))
     found = audit_of(home, data=data, marks=["word=text:AB"])
     told = opened(found)["all factors"]
-    assert "valid holds cat 30" in told.text and "--insert" in told.todo
+    assert "valid holds cat 30" in told.text and "--mark" in told.todo
     assert found["word"].numbers["recipients"] == 30 and len(found.findings) == 2
 
 
@@ -336,7 +336,7 @@ def test_a_budget_of_time_is_turned_into_trials(home: Path) -> None:
         ({"properties": "tnt"}, "Nearest: tint"),
         ({"properties": "nofile.py:thing"}, "nofile.py"),
         ({"properties": "json:dumps"}, "seewhy.Property"),
-        ({"marks": ["word"]}, "--insert"),
+        ({"marks": ["word"]}, "--mark"),
         ({"marks": ["word=nofile.png"]}, "nofile.png"),
         ({"marks": ["word=text:"]}, "letters"),
         ({"marks": ["word=text:A@topleft"]}, "Nearest: top-left"),

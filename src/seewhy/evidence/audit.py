@@ -22,7 +22,7 @@ from seewhy.evidence.findings.cases import Cases, cases_of
 from seewhy.evidence.findings.conclusions import Results, conclusions
 from seewhy.evidence.findings.safeguards.catalogue import SAFEGUARDS
 from seewhy.evidence.properties.catalogue import Property
-from seewhy.evidence.results.folder import Ledger
+from seewhy.evidence.results.folder import AuditFolder
 from seewhy.evidence.results.map_shares import MapRecords, map_records, shares_of_recipients
 from seewhy.evidence.results.pictures import with_pictures
 from seewhy.evidence.results.result import Audit, Baseline, facts_of
@@ -118,16 +118,16 @@ def run_audit(
         return _audited(
             design, before, run_jobs(design, range(len(design.schedule.jobs)), 1, before), progress, weighing
         )
-    ledger = Ledger(folder, design, budget)
-    with ledger.held():
-        design = scheduled(design, ledger.begun() or trials_of(design, budget, workers))
-        ledger = ledger.of(design)
-        done = ledger.begin()
+    kept = AuditFolder(folder, design, budget)
+    with kept.run.held():
+        design = scheduled(design, kept.begun() or trials_of(design, budget, workers))
+        kept = kept.of(design)
+        done = kept.begin()
         missing = [index for index in range(len(design.schedule.jobs)) if index not in done]
         before = _before(design)
-        found = ledger.kept(run_jobs(design, missing, workers, before), missing)
-        result = _audited(design, before, found, progress, weighing, ledger.read)
-        ledger.finish(result)
+        found = kept.kept(run_jobs(design, missing, workers, before), missing)
+        result = _audited(design, before, found, progress, weighing, kept.read)
+        kept.finish(result)
         result.folder = folder
     return result
 
@@ -143,10 +143,10 @@ def audit_in_folder(
 ) -> dict[str, Any]:
     """The audit's summary, from a run folder where it is finished, else made and written to it."""
     seconds_of(budget)  # refused before a folder is made
-    with Ledger(folder, design, budget).held():
-        ledger = Ledger(folder, design, budget)
-        begun = ledger.begun()
-        stored = None if begun is None and budget is not None else ledger.of(scheduled(design, begun)).stored()
+    with AuditFolder(folder, design, budget).run.held():
+        kept = AuditFolder(folder, design, budget)
+        begun = kept.begun()
+        stored = None if begun is None and budget is not None else kept.of(scheduled(design, begun)).stored()
     if stored is not None:
         return stored
     return run_audit(
@@ -233,7 +233,7 @@ def _in_order(
 
 
 def _saved(folder: Path, audit: Audit) -> Path:
-    return Ledger(folder, audit.design).save(audit)
+    return AuditFolder(folder, audit.design).save(audit)
 
 
 def _baseline(scorer: Scorer) -> Baseline:

@@ -45,8 +45,11 @@ from seewhy.store.plain import plain
 from seewhy.store.tables import read_digests
 
 MOST_IMAGES = 2000  # unless --limit or --sample says otherwise
-SAMPLED = "A seeded sample:"
 N_MAPS = 64  # images whose maps are examined
+
+
+class SampleNote(str):
+    """The note of a plan that says how many of all images are taken."""
 
 
 @dataclass(repr=False)
@@ -171,7 +174,8 @@ def check_plan(classifier: Classifier | nn.Module, images: Any, **options: Any) 
     plan = make_plan(classifier, images, **options)
     if options.get("limit") is None and options.get("sample") is None and len(plan.table) > MOST_IMAGES:
         sampled = make_plan(classifier, images, **{**options, "sample": MOST_IMAGES})
-        note = f"{SAMPLED} {len(sampled.table):,} of {len(plan.table):,} images (--sample and --limit take others)."
+        counts = f"{len(sampled.table):,} of {len(plan.table):,} images"
+        note = SampleNote(f"A seeded sample: {counts} (--sample and --limit take others).")
         plan = replace(sampled, notes=(*sampled.notes, note))
     _check_scope(plan)
     return plan
@@ -297,7 +301,7 @@ def _judged(plan: Plan, passes: Passes, inputs: Tensor, trusts: Sequence[Trust],
         "layers": list(plan.grids),
         "score": plan.scores[0].name,
         "preprocess": _described(plan),
-        "sampled": next((note for note in plan.notes if note.startswith(SAMPLED)), ""),
+        "sampled": next((note for note in plan.notes if isinstance(note, SampleNote)), ""),
         "notes": list(plan.notes),
         "feeding": None if feeding is None else {"auc": feeding.auc, "n": feeding.n_images},
     }

@@ -49,7 +49,7 @@ def find_mark(spec: str, size: tuple[int, int]) -> tuple[str, Mark, Mark]:
 
 def _text(words: str) -> Image.Image:
     if not words.strip():
-        raise OptionError("A text mark needs letters:  --insert watermark=text:SAMPLE")
+        raise OptionError("A text mark needs letters:  --mark watermark=text:SAMPLE")
     face = font(_LETTERS_PX)
     left, top, right, bottom = face.getbbox(words)
     image = Image.new("RGBA", (max(1, round(right - left)), max(1, round(bottom - top))), (255, 255, 255, 0))

@@ -56,6 +56,7 @@ class Number:
     """One line of a finding's table: what was measured, its value with unit, its 95 % interval, and the count.
 
     `plain` is the same for a spreadsheet: value, unit, low, high, count, what is counted; empty where not known.
+    `key` names the lines that are shown elsewhere, too: "flips" and "overfit".
     """
 
     what: str
@@ -63,6 +64,7 @@ class Number:
     interval: str = ""
     count: str = ""
     plain: tuple[str, str, str, str, str, str] = ("",) * 6
+    key: str = ""
 
 
 @dataclass(frozen=True)
@@ -102,11 +104,6 @@ def is_untested(finding: Finding) -> bool:
     return "reason" in finding.numbers
 
 
-def is_plain(finding: Finding) -> bool:
-    """Whether nothing is claimed of a tested factor: such findings share a table."""
-    return not finding.claims and "probability" in finding.numbers
-
-
 def tone_of(finding: Finding) -> str:
     """The gravest tone of the claims; a weak one is at most a caution."""
     tones = [TONES[claim] for claim in TONES if claim in finding.claims]
@@ -122,8 +119,7 @@ def level_words(finding: Finding) -> str:
     """The level as a badge says it."""
     if "classifier" in finding.claims:
         return "CLASSIFIER"
-    floor = f"{100 * AUDIT_THRESHOLDS['floor']:.0f} POINTS"
-    return f"{finding.level} {floor}" if finding.level == "NONE LARGER THAN" else finding.level
+    return finding.level_words
 
 
 def effect_of(finding: Finding) -> Number | None:
@@ -167,15 +163,15 @@ def numbers_of(finding: Finding) -> tuple[Number, ...]:
     is_mark, unit = numbers.get("kind") == "insert", unit_of(numbers)
     watched, split = watched_of(numbers.get("contrast")), numbers.get("split", "")
     effect, alone = effect_of(finding), share_of(numbers.get("probability"), unit)
+    flipping = f"Decisions that flip with {'it' if is_mark else 'the content of another class'}"
+    flips = _in_share(flipping, numbers.get("flips"))
     lines = [
         effect and replace(effect, what=f"Effect on {watched}, {split}"),
         alone and replace(alone, what="Had it been the only test") if alone != effect else None,
         _in_points(f"The same on train, {watched}", numbers.get("train")),
         _in_logits(f"Effect on the margin, {split}", numbers.get("margin"), unit),
         _chance(numbers),
-        _in_share(
-            f"Decisions that flip with {'it' if is_mark else 'the content of another class'}", numbers.get("flips")
-        ),
+        flips and replace(flips, key="flips"),
         None
         if is_mark
         else _in_logits("Spread between donors of one class (standard deviation)", numbers.get("sensitivity")),
@@ -188,9 +184,15 @@ def numbers_of(finding: Finding) -> tuple[Number, ...]:
     ]
     lines += [_in_points(f"Region drawn back by {pixels} pixels", one) for pixels, one in _items(numbers, "edge")]
     overfit = numbers.get("overfit") or {}
-    lines.append(_in_logits("More on train than on valid, beyond other regions", overfit.get("margin"), "images"))
+    excess = _in_logits("More on train than on valid, beyond other regions", overfit.get("margin"), "images")
+    lines.append(excess and replace(excess, key="overfit"))
     lines += [_in_points(f"Not separated from it: {name}", one) for name, one in _items(numbers, "members")]
     return tuple(line for line in lines if line is not None)
+
+
+def line_of(finding: Finding, key: str) -> Number | None:
+    """The line of a finding's table with this key; None where it has none."""
+    return next((line for line in numbers_of(finding) if line.key == key), None)
 
 
 def _safeguard(text: str) -> Safeguard:

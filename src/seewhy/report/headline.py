@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from seewhy.evidence.findings.figures import watched_of
 from seewhy.evidence.findings.finding import Finding
-from seewhy.report.findings import Paper, effect_of, numbers_of
+from seewhy.report.findings import Paper, effect_of, line_of
 
 
 def headline_of(papers: Sequence[Paper], floor: float) -> str:
@@ -41,7 +41,7 @@ def _effect(finding: Finding) -> str:
 
 def _excess(finding: Finding) -> str:
     """What is overfit: how much more a factor helps on train than on valid, beyond other regions."""
-    line = next((one for one in numbers_of(finding) if one.what.startswith("More on train")), None)
+    line = line_of(finding, "overfit")
     return (
         f"{finding.factor} helps more on train than on valid: {line.value} [{line.interval}] ({line.count})"
         if line
@@ -50,7 +50,7 @@ def _excess(finding: Finding) -> str:
 
 
 def _flipping(finding: Finding) -> str:
-    line = next((one for one in numbers_of(finding) if one.what.startswith("Decisions that flip")), None)
+    line = line_of(finding, "flips")
     return f"{finding.factor} flips {line.value} of the decisions [{line.interval}] ({line.count})" if line else ""
 
 

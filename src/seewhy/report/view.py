@@ -19,8 +19,8 @@ from seewhy.report.findings import (
     Paper,
     effect_of,
     findings_of,
-    is_plain,
     is_untested,
+    line_of,
     papers_of,
     too_few,
 )
@@ -94,7 +94,7 @@ class View:
     @property
     def cards(self) -> list[Card]:
         """The findings that are told one by one."""
-        return [one.card for one in self.papers if not is_plain(one.finding) and not is_untested(one.finding)]
+        return [one.card for one in self.papers if not one.finding.is_plain and not is_untested(one.finding)]
 
     @property
     def untested(self) -> list[Card]:
@@ -106,8 +106,8 @@ class View:
         """The factors of which nothing is claimed."""
         found = []
         for one in self.papers:
-            if is_plain(one.finding):
-                flips = next((number for number in one.numbers if number.what.startswith("Decisions that flip")), None)
+            if one.finding.is_plain:
+                flips = line_of(one.finding, "flips")
                 few = too_few(one.finding)
                 said = one.card.level.lower() if few is None else f"too few images: {few} of a class"
                 found.append(

@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from seewhy.errors import StoreError, listed
-from seewhy.run.identity import RunIdentity, as_begun, differing
+from seewhy.run.identity import RunIdentity, as_begun
 from seewhy.run.plan import Plan
 from seewhy.store import manifest
+
+
+class Identity(Protocol):
+    """Everything that decides a run's results."""
+
+    def begun(self) -> dict[str, Any]:
+        """As a folder has it while its run goes on."""
+
+    def differing(self, stored: Mapping[str, Any]) -> list[str]:
+        """What differs from a stored one, in words; [] where both are one run's."""
 
 
 @dataclass(frozen=True)
@@ -38,17 +48,20 @@ class RunFolder:
         stored = self.stored()
         return plan if stored is None else as_begun(plan, stored["identity"])
 
-    def holding(self, identity: RunIdentity) -> dict[str, Any] | None:
+    def holding(self, identity: Identity) -> dict[str, Any] | None:
         """The manifest of this very run, None where the folder is new. Raises StoreError where it holds another run."""
         stored = self.stored()
         if stored is None:
             return None
-        asked = identity.like(stored["identity"])
-        if stored["identity"] != asked:
-            raise self.refusal(differing(stored["identity"], asked))
+        differences = identity.differing(stored["identity"])
+        if differences:
+            raise StoreError(
+                f"{self.path} holds another run: {listed(differences, 4)}.\n  Name a new folder:  --out {self.path}-2",
+                slug="another-run",
+            )
         return stored
 
-    def open(self, identity: RunIdentity) -> dict[str, Any] | None:
+    def open(self, identity: Identity) -> dict[str, Any] | None:
         """The summary of this very run where it is complete; else None, and the folder is marked as this run's.
 
         Raises StoreError where it holds another run, with what differs.
@@ -59,14 +72,6 @@ class RunFolder:
             return None
         summary: dict[str, Any] | None = stored["summary"] if stored["status"] == "complete" else None
         return summary
-
-    def refusal(self, differences: Sequence[str]) -> StoreError:
-        """The error for a folder of another run."""
-        return StoreError(
-            f"{self.path} holds another run: {listed(differences or ['of other images'], 4)}.\n"
-            f"  Name a new folder:  --out {self.path}-2",
-            slug="another-run",
-        )
 
     def finish(self, identity: Mapping[str, Any], summary: Mapping[str, Any]) -> None:
         """Mark the run as complete."""

@@ -56,6 +56,11 @@ class RunIdentity:
         """The identity with as much in it as a stored one has, so that both can be compared."""
         return self.whole() if "content" in stored.get("images", {}) else self.begun()
 
+    def differing(self, stored: Mapping[str, Any]) -> list[str]:
+        """What differs from a stored one, in the words of the command line; [] where both are one run's."""
+        asked = self.like(stored)
+        return [] if stored == asked else differing(stored, asked) or ["of other images"]
+
 
 def run_identity(plan: Plan, command: str = "explain", *, overlays: bool = True, **more: Any) -> RunIdentity:
     """The identity of a run of this plan; `more` replaces or adds what a command has of its own."""

@@ -21,7 +21,6 @@ from seewhy.evidence.checks.faithfulness import (
     cell_means,
     faithfulness_of,
     trivial_pictures,
-    verdict_of,
 )
 from seewhy.evidence.checks.findings import map_findings
 from seewhy.evidence.checks.swaps import N_STEPS, PLANS, Swaps, affordable, choose_donors, operations_of, swap_cells
@@ -96,12 +95,12 @@ def test_hirescam_beats_all_where_places_have_opposite_weights_and_grad_cam_is_o
     fine, poor = (trust_of(Weighted(checkers), method, inputs) for method in ("hirescam", "grad-cam"))
     found = faithful(fine)
     assert (found.n_images, found.cells, found.n_donors) == (30, (7, 7), 4)
-    assert verdict_of(found, LITTLE).word == "better"
+    assert found.verdict(LITTLE) == "better"
     lost = faithful(poor)
     assert found.direction.of_map.low > 0.4 and lost.direction.of_map.high < 0.15
     for way in (lost.direction, lost.amount):
         assert way.better_by["brightness"].value == pytest.approx(0, abs=1e-6)
-    assert verdict_of(lost, LITTLE).word == "no better" and verdict_of(lost, LITTLE).rival == "brightness"
+    assert lost.verdict(LITTLE) == "no better" and lost.best.rival == "brightness"
     assert any("no better than the picture's brightness" in one.text for one in map_findings(poor)[2])
     assert not any("no better" in one.text for one in map_findings(fine)[2])
 
@@ -138,7 +137,7 @@ def test_a_map_of_a_blob_is_not_better_than_the_blob() -> None:
     found = faithfulness_of(swaps, centre, pictures)
     assert found.amount.of_map.value > 0.3, "it does tell where, as the blob does"
     assert found.amount.better_by["the centre"] == Estimate(0.0, 0.0, 0.0, 30)
-    assert verdict_of(found, LITTLE).word != "better"
+    assert found.verdict(LITTLE) != "better"
 
 
 def test_unrelated_maps_are_hardly_ever_called_better() -> None:
@@ -149,7 +148,7 @@ def test_unrelated_maps_are_hardly_ever_called_better() -> None:
         swaps = Swaps(np.arange(15), np.zeros((15, 4), dtype=np.int64), np.ones(15), changes, edges)
         maps, brightness, centre = rng.standard_normal((3, 15, 4, 4))
         found = faithfulness_of(swaps, maps, {"brightness": brightness, "the centre": centre}, seed=seed)
-        called += verdict_of(found, LITTLE).word == "better"
+        called += found.verdict(LITTLE) == "better"
     assert called <= 3
 
 
@@ -157,7 +156,7 @@ def test_a_network_that_no_swap_moves_tells_nothing() -> None:
     trust = trust_of(Weighted(torch.zeros(7, 7)), "hirescam", noise(8, 7, 7))
     found = faithful(trust)
     assert found.n_images == 0 and np.isnan(found.amount.of_map.value)
-    assert verdict_of(found, LITTLE).word == "cannot tell"
+    assert found.verdict(LITTLE) == "cannot tell"
     assert "no swap of places moves it" in map_findings(trust)[0].text
 
 
@@ -281,9 +280,9 @@ def test_a_verdict_needs_every_rival_beaten_in_one_way_or_none_in_either() -> No
     clear, lost, wide = agreement(0.02, 0.3), agreement(-0.2, 0.05), agreement(-0.2, 0.3)
 
     def word(amount: Agreement, direction: Agreement) -> str:
-        found = verdict_of(Faithfulness(30, (4, 4), 4, amount, direction), 0.1)
-        assert found.rival == "brightness"
-        return found.word
+        found = Faithfulness(30, (4, 4), 4, amount, direction)
+        assert found.best.rival == "brightness"
+        return found.verdict(0.1)
 
     assert word(clear, lost) == word(lost, clear) == "better"
     assert word(lost, lost) == "no better"

@@ -23,7 +23,7 @@ from seewhy.evidence.findings.safeguards.safeguard import with_outcomes
 from seewhy.evidence.findings.sentences import finding_of
 from seewhy.evidence.inference.differences import ClassDifference, difference_of
 from seewhy.evidence.inference.overfit import OverfitExcess
-from seewhy.evidence.results.result import summary_of, title_of, told_of
+from seewhy.evidence.results.result import paragraphs_of, summary_of
 from seewhy.evidence.thresholds import AUDIT_THRESHOLDS
 from seewhy.evidence.trials.trial import Contrast, Pair
 from tests.small_images import Reader, classifier_of, write_images, write_masks
@@ -316,11 +316,11 @@ def findings() -> list[Finding]:
 
 
 def test_small_ones_share_a_line() -> None:
-    rows = told_of(findings())
+    rows = paragraphs_of(findings())
     assert len(rows) == 3
     assert "b +0.1 [-0.1, +0.3]" in rows[-1].text and "c -0.1 [-0.3, +0.1]" in rows[-1].text
     assert "NONE LARGER THAN 2 POINTS" in rows[-1].title and "overfit" in rows[1].title
-    assert "STRONG" in title_of(findings()[0]) and "shortcut" in title_of(findings()[0])
+    assert "STRONG" in findings()[0].title and "shortcut" in findings()[0].title
 
 
 def test_the_summary_is_plain_values() -> None:
@@ -346,7 +346,7 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> seewhy.Audit:
 def test_html_is_escaped(hostile: seewhy.Audit) -> None:
     page = hostile._repr_html_()
     assert "<b>" not in page and "&lt;b&gt;cat" in page and "a&amp;b" in page
-    assert page.count("border-left") == len(told_of(hostile.findings))  # a card for each
+    assert page.count("border-left") == len(paragraphs_of(hostile.findings))  # a card for each
     assert page.count('<img alt="Effect of each tested factor"') == page.count("<img") == 1
     assert hostile.facts["scope"] in page and "seewhy.write_report(audit.save(&quot;folder&quot;))" in page
     assert "60 images (60 valid)" in page and re.search(r"accuracy \d\.\d+ \[.*?\] on 60 images", page)

@@ -216,7 +216,7 @@ def test_maps_that_were_half_written_are_written_again(
 def run_audit_until_parts(design: AuditDesign, run: Path) -> None:
     """All jobs made and nothing merged."""
     with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr("seewhy.evidence.results.folder.Ledger.finish", interrupted)
+        patch.setattr("seewhy.evidence.results.folder.AuditFolder.finish", interrupted)
         run_audit(design, folder=run)
 
 
@@ -243,8 +243,8 @@ def test_saved_is_what_a_folder_gets(design: AuditDesign, whole: dict[str, str],
     [
         ({"recipients": 19}, "--recipients"),
         ({"core": ""}, "--core"),
-        ({"properties": "brightness"}, "--factors"),
-        ({"marks": ["word=text:AB"]}, "--insert"),
+        ({"properties": "brightness"}, "--properties"),
+        ({"marks": ["word=text:AB"]}, "--mark"),
         ({"seed": 1}, "seed"),
         ({"tint": 19.0}, "weights|network|classifier"),
         ({"donors": 29}, "images|--donors"),

@@ -90,19 +90,19 @@ def behaviour_of(
         for part in np.unique(parts)
     }
     return Behaviour(
-        tuple(classes),
-        len(labels),
-        dict(predictions),
-        spread,
-        wilson(int(hits.sum()), len(hits)),
-        float(np.bincount(truth).max() / len(truth)),
-        confusion,
-        {classes[c]: wilson(int(confusion[c, c]), int(confusion[c].sum())) for c in np.unique(truth)},
-        float(top.mean()),
-        mean_of(top - hits),
-        by_split if len(by_split) > 1 else None,
-        tuple(classes[index] for index in order[0]) if order else None,
-        order[1] if order else None,
+        classes=tuple(classes),
+        n_images=len(labels),
+        predictions=dict(predictions),
+        spread=spread,
+        accuracy=wilson(int(hits.sum()), len(hits)),
+        label_share=float(np.bincount(truth).max() / len(truth)),
+        confusion=confusion,
+        recall={classes[c]: wilson(int(confusion[c, c]), int(confusion[c].sum())) for c in np.unique(truth)},
+        confidence=float(top.mean()),
+        overconfidence=mean_of(top - hits),
+        by_split=by_split if len(by_split) > 1 else None,
+        permutation=tuple(classes[index] for index in order[0]) if order else None,
+        permuted_accuracy=order[1] if order else None,
     )
 
 

@@ -21,6 +21,7 @@ N_RANDOM = 20  # random maps an image
 RIVALS = ("brightness", "the centre")  # of the pictures that know nothing of the classifier
 DARKNESS = "darkness"
 CHANCE = "chance"
+Word = Literal["better", "no better", "cannot tell"]
 _NOTHING = 1e-5  # of the score's size: what rounding alone can move
 _TIE = 1e-3  # of an image's range: cells nearer than this share their rank
 
@@ -39,6 +40,27 @@ class Agreement:
     baselines: dict[str, Estimate]
     better_by: dict[str, Estimate]
 
+    @property
+    def least(self) -> float:
+        """The lowest end of the intervals of the paired differences; NaN where there are none."""
+        return float(np.min([by.low for by in self.better_by.values()]))
+
+    @property
+    def rival(self) -> str:
+        """The picture that the map beats least."""
+        return min(self.better_by, key=lambda name: np.nan_to_num(self.better_by[name].value))
+
+    def verdict(self, little: float) -> Word:
+        """Whether the map beats every picture that knows nothing of the classifier.
+
+        "better" where the intervals of all paired differences lie above 0; "no better" where some interval ends below
+        `little` though the effects repeat with other donors; anything else cannot be told.
+        """
+        if self.least > 0:
+            return "better"
+        is_beaten = min(by.high for by in self.better_by.values()) < little
+        return "no better" if self.repeated.low > 0 and is_beaten else "cannot tell"
+
 
 @dataclass(frozen=True)
 class Faithfulness:
@@ -54,39 +76,15 @@ class Faithfulness:
     amount: Agreement
     direction: Agreement
 
+    @property
+    def best(self) -> Agreement:
+        """The agreement that speaks most for the map."""
+        return max((self.amount, self.direction), key=lambda one: np.nan_to_num(one.least, nan=-math.inf))
 
-@dataclass(frozen=True)
-class Verdict:
-    """Whether maps beat the pictures that know nothing of the classifier; which agreement says so, and which rival.
-
-    The rival is the one that the map beats least.
-    """
-
-    word: Literal["better", "no better", "cannot tell"]
-    agreement: Agreement
-    rival: str
-
-
-def verdict_of(found: Faithfulness, little: float) -> Verdict:
-    """Whether the maps agree with the swaps better than brightness, darkness, a blob in the centre and chance do.
-
-    They do where the intervals of the paired differences from all of them lie above 0, either in amount or in
-    direction. They do not where in both some interval ends below `little`, though the effects repeat with other donors.
-    Anything else cannot be told.
-    """
-    ways = (found.amount, found.direction)
-    best = max(ways, key=lambda one: np.nan_to_num(_least(one), nan=-math.inf))
-    rival = min(best.better_by, key=lambda name: np.nan_to_num(best.better_by[name].value))
-    if _least(best) > 0:
-        return Verdict("better", best, rival)
-    if all(one.repeated.low > 0 and min(by.high for by in one.better_by.values()) < little for one in ways):
-        return Verdict("no better", best, rival)
-    return Verdict("cannot tell", best, rival)
-
-
-def _least(one: Agreement) -> float:
-    """The lowest end of the intervals of the paired differences; NaN where there are none."""
-    return float(np.min([by.low for by in one.better_by.values()]))
+    def verdict(self, little: float) -> Word:
+        """Better where the map is so in amount or in direction, no better where it is so in both."""
+        words = {self.amount.verdict(little), self.direction.verdict(little)}
+        return "better" if "better" in words else "no better" if words == {"no better"} else "cannot tell"
 
 
 def trivial_pictures(inputs: Tensor) -> dict[str, Tensor]:
@@ -120,18 +118,18 @@ def faithfulness_of(
         rivals[CHANCE] = np.mean([alike(one[moved], kept) for one in smooth], axis=0)
         of_map = alike(seen[moved], kept)
         return Agreement(
-            mean_with_interval(of_map),
-            mean_with_interval(alike(*halves) if len(halves) > 1 else of_map[:0]),
-            {name: mean_with_interval(one) for name, one in rivals.items()},
-            {name: mean_with_interval(of_map - one) for name, one in rivals.items()},
+            of_map=mean_with_interval(of_map),
+            repeated=mean_with_interval(alike(*halves) if len(halves) > 1 else of_map[:0]),
+            baselines={name: mean_with_interval(one) for name, one in rivals.items()},
+            better_by={name: mean_with_interval(of_map - one) for name, one in rivals.items()},
         )
 
     return Faithfulness(
-        int(moved.sum()),
-        (effects.shape[1], effects.shape[2]),
-        swaps.donors.shape[1],
-        agreement(cell_means(own.clip(min=0), swaps.edges), np.abs),
-        agreement(cell_means(own, swaps.edges), np.negative),
+        n_images=int(moved.sum()),
+        cells=(effects.shape[1], effects.shape[2]),
+        n_donors=swaps.donors.shape[1],
+        amount=agreement(cell_means(own.clip(min=0), swaps.edges), np.abs),
+        direction=agreement(cell_means(own, swaps.edges), np.negative),
     )
 
 

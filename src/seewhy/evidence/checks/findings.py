@@ -9,9 +9,9 @@ from typing import Any, Literal
 import numpy as np
 
 from seewhy.errors import listed
-from seewhy.estimates import Estimate
+from seewhy.estimates import Estimate, p_words
 from seewhy.evidence.checks.behaviour import Behaviour
-from seewhy.evidence.checks.faithfulness import CHANCE, Faithfulness, Verdict, verdict_of
+from seewhy.evidence.checks.faithfulness import CHANCE, Faithfulness, Word
 from seewhy.evidence.checks.feeding import LEVEL, Feeding, Variant
 from seewhy.evidence.checks.trust import Trust
 from seewhy.evidence.thresholds import CHECK_THRESHOLDS
@@ -128,13 +128,13 @@ def feeding_findings(found: Feeding | None, why_not: str = "") -> list[CheckFind
 
 def map_findings(found: Trust) -> tuple[CheckFinding, str, list[Reason]]:
     """The finding on one layer's maps, its grade (A, B or C) and the reasons, worst first."""
-    verdict = None if found.faithful is None else verdict_of(found.faithful, CHECK_THRESHOLDS["little_better"])
+    verdict = None if found.faithful is None else found.faithful.verdict(CHECK_THRESHOLDS["little_better"])
     reasons = sorted(_reasons(found, verdict), key=lambda one: one.grade, reverse=True)
     grade = reasons[0].grade if reasons else "A"
     what = f"Maps of {found.layer} ({found.method}): grade {grade}"
     numbers = {"layer": found.layer, "method": found.method, "grade": grade, "n": found.n_images}
     if verdict is not None:
-        numbers["faithful"] = verdict.word
+        numbers["faithful"] = verdict
     said = "" if found.faithful is None or verdict is None else _faithful_text(found.faithful, verdict)
     if grade == "A":
         final = found.randomised[-1][1] if found.randomised else float("nan")
@@ -146,7 +146,7 @@ def map_findings(found: Trust) -> tuple[CheckFinding, str, list[Reason]]:
         return CheckFinding("good", "maps", text, "", numbers), grade, reasons
     worst = [one for one in reasons if one.grade == grade]
     text = f"{what}; {'; '.join(one.text for one in worst[:3])} (n = {found.n_images})."
-    if verdict is not None and verdict.word != "no better":  # which is one of the reasons
+    if verdict is not None and verdict != "no better":  # which is one of the reasons
         text += f" {said[0].upper()}{said[1:]}."
     todo = next((one.todo for one in worst if one.todo), "")
     return CheckFinding("bad" if grade == "C" else "caution", "maps", text, todo, numbers), grade, reasons
@@ -232,7 +232,7 @@ def _fed_wrongly(found: Feeding, better: Sequence[Variant]) -> CheckFinding:
     more = f" So do {listed([one.name for one in better[1:]], 3)}." if len(better) > 1 else ""
     text = (
         f"Fed as {best.name} it separates the classes better: AUC {best.auc:.3f} against {found.auc:.3f}, "
-        f"{_signed(best.difference)}, n = {found.n_images:,} ({_p(best.p_value)}, Holm over {len(found.variants)} "
+        f"{_signed(best.difference)}, n = {found.n_images:,} ({p_words(best.p_value)}, Holm over {len(found.variants)} "
         f"variants).{more}"
     )
     todo = f"If it was trained so:  {best.options}"
@@ -251,7 +251,7 @@ def _moves(one: Variant) -> bool:
     return one.difference.high > one.difference.low
 
 
-def _reasons(found: Trust, verdict: Verdict | None) -> list[Reason]:
+def _reasons(found: Trust, verdict: Word | None) -> list[Reason]:
     reasons: list[Reason] = []
 
     def say(grade: Literal["B", "C"], is_so: bool, text: str, value: float, todo: str = "") -> None:
@@ -287,28 +287,26 @@ def _reasons(found: Trust, verdict: Verdict | None) -> list[Reason]:
     if found.faithful is not None and verdict is not None:
         text = _faithful_text(found.faithful, verdict)
         todo = "Only an intervention says which places count here."
-        say("B", verdict.word == "no better", text, verdict.agreement.better_by[verdict.rival].value, todo)
+        best = found.faithful.best
+        say("B", verdict == "no better", text, best.better_by[best.rival].value, todo)
     return reasons
 
 
-def _faithful_text(found: Faithfulness, verdict: Verdict) -> str:
+def _faithful_text(found: Faithfulness, verdict: Word) -> str:
     """Whether the map tells the places whose swapping moves the score, with the numbers that say so."""
-    rival = {"the centre": "a blob in the centre", CHANCE: CHANCE}.get(verdict.rival, f"the picture's {verdict.rival}")
-    by, n_cells = verdict.agreement.better_by[verdict.rival], found.cells[0] * found.cells[1]
+    best = found.best
+    rival = {"the centre": "a blob in the centre", CHANCE: CHANCE}.get(best.rival, f"the picture's {best.rival}")
+    by, n_cells = best.better_by[best.rival], found.cells[0] * found.cells[1]
     if not by.n:
         return "whether it tells the places that move the score cannot be told: no swap of places moves it"
-    places = "places that move the score" if verdict.agreement is found.amount else "places that hold the score up"
+    places = "places that move the score" if best is found.amount else "places that hold the score up"
     said = {
         "better": f"it tells the {places} better than {rival} and all else that was tried",
         "no better": f"it tells the {places} no better than {rival}",
         "cannot tell": f"whether it tells the {places} better than {rival} cannot be told",
-    }[verdict.word]
-    numbers = f"rank correlation {verdict.agreement.of_map.value:.2f} with the effect of swapping them"
+    }[verdict]
+    numbers = f"rank correlation {best.of_map.value:.2f} with the effect of swapping them"
     return f"{said} ({numbers}, {_signed(by)} beside it, n = {by.n}, {n_cells} places)"
-
-
-def _p(value: float) -> str:
-    return f"p = {value:.1g}" if value >= 0.001 else "p < 0.001"
 
 
 def _signed(one: Estimate) -> str:

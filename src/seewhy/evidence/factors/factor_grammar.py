@@ -32,7 +32,7 @@ def _own_factor(spec: str) -> Factor:
     if ":" not in spec:
         raise OptionError(
             f"There is no property {spec!r}.  {nearest(spec, PROPERTIES)}".rstrip()
-            + f"\n  Properties: {listed(PROPERTIES, 20)}; all, none, or your own:  --factors file.py:name",
+            + f"\n  Properties: {listed(PROPERTIES, 20)}; all, none, or your own:  --properties file.py:name",
             slug="no-such-factor",
         )
     module, name = module_of(spec)

@@ -13,7 +13,7 @@ from scipy import stats
 from torch import Tensor
 
 from seewhy.errors import listed
-from seewhy.estimates import Estimate, Floats, mean_of, wilson
+from seewhy.estimates import Estimate, Floats, mean_of, p_words, wilson
 
 LEVEL = 0.01  # of the tests between the classes: many regions are asked
 LEAST_AREA = 0.005  # of the picture, on average
@@ -67,8 +67,19 @@ def region_quality(
         *_missing_words(*counts[:2], missing, missing_p, reasons),
         *_area_words(by_class, area.value, area_p),
     ]
+    n_images, n_missing, n_empty, n_full = counts
     return RegionQuality(
-        *counts, area, missing, missing_p, by_class, area_p, tuple(words), _unusable(*counts, area.value)
+        n_images=n_images,
+        n_missing=n_missing,
+        n_empty=n_empty,
+        n_full=n_full,
+        area=area,
+        missing_by_class=missing,
+        missing_p=missing_p,
+        area_by_class=by_class,
+        area_p=area_p,
+        findings=tuple(words),
+        unusable=_unusable(*counts, area.value),
     )
 
 
@@ -147,7 +158,7 @@ def _missing_words(
         [f"{name} {round(by_class[name].value * by_class[name].n)} of {by_class[name].n}" for name in worst], 4
     )
     return [
-        f"{text} ({shown}; {_p(p_value)}): a region that fails more often for one class can make a dependence by "
+        f"{text} ({shown}; {p_words(p_value)}): a region that fails more often for one class can make a dependence by "
         f"itself{why}"
     ]
 
@@ -159,8 +170,8 @@ def _area_words(by_class: Mapping[str, Estimate], mean: float, p_value: float) -
     largest = sorted(by_class, key=lambda name: -by_class[name].value)
     shown = listed([f"{name} {by_class[name].value:.1%}" for name in largest], 4)
     return [
-        f"covers more of the picture in one class than in another ({shown}; {_p(p_value)}): its size alone tells the "
-        "classes apart"
+        f"covers more of the picture in one class than in another ({shown}; {p_words(p_value)}): its size alone tells "
+        "the classes apart"
     ]
 
 
@@ -177,7 +188,3 @@ def _unusable(n_images: int, n_missing: int, n_empty: int, n_full: int, area: fl
     if area > MOST_AREA:
         return f"covers {area:.2%} of the picture on average, more than {MOST_AREA:.1%}"
     return None
-
-
-def _p(value: float) -> str:
-    return f"p = {value:.1g}" if value >= 0.001 else "p < 0.001"

@@ -193,7 +193,7 @@ def _untested(design: AuditDesign) -> list[Finding]:
     if not design.audited.partners.size:
         counts = _class_counts(design)
         text = f"Factors cannot be exchanged between classes: {counts}."
-        todo = "Add images of the other classes.  A mark can be tested without them:  --insert NAME=text:WORD"
+        todo = "Add images of the other classes.  A mark can be tested without them:  --mark NAME=text:WORD"
         found.append(Finding("all factors", "CANNOT SAY", (), text, todo, numbers={"reason": "classes"}))
     return found
 

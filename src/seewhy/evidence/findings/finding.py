@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from seewhy.evidence.findings.case import Case, Claim, Level
+from seewhy.evidence.thresholds import AUDIT_THRESHOLDS
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,23 @@ class Finding:
     members: tuple[str, ...] = ()
     examples: tuple[Mapping[str, Any], ...] = field(default=(), repr=False)
     counter_examples: tuple[Mapping[str, Any], ...] = field(default=(), repr=False)
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether nothing is claimed of a tested factor: such findings are told together."""
+        return not self.claims and bool(self.numbers.get("probability"))
+
+    @property
+    def level_words(self) -> str:
+        """The level with the floor where it is about that: "NONE LARGER THAN 2 POINTS"."""
+        floor = f"{100 * AUDIT_THRESHOLDS['floor']:.0f} POINTS"
+        return f"{self.level} {floor}" if self.level == "NONE LARGER THAN" else self.level
+
+    @property
+    def title(self) -> str:
+        """Level, factor and claims: "STRONG  background: depends, shortcut"."""
+        claims = ", ".join(claim for claim in self.claims if claim != "classifier")
+        return f"{self.level_words}  {self.factor}" + (f": {claims}" if claims else "")
 
 
 def numbers_of(case: Case) -> dict[str, Any]:

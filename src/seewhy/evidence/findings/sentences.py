@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from seewhy.estimates import p_words
 from seewhy.evidence.findings.case import Case, Claim, Level, Outcome, too_few
 from seewhy.evidence.findings.figures import interval, points, signed_points, watched_of
 from seewhy.evidence.findings.finding import Finding, numbers_of
@@ -58,9 +59,8 @@ def _thing(case: Case) -> str:
 
 def _counts(case: Case) -> str:
     effect = case.effect
-    chance = f"p = {case.p_holm:.2g}" if case.p_holm >= 0.001 else "p < 0.001"
     donors = "" if case.kind == "insert" else f"{effect.n_donors} donors, "
-    return f"{effect.n_recipients} images, {donors}{effect.split}; {chance} after Holm"
+    return f"{effect.n_recipients} images, {donors}{effect.split}; {p_words(case.p_holm, digits=2)} after Holm"
 
 
 def _text(case: Case, level: Level, claims: Sequence[Claim]) -> str:

@@ -95,12 +95,12 @@ def overfit_excess(
     lost = (seen.accuracy - unseen.accuracy) - (controls_seen.accuracy - controls_unseen.accuracy)
     accuracy = _interval(lost, n, level)
     return OverfitExcess(
-        margin,
-        accuracy,
-        margin.low > 0 and accuracy.low > 0,
-        _interval(plain, n, level),
-        _interval(seen.margin, len(np.unique(train.recipient)), level),
-        _interval(unseen.margin, len(np.unique(valid.recipient)), level),
+        margin=margin,
+        accuracy=accuracy,
+        overfit=margin.low > 0 and accuracy.low > 0,
+        plain_margin=_interval(plain, n, level),
+        benefit_train=_interval(seen.margin, len(np.unique(train.recipient)), level),
+        benefit_valid=_interval(unseen.margin, len(np.unique(valid.recipient)), level),
     )
 
 

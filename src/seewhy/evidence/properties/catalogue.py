@@ -20,8 +20,7 @@ class Property:
     """A number, or several, of a whole image, and how to give an image another one.
 
     `measure` turns canvases (N, 3, H, W) in [0, 1] into values (N, D); `apply` turns canvases and wanted values (N, D)
-    into new canvases in [0, 1]. Both treat every image by itself. A property that is `one_way` only ever moves in one
-    direction: an image that is already beyond the wanted value comes back as it was. `prepare` does once what `apply`
+    into new canvases in [0, 1]. Both treat every image by itself. `prepare` does once what `apply`
     needs of the canvases alone, and returns what takes the wanted values; a property without one is none the worse,
     only slower where an image meets many donors.
     """
@@ -30,7 +29,6 @@ class Property:
     measure: Callable[[Tensor], Tensor]
     apply: Callable[[Tensor, Tensor], Tensor]
     prepare: Callable[[Tensor], Editor] | None = None
-    one_way: bool = False
     words: str = ""
     unit: str = ""
 
@@ -44,7 +42,6 @@ def prepared(
     measure: Callable[[Tensor], Tensor],
     prepare: Callable[[Tensor], Editor],
     *,
-    one_way: bool = False,
     words: str = "",
     unit: str = "",
 ) -> Property:
@@ -60,7 +57,7 @@ def prepared(
     def apply(canvases: Tensor, values: Tensor) -> Tensor:
         return in_parts(canvases)(values)
 
-    return Property(name, measure, apply, in_parts, one_way, words, unit)
+    return Property(name, measure, apply, in_parts, words, unit)
 
 
 _ALL = (  # the cheap ones first
@@ -76,7 +73,7 @@ _ALL = (  # the cheap ones first
         words="amplitudes of the lowest 7 % of frequencies",
         unit="log",
     ),
-    prepared("noise", detail.noise, detail.noise_editor, one_way=True, words="noise level", unit="0..1"),
+    prepared("noise", detail.noise, detail.noise_editor, words="noise level", unit="0..1"),
     prepared(
         "crop",
         placement.placement,
@@ -88,7 +85,6 @@ _ALL = (  # the cheap ones first
         "sharpness",
         detail.sharpness,
         detail.sharpness_editor,
-        one_way=True,
         words="slope of the luminance over its spread",
         unit="per pixel",
     ),
@@ -99,6 +95,6 @@ _ALL = (  # the cheap ones first
         words="power in 12 rings of frequency",
         unit="log",
     ),
-    prepared("jpeg", jpeg.jpeg_quality, jpeg.jpeg_editor, one_way=True, words="JPEG quality", unit="1..100"),
+    prepared("jpeg", jpeg.jpeg_quality, jpeg.jpeg_editor, words="JPEG quality", unit="1..100"),
 )
 PROPERTIES: dict[str, Property] = {one.name: one for one in _ALL}

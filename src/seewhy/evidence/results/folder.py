@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,8 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from seewhy.errors import StoreError, listed
 from seewhy.evidence.factors.factor import Factor, RegionFactor
+from seewhy.evidence.properties.catalogue import PROPERTIES
 from seewhy.evidence.results.map_shares import map_share_rows
 from seewhy.evidence.results.pictures import draw_examples
 from seewhy.evidence.results.result import Audit
@@ -25,6 +24,7 @@ from seewhy.evidence.thresholds import AUDIT_THRESHOLDS
 from seewhy.evidence.trials.design import AuditDesign
 from seewhy.evidence.trials.sample import MOST_CLASSES
 from seewhy.evidence.trials.trial import NO_DONOR, UNDECIDED, Job, Scores, Trials
+from seewhy.run.folder import RunFolder
 from seewhy.run.identity import code_digest, differing, network_digest
 from seewhy.run.machine import environment
 from seewhy.store import manifest
@@ -37,56 +37,44 @@ FINDINGS = "findings.json"
 
 
 @dataclass(frozen=True)
-class Ledger:
+class AuditFolder:
     """The folder of one audit."""
 
     folder: Path
     design: AuditDesign
     budget: int | str | None = None
 
-    @contextlib.contextmanager
-    def held(self) -> Iterator[None]:
-        """Hold the folder for writing; what cannot be written says so, and what is finished is kept."""
-        try:
-            with manifest.writer(self.folder):
-                yield
-        except OSError as error:
-            raise manifest.cannot_write(self.folder, error) from error
+    @property
+    def run(self) -> RunFolder:
+        """The run folder that it is."""
+        return RunFolder(self.folder)
 
-    def of(self, design: AuditDesign) -> Ledger:
+    def of(self, design: AuditDesign) -> AuditFolder:
         """The same folder for a design whose jobs are settled."""
         return replace(self, design=design)
 
     def begun(self) -> int | None:
         """The number of trials that an earlier try settled on, so that a budget of minutes is settled once."""
-        stored = manifest.find(self.folder)
+        stored = self.run.stored()
         found = None if stored is None else stored["identity"].get("trials")
         return None if found is None else int(found)
 
-    def identity(self) -> dict[str, Any]:
-        """Everything that decides the result, as plain values."""
-        return manifest.as_json({**identity_of(self.design), "budget": self.budget, "trials": self.design.budget})
+    @property
+    def identity(self) -> AuditIdentity:
+        """Everything that decides the result."""
+        return AuditIdentity({**identity_of(self.design), "budget": self.budget, "trials": self.design.budget})
 
     def begin(self) -> set[int]:
         """Mark the folder as this audit's; the jobs that are finished. Raises StoreError where it is another's."""
-        stored, identity = manifest.find(self.folder), self.identity()
-        if stored is not None and stored["identity"] != identity:
-            names = differing(stored["identity"], identity) or _other_parts(stored["identity"], identity)
-            raise StoreError(
-                f"{self.folder} holds another run: {listed(names or ['of other images'], 4)}.\n"
-                f"  Name a new folder:  --out {self.folder}-2",
-                slug="another-run",
-            )
-        if stored is None:
-            manifest.begin(self.folder, identity)
-        if (self.folder / "trials.parquet").exists():
-            return set(range(len(self.design.schedule.jobs)))
-        return {index for index in range(len(self.design.schedule.jobs)) if part(self.folder, "trials", index).exists()}
+        self.run.open(self.identity)
+        every = range(len(self.design.schedule.jobs))
+        whole = (self.folder / "trials.parquet").exists()
+        return {index for index in every if whole or part(self.folder, "trials", index).exists()}
 
     def stored(self) -> dict[str, Any] | None:
         """The summary of this very audit, where the folder holds it complete."""
-        found = manifest.find(self.folder)
-        if found is None or found["status"] != "complete" or found["identity"] != self.identity():
+        found = self.run.stored()
+        if found is None or found["status"] != "complete" or not self.identity.is_that_of(found["identity"]):
             return None
         return manifest.read_json(self.folder / FINDINGS)
 
@@ -126,14 +114,12 @@ class Ledger:
         summary = audit.summary()
         manifest.write_json(self.folder / FINDINGS, summary)
         told = {name: summary[name] for name in ("images", "trials", "scope")}
-        manifest.finish(
-            self.folder, self.identity(), {**told, "environment": environment(self.design.plan.classifier.device)}
-        )
+        self.run.finish(self.identity.begun(), {**told, "environment": environment(self.design.plan.classifier.device)})
         shutil.rmtree(self.folder / "parts", ignore_errors=True)
 
     def save(self, audit: Audit) -> Path:
         """Write an audit that was made in memory."""
-        with self.held():
+        with self.run.held():
             self.begin()
             every = range(len(self.design.schedule.jobs))
             for _ in self.kept(iter(audit.trials.values()), every):
@@ -195,6 +181,33 @@ def _name(classes: Sequence[str], index: int) -> str | None:
     return None if index == UNDECIDED else classes[index]
 
 
+@dataclass(frozen=True)
+class AuditIdentity:
+    """Everything that decides an audit; its images are read before, so that nothing is left to know at its end."""
+
+    options: Mapping[str, Any]
+
+    def begun(self) -> dict[str, Any]:
+        """The identity as its folder has it."""
+        return manifest.as_json(dict(self.options))
+
+    def is_that_of(self, stored: Mapping[str, Any]) -> bool:
+        """Whether a folder with this identity holds this very audit."""
+        return not self.differing(stored)
+
+    def differing(self, stored: Mapping[str, Any]) -> list[str]:
+        """What differs, by the option that sets it."""
+        asked = self.begun()
+        if {**stored, "factors": _without_ours(stored)} == asked:
+            return []
+        return differing(stored, asked) or _other_parts(stored, asked) or ["of other images"]
+
+
+def _without_ours(stored: Mapping[str, Any]) -> dict[str, str]:
+    """The digests of factors, those of our own properties left out as they are today: the version says it all."""
+    return {name: "" if name in PROPERTIES else digest for name, digest in stored.get("factors", {}).items()}
+
+
 def identity_of(design: AuditDesign) -> dict[str, Any]:
     """What decides the trials and the findings, but for the budget."""
     plan, samples = design.plan, design.samples
@@ -227,8 +240,10 @@ def identity_of(design: AuditDesign) -> dict[str, Any]:
 
 
 def factor_digest(factor: Factor) -> str:
-    """A hash of what a property or a factor of the user's does; a region's masks say it all."""
-    return "" if factor.region and isinstance(factor, RegionFactor) else code_digest(getattr(factor, "of", factor))
+    """A hash of what a property or a factor of the user's does; a region's masks say it all, and our own version."""
+    of = getattr(factor, "of", factor)
+    known = isinstance(factor, RegionFactor) if factor.region else PROPERTIES.get(factor.name) is of
+    return "" if known else code_digest(of)
 
 
 def default_audit_folder(design: AuditDesign, budget: int | str | None) -> Path:
@@ -241,8 +256,9 @@ def default_audit_folder(design: AuditDesign, budget: int | str | None) -> Path:
 
 def _other_parts(there: Mapping[str, Any], asked: Mapping[str, Any]) -> list[str]:
     """The parts of an audit that differ, by the option that sets them."""
-    names = {"regions": "--regions", "core": "--core", "factors": "--factors", "inserts": "--insert"}
+    names = {"regions": "--regions", "core": "--core", "factors": "--properties", "inserts": "--mark"}
     names |= {"effort": "--recipients or --donors", "budget": "--budget", "thresholds": "the thresholds"}
+    there = {**there, "factors": _without_ours(there)}
     return [word for key, word in names.items() if there.get(key) != asked.get(key)]
 
 

@@ -56,15 +56,15 @@ class Audit:
         )
 
     def __repr__(self) -> str:
-        said = "\n".join(f"  {one.title}\n      {one.text}" for one in told_of(self.findings))
+        said = "\n".join(f"  {one.title}\n      {one.text}" for one in paragraphs_of(self.findings))
         return f"<Audit of {self.facts['images']:,} images, {self.facts['trials']:,} trials>\n{said}"
 
     def _repr_html_(self) -> str:
-        colours = {title_of(one): _colour(one) for one in self.findings}
+        colours = {one.title: _colour(one) for one in self.findings}
         return notebook.page(
             notebook.heading("Audit", _header(self.facts)),
             _chart(self.findings),
-            *(_card(one, colours.get(one.title)) for one in told_of(self.findings)),
+            *(_card(one, colours.get(one.title)) for one in paragraphs_of(self.findings)),
             notebook.sentence(self.facts["scope"]),
             notebook.typed("The full report, with pictures of the exchanges:", _REPORT),
         )
@@ -103,10 +103,11 @@ def _colour(finding: Finding) -> str:
     return BAD if "classifier" in finding.claims else look_of(kind_of(vars(finding)), AUDIT_THRESHOLDS["floor"]).colour
 
 
-def _card(told: Told, colour: str | None) -> str:
-    level, _, title = told.title.partition("  ")
-    colour = colour or (UNKNOWN if level.startswith("CANNOT SAY") else QUIET)
-    return notebook.card(level, title, told.text, told.evidence, told.todo, colour=colour)
+def _card(paragraph: Paragraph, colour: str | None) -> str:
+    level, _, title = paragraph.title.partition("  ")
+    if colour is None:
+        colour = UNKNOWN if paragraph.is_open else QUIET
+    return notebook.card(level, title, paragraph.text, paragraph.evidence, paragraph.todo, colour=colour)
 
 
 @dataclass(frozen=True)
@@ -119,26 +120,34 @@ class Baseline:
 
 def summary_of(findings: Sequence[Finding], facts: Mapping[str, Any]) -> dict[str, Any]:
     """The findings and facts as plain values."""
-    told = [vars(one) for one in told_of(findings)]
+    told = [paragraph.as_stored() for paragraph in paragraphs_of(findings)]
     all_of = [vars(one) for one in findings]
     found: dict[str, Any] = plain({**facts, "findings": all_of, "told": told, "thresholds": AUDIT_THRESHOLDS})
     return found
 
 
 @dataclass(frozen=True)
-class Told:
-    """A finding as it is read: title, words, evidence line by line, advice."""
+class Paragraph:
+    """A finding, or several of which nothing is claimed, as they are read: title, words, evidence, advice.
+
+    `is_open`: it says what cannot be said.
+    """
 
     title: str
     text: str
     evidence: tuple[str, ...] = ()
     todo: str = ""
+    is_open: bool = False
+
+    def as_stored(self) -> dict[str, Any]:
+        """The paragraph as findings.json has it."""
+        return {name: value for name, value in vars(self).items() if name != "is_open"}
 
 
-def told_of(findings: Sequence[Finding]) -> list[Told]:
+def paragraphs_of(findings: Sequence[Finding]) -> list[Paragraph]:
     """The findings in the order to read them; factors without a dependence share one."""
-    plain_ones = [one for one in findings if not one.claims and one.numbers.get("probability")]
-    told = [Told(title_of(one), one.text, one.evidence, one.todo) for one in findings if one not in plain_ones]
+    plain_ones = [one for one in findings if one.is_plain]
+    told = [Paragraph(one.title, one.text, one.evidence, one.todo) for one in findings if one not in plain_ones]
     floor = f"{100 * AUDIT_THRESHOLDS['floor']:.0f} POINTS"
     for level, title in (
         ("CANNOT SAY", f"CANNOT SAY whether {floor} or more"),
@@ -147,24 +156,20 @@ def told_of(findings: Sequence[Finding]) -> list[Told]:
         named = [f"{one.factor} {_small(one)}" for one in plain_ones if one.level == level]
         if named:
             advice = "More images of each class, or a larger --budget, would tell." if level == "CANNOT SAY" else ""
-            told.append(Told(title, f"{listed(named, 40)} (points of probability, 95 %).", (), advice))
+            told.append(
+                Paragraph(
+                    title=title,
+                    text=f"{listed(named, 40)} (points of probability, 95 %).",
+                    todo=advice,
+                    is_open=level == "CANNOT SAY",
+                )
+            )
     return told
 
 
 def _small(one: Finding) -> str:
     found = one.numbers.get("probability") or one.numbers.get("benefit") or {}
     return f"{100 * found['value']:+.1f} [{100 * found['low']:+.1f}, {100 * found['high']:+.1f}]" if found else ""
-
-
-def title_of(one: Finding) -> str:
-    """Level, factor and claims: "STRONG  background: depends, shortcut"."""
-    claims = ", ".join(claim for claim in one.claims if claim != "classifier")
-    return f"{_level_words(one)}  {one.factor}" + (f": {claims}" if claims else "")
-
-
-def _level_words(one: Finding) -> str:
-    is_none = one.level == "NONE LARGER THAN"
-    return f"{one.level} {100 * AUDIT_THRESHOLDS['floor']:.0f} POINTS" if is_none else one.level
 
 
 def facts_of(

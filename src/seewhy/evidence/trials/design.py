@@ -232,10 +232,10 @@ def _mark(spec: str, sample: Sample) -> Mark:
     name, equals, what = spec.partition("=")
     if not equals:
         raise OptionError(
-            f"--insert is {spec!r}, but must look like watermark=text:SAMPLE or logo=logo.png@top-left.", slug="insert"
+            f"--mark is {spec!r}, but must look like watermark=text:SAMPLE or logo=logo.png@top-left.", slug="insert"
         )
     size = (int(sample.pixels.shape[2]), int(sample.pixels.shape[3]))
     words, pixels, patch = find_mark(what, size)
     if sample.preprocess is None:
-        raise OptionError(f"--insert {name} needs a canvas in 0..1, but {NEEDS_CANVAS.reason}.", slug="insert")
+        raise OptionError(f"--mark {name} needs a canvas in 0..1, but {NEEDS_CANVAS.reason}.", slug="insert")
     return Mark(name.strip(), words, torch.from_numpy(pixels), torch.from_numpy(patch))

@@ -173,12 +173,12 @@ def load_sample(
     known = classifier.preprocess if isinstance(classifier.preprocess, Preprocess) else None
     pixels, preprocess = _as_canvases(_stacked([one for _, one in kept]), known)
     return Sample(
-        split,
-        tuple(image for image, _ in kept),
-        np.array([classes.index(image.label or "") for image, _ in kept], dtype=np.int64),
-        pixels,
-        preprocess,
-        np.arange(len(kept)),
+        split=split,
+        images=tuple(image for image, _ in kept),
+        labels=np.array([classes.index(image.label or "") for image, _ in kept], dtype=np.int64),
+        pixels=pixels,
+        preprocess=preprocess,
+        clusters=np.arange(len(kept)),
         unreadable=tuple(unreadable),
         digests=tuple(one.digest for _, one in kept),
         sizes=tuple(one.size for _, one in kept),
