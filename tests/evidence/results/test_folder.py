@@ -234,7 +234,8 @@ def set_status(run: Path, status: str) -> None:
 
 def test_saved_is_what_a_folder_gets(design: AuditDesign, whole: dict[str, str], tmp_path: Path) -> None:
     found = run_audit(design)
-    assert found.save(tmp_path / "saved") == tmp_path / "saved"
+    assert found.folder is None
+    assert found.save(tmp_path / "saved") == found.folder == tmp_path / "saved"
     assert tree(tmp_path / "saved") == whole
 
 
