@@ -24,9 +24,10 @@ from seewhy.evidence.factors.regions import mask_region, zone_region
 from seewhy.evidence.factors.zones import zones_of
 from seewhy.evidence.properties.catalogue import PROPERTIES
 from seewhy.evidence.trials.dealing import with_partners
+from seewhy.evidence.trials.edit import EXCHANGE, Edit, TrialKey
 from seewhy.evidence.trials.sample import Sample
 from seewhy.evidence.trials.scorer import Scorer
-from seewhy.evidence.trials.trial import EXCHANGE, Edit, Job, TrialKey
+from seewhy.evidence.trials.trial import Job
 from seewhy.planted.folder import LABELS, render, sample_face
 from seewhy.records import Image, Preprocess
 from seewhy.run.workers import steady_process

@@ -82,11 +82,6 @@ def test_every_command_named_in_the_errors_exists() -> None:
     assert set(re.findall(r"`seewhy (\w+)", ERRORS)) <= commands
 
 
-MERGED = pytest.mark.skipif(
-    "properties" not in inspect.signature(seewhy.audit).parameters, reason="the docs have the names of the next merge"
-)
-
-
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with what the examples name: a network, a few rendered faces."""
@@ -98,7 +93,6 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return home
 
 
-@MERGED
 def test_the_examples_run_and_the_folders_hold_what_is_listed(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(place)
     run_blocks(DOCS / "python.md")
@@ -128,7 +122,6 @@ def blocks(page: Path, language: str) -> list[tuple[int, str]]:
     return [(text.count("\n", 0, block.start(1)), block.group(1)) for block in found]
 
 
-@MERGED
 @pytest.mark.parametrize("name", [name for name in seewhy.__all__ if name != "__version__"])
 def test_python_md_names_each_parameter_and_field(name: str) -> None:
     text = (DOCS / "python.md").read_text(encoding="utf-8")
@@ -164,6 +157,10 @@ def test_every_link_leads_somewhere(page: Path) -> None:
             assert not anchor or anchor in anchors(target), link
 
 
+def test_the_readme_is_read_in_one_go() -> None:
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 120
+
+
 def test_the_index_names_every_page() -> None:
     linked = {link.partition("#")[0] for link in links(DOCS / "index.md")}
     assert {path.name for path in [*DOCS.glob("*.md"), *DOCS.glob("*.ipynb")]} - {"index.md"} <= linked
@@ -178,7 +175,6 @@ def typed_in(page: Path) -> Iterator[list[str]]:
                     yield shlex.split(line.removeprefix("$ "), comments=True)[1:]
 
 
-@MERGED
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_command_that_is_typed_is_one_that_is_taken(page: Path) -> None:
     commands = typer.main.get_command(app).commands

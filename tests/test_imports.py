@@ -9,6 +9,8 @@ from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
 
+import numpy as np
+import PIL.Image
 import pytest
 
 import seewhy
@@ -188,4 +190,22 @@ def test_what_must_start_fast_does_not_import_torch(code: str) -> None:
     slow = ("torch", "numpy", "PIL", "zarr", "pyarrow", "matplotlib")
     asked = f"{code}\nimport sys\nprint([name for name in {slow} if name in sys.modules])"
     ran = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, timeout=60, check=True)
+    assert ran.stdout.splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize("preset", [[], ["--preset", "pytorch-grad-cam"]], ids=["plain", "preset"])
+def test_explaining_and_its_pages_load_nothing_slow(preset: list[str], tmp_path: Path) -> None:
+    """The proofs of scipy.stats and torch's compiler would be half of the time that four images take."""
+    (tmp_path / "photos").mkdir()
+    for number in range(2):
+        pixels = np.full((32, 32, 3), 90 * number, np.uint8)
+        PIL.Image.fromarray(pixels).save(tmp_path / "photos" / f"{number}.png")
+    slow = ("scipy", "sympy", "torch._dynamo", "matplotlib", "pandas", "torch.distributed.tensor")
+    words = ["explain", "photos", "--model", "seewhy.learn.net:Net", "--model-arg", "size=32", "--out", "run", *preset]
+    code = (
+        f"import sys\nfrom seewhy.cli.app import main\ntry: main({words})\nexcept SystemExit: pass\n"
+        f"print([name for name in {slow} if name in sys.modules])"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert (tmp_path / "run" / "report" / "index.html").exists()
     assert ran.stdout.splitlines()[-1] == "[]"

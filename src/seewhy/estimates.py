@@ -8,7 +8,6 @@ from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -48,11 +47,3 @@ def mean_of(values: Floats) -> Estimate:
     mean = float(values.mean())
     half = _Z * float(values.std(ddof=1)) / math.sqrt(len(values)) if len(values) > 1 else math.inf
     return Estimate(mean, mean - half, mean + half, len(values))
-
-
-def mean_with_interval(values: Floats) -> Estimate:
-    """The mean of one value per image with Student's 95 % interval; NaN where there are too few for one."""
-    n = len(values)
-    mean = float(values.mean()) if n else math.nan
-    half = float(stats.t.ppf(0.975, n - 1) * values.std(ddof=1)) / math.sqrt(n) if n > 1 else math.nan
-    return Estimate(mean, mean - half, mean + half, n)

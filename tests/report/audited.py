@@ -11,8 +11,9 @@ from PIL import Image as Picture
 from seewhy.evidence.findings.finding import Finding
 from seewhy.evidence.results.pictures import picture_folder, picture_name
 from seewhy.evidence.results.result import summary_of
-from seewhy.evidence.trials.trial import EXCHANGE, PATCHED, Edit, contrasts_of
-from seewhy.evidence.trials.trial import MARKED as LAID_OVER
+from seewhy.evidence.trials.contrast import contrasts_of
+from seewhy.evidence.trials.edit import EXCHANGE, PATCHED, Edit
+from seewhy.evidence.trials.edit import MARKED as LAID_OVER
 from seewhy.records import MapKey, Outcome
 from seewhy.store import manifest
 from seewhy.store.columns import write_columns

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from seewhy.evidence.findings.finding import Finding
-from seewhy.evidence.trials.sample import OWN_CLASS
+from seewhy.evidence.trials.contrast import OWN_CLASS
 from seewhy.records import Image, Outcome
 from seewhy.report.accuracy import accuracies, confusions
 from seewhy.report.findings import effect_of, numbers_of, papers_of, share_of, tone_of, too_few

@@ -28,9 +28,10 @@ from seewhy.evidence.results.pictures import with_pictures
 from seewhy.evidence.results.result import Audit, Baseline, facts_of
 from seewhy.evidence.trials.budget import scorers_of, seconds_of, trials_of
 from seewhy.evidence.trials.design import AuditDesign, design_audit, scheduled
+from seewhy.evidence.trials.edit import TrialKey
 from seewhy.evidence.trials.request import request
 from seewhy.evidence.trials.scorer import Scorer
-from seewhy.evidence.trials.trial import Scores, TrialKey, Trials, scores_of, trials_of_job
+from seewhy.evidence.trials.trial import Scores, Trials, scores_of, trials_of_job
 from seewhy.records import Progress
 from seewhy.run.machine import usual_workers
 from seewhy.run.progress import chosen_progress

@@ -9,7 +9,7 @@ from typing import Any
 from seewhy.evidence.findings.figures import watched_of
 from seewhy.evidence.findings.finding import Finding
 from seewhy.evidence.thresholds import AUDIT_THRESHOLDS
-from seewhy.evidence.trials.sample import OWN_CLASS
+from seewhy.evidence.trials.contrast import OWN_CLASS
 from seewhy.report.links import images_of
 
 TONES = {  # of a claim: how grave it is, worst first

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from seewhy.errors import printable
-from seewhy.evidence.trials.trial import EXCHANGE, MARKED, PATCHED
+from seewhy.evidence.trials.edit import EXCHANGE, MARKED, PATCHED
 from seewhy.records import INPUT, MapKey
 from seewhy.render.color import heat, jet, signed
 from seewhy.render.overlay import OPACITY

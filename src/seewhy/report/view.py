@@ -13,17 +13,7 @@ from seewhy.report.averages import MeanTable, mean_tables
 from seewhy.report.charts import accuracy_chart, donors_chart, effect_chart
 from seewhy.report.checked import Grade, cards_of, grades_of, grades_of_maps, ungraded_words
 from seewhy.report.exchanges import Donors, Exchange
-from seewhy.report.findings import (
-    Card,
-    Number,
-    Paper,
-    effect_of,
-    findings_of,
-    is_untested,
-    line_of,
-    papers_of,
-    too_few,
-)
+from seewhy.report.findings import Card, Number, Paper, effect_of, findings_of, is_untested, line_of, papers_of, too_few
 from seewhy.report.headline import headline_of
 from seewhy.report.method import Section, files_of, images_argument, other_command, sections_of
 from seewhy.report.shares import RegionShare, shares_of

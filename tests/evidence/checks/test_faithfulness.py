@@ -13,7 +13,7 @@ from scipy import stats
 from torch import Tensor, nn
 
 from seewhy.cam.capture import find_layer
-from seewhy.estimates import Estimate, mean_with_interval
+from seewhy.estimates import Estimate
 from seewhy.evidence.checks.faithfulness import (
     Agreement,
     Faithfulness,
@@ -25,6 +25,7 @@ from seewhy.evidence.checks.faithfulness import (
 from seewhy.evidence.checks.findings import map_findings
 from seewhy.evidence.checks.swaps import N_STEPS, PLANS, Swaps, affordable, choose_donors, operations_of, swap_cells
 from seewhy.evidence.checks.trust import Trust, examine
+from seewhy.evidence.inference.differences import mean_with_interval
 from seewhy.evidence.inference.ranks import spearman
 from seewhy.evidence.thresholds import CHECK_THRESHOLDS
 from tests.models import FourConv, images, seeded

@@ -15,7 +15,7 @@ from seewhy.evidence.factors.factor import Mark, PropertyFactor, RegionFactor, a
 from seewhy.evidence.factors.regions import Region
 from seewhy.evidence.properties.catalogue import PROPERTIES
 from seewhy.evidence.properties.colour import tint
-from seewhy.evidence.trials.trial import EXCHANGE, TrialKey
+from seewhy.evidence.trials.edit import EXCHANGE, TrialKey
 from tests.small_images import CORE, LUMINANCE, Reader, classifier_of, where_core, write_images, write_masks
 
 REGION = RegionFactor(Region("core", "by hand", fixed=False, draw=lambda view: None))

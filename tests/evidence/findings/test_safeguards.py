@@ -12,8 +12,9 @@ from seewhy.evidence.factors.factor import Factor
 from seewhy.evidence.findings.case import Case, Outcome
 from seewhy.evidence.findings.safeguards.catalogue import SAFEGUARDS
 from seewhy.evidence.findings.safeguards.safeguard import Evidence, Safeguard
+from seewhy.evidence.trials.edit import Edit, TrialKey
 from seewhy.evidence.trials.schedule import Frame
-from seewhy.evidence.trials.trial import Edit, Job, TrialKey
+from seewhy.evidence.trials.trial import Job
 from tests.small_images import Reader, classifier_of, write_images, write_masks
 
 ONE_BACK = Edit("exchange", shrink_px=1)

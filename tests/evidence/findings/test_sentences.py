@@ -12,9 +12,9 @@ import pytest
 import seewhy
 from seewhy.estimates import Estimate
 from seewhy.evidence.audit import audit
-from seewhy.evidence.findings.case import Case, depends, is_none
+from seewhy.evidence.findings.case import Case, depends, is_none, numbers_of
 from seewhy.evidence.findings.effects import Effect
-from seewhy.evidence.findings.finding import Finding, numbers_of
+from seewhy.evidence.findings.finding import Finding
 from seewhy.evidence.findings.levels import BANNED, LEVELS, RULES, claims_of, level_of
 from seewhy.evidence.findings.safeguards.catalogue import SAFEGUARDS
 from seewhy.evidence.findings.safeguards.control import ControlEffects
@@ -25,7 +25,8 @@ from seewhy.evidence.inference.differences import ClassDifference, difference_of
 from seewhy.evidence.inference.overfit import OverfitExcess
 from seewhy.evidence.results.result import paragraphs_of, summary_of
 from seewhy.evidence.thresholds import AUDIT_THRESHOLDS
-from seewhy.evidence.trials.trial import Contrast, Pair
+from seewhy.evidence.trials.contrast import Contrast
+from seewhy.evidence.trials.edit import Pair
 from tests.small_images import Reader, classifier_of, write_images, write_masks
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from seewhy.evidence.findings.finding import Finding
 from seewhy.evidence.results.chart import kind_of, rows_of_findings
-from seewhy.evidence.trials.sample import OWN_CLASS
+from seewhy.evidence.trials.contrast import OWN_CLASS
 from seewhy.render.rows import KINDS
 
 ONE = {"value": 0.25, "low": 0.2, "high": 0.3}

@@ -19,8 +19,8 @@ from seewhy.evidence.findings.safeguards.catalogue import SAFEGUARDS
 from seewhy.evidence.results.pictures import picture_folder, picture_name
 from seewhy.evidence.results.result import Audit
 from seewhy.evidence.trials.design import AuditDesign, design_audit
+from seewhy.evidence.trials.edit import EXCHANGE, TrialKey
 from seewhy.evidence.trials.request import request
-from seewhy.evidence.trials.trial import EXCHANGE, TrialKey
 from seewhy.store import arrays
 from seewhy.store.tables import read_outcomes, read_stats
 from tests.evidence.trials.test_trial import SeesPlace, write_logo

@@ -13,16 +13,9 @@ import torch
 
 from seewhy.data.folder import read_table
 from seewhy.errors import DataError
+from seewhy.evidence.trials.contrast import MOST_CLASSES
 from seewhy.evidence.trials.dealing import with_partners
-from seewhy.evidence.trials.sample import (
-    MOST_CLASSES,
-    Sample,
-    gathered,
-    load_sample,
-    n_groups,
-    with_clusters,
-    with_masks,
-)
+from seewhy.evidence.trials.sample import Sample, gathered, load_sample, n_groups, with_clusters, with_masks
 from seewhy.records import Image, Preprocess
 from tests.small_images import CLASSES, Reader, classifier_of, pictures_of, write_images
 

@@ -16,9 +16,10 @@ from seewhy.evidence.properties.catalogue import PROPERTIES
 from seewhy.evidence.trials.association import association, values_of
 from seewhy.evidence.trials.budget import planned, seconds_of
 from seewhy.evidence.trials.design import AuditDesign, design_audit, scheduled
+from seewhy.evidence.trials.edit import CONTROL, EXCHANGE
 from seewhy.evidence.trials.request import Effort, request
 from seewhy.evidence.trials.sample import DISJOINT, mean_mask, overlap_of
-from seewhy.evidence.trials.trial import CONTROL, EXCHANGE, NO_DONOR
+from seewhy.evidence.trials.trial import NO_DONOR
 from tests.small_images import Reader, classifier_of, where_core, where_half, write_images, write_masks
 
 

@@ -19,10 +19,12 @@ from seewhy.evidence.findings.case import depends
 from seewhy.evidence.findings.safeguards.catalogue import SAFEGUARDS
 from seewhy.evidence.properties.catalogue import PROPERTIES
 from seewhy.evidence.trials.budget import scorers_of
+from seewhy.evidence.trials.contrast import contrasts_of
 from seewhy.evidence.trials.design import AuditDesign, design_audit
+from seewhy.evidence.trials.edit import EXCHANGE, ControlRegion, Edit, Pair, TrialKey
 from seewhy.evidence.trials.request import request
 from seewhy.evidence.trials.scorer import Scorer
-from seewhy.evidence.trials.trial import EXCHANGE, ControlRegion, Edit, Job, Pair, TrialKey, contrasts_of, scores_of
+from seewhy.evidence.trials.trial import Job, scores_of
 from tests.small_images import CORE, Reader, Steps, classifier_of, where_core, write_images, write_masks
 
 EACH = 40  # images of each class

@@ -14,8 +14,9 @@ from scipy import ndimage
 from torch import Tensor
 from torch.nn import functional
 
-from seewhy.estimates import Estimate, Floats, mean_with_interval
+from seewhy.estimates import Estimate, Floats
 from seewhy.evidence.checks.swaps import Swaps
+from seewhy.evidence.inference.differences import mean_with_interval
 
 N_RANDOM = 20  # random maps an image
 RIVALS = ("brightness", "the centre")  # of the pictures that know nothing of the classifier

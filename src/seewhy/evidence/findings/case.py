@@ -4,27 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 from seewhy.evidence.findings.effects import Effect
 from seewhy.evidence.inference.differences import ClassDifference, equivalent
 from seewhy.evidence.inference.overfit import OverfitExcess
 from seewhy.evidence.thresholds import AUDIT_THRESHOLDS
-from seewhy.evidence.trials.trial import Pair
+from seewhy.evidence.trials.edit import Pair
 
-Level = Literal["STRONG", "MODERATE", "WEAK", "NONE LARGER THAN", "CANNOT SAY"]
-Claim = Literal[
-    "depends",
-    "shortcut",
-    "intended",
-    "through the core",
-    "against the label",
-    "overfit",
-    "jointly",
-    "fragile",
-    "core not used",
-    "classifier",
-]
 OUTSIDE, TRAIN = "outside", "train"  # the safeguards that claims turn on
 
 
@@ -127,3 +114,28 @@ def is_fragile(case: Case) -> bool:
     """Whether donors of one class differ so much that decisions flip."""
     flips = case.effect.flips.value >= AUDIT_THRESHOLDS["fragile_flips"]
     return flips and case.effect.sensitivity.low > AUDIT_THRESHOLDS["fragile"]
+
+
+def numbers_of(case: Case) -> dict[str, Any]:
+    """Everything behind a finding as plain values."""
+    effect = case.effect
+    return {
+        "words": case.words,
+        "kind": case.kind,
+        "contrast": effect.contrast.name,
+        "split": effect.split,
+        "probability": vars(effect.probability),
+        "margin": vars(effect.margin),
+        "selected_interval": [case.selected.low, case.selected.high],
+        "p_holm": case.p_holm,
+        "flips": vars(effect.flips),
+        "sensitivity": vars(effect.sensitivity),
+        "recipients": effect.n_recipients,
+        "donors": effect.n_donors,
+        "trials": effect.n_trials,
+        "train": None if case.on_train is None else vars(case.on_train.probability),
+        "core": case.is_core,
+        "gates": [vars(outcome) for outcome in case.outcomes],
+        **case.stored,
+        "warnings": list(case.warnings),
+    }

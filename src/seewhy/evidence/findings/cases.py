@@ -19,18 +19,11 @@ from seewhy.evidence.inference.bootstrap import Omnibus, omnibus
 from seewhy.evidence.inference.differences import ClassDifference, difference_of, fcr_level
 from seewhy.evidence.inference.ranks import holm
 from seewhy.evidence.thresholds import AUDIT_THRESHOLDS
+from seewhy.evidence.trials.contrast import MOST_CLASSES, Contrast, contrasts_of
 from seewhy.evidence.trials.design import AuditDesign
-from seewhy.evidence.trials.sample import DISJOINT, MOST_CLASSES, Ints, Sample, overlap_of
-from seewhy.evidence.trials.trial import (
-    EXCHANGE,
-    MARKED,
-    PATCHED,
-    Contrast,
-    Pair,
-    TrialKey,
-    Trials,
-    contrasts_of,
-)
+from seewhy.evidence.trials.edit import EXCHANGE, MARKED, PATCHED, Pair, TrialKey
+from seewhy.evidence.trials.sample import DISJOINT, Ints, Sample, overlap_of
+from seewhy.evidence.trials.trial import Trials
 from seewhy.records import Progress
 
 AllTrials = Mapping[TrialKey, Trials]

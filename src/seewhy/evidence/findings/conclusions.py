@@ -11,16 +11,17 @@ import numpy as np
 from seewhy.errors import listed
 from seewhy.evidence.checks.behaviour import Behaviour
 from seewhy.evidence.checks.findings import behaviour_findings
-from seewhy.evidence.findings.case import Case, Level, depends, too_few
+from seewhy.evidence.findings.case import Case, depends, numbers_of, too_few
 from seewhy.evidence.findings.cases import AllTrials, Cases, not_separated
 from seewhy.evidence.findings.examples import with_exchanges, with_marked
 from seewhy.evidence.findings.figures import interval, points
-from seewhy.evidence.findings.finding import Finding, numbers_of
+from seewhy.evidence.findings.finding import Finding, Level
 from seewhy.evidence.findings.levels import LEVELS
 from seewhy.evidence.findings.sentences import finding_of
 from seewhy.evidence.thresholds import AUDIT_THRESHOLDS, LEAST_IMAGES
 from seewhy.evidence.trials.design import AuditDesign
-from seewhy.evidence.trials.trial import EXCHANGE, MARKED, PATCHED, UNDECIDED, Edit, Scores, TrialKey, Trials
+from seewhy.evidence.trials.edit import EXCHANGE, MARKED, PATCHED, Edit, TrialKey
+from seewhy.evidence.trials.trial import UNDECIDED, Scores, Trials
 
 CLASSIFIER, REST = "classifier", "everything outside the core"
 

@@ -18,7 +18,8 @@ from seewhy.evidence.inference.differences import (
     own_class_difference,
 )
 from seewhy.evidence.inference.two_way import cluster_effects, necessity, sensitivity, sufficiency, two_way
-from seewhy.evidence.trials.trial import Contrast, Trials
+from seewhy.evidence.trials.contrast import Contrast
+from seewhy.evidence.trials.trial import Trials
 
 FEW_RECIPIENTS = 200
 

@@ -11,8 +11,9 @@ import numpy as np
 from seewhy.estimates import Floats
 from seewhy.evidence.findings.case import Case
 from seewhy.evidence.findings.finding import Finding
+from seewhy.evidence.trials.contrast import Contrast
 from seewhy.evidence.trials.sample import Ints, Sample
-from seewhy.evidence.trials.trial import UNDECIDED, Contrast, Scores, Trials
+from seewhy.evidence.trials.trial import UNDECIDED, Scores, Trials
 
 QUANTILES = (0.99, 0.95, 0.75)  # of the trials' effects, for examples; their complements for counter-examples
 MOST_COUNTER_IMAGES = 6

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from seewhy.estimates import Estimate
-from seewhy.evidence.inference.differences import ClassDifference
-from seewhy.evidence.trials.sample import OWN_CLASS
+from seewhy.evidence.trials.contrast import OWN_CLASS
+
+if TYPE_CHECKING:  # for its type alone: what writes pages need not load scipy
+    from seewhy.evidence.inference.differences import ClassDifference
 
 
 def watched_of(contrast: str | None) -> str:

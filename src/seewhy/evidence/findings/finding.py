@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
-from seewhy.evidence.findings.case import Case, Claim, Level
 from seewhy.evidence.thresholds import AUDIT_THRESHOLDS
 
 
@@ -48,26 +47,18 @@ class Finding:
         return f"{self.level_words}  {self.factor}" + (f": {claims}" if claims else "")
 
 
-def numbers_of(case: Case) -> dict[str, Any]:
-    """Everything behind a finding as plain values."""
-    effect = case.effect
-    return {
-        "words": case.words,
-        "kind": case.kind,
-        "contrast": effect.contrast.name,
-        "split": effect.split,
-        "probability": vars(effect.probability),
-        "margin": vars(effect.margin),
-        "selected_interval": [case.selected.low, case.selected.high],
-        "p_holm": case.p_holm,
-        "flips": vars(effect.flips),
-        "sensitivity": vars(effect.sensitivity),
-        "recipients": effect.n_recipients,
-        "donors": effect.n_donors,
-        "trials": effect.n_trials,
-        "train": None if case.on_train is None else vars(case.on_train.probability),
-        "core": case.is_core,
-        "gates": [vars(outcome) for outcome in case.outcomes],
-        **case.stored,
-        "warnings": list(case.warnings),
-    }
+Level = Literal["STRONG", "MODERATE", "WEAK", "NONE LARGER THAN", "CANNOT SAY"]
+
+
+Claim = Literal[
+    "depends",
+    "shortcut",
+    "intended",
+    "through the core",
+    "against the label",
+    "overfit",
+    "jointly",
+    "fragile",
+    "core not used",
+    "classifier",
+]

@@ -4,16 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from seewhy.evidence.findings.case import (
-    Case,
-    Claim,
-    Level,
-    acts_outside,
-    depends,
-    is_fragile,
-    is_none,
-    too_few,
-)
+from seewhy.evidence.findings.case import Case, acts_outside, depends, is_fragile, is_none, too_few
+from seewhy.evidence.findings.finding import Claim, Level
 from seewhy.evidence.findings.safeguards.removals import Removals
 from seewhy.evidence.thresholds import AUDIT_THRESHOLDS
 

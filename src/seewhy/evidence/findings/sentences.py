@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from seewhy.estimates import p_words
-from seewhy.evidence.findings.case import Case, Claim, Level, Outcome, too_few
+from seewhy.evidence.findings.case import Case, Outcome, numbers_of, too_few
 from seewhy.evidence.findings.figures import interval, points, signed_points, watched_of
-from seewhy.evidence.findings.finding import Finding, numbers_of
+from seewhy.evidence.findings.finding import Claim, Finding, Level
 from seewhy.evidence.findings.levels import claims_of, level_of
 from seewhy.evidence.thresholds import AUDIT_THRESHOLDS, LEAST_IMAGES
-from seewhy.evidence.trials.trial import OTHERS
+from seewhy.evidence.trials.contrast import OTHERS
 
 
 def finding_of(case: Case) -> Finding:

@@ -239,3 +239,11 @@ def flip_rate(recipient: Integers, donor: Integers, flipped: Floats, *, level: f
     half = float(stats.norm.ppf((1 + level) / 2)) * math.sqrt(variance) / (share * (1 - share))
     low, high = (1 / (1 + math.exp(-(centre + side * half))) for side in (-1, 1))
     return Estimate(share, low, high, len(values))
+
+
+def mean_with_interval(values: Floats) -> Estimate:
+    """The mean of one value per image with Student's 95 % interval; NaN where there are too few for one."""
+    n = len(values)
+    mean = float(values.mean()) if n else math.nan
+    half = float(special.stdtrit(n - 1, 0.975) * values.std(ddof=1)) / math.sqrt(n) if n > 1 else math.nan
+    return Estimate(mean, mean - half, mean + half, n)

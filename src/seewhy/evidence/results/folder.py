@@ -21,8 +21,8 @@ from seewhy.evidence.results.pictures import draw_examples
 from seewhy.evidence.results.result import Audit
 from seewhy.evidence.results.tables import donor_effect_columns, image_effect_columns, outcomes_of, write_map_tables
 from seewhy.evidence.thresholds import AUDIT_THRESHOLDS
+from seewhy.evidence.trials.contrast import MOST_CLASSES
 from seewhy.evidence.trials.design import AuditDesign
-from seewhy.evidence.trials.sample import MOST_CLASSES
 from seewhy.evidence.trials.trial import NO_DONOR, UNDECIDED, Job, Scores, Trials
 from seewhy.run.folder import RunFolder
 from seewhy.run.identity import code_digest, differing, network_digest

@@ -19,9 +19,10 @@ from seewhy.evidence.factors.factor import Factor, Mark
 from seewhy.evidence.findings.figures import watched_of
 from seewhy.evidence.findings.finding import Finding
 from seewhy.evidence.trials.design import AuditDesign
+from seewhy.evidence.trials.edit import EXCHANGE, TrialKey
 from seewhy.evidence.trials.sample import Sample
 from seewhy.evidence.trials.scorer import Scorer
-from seewhy.evidence.trials.trial import EXCHANGE, Job, TrialKey
+from seewhy.evidence.trials.trial import Job
 from seewhy.render.exchange import DONATED, MARKED, Exchange, exchange_sheet, write_pictures, write_sheet
 from seewhy.store import manifest
 

@@ -17,8 +17,10 @@ from seewhy.evidence.findings.finding import Finding
 from seewhy.evidence.results.chart import kind_of, rows_of_findings
 from seewhy.evidence.results.map_shares import MapRecords, MapShares
 from seewhy.evidence.thresholds import AUDIT_THRESHOLDS
+from seewhy.evidence.trials.contrast import contrasts_of
 from seewhy.evidence.trials.design import AuditDesign
-from seewhy.evidence.trials.trial import Scores, TrialKey, Trials, contrasts_of
+from seewhy.evidence.trials.edit import TrialKey
+from seewhy.evidence.trials.trial import Scores, Trials
 from seewhy.render import notebook
 from seewhy.render.chart import interval_chart
 from seewhy.render.rows import look_of

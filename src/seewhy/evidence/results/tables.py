@@ -14,7 +14,7 @@ from seewhy.evidence.findings.effects import image_effects
 from seewhy.evidence.results.map_shares import MapRecords
 from seewhy.evidence.results.result import Audit
 from seewhy.evidence.trials.design import AuditDesign
-from seewhy.evidence.trials.trial import EXCHANGE, TrialKey
+from seewhy.evidence.trials.edit import EXCHANGE, TrialKey
 from seewhy.records import Outcome
 from seewhy.run.outcomes import judged, unread_outcome
 from seewhy.store import arrays

@@ -11,10 +11,10 @@ import numpy as np
 from seewhy.errors import OptionError
 from seewhy.evidence.inference.differences import smallest_effect
 from seewhy.evidence.thresholds import AUDIT_THRESHOLDS
+from seewhy.evidence.trials.contrast import contrasts_of
 from seewhy.evidence.trials.dealing import donors_of, uses_of
 from seewhy.evidence.trials.design import AuditDesign, scheduled
 from seewhy.evidence.trials.scorer import Scorer
-from seewhy.evidence.trials.trial import contrasts_of
 from seewhy.run.machine import usual_workers
 
 _PROBED = 3  # batches whose time tells how many trials fit into a budget of minutes

@@ -8,7 +8,8 @@ from dataclasses import replace
 import numpy as np
 
 from seewhy.evidence.thresholds import LEAST_IMAGES
-from seewhy.evidence.trials.sample import MOST_CLASSES, Ints, Sample, _in_turn
+from seewhy.evidence.trials.contrast import MOST_CLASSES
+from seewhy.evidence.trials.sample import Ints, Sample, _in_turn
 
 EACH_USED = 4  # times that a donor is used: with one or two its own effect drowns in its recipients'
 

@@ -20,6 +20,7 @@ from seewhy.evidence.factors.regions import Region
 from seewhy.evidence.properties.catalogue import PROPERTIES
 from seewhy.evidence.thresholds import LEAST_IMAGES
 from seewhy.evidence.trials.association import association, values_of
+from seewhy.evidence.trials.contrast import Contrast, contrasts_of
 from seewhy.evidence.trials.masked import (
     CORE,
     OTHER_MASKS,
@@ -33,7 +34,6 @@ from seewhy.evidence.trials.request import AuditRequest
 from seewhy.evidence.trials.sample import Sample, Samples
 from seewhy.evidence.trials.schedule import NeedsTrials, Schedule, Tested, make_schedule
 from seewhy.evidence.trials.splits import read_samples
-from seewhy.evidence.trials.trial import Contrast, contrasts_of
 from seewhy.records import Progress
 from seewhy.render.mark import find_mark
 from seewhy.run.plan import Plan, make_plan

@@ -18,10 +18,9 @@ from seewhy.data.folder import ImageTable
 from seewhy.data.reader import Loaded, load_image
 from seewhy.errors import DataError
 from seewhy.evidence.factors.factor import as_share
+from seewhy.evidence.trials.contrast import MOST_CLASSES
 from seewhy.records import Image, Preprocess, Progress
 
-MOST_CLASSES = 10  # up to here each class is asked for by itself; beyond, the image's own class
-OWN_CLASS = "own class"
 DISJOINT = 0.1  # at most this share of the smaller of two regions may lie in the other
 CHUNK = 64  # images that are measured at once
 

@@ -14,9 +14,10 @@ from torch import Tensor
 from seewhy.evidence.factors.controls import ROOM, area_bins, control_masks, free_pixels
 from seewhy.evidence.factors.factor import Factor, Mark
 from seewhy.evidence.trials.dealing import with_partners
+from seewhy.evidence.trials.edit import EXCHANGE, MARKED, PATCHED, ControlRegion, Pair, TrialKey
 from seewhy.evidence.trials.request import Effort
 from seewhy.evidence.trials.sample import DISJOINT, Ints, Sample, Samples, mean_mask, overlap_of
-from seewhy.evidence.trials.trial import EXCHANGE, MARKED, NO_DONOR, PATCHED, ControlRegion, Job, Pair, TrialKey
+from seewhy.evidence.trials.trial import NO_DONOR, Job
 
 N_BINS = 4  # of areas, that share their control regions
 

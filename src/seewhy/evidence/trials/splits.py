@@ -9,9 +9,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from seewhy.errors import DataError
+from seewhy.evidence.trials.contrast import MOST_CLASSES
 from seewhy.evidence.trials.dealing import with_partners
 from seewhy.evidence.trials.request import Effort
-from seewhy.evidence.trials.sample import MOST_CLASSES, Sample, load_sample, with_clusters
+from seewhy.evidence.trials.sample import Sample, load_sample, with_clusters
 from seewhy.records import Image, Progress
 from seewhy.run.plan import Plan
 

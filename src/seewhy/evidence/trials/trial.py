@@ -1,10 +1,8 @@
-"""What was edited, how, and the table of what came of it: one job is one factor edited in one way on one split."""
+"""The table of trials: one job is one factor edited in one way on one split."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal
 
 import numpy as np
 import torch
@@ -14,101 +12,13 @@ from torch import Tensor
 from seewhy.cam.scores.targets import probabilities, two_sided
 from seewhy.estimates import Floats
 from seewhy.evidence.factors.factor import Factor, Mark
-from seewhy.evidence.trials.sample import MOST_CLASSES, OWN_CLASS, Ints, Sample
+from seewhy.evidence.trials.contrast import MOST_CLASSES, Contrast
+from seewhy.evidence.trials.edit import Edit, TrialKey
+from seewhy.evidence.trials.sample import Ints, Sample
 
 NO_DONOR = UNDECIDED = -1  # no donor; no prediction, since logits are not finite
-OTHERS = "other classes"
 
 Floats32 = NDArray[np.float32]
-
-
-@dataclass(frozen=True)
-class Contrast:
-    """What an effect is asked about: a column of Scores, whose probability that is, and what stands against it.
-
-    `name` is a class, or "own class" where each image's own class is asked about; `against` is the one other class, or
-    "other classes".
-    """
-
-    column: int
-    name: str
-    against: str = OTHERS
-
-    @property
-    def is_own_class(self) -> bool:
-        """Whether it is about each image's own class."""
-        return self.name == OWN_CLASS
-
-
-def contrasts_of(classes: Sequence[str]) -> tuple[Contrast, ...]:
-    """The contrasts in the order of the columns of Scores: of two classes the first, of many the image's own class."""
-    if len(classes) == 2:
-        return (Contrast(0, classes[0], classes[1]),)
-    names = classes if len(classes) <= MOST_CLASSES else (OWN_CLASS,)
-    return tuple(Contrast(column, name) for column, name in enumerate(names))
-
-
-@dataclass(frozen=True)
-class Edit:
-    """What is done to an image. `str()` of it is the column "edit" of trials.parquet.
-
-    An exchange puts the donor's content in: with the region drawn back by `shrink_px` pixels, or only outside of the
-    region `outside` (the rest of a region, or a property of donors with that region painted over). A removal takes the
-    content away by `removal`; a mark is laid over, a patch is the same pixels shuffled in its place. A control is an
-    exchange, or a removal, of another region in place of the factor.
-    """
-
-    kind: Literal["exchange", "removal", "mark", "patch", "control"]
-    shrink_px: int = 0
-    outside: str | None = None
-    removal: str | None = None
-
-    def __str__(self) -> str:
-        if self.kind == "exchange":
-            return "outside" if self.outside else f"shrunk-{self.shrink_px}" if self.shrink_px else "donors"
-        if self.kind == "control":
-            return f"control {self.removal}" if self.removal else "control"
-        return self.removal or {"mark": "inserted", "patch": "neutral mark"}[self.kind]
-
-
-EXCHANGE, MARKED, PATCHED, CONTROL = Edit("exchange"), Edit("mark"), Edit("patch"), Edit("control")
-
-
-@dataclass(frozen=True)
-class Pair:
-    """Two factors that are put in together, from the same donor."""
-
-    first: str
-    second: str
-
-    def __str__(self) -> str:
-        return f"{self.first} + {self.second}"
-
-
-@dataclass(frozen=True)
-class ControlRegion:
-    """A region that is no factor, by its share of the canvas in thousandths; without a number all of this area."""
-
-    thousandths: int
-    number: int | None = None
-
-    def __str__(self) -> str:
-        area = f"area {self.thousandths / 1000:.3f}"
-        return area if self.number is None else f"{area} #{self.number:02d}"
-
-    @property
-    def all_of_its_area(self) -> ControlRegion:
-        """All regions of the same area, of which each image has its own, in turn."""
-        return ControlRegion(self.thousandths)
-
-
-@dataclass(frozen=True)
-class TrialKey:
-    """What the trials of one job are found by: what was edited, how, and on which split."""
-
-    factor: str | Pair | ControlRegion
-    edit: Edit
-    split: str
 
 
 @dataclass(frozen=True)

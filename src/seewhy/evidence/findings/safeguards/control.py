@@ -17,9 +17,10 @@ from seewhy.evidence.findings.safeguards.matching import Controls, matched_contr
 from seewhy.evidence.findings.safeguards.safeguard import Evidence, Safeguard
 from seewhy.evidence.inference.differences import permuted_controls
 from seewhy.evidence.inference.two_way import cluster_effects
+from seewhy.evidence.trials.edit import CONTROL, EXCHANGE, TrialKey
 from seewhy.evidence.trials.sample import Ints, mean_mask
 from seewhy.evidence.trials.schedule import Frame
-from seewhy.evidence.trials.trial import CONTROL, EXCHANGE, Job, TrialKey, Trials
+from seewhy.evidence.trials.trial import Job, Trials
 
 ON_TRAIN = 12  # of the control regions, for the comparison with train
 LEAST_CONTROLS = 12  # regions that leave a factor alone; with fewer its donors are scrambled

@@ -17,9 +17,10 @@ from seewhy.evidence.findings.figures import interval, signed_points
 from seewhy.evidence.findings.safeguards.safeguard import Evidence, Safeguard
 from seewhy.evidence.inference.differences import ClassDifference
 from seewhy.evidence.thresholds import AUDIT_THRESHOLDS
+from seewhy.evidence.trials.edit import Edit, TrialKey
 from seewhy.evidence.trials.sample import Sample
 from seewhy.evidence.trials.schedule import Frame
-from seewhy.evidence.trials.trial import Edit, Job, TrialKey
+from seewhy.evidence.trials.trial import Job
 
 MARGINS = (2, 4, 8)  # pixels by which a region is drawn back from what it borders on
 EDGE = 4  # pixels within which a leak at the region's edge dies

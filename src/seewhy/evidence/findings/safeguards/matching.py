@@ -11,7 +11,7 @@ from torch import Tensor
 from seewhy.evidence.factors.controls import can_match, disjoint
 from seewhy.evidence.factors.factor import Factor, as_share
 from seewhy.evidence.findings.safeguards.safeguard import Evidence
-from seewhy.evidence.trials.trial import ControlRegion
+from seewhy.evidence.trials.edit import ControlRegion
 
 ALIKE_AREA = 1.35  # ratio of areas up to which regions are compared
 

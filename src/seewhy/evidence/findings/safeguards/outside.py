@@ -9,9 +9,10 @@ from seewhy.evidence.findings.case import OUTSIDE, Case
 from seewhy.evidence.findings.effects import class_effect
 from seewhy.evidence.findings.safeguards.safeguard import Evidence, Safeguard
 from seewhy.evidence.inference.differences import ClassDifference
+from seewhy.evidence.trials.edit import Edit, TrialKey
 from seewhy.evidence.trials.sample import DISJOINT, Sample, overlap_of
 from seewhy.evidence.trials.schedule import Frame
-from seewhy.evidence.trials.trial import Edit, Job, TrialKey
+from seewhy.evidence.trials.trial import Job
 
 
 class OutsideCore(Safeguard):

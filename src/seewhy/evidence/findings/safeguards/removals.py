@@ -16,8 +16,9 @@ from seewhy.evidence.factors.factor import Factor
 from seewhy.evidence.findings.case import Case, Outcome
 from seewhy.evidence.findings.safeguards.matching import Controls, matched_controls
 from seewhy.evidence.findings.safeguards.safeguard import Evidence, Safeguard
+from seewhy.evidence.trials.edit import Edit, TrialKey
 from seewhy.evidence.trials.schedule import Frame, without_donors
-from seewhy.evidence.trials.trial import Edit, Job, TrialKey, Trials
+from seewhy.evidence.trials.trial import Job, Trials
 
 
 class Removals(Safeguard):

@@ -9,9 +9,10 @@ from typing import Any
 from seewhy.evidence.factors.factor import Factor
 from seewhy.evidence.findings.case import Case, Outcome
 from seewhy.evidence.trials.design import AuditDesign
+from seewhy.evidence.trials.edit import ControlRegion, Edit, TrialKey
 from seewhy.evidence.trials.sample import Sample
 from seewhy.evidence.trials.schedule import Frame
-from seewhy.evidence.trials.trial import ControlRegion, Edit, Job, TrialKey, Trials
+from seewhy.evidence.trials.trial import Job, Trials
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,9 @@ from seewhy.evidence.findings.safeguards.matching import controls_elsewhere, mat
 from seewhy.evidence.findings.safeguards.safeguard import Evidence, Safeguard
 from seewhy.evidence.inference.overfit import EditTrials, OverfitExcess, overfit_excess
 from seewhy.evidence.thresholds import AUDIT_THRESHOLDS, LEAST_IMAGES
+from seewhy.evidence.trials.edit import CONTROL, EXCHANGE, ControlRegion, Edit
 from seewhy.evidence.trials.sample import DISJOINT, overlap_of
-from seewhy.evidence.trials.trial import CONTROL, EXCHANGE, ControlRegion, Edit, Trials
+from seewhy.evidence.trials.trial import Trials
 
 FEWEST_CONTROLS, MOST_CONTROLS = 3, 12  # regions, for a comparison of train and valid
 SKETCH, BOOTSTRAP = 300, 6000  # draws

@@ -1,0 +1,69 @@
+"""What is done to an image, and by what its trials are found."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class Edit:
+    """What is done to an image. `str()` of it is the column "edit" of trials.parquet.
+
+    An exchange puts the donor's content in: with the region drawn back by `shrink_px` pixels, or only outside of the
+    region `outside` (the rest of a region, or a property of donors with that region painted over). A removal takes the
+    content away by `removal`; a mark is laid over, a patch is the same pixels shuffled in its place. A control is an
+    exchange, or a removal, of another region in place of the factor.
+    """
+
+    kind: Literal["exchange", "removal", "mark", "patch", "control"]
+    shrink_px: int = 0
+    outside: str | None = None
+    removal: str | None = None
+
+    def __str__(self) -> str:
+        if self.kind == "exchange":
+            return "outside" if self.outside else f"shrunk-{self.shrink_px}" if self.shrink_px else "donors"
+        if self.kind == "control":
+            return f"control {self.removal}" if self.removal else "control"
+        return self.removal or {"mark": "inserted", "patch": "neutral mark"}[self.kind]
+
+
+EXCHANGE, MARKED, PATCHED, CONTROL = Edit("exchange"), Edit("mark"), Edit("patch"), Edit("control")
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two factors that are put in together, from the same donor."""
+
+    first: str
+    second: str
+
+    def __str__(self) -> str:
+        return f"{self.first} + {self.second}"
+
+
+@dataclass(frozen=True)
+class ControlRegion:
+    """A region that is no factor, by its share of the canvas in thousandths; without a number all of this area."""
+
+    thousandths: int
+    number: int | None = None
+
+    def __str__(self) -> str:
+        area = f"area {self.thousandths / 1000:.3f}"
+        return area if self.number is None else f"{area} #{self.number:02d}"
+
+    @property
+    def all_of_its_area(self) -> ControlRegion:
+        """All regions of the same area, of which each image has its own, in turn."""
+        return ControlRegion(self.thousandths)
+
+
+@dataclass(frozen=True)
+class TrialKey:
+    """What the trials of one job are found by: what was edited, how, and on which split."""
+
+    factor: str | Pair | ControlRegion
+    edit: Edit
+    split: str
