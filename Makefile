@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test check tests test-slow sweep bench bench-audit bench-planted bench-report docs format clean
+.PHONY: demo test check tests test-slow sweep bench gpu-check bench-audit bench-planted bench-report docs format clean
 
 demo: .make/core
 	$(BIN)/seewhy demo
@@ -28,6 +28,10 @@ sweep: .make/dev
 
 bench: .make/dev
 	$(BIN)/python benchmarks/bench.py
+
+# On a machine with CUDA, whose python may be another one than that of .venv; at most eight minutes.
+gpu-check:
+	PYTHONPATH=src:benchmarks $(if $(wildcard $(BIN)/python),$(BIN)/python,$(PYTHON)) benchmarks/gpu_check.py
 
 bench-audit: .make/dev
 	$(BIN)/python benchmarks/audit.py

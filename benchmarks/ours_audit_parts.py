@@ -1,6 +1,6 @@
 """How fast edited images are re-scored, beside the bare forward pass of the same network, in turn in one process.
 
-    ours_audit_parts.py CASE [ROUNDS]
+    ours_audit_parts.py CASE [ROUNDS [DEVICE]]
 
 In the clock of an edit is what an audit does with a job: recipients and donors' content are chosen by index out of
 bytes, edited, and scored. In the bare clock: the network on a ready batch. What donors give is measured before, as it
@@ -92,10 +92,17 @@ def jobs(sample: Sample) -> dict[str, Job]:
     return found | removed
 
 
-def seconds(run: Callable[[], object]) -> float:
+def seconds(run: Callable[[], object], device: torch.device) -> float:
+    wait_for(device)
     start = time.perf_counter()
     run()
+    wait_for(device)
     return time.perf_counter() - start
+
+
+def wait_for(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
 
 
 def bare(model: nn.Module, ready: list[Tensor]) -> None:
@@ -104,15 +111,15 @@ def bare(model: nn.Module, ready: list[Tensor]) -> None:
             model(batch)
 
 
-def main(name: str, rounds: int) -> None:
+def main(name: str, rounds: int, device: torch.device) -> None:
     steady_process()  # as the command line does, and one thread as in each of its workers
     torch.set_num_threads(1)
     case = CASES[name]
-    model, sample = network(case), faces(case)
+    model, sample = network(case).to(device), faces(case)
     scorer = Scorer(model, sample, case.batch, LAYOUT)
     recipients = torch.from_numpy(sample.pairs()[:, 0].copy())
     ready = [
-        sample.inputs(sample.canvases(places)).contiguous(memory_format=LAYOUT)
+        sample.inputs(sample.canvases(places)).contiguous(memory_format=LAYOUT).to(device)
         for places in recipients.split(case.batch)
     ]
     found: dict[str, dict[str, list[float]]] = {}
@@ -121,11 +128,12 @@ def main(name: str, rounds: int) -> None:
         scorer.run(job)  # warm
         sides: dict[str, list[float]] = {"bare": [], "edited": []}
         for _ in range(rounds):
-            sides["bare"].append(seconds(lambda: bare(model, ready)))
-            sides["edited"].append(seconds(lambda job=job: scorer.run(job)))
+            sides["bare"].append(seconds(lambda: bare(model, ready), device))
+            sides["edited"].append(seconds(lambda job=job: scorer.run(job), device))
         found[key] = sides
     print(json.dumps({"seconds": found, "images": len(recipients), "threads": torch.get_num_threads()}))
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else 3)
+    name, *rest = sys.argv[1:]
+    main(name, int(rest[0]) if rest else 3, torch.device(rest[1] if len(rest) > 1 else "cpu"))

@@ -7,6 +7,7 @@ import hashlib
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
+from types import CodeType
 from typing import Any
 
 SOURCE = Path(__file__).parent.parent / "src" / "seewhy"
@@ -17,7 +18,7 @@ EVERYTHING = (".",)
 
 
 def code_digest(parts: Sequence[str]) -> str:
-    """A hash of what the code below these parts of the source does: comments, docstrings and layout left out."""
+    """A hash of what the code of these parts does: not of comments, docstrings, layout and names of local variables."""
     files = {
         path for part in parts for path in ([SOURCE / part] if part.endswith(".py") else (SOURCE / part).rglob("*.py"))
     }
@@ -42,11 +43,12 @@ def is_current(raw: dict[str, Any]) -> bool:
 def _without_words(path: Path) -> str:
     tree = ast.parse(path.read_text(encoding="utf-8"))
     for node in ast.walk(tree):
-        body = getattr(node, "body", None)
-        if (
-            isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef))
-            and body
-            and ast.get_docstring(node) is not None
-        ):
-            node.body = body[1:]
-    return ast.dump(tree)
+        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)) and ast.get_docstring(node) is not None:
+            node.body = node.body[1:] or [ast.Pass(lineno=1, col_offset=0)]
+    return repr(_described(compile(tree, path.name, "exec", dont_inherit=True)))
+
+
+def _described(code: CodeType) -> list[object]:
+    """What the code does, whatever its local variables are called and wherever it stands."""
+    constants = [_described(one) if isinstance(one, CodeType) else repr(one) for one in code.co_consts]
+    return [code.co_name, code.co_code.hex(), code.co_names, code.co_argcount, code.co_kwonlyargcount, constants]

@@ -29,7 +29,7 @@ def stamps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 @pytest.mark.parametrize(
     ("text", "same"),
     [
-        ('"""Other words."""\n# a comment\ndef f(x):\n    return x + 1\n', True),
+        ('"""Other words."""\n# a comment\ndef f(y):\n    return y + 1\n', True),
         ('"""Words."""\n\ndef f(x):\n    """More."""\n    return x + 2\n', False),
     ],
     ids=["words", "code"],
