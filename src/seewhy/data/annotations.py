@@ -77,16 +77,16 @@ def read_yolo(path: Path, category: str | None = None) -> list[Points]:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise UnreadableError(f"{path.name} cannot be read ({type(error).__name__})") from error
-    found = []
+    polygons = []
     for number, line in enumerate(lines, start=1):
         words = line.split()
         if not words or (category is not None and words[0] != category):
             continue
         try:
-            found.append(_yolo_object([float(word) for word in words[1:]]))
+            polygons.append(_yolo_object([float(word) for word in words[1:]]))
         except ValueError as error:
             raise UnreadableError(f"{path.name}, line {number} {error}") from error
-    return found
+    return polygons
 
 
 def _yolo_object(values: list[float]) -> Points:
@@ -123,9 +123,9 @@ def coco_file(path: Path, category: str | None, images: Sequence[Image]) -> Read
         entry = entries[catalogue.name_for(image)]
         size = entry.size or loaded.size
         inside = np.zeros(size, dtype=bool)
-        for one in entry.objects:
+        for annotation in entry.objects:
             try:
-                inside |= _coco_object(one, size)
+                inside |= _coco_object(annotation, size)
             except (ValueError, TypeError, KeyError, IndexError) as error:
                 raise UnreadableError(f"{path.name} describes an object that cannot be drawn: {error}") from error
         return np.where(inside, np.uint8(255), np.uint8(0))
@@ -157,11 +157,11 @@ def _read_coco(path: Path, category: str | None) -> dict[str, _Listed]:
     try:
         held = json.loads(path.read_bytes())
         wanted = _category(path, held, category)
-        objects: dict[Any, list[dict[str, Any]]] = {one["id"]: [] for one in held["images"]}
-        for one in held["annotations"]:
-            if wanted is None or one["category_id"] == wanted:
-                objects.setdefault(one["image_id"], []).append(one)
-        return {str(one["file_name"]): _Listed(_size_of(one), objects[one["id"]]) for one in held["images"]}
+        objects: dict[Any, list[dict[str, Any]]] = {image["id"]: [] for image in held["images"]}
+        for annotation in held["annotations"]:
+            if wanted is None or annotation["category_id"] == wanted:
+                objects.setdefault(annotation["image_id"], []).append(annotation)
+        return {str(image["file_name"]): _Listed(_size_of(image), objects[image["id"]]) for image in held["images"]}
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}.", slug="no-such-file") from error
     except (ValueError, TypeError, KeyError, AttributeError) as error:
@@ -175,7 +175,7 @@ def _read_coco(path: Path, category: str | None) -> dict[str, _Listed]:
 def _category(path: Path, held: dict[str, Any], asked: str | None) -> int | None:
     if asked is None:
         return None
-    names = {str(one["name"]): int(one["id"]) for one in held.get("categories", ())}
+    names = {str(category["name"]): int(category["id"]) for category in held.get("categories", ())}
     if asked in names:
         return names[asked]
     if asked.isdecimal() and int(asked) in names.values():

@@ -136,9 +136,9 @@ def _danger(member: zipfile.ZipInfo) -> str | None:
     names = (member.orig_filename, member.filename)  # they differ where an extra field renames the member
     kind = stat.S_IFMT(member.external_attr >> 16)
     rules = (
-        (any(re.match("/|[A-Za-z]:", one) for one in names), "has an absolute path"),
-        (any(".." in one.split("/") for one in names), "climbs out of the folder"),
-        (any("\\" in one or "\0" in one for one in names), "has a backslash or a NUL in its name"),
+        (any(re.match("/|[A-Za-z]:", name) for name in names), "has an absolute path"),
+        (any(".." in name.split("/") for name in names), "climbs out of the folder"),
+        (any("\\" in name or "\0" in name for name in names), "has a backslash or a NUL in its name"),
         (kind not in (0, stat.S_IFREG, stat.S_IFDIR), "is a link or a device, not a regular file"),
         (member.flag_bits & 0x1, "is encrypted"),
         (
@@ -155,8 +155,8 @@ def _danger(member: zipfile.ZipInfo) -> str | None:
 
 def _planned(archive: Path, members: list[zipfile.ZipInfo]) -> tuple[Plan, Plan, int]:
     """Where each image and each CSV file lands, sorted, and how many images fit nowhere."""
-    paths = {PurePosixPath(one.filename): one for one in members if not _is_hidden(one.filename)}
-    images = {path: one for path, one in paths.items() if path.suffix.lower() in SUFFIXES}
+    paths = {PurePosixPath(member.filename): member for member in members if not _is_hidden(member.filename)}
+    images = {path: member for path, member in paths.items() if path.suffix.lower() in SUFFIXES}
     in_splits = {path for path in images if len(path.parts) > 2 and path.parts[-3].lower() in SPLITS}
     depth = 3 if in_splits else 2
     placed = in_splits or {path for path in images if len(path.parts) > 1}
@@ -219,7 +219,7 @@ def _differing(expected: Counts, found: Counts) -> str:
 
 
 def _digest(plan: Plan) -> str:
-    lines = (f"{path}\0{one.file_size}\0{one.CRC}\n" for path, one in sorted(plan.items()))
+    lines = (f"{path}\0{member.file_size}\0{member.CRC}\n" for path, member in sorted(plan.items()))
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
@@ -256,7 +256,7 @@ def _admit(dest: Path, names: set[str] | None, typed: str) -> None:
 
 
 def _make_room(dest: Path, files: Plan) -> None:
-    need = sum(one.file_size + 4096 for path, one in files.items() if not _found(dest, path))
+    need = sum(member.file_size + 4096 for path, member in files.items() if not _found(dest, path))
     home = next(folder for folder in (dest, *dest.absolute().parents) if folder.exists())
     if need > (free := shutil.disk_usage(home).free):
         raise WorkError(
@@ -267,14 +267,14 @@ def _make_room(dest: Path, files: Plan) -> None:
 
 
 def _found(dest: Path, path: str) -> list[Path]:
-    return [one for one in (dest / path, dest / STAGING / "tree" / path) if one.is_file()]
+    return [file for file in (dest / path, dest / STAGING / "tree" / path) if file.is_file()]
 
 
 def _extract(opened: zipfile.ZipFile, files: Plan, dest: Path, progress: Progress | None) -> list[str]:
     """The paths that wait in the staging folder; what an earlier run left is kept where size and CRC are right."""
     staged = []
     for done, (path, member) in enumerate(files.items(), start=1):
-        good = next((one for one in _found(dest, path) if _is_same(one, member)), None)
+        good = next((file for file in _found(dest, path) if _is_same(file, member)), None)
         if good is None:
             _extract_one(opened, member, dest / STAGING / "tree" / path)
         if good != dest / path:
@@ -317,9 +317,9 @@ def _publish(dest: Path, staged: Iterable[str]) -> None:
 
 def _finish(dest: Path, counts: Counts, facts: Mapping[str, Any], typed: str) -> None:
     """Check the counts on disk, and write the marker last."""
-    if (found := _on_disk(dest, counts)) != counts:
+    if (present := _on_disk(dest, counts)) != counts:
         raise DataError(
-            f"{dest} does not hold the images of {facts['source']}.\n{_differing(counts, found)}\n"
+            f"{dest} does not hold the images of {facts['source']}.\n{_differing(counts, present)}\n"
             f"  Unpack into a new folder:  seewhy data {typed} NEW_FOLDER"
         )
     _write_missing_tables(dest, counts)

@@ -81,34 +81,38 @@ def load(
     known = None if task is None else find_task(task)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)  # so that a network without weights is the same one each time
-        found = find_network(model, dict(model_args or {}))
-    own = isinstance(model, str)
-    where = _device(device, found.model, is_spec=own)
-    network = found.model if own or (weights is None and _lies_on(found.model, where)) else copy.deepcopy(found.model)
-    notes = list(found.notes)
+        original = find_network(model, dict(model_args or {}))
+    is_spec = isinstance(model, str)
+    where = _device(device, original.model, is_spec=is_spec)
+    network = (
+        original.model
+        if is_spec or (weights is None and _lies_on(original.model, where))
+        else copy.deepcopy(original.model)
+    )
+    notes = list(original.notes)
     if weights is not None:
         notes += load_weights(network, Path(weights), epoch)
     elif epoch is not None:
         raise OptionError(f"--epoch {epoch} needs --weights DIRECTORY.")
-    elif own and not found.has_weights:
+    elif is_spec and not original.has_weights:
         notes.append(RANDOM_NOTE)
     own_preprocess = (
-        None if found.preprocess is None else _as_preprocess(found.preprocess, f"{found.source}: preprocess")
+        None if original.preprocess is None else _as_preprocess(original.preprocess, f"{original.source}: preprocess")
     )
     chosen = _preprocess(preprocess, own_preprocess, changes)
     if not isinstance(chosen, Preprocess):
         notes.append(OPAQUE_NOTE)
     asked = [name.strip() for name in classes.split(",")] if isinstance(classes, str) else classes
-    names = tuple(asked) if asked is not None else found.classes
+    names = tuple(asked) if asked is not None else original.classes
     if names is not None and len(set(names)) != len(names):
         raise OptionError(f"Class names must differ, but they are: {listed(names)}.")
     try:
-        network = network.eval().to(where) if own else network.to(where)
+        network = network.eval().to(where) if is_spec else network.to(where)
     except NotImplementedError as error:
         raise ModelError(
             f"{type(network).__name__} cannot be put on {where}: {_line(error)}", slug="meta-device"
         ) from error
-    return Classifier(network, chosen, names, where, found.source, known, tuple(notes))
+    return Classifier(network, chosen, names, where, original.source, known, tuple(notes))
 
 
 def with_classes(classifier: Classifier, classes: Sequence[str]) -> Classifier:
@@ -118,16 +122,16 @@ def with_classes(classifier: Classifier, classes: Sequence[str]) -> Classifier:
 
 def parse_model_args(pairs: Sequence[str]) -> dict[str, Any]:
     """{"width": 16} from ["width=16"]; values are Python literals, anything else a string."""
-    found = {}
+    arguments = {}
     for pair in pairs:
         name, equals, text = pair.partition("=")
         if not equals or not name.isidentifier():
             raise OptionError(f"--model-arg is {pair!r}, but must look like width=16.")
         try:
-            found[name] = ast.literal_eval(text)
+            arguments[name] = ast.literal_eval(text)
         except (ValueError, SyntaxError):
-            found[name] = text
-    return found
+            arguments[name] = text
+    return arguments
 
 
 def fingerprint(model: nn.Module) -> str:
@@ -180,7 +184,7 @@ def _normal(key: str, value: Any) -> Any:
     if key not in ("size", "mean", "std"):
         return value
     values = (value,) if isinstance(value, numbers.Real) else tuple(value)
-    if not all(isinstance(one, numbers.Real) for one in values) or (key == "size" and len(values) not in (1, 2)):
+    if not all(isinstance(number, numbers.Real) for number in values) or (key == "size" and len(values) not in (1, 2)):
         form = "one number, or (height, width)" if key == "size" else "one number or one for each channel"
         raise OptionError(f"{key} is {value!r}, but must be {form}.")
     return (int(values[0]), int(values[-1])) if key == "size" else tuple(map(float, values))

@@ -188,11 +188,11 @@ def _bytes_of(path: Path) -> bytes:
 
 def _check_file(path: Path) -> None:
     """Raise UnreadableError for what would be waited for or read without an end: pipes, devices, giants."""
-    found = path.stat()
-    if not (stat.S_ISREG(found.st_mode) or stat.S_ISDIR(found.st_mode)):  # reading a folder has a reason of its own
+    status = path.stat()
+    if not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):  # reading a folder has a reason of its own
         raise UnreadableError("no regular file")
-    if found.st_size > MOST_BYTES:
-        raise UnreadableError(f"a file of {found.st_size:,} bytes is more than the limit of {MOST_BYTES:,}")
+    if status.st_size > MOST_BYTES:
+        raise UnreadableError(f"a file of {status.st_size:,} bytes is more than the limit of {MOST_BYTES:,}")
 
 
 def _checked(decode: Callable[[bytes], Pixels], data: bytes) -> Pixels:
@@ -246,5 +246,5 @@ def _from_deep(image: PIL.Image.Image) -> PIL.Image.Image:
         raise UnreadableError("it holds NaN or infinite values")
     peak = float(values.max(initial=0))
     ranges = {"F": (1.0, 255.0, 65535.0), "I": (255.0, 65535.0)}.get(image.mode, (65535.0,))
-    top = next((one for one in ranges if peak <= one), peak)
+    top = next((limit for limit in ranges if peak <= limit), peak)
     return PIL.Image.fromarray(np.clip(values / top * 255, 0, 255).round().astype(np.uint8))

@@ -39,9 +39,9 @@ def perceptual_hashes(grey: Floats, *, margin: int = 0, shift: tuple[int, int] =
     hashes = np.zeros((len(grey), FREQUENCIES**2 - 1), dtype=bool)
     for place, image in enumerate(grey):
         window = image[margin + down : height - margin + down, margin + right : width - margin + right]
-        found = fft.dctn(rows @ window @ columns.T, norm="ortho")[:FREQUENCIES, :FREQUENCIES].reshape(-1)[1:]
-        found[np.abs(found) < _FLAT] = 0
-        hashes[place] = found > np.median(found)
+        frequencies = fft.dctn(rows @ window @ columns.T, norm="ortho")[:FREQUENCIES, :FREQUENCIES].reshape(-1)[1:]
+        frequencies[np.abs(frequencies) < _FLAT] = 0
+        hashes[place] = frequencies > np.median(frequencies)
     return hashes
 
 
@@ -88,4 +88,4 @@ def near_duplicates(grey: Floats, *, most_bits: int = MOST_BITS, most_shift: int
     margin = most_shift if min(grey.shape[1:]) >= SIDE else 0
     reach = range(-margin, margin + 1)
     moves = [(right, down) for down in reach for right in reach if (down, right) >= (0, 0)]  # others by symmetry
-    return clusters_of(np.stack([perceptual_hashes(grey, margin=margin, shift=one) for one in moves]), most_bits)
+    return clusters_of(np.stack([perceptual_hashes(grey, margin=margin, shift=move) for move in moves]), most_bits)

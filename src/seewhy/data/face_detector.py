@@ -36,10 +36,10 @@ def face_boxes(pixels: Pixels, detector: Any) -> list[tuple[float, float, float,
     image = PIL.Image.fromarray(pixels)
     image.thumbnail((SIDE, SIDE))
     scale_x, scale_y = pixels.shape[1] / image.width, pixels.shape[0] / image.height
-    found = detector.detectRGB(image.width, image.height, image.tobytes())
+    detections = detector.detectRGB(image.width, image.height, image.tobytes())
     return [
         (x * scale_x, y * scale_y, (x + width) * scale_x, (y + height) * scale_y)
-        for x, y, width, height, confidence in found
+        for x, y, width, height, confidence in detections
         if confidence >= LEAST_CONFIDENCE and min(width, height) > 0
     ]
 

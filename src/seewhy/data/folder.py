@@ -84,8 +84,8 @@ def with_labels(table: ImageTable, classes: Sequence[str]) -> ImageTable:
     if dropped:
         said = ", ".join(f"{label!r} ({count})" for label, count in dropped.most_common(5))
         notes = (*notes, f"Labels that are no class of this network were left out: {said}.")
-    own = table.classes if table.items is None or table.classes else tuple(classes)
-    return replace(table, images=images, classes=own, notes=notes)
+    names = table.classes if table.items is None or table.classes else tuple(classes)
+    return replace(table, images=images, classes=names, notes=notes)
 
 
 def label_of(value: Any, classes: Sequence[str]) -> str | None:
@@ -105,8 +105,8 @@ def _table(source: Any) -> ImageTable:
         return _from_path(source)
     if isinstance(source, Tensor):
         return _from_tensor(source)
-    if isinstance(source, (list, tuple)) and all(isinstance(one, (str, Path)) for one in source):
-        return _from_list([Path(one) for one in source], "the list")
+    if isinstance(source, (list, tuple)) and all(isinstance(path, (str, Path)) for path in source):
+        return _from_list([Path(path) for path in source], "the list")
     if hasattr(source, "__getitem__") and hasattr(source, "__len__"):
         return _from_dataset(source)
     raise DataError(
@@ -133,22 +133,22 @@ def _from_path(source: str | Path) -> ImageTable:
         return _from_list([path], str(path))
     if any(letter in text for letter in "*?["):
         return _from_list(_matches(text, path.anchor), f"the glob {text}")
-    beside = [one.name for one in path.parent.iterdir()] if path.parent.is_dir() else []
+    beside = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
     raise DataError(f"There is no file or folder {text}.  {nearest(path.name, beside)}".rstrip(), slug="no-such-file")
 
 
 def _matches(pattern: str, anchor: str) -> list[Path]:
     try:
-        found = list(Path(anchor or ".").glob(pattern.removeprefix(anchor)))
+        paths = list(Path(anchor or ".").glob(pattern.removeprefix(anchor)))
     except (ValueError, NotImplementedError):  # like "a**"
         return []
-    return sorted(one for one in found if _is_image_name(one.name) and not one.is_dir())
+    return sorted(path for path in paths if _is_image_name(path.name) and not path.is_dir())
 
 
 def _from_folder(root: Path) -> ImageTable:
     paths = sorted(_walk(root), key=lambda path: path.relative_to(root).as_posix())
     if not paths:
-        held = listed(sorted(one.name for one in root.iterdir())) or "nothing"
+        held = listed(sorted(entry.name for entry in root.iterdir())) or "nothing"
         raise DataError(
             f"Found no images in {root}, which holds: {held}.\n  Suffixes read: {listed(sorted(SUFFIXES), 30)}",
             slug="no-images",
@@ -178,7 +178,9 @@ def _named_by_the_folder(root: Path, images: list[Image]) -> ImageTable:
     home = root.resolve()
     if home.name.lower() in SPLITS:
         return ImageTable(tuple(_in_split(images, home.name)), root, source=str(root))
-    siblings = sorted(one.name for one in home.parent.iterdir() if not one.name.startswith(".") and _holds_image(one))
+    siblings = sorted(
+        entry.name for entry in home.parent.iterdir() if not entry.name.startswith(".") and _holds_image(entry)
+    )
     if len(siblings) < 2 or any(image.label for image in images):
         return ImageTable(tuple(replace(image, label=None) for image in images), root, source=str(root))
     images = _in_split([replace(image, label=home.name, split=None) for image in images], home.parent.name)
@@ -272,7 +274,7 @@ def _is_image_name(name: str) -> bool:
 
 def _holds_image(folder: Path) -> bool:
     try:
-        names = [one.name for one in folder.iterdir()]
+        names = [entry.name for entry in folder.iterdir()]
     except OSError:  # also a file
         return False
     return _RUN not in names and any(map(_is_image_name, names))
@@ -286,8 +288,8 @@ def _storable(table: ImageTable) -> ImageTable:
 
     images = tuple(
         image
-        if image.id == (own := plain(image.id))
-        else replace(image, id=own or "", label=plain(image.label), split=plain(image.split))
+        if image.id == (new_id := plain(image.id))
+        else replace(image, id=new_id or "", label=plain(image.label), split=plain(image.split))
         for image in table.images
     )
     return replace(table, images=images, classes=tuple(plain(name) or "" for name in table.classes))

@@ -36,8 +36,8 @@ def read_csv(path: Path) -> tuple[list[Image], tuple[str, ...], tuple[str, ...]]
     for row in rows:
         if not (name := _cell(row, where)):
             continue
-        found, label = _near(Path(name), path.parent), _cell(row, what) or None
-        images.append(Image(relative(found, path.parent), str(found), label, _cell(row, columns.get("split")) or None))
+        file, label = _near(Path(name), path.parent), _cell(row, what) or None
+        images.append(Image(relative(file, path.parent), str(file), label, _cell(row, columns.get("split")) or None))
         if label is not None and (index := _cell(row, columns.get("label"))).isdecimal():
             order[label] = int(index)
     images, notes = without_repeats(images)
@@ -66,12 +66,12 @@ def without_repeats(images: Sequence[Image]) -> tuple[list[Image], tuple[str, ..
         place = os.path.normpath(Path(image.path or image.id).absolute())
         if place in first:
             continue
-        own, count = PurePosixPath(image.id), 1
-        while str(own) in taken:  # files of the same name outside the list's folder
+        new_id, count = PurePosixPath(image.id), 1
+        while str(new_id) in taken:  # files of the same name outside the list's folder
             count += 1
-            own = own.with_name(f"{PurePosixPath(image.id).stem}~{count}{own.suffix}")
-        taken.add(str(own))
-        first[place] = replace(image, id=str(own))
+            new_id = new_id.with_name(f"{PurePosixPath(image.id).stem}~{count}{new_id.suffix}")
+        taken.add(str(new_id))
+        first[place] = replace(image, id=str(new_id))
     repeats = len(images) - len(first)
     return list(first.values()), ((f"{repeats} images were listed twice and are taken once.",) if repeats else ())
 

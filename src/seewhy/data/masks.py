@@ -120,7 +120,7 @@ class Catalogue:
         best = [name for name, count in shared.items() if count == most]
         if len(best) > 1:
             raise UnreadableError(f"{self.where} has several masks for it: {listed(best, 3)}")
-        alike = [one for one in self.images.get(parts[-1], ()) if one[-most:] == parts[-most:]]
+        alike = [path for path in self.images.get(parts[-1], ()) if path[-most:] == parts[-most:]]
         if (count := len(alike)) > 1:
             raise UnreadableError(f"{best[0]} fits {count} images; put the masks into folders named like the images'")
         return best[0]
@@ -191,12 +191,12 @@ def levels_of(values: Any) -> Levels:
     """A mask (H, W) in bool, 0..1 or uint8 as levels. Raises UnreadableError where it is none of these."""
     if values is None:
         raise UnreadableError("found nothing")
-    found = np.asarray(values.detach().cpu() if isinstance(values, torch.Tensor) else values)
-    flat = found
-    if found.ndim == 3 and 1 in (found.shape[0], found.shape[2]):
-        flat = found[0] if found.shape[0] == 1 else found[..., 0]
+    array = np.asarray(values.detach().cpu() if isinstance(values, torch.Tensor) else values)
+    flat = array
+    if array.ndim == 3 and 1 in (array.shape[0], array.shape[2]):
+        flat = array[0] if array.shape[0] == 1 else array[..., 0]
     if flat.ndim != 2 or not flat.size:
-        raise UnreadableError(f"gave shape {found.shape}, where a mask (H, W) is needed")
+        raise UnreadableError(f"gave shape {array.shape}, where a mask (H, W) is needed")
     if flat.dtype == np.uint8:
         return _levels(flat)
     if flat.dtype.kind not in "biuf":
@@ -213,12 +213,12 @@ def _function(spec: str) -> Callable[[Any], Any]:
         module, name = module_of(spec)
     except ModelError as error:
         raise OptionError(f"{str(error).splitlines()[0]}\n  {hint}", slug="no-such-region") from error
-    found = getattr(module, name, None)
-    if callable(found):
-        function: Callable[[Any], Any] = found
+    attribute = getattr(module, name, None)
+    if callable(attribute):
+        function: Callable[[Any], Any] = attribute
         return function
     where = spec.rpartition(":")[0]
-    functions = [key for key, one in vars(module).items() if callable(one) and not key.startswith("_")]
+    functions = [key for key, value in vars(module).items() if callable(value) and not key.startswith("_")]
     raise OptionError(
         f"{where} has no function {name!r}.  {nearest(name, functions)}".rstrip() + f"\n  {hint}", slug="no-such-region"
     )

@@ -50,7 +50,7 @@ def find_network(model: str | nn.Module, arguments: dict[str, Any]) -> Found:
 def _from_code(spec: str, arguments: dict[str, Any]) -> Found:
     module, name = module_of(spec)
     if not name:
-        own = [key for key, one in vars(module).items() if _is_network_class(one) and one.__module__ == module.__name__]
+        own = [key for key, net in vars(module).items() if _is_network_class(net) and net.__module__ == module.__name__]
         if len(own) != 1:
             what = f"{len(own)} networks ({listed(own)})" if own else "no network"
             raise ModelError(
@@ -94,7 +94,7 @@ def module_of(spec: str, forms: str = MODEL_FORMS) -> tuple[ModuleType, str]:
 
 def _import_file(path: Path) -> ModuleType:
     if not path.is_file():
-        beside = [one.name for one in path.parent.glob("*.py")] if path.parent.is_dir() else []
+        beside = [file.name for file in path.parent.glob("*.py")] if path.parent.is_dir() else []
         raise ModelError(f"There is no file {path}.  {nearest(path.name, beside)}".rstrip(), slug="no-such-file")
     name = f"seewhy_user_{path.stem}_{hashlib.blake2b(str(path.resolve()).encode(), digest_size=4).hexdigest()}"
     spec = importlib.util.spec_from_file_location(name, path)
@@ -102,7 +102,7 @@ def _import_file(path: Path) -> ModuleType:
         raise ModelError(f"{path} is not a Python file.", slug="no-such-file")
     module = importlib.util.module_from_spec(spec)
     folder = str(path.resolve().parent)
-    for neighbour in [one for one, home in _neighbours.items() if home != folder]:
+    for neighbour in [module_name for module_name, home in _neighbours.items() if home != folder]:
         sys.modules.pop(neighbour, None)  # another project's file of the same name is not this one's
         del _neighbours[neighbour]
     before = set(sys.modules)
@@ -115,7 +115,9 @@ def _import_file(path: Path) -> ModuleType:
         raise _import_failed(str(path), error) from error
     finally:
         sys.path.remove(folder)
-        _neighbours.update({one: folder for one in set(sys.modules) - before - {name} if _lies_in(one, folder)})
+        _neighbours.update(
+            {module_name: folder for module_name in set(sys.modules) - before - {name} if _lies_in(module_name, folder)}
+        )
     return module
 
 
@@ -246,9 +248,9 @@ def _from_hf(directory: str, arguments: dict[str, Any]) -> Found:
 def _hf_class(transformers: Any, folder: Path) -> Any:
     """The class that the directory's configuration names, so that no head is made up; else that of classifiers."""
     named = json.loads((folder / "config.json").read_text()).get("architectures") or []
-    found = getattr(transformers, named[0], None) if named else None
-    own = isinstance(found, type) and issubclass(found, transformers.PreTrainedModel)
-    return found if own else transformers.AutoModelForImageClassification
+    architecture = getattr(transformers, named[0], None) if named else None
+    is_network = isinstance(architecture, type) and issubclass(architecture, transformers.PreTrainedModel)
+    return architecture if is_network else transformers.AutoModelForImageClassification
 
 
 def _hf_preprocess(folder: Path) -> tuple[Preprocess | None, tuple[str, ...]]:
@@ -301,11 +303,11 @@ def _is_network_class(thing: Any) -> bool:
 def _distinct(names: Sequence[str]) -> list[str]:
     """The names, with a number behind those that stand twice ("crane", "crane 2")."""
     seen: dict[str, int] = {}
-    found = []
+    distinct = []
     for name in names:
         seen[name] = seen.get(name, 0) + 1
-        found.append(name if seen[name] == 1 else f"{name} {seen[name]}")
-    return found
+        distinct.append(name if seen[name] == 1 else f"{name} {seen[name]}")
+    return distinct
 
 
 def _line(error: BaseException) -> str:

@@ -62,17 +62,17 @@ def batch_of(
     memory_format: torch.memory_format = torch.contiguous_format,
 ) -> Tensor:
     """The network's input (N, C, H, W) of several images. Raises DataError for mixed sizes."""
-    shapes = {one.canvas.shape if one.canvas is not None else _shape(one.inputs) for one in loaded}
+    shapes = {image.canvas.shape if image.canvas is not None else _shape(image.inputs) for image in loaded}
     if len(shapes) > 1:
         raise DataError(
             f"After preprocessing the images have different shapes: {listed(map(str, sorted(shapes)))}.\n"
             "  Give one size:  --size 224",
             slug="mixed-sizes",
         )
-    canvases = [one.canvas for one in loaded if one.canvas is not None]
+    canvases = [image.canvas for image in loaded if image.canvas is not None]
     if canvases and isinstance(preprocess, Preprocess):
         return network_input(canvases, preprocess).contiguous(memory_format=memory_format)
-    inputs = torch.stack([one.inputs for one in loaded if one.inputs is not None])
+    inputs = torch.stack([image.inputs for image in loaded if image.inputs is not None])
     return inputs.contiguous(memory_format=memory_format)
 
 
@@ -96,8 +96,8 @@ def _from_item(item: Any, preprocess: Preprocess | Opaque, label: str | None, cl
         item = item[0]
     if isinstance(item, Tensor) and item.is_floating_point() and item.ndim == 3:
         size = (item.shape[1], item.shape[2])
-        own = preprocess if isinstance(preprocess, Preprocess) else None
-        return Loaded(size, geometry_of(size, Preprocess()), picture_of(item, own), inputs=item, label=label)
+        known = preprocess if isinstance(preprocess, Preprocess) else None
+        return Loaded(size, geometry_of(size, Preprocess()), picture_of(item, known), inputs=item, label=label)
     if isinstance(item, Tensor) and item.dtype == torch.uint8 and item.ndim == 3:
         item = item.expand(3, -1, -1).permute(1, 2, 0).contiguous().cpu().numpy()
     if isinstance(item, PIL.Image.Image):

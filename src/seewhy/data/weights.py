@@ -90,13 +90,13 @@ def _unwrapped(content: Any, path: Path) -> tuple[dict[str, Tensor], list[str]]:
 def _unreadable(path: Path, error: Exception) -> WeightsError:
     """Told apart: a pickle that would run code, a Git LFS pointer, and bytes that are no checkpoint at all."""
     start = path.read_bytes()[:64] if path.is_file() else b""
-    found = re.search(r"(?:Unsupported global: GLOBAL|Unsupported class|GLOBAL) ([\w.]+)", str(error))
+    match = re.search(r"(?:Unsupported global: GLOBAL|Unsupported class|GLOBAL) ([\w.]+)", str(error))
     is_pickle = start.startswith((b"\x80", b"PK"))
-    if not isinstance(error, pickle.UnpicklingError) or not (found or is_pickle):
+    if not isinstance(error, pickle.UnpicklingError) or not (match or is_pickle):
         said = "" if "weights_only" in str(error) or isinstance(error, KeyError) else f": {_first_line(error)}"
         pointer = "\n  It is a Git LFS pointer, not the file itself:  git lfs pull" if b"git-lfs" in start else ""
         return WeightsError(f"{path} cannot be read as a PyTorch checkpoint{said}.{pointer}", slug="corrupt-weights")
-    named = f" (it asks for {found.group(1)})" if found else ""
+    named = f" (it asks for {match.group(1)})" if match else ""
     return WeightsError(
         f"{path} is not plain weights{named}: a whole pickled model or object, and loading it would run code from the "
         f"file. Nothing of it was run.\n  Save the weights alone, where the network is made:  {_SAVE}",
@@ -117,21 +117,21 @@ def _is_torchscript(path: Path) -> bool:
 def _epoch_file(directory: Path, model: str, epoch: int | None) -> tuple[Path, str]:
     folder = directory / model if (directory / model).is_dir() else directory
     paths = sorted(folder.iterdir(), key=lambda path: (path.name.startswith("model_"), path.name))  # model_4 outranks
-    found = {
+    checkpoints = {
         int(match.group(1)): path
         for path in paths
         if path.suffix in SUFFIXES and (match := re.search(r"(\d+)$", path.stem))
     }
-    if not found:
+    if not checkpoints:
         inside = listed(sorted(path.name for path in folder.iterdir())) or "nothing"
         raise WeightsError(f"{folder} holds no checkpoint like model_4.pt (it holds: {inside}).", slug="no-such-file")
     if epoch is None:
-        epoch = max(found)
-        return found[epoch], f"The last epoch, {epoch}, was taken: {found[epoch]}."
-    if epoch not in found:
-        epochs = ", ".join(map(str, sorted(found)))
+        epoch = max(checkpoints)
+        return checkpoints[epoch], f"The last epoch, {epoch}, was taken: {checkpoints[epoch]}."
+    if epoch not in checkpoints:
+        epochs = ", ".join(map(str, sorted(checkpoints)))
         raise WeightsError(f"{folder} has no checkpoint of epoch {epoch}.  It has: {epochs}.", slug="no-such-file")
-    return found[epoch], f"Epoch {epoch}: {found[epoch]}."
+    return checkpoints[epoch], f"Epoch {epoch}: {checkpoints[epoch]}."
 
 
 def _strip_prefix(state: dict[str, Tensor], expected: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], str]:
@@ -172,7 +172,7 @@ def _neighbours(path: Path) -> str:
     folder = path.parent
     if not folder.is_dir():
         return f"Nor is there a folder {folder}."
-    names = [one.name for one in folder.iterdir() if one.suffix in SUFFIXES or one.is_dir()]
+    names = [entry.name for entry in folder.iterdir() if entry.suffix in SUFFIXES or entry.is_dir()]
     return nearest(path.name, names) or (f"{folder} holds: {listed(sorted(names))}." if names else "")
 
 
