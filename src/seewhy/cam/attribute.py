@@ -70,11 +70,11 @@ def attribute(
     if not augment:
         return plain
     changes = augmentations()
-    maps = {key: one / len(changes) for key, one in plain.maps.items()}
+    maps = {key: raw / len(changes) for key, raw in plain.maps.items()}
     for change in changes:
         if change != PLAIN:
             changed = explain(change.forward(inputs))
-            maps = {key: one + change.back(changed.maps[key]) / len(changes) for key, one in maps.items()}
+            maps = {key: total + change.back(changed.maps[key]) / len(changes) for key, total in maps.items()}
     return replace(plain, maps=maps)
 
 
@@ -88,19 +88,19 @@ def _attributed(
     inputs: Tensor,
 ) -> Attribution:
     graph = any(method.needs_gradient for method in methods.values())
-    found = Attribution(torch.empty(0), {}, {})
+    attribution = Attribution(torch.empty(0), {}, {})
     with capture(model, inputs, layers, task=subject.task, graph=graph) as captured:
         jobs = _jobs(subject.scores, methods)
-        for number, (asked, score, own) in enumerate(jobs):
+        for number, (asked, score, group) in enumerate(jobs):
             if score.name not in fixed:
                 fixed[score.name] = score.fix(captured.output, subject.labels, subject.places)
             values = fixed[score.name](captured.output)
-            needed = any(method.needs_gradient for method in own.values())
+            needed = any(method.needs_gradient for method in group.values())
             slopes = gradients(values, captured.activations, retain=number + 1 < len(jobs)) if needed else {}
-            found.values.setdefault(asked, values.detach())
+            attribution.values.setdefault(asked, values.detach())
             for scene in _scenes(model, captured, layers, values, slopes, fixed[score.name], seed):
-                found.maps.update(_maps(scene, own, asked))
-    return replace(found, logits=captured.output.logits.detach(), calls=captured.calls)
+                attribution.maps.update(_maps(scene, group, asked))
+    return replace(attribution, logits=captured.output.logits.detach(), calls=captured.calls)
 
 
 def _jobs(scores: Sequence[Score], methods: Mapping[str, Method]) -> list[tuple[str, Score, dict[str, Method]]]:
@@ -112,7 +112,7 @@ def _jobs(scores: Sequence[Score], methods: Mapping[str, Method]) -> list[tuple[
     adapted = [(score, {name: method}) for name, method in methods.items() if method.adapt for score in scores]
     return [
         *((score.name, score, plain) for score in scores),
-        *((score.name, _adapted(own, score), own) for score, own in adapted),
+        *((score.name, _adapted(group, score), group) for score, group in adapted),
     ]
 
 
@@ -153,5 +153,5 @@ def _scenes(
 @torch.no_grad()
 def _maps(scene: Scene, methods: Mapping[str, Method], score: str) -> dict[MapKey, Tensor]:
     name = scene.layer.asked if scene.layer else INPUT
-    own = {key: method for key, method in methods.items() if method.on_input == (scene.layer is None)}
-    return {MapKey(key, name, score): method.map_of(scene).detach() for key, method in own.items()}
+    fitting = {key: method for key, method in methods.items() if method.on_input == (scene.layer is None)}
+    return {MapKey(key, name, score): method.map_of(scene).detach() for key, method in fitting.items()}

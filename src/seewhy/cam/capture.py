@@ -114,11 +114,13 @@ def gradients(values: Tensor, activations: dict[str, Tensor], *, retain: bool = 
     if not activations:
         return {}
     if not values.requires_grad:
-        found: tuple[Tensor | None, ...] = (None,) * len(activations)
+        derivatives: tuple[Tensor | None, ...] = (None,) * len(activations)
     else:
-        found = torch.autograd.grad(values.sum(), list(activations.values()), allow_unused=True, retain_graph=retain)
+        derivatives = torch.autograd.grad(
+            values.sum(), list(activations.values()), allow_unused=True, retain_graph=retain
+        )
     slopes = {}
-    for layer, gradient in zip(activations, found, strict=True):
+    for layer, gradient in zip(activations, derivatives, strict=True):
         if gradient is None:
             raise LayerError(
                 f"The score does not depend on layer {layer!r}: no gradient reaches it.\n"
@@ -165,7 +167,7 @@ class _Recorder:
     def attached(self, model: nn.Module) -> Iterator[None]:
         handles = [
             model.get_submodule(name).register_forward_hook(self._hook(name))
-            for name in dict.fromkeys(one.name for one in self.layers)
+            for name in dict.fromkeys(layer.name for layer in self.layers)
         ]
         try:
             yield
@@ -178,7 +180,9 @@ class _Recorder:
             if threading.get_ident() != self.owner:  # someone else's forward pass on a shared module
                 return None
             self.counts[name] += 1
-            asked = [one.asked for one in self.layers if one.name == name and one.call in (None, self.counts[name])]
+            asked = [
+                layer.asked for layer in self.layers if layer.name == name and layer.call in (None, self.counts[name])
+            ]
             if not asked:
                 return None
             activation = _first_tensor(output, asked[0])

@@ -95,8 +95,8 @@ def remembered(model: nn.Module, key: Hashable, learn: Callable[[], T]) -> T:
         known = _known[model] = (state, {})
     if key not in known[1]:
         known[1][key] = learn()
-    found: T = known[1][key]
-    return found
+    value: T = known[1][key]
+    return value
 
 
 def state_of(model: nn.Module) -> int:
@@ -106,16 +106,16 @@ def state_of(model: nn.Module) -> int:
     Whether a module is in training mode does not count, since nothing is learned in it.
     """
     plain = (bool, int, float, str, tuple, type(None))
-    found: list[Hashable] = []
+    state: list[Hashable] = []
     for name, module in model.named_modules():
-        own = vars(module)
-        found += [name, id(type(module)), id(type(module).forward), id(own.get("forward"))]
-        found += [*module._forward_hooks, *module._forward_pre_hooks]
-        found += [str(value) for key, value in own.items() if key != "training" and type(value) in plain]
+        attributes = vars(module)
+        state += [name, id(type(module)), id(type(module).forward), id(attributes.get("forward"))]
+        state += [*module._forward_hooks, *module._forward_pre_hooks]
+        state += [str(value) for key, value in attributes.items() if key != "training" and type(value) in plain]
     for weight in model.parameters():
         version = -1 if weight.is_inference() else weight._version
-        found += [tuple(weight.shape), weight.dtype, weight.device, weight.data_ptr(), version]
-    return hash(tuple(found))
+        state += [tuple(weight.shape), weight.dtype, weight.device, weight.data_ptr(), version]
+    return hash(tuple(state))
 
 
 @contextlib.contextmanager
@@ -165,7 +165,9 @@ def _as_written(model: nn.Module) -> Iterator[None]:
         for kind in {parameter.device.type for parameter in model.parameters()} or {"cpu"}:
             if kind != "meta" and torch.is_autocast_enabled(kind):
                 stack.enter_context(torch.autocast(kind, enabled=False))
-        compiled = any("_orig_mod" in one._modules or one._compiled_call_impl is not None for one in model.modules())
+        compiled = any(
+            "_orig_mod" in module._modules or module._compiled_call_impl is not None for module in model.modules()
+        )
         if compiled and hasattr(torch.compiler, "set_stance"):  # torch 2.6
             stack.enter_context(torch.compiler.set_stance("force_eager"))
         yield

@@ -34,11 +34,11 @@ def trace(model: nn.Module, inputs: Tensor) -> list[Call]:
 def trace_any(model: nn.Module, inputs: Tensor) -> tuple[list[Call], Any]:
     """As `trace`, for a network that gives anything, and what it gave: a headless one too."""
     calls: list[Call] = []
-    own = threading.get_ident()  # another thread may run the same network meanwhile
+    thread = threading.get_ident()  # another thread may run the same network meanwhile
 
     def watch(name: str) -> Callable[[nn.Module, tuple[Any, ...], dict[str, Any], Any], None]:
         def note(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
-            if threading.get_ident() == own and (given := first_tensor(output)) is not None:
+            if threading.get_ident() == thread and (given := first_tensor(output)) is not None:
                 read = first_tensor((*args, *kwargs.values()))
                 calls.append(_call(name, module, () if read is None else tuple(read.shape), given, output))
 
@@ -82,7 +82,7 @@ def _moves(module: nn.Module, shape: tuple[int, ...]) -> bool:
     if not isinstance(module, (conv.Conv2d, *_WINDOWED_POOLS)) or len(shape) != 4:
         return False
     size: Any = module.kernel_size
-    return any(one > 1 for one in (size if isinstance(size, (tuple, list)) else (size,)))
+    return any(side > 1 for side in (size if isinstance(size, (tuple, list)) else (size,)))
 
 
 def _channel_axis(module: nn.Module, shape: tuple[int, ...]) -> int | None:
@@ -94,10 +94,10 @@ def _channel_axis(module: nn.Module, shape: tuple[int, ...]) -> int | None:
         return 1
     if isinstance(module, nn.Linear):
         return last if shape[-1] in (module.in_features, module.out_features) else None
-    own = list(module.parameters(recurse=False))
-    if next(module.children(), None) is not None or not own:
+    weights = list(module.parameters(recurse=False))
+    if next(module.children(), None) is not None or not weights:
         return None
-    widths = {one.numel() for one in own if one.ndim == 1}
+    widths = {weight.numel() for weight in weights if weight.ndim == 1}
     fits = [axis for axis in (1, last) if shape[axis] in widths]
     if len(fits) == 2:
         first = "2d" in type(module).__name__ or getattr(module, "data_format", "") == "channels_first"

@@ -134,7 +134,9 @@ def _serves(activation: Tensor, gradient: Tensor) -> bool:
         return False
     weights = gradient.float().mean(dim=(2, 3), keepdim=True)
     maps = ((weights * activation).sum(1), (gradient.float() * activation).sum(1))
-    return any(bool(one.isfinite().all() and one.amax() - one.amin() > 1e-5 * one.abs().amax()) for one in maps)
+    return any(
+        bool(values.isfinite().all() and values.amax() - values.amin() > 1e-5 * values.abs().amax()) for values in maps
+    )
 
 
 def mixture(outputs: Tensor) -> Tensor:

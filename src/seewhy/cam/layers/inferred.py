@@ -40,10 +40,10 @@ def grid_of(call: Call, calls: Sequence[Call], input_shape: Sequence[int]) -> Gr
 
     Raises LayerError with the output's shape and the option that settles it.
     """
-    place = next(place for place, one in enumerate(calls) if one is call)
-    found = grids_of(calls, tuple(input_shape))[place]
-    if found is not None:
-        return found
+    place = next(place for place, candidate in enumerate(calls) if candidate is call)
+    grid = grids_of(calls, tuple(input_shape))[place]
+    if grid is not None:
+        return grid
     raise LayerError(
         f"Layer {call.name!r} gives shape {call.shape}, in which no grid of places can be inferred for an input of "
         f"{input_shape[3]} x {input_shape[2]} pixels.\n  {_advice(call.shape)}",
@@ -93,12 +93,12 @@ class _Known:
             height, width = self.image
             patches = (p for p in range(2, min(self.image) // 2 + 1) if height % p == width % p == 0)
             sizes += [((height // p, width // p), MOST_SPECIAL) for p in patches]
-        found = [
+        grids = [
             Grid(rows, columns, "tokens", length - rows * columns)
             for (rows, columns), most in sizes
             if min(rows, columns) > 1 and 0 <= length - rows * columns <= min(most, rows * columns)
         ]
-        return min(found, key=lambda grid: grid.skipped, default=None)
+        return min(grids, key=lambda grid: grid.skipped, default=None)
 
 
 def _inferred(call: Call, known: _Known, axes: dict[Shape, set[int]]) -> Grid | None:

@@ -59,8 +59,8 @@ def ablation_cam(scene: Scene) -> Tensor:
 
 
 def _proven(tail: Tail) -> _Facts:
-    one, first = tail.raw[:1].clone(), torch.zeros(1, dtype=torch.long, device=tail.raw.device)
-    if is_affine(record(lambda: tail(one, first)), [one]):
+    raw, first = tail.raw[:1].clone(), torch.zeros(1, dtype=torch.long, device=tail.raw.device)
+    if is_affine(record(lambda: tail(raw, first)), [raw]):
         return _Facts(True, ())
     return _Facts(False, find_readers(tail))
 
@@ -119,16 +119,19 @@ def _through_readers(
     tail: Tail, live: Tensor, axis: int, readers: tuple[Reader, ...]
 ) -> Iterator[tuple[Tensor, Tensor, object]]:
     """The same, where the modules that read the layer are linear: only what follows them is run."""
-    bases = {one.key: whole(tail, one) for one in readers}
+    bases = {reader.key: whole(tail, reader) for reader in readers}
     each = sum(base[:1].numel() * base.element_size() for base in bases.values())
     with contextlib.ExitStack() as stack:
         only = readers[0].key if len(readers) == 1 else None
         behind = stack.enter_context(_behind(tail, only, bases[only])) if only else tail
         for image in range(len(live)):
-            prepared = {one.key: prepare(tail, one, bases[one.key][image : image + 1], image, axis) for one in readers}
+            prepared = {
+                reader.key: prepare(tail, reader, bases[reader.key][image : image + 1], image, axis)
+                for reader in readers
+            }
             for channels in torch.split(live[image].nonzero().squeeze(1), _rows_at_once(each)):
                 rows = torch.full_like(channels, image)
-                answers = {key: one.rows(channels) for key, one in prepared.items()}
+                answers = {key: off.rows(channels) for key, off in prepared.items()}
                 if only:
                     yield rows, channels, behind(answers[only], rows)
                 else:

@@ -30,11 +30,11 @@ def captum_name(name: str) -> str:
     """
     asked = name.partition(":")[2] if name.casefold().startswith("captum:") else name
     folded = {_fold(known): known for known in CAPTUM}
-    if found := folded.get(_fold(asked)):
-        return f"captum:{found}"
+    if known_name := folded.get(_fold(asked)):
+        return f"captum:{known_name}"
     raise OptionError(
         f"There is no method {name!r}.  {nearest(asked, CAPTUM)}\n"
-        f"  Methods by captum: {listed((f'captum:{one}' for one in CAPTUM), 30)}.  What they do:  seewhy methods",
+        f"  Methods by captum: {listed((f'captum:{known}' for known in CAPTUM), 30)}.  What they do:  seewhy methods",
         slug="no-such-method",
     )
 

@@ -104,7 +104,7 @@ def _need_rules(score: Scored, image: Tensor) -> None:
     ruled = [module for module in score.modules() if type(module) in RULED]
     if unruled := _outside(ruled, score, image) & ACTIVATIONS:
         raise TypeError(
-            f"its rules are for the modules {listed(one.__name__ for one in RULED)}, and outside of these it would "
+            f"its rules are for the modules {listed(kind.__name__ for kind in RULED)}, and outside of these it would "
             f"meet: {listed(sorted(unruled))}."
         )
 
@@ -112,8 +112,8 @@ def _need_rules(score: Scored, image: Tensor) -> None:
 def _outside(modules: Sequence[nn.Module], network: nn.Module, image: Tensor) -> set[str]:
     """The names of the functions that give floats outside of these modules while the network runs."""
     seen = _Outside()
-    handles = [one.register_forward_pre_hook(seen.enter) for one in modules]
-    handles += [one.register_forward_hook(seen.leave) for one in modules]
+    handles = [module.register_forward_pre_hook(seen.enter) for module in modules]
+    handles += [module.register_forward_hook(seen.leave) for module in modules]
     with seen, torch.no_grad():
         network(image.clone())
     for handle in handles:  # on a copy of the user's network: nothing is left behind where it fails
@@ -162,18 +162,18 @@ def _lrp(attr: Any, score: Scored, image: Tensor, seed: int) -> Any:
 
 def _occlusion(attr: Any, score: Scored, image: Tensor, seed: int) -> Any:
     window = (image.shape[1], *(-(-n // 9) for n in image.shape[2:]))
-    found = attr.Occlusion(_flat(score)).attribute(
+    attribution = attr.Occlusion(_flat(score)).attribute(
         image, window, strides=window, baselines=_zero(image), perturbations_per_eval=BATCH
     )
-    return found / math.prod(window)
+    return attribution / math.prod(window)
 
 
 def _by_segment(kind: str, attr: Any, score: Scored, image: Tensor, seed: int, **settings: Any) -> Any:
     mask = _segments(image)
-    found = getattr(attr, kind)(_flat(score)).attribute(
+    attribution = getattr(attr, kind)(_flat(score)).attribute(
         image, _zero(image), feature_mask=mask, perturbations_per_eval=BATCH, **settings
     )
-    return found / (image.shape[1] * mask.flatten().bincount()[mask])
+    return attribution / (image.shape[1] * mask.flatten().bincount()[mask])
 
 
 def _flat(score: Scored) -> Callable[[Tensor], Tensor]:

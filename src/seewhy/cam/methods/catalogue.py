@@ -222,9 +222,11 @@ def known_name(name: str) -> str | None:
 
 
 def _from_captum(name: str) -> Method:
-    one = CAPTUM[name.removeprefix(CAPTUM_PREFIX)]
-    units = one.in_score_units
-    return Method(captum_method(name), one.summary, one.paper, one.cost, "input", in_score_units=units, seeded=True)
+    method = CAPTUM[name.removeprefix(CAPTUM_PREFIX)]
+    units = method.in_score_units
+    return Method(
+        captum_method(name), method.summary, method.paper, method.cost, "input", in_score_units=units, seeded=True
+    )
 
 
 def _fold(name: str) -> str:

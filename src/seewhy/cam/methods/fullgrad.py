@@ -89,14 +89,14 @@ class _Constants(TorchFunctionMode):
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
-        if not any(self.follows(one) for one in tree_leaves((args, kwargs))):
+        if not any(self.follows(leaf) for leaf in tree_leaves((args, kwargs))):
             return func(*args, **kwargs)
         with torch.no_grad():  # before the operation, which may change its input in place
             term = self.term(func, args, kwargs)
         result = func(*args, **kwargs)
-        for one in tree_leaves(result):
-            if isinstance(one, Tensor):
-                self.following[one] = None
+        for leaf in tree_leaves(result):
+            if isinstance(leaf, Tensor):
+                self.following[leaf] = None
         if term is not None and result.requires_grad:
             # A hook sees the gradient of the value as it is now, also when a later operation overwrites it.
             result.register_hook(self.placing(term))

@@ -81,8 +81,8 @@ def _lower_bound(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
 
 
 def _without_relu(scene: Scene, others: list[str]) -> str:
-    found = f"its activations are: {listed(others)}" if others else "no activation function was seen in its forward"
+    reason = f"its activations are: {listed(others)}" if others else "no activation function was seen in its forward"
     return (
-        f"Guided Backprop changes how ReLUs pass gradients back, and {type(scene.model).__name__} has none: {found}.\n"
+        f"Guided Backprop changes how ReLUs pass gradients back, and {type(scene.model).__name__} has none: {reason}.\n"
         "  Use a method that needs no ReLU:  --method captum:integrated-gradients  or  --method grad-cam"
     )

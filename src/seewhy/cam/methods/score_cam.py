@@ -30,9 +30,9 @@ def score_cam(scene: Scene) -> Tensor:
             slug="inputs-not-images",
         )
     with torch.inference_mode(False), torch.no_grad():
-        different = [_different(one) for one in activation]
-        channels = torch.cat([one for one, _ in different])  # (M, h, w), M at most N x C
-        rows = torch.cat([torch.full((len(one),), index) for index, (one, _) in enumerate(different)])  # (M,)
+        different = [_different(image_channels) for image_channels in activation]
+        channels = torch.cat([distinct for distinct, _ in different])  # (M, h, w), M at most N x C
+        rows = torch.cat([torch.full((len(distinct),), index) for index, (distinct, _) in enumerate(different)])  # (M,)
         scores = _scores(scene, channels, rows.to(images.device))
         places = torch.stack([places + int((rows < index).sum()) for index, (_, places) in enumerate(different)])
         return scores[places].softmax(dim=1)
@@ -42,8 +42,8 @@ def _different(channels: Tensor) -> tuple[Tensor, Tensor]:
     """The channels (C, h, w) that give different masks, and which of them each is (C,)."""
     constant = channels.amax((1, 2), keepdim=True) == channels.amin((1, 2), keepdim=True)
     # Rounding would make a mask of noise from a constant channel: it has none, as a dead one.
-    found, places = torch.unique(channels.masked_fill(constant, 0), dim=0, return_inverse=True)
-    return found, places
+    distinct, places = torch.unique(channels.masked_fill(constant, 0), dim=0, return_inverse=True)
+    return distinct, places
 
 
 def _scores(scene: Scene, channels: Tensor, rows: Tensor) -> Tensor:
@@ -51,13 +51,13 @@ def _scores(scene: Scene, channels: Tensor, rows: Tensor) -> Tensor:
     size = max(1, _CHUNK // scene.inputs[0].numel())
     last = scene.inputs.is_contiguous(memory_format=torch.channels_last)
     layout = torch.channels_last if last else torch.contiguous_format
-    found = []
+    scores = []
     for start in range(0, len(rows), size):
         which = rows[start : start + size]
         masks = _masks(channels[start : start + size], scene.inputs.shape[-2:]).to(scene.inputs.dtype)
         masked = (scene.inputs[which] * masks).contiguous(memory_format=layout)
-        found.append(scene.rescore(scene.model(masked), which))
-    return torch.cat(found)
+        scores.append(scene.rescore(scene.model(masked), which))
+    return torch.cat(scores)
 
 
 def _masks(channels: Tensor, size: torch.Size) -> Tensor:

@@ -22,7 +22,7 @@ def random_weights(scene: Scene) -> Tensor:
     """
     assert scene.activation is not None
     colours = scene.inputs.detach().float().cpu().double().flatten(2).mean(dim=2)  # (N, channels)
-    keys = [f"{scene.seed}:{[round(1000 * one) for one in image]}" for image in colours.tolist()]
+    keys = [f"{scene.seed}:{[round(1000 * mean) for mean in image]}" for image in colours.tolist()]
     draws = [_normal((scene.activation.shape[1],), _digest(key)) for key in keys]
     return torch.stack(draws).to(scene.activation)
 

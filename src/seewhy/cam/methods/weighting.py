@@ -86,5 +86,5 @@ def principal_unsigned(weights: Tensor, activation: Tensor) -> Tensor:
     weighted = (weights if weights.ndim == 4 else weights[:, :, None, None]) * activation
     features = weighted.flatten(2).transpose(1, 2)  # (N, HW, C)
     centred = (features - features.mean(dim=1, keepdim=True)).nan_to_num().cpu().numpy()
-    projections = [one @ np.linalg.svd(one, full_matrices=False)[2][0] for one in centred]
+    projections = [matrix @ np.linalg.svd(matrix, full_matrices=False)[2][0] for matrix in centred]
     return torch.from_numpy(np.stack(projections)).view(len(activation), *activation.shape[2:])

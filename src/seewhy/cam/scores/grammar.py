@@ -140,10 +140,10 @@ def class_chooser(asked: str | int, classes: Sequence[str], task: Task) -> tuple
 
 
 def _decided(output: Output, task: Task) -> Tensor:
-    found = predicted(output.logits, task)
-    if found is None:
+    index = predicted(output.logits, task)
+    if index is None:
         raise not_for("predicted", task)
-    return found
+    return index
 
 
 def _given(labels: Tensor | None) -> Tensor:
@@ -229,7 +229,7 @@ def _contrast_score(text: str, classes: Sequence[str], task: Task) -> Score:
     pairs = [(text[:place], text[place + 1 :]) for place, letter in enumerate(text) if letter == ":"]
     fitting = [pair for pair in pairs if all(_is_class(name, classes) for name in pair)]
     if not pairs or len(fitting) > 1:
-        ways = [":".join(["contrast", *(str(class_index(one, classes)) for one in pair)]) for pair in fitting]
+        ways = [":".join(["contrast", *(str(class_index(part, classes)) for part in pair)]) for pair in fitting]
         what = f"can be read as {' and as '.join(ways)}" if ways else "needs two classes, contrast:A:B"
         example = ways[0] if ways else ":".join(["contrast", *(list(classes[:2]) if len(classes) > 1 else "01")])
         raise OptionError(

@@ -90,7 +90,7 @@ def box_iou(first: Tensor, second: Tensor) -> Tensor:
     low = torch.maximum(first[:, None, :2], second[None, :, :2])
     high = torch.minimum(first[:, None, 2:], second[None, :, 2:])
     shared = (high - low).clamp(min=0).prod(dim=2)
-    areas = [(one[:, 2:] - one[:, :2]).clamp(min=0).prod(dim=1) for one in (first, second)]
+    areas = [(boxes[:, 2:] - boxes[:, :2]).clamp(min=0).prod(dim=1) for boxes in (first, second)]
     union = areas[0][:, None] + areas[1] - shared
     return shared / torch.where(union > 0, union, 1)
 
@@ -98,8 +98,8 @@ def box_iou(first: Tensor, second: Tensor) -> Tensor:
 def box_scores(detections: Detections, index: Tensor | None) -> Tensor:
     """The sum of the scores of each image's boxes (N,), of one label (N,) where an index is given."""
     totals = []
-    for place, one in enumerate(detections):
-        counted = one["scores"] if index is None else one["scores"] * (one["labels"] == index[place])
+    for place, detected in enumerate(detections):
+        counted = detected["scores"] if index is None else detected["scores"] * (detected["labels"] == index[place])
         totals.append(counted.sum())
     return torch.stack(totals)
 
@@ -111,14 +111,15 @@ def wanted_boxes(detections: Detections, boxes: Tensor, labels: Tensor, iou: flo
     plus its score, if the overlap is more than `iou`; else the wanted box counts nothing.
     """
     totals = []
-    for one in detections:
-        total = (one["scores"].sum() + one["boxes"].sum()) * 0  # so that an image without a match has a gradient: 0
-        overlaps = box_iou(boxes.to(one["boxes"]), one["boxes"])  # (M, detected)
-        same = labels.to(one["labels"].device)[:, None] == one["labels"]
+    for detected in detections:
+        # Times 0, so that an image without a match has a gradient: 0.
+        total = (detected["scores"].sum() + detected["boxes"].sum()) * 0
+        overlaps = box_iou(boxes.to(detected["boxes"]), detected["boxes"])  # (M, detected)
+        same = labels.to(detected["labels"].device)[:, None] == detected["labels"]
         overlaps = torch.where(same, overlaps, 0)
         for row in overlaps if overlaps.shape[1] else ():
             best = row.argmax()
-            total = total + torch.where(row[best] > iou, row[best] + one["scores"][best], 0)
+            total = total + torch.where(row[best] > iou, row[best] + detected["scores"][best], 0)
         totals.append(total)
     return torch.stack(totals)
 

@@ -63,13 +63,13 @@ class Output:
         """Whether a gradient can be taken of `main`; a segmentation's `logits` never have one."""
         if isinstance(self.main, Tensor):
             return self.main.requires_grad
-        return any(tensor.requires_grad for one in self.main for tensor in one.values())
+        return any(tensor.requires_grad for detected in self.main for tensor in detected.values())
 
     def detached(self) -> Output:
         """The same numbers without a graph."""
         if isinstance(self.main, Tensor):
             return Output(self.main.detach(), self.logits.detach())
-        main = [{name: tensor.detach() for name, tensor in one.items()} for one in self.main]
+        main = [{name: tensor.detach() for name, tensor in detected.items()} for detected in self.main]
         return Output(main, self.logits.detach())
 
     def take(self, rows: Tensor) -> Output:
@@ -89,19 +89,19 @@ def read_output(raw: Any, n_images: int, task: Task = "classification") -> Outpu
     """
     if task == "detection":
         return _detection(raw, n_images)
-    found = _tensor_in(raw, (*_FEATURES, *_LOGITS) if task == "embedding" else _LOGITS)
-    if found is None:
+    tensor = _tensor_in(raw, (*_FEATURES, *_LOGITS) if task == "embedding" else _LOGITS)
+    if tensor is None:
         raise _unfit(f"The network returned {_kind(raw)}", n_images, task, _hint(raw))
-    if not found.is_floating_point():
-        raise _unfit(f"The network returned {str(found.dtype).removeprefix('torch.')} numbers", n_images, task, "")
-    shaped = _pooled(_wide(found)) if task == "embedding" else _wide(found)
+    if not tensor.is_floating_point():
+        raise _unfit(f"The network returned {str(tensor.dtype).removeprefix('torch.')} numbers", n_images, task, "")
+    shaped = _pooled(_wide(tensor)) if task == "embedding" else _wide(tensor)
     if shaped.ndim == 1 and task != "segmentation":
         shaped = shaped[:, None]
     if shaped.ndim == 4 and task != "segmentation" and shaped.shape[2:] == (1, 1):
         shaped = shaped.flatten(1)
     if shaped.ndim != (4 if task == "segmentation" else 2) or len(shaped) != n_images or shaped.shape[1] == 0:
-        said = f"The network returned shape {tuple(found.shape)} for {n_images} images"
-        raise _unfit(said, n_images, task, _shape_hint(found, n_images, task))
+        said = f"The network returned shape {tuple(tensor.shape)} for {n_images} images"
+        raise _unfit(said, n_images, task, _shape_hint(tensor, n_images, task))
     return Output(shaped, _shares(shaped.detach()) if task == "segmentation" else shaped)
 
 
@@ -164,19 +164,26 @@ def probabilities(logits: Tensor, task: Task = "classification") -> Tensor | Non
 
 
 def _detection(raw: Any, n_images: int) -> Output:
-    found = _detections_in(raw)
-    if len(found) != n_images or not found:
-        said = f"The network returned {_kind(raw)}" if not found else f"The network returned {len(found)} dicts"
-        raise _unfit(f"{said} for {n_images} images" if found else said, n_images, "detection", _hint(raw))
-    main = [{name: _wide(tensor) for name, tensor in one.items() if isinstance(tensor, Tensor)} for one in found]
-    return Output(main, torch.stack([one["scores"].sum() for one in main])[:, None])
+    detections = _detections_in(raw)
+    if len(detections) != n_images or not detections:
+        said = (
+            f"The network returned {_kind(raw)}" if not detections else f"The network returned {len(detections)} dicts"
+        )
+        raise _unfit(f"{said} for {n_images} images" if detections else said, n_images, "detection", _hint(raw))
+    main = [
+        {name: _wide(tensor) for name, tensor in detected.items() if isinstance(tensor, Tensor)}
+        for detected in detections
+    ]
+    return Output(main, torch.stack([detected["scores"].sum() for detected in main])[:, None])
 
 
 def _detections_in(raw: Any) -> Sequence[Mapping[str, Any]]:
     """The dicts of a detector, one per image; of (losses, detections) the second; else none."""
     if isinstance(raw, tuple) and len(raw) == 2 and isinstance(raw[1], list):
         raw = raw[1]
-    whole = isinstance(raw, (list, tuple)) and all(isinstance(one, Mapping) and {*_BOXES} <= {*one} for one in raw)
+    whole = isinstance(raw, (list, tuple)) and all(
+        isinstance(detected, Mapping) and {*_BOXES} <= {*detected} for detected in raw
+    )
     return raw if whole else ()
 
 
@@ -275,15 +282,15 @@ def embedding_of(output: Any, n_images: int) -> Tensor:
     Raises ModelError where there is no tensor of floats in it.
     """
     named = [getattr(output, name, None) for name in ("logits", "pooler_output", "last_hidden_state")]
-    found = next((one for one in named if isinstance(one, Tensor)), None)
-    found = first_tensor(output) if found is None else found
-    if found is None or found.numel() % n_images:
+    embedding = next((value for value in named if isinstance(value, Tensor)), None)
+    embedding = first_tensor(output) if embedding is None else embedding
+    if embedding is None or embedding.numel() % n_images:
         raise ModelError(
             f"The network returned {type(output).__name__}, in which there is no tensor of floats to explain.\n"
             "  Wrap it in a module whose forward returns the logits or an embedding, (N, K).",
             slug="logits-shape",
         )
-    return found.reshape(n_images, -1)
+    return embedding.reshape(n_images, -1)
 
 
 def first_tensor(output: Any) -> Tensor | None:
@@ -293,5 +300,5 @@ def first_tensor(output: Any) -> Tensor | None:
     if isinstance(output, Mapping):
         output = list(output.values())
     if isinstance(output, (tuple, list)):
-        return next((found for one in output if (found := first_tensor(one)) is not None), None)
+        return next((tensor for part in output if (tensor := first_tensor(part)) is not None), None)
     return None

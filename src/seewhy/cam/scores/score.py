@@ -85,10 +85,10 @@ class Score:
     def check_count(self, n_images: int) -> None:
         """Raises OptionError where each image has its own target and there are not as many as images."""
         if self.count is not None and self.count != n_images:
-            many, one = ("target" if self.count == 1 else "targets"), ("image" if n_images == 1 else "images")
+            targets, images = ("target" if self.count == 1 else "targets"), ("image" if n_images == 1 else "images")
             raise OptionError(
-                f"{self.count} {many} for {n_images} {one}.\n  Give one for each image, or one alone, not in a list, "
-                'for all:  target="predicted"',
+                f"{self.count} {targets} for {n_images} {images}.\n  Give one for each image, or one alone, not in a "
+                'list, for all:  target="predicted"',
                 slug="target-count",
             )
 
@@ -116,8 +116,8 @@ def about_class(
         held = (index, *(extra(output, index) if extra else ()))
 
         def measured(changed: Output, rows: Tensor | None) -> Tensor:
-            own = held if rows is None else tuple(one[rows.to(one.device)] for one in held)
-            result: Tensor = measure(changed, *own)
+            selected = held if rows is None else tuple(tensor[rows.to(tensor.device)] for tensor in held)
+            result: Tensor = measure(changed, *selected)
             return result
 
         return measured
@@ -132,7 +132,7 @@ def of_outputs(function: Callable[[Any], Tensor]) -> Rule:
 
 def each_own(parts: Sequence[Score], which: Sequence[int], task: Task) -> Score:
     """The score whose image i has the target `parts[which[i]]`."""
-    digest = hashlib.blake2b("\0".join(parts[one].asked for one in which).encode(), digest_size=16).hexdigest()
+    digest = hashlib.blake2b("\0".join(parts[index].asked for index in which).encode(), digest_size=16).hexdigest()
     codes = [part.code for part in parts if part.code is not None]
     return Score(
         f"each-{digest[:8]}",
@@ -150,15 +150,15 @@ def each_own(parts: Sequence[Score], which: Sequence[int], task: Task) -> Score:
 def _each_rule(parts: tuple[Score, ...], which: Tensor) -> Rule:
     def rule(output: Output, labels: Tensor | None, places: Tensor | None) -> Measured:
         places = torch.arange(len(output)) if places is None else places
-        own = which[places]
-        position = torch.zeros_like(own)  # of each image among those with its target
+        part_of = which[places]
+        position = torch.zeros_like(part_of)  # of each image among those with its target
         fixed: dict[int, Fixed] = {}
-        for part in sorted(set(own.tolist())):
-            at = (own == part).nonzero()[:, 0]
+        for part in sorted(set(part_of.tolist())):
+            at = (part_of == part).nonzero()[:, 0]
             position[at] = torch.arange(len(at))
             some = None if labels is None else labels[at.to(labels.device)]
             fixed[part] = parts[part].fix(output.take(at), some, places[at])
-        return lambda changed, rows: _gathered(fixed, own, position, changed, rows)
+        return lambda changed, rows: _gathered(fixed, part_of, position, changed, rows)
 
     return rule
 
@@ -167,10 +167,10 @@ def _gathered(fixed: dict[int, Fixed], own: Tensor, position: Tensor, changed: O
     """The scores (B,) of changed images, each by its own target, in the order of the outputs."""
     rows = torch.arange(len(changed)) if rows is None else rows.cpu()
     values, order = [], []
-    for part, one in fixed.items():
+    for part, score in fixed.items():
         at = (own[rows] == part).nonzero()[:, 0]
         if len(at):
-            values.append(one(changed.take(at), position[rows[at]]))
+            values.append(score(changed.take(at), position[rows[at]]))
             order.append(at)
     together = torch.cat(values)
     return together[torch.cat(order).argsort().to(together.device)]

@@ -79,13 +79,13 @@ def find_scores(
                 '  For example:  target={"dog": "dog", "decision": "margin"}',
                 slug="target",
             )
-        found = [replace(find_score(one, classes, task), name=name) for name, one in target.items()]
+        scores = [replace(find_score(asked, classes, task), name=name) for name, asked in target.items()]
     else:
-        found = [find_score(target, classes, task)]
-    for score in found:
+        scores = [find_score(target, classes, task)]
+    for score in scores:
         if n_images is not None:
             score.check_count(n_images)
-    return found
+    return scores
 
 
 def find_score(target: Target, classes: Sequence[str], task: Task = "classification") -> Score:
@@ -165,9 +165,9 @@ def pixels(mask: Any, of: str | int = "predicted") -> TargetSpec:
         name, choose = class_chooser(of, classes, "segmentation")
 
         def rule(output: Output, labels: Tensor | None, places: Tensor | None) -> Measured:
-            own = held.expand(len(output), -1, -1) if held.ndim == 2 else held if places is None else held[places]
-            own = own.to(output.logits.device)
-            return about_class(choose, PIXELS[0], lambda out, c: (own,))(output, labels, places)
+            masks = held.expand(len(output), -1, -1) if held.ndim == 2 else held if places is None else held[places]
+            masks = masks.to(output.logits.device)
+            return about_class(choose, PIXELS[0], lambda out, c: (masks,))(output, labels, places)
 
         count = len(held) if held.ndim == 3 else None
         said = f"mask:{name}"
@@ -190,7 +190,7 @@ def boxes(wanted: Any, labels: Sequence[str | int] | Tensor, *, iou: float = 0.5
         )
 
     def build(classes: Sequence[str]) -> Score:
-        index = torch.tensor([class_index(one, classes, "detection") for one in names], dtype=torch.long)
+        index = torch.tensor([class_index(name, classes, "detection") for name in names], dtype=torch.long)
         rule = of_outputs(lambda main: measures.wanted_boxes(main, held, index, iou))
         return Score("wanted-boxes", rule, "detection", "wanted-boxes", code=["boxes", held, index, iou])
 
@@ -232,14 +232,14 @@ def _listed_score(targets: Sequence[OneTarget], classes: Sequence[str], task: Ta
     parts: list[Score] = []
     known: dict[Any, int] = {}
     which = []
-    for one in targets:
-        if isinstance(one, (list, tuple, Mapping)):
+    for target in targets:
+        if isinstance(target, (list, tuple, Mapping)):
             raise OptionError(
-                f"In a list of targets, one for each image, there is a {type(one).__name__}.", slug="target"
+                f"In a list of targets, one for each image, there is a {type(target).__name__}.", slug="target"
             )
-        key = (type(one), one) if isinstance(one, (str, int)) else id(one)
+        key = (type(target), target) if isinstance(target, (str, int)) else id(target)
         if key not in known:
             known[key] = len(parts)
-            parts.append(find_score(one, classes, task))
+            parts.append(find_score(target, classes, task))
         which.append(known[key])
     return each_own(parts, which, task)

@@ -158,7 +158,7 @@ class _Dependence:
     """The memory that holds values that depend on the variables."""
 
     def __init__(self, variables: Iterable[Tensor]) -> None:
-        self.storages = {storage_of(one) for one in variables}
+        self.storages = {storage_of(variable) for variable in variables}
 
     def holds(self, value: Any) -> bool:
         return isinstance(value, Tensor) and storage_of(value) in self.storages
@@ -193,7 +193,7 @@ def _tensors_of(operation: Operation, tensors: Sequence[Tensor]) -> list[Tensor]
 def _allowed(operation: Operation, touched: _Dependence, tensors: Sequence[Tensor]) -> bool:
     outputs = _tensors_of(operation, tensors)
     # A dependent whole number or truth value is a step function; a number read out may steer the code.
-    if not outputs or not all(one.is_floating_point() or one.is_complex() for one in outputs):
+    if not outputs or not all(output.is_floating_point() or output.is_complex() for output in outputs):
         return False
     parts = operation.name.split(".")
     if parts[0] != "aten" or parts[-1].endswith("out") or "out" in operation.kwargs:

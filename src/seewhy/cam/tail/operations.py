@@ -51,9 +51,9 @@ class _Recording(TorchDispatchMode):
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        inputs = tuple(self.number(one) for one in _tensors((args, kwargs or {})))
+        inputs = tuple(self.number(tensor) for tensor in _tensors((args, kwargs or {})))
         result = func(*args, **(kwargs or {}))
-        outputs = tuple(self.number(one) for one in _tensors(result))
+        outputs = tuple(self.number(tensor) for tensor in _tensors(result))
         self.operations.append(Operation(str(func), func, args, kwargs or {}, inputs, outputs))
         return result
 

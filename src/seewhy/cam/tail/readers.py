@@ -93,18 +93,18 @@ def find_readers(tail: Tail) -> tuple[Reader, ...]:
     Index numbers as activation show the rearrangement, random ones confirm it, and the recorded operations prove that
     what leads to the modules is affine and that nothing else depends on the layer.
     """
-    first, one = torch.zeros(1, dtype=torch.long, device=tail.raw.device), tail.raw[:1]
-    if tail.plan.each != 1 or one.numel() >= 1 / torch.finfo(one.dtype).eps:
+    first, raw = torch.zeros(1, dtype=torch.long, device=tail.raw.device), tail.raw[:1]
+    if tail.plan.each != 1 or raw.numel() >= 1 / torch.finfo(raw.dtype).eps:
         return ()
-    numbers = torch.arange(one.numel(), device=one.device).to(one.dtype).view(one.shape)
-    random = torch.rand(one.shape, generator=torch.Generator().manual_seed(0)).to(one)
+    numbers = torch.arange(raw.numel(), device=raw.device).to(raw.dtype).view(raw.shape)
+    random = torch.rand(raw.shape, generator=torch.Generator().manual_seed(0)).to(raw)
     readers = []
     shown, confirmed = _inputs(tail, numbers, first), _inputs(tail, random, first)
     for key, read in shown.items():
-        found = _reader(key, tail.modules[key[0]], read, numbers)
-        if found is not None and torch.equal(confirmed[key].flatten(), random.flatten()[read.long().flatten()]):
-            readers.append(found)
-    answers = {one.key: tail.modules[one.key[0]](confirmed[one.key]) for one in readers}
+        reader = _reader(key, tail.modules[key[0]], read, numbers)
+        if reader is not None and torch.equal(confirmed[key].flatten(), random.flatten()[read.long().flatten()]):
+            readers.append(reader)
+    answers = {reader.key: tail.modules[reader.key[0]](confirmed[reader.key]) for reader in readers}
     recorded = record(lambda: tail(random, first, answers=answers))
     proven = readers and is_affine(recorded, [random]) and not depends(recorded, [random])
     return tuple(readers) if proven else ()

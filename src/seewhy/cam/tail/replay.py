@@ -120,7 +120,7 @@ class Recording:
     def _kept(self, key: Key, inside: list[str], output: Any) -> Finished:
         if self.keep is not None and key not in self.keep:
             return Finished(key, inside, None, [])
-        watched = [(one, version_of(one)) for one in tree_leaves(output) if isinstance(one, Tensor)]
+        watched = [(leaf, version_of(leaf)) for leaf in tree_leaves(output) if isinstance(leaf, Tensor)]
         copied = self.copied is None or key in self.copied
         return Finished(key, inside, tree_map(_copy, output) if copied else output, watched)
 
@@ -219,25 +219,25 @@ def stand_in(leaf: Any) -> Any:
 
 def stand_ins(shapes: Mapping[Key, Any], axes: Mapping[Key, tuple[int | None, ...]], n_images: int) -> dict[Key, Any]:
     """Outputs for a batch without memory, for calls whose values nobody reads; `shapes` are those of one image."""
-    found = {}
+    outputs = {}
     for key, tree in shapes.items():
         leaves, structure = tree_flatten(tree)
         for at, (leaf, axis) in enumerate(zip(leaves, axes.get(key, ()), strict=False)):
             if axis is not None:
                 shape = [n_images * size if place == axis else size for place, size in enumerate(leaf.shape)]
                 leaves[at] = torch.zeros((), dtype=leaf.dtype, device=leaf.device).expand(shape)
-        found[key] = tree_unflatten(leaves, structure)
-    return found
+        outputs[key] = tree_unflatten(leaves, structure)
+    return outputs
 
 
 def batch_axes(single: Any, double: Any) -> tuple[int | None, ...]:
     """For each leaf the axis that grew with the number of images."""
     pairs = zip(tree_leaves(single), tree_leaves(double), strict=True)
     return tuple(
-        next((axis for axis, (few, many) in enumerate(zip(one.shape, other.shape, strict=True)) if few != many), None)
-        if isinstance(one, Tensor)
+        next((axis for axis, (few, many) in enumerate(zip(leaf.shape, other.shape, strict=True)) if few != many), None)
+        if isinstance(leaf, Tensor)
         else None
-        for one, other in pairs
+        for leaf, other in pairs
     )
 
 

@@ -86,7 +86,7 @@ class Tail:
     def __post_init__(self) -> None:
         names = {name for name, _ in self.plan.inside} | {self.layer.name}
         self.modules = replaceable(self.model)
-        self.wrapped = {name: one for name, one in self.modules.items() if name in names}
+        self.wrapped = {name: module for name, module in self.modules.items() if name in names}
 
     @property
     def output(self) -> Any:
@@ -169,20 +169,20 @@ def _made(model: nn.Module, image: Tensor, layer: LayerCall) -> Plan:
     everything_again = Plan(double.at, _rows(single))
     plan = replace(
         everything_again,
-        inside={one.key: one.inside for one in double.before or ()},
-        shapes={one.key: tree_map(stand_in, one.output) for one in single.before or ()},
+        inside={call.key: call.inside for call in double.before or ()},
+        shapes={call.key: tree_map(stand_in, call.output) for call in single.before or ()},
         overwrites=double.overwritten,
         soils=version_of(given) != 0,
     )
     if list(plan.inside) != list(plan.shapes):
         return everything_again
-    axes = {one.key: batch_axes(plan.shapes[one.key], one.output) for one in double.before or ()}
+    axes = {call.key: batch_axes(plan.shapes[call.key], call.output) for call in double.before or ()}
     plan = replace(plan, axes=axes, used=frozenset(axes))
     for candidate in (plan, replace(plan, dense=True)):
         with contextlib.suppress(RuntimeError):  # memory shared by rows was written or viewed: try with its own
-            found = _seen(_tail(model, pair, layer, double, candidate), double)
-            if _holds(_tail(model, pair, layer, double, found), wanted):
-                return found
+            observed = _seen(_tail(model, pair, layer, double, candidate), double)
+            if _holds(_tail(model, pair, layer, double, observed), wanted):
+                return observed
     return everything_again
 
 
@@ -196,13 +196,13 @@ def _seen(tail: Tail, recording: Recording) -> Plan:
     probe = replace(tail, answers=answers)
     held = {key: [leaf for leaf in tree_leaves(tree) if isinstance(leaf, Tensor)] for key, tree in answers.items()}
     recorded = record(lambda: probe(tail.raw * _CHANGE))
-    read = {storage_of(recorded.tensors[number]) for one in recorded.operations for number in one.inputs}
+    read = {storage_of(recorded.tensors[number]) for operation in recorded.operations for number in operation.inputs}
     used = frozenset(key for key, leaves in held.items() if any(storage_of(leaf) in read for leaf in leaves))
     variables = [leaf for key in used for leaf in held[key]] + [tail.inputs]
     return replace(
         tail.plan,
         used=used,
-        stale=frozenset(one.key for one in recording.before or () if one.overwritten()) & used,
+        stale=frozenset(call.key for call in recording.before or () if call.overwritten()) & used,
         written=frozenset(key for key, leaves in held.items() if any(version_of(leaf) for leaf in leaves)),
         sole=not depends(recorded, variables),
     )
@@ -222,12 +222,12 @@ def _holds(tail: Tail, wanted: Any) -> bool:
 
 def _alike(found: Any, wanted: Any, rows: Tensor) -> bool:
     pairs = list(zip(tree_leaves(found), tree_leaves(wanted), strict=False))
-    for one, other in pairs:
-        if isinstance(one, Tensor) and isinstance(other, Tensor) and len(other) == 2 and other.is_floating_point():
+    for leaf, other in pairs:
+        if isinstance(leaf, Tensor) and isinstance(other, Tensor) and len(other) == 2 and other.is_floating_point():
             other = other[rows]
             share = max(1000 * torch.finfo(other.dtype).eps, 0 if other.device.type == "cpu" else 5e-3)  # TF32
             bound = share * float(other.abs().max().nan_to_num(1.0))
-            if one.shape != other.shape or not torch.allclose(one, other, rtol=0, atol=bound, equal_nan=True):
+            if leaf.shape != other.shape or not torch.allclose(leaf, other, rtol=0, atol=bound, equal_nan=True):
                 return False
     return bool(pairs)
 
@@ -235,7 +235,7 @@ def _alike(found: Any, wanted: Any, rows: Tensor) -> bool:
 def _tail(
     model: nn.Module, inputs: Tensor, layer: LayerCall, recording: Recording, plan: Plan, output: Any = None
 ) -> Tail:
-    kept = {one.key: one.output for one in recording.before or () if one.key in plan.used}
+    kept = {call.key: call.output for call in recording.before or () if call.key in plan.used}
     assert recording.raw is not None
     answers = {**stand_ins(plan.shapes, plan.axes, len(inputs)), **kept}
     return Tail(model, inputs, layer, recording.raw, plan, answers, output)
