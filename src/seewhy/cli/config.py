@@ -61,8 +61,8 @@ def _section(file: Path, context: typer.Context, command: str) -> dict[str, Any]
             what = f"has a section [{section}]" if isinstance(value, dict) else f"sets {section!r} outside a section"
             close = nearest(section, sections) if isinstance(value, dict) else f"Put it below [{command}]."
             raise OptionError(f"{file} {what}, which is no command.  {close}".rstrip(), slug="config")
-    found: dict[str, Any] = content.get(command, {})
-    return found
+    settings: dict[str, Any] = content.get(command, {})
+    return settings
 
 
 def _parameter(file: Path, context: typer.Context, command: str, key: str) -> Any:

@@ -22,11 +22,17 @@ def layers(network: _OnCpu, as_json: AsJson = False, config: Config = None) -> N
     from seewhy.run.plan import layers_of
 
     with contextlib.redirect_stdout(sys.stderr):
-        found, choice, (height, width) = layers_of(network.load())
+        candidates, choice, (height, width) = layers_of(network.load())
     if as_json:
         rows = [
-            {"layer": one.name, "kind": one.kind, "grid": list(one.grid), "seen": str(one.seen), "runs": one.runs}
-            for one in found
+            {
+                "layer": layer.name,
+                "kind": layer.kind,
+                "grid": list(layer.grid),
+                "seen": str(layer.seen),
+                "runs": layer.runs,
+            }
+            for layer in candidates
         ]
         auto = {**vars(choice), "grid": str(choice.grid)}
         print_json({"command": "layers", "input": [height, width], "layers": rows, "auto": auto})
@@ -35,13 +41,13 @@ def layers(network: _OnCpu, as_json: AsJson = False, config: Config = None) -> N
     print_rows(
         [
             (
-                "*" if one.name == choice.layer else "",
-                one.name,
-                one.kind,
-                f"{one.grid[0]} channels, {one.seen or f'{one.grid[1]} x {one.grid[2]}'}",
-                f"runs {one.runs} times" if one.runs > 1 else "",
+                "*" if layer.name == choice.layer else "",
+                layer.name,
+                layer.kind,
+                f"{layer.grid[0]} channels, {layer.seen or f'{layer.grid[1]} x {layer.grid[2]}'}",
+                f"runs {layer.runs} times" if layer.runs > 1 else "",
             )
-            for one in found
+            for layer in candidates
         ]
     )
     say(f"\nauto: {choice.reason}.")
@@ -52,22 +58,22 @@ def methods(as_json: AsJson = False) -> None:
     from seewhy.cam.methods.captum_calls import CAPTUM
     from seewhy.cam.methods.catalogue import METHODS
 
-    by_captum = {f"captum:{name}": one for name, one in CAPTUM.items()}
+    by_captum = {f"captum:{name}": method for name, method in CAPTUM.items()}
 
     if as_json:
         shown = ("summary", "paper", "cost", "kind")
         print_json({"command": "methods", "methods": [
-            {"method": name, **{key: getattr(one, key, "input") for key in shown}}
-            for name, one in {**METHODS, **by_captum}.items()
+            {"method": name, **{key: getattr(method, key, "input") for key in shown}}
+            for name, method in {**METHODS, **by_captum}.items()
         ]})  # fmt: skip
         return
     say("Methods, with their cost in passes over one image (C: channels of the layer) and their paper:\n")
     rows = [
-        (name, one.summary + (" (on the input)" if one.on_canvas else ""), one.cost, one.paper)
-        for name, one in METHODS.items()
+        (name, method.summary + (" (on the input)" if method.on_canvas else ""), method.cost, method.paper)
+        for name, method in METHODS.items()
     ]
     print_rows(rows)
     say("\nOn the input by captum (pip install seewhy[captum]):\n")
-    print_rows([(name, one.summary, one.cost, one.paper) for name, one in by_captum.items()])
+    print_rows([(name, method.summary, method.cost, method.paper) for name, method in by_captum.items()])
     say("\nYour own:  --method file.py:function, from a Scene (seewhy/cam/methods/scene.py) to maps (N, H, W)")
     say("\nSeveral at once:  seewhy explain … --method grad-cam,layercam")

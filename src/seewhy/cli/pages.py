@@ -35,12 +35,12 @@ def write_pages(folder: Path, typed: str, left_out: bool) -> dict[str, str]:
 def typed_again(context: typer.Context) -> str:
     """The command line that makes this run again, from wherever its options came."""
     words = ["seewhy", context.info_name or ""]
-    for parameter in sorted(context.command.params, key=lambda one: one.param_type_name != "argument"):
+    for parameter in sorted(context.command.params, key=lambda param: param.param_type_name != "argument"):
         value = context.params.get(parameter.name or "")
         if value in (None, False, parameter.default) or value in ([], ()) or parameter.name in _NOT_THE_RUN:
             continue
-        values = [str(one) for one in value] if isinstance(value, (list, tuple)) else [str(value)]
-        for one in values:
+        values = [str(item) for item in value] if isinstance(value, (list, tuple)) else [str(value)]
+        for text in values:
             option = [] if parameter.param_type_name == "argument" else [max(parameter.opts, key=len)]
-            words += option if value is True else [*option, one]
+            words += option if value is True else [*option, text]
     return shlex.join(words)

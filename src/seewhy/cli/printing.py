@@ -22,7 +22,7 @@ def print_explanation(summary: Mapping[str, Any], folder: Path) -> None:
         f"{explained:,} images explained: {summary['method']} of {', '.join(summary['layers'])} "
         f"for {summary['score']}{preset}"
     )
-    counts = sorted(summary["predictions"].items(), key=lambda one: -one[1])
+    counts = sorted(summary["predictions"].items(), key=lambda pair: -pair[1])
     accuracy = (
         f"   accuracy {summary['accuracy']:.3f} of {summary['labelled']:,} labelled" if summary["labelled"] else ""
     )
@@ -58,11 +58,13 @@ def print_check(found: Mapping[str, Any], folder: Path) -> None:
     )
     say(f"{counted} of {listed(found['classes'], 4)}, fed {found['preprocess']}\n{found['sampled']}".rstrip() + "\n")
     width = min(shutil.get_terminal_size((110, 24)).columns, 120)
-    for one in found["findings"]:
-        todo = textwrap.wrap(f"→ {plain(one['todo'])}", width - 14, subsequent_indent="  ") if one["todo"] else []
-        lines = textwrap.wrap(plain(one["text"]), width - 14) + todo
+    for finding in found["findings"]:
+        todo = (
+            textwrap.wrap(f"→ {plain(finding['todo'])}", width - 14, subsequent_indent="  ") if finding["todo"] else []
+        )
+        lines = textwrap.wrap(plain(finding["text"]), width - 14) + todo
         for number, line in enumerate(lines):
-            print(f"  {one['level'].upper() if number == 0 else '':<12}{line}")
+            print(f"  {finding['level'].upper() if number == 0 else '':<12}{line}")
     say("")
     print_places(folder, [("Report", PAGES), ("Numbers", "manifest.json"), ("Table", "records.parquet")])
 
@@ -90,7 +92,10 @@ def print_plan(found: Mapping[str, Any]) -> None:
         f"{found['trials']:,} trials, {found['time']}; {found['recipients']} images of a split are edited for a factor."
     )
     say(f"{found['smallest']}\n")
-    rows = [(one["factor"], one["kind"], f"{one['trials']:,}", f"{one['association']:.3f}") for one in found["factors"]]
+    rows = [
+        (factor["factor"], factor["kind"], f"{factor['trials']:,}", f"{factor['association']:.3f}")
+        for factor in found["factors"]
+    ]
     print_rows([("factor", "kind", "trials", "association"), *rows])
     for name, reason in found["ruled_out"].items():
         say(f"  - {name}: {reason}")
@@ -102,9 +107,9 @@ def print_plan(found: Mapping[str, Any]) -> None:
 def print_findings(told: Sequence[Mapping[str, Any]]) -> None:
     """Titles over wrapped words, evidence line by line, and what to do about it."""
     width = min(shutil.get_terminal_size((110, 24)).columns, 120)
-    for one in told:
-        print(f"  {plain(one['title'])}")
-        for text in (one["text"], *one["evidence"], f"→ {one['todo']}" if one["todo"] else ""):
+    for finding in told:
+        print(f"  {plain(finding['title'])}")
+        for text in (finding["text"], *finding["evidence"], f"→ {finding['todo']}" if finding["todo"] else ""):
             hanging = "  " if text[:2] in ("+ ", "- ", "? ", "→ ") else ""
             for line in textwrap.wrap(plain(text), width - 6, subsequent_indent=hanging):
                 print(f"      {line}")

@@ -13,7 +13,9 @@ def spelled_out(command: Callable[..., None]) -> Callable[..., None]:
     """The command with a keyword for each field of its option classes, as Typer reads them, in place of the classes."""
     signature = inspect.signature(command, eval_str=True)
     groups: dict[str, Any] = {
-        name: one.annotation for name, one in signature.parameters.items() if is_dataclass(one.annotation)
+        name: parameter.annotation
+        for name, parameter in signature.parameters.items()
+        if is_dataclass(parameter.annotation)
     }
 
     @functools.wraps(command)
@@ -26,11 +28,11 @@ def spelled_out(command: Callable[..., None]) -> Callable[..., None]:
 
     parameters = [
         parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)
-        for name, own in signature.parameters.items()
-        for parameter in (_fields_of(groups[name]) if name in groups else [own])
+        for name, plain in signature.parameters.items()
+        for parameter in (_fields_of(groups[name]) if name in groups else [plain])
     ]
     vars(spelled)["__signature__"] = signature.replace(parameters=parameters)
-    spelled.__annotations__ = {one.name: one.annotation for one in parameters}
+    spelled.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     return spelled
 
 
