@@ -99,9 +99,9 @@ def _class_names(table: ImageTable, asked: Sequence[str] | None, n_logits: int) 
             )
         names = tuple(asked)
     if len(names) != max(n_logits, 2):
-        one = " (a one-logit network has two classes)" if n_logits == 1 else ""
+        hint = " (a one-logit network has two classes)" if n_logits == 1 else ""
         raise DataError(
-            f"There are {len(names)} classes ({listed(names)}), but the network has {n_logits} logits{one}.\n"
+            f"There are {len(names)} classes ({listed(names)}), but the network has {n_logits} logits{hint}.\n"
             f"  Make a network of {len(names)}, if it takes an argument for it:  --model-arg num_classes={len(names)}",
             slug="class-count",
         )

@@ -92,7 +92,7 @@ def train(
             raise OptionError(f"--{name} is {value}, but must be at least 1.")
     if not 0 < rate < math.inf:
         raise OptionError(f"--rate is {rate}, but must be a number above 0, like 0.001.")
-    own = model if isinstance(model, str) else copy.deepcopy(unwrap(model)[0])
+    spec_or_copy = model if isinstance(model, str) else copy.deepcopy(unwrap(model)[0])
     with (
         untouched(nn.Identity()),
         torch.inference_mode(False),
@@ -100,7 +100,7 @@ def train(
         chosen_progress(progress, "Training") as report,
     ):
         _settle(seed, "weights", torch.device("cpu"))
-        classifier = load(own, weights, classes=classes, model_args=model_args, device=device, **changes)
+        classifier = load(spec_or_copy, weights, classes=classes, model_args=model_args, device=device, **changes)
         network = unwrap(classifier.model)[0]
         classifier = replace(classifier, model=network)
         splits = choose_splits(classifier, read_table(data), classes, seed)
@@ -132,13 +132,13 @@ def batches_of(n_images: int, batch_size: int, seed: int, epoch: int) -> list[li
 def _identity(classifier: Classifier, splits: Splits, typed: Mapping[str, Any]) -> dict[str, str]:
     rows = [[name, image.id, image.label] for name, images in splits.images.items() for image in images]
     counts = " and ".join(f"{len(images)} {name}" for name, images in splits.images.items())
-    found = {
+    facts = {
         "preprocess": classifier.identity()["preprocess"],
         "classes": ", ".join(splits.classes),
         "data": f"{counts} images (list {manifest.digest_of(rows)})",
         "device": classifier.device.type,
     }
-    return {name: str(value) for name, value in (found | dict(typed)).items()}
+    return {name: str(value) for name, value in (facts | dict(typed)).items()}
 
 
 def _run(job: _Job, epochs: int, patience: int | None, resume: bool) -> Training:
