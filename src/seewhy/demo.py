@@ -119,10 +119,10 @@ def run_demo(
 def _write_masks(folder: Path, faces: Path, progress: Progress) -> Path:
     """Where the face and the background are in every rendered face, as the renderer knows it: one PNG each."""
     everything = read_truth(faces)
-    for done, one in enumerate(everything, 1):
-        paths = {name: folder / name / one.path for name in MASKS}
+    for done, written in enumerate(everything, 1):
+        paths = {name: folder / name / written.path for name in MASKS}
         if not all(path.exists() for path in paths.values()):
-            drawn = render(one.face, one.size).masks
+            drawn = render(written.face, written.size).masks
             for name, path in paths.items():
                 write_mask(path, drawn[name])
         progress(done, len(everything))
@@ -133,11 +133,11 @@ def _truth(classifier: Classifier, faces: Path) -> str:
     """The exact effect of the tint, and what of it exchanged backgrounds can carry."""
     preprocess = classifier.preprocess
     known = preprocess if isinstance(preprocess, Preprocess) else Preprocess()
-    valid = [one.face for one in read_truth(faces) if one.path.startswith("valid/")]
-    found = oracle_effect(
+    valid = [written.face for written in read_truth(faces) if written.path.startswith("valid/")]
+    effect = oracle_effect(
         lambda canvases: forward(classifier.model, input_from_canvas(canvases, known)), valid, SIZE, "tint"
     )
-    exact, exchanged = 100 * found.probability.value, 100 * found.predicted(STRENGTH)
+    exact, exchanged = 100 * effect.probability.value, 100 * effect.predicted(STRENGTH)
     return (
         f"The truth, from {len(valid)} faces drawn again with the other tint: it moves P(fake) by {exact:.1f} points. "
         f"{STRENGTH:.0%} of the fakes have it, so exchanged backgrounds should show {exchanged:.1f}."
@@ -145,7 +145,7 @@ def _truth(classifier: Classifier, faces: Path) -> str:
 
 
 def _check_folder(folder: Path) -> None:
-    if folder.exists() and (strange := [one.name for one in folder.iterdir() if one.name not in _OWN]):
+    if folder.exists() and (strange := [path.name for path in folder.iterdir() if path.name not in _OWN]):
         raise StoreError(
             f"{folder} holds something else ({listed(sorted(strange))}).\n  Type:  seewhy demo --out {folder}-2",
             slug="folder-holds-something-else",

@@ -95,10 +95,12 @@ def nearest(name: str, names: Iterable[str], count: int = 3) -> str:
     """
     pool = list(dict.fromkeys(names))
     folded: dict[str, str] = {}
-    for one in pool:
-        folded.setdefault(one.casefold(), one)
+    for candidate in pool:
+        folded.setdefault(candidate.casefold(), candidate)
     close = [folded[key] for key in difflib.get_close_matches(name.casefold(), folded, n=count, cutoff=0.4)]
-    close += [one for one in pool if one not in close and name and name.casefold() in one.casefold()]
+    close += [
+        candidate for candidate in pool if candidate not in close and name and name.casefold() in candidate.casefold()
+    ]
     return f"Nearest: {', '.join(close[:count])}." if close else ""
 
 
