@@ -116,8 +116,8 @@ def _jobs(scores: Sequence[Score], methods: Mapping[str, Method]) -> list[tuple[
     ]
 
 
-def _adapted(own: Mapping[str, Method], score: Score) -> Score:
-    (method,) = own.values()
+def _adapted(group: Mapping[str, Method], score: Score) -> Score:
+    (method,) = group.values()
     return method.adapt(score) if method.adapt else score
 
 

@@ -51,14 +51,17 @@ def print_places(folder: Path, kinds: Sequence[tuple[str, str]]) -> None:
     print_rows([(words, str(folder / name)) for words, name in kinds if (folder / name).exists()])
 
 
-def print_check(found: Mapping[str, Any], folder: Path) -> None:
+def print_check(summary: Mapping[str, Any], folder: Path) -> None:
     """The findings of `check`, worst first."""
-    counted = f"{found['images']:,} images" + (
-        f" ({found['without_result']} cannot be read)" if found["without_result"] else ""
+    counted = f"{summary['images']:,} images" + (
+        f" ({summary['without_result']} cannot be read)" if summary["without_result"] else ""
     )
-    say(f"{counted} of {listed(found['classes'], 4)}, fed {found['preprocess']}\n{found['sampled']}".rstrip() + "\n")
+    say(
+        f"{counted} of {listed(summary['classes'], 4)}, fed {summary['preprocess']}\n{summary['sampled']}".rstrip()
+        + "\n"
+    )
     width = min(shutil.get_terminal_size((110, 24)).columns, 120)
-    for finding in found["findings"]:
+    for finding in summary["findings"]:
         todo = (
             textwrap.wrap(f"→ {plain(finding['todo'])}", width - 14, subsequent_indent="  ") if finding["todo"] else []
         )
@@ -69,37 +72,38 @@ def print_check(found: Mapping[str, Any], folder: Path) -> None:
     print_places(folder, [("Report", PAGES), ("Numbers", "manifest.json"), ("Table", "records.parquet")])
 
 
-def print_audit(found: Mapping[str, Any], folder: Path) -> None:
+def print_audit(summary: Mapping[str, Any], folder: Path) -> None:
     """The findings of `audit`, largest first, with what they rest on."""
-    splits = ", ".join(f"{count:,} {name}" for name, count in found["splits"].items())
-    accuracy = f", accuracy {found['accuracy']['value']:.3f}" if found["accuracy"] else ""
-    say(f"{found['images']:,} images ({splits}) of {listed(found['classes'], 4)}{accuracy}; {found['trials']:,} trials")
-    for note in found["notes"]:
+    splits = ", ".join(f"{count:,} {name}" for name, count in summary["splits"].items())
+    accuracy = f", accuracy {summary['accuracy']['value']:.3f}" if summary["accuracy"] else ""
+    say(
+        f"{summary['images']:,} images ({splits}) of {listed(summary['classes'], 4)}{accuracy}; "
+        f"{summary['trials']:,} trials"
+    )
+    for note in summary["notes"]:
         say(f"  - {note}")
-    if found["unreadable"]:
-        reasons = listed([f"{name}: {why}" for name, why in found["unreadable"].items()], 2)
-        say(f"  - {len(found['unreadable'])} images could not be used: {reasons}")
+    if summary["unreadable"]:
+        reasons = listed([f"{name}: {why}" for name, why in summary["unreadable"].items()], 2)
+        say(f"  - {len(summary['unreadable'])} images could not be used: {reasons}")
     say("")
-    print_findings(found["told"])
-    say(f"\n{found['scope']}\n")
+    print_findings(summary["told"])
+    say(f"\n{summary['scope']}\n")
     kinds = [("Report", PAGES), ("Findings", "findings.json"), ("Pictures", "pictures"), ("Trials", "trials.parquet")]
     print_places(folder, kinds)
 
 
-def print_plan(found: Mapping[str, Any]) -> None:
+def print_plan(plan: Mapping[str, Any]) -> None:
     """What an audit would run, and what it costs."""
-    say(
-        f"{found['trials']:,} trials, {found['time']}; {found['recipients']} images of a split are edited for a factor."
-    )
-    say(f"{found['smallest']}\n")
+    say(f"{plan['trials']:,} trials, {plan['time']}; {plan['recipients']} images of a split are edited for a factor.")
+    say(f"{plan['smallest']}\n")
     rows = [
         (factor["factor"], factor["kind"], f"{factor['trials']:,}", f"{factor['association']:.3f}")
-        for factor in found["factors"]
+        for factor in plan["factors"]
     ]
     print_rows([("factor", "kind", "trials", "association"), *rows])
-    for name, reason in found["ruled_out"].items():
+    for name, reason in plan["ruled_out"].items():
         say(f"  - {name}: {reason}")
-    for name in found["left_out"]:
+    for name in plan["left_out"]:
         say(f"  - {name}: the budget does not reach it")
     say("\nAssociation is how far the factor's values tell the classes apart, 0 to 1, before any trial.")
 

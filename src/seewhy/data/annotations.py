@@ -189,12 +189,12 @@ def _size_of(image: dict[str, Any]) -> tuple[int, int] | None:
     return (height, width) if height > 0 and width > 0 else None
 
 
-def _coco_object(one: dict[str, Any], size: tuple[int, int]) -> NDArray[np.bool_]:
-    shape = one.get("segmentation")
+def _coco_object(annotation: dict[str, Any], size: tuple[int, int]) -> NDArray[np.bool_]:
+    shape = annotation.get("segmentation")
     if isinstance(shape, dict):
         return _from_runs(shape)
     polygons = [np.asarray(flat, dtype=np.float64).reshape(-1, 2) for flat in shape or ()]
-    return draw(polygons or [box_corners(*map(float, one["bbox"]))], size) > 0
+    return draw(polygons or [box_corners(*map(float, annotation["bbox"]))], size) > 0
 
 
 def _from_runs(shape: dict[str, Any]) -> NDArray[np.bool_]:

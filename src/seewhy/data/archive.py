@@ -210,10 +210,10 @@ def _counted(paths: Iterable[str]) -> dict[tuple[str, str], int]:
     return dict(Counter(map(_key, paths)))
 
 
-def _differing(expected: Counts, found: Counts) -> str:
-    keys = [key for key in sorted({*expected, *found}) if expected.get(key, 0) != found.get(key, 0)]
+def _differing(expected: Counts, present: Counts) -> str:
+    keys = [key for key in sorted({*expected, *present}) if expected.get(key, 0) != present.get(key, 0)]
     lines = (
-        f"{'/'.join(filter(None, key))}: expected {expected.get(key, 0)}, found {found.get(key, 0)}" for key in keys
+        f"{'/'.join(filter(None, key))}: expected {expected.get(key, 0)}, found {present.get(key, 0)}" for key in keys
     )
     return "  " + listed(lines)
 

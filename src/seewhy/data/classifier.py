@@ -144,11 +144,11 @@ def fingerprint(model: nn.Module) -> str:
     return digest.hexdigest()
 
 
-def _preprocess(asked: Any, own: Preprocess | Opaque | None, changes: dict[str, Any]) -> Preprocess | Opaque:
+def _preprocess(asked: Any, own_preprocess: Preprocess | Opaque | None, changes: dict[str, Any]) -> Preprocess | Opaque:
     """The preprocessing asked for, else the model's own, else the default; with single fields changed."""
     if isinstance(asked, str):
         asked = thing_of(asked, "net.py:fn or package.module:fn")
-    base = _as_preprocess(asked, "preprocess") if asked is not None else own or Preprocess()
+    base = _as_preprocess(asked, "preprocess") if asked is not None else own_preprocess or Preprocess()
     changes = {key: _normal(key, value) for key, value in changes.items() if value is not None}
     if not changes:
         return base

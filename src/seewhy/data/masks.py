@@ -154,9 +154,9 @@ def _bare(name: str) -> tuple[str, ...]:
     return PurePath(name).with_suffix("").parts
 
 
-def _common_ending(one: Sequence[str], other: Sequence[str]) -> int:
+def _common_ending(parts: Sequence[str], other: Sequence[str]) -> int:
     count = 0
-    for a, b in zip(reversed(one), reversed(other), strict=False):
+    for a, b in zip(reversed(parts), reversed(other), strict=False):
         if a != b:
             break
         count += 1

@@ -50,13 +50,16 @@ def find_network(model: str | nn.Module, arguments: dict[str, Any]) -> Found:
 def _from_code(spec: str, arguments: dict[str, Any]) -> Found:
     module, name = module_of(spec)
     if not name:
-        own = [key for key, net in vars(module).items() if _is_network_class(net) and net.__module__ == module.__name__]
-        if len(own) != 1:
-            what = f"{len(own)} networks ({listed(own)})" if own else "no network"
+        networks = [
+            key for key, net in vars(module).items() if _is_network_class(net) and net.__module__ == module.__name__
+        ]
+        if len(networks) != 1:
+            what = f"{len(networks)} networks ({listed(networks)})" if networks else "no network"
             raise ModelError(
-                f"{spec} defines {what}; name one:  --model {spec}:{own[0] if own else 'Net'}", slug="no-such-model"
+                f"{spec} defines {what}; name one:  --model {spec}:{networks[0] if networks else 'Net'}",
+                slug="no-such-model",
             )
-        name = own[0]
+        name = networks[0]
     if not hasattr(module, name):
         names = [key for key in vars(module) if not key.startswith("_")]
         raise ModelError(

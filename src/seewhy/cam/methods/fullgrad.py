@@ -102,8 +102,8 @@ class _Constants(TorchFunctionMode):
             result.register_hook(self.placing(term))
         return result
 
-    def follows(self, one: Any) -> bool:
-        return isinstance(one, Tensor) and one in self.following
+    def follows(self, value: Any) -> bool:
+        return isinstance(value, Tensor) and value in self.following
 
     def term(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> _Term | None:
         """The constant that this call adds, if it adds one."""

@@ -240,14 +240,14 @@ def _hint(raw: Any) -> str:
     return ""
 
 
-def _shape_hint(found: Tensor, n_images: int, task: Task) -> str:
-    if found.ndim == 0 or len(found) != n_images or 0 in found.shape:
+def _shape_hint(tensor: Tensor, n_images: int, task: Task) -> str:
+    if tensor.ndim == 0 or len(tensor) != n_images or 0 in tensor.shape:
         return ""
-    if found.ndim == 4 and task != "segmentation":
+    if tensor.ndim == 4 and task != "segmentation":
         return _try("a segmentation", "segmentation") + "; a feature map:  --task embedding"
-    if found.ndim == 3 and task != "embedding":
+    if tensor.ndim == 3 and task != "embedding":
         return _try("the tokens of a model without a head", "embedding")
-    return _try("a classification", "classification") if found.ndim == 2 else ""
+    return _try("a classification", "classification") if tensor.ndim == 2 else ""
 
 
 def _try(what: str, task: Task) -> str:

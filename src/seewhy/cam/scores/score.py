@@ -163,12 +163,14 @@ def _each_rule(parts: tuple[Score, ...], which: Tensor) -> Rule:
     return rule
 
 
-def _gathered(fixed: dict[int, Fixed], own: Tensor, position: Tensor, changed: Output, rows: Tensor | None) -> Tensor:
+def _gathered(
+    fixed: dict[int, Fixed], part_of: Tensor, position: Tensor, changed: Output, rows: Tensor | None
+) -> Tensor:
     """The scores (B,) of changed images, each by its own target, in the order of the outputs."""
     rows = torch.arange(len(changed)) if rows is None else rows.cpu()
     values, order = [], []
     for part, score in fixed.items():
-        at = (own[rows] == part).nonzero()[:, 0]
+        at = (part_of[rows] == part).nonzero()[:, 0]
         if len(at):
             values.append(score(changed.take(at), position[rows[at]]))
             order.append(at)

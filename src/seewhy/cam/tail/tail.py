@@ -220,8 +220,8 @@ def _holds(tail: Tail, wanted: Any) -> bool:
     return _alike(tail(changed), wanted, torch.arange(2, device=changed.device))
 
 
-def _alike(found: Any, wanted: Any, rows: Tensor) -> bool:
-    pairs = list(zip(tree_leaves(found), tree_leaves(wanted), strict=False))
+def _alike(given: Any, wanted: Any, rows: Tensor) -> bool:
+    pairs = list(zip(tree_leaves(given), tree_leaves(wanted), strict=False))
     for leaf, other in pairs:
         if isinstance(leaf, Tensor) and isinstance(other, Tensor) and len(other) == 2 and other.is_floating_point():
             other = other[rows]
