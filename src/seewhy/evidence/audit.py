@@ -126,8 +126,8 @@ def run_audit(
         done = kept.begin()
         missing = [index for index in range(len(design.schedule.jobs)) if index not in done]
         before = _before(design)
-        found = kept.kept(run_jobs(design, missing, workers, before), missing)
-        result = _audited(design, before, found, progress, weighing, kept.read)
+        new_trials = kept.kept(run_jobs(design, missing, workers, before), missing)
+        result = _audited(design, before, new_trials, progress, weighing, kept.read)
         kept.finish(result)
         result.folder = folder
     return result
@@ -185,11 +185,11 @@ def _audited(
     """The trials collected under the progress bar, and what follows from them."""
     jobs, total = design.schedule.jobs, design.schedule.n_trials
     trials: dict[TrialKey, Trials] = {}
-    for own in _in_order(range(len(jobs)), before_hand, found):
-        trials[own.key] = own
+    for job_trials in _in_order(range(len(jobs)), before_hand, found):
+        trials[job_trials.key] = job_trials
         progress(sum(map(len, trials.values())), total)
     cases = cases_of(design, trials, SAFEGUARDS, weighing)
-    behaviour, scores = _behaviour(design, before), {split: one.scores for split, one in before.items()}
+    behaviour, scores = _behaviour(design, before), {split: baseline.scores for split, baseline in before.items()}
     findings = with_pictures(design, conclusions(Results(design, trials, cases, behaviour, scores)))
     maps, notes = _maps(design)
     facts = facts_of(design, behaviour, shares_of_recipients(design, maps), trials, findings)
@@ -227,8 +227,8 @@ def _in_order(
 ) -> Iterator[Trials]:
     """Each job's trials, from an earlier try or made now; what makes them is run to its end, and can clean up."""
     for index in indices:
-        own = before_hand(index)
-        yield next(found) if own is None else own
+        earlier = before_hand(index)
+        yield next(found) if earlier is None else earlier
     if next(found, None) is not None:
         raise RuntimeError("more trials were made than jobs asked for")
 

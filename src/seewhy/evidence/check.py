@@ -73,11 +73,11 @@ class Check:
     @property
     def is_bad(self) -> bool:
         """Whether any finding is bad news."""
-        return any(one.level == "bad" for one in self.findings)
+        return any(finding.level == "bad" for finding in self.findings)
 
     def __repr__(self) -> str:
         grades = ", ".join(f"{layer} {grade}" for layer, grade in self.grades.items())
-        said = "\n".join(f"  {one.level.upper():<12}{one.text}" for one in self.findings)
+        said = "\n".join(f"  {finding.level.upper():<12}{finding.text}" for finding in self.findings)
         return f"<Check of {self.facts['images']:,} images; maps: {grades}>\n{said}"
 
     def _repr_html_(self) -> str:
@@ -85,8 +85,8 @@ class Check:
         return notebook.page(
             notebook.heading("Check", [*_header(self), *grades]),
             *(
-                notebook.card(one.level.upper(), "", one.text, (), one.todo, colour=_COLOURS[one.level])
-                for one in self.findings
+                notebook.card(finding.level.upper(), "", finding.text, (), finding.todo, colour=_COLOURS[finding.level])
+                for finding in self.findings
             ),
         )
 
@@ -96,17 +96,19 @@ class Check:
         behaviour["chance"] = self.behaviour.chance
         if self.behaviour.confusion is not None and len(self.behaviour.classes) <= 50:
             behaviour["confusion"] = self.behaviour.confusion.tolist()
-        found: dict[str, Any] = plain(
+        summary: dict[str, Any] = plain(
             {
                 **self.facts,
                 "findings": [finding.as_stored() for finding in self.findings],
                 "grades": self.grades,
                 "behaviour": behaviour,
-                "maps": [{**vars(trust), "reasons": [vars(one) for one in reasons]} for trust, reasons in self.maps],
+                "maps": [
+                    {**vars(trust), "reasons": [vars(reason) for reason in reasons]} for trust, reasons in self.maps
+                ],
                 "thresholds": CHECK_THRESHOLDS,
             }
         )
-        return found
+        return summary
 
     def save(self, folder: str | Path) -> Path:
         """Write the run folder to one that is empty or does not exist; gives it back.
@@ -291,7 +293,7 @@ def _judged(plan: Plan, passes: Passes, inputs: Tensor, trusts: Sequence[Trust],
         findings.append(
             CheckFinding("bad", "works", text, "Look at the weights and the input's range.", {"count": broken})
         )
-    findings.sort(key=lambda one: LEVELS.index(one.level))
+    findings.sort(key=lambda finding: LEVELS.index(finding.level))
     facts = {
         "images": len(plan.table),
         "without_result": sum(passes.reasons.values()),
@@ -338,7 +340,7 @@ def _feeding(plan: Plan, passes: Passes, classes: Sequence[str]) -> tuple[Feedin
 
 def _distinct(tried: list[tuple[str, str, Floats]], current: Floats) -> list[tuple[str, str, Floats]]:
     """Without the variants that give every image the same input as now (a crop of a square image)."""
-    return [one for one in tried if not np.array_equal(one[2], current)]
+    return [variant for variant in tried if not np.array_equal(variant[2], current)]
 
 
 def _targets(plan: Plan) -> int | None:

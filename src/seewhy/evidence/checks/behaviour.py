@@ -44,7 +44,7 @@ class Behaviour:
     @property
     def collapsed_to(self) -> str | None:
         """The class that (nearly) every image is predicted as, though the labels are spread further."""
-        name, count = max(self.predictions.items(), key=lambda one: one[1], default=("", 0))
+        name, count = max(self.predictions.items(), key=lambda item: item[1], default=("", 0))
         may_differ = self.label_share is None or self.label_share < COLLAPSED
         return name if self.n_images >= 10 and count >= COLLAPSED * self.n_images and may_differ else None
 
@@ -124,8 +124,8 @@ def _other_order(
     for half in (halves, ~halves):
         order = _best_order(truth[half], decided[half], n_classes)
         hits += int((order[decided[~half]] == truth[~half]).sum())
-    found, given = wilson(hits, len(truth)), wilson(int((truth == decided).sum()), len(truth))
-    return (_best_order(truth, decided, n_classes), found) if found.low > given.high else None
+    other, given = wilson(hits, len(truth)), wilson(int((truth == decided).sum()), len(truth))
+    return (_best_order(truth, decided, n_classes), other) if other.low > given.high else None
 
 
 def _best_order(truth: NDArray[np.int64], decided: NDArray[np.int64], n_classes: int) -> NDArray[np.int64]:

@@ -80,7 +80,7 @@ class Faithfulness:
     @property
     def best(self) -> Agreement:
         """The agreement that speaks most for the map."""
-        return max((self.amount, self.direction), key=lambda one: np.nan_to_num(one.least, nan=-math.inf))
+        return max((self.amount, self.direction), key=lambda agreement: np.nan_to_num(agreement.least, nan=-math.inf))
 
     def verdict(self, little: float) -> Word:
         """Better where the map is so in amount or in direction, no better where it is so in both."""
@@ -102,11 +102,11 @@ def faithfulness_of(
     Images whose score no swap moves tell nothing and are left out; a map that is the same everywhere agrees 0.
     `n_images` counts those that are left.
     """
-    own = np.nan_to_num(maps[swaps.images], posinf=0, neginf=0)
+    finite_maps = np.nan_to_num(maps[swaps.images], posinf=0, neginf=0)
     effects = swaps.changes.mean(axis=1)
     spread = np.ptp(effects.reshape(len(effects), -1), axis=1)
     moved = np.isfinite(effects).all(axis=(1, 2)) & (spread > _NOTHING * np.abs(swaps.before))
-    plain = {name: cell_means(one[swaps.images], swaps.edges) for name, one in pictures.items()}
+    plain = {name: cell_means(picture[swaps.images], swaps.edges) for name, picture in pictures.items()}
     plain[DARKNESS] = -plain["brightness"]
     rng = np.random.default_rng(seed)
     noise = rng.standard_normal((N_RANDOM, *effects.shape))
@@ -115,22 +115,22 @@ def faithfulness_of(
     def agreement(seen: Floats, effect: Callable[[Floats], Floats]) -> Agreement:
         kept = effect(effects)[moved]
         halves = [effect(part.mean(axis=1))[moved] for part in np.array_split(swaps.changes, 2, axis=1) if part.size]
-        rivals = {name: alike(one[moved], kept) for name, one in plain.items()}
-        rivals[CHANCE] = np.mean([alike(one[moved], kept) for one in smooth], axis=0)
+        rivals = {name: alike(rival[moved], kept) for name, rival in plain.items()}
+        rivals[CHANCE] = np.mean([alike(random_map[moved], kept) for random_map in smooth], axis=0)
         of_map = alike(seen[moved], kept)
         return Agreement(
             of_map=mean_with_interval(of_map),
             repeated=mean_with_interval(alike(*halves) if len(halves) > 1 else of_map[:0]),
-            baselines={name: mean_with_interval(one) for name, one in rivals.items()},
-            better_by={name: mean_with_interval(of_map - one) for name, one in rivals.items()},
+            baselines={name: mean_with_interval(of_rival) for name, of_rival in rivals.items()},
+            better_by={name: mean_with_interval(of_map - of_rival) for name, of_rival in rivals.items()},
         )
 
     return Faithfulness(
         n_images=int(moved.sum()),
         cells=(effects.shape[1], effects.shape[2]),
         n_donors=swaps.donors.shape[1],
-        amount=agreement(cell_means(own.clip(min=0), swaps.edges), np.abs),
-        direction=agreement(cell_means(own, swaps.edges), np.negative),
+        amount=agreement(cell_means(finite_maps.clip(min=0), swaps.edges), np.abs),
+        direction=agreement(cell_means(finite_maps, swaps.edges), np.negative),
     )
 
 
@@ -163,8 +163,8 @@ def _soft_ranks(values: Floats) -> Floats:
 def _shares(edges: NDArray[np.int64], size: int) -> Floats:
     """By cell and row of a grid of `size` rows the share (cells, size) of the cell that lies in that row."""
     borders = edges / edges[-1]
-    own = np.linspace(0, 1, size + 1)
-    low, high = np.maximum(borders[:-1, None], own[:-1]), np.minimum(borders[1:, None], own[1:])
+    row_borders = np.linspace(0, 1, size + 1)
+    low, high = np.maximum(borders[:-1, None], row_borders[:-1]), np.minimum(borders[1:, None], row_borders[1:])
     return np.asarray((high - low).clip(min=0) / np.diff(borders)[:, None])
 
 

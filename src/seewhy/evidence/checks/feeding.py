@@ -51,12 +51,12 @@ class Feeding:
     @property
     def better(self) -> list[Variant]:
         """The variants that are shown to be better, the best first."""
-        return [one for one in self.variants if one.is_better]
+        return [variant for variant in self.variants if variant.is_better]
 
 
 def variants_of(preprocess: Preprocess) -> dict[str, tuple[Preprocess, str]]:
     """The usual mistakes around a preprocessing, by name, with the options that would type them."""
-    found: dict[str, tuple[Preprocess, str]] = {}
+    variants: dict[str, tuple[Preprocess, str]] = {}
     width = 1 if preprocess.channels == "grey" else 3
     now = (preprocess.range, _full(preprocess.mean, width), _full(preprocess.std, width))
     for name, (span, mean, std) in _RECIPES.items():
@@ -64,14 +64,14 @@ def variants_of(preprocess: Preprocess) -> dict[str, tuple[Preprocess, str]]:
             continue
         if (span, _full(mean, width), _full(std, width)) != now:
             words = f"--range {span} --mean {_text(mean)} --std {_text(std)}"
-            found[name] = replace(preprocess, range=span, mean=mean, std=std), words
+            variants[name] = replace(preprocess, range=span, mean=mean, std=std), words
     other = {"rgb": "bgr", "bgr": "rgb"}.get(preprocess.channels)
     if other:
-        found[other.upper()] = replace(preprocess, channels=other), f"--channels {other}"
+        variants[other.upper()] = replace(preprocess, channels=other), f"--channels {other}"
     for fit in FITS:
         if fit != preprocess.fit and preprocess.size is not None:
-            found[fit] = replace(preprocess, fit=fit), f"--fit {fit}"
-    return found
+            variants[fit] = replace(preprocess, fit=fit), f"--fit {fit}"
+    return variants
 
 
 def judge(current: Floats, labels: NDArray[np.int64], tried: Sequence[tuple[str, str, Floats]]) -> Feeding:
@@ -79,17 +79,17 @@ def judge(current: Floats, labels: NDArray[np.int64], tried: Sequence[tuple[str,
     auc, influence = rank_auc(current, labels)
     names, values, differences, p_values = [], [], [], []
     for name, options, scores in tried:
-        value, own = rank_auc(scores, labels)
-        difference, p_value = paired_difference(value - auc, own - influence)
+        value, variant_influence = rank_auc(scores, labels)
+        difference, p_value = paired_difference(value - auc, variant_influence - influence)
         names.append((name, options))
         values.append(value)
         differences.append(difference)
         p_values.append(p_value)
-    found = [
+    variants = [
         Variant(name, options, value, difference, adjusted)
         for (name, options), value, difference, adjusted in zip(names, values, differences, holm(p_values), strict=True)
     ]
-    return Feeding(auc, len(labels), tuple(sorted(found, key=lambda one: -one.difference.value)))
+    return Feeding(auc, len(labels), tuple(sorted(variants, key=lambda variant: -variant.difference.value)))
 
 
 def margins(logits: Floats) -> Floats:

@@ -52,7 +52,7 @@ class Reason:
 def weights_findings(behaviour: Sequence[CheckFinding]) -> list[CheckFinding]:
     """That no weights were given, unless the network works so well that its own code must have loaded some."""
     text = "No weights were given, so the network is as its code makes it: random, unless that loads some."
-    works = any(one.level == "good" for one in behaviour)
+    works = any(finding.level == "good" for finding in behaviour)
     return [] if works else [CheckFinding("bad", "works", text, "--weights model.pt")]
 
 
@@ -109,13 +109,17 @@ def feeding_findings(found: Feeding | None, why_not: str = "") -> list[CheckFind
     if found.better:
         return [_fed_wrongly(found, found.better)]
     numbers = _sweep_numbers(found)
-    open_ = [one for one in found.variants if one.difference.high > 0 and one.p_value >= LEVEL and _moves(one)]
-    undecided = [one for one in open_ if one.difference.high > CHECK_THRESHOLDS["undecided_auc"]]
+    open_ = [
+        variant
+        for variant in found.variants
+        if variant.difference.high > 0 and variant.p_value >= LEVEL and _moves(variant)
+    ]
+    undecided = [variant for variant in open_ if variant.difference.high > CHECK_THRESHOLDS["undecided_auc"]]
     n_tried = len(found.variants)
     if not undecided:
         text = f"Fed as asked: none of {n_tried} usual variants separates the classes better (AUC {found.auc:.3f}, "
         return [CheckFinding("good", "fed", f"{text}n = {found.n_images:,}).", "", numbers)]
-    best = max(undecided, key=lambda one: one.difference.high)
+    best = max(undecided, key=lambda variant: variant.difference.high)
     text = (
         f"The data cannot tell whether it is fed as it was trained: of {n_tried} usual variants {len(undecided)} may "
         f"be better, at most {best.name} by {_signed(best.difference)} "
@@ -129,7 +133,7 @@ def feeding_findings(found: Feeding | None, why_not: str = "") -> list[CheckFind
 def map_findings(found: Trust) -> tuple[CheckFinding, str, list[Reason]]:
     """The finding on one layer's maps, its grade (A, B or C) and the reasons, worst first."""
     verdict = None if found.faithful is None else found.faithful.verdict(CHECK_THRESHOLDS["little_better"])
-    reasons = sorted(_reasons(found, verdict), key=lambda one: one.grade, reverse=True)
+    reasons = sorted(_reasons(found, verdict), key=lambda reason: reason.grade, reverse=True)
     grade = reasons[0].grade if reasons else "A"
     what = f"Maps of {found.layer} ({found.method}): grade {grade}"
     numbers = {"layer": found.layer, "method": found.method, "grade": grade, "n": found.n_images}
@@ -144,11 +148,11 @@ def map_findings(found: Trust) -> tuple[CheckFinding, str, list[Reason]]:
         )
         text += f" {said[0].upper()}{said[1:]}." if said else ""
         return CheckFinding("good", "maps", text, "", numbers), grade, reasons
-    worst = [one for one in reasons if one.grade == grade]
-    text = f"{what}; {'; '.join(one.text for one in worst[:3])} (n = {found.n_images})."
+    worst = [reason for reason in reasons if reason.grade == grade]
+    text = f"{what}; {'; '.join(reason.text for reason in worst[:3])} (n = {found.n_images})."
     if verdict is not None and verdict != "no better":  # which is one of the reasons
         text += f" {said[0].upper()}{said[1:]}."
-    todo = next((one.todo for one in worst if one.todo), "")
+    todo = next((reason.todo for reason in worst if reason.todo), "")
     return CheckFinding("bad" if grade == "C" else "caution", "maps", text, todo, numbers), grade, reasons
 
 
@@ -182,7 +186,9 @@ def _other_order(found: Behaviour, given: Estimate, other: Estimate) -> CheckFin
 
 
 def _accuracy(found: Behaviour, accuracy: Estimate, chance: float) -> CheckFinding:
-    splits = ", ".join(f"{name} {one.value:.3f} of {one.n:,}" for name, one in (found.by_split or {}).items())
+    splits = ", ".join(
+        f"{name} {estimate.value:.3f} of {estimate.n:,}" for name, estimate in (found.by_split or {}).items()
+    )
     text = f"Accuracy {accuracy} on {accuracy.n:,} labelled images{f' ({splits})' if splits else ''}"
     text += f"; guessing gives {chance:.3f}"
     numbers = {"accuracy": vars(accuracy), "chance": chance}
@@ -201,13 +207,17 @@ def _accuracy(found: Behaviour, accuracy: Estimate, chance: float) -> CheckFindi
 def _weak_classes(found: Behaviour) -> list[CheckFinding]:
     """Classes that are recognised less often than a class of their number would be by chance."""
     recall = found.recall or {}
-    weak = {name: one for name, one in recall.items() if one.n >= 10 and one.high < 1 / len(found.classes)}
+    weak = {
+        name: estimate
+        for name, estimate in recall.items()
+        if estimate.n >= 10 and estimate.high < 1 / len(found.classes)
+    }
     if not weak:
         return []
     worst = sorted(weak, key=lambda name: weak[name].value)
     shown = listed([f"{name} {weak[name]} of {weak[name].n}" for name in worst], 2)
     text = f"Recognised less often than by guessing among {len(found.classes)} classes: {shown}."
-    return [CheckFinding("caution", "works", text, "", {name: vars(one) for name, one in weak.items()})]
+    return [CheckFinding("caution", "works", text, "", {name: vars(estimate) for name, estimate in weak.items()})]
 
 
 def _calibration(found: Behaviour) -> list[CheckFinding]:
@@ -229,7 +239,7 @@ def _calibration(found: Behaviour) -> list[CheckFinding]:
 
 def _fed_wrongly(found: Feeding, better: Sequence[Variant]) -> CheckFinding:
     best = better[0]
-    more = f" So do {listed([one.name for one in better[1:]], 3)}." if len(better) > 1 else ""
+    more = f" So do {listed([variant.name for variant in better[1:]], 3)}." if len(better) > 1 else ""
     text = (
         f"Fed as {best.name} it separates the classes better: AUC {best.auc:.3f} against {found.auc:.3f}, "
         f"{_signed(best.difference)}, n = {found.n_images:,} ({p_words(best.p_value)}, Holm over {len(found.variants)} "
@@ -265,7 +275,7 @@ def _reasons(found: Trust, verdict: Word | None) -> list[Reason]:
     final = found.randomised[-1][1] if found.randomised else float("nan")
     text = f"with random weights it is much the same (rank correlation {final:.2f})"
     say("C", final >= CHECK_THRESHOLDS["random_weights"], text, final, "It shows the picture more than the classifier.")
-    name, rho = max(found.trivial.items(), key=lambda one: abs(np.nan_to_num(one[1])), default=("", float("nan")))
+    name, rho = max(found.trivial.items(), key=lambda item: abs(np.nan_to_num(item[1])), default=("", float("nan")))
     is_centre = name == "the centre"
     text = "a blob in the centre looks much the same" if is_centre else f"it follows the picture's {name}"
     todo = f"Read it as a picture of {name}; only an intervention can say more."

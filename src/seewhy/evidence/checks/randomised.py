@@ -34,7 +34,7 @@ def randomised_stages(
     arXiv:1810.03292, section 3.1 (cascading randomisation).
     """
     stages = _stages_of(model, calls)
-    found, network, done = [], model, 0
+    copies, network, done = [], model, 0
     total = stages[-1] if stages else 0
     order = _order_of(model, calls)
     for count in stages:
@@ -44,8 +44,8 @@ def randomised_stages(
             for parameter in modules[name].parameters(recurse=False):
                 _randomise(parameter, generator)
         done = count
-        found.append((count / total, network))
-    return found
+        copies.append((count / total, network))
+    return copies
 
 
 def _order_of(model: nn.Module, calls: Sequence[Call]) -> list[str]:

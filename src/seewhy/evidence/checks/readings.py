@@ -53,10 +53,10 @@ class Passes:
 
     def outcomes(self) -> Iterator[Outcome]:
         """The row of every image, in table order."""
-        read = [one for one in self.rows if one.error is None]
-        found = judged(read, torch.cat(self.logits[""]), self.plan.classes, self.plan.task)
-        for one in self.rows:
-            yield next(found) if one.error is None else one
+        read = [row for row in self.rows if row.error is None]
+        judged_rows = judged(read, torch.cat(self.logits[""]), self.plan.classes, self.plan.task)
+        for row in self.rows:
+            yield next(judged_rows) if row.error is None else row
 
     def _loaded(self, batch: Sequence[Image], start: int) -> list[tuple[int, Image, Loaded]]:
         """The images that can be read, with their places in the table; the row of every one is noted."""
@@ -75,19 +75,19 @@ class Passes:
         loaded = self._loaded(batch, start)
         if not loaded:
             return
-        self.labels += [image.label or one.label for _, image, one in loaded]
+        self.labels += [image.label or picture.label for _, image, picture in loaded]
         self.splits += [image.split for _, image, _ in loaded]
         canvases: dict[tuple[Any, ...], list[Loaded]] = {}
         for name, way in self.ways.items():
-            own = [one for _, _, one in loaded]
+            pictures = [picture for _, _, picture in loaded]
             if isinstance(way, Preprocess):
                 key = (way.size, way.fit, way.crop_share, way.interpolation)
                 if not canvases:
-                    canvases[key] = own
+                    canvases[key] = pictures
                 if key not in canvases:
                     canvases[key] = [load_image(self.plan.table, image, way) for _, image, _ in loaded]
-                own = canvases[key]
-            inputs = batch_of(own, way, self.plan.memory_format)
+                pictures = canvases[key]
+            inputs = batch_of(pictures, way, self.plan.memory_format)
             self.logits[name].append(forward(self.plan.classifier.model, inputs).double().cpu())
             if name == "":
                 rows = [row for row, (place, _, _) in enumerate(loaded) if place in self._few]

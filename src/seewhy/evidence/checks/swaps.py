@@ -92,9 +92,9 @@ def swap_cells(
 
     def scores(rows: NDArray[np.int64], changed: Tensor) -> Floats:
         logits = two_sided(forward(model, changed)).cpu()
-        own = targets.cpu()[torch.from_numpy(images[rows])]
-        found = logits.gather(1, own[:, None])[:, 0].double()
-        return np.asarray(torch.where(found.isfinite(), found, math.nan).numpy())
+        classes = targets.cpu()[torch.from_numpy(images[rows])]
+        values = logits.gather(1, classes[:, None])[:, 0].double()
+        return np.asarray(torch.where(values.isfinite(), values, math.nan).numpy())
 
     everyone = np.arange(len(images))
     before = [scores(rows, inputs[images[rows]]) for rows in _batches(everyone, batch_size)]
@@ -131,12 +131,12 @@ def _edges_of(length: int, cells: int) -> NDArray[np.int64]:
 def _masks_of(edges: tuple[NDArray[np.int64], NDArray[np.int64]]) -> Tensor:
     """Which pixels belong to each cell (rows x columns, H, W)."""
     height, width = int(edges[0][-1]), int(edges[1][-1])
-    found = torch.zeros(len(edges[0]) - 1, len(edges[1]) - 1, height, width, dtype=torch.bool)
-    for row in range(found.shape[0]):
-        for column in range(found.shape[1]):
-            area = found[row, column, edges[0][row] : edges[0][row + 1]]
+    masks = torch.zeros(len(edges[0]) - 1, len(edges[1]) - 1, height, width, dtype=torch.bool)
+    for row in range(masks.shape[0]):
+        for column in range(masks.shape[1]):
+            area = masks[row, column, edges[0][row] : edges[0][row + 1]]
             area[:, edges[1][column] : edges[1][column + 1]] = True
-    return found.flatten(0, 1)
+    return masks.flatten(0, 1)
 
 
 def _batches(rows: NDArray[np.int64], size: int) -> list[NDArray[np.int64]]:

@@ -95,7 +95,7 @@ def examine(
         step()
         starts = range(0, len(images), batch_size)
         batches = [(images[at : at + batch_size], _part(targets, at, batch_size)) for at in starts]
-        parts = [_mapped(network, batch, layers, method, own) for batch, own in batches]
+        parts = [_mapped(network, batch, layers, method, batch_targets) for batch, batch_targets in batches]
         return _joined(parts)
 
     real = maps_of(model, inputs, classes)
@@ -119,32 +119,32 @@ def examine(
     swaps = swap_cells(model, inputs, targets, groups, seed=seed, batch_size=batch_size, step=step)
     pictures = trivial_pictures(inputs)
     baselines = {name: np.asarray(pictures[name].double().numpy()) for name in RIVALS}
-    found = []
+    trusts = []
     for asked in randomised:
-        own = real.maps[asked][method]
-        grid = (own.shape[1], own.shape[2])
+        maps = real.maps[asked][method]
+        grid = (maps.shape[1], maps.shape[2])
         contentless_maps = np.concatenate([null.maps[asked][method], shifted.maps[asked][method]])
-        found.append(
+        trusts.append(
             Trust(
                 layer=asked,
                 method=method,
-                n_images=len(own),
+                n_images=len(maps),
                 completeness_error=_completeness_error(real.maps[asked]["hirescam"], real.values, targets),
-                with_hirescam=_median(_alike(own, real.maps[asked]["hirescam"])),
-                empty=_empty_share(own, real.values, METHODS[method]),
+                with_hirescam=_median(_alike(maps, real.maps[asked]["hirescam"])),
+                empty=_empty_share(maps, real.values, METHODS[method]),
                 no_gradient=float(real.silent[asked].mean()),
-                null_shape=_median(_alike(_mean_shape(own)[None], _mean_shape(contentless_maps)[None])),
-                border=_border_share(own),
+                null_shape=_median(_alike(_mean_shape(maps)[None], _mean_shape(contentless_maps)[None])),
+                border=_border_share(maps),
                 border_null=_border_share(contentless_maps),
                 randomised=tuple(randomised[asked]),
-                flipped=_median(_alike(mirrored.maps[asked][method], own[:, :, ::-1])),
-                noisy=_median(_alike(noisy.maps[asked][method], own)),
-                other_class=_median(_alike(own, against.maps[asked][method])),
-                trivial={name: _median(_alike(own, _on_grid(picture, grid))) for name, picture in pictures.items()},
-                faithful=None if swaps is None else faithfulness_of(swaps, own, baselines, seed=seed),
+                flipped=_median(_alike(mirrored.maps[asked][method], maps[:, :, ::-1])),
+                noisy=_median(_alike(noisy.maps[asked][method], maps)),
+                other_class=_median(_alike(maps, against.maps[asked][method])),
+                trivial={name: _median(_alike(maps, _on_grid(picture, grid))) for name, picture in pictures.items()},
+                faithful=None if swaps is None else faithfulness_of(swaps, maps, baselines, seed=seed),
             )
         )
-    return found
+    return trusts
 
 
 def n_steps(calls: Sequence[Call], model: nn.Module) -> int:
@@ -156,8 +156,8 @@ def _mapped(
     model: nn.Module, inputs: Tensor, layers: Sequence[LayerCall], method: str, targets: Tensor | None
 ) -> _Batch:
     with capture(model, inputs, layers) as captured:
-        own = predicted(captured.logits.detach()) if targets is None else targets
-        values = _SCORE(captured.logits, own)
+        classes = predicted(captured.logits.detach()) if targets is None else targets
+        values = _SCORE(captured.logits, classes)
         slopes = gradients(values, captured.activations)
     maps, silent = {}, {}
     for layer in layers:
@@ -168,7 +168,7 @@ def _mapped(
             name: METHODS[name].weighted_map(wide(activation), wide(slope))
             for name in dict.fromkeys((method, "hirescam"))
         }
-        maps[layer.asked] = {name: one.double().cpu().numpy() for name, one in both.items()}
+        maps[layer.asked] = {name: weighted.double().cpu().numpy() for name, weighted in both.items()}
         silent[layer.asked] = (slope.flatten(1) == 0).all(dim=1).cpu().numpy()
     return _Batch(maps, two_sided(captured.logits.detach()).cpu(), values.detach().double().cpu().numpy(), silent)
 
@@ -198,19 +198,19 @@ def _completeness_error(hirescam: Maps, values: NDArray[np.float64], targets: Te
     """The spread of (logit - sum of the map) within a class, where only a constant may be left, beside the logit's."""
     rest = values - hirescam.sum(axis=(1, 2))
     index = targets.numpy()
-    kept = [index == one for one in np.unique(index) if (index == one).sum() > 1]
+    kept = [index == target for target in np.unique(index) if (index == target).sum() > 1]
     if not kept:
         return math.nan
-    left = np.concatenate([rest[own] - rest[own].mean() for own in kept])
-    moved = np.concatenate([values[own] - values[own].mean() for own in kept])
+    left = np.concatenate([rest[rows] - rest[rows].mean() for rows in kept])
+    moved = np.concatenate([values[rows] - values[rows].mean() for rows in kept])
     size = max(float(np.sqrt((moved**2).mean())), 1e-6 * float(np.abs(values).mean()), 1e-30)
     return float(np.sqrt((left**2).mean())) / size
 
 
 def _empty_share(maps: Maps, values: NDArray[np.float64], method: Method) -> float:
     empty = [
-        empty_reason(float(one.max()), one.size, float(value), in_score_units=method.in_score_units)
-        for one, value in zip(maps, values, strict=True)
+        empty_reason(float(image_map.max()), image_map.size, float(value), in_score_units=method.in_score_units)
+        for image_map, value in zip(maps, values, strict=True)
     ]
     return sum(reason is not None for reason in empty) / len(empty)
 

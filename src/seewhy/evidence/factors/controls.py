@@ -43,7 +43,7 @@ def free_pixels(*masks: Tensor | None) -> Tensor:
 
     A pixel counts as free where each mask covers at most 5 % of it, on the mean over the images.
     """
-    means = [_mean_mask(one) for one in masks if one is not None]
+    means = [_mean_mask(mask) for mask in masks if mask is not None]
     return (torch.stack(means) <= RARE).all(dim=0)
 
 
@@ -88,19 +88,19 @@ def area_bins(areas: Sequence[float], count: int = 4) -> AreaBins:
     """
     logs = sorted({math.log(area) for area in areas if area > 0})
     gaps = sorted({ALIKE, *(high - low for low in logs for high in logs if high - low > ALIKE)})
-    starts = next(found for gap in gaps if len(found := _starts(logs, gap)) <= count)
-    members = [[one for one in logs if start <= one < end] for start, end in pairwise([*starts, math.inf])]
+    starts = next(least for gap in gaps if len(least := _starts(logs, gap)) <= count)
+    members = [[log for log in logs if start <= log < end] for start, end in pairwise([*starts, math.inf])]
     of = tuple(sum(start <= math.log(area) for start in starts) - 1 if area > 0 else -1 for area in areas)
-    return AreaBins(tuple(math.exp((one[0] + one[-1]) / 2) for one in members), of)
+    return AreaBins(tuple(math.exp((group[0] + group[-1]) / 2) for group in members), of)
 
 
 def _starts(logs: Sequence[float], gap: float) -> list[float]:
     """The smallest members of the fewest bins of which none is wider than `gap`."""
-    found: list[float] = []
+    starts: list[float] = []
     for value in logs:
-        if not found or value - found[-1] > gap:
-            found.append(value)
-    return found
+        if not starts or value - starts[-1] > gap:
+            starts.append(value)
+    return starts
 
 
 def _mean_mask(masks: Tensor) -> Tensor:

@@ -41,10 +41,10 @@ def filled(canvases: Tensor, masks: Tensor) -> Tensor:
     while max(levels[-1][0].shape[2:]) > 1:
         levels.append(_coarser(*levels[-1]))
     top, weight = levels.pop()
-    found = torch.where(weight > 0, top, canvases.mean(dim=(2, 3), keepdim=True))
+    content = torch.where(weight > 0, top, canvases.mean(dim=(2, 3), keepdim=True))
     for values, known in reversed(levels):
-        found = torch.lerp(_finer(found, values), values, known)
-    return found
+        content = torch.lerp(_finer(content, values), values, known)
+    return content
 
 
 def blurred(canvases: Tensor, masks: Tensor) -> Tensor:

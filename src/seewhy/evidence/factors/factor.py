@@ -164,8 +164,8 @@ def masks_for(factor: Factor, masks: Mapping[str, Tensor], places: Tensor) -> Te
     """The masks (n, H, W) or (1, H, W) in [0, 1] that a factor's methods get for the images at `places`."""
     if factor.region is None:
         return None
-    own = masks[factor.region]
-    return as_share(own if len(own) == 1 else own[places])
+    region_masks = masks[factor.region]
+    return as_share(region_masks if len(region_masks) == 1 else region_masks[places])
 
 
 def as_share(masks: Tensor) -> Tensor:

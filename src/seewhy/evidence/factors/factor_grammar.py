@@ -12,19 +12,19 @@ from seewhy.evidence.properties.catalogue import PROPERTIES, Property
 
 
 def _properties(names: Sequence[str | Property | Factor]) -> list[Factor]:
-    found: list[Factor] = []
-    for one in names:
-        if isinstance(one, Property):
-            found.append(PropertyFactor(one))
-        elif not isinstance(one, str):
-            found.append(_as_factor(one, "The factor"))
-        elif one == "all":
-            found += [PropertyFactor(each) for each in PROPERTIES.values()]
-        elif one in PROPERTIES:
-            found.append(PropertyFactor(PROPERTIES[one]))
-        elif one != "none":
-            found.append(_own_factor(one))
-    return found
+    factors: list[Factor] = []
+    for spec in names:
+        if isinstance(spec, Property):
+            factors.append(PropertyFactor(spec))
+        elif not isinstance(spec, str):
+            factors.append(_as_factor(spec, "The factor"))
+        elif spec == "all":
+            factors += [PropertyFactor(each) for each in PROPERTIES.values()]
+        elif spec in PROPERTIES:
+            factors.append(PropertyFactor(PROPERTIES[spec]))
+        elif spec != "none":
+            factors.append(_own_factor(spec))
+    return factors
 
 
 def _own_factor(spec: str) -> Factor:

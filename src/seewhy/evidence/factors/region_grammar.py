@@ -33,21 +33,21 @@ def find_regions(specs: str | Sequence[str | Region], table: ImageTable) -> list
     of faces.
     """
     parts: Sequence[str | Region] = specs.split(",") if isinstance(specs, str) else specs
-    asked = [one for part in parts if (one := part.strip() if isinstance(part, str) else part) != ""]
+    asked = [spec for part in parts if (spec := part.strip() if isinstance(part, str) else part) != ""]
     if not asked:
         raise OptionError(f"No region was named.  Regions: {GRAMMAR}", slug="no-such-region")
-    plain = {place: _plain(one, table) for place, one in enumerate(asked) if not _excluded(one)}
+    plain = {place: _plain(spec, table) for place, spec in enumerate(asked) if not _excluded(spec)}
     known = {region.name: region for group in plain.values() for region in group}
-    found: dict[str, Region] = {}
-    for place, one in enumerate(asked):
-        for region in plain[place] if place in plain else [_complement(str(one), known, table)]:
-            kept = found.setdefault(region.name, region)
+    regions: dict[str, Region] = {}
+    for place, spec in enumerate(asked):
+        for region in plain[place] if place in plain else [_complement(str(spec), known, table)]:
+            kept = regions.setdefault(region.name, region)
             if kept.source != region.source:
                 raise OptionError(
                     f"Two regions are called {region.name!r} ({kept.source}; {region.source}); give each its own name.",
                     slug="no-such-region",
                 )
-    return list(found.values())
+    return list(regions.values())
 
 
 def _excluded(asked: str | Region) -> str:
@@ -76,8 +76,8 @@ def _complement(asked: str, known: Mapping[str, Region], table: ImageTable) -> R
             slug="no-such-region",
         )
     name, equals, _ = asked.partition("=")
-    own = _named(name.strip(), asked) if equals or asked == BACKGROUND else f"not-{excluded}"
-    return complement(own, inner[0])
+    own_name = _named(name.strip(), asked) if equals or asked == BACKGROUND else f"not-{excluded}"
+    return complement(own_name, inner[0])
 
 
 def _plain(asked: str | Region, table: ImageTable) -> list[Region]:
@@ -87,8 +87,8 @@ def _plain(asked: str | Region, table: ImageTable) -> list[Region]:
     name, equals, value = (part.strip() for part in asked.partition("="))
     if equals:
         return _given(_named(name, asked), value, table)
-    if found := _word(asked, table):
-        return found
+    if regions := _word(asked, table):
+        return regions
     hint = f"  Masks need a name:  {Path(asked).stem}={asked}" if Path(asked).exists() or ":" in asked else ""
     raise OptionError(
         f"There is no region {asked!r}.  {nearest(asked, _KNOWN)}{hint}".rstrip() + f"\n  Regions: {GRAMMAR}",
@@ -130,7 +130,7 @@ def _given(name: str, value: str, table: ImageTable) -> list[Region]:
         )
     if ":" in value:
         return [mask_region(name, value, function_masks(value))]
-    beside = [one.name for one in path.parent.iterdir()] if path.parent.is_dir() else []
+    beside = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
     close = nearest(path.name, beside)
     raise DataError(
         f"There is no file or folder {path} for the region {name!r}.  {close}".rstrip(), slug="no-such-file"
@@ -142,12 +142,14 @@ def _from_folder(name: str, folder: Path, category: str | None, table: ImageTabl
         if category is not None:
             raise OptionError(f"{folder} holds pictures, which have no category {category!r}.", slug="no-such-region")
         inner = _parts_of(folder, table)
-        named = {f"{name}-{one.name}": one for one in inner} if inner else {name: folder}
-        return [mask_region(key, f"masks in {one}", mask_files(one, table.images)) for key, one in named.items()]
+        named = {f"{name}-{part.name}": part for part in inner} if inner else {name: folder}
+        return [
+            mask_region(key, f"masks in {source}", mask_files(source, table.images)) for key, source in named.items()
+        ]
     if any(folder.rglob("*.txt")):
         of = f" of class {category}" if category else ""
         return [mask_region(name, f"boxes and polygons{of} in {folder}", yolo_files(folder, category, table.images))]
-    held = listed(sorted(one.name for one in folder.iterdir())) or "nothing"
+    held = listed(sorted(entry.name for entry in folder.iterdir())) or "nothing"
     raise DataError(f"Found no masks in {folder}, which holds: {held}.", slug="no-masks")
 
 
@@ -155,8 +157,8 @@ def _parts_of(folder: Path, table: ImageTable) -> list[Path]:
     """The sub-folders that are a region each; none where they are named like the images' own, or hold no masks."""
     if any(is_mask(path) for path in folder.iterdir()):
         return []
-    inner = [one for one in sorted(folder.iterdir()) if one.is_dir() and any(map(is_mask, one.rglob("*")))]
+    inner = [entry for entry in sorted(folder.iterdir()) if entry.is_dir() and any(map(is_mask, entry.rglob("*")))]
     of_images = {part for image in table.images for part in PurePath(image.id).parts[:-1]} | set(SPLITS)
     if table.root is not None:
         of_images.add(table.root.resolve().name)
-    return [] if any(one.name in of_images for one in inner) else inner
+    return [] if any(entry.name in of_images for entry in inner) else inner

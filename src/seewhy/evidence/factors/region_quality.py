@@ -164,7 +164,7 @@ def _missing_words(
 
 
 def _area_words(by_class: Mapping[str, Estimate], mean: float, p_value: float) -> list[str]:
-    values = [one.value for one in by_class.values()]
+    values = [area.value for area in by_class.values()]
     if not (p_value < LEVEL and max(values) - min(values) > _NOTABLE * mean):
         return []
     largest = sorted(by_class, key=lambda name: -by_class[name].value)

@@ -41,10 +41,10 @@ class View:
                 self._drawn[region] = region.draw(self)
             except UnreadableError as error:
                 self._drawn[region] = error
-        found = self._drawn[region]
-        if isinstance(found, UnreadableError):
-            raise found
-        return found
+        drawn = self._drawn[region]
+        if isinstance(drawn, UnreadableError):
+            raise drawn
+        return drawn
 
     def visible(self) -> tuple[slice, slice]:
         """The rows and columns of the canvas that show the photograph: all, but for a letterbox's padding."""
@@ -140,11 +140,11 @@ def read_masks(
     An image without a mask is a row with its reason, never an error. `progress` counts images read.
     """
     is_letterbox = isinstance(preprocess, Preprocess) and preprocess.fit == "letterbox"
-    fixed = [one for one in regions if one.fixed and not is_letterbox]
-    found = {one.name: _same_for_all(one, len(images), canvas) for one in fixed}
-    drawn = [one for one in regions if one not in fixed]
-    levels = {one.name: np.zeros((len(images), *canvas), np.uint8) for one in drawn}
-    reasons: dict[str, list[str | None]] = {one.name: [] for one in drawn}
+    fixed = [region for region in regions if region.fixed and not is_letterbox]
+    gathered = {region.name: _same_for_all(region, len(images), canvas) for region in fixed}
+    drawn = [region for region in regions if region not in fixed]
+    levels = {region.name: np.zeros((len(images), *canvas), np.uint8) for region in drawn}
+    reasons: dict[str, list[str | None]] = {region.name: [] for region in drawn}
     for row, image in enumerate(images if drawn else ()):
         view = _view_of(table, image, canvas, preprocess)
         for region in drawn:
@@ -155,8 +155,8 @@ def read_masks(
     for region in drawn:
         has_mask = np.array([reason is None for reason in reasons[region.name]], dtype=bool)
         stored = torch.from_numpy(levels[region.name])
-        found[region.name] = RegionMasks(region.name, stored, has_mask, tuple(reasons[region.name]))
-    return {one.name: found[one.name] for one in regions}
+        gathered[region.name] = RegionMasks(region.name, stored, has_mask, tuple(reasons[region.name]))
+    return {region.name: gathered[region.name] for region in regions}
 
 
 def _same_for_all(region: Region, n_images: int, canvas: tuple[int, int]) -> RegionMasks:
@@ -175,8 +175,8 @@ def _view_of(
     except DataError as error:
         return UnreadableError(f"the image cannot be preprocessed: {error}")
     if loaded.geometry.canvas != canvas:
-        own, asked = (f"{width} x {height}" for height, width in (loaded.geometry.canvas, canvas))
-        return UnreadableError(f"its canvas is {own} pixels, where {asked} is asked for")
+        size, asked = (f"{width} x {height}" for height, width in (loaded.geometry.canvas, canvas))
+        return UnreadableError(f"its canvas is {size} pixels, where {asked} is asked for")
     interpolation = preprocess.interpolation if isinstance(preprocess, Preprocess) else "bilinear"
     return View(loaded.geometry, interpolation, image, loaded)
 

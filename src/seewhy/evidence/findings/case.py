@@ -65,14 +65,14 @@ class Case:
     @property
     def outside(self) -> ClassDifference | None:
         """The effect outside of the core, of a factor that has to do with it."""
-        found: ClassDifference | None = self.measured.get(OUTSIDE)
-        return found
+        effect: ClassDifference | None = self.measured.get(OUTSIDE)
+        return effect
 
     @property
     def overfit(self) -> OverfitExcess | None:
         """How much more the factor helps on train than on valid, beyond other regions; None where it is not known."""
-        found: OverfitExcess | None = self.measured.get(TRAIN)
-        return found
+        excess: OverfitExcess | None = self.measured.get(TRAIN)
+        return excess
 
     @property
     def is_overfit(self) -> bool:

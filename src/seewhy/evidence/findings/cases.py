@@ -142,10 +142,10 @@ def _is_core(design: AuditDesign, factor: Factor) -> bool | None:
     if factor.region is None or not design.core_regions:
         return False
     sample = design.audited
-    own = sample.masks[factor.region].float().mean()
+    area = sample.masks[factor.region].float().mean()
     inside = overlap_of(sample, factor.region, design.core_regions[0])
     core = sample.masks[design.core_regions[0]].float().mean()
-    return bool(own < core and inside > 1 - DISJOINT)
+    return bool(area < core and inside > 1 - DISJOINT)
 
 
 def _of_pair(design: AuditDesign, trials: Trials) -> list[Case]:
@@ -167,13 +167,13 @@ def _is_more_than_both(case: Case, trials: AllTrials, shown: set[str]) -> bool:
     if both is None:
         return False
     in_margin, in_probability = both.margin_changes(contrast), both.probability_changes(contrast)
-    for one in alone:
-        if one is None or not np.array_equal(one.recipients, both.recipients):
+    for single in alone:
+        if single is None or not np.array_equal(single.recipients, both.recipients):
             return False  # masks are missing for some images: their trials do not match
-        if not np.array_equal(one.donors, both.donors):
+        if not np.array_equal(single.donors, both.donors):
             return False
-        in_margin = in_margin - one.margin_changes(contrast)
-        in_probability = in_probability - one.probability_changes(contrast)
+        in_margin = in_margin - single.margin_changes(contrast)
+        in_probability = in_probability - single.probability_changes(contrast)
     sign = np.sign(case.value)
     margin, probability = (class_effect(both, change, contrast)[0] for change in (in_margin, in_probability))
     is_beyond = min(sign * margin.low, sign * margin.high) > 0
@@ -243,29 +243,29 @@ def _safeguarded(
     progress: Progress,
 ) -> list[Case]:
     evidence, kept, n_factors = Evidence(design, trials, cases), dict[Any, Any](), len(design.factors)
-    found = []
+    safeguarded = []
     for done, case in enumerate(cases, 1):
-        found.append(with_outcomes(with_measurements(case, safeguards, evidence, kept), safeguards))
+        safeguarded.append(with_outcomes(with_measurements(case, safeguards, evidence, kept), safeguards))
         progress(n_factors + done // len(design.contrasts), 2 * n_factors)
-    return found
+    return safeguarded
 
 
 def _omnibus(design: AuditDesign, trials: AllTrials) -> Omnibus | None:
     """Whether anything outside of the core is predictive, from the same trials in which the core was exchanged."""
     if not design.core_regions or len(design.classes) > MOST_CLASSES:
         return None
-    own = trials.get(TrialKey(design.core_regions[0], EXCHANGE, design.audited.split))
-    if own is None:
+    exchanges = trials.get(TrialKey(design.core_regions[0], EXCHANGE, design.audited.split))
+    if exchanges is None:
         return None
     first = contrasts_of(design.classes)[0]
     return omnibus(
-        recipient=own.recipients,
-        donor=own.donors,
-        after=own.after.margins[:, first.column].astype(np.float64),
-        right=(own.after.predictions == own.recipient_labels).astype(np.float64),
-        recipient_class=own.labels,
-        donor_class=own.labels,
-        weights=weights_of(own, first),
+        recipient=exchanges.recipients,
+        donor=exchanges.donors,
+        after=exchanges.after.margins[:, first.column].astype(np.float64),
+        right=(exchanges.after.predictions == exchanges.recipient_labels).astype(np.float64),
+        recipient_class=exchanges.labels,
+        donor_class=exchanges.labels,
+        weights=weights_of(exchanges, first),
         draws=BOOTSTRAP,
         rng=np.random.default_rng(design.seed),
     )

@@ -47,21 +47,21 @@ class Results:
 def conclusions(results: Results) -> tuple[Finding, ...]:
     """All findings: what is wrong with the classifier first, then dependences, then what is open or excluded."""
     cases = results.cases
-    chosen = [_most_telling(own) for own in _by_factor(cases.singles)]
+    chosen = [_most_telling(of_factor) for of_factor in _by_factor(cases.singles)]
     shown = [case for case in chosen if depends(case) and not too_few(case)]
     groups = _groups([case for case in shown if not case.is_overfit], results.design)
     groups += [(case, []) for case in shown if case.is_overfit]  # a claim of its own is never a member's
     findings = [_with_members(results, leader, members) for leader, members in groups]
     findings += [finding_of(case) for case in chosen if case not in shown]
     findings += [finding_of(case) for case in cases.pairs]
-    findings += [_of_a_mark(results, _most_telling(own)) for own in _by_factor(cases.marks)]
+    findings += [_of_a_mark(results, _most_telling(of_factor)) for of_factor in _by_factor(cases.marks)]
     findings += _rest(results) + _untested(results.design)
     return (*_of_the_classifier(results.behaviour, results.before), *_in_order(findings))
 
 
 def _in_order(findings: Sequence[Finding]) -> list[Finding]:
     """The gravest claims first, then by level, then by size: of several about one pair that of the last."""
-    sizes = {one.factor: abs(one.numbers.get("probability", {}).get("value") or 0.0) for one in findings}
+    sizes = {finding.factor: abs(finding.numbers.get("probability", {}).get("value") or 0.0) for finding in findings}
 
     def place(finding: Finding) -> tuple[bool, int, float]:
         return not {"overfit", "shortcut"} & {*finding.claims}, LEVELS.index(finding.level), -sizes[finding.factor]
@@ -88,7 +88,7 @@ def _groups(cases: Sequence[Case], design: AuditDesign) -> list[tuple[Case, list
     """Dependences under the largest one that these data cannot separate them from."""
     regions = {factor.name: factor.region for factor in design.factors}
     groups: list[tuple[Case, list[Case]]] = []
-    for case in sorted(cases, key=lambda one: (not one.is_core, -abs(one.value))):  # the core leads
+    for case in sorted(cases, key=lambda case: (not case.is_core, -abs(case.value))):  # the core leads
         apart = (members for leader, members in groups if not_separated(case, leader, design.audited, regions))
         home = next(apart, None)
         if home is None:
@@ -101,17 +101,17 @@ def _groups(cases: Sequence[Case], design: AuditDesign) -> list[tuple[Case, list
 def _with_members(results: Results, leader: Case, members: Sequence[Case]) -> Finding:
     finding, sample = finding_of(leader), results.design.audited
     if members:
-        named = listed([f"{one.factor} ({100 * one.value:+.1f} points)" for one in members], 6)
+        named = listed([f"{member.factor} ({100 * member.value:+.1f} points)" for member in members], 6)
         finding = replace(
             finding,
             text=f"{finding.text} Not separated from it by these data: {named}.",
-            members=tuple(one.factor for one in members),
-            numbers={**finding.numbers, "members": {one.factor: _as_member(one) for one in members}},
+            members=tuple(member.factor for member in members),
+            numbers={**finding.numbers, "members": {member.factor: _as_member(member) for member in members}},
         )
-    own = results.of(leader, EXCHANGE)
-    if own is None:
+    exchanges = results.of(leader, EXCHANGE)
+    if exchanges is None:
         return finding
-    return with_exchanges(finding, leader, own, results.before[sample.split], sample, results.design.classes)
+    return with_exchanges(finding, leader, exchanges, results.before[sample.split], sample, results.design.classes)
 
 
 def _as_member(case: Case) -> dict[str, Any]:
@@ -137,10 +137,15 @@ def _of_the_classifier(behaviour: Behaviour, before: Mapping[str, Scores]) -> li
             findings.append(Finding(CLASSIFIER, "CANNOT SAY", ("classifier",), text, todo))
     return findings + [
         Finding(
-            CLASSIFIER, "CANNOT SAY", ("classifier",), one.text, f"{one.todo}  More:  seewhy check", numbers=one.numbers
+            CLASSIFIER,
+            "CANNOT SAY",
+            ("classifier",),
+            finding.text,
+            f"{finding.todo}  More:  seewhy check",
+            numbers=finding.numbers,
         )
-        for one in behaviour_findings(behaviour)
-        if one.stops_audit
+        for finding in behaviour_findings(behaviour)
+        if finding.stops_audit
     ]
 
 
@@ -176,7 +181,7 @@ def _rest(results: Results) -> list[Finding]:
 
 def _untested(design: AuditDesign) -> list[Finding]:
     """Factors that could not be tested, each with its reason and what to add."""
-    found = [
+    findings = [
         Finding(
             factor=name,
             level="CANNOT SAY",
@@ -190,13 +195,13 @@ def _untested(design: AuditDesign) -> list[Finding]:
     budget = design.budget or 0
     for name in design.schedule.left_out:
         text = f"It was not tested: a budget of {budget:,} trials does not reach it, and it is among the least suspect."
-        found.append(Finding(name, "CANNOT SAY", (), text, "A larger --budget.", numbers={"reason": "budget"}))
+        findings.append(Finding(name, "CANNOT SAY", (), text, "A larger --budget.", numbers={"reason": "budget"}))
     if not design.audited.partners.size:
         counts = _class_counts(design)
         text = f"Factors cannot be exchanged between classes: {counts}."
         todo = "Add images of the other classes.  A mark can be tested without them:  --mark NAME=text:WORD"
-        found.append(Finding("all factors", "CANNOT SAY", (), text, todo, numbers={"reason": "classes"}))
-    return found
+        findings.append(Finding("all factors", "CANNOT SAY", (), text, todo, numbers={"reason": "classes"}))
+    return findings
 
 
 def _class_counts(design: AuditDesign) -> str:

@@ -61,7 +61,7 @@ def effect_of(trials: Trials, contrast: Contrast, kind: str) -> Effect:
         margin = _for_few_recipients(margin, trials, in_margin, contrast)
         probability = _for_few_recipients(probability, trials, in_probability, contrast)
     flipped = (trials.after.predictions != trials.before.predictions).astype(np.float64)
-    own = trials.recipient_labels == trials.donor_labels
+    same_class = trials.recipient_labels == trials.donor_labels
     return Effect(
         factor=trials.name,
         kind=kind,
@@ -69,8 +69,8 @@ def effect_of(trials: Trials, contrast: Contrast, kind: str) -> Effect:
         contrast=contrast,
         margin=margin,
         probability=probability,
-        flips=flip_rate(trials.recipients, trials.donors, np.where(own, np.nan, flipped)),
-        flips_own=flip_rate(trials.recipients, trials.donors, np.where(own, flipped, np.nan)),
+        flips=flip_rate(trials.recipients, trials.donors, np.where(same_class, np.nan, flipped)),
+        flips_own=flip_rate(trials.recipients, trials.donors, np.where(same_class, flipped, np.nan)),
         sensitivity=sensitivity(trials.recipients, trials.donors, in_margin, trials.n_images),
         n_recipients=len(np.unique(trials.recipients)),
         n_trials=len(trials),
@@ -107,19 +107,25 @@ def _for_few_recipients(
 
 def weights_of(trials: Trials, contrast: Contrast) -> dict[int, float]:
     """The weight of each class that the images have: the contrast's own against the mean of the others."""
-    present = [int(one) for one in np.unique(trials.labels)]
-    own = contrast.column
-    return one_versus_rest(own, present) if own in present and len(present) > 1 else {own: 1.0, -1: -1.0}
+    present = [int(label) for label in np.unique(trials.labels)]
+    column = contrast.column
+    return one_versus_rest(column, present) if column in present and len(present) > 1 else {column: 1.0, -1: -1.0}
 
 
 def plain_difference(trials: Trials, change: Floats, contrast: Contrast) -> float:
     """The difference of the classes' mean changes, without an interval: every recipient meets all classes alike."""
     given = trials.donor_labels
     if contrast.is_own_class:
-        own = given == trials.recipient_labels
-        return float(change[own].mean() - change[~own].mean()) if own.any() and not own.all() else float("nan")
+        same_class = given == trials.recipient_labels
+        return (
+            float(change[same_class].mean() - change[~same_class].mean())
+            if same_class.any() and not same_class.all()
+            else float("nan")
+        )
     weights = weights_of(trials, contrast)
-    return float(sum(weight * change[given == one].mean() for one, weight in weights.items() if (given == one).any()))
+    return float(
+        sum(weight * change[given == label].mean() for label, weight in weights.items() if (given == label).any())
+    )
 
 
 def image_effects(trials: Trials) -> tuple[Floats, Floats]:

@@ -50,7 +50,7 @@ def with_marked(
 ) -> Finding:
     """The finding of a mark with images for and against it: as they are, with the patch, and with the mark."""
     contrast = case.effect.contrast
-    with_patch, with_mark = (one.after.probabilities[:, contrast.column] for one in (patched, marked))
+    with_patch, with_mark = (trials.after.probabilities[:, contrast.column] for trials in (patched, marked))
     order = np.argsort(-(with_mark - with_patch) * np.sign(case.value), kind="stable")
 
     def example(quantile: float) -> Example:

@@ -42,25 +42,25 @@ def level_of(case: Case) -> Level:
 
 def claims_of(case: Case, level: Level) -> tuple[Claim, ...]:
     """What is claimed: dependence, shortcut and overfit are three things, and one does not follow from another."""
-    found = _of_a_dependence(case, level) if level in ("STRONG", "MODERATE", "WEAK") else []
+    claims = _of_a_dependence(case, level) if level in ("STRONG", "MODERATE", "WEAK") else []
     if case.is_overfit:
-        found.append("overfit")
+        claims.append("overfit")
     if level == "NONE LARGER THAN":
-        found += ["fragile"] if is_fragile(case) else []
-        found += ["core not used"] if case.is_core and case.is_named else []
-    return tuple(found)
+        claims += ["fragile"] if is_fragile(case) else []
+        claims += ["core not used"] if case.is_core and case.is_named else []
+    return tuple(claims)
 
 
 def _of_a_dependence(case: Case, level: Level) -> list[Claim]:
-    found: list[Claim] = ["depends", "jointly"] if case.pair else ["depends"]
+    claims: list[Claim] = ["depends", "jointly"] if case.pair else ["depends"]
     if case.kind == "insert":
-        return found
+        return claims
     if case.value < 0:
-        found.append("against the label")
+        claims.append("against the label")
     elif case.is_core:
-        found.append("intended")
+        claims.append("intended")
     elif case.is_core is False and not acts_outside(case):
-        found.append("through the core")
+        claims.append("through the core")
     elif case.is_core is False and level != "WEAK":
-        found.append("shortcut")
-    return found
+        claims.append("shortcut")
+    return claims

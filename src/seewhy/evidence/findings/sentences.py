@@ -30,10 +30,10 @@ def finding_of(case: Case) -> Finding:
 
 
 def _flips(case: Case) -> str:
-    flips, own = case.effect.flips, case.effect.flips_own
-    if own is None:
+    flips, own_flips = case.effect.flips, case.effect.flips_own
+    if own_flips is None:
         return f"{flips.value:.0%} of the decisions flip"
-    return f"{flips.value:.0%} of the decisions flip with another class's, {own.value:.0%} with their own class's"
+    return f"{flips.value:.0%} of the decisions flip with another class's, {own_flips.value:.0%} with their own class's"
 
 
 def _line(outcome: Outcome) -> str:
@@ -126,10 +126,10 @@ def _claim_words(case: Case, claims: Sequence[Claim]) -> str:
 
 
 def _overfit_words(case: Case) -> str:
-    found = case.overfit
-    if found is None or not found.overfit:
+    excess = case.overfit
+    if excess is None or not excess.overfit:
         return ""
-    margin, accuracy = found.margin, found.accuracy
+    margin, accuracy = excess.margin, excess.accuracy
     return (
         " OVERFIT: its own content is worth more on train than on valid, beyond that of control regions: "
         f"{margin.value:+.2f} logits [{margin.low:+.2f}, {margin.high:+.2f}] and {accuracy.value:+.0%} of the accuracy "

@@ -63,9 +63,9 @@ def two_way_bootstrap(
     sums, uses = (chosen @ trial_table(rows, columns, each, shape) for each in (left, np.ones(len(left))))
     means, counted = np.nan_to_num(_ratio(sums, uses)), given * (uses > 0)
     values = np.zeros(draws)
-    for one, weight in weights.items():
+    for index, weight in weights.items():
         if weight:
-            group = classes == one
+            group = classes == index
             values += weight * _ratio((means * counted)[:, group].sum(axis=1), counted[:, group].sum(axis=1))
     error = float(np.nanstd(values, ddof=1))
     return difference_of(plain.value, error, min(plain.df, max(len(images) - 1.0, 1.0)), plain.n, level)
@@ -137,8 +137,8 @@ def _balanced_accuracy(
     classes = np.unique(donor_class)
     belongs = (donor_class[:, None] == classes).astype(np.float64)
     total, cells = np.zeros(len(chosen)), np.zeros(len(chosen))
-    for one in np.unique(recipient_class):
-        members = recipient_class == one
+    for index in np.unique(recipient_class):
+        members = recipient_class == index
         sums = ((chosen[:, members] @ table[members]) * given) @ belongs
         uses = ((chosen[:, members] @ times[members]) * given) @ belongs
         total += np.where(uses > 0, sums / np.where(uses > 0, uses, 1.0), 0.0).sum(axis=1)

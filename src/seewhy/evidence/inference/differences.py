@@ -84,9 +84,9 @@ def class_difference(
     kept = np.isfinite(effects)
     value, variance, spread = 0.0, 0.0, 0.0
     counts: dict[int, int] = {}
-    for one, weight in weights.items():
-        group = effects[kept & (classes == one)]
-        counts[one] = len(group)
+    for index, weight in weights.items():
+        group = effects[kept & (classes == index)]
+        counts[index] = len(group)
         if not weight:
             continue
         value += weight * float(group.mean()) if len(group) else math.nan
@@ -123,18 +123,20 @@ def own_class_difference(
     kept = np.isfinite(change)
     rows, columns = recipient[kept], donor[kept]
     sizes = len(recipient_class), len(donor_class)
-    own = two_way(rows, columns, (recipient_class[rows] == donor_class[columns]).astype(np.float64), *sizes).residuals
+    own_class = two_way(
+        rows, columns, (recipient_class[rows] == donor_class[columns]).astype(np.float64), *sizes
+    ).residuals
     fit = two_way(rows, columns, change[kept], *sizes)
     units = np.arange(len(donor_class)) if clusters is None else clusters
-    energy = np.bincount(columns, own**2, minlength=len(donor_class))
-    counts = {int(one): int(((donor_class == one) & (energy > _NOTHING)).sum()) for one in np.unique(donor_class)}
-    weight = np.bincount(units[columns], own**2) if len(rows) else np.zeros(1)
+    energy = np.bincount(columns, own_class**2, minlength=len(donor_class))
+    counts = {int(index): int(((donor_class == index) & (energy > _NOTHING)).sum()) for index in np.unique(donor_class)}
+    weight = np.bincount(units[columns], own_class**2) if len(rows) else np.zeros(1)
     total, trials = float(weight.sum()), len(rows)
     df = total**2 / float((weight**2).sum()) - 1 if total > _NOTHING else 0.0
     if df <= 0 or fit.freedom <= 1:
         return difference_of(math.nan, math.inf, 1.0, counts, level)
-    value = float(own @ fit.residuals) / total  # Frisch & Waugh 1933: the same as the joint fit
-    pull = np.bincount(units[columns], own * (fit.residuals - value * own)) / total
+    value = float(own_class @ fit.residuals) / total  # Frisch & Waugh 1933: the same as the joint fit
+    pull = np.bincount(units[columns], own_class * (fit.residuals - value * own_class)) / total
     correction = (df + 1) / df * (trials - len(np.unique(columns))) / (fit.freedom - 1)
     return difference_of(value, math.sqrt(correction * float((pull**2).sum())), df, counts, level)
 
@@ -184,14 +186,14 @@ def permuted_controls(
     """
     kept = np.isfinite(effects)
     values, labels = effects[kept], classes[kept]
-    counts = {one: int((labels == one).sum()) for one in weights}
+    counts = {index: int((labels == index).sum()) for index in weights}
     share = np.zeros(len(labels))
-    for one, weight in weights.items():
-        if weight and not counts[one]:
+    for index, weight in weights.items():
+        if weight and not counts[index]:
             return np.full(n, np.nan)
-        share[labels == one] = weight / max(counts[one], 1)
-    found = [abs(float(rng.permutation(share) @ values)) for _ in range(n)]
-    return np.asarray(found, dtype=np.float64)
+        share[labels == index] = weight / max(counts[index], 1)
+    sizes = [abs(float(rng.permutation(share) @ values)) for _ in range(n)]
+    return np.asarray(sizes, dtype=np.float64)
 
 
 def smallest_effect(n_per_class: int, *, sd: float = 1.0, alpha: float = 0.05, power: float = 0.8) -> float:

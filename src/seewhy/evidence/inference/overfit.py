@@ -111,14 +111,14 @@ def _split_losses(
     everything = [trials, *controls]
     shape = tuple(
         max(int(numbers.max(initial=-1)) for numbers in column) + 1
-        for column in ([one.recipient for one in everything], [one.donor for one in everything])
+        for column in ([edit.recipient for edit in everything], [edit.donor for edit in everything])
     )
     present = [np.zeros(size, dtype=bool) for size in shape]
-    for one in everything:
-        present[0][one.recipient], present[1][one.donor] = True, True
+    for edit in everything:
+        present[0][edit.recipient], present[1][edit.donor] = True, True
     weights = [_observed_first(here, draws, rng) for here in present]
-    losses = [_losses(one, (shape[0], shape[1]), weights[0], weights[1], chance) for one in everything]
-    margins, accuracies = ([getattr(one, name) for one in losses[1:]] for name in ("margin", "accuracy"))
+    losses = [_losses(edit, (shape[0], shape[1]), weights[0], weights[1], chance) for edit in everything]
+    margins, accuracies = ([getattr(loss, name) for loss in losses[1:]] for name in ("margin", "accuracy"))
     return losses[0], _Losses(np.mean(margins, axis=0), np.mean(accuracies, axis=0))
 
 

@@ -22,9 +22,9 @@ def rank_auc(scores: Floats, labels: NDArray[np.int64]) -> tuple[float, Floats]:
     average to 0; their squares' sum over N^2 is the variance (Hajek's projection; DeLong et al. 1988 for two classes).
     """
     n = len(labels)
-    own = scores[np.arange(n), labels]  # (N,)
+    own_score = scores[np.arange(n), labels]  # (N,)
     beside = scores[:, labels].T  # (i, j): the score of i's class for image j
-    wins = (own[:, None] > beside) + 0.5 * (own[:, None] == beside)
+    wins = (own_score[:, None] > beside) + 0.5 * (own_score[:, None] == beside)
     pairs = labels[:, None] != labels[None]
     count = pairs.sum()
     if not count:
@@ -48,7 +48,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
     """The p-values adjusted so that the chance of any false alarm among all stays below the level. Holm 1979."""
     adjusted = [0.0] * len(p_values)
     largest = 0.0
-    for step, place in enumerate(sorted(range(len(p_values)), key=lambda one: p_values[one])):
+    for step, place in enumerate(sorted(range(len(p_values)), key=lambda index: p_values[index])):
         largest = max(largest, min(1.0, p_values[place] * (len(p_values) - step)))
         adjusted[place] = largest
     return adjusted
@@ -57,11 +57,11 @@ def holm(p_values: Sequence[float]) -> list[float]:
 def ranks(values: NDArray[Any]) -> Floats:
     """The rank of each value (…, M) along the last axis from 0, ties sharing their mean rank."""
     flat = values.reshape(-1, values.shape[-1])
-    found = np.empty(flat.shape)
+    ranked = np.empty(flat.shape)
     for row, line in enumerate(flat):
         _, place, counts = np.unique(line, return_inverse=True, return_counts=True)
-        found[row] = (np.cumsum(counts) - (counts + 1) / 2)[place]
-    return found.reshape(values.shape)
+        ranked[row] = (np.cumsum(counts) - (counts + 1) / 2)[place]
+    return ranked.reshape(values.shape)
 
 
 def spearman(one: NDArray[Any], other: NDArray[Any]) -> Floats:
@@ -72,5 +72,5 @@ def spearman(one: NDArray[Any], other: NDArray[Any]) -> Floats:
     second -= second.mean(axis=-1, keepdims=True)
     size = np.sqrt((first**2).sum(axis=-1) * (second**2).sum(axis=-1))
     with np.errstate(invalid="ignore", divide="ignore"):
-        found = (first * second).sum(axis=-1) / size
-    return np.asarray(np.where(finite & (size > 0), found, np.nan))
+        correlation = (first * second).sum(axis=-1) / size
+    return np.asarray(np.where(finite & (size > 0), correlation, np.nan))

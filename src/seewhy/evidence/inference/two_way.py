@@ -104,8 +104,8 @@ def _solved(rows: Integers, columns: Integers, values: Floats, n_recipients: int
     matrix = sparse.csr_matrix((scale[index], (trials, index)), shape=(len(rows), len(scale)))
     offset = values.mean()
     most = 20 * len(scale)
-    found = lsqr(matrix, values - offset, atol=_PRECISION, btol=_PRECISION, conlim=0, iter_lim=most)[0]
-    return np.asarray((found * scale)[n_recipients:])
+    solution = lsqr(matrix, values - offset, atol=_PRECISION, btol=_PRECISION, conlim=0, iter_lim=most)[0]
+    return np.asarray((solution * scale)[n_recipients:])
 
 
 def _placed(fitted: Floats, rows: Integers, columns: Integers, values: Floats, groups: Integers) -> Floats:
@@ -156,7 +156,7 @@ def sensitivity(
     error = math.sqrt(max(fourth - (len(effects) - 3) / (len(effects) - 1) * spread**2, 0.0) / len(effects))
     stretch = math.exp(NormalDist().inv_cdf((1 + level) / 2) * error / spread)
     value, low, high = (
-        math.sqrt(max(0.0, one)) for one in (variance, spread / stretch - noise, spread * stretch - noise)
+        math.sqrt(max(0.0, square)) for square in (variance, spread / stretch - noise, spread * stretch - noise)
     )
     return Estimate(value, low, high, len(effects))
 
@@ -177,13 +177,13 @@ def _between_donors(recipient: Integers, donor: Integers, change: Floats, fit: T
 
 def necessity(recipient: Integers, change: Floats, n_recipients: int) -> Floats:
     """How far the score moves when the factor is exchanged, per image (N,): |score - median score after|; or NaN."""
-    found = np.full(n_recipients, np.nan)
+    moves = np.full(n_recipients, np.nan)
     kept = np.isfinite(change)
     order = np.argsort(recipient[kept], kind="stable")
     images, starts = np.unique(recipient[kept][order], return_index=True)
     for image, changes in zip(images, np.split(change[kept][order], starts[1:]), strict=False):
-        found[image] = abs(float(np.median(changes)))
-    return found
+        moves[image] = abs(float(np.median(changes)))
+    return moves
 
 
 def sufficiency(

@@ -64,11 +64,11 @@ def tint_editor(canvases: Tensor) -> Callable[[Tensor], Tensor]:
     gray = luminance(canvases)
     shade = gray * (1 - gray)
     shade = (shade / shade.mean(dim=(1, 2), keepdim=True).clamp(min=_LEAST_SHADE))[:, None]  # (N, 1, H, W)
-    own, weights = tint(canvases), canvases.new_tensor(LUMINANCE)
+    original, weights = tint(canvases), canvases.new_tensor(LUMINANCE)
 
     def edit(values: Tensor) -> Tensor:
         wanted = values - (values @ weights)[:, None]
-        shift = wanted - own
+        shift = wanted - original
         edited = _added(canvases, shade, shift, torch.empty_like(canvases))
         for _ in range(_ROUNDS - 1):
             shift = (shift + wanted - tint(edited)).clamp(-1, 1)
@@ -84,12 +84,12 @@ def _strengthening(canvases: Tensor, part: Tensor, measure: Callable[[Tensor], T
     The measure is proportional to the strength while nothing clips; from there on the secant rule on logarithms finds
     the strength.
     """
-    own = measure(canvases)
+    original = measure(canvases)
 
     def edit(values: Tensor) -> Tensor:
         wanted = values.clamp(min=0)
-        strength = ((wanted + _TINY) / (own + _TINY)).clamp(max=MOST)
-        before, reached_before, slope = torch.ones_like(own), own, torch.ones_like(own)
+        strength = ((wanted + _TINY) / (original + _TINY)).clamp(max=MOST)
+        before, reached_before, slope = torch.ones_like(original), original, torch.ones_like(original)
         edited = _added(canvases, part, strength - 1, torch.empty_like(canvases))
         for _ in range(_ROUNDS - 1):
             reached = measure(edited)

@@ -72,13 +72,15 @@ def noise_editor(canvases: Tensor) -> Callable[[Tensor], Tensor]:
     """
     pattern = _pattern(*canvases.shape[2:], canvases.device, canvases.dtype)
     there, added = _masked(luminance(canvases)), _masked(luminance(pattern))
-    own = there.abs().median(dim=1, keepdim=True).values / (_GAUSSIAN * _MASK)
+    original = there.abs().median(dim=1, keepdim=True).values / (_GAUSSIAN * _MASK)
 
     def noisy(values: Tensor, rows: Tensor) -> Tensor:
         level = _added_level(there[rows], added, values[rows])
         return torch.addcmul(canvases[rows], pattern, level[:, :, None, None]).clamp_(0, 1)
 
-    return lambda values: where_chosen(canvases, (values > own * (1 + _SLACK))[:, 0], lambda rows: noisy(values, rows))
+    return lambda values: where_chosen(
+        canvases, (values > original * (1 + _SLACK))[:, 0], lambda rows: noisy(values, rows)
+    )
 
 
 def _added_level(there: Tensor, added: Tensor, wanted: Tensor) -> Tensor:

@@ -64,19 +64,19 @@ def jpeg_quality(canvases: Tensor) -> Tensor:
     noise = torch.where((_zigzag(luma.device) // 8).mul(_zigzag(luma.device) % 8) > 0, _NOISE, _NOISE_ALONG).to(steps)
     gains = torch.stack([_evidence(coefficients, step, noise) for step in steps], dim=1)  # (N, qualities)
     best = gains.max(dim=1)
-    found = canvases.new_tensor(QUALITIES)[best.indices]
-    return torch.where(best.values > _EVIDENCE, found, UNCOMPRESSED)[:, None]
+    quality = canvases.new_tensor(QUALITIES)[best.indices]
+    return torch.where(best.values > _EVIDENCE, quality, UNCOMPRESSED)[:, None]
 
 
 def jpeg_editor(canvases: Tensor) -> Callable[[Tensor], Tensor]:
     """What re-encodes the canvases at a wanted quality (N, 1), where it is lower than their own."""
-    own, (luma, chroma) = jpeg_quality(canvases), _coefficients(canvases)
+    original, (luma, chroma) = jpeg_quality(canvases), _coefficients(canvases)
 
     def edit(values: Tensor) -> Tensor:
         quality = values[:, 0].clamp(1, UNCOMPRESSED)
         return where_chosen(
             canvases,
-            quality < own[:, 0] - _SLACK,
+            quality < original[:, 0] - _SLACK,
             lambda rows: _decoded((luma[rows], chroma[rows]), quality[rows], canvases[rows]),
         )
 
@@ -97,16 +97,16 @@ def _coefficients(canvases: Tensor) -> tuple[Tensor, Tensor]:
     bias = 1 + torch.arange(pairs.shape[3], device=pairs.device) % 2  # libjpeg's alternating rounding
     chroma = pairs.add_(bias).mul_(0.25).floor_()
     kronecker = 8 * _kronecker(canvases.device, canvases.dtype).T
-    found = [(_blocks(plane - 128) @ kronecker).add_(0.5).floor_() for plane in (luma, chroma.flatten(1, 2))]
-    return found[0], found[1]
+    coefficients = [(_blocks(plane - 128) @ kronecker).add_(0.5).floor_() for plane in (luma, chroma.flatten(1, 2))]
+    return coefficients[0], coefficients[1]
 
 
 def _decoded(coefficients: tuple[Tensor, Tensor], quality: Tensor, canvases: Tensor) -> Tensor:
     """The canvases whose coefficients were rounded to a quality's steps; also undone: the 8 bits, back to [0, 1]."""
     height, width = canvases.shape[2:]
     luma, chroma = (
-        _requantised(found, _steps(quality, table)[:, None])
-        for found, table in zip(coefficients, (_LUMA, _CHROMA), strict=True)
+        _requantised(blocks, _steps(quality, table)[:, None])
+        for blocks, table in zip(coefficients, (_LUMA, _CHROMA), strict=True)
     )
     tall, wide = -(-height // 16) * 16, -(-width // 16) * 16
     gray = _plane(luma, tall, wide)[:, :height, :width]

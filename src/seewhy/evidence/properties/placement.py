@@ -37,15 +37,15 @@ def placement(canvases: Tensor) -> Tensor:
 
 def placement_editor(canvases: Tensor) -> Callable[[Tensor], Tensor]:
     """What shifts and zooms the canvases towards a wanted placement (N, 3); what enters is the reflected border."""
-    own = placement(canvases)
+    original = placement(canvases)
     height, width = canvases.shape[2:]
     x, y = _places(width, canvases), _places(height, canvases)
 
     def edit(values: Tensor) -> Tensor:
-        shift = (values[:, :2] - own[:, :2]).clamp(-FARTHEST, FARTHEST)
-        zoom = (values[:, 2:] / own[:, 2:].clamp(min=_FLOOR)).clamp(1 / LARGEST, LARGEST)
-        # where in the canvas each pixel of the result comes from: own + (place - own - shift) / zoom
-        start = own[:, :2] - (own[:, :2] + shift) / zoom
+        shift = (values[:, :2] - original[:, :2]).clamp(-FARTHEST, FARTHEST)
+        zoom = (values[:, 2:] / original[:, 2:].clamp(min=_FLOOR)).clamp(1 / LARGEST, LARGEST)
+        # where in the canvas each pixel of the result comes from: original + (place - original - shift) / zoom
+        start = original[:, :2] - (original[:, :2] + shift) / zoom
         from_x = start[:, :1] + x / zoom  # (N, W)
         from_y = start[:, 1:] + y / zoom
         grid = canvases.new_empty(len(canvases), height, width, 2)
@@ -64,11 +64,11 @@ def balance(canvases: Tensor) -> Tensor:
 
 def balance_editor(canvases: Tensor) -> Callable[[Tensor], Tensor]:
     """What mirrors the canvases whose brighter side is not the wanted one: only the sign of the value (N, 1) counts."""
-    own = balance(canvases)
+    original = balance(canvases)
 
     def edit(values: Tensor) -> Tensor:
-        decided = (own.abs() > _UNDECIDED) & (values.abs() > _UNDECIDED)
-        mirrored = (decided & (own * values < 0))[:, 0]
+        decided = (original.abs() > _UNDECIDED) & (values.abs() > _UNDECIDED)
+        mirrored = (decided & (original * values < 0))[:, 0]
         return where_chosen(canvases, mirrored, lambda rows: canvases[rows].flip(3))
 
     return edit

@@ -30,7 +30,7 @@ def low_frequency_editor(canvases: Tensor) -> Callable[[Tensor], Tensor]:
     Yang & Soatto 2020, arXiv:2004.05498, eq. 3, with beta = 0.07. Only the window is transformed.
     """
     coefficients = _low_coefficients(canvases)  # (N, 3, 2 b + 1, b + 1)
-    own = _log_amplitudes(coefficients)
+    original = _log_amplitudes(coefficients)
     down, across = _bases(canvases)
     twice = torch.full_like(across[0, :, :1], 2)
     twice[0] = 1  # the frequencies -k across are the conjugates of k, and not stored
@@ -38,8 +38,8 @@ def low_frequency_editor(canvases: Tensor) -> Callable[[Tensor], Tensor]:
     inverse = torch.complex(down[0], -down[1]).T.contiguous()  # (H, 2 b + 1)
 
     def edit(values: Tensor) -> Tensor:
-        wanted = values.view(own.shape).clamp(min=math.log(_FAINTEST_WAVE))
-        columns = inverse @ (coefficients * torch.expm1(wanted - own))  # (N, 3, H, b + 1)
+        wanted = values.view(original.shape).clamp(min=math.log(_FAINTEST_WAVE))
+        columns = inverse @ (coefficients * torch.expm1(wanted - original))  # (N, 3, H, b + 1)
         halves = torch.cat([columns.real, columns.imag], dim=3)  # re(z exp(i a)) = re cos a + im (-sin a)
         return (halves.flatten(0, 2) @ back).view(canvases.shape).add_(canvases).clamp_(0, 1)
 
@@ -52,9 +52,9 @@ def spectrum(canvases: Tensor) -> Tensor:
     In units of the standard deviation of white noise with as much power; the least value where there is next to none,
     or where a small image has no frequency in the ring.
     """
-    found = torch.fft.rfft2(luminance(canvases), norm="ortho")
+    coefficients = torch.fft.rfft2(luminance(canvases), norm="ortho")
     _, members = _rings(*canvases.shape[2:], canvases.device, canvases.dtype)
-    power = torch.view_as_real(found).square().sum(dim=3).flatten(1) @ members
+    power = torch.view_as_real(coefficients).square().sum(dim=3).flatten(1) @ members
     return power.sqrt().clamp(min=_FAINTEST_RING).log()
 
 
@@ -63,12 +63,12 @@ def spectrum_editor(canvases: Tensor) -> Callable[[Tensor], Tensor]:
 
     All channels get the gains of the luminance; the mean colour and the phases stay.
     """
-    own, coefficients = spectrum(canvases), torch.fft.rfft2(canvases)
+    original, coefficients = spectrum(canvases), torch.fft.rfft2(canvases)
     ring, _ = _rings(*canvases.shape[2:], canvases.device, canvases.dtype)
     most = math.log(LARGEST_GAIN)
 
     def edit(values: Tensor) -> Tensor:
-        gains = (values.clamp(min=math.log(_FAINTEST_RING)) - own).clamp(-most, most).exp()
+        gains = (values.clamp(min=math.log(_FAINTEST_RING)) - original).clamp(-most, most).exp()
         gains = torch.cat([torch.ones_like(gains[:, :1]), gains], dim=1)  # ring 0 is the mean
         changed = coefficients * gains[:, ring][:, None]
         edited: Tensor = torch.fft.irfft2(changed, s=canvases.shape[2:])
@@ -83,8 +83,8 @@ def _low_coefficients(canvases: Tensor) -> Tensor:
     rows = canvases.flatten(0, 2) @ across.flatten(0, 1).T  # (N 3 H, 2 (b + 1))
     half = across.shape[1]
     turned = torch.complex(rows[:, :half].contiguous(), rows[:, half:].contiguous())
-    found = torch.complex(down[0], down[1]) @ turned.view(*canvases.shape[:3], half)
-    return found / (canvases.shape[2] * canvases.shape[3])
+    sums = torch.complex(down[0], down[1]) @ turned.view(*canvases.shape[:3], half)
+    return sums / (canvases.shape[2] * canvases.shape[3])
 
 
 def _log_amplitudes(coefficients: Tensor) -> Tensor:

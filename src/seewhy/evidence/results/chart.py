@@ -27,14 +27,14 @@ def rows_of_findings(findings: Sequence[Mapping[str, Any]]) -> list[Row]:
     The findings are those of findings.json, or `vars` of findings. What was not tested, and what has no effect on a
     probability, has no row. A dependence has its interval after the choice of findings, as in its words.
     """
-    found = []
-    for one in findings:
-        numbers = one["numbers"]
-        found.append(_row(one["factor"], kind_of(one), numbers.get("probability"), numbers))
+    rows = []
+    for finding in findings:
+        numbers = finding["numbers"]
+        rows.append(_row(finding["factor"], kind_of(finding), numbers.get("probability"), numbers))
         shared = {name: numbers.get(name) for name in ("contrast", "recipients")}
-        for name, own in (numbers.get("members") or {}).items():
-            found.append(_row(name, "not separated", own, {**shared, **own}))
-    return [row for row in found if row is not None]
+        for name, member in (numbers.get("members") or {}).items():
+            rows.append(_row(name, "not separated", member, {**shared, **member}))
+    return [row for row in rows if row is not None]
 
 
 def kind_of(finding: Mapping[str, Any]) -> str:

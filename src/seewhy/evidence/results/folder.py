@@ -56,8 +56,8 @@ class AuditFolder:
     def begun(self) -> int | None:
         """The number of trials that an earlier try settled on, so that a budget of minutes is settled once."""
         stored = self.run.stored()
-        found = None if stored is None else stored["identity"].get("trials")
-        return None if found is None else int(found)
+        n_trials = None if stored is None else stored["identity"].get("trials")
+        return None if n_trials is None else int(n_trials)
 
     @property
     def identity(self) -> AuditIdentity:
@@ -73,8 +73,8 @@ class AuditFolder:
 
     def stored(self) -> dict[str, Any] | None:
         """The summary of this very audit, where the folder holds it complete."""
-        found = self.run.stored()
-        if found is None or found["status"] != "complete" or not self.identity.is_that_of(found["identity"]):
+        stored = self.run.stored()
+        if stored is None or stored["status"] != "complete" or not self.identity.is_that_of(stored["identity"]):
             return None
         return manifest.read_json(self.folder / FINDINGS)
 
@@ -135,7 +135,7 @@ class AuditFolder:
     @cached_property
     def _places(self) -> dict[str, dict[str, int]]:
         samples = self.design.samples
-        return {split: {image.id: row for row, image in enumerate(one.images)} for split, one in samples.items()}
+        return {split: {image.id: row for row, image in enumerate(sample.images)} for split, sample in samples.items()}
 
     def _rows(self, trials: Trials) -> dict[str, Column]:
         key, images, classes = trials.key, self.design.samples[trials.key.split].images, self.design.classes
@@ -155,10 +155,10 @@ class AuditFolder:
 
     def _trials(self, job: Job, columns: Mapping[str, Column]) -> Trials:
         places, sample = self._places[job.split], self.design.samples[job.split]
-        donors = [NO_DONOR if one is None else places[one] for one in columns["donor"]]
+        donors = [NO_DONOR if donor is None else places[donor] for donor in columns["donor"]]
         return Trials(
             key=job.key,
-            recipients=np.array([places[one] for one in columns["recipient"]], dtype=np.int64),
+            recipients=np.array([places[recipient] for recipient in columns["recipient"]], dtype=np.int64),
             donors=np.array(donors, dtype=np.int64),
             before=self._scores(columns, "_before"),
             after=self._scores(columns, ""),
@@ -225,12 +225,12 @@ def identity_of(design: AuditDesign) -> dict[str, Any]:
             }
             for split, sample in samples.items()
         },
-        "regions": {one.name: one.words for one in design.factors if one.region},
+        "regions": {factor.name: factor.words for factor in design.factors if factor.region},
         "layers": {layer.asked: str(layer.grid) for layer in plan.layers},
         "method": list(plan.methods),
         "core": list(design.core),
-        "factors": {one.name: factor_digest(one) for one in design.factors},
-        "inserts": {one.name: [one.words, _hash(one.pixels)] for one in design.marks},
+        "factors": {factor.name: factor_digest(factor) for factor in design.factors},
+        "inserts": {mark.name: [mark.words, _hash(mark.pixels)] for mark in design.marks},
         "effort": design.request.effort.as_stored(),
         "batch_size": design.plan.batch_size,
         "seed": design.seed,

@@ -37,7 +37,7 @@ class MapRecords:
 
     def at(self, rows: Ints) -> MapRecords:
         """The records of some rows, without their maps."""
-        shares, areas = ({name: one[rows] for name, one in held.items()} for held in (self.shares, self.areas))
+        shares, areas = ({name: values[rows] for name, values in held.items()} for held in (self.shares, self.areas))
         return MapRecords(self.places[rows], shares, areas)
 
 
@@ -52,17 +52,17 @@ class MapShares:
 def map_records(design: AuditDesign, sample: Sample) -> MapRecords:
     """The records of every image's maps; what they say is of the first layer, method and target of the plan."""
     plan = design.plan
-    own = replace(plan, table=replace(plan.table, images=sample.images))
-    results = [explain_shard(own, shard, overlays=False) for shard in own.shards()]
-    maps = {key: np.concatenate([one.maps[key] for one in results]) for key in own.keys}
-    stats = tuple(stat for one in results for stat in one.stats)
-    first, everyone = maps[own.keys[0]], np.arange(len(sample))
+    own_plan = replace(plan, table=replace(plan.table, images=sample.images))
+    results = [explain_shard(own_plan, shard, overlays=False) for shard in own_plan.shards()]
+    maps = {key: np.concatenate([result.maps[key] for result in results]) for key in own_plan.keys}
+    stats = tuple(stat for result in results for stat in result.stats)
+    first, everyone = maps[own_plan.keys[0]], np.arange(len(sample))
     starts = range(0, len(sample), _CHUNK)
     parts = [_measured(sample, first[start : start + _CHUNK], everyone[start : start + _CHUNK]) for start in starts]
     return MapRecords(
         everyone,
-        {region: np.concatenate([one.shares[region] for one in parts]) for region in sample.masks},
-        {region: np.concatenate([one.areas[region] for one in parts]) for region in sample.masks},
+        {region: np.concatenate([part.shares[region] for part in parts]) for region in sample.masks},
+        {region: np.concatenate([part.areas[region] for part in parts]) for region in sample.masks},
         maps,
         stats,
     )
@@ -84,16 +84,18 @@ def _measured(sample: Sample, maps: Maps, places: Ints) -> MapRecords:
 
 def shares_of_recipients(design: AuditDesign, records: Mapping[str, MapRecords]) -> MapShares:
     """The mean shares of the maps of those images that are edited."""
-    edited = {split: own.at(design.samples[split].recipients) for split, own in records.items()}
-    kept = {split: own if len(own.places) else None for split, own in edited.items()}
+    edited = {split: of_split.at(design.samples[split].recipients) for split, of_split in records.items()}
+    kept = {split: of_split if len(of_split.places) else None for split, of_split in edited.items()}
     return MapShares(
         {
-            split: {} if own is None else {name: _mean(one) for name, one in own.shares.items()}
-            for split, own in kept.items()
+            split: {} if of_split is None else {name: _mean(shares) for name, shares in of_split.shares.items()}
+            for split, of_split in kept.items()
         },
         {
-            split: {} if own is None else {name: _mean(_lift(one, own.areas[name])) for name, one in own.shares.items()}
-            for split, own in kept.items()
+            split: {}
+            if of_split is None
+            else {name: _mean(_lift(shares, of_split.areas[name])) for name, shares in of_split.shares.items()}
+            for split, of_split in kept.items()
         },
     )
 
@@ -101,10 +103,10 @@ def shares_of_recipients(design: AuditDesign, records: Mapping[str, MapRecords])
 def map_share_rows(records: Mapping[str, MapRecords], samples: Mapping[str, Sample]) -> dict[str, list[object]]:
     """The columns of map_shares.parquet."""
     rows: dict[str, list[object]] = {name: [] for name in ("id", "split", "region", "area", "share", "lift")}
-    for split, own in records.items():
-        ids = [samples[split].images[place].id for place in own.places]
-        for region, shares in own.shares.items():
-            areas = own.areas[region]
+    for split, of_split in records.items():
+        ids = [samples[split].images[place].id for place in of_split.places]
+        for region, shares in of_split.shares.items():
+            areas = of_split.areas[region]
             rows["id"] += ids
             rows["split"] += [split] * len(ids)
             rows["region"] += [region] * len(ids)
@@ -131,4 +133,4 @@ def _mean(values: Floats) -> Estimate:
 
 
 def _or_none(values: Floats) -> list[object]:
-    return [float(one) if np.isfinite(one) else None for one in values]
+    return [float(value) if np.isfinite(value) else None for value in values]

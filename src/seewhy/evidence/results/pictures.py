@@ -32,12 +32,12 @@ _GIVEN, _PATCHED = ("before", "donor", "after"), ("before", "patch", "after")  #
 
 def with_pictures(design: AuditDesign, findings: Sequence[Finding]) -> tuple[Finding, ...]:
     """The findings, whose examples say as "pictures" where below pictures/ theirs lie: "background/00"."""
-    return tuple(_placed(one) if is_drawn(design, one) else one for one in findings)
+    return tuple(_placed(finding) if is_drawn(design, finding) else finding for finding in findings)
 
 
 def is_drawn(design: AuditDesign, finding: Finding) -> bool:
     """Whether a finding's examples are drawn: trials of a single factor or mark, on canvases that can be seen."""
-    known = {*(one.name for one in design.factors), *(one.name for one in design.marks)}
+    known = {*(factor.name for factor in design.factors), *(mark.name for mark in design.marks)}
     return finding.factor in known and bool(_trials(finding)) and design.audited.preprocess is not None
 
 
@@ -49,8 +49,8 @@ def draw_examples(design: AuditDesign, findings: Sequence[Finding], folder: Path
     """
     sample = design.audited
     scorer = Scorer(design.plan.classifier.model, sample, design.plan.batch_size, design.plan.memory_format)
-    factors = {one.name: one for one in design.factors}
-    marks = {one.name: one for one in design.marks}
+    factors = {factor.name: factor for factor in design.factors}
+    marks = {mark.name: mark for mark in design.marks}
     for finding in findings:
         if not is_drawn(design, finding):
             continue
@@ -87,7 +87,7 @@ def picture_folder(factor: str) -> str:
 
 def _trials(finding: Finding) -> list[Mapping[str, Any]]:
     """The examples that are trials; the others are images as they are."""
-    return [one for one in (*finding.examples, *finding.counter_examples) if "recipient" in one]
+    return [example for example in (*finding.examples, *finding.counter_examples) if "recipient" in example]
 
 
 def _placed(finding: Finding) -> Finding:
@@ -95,7 +95,8 @@ def _placed(finding: Finding) -> Finding:
 
     def placed(examples: Sequence[Mapping[str, Any]]) -> tuple[Mapping[str, Any], ...]:
         return tuple(
-            {**one, "pictures": f"{folder}/{next(numbers):02d}"} if "recipient" in one else one for one in examples
+            {**example, "pictures": f"{folder}/{next(numbers):02d}"} if "recipient" in example else example
+            for example in examples
         )
 
     return replace(finding, examples=placed(finding.examples), counter_examples=placed(finding.counter_examples))
@@ -103,38 +104,38 @@ def _placed(finding: Finding) -> Finding:
 
 def _rows(scorer: Scorer, factor: Factor, shown: Sequence[Mapping[str, Any]], sample: Sample) -> list[Exchange]:
     places = {image.id: row for row, image in enumerate(sample.images)}
-    pairs = np.array([[places[one["recipient"]], places[one["donor"]]] for one in shown], dtype=np.int64)
+    pairs = np.array([[places[example["recipient"]], places[example["donor"]]] for example in shown], dtype=np.int64)
     edited = scorer.edited(Job(TrialKey(factor.name, EXCHANGE, sample.split), pairs, (factor,)), pairs)
-    own, given = (sample.canvases(torch.from_numpy(column.copy())) for column in pairs.T)
+    originals, given = (sample.canvases(torch.from_numpy(column.copy())) for column in pairs.T)
     return [
         Exchange(
-            (_bytes(own[row]), _bytes(given[row]), _bytes(edited[row])),
+            (_bytes(originals[row]), _bytes(given[row]), _bytes(edited[row])),
             (
-                _before(one),
-                (f"labelled {one['donor_label']}", one["donor"].rpartition("/")[2]),
-                _after(one),
+                _before(example),
+                (f"labelled {example['donor_label']}", example["donor"].rpartition("/")[2]),
+                _after(example),
             ),
-            one["quantile"] < 0.5,
+            example["quantile"] < 0.5,
         )
-        for row, one in enumerate(shown)
+        for row, example in enumerate(shown)
     ]
 
 
 def _marked_rows(mark: Mark, shown: Sequence[Mapping[str, Any]], sample: Sample) -> list[Exchange]:
     places = {image.id: row for row, image in enumerate(sample.images)}
-    own = sample.canvases(torch.tensor([places[one["recipient"]] for one in shown]))
-    patched, marked = mark.patched(own), mark.laid(own)
+    originals = sample.canvases(torch.tensor([places[example["recipient"]] for example in shown]))
+    patched, marked = mark.patched(originals), mark.laid(originals)
     return [
         Exchange(
-            (_bytes(own[row]), _bytes(patched[row]), _bytes(marked[row])),
+            (_bytes(originals[row]), _bytes(patched[row]), _bytes(marked[row])),
             (
-                _before(one),
-                (f"{watched_of(one['contrast'])} {one['patch']:.3f}",),
-                _after(one),
+                _before(example),
+                (f"{watched_of(example['contrast'])} {example['patch']:.3f}",),
+                _after(example),
             ),
-            one["quantile"] < 0.5,
+            example["quantile"] < 0.5,
         )
-        for row, one in enumerate(shown)
+        for row, example in enumerate(shown)
     ]
 
 

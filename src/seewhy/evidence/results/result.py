@@ -50,23 +50,23 @@ class Audit:
         return len(self.findings)
 
     def __getitem__(self, factor: str) -> Finding:
-        for one in self.findings:
-            if factor == one.factor or factor in one.members:
-                return one
+        for finding in self.findings:
+            if factor == finding.factor or factor in finding.members:
+                return finding
         raise OptionError(
             f"The audit has no finding about {factor!r}; it has: {', '.join(f.factor for f in self.findings)}."
         )
 
     def __repr__(self) -> str:
-        said = "\n".join(f"  {one.title}\n      {one.text}" for one in paragraphs_of(self.findings))
+        said = "\n".join(f"  {paragraph.title}\n      {paragraph.text}" for paragraph in paragraphs_of(self.findings))
         return f"<Audit of {self.facts['images']:,} images, {self.facts['trials']:,} trials>\n{said}"
 
     def _repr_html_(self) -> str:
-        colours = {one.title: _colour(one) for one in self.findings}
+        colours = {finding.title: _colour(finding) for finding in self.findings}
         return notebook.page(
             notebook.heading("Audit", _header(self.facts)),
             _chart(self.findings),
-            *(_card(one, colours.get(one.title)) for one in paragraphs_of(self.findings)),
+            *(_card(paragraph, colours.get(paragraph.title)) for paragraph in paragraphs_of(self.findings)),
             notebook.sentence(self.facts["scope"]),
             notebook.typed("The full report, with pictures of the exchanges:", _REPORT),
         )
@@ -87,15 +87,15 @@ _REPORT = 'seewhy.write_report(audit.save("folder"))'
 def _header(facts: Mapping[str, Any]) -> list[str]:
     """Images, classes, accuracy and trials in words."""
     splits = ", ".join(f"{count:,} {name}" for name, count in facts["splits"].items())
-    found = [f"{facts['images']:,} images ({splits})", f"classes {listed(facts['classes'])}"]
+    header = [f"{facts['images']:,} images ({splits})", f"classes {listed(facts['classes'])}"]
     accuracy = facts["accuracy"] and Estimate(**facts["accuracy"])
-    found += [f"accuracy {accuracy} on {accuracy.n:,} images"] if accuracy else []
-    return [*found, f"{facts['trials']:,} trials"]
+    header += [f"accuracy {accuracy} on {accuracy.n:,} images"] if accuracy else []
+    return [*header, f"{facts['trials']:,} trials"]
 
 
 def _chart(findings: Sequence[Finding]) -> str:
     """The effects of all tested factors; "" where none was tested."""
-    rows = rows_of_findings([vars(one) for one in findings])
+    rows = rows_of_findings([vars(finding) for finding in findings])
     words = "Effect of each tested factor"
     svg = interval_chart(rows, floor=AUDIT_THRESHOLDS["floor"], title=words, describe=words) if rows else ""
     return notebook.picture(svg, words) if rows else ""
@@ -123,9 +123,9 @@ class Baseline:
 def summary_of(findings: Sequence[Finding], facts: Mapping[str, Any]) -> dict[str, Any]:
     """The findings and facts as plain values."""
     told = [paragraph.as_stored() for paragraph in paragraphs_of(findings)]
-    all_of = [vars(one) for one in findings]
-    found: dict[str, Any] = plain({**facts, "findings": all_of, "told": told, "thresholds": AUDIT_THRESHOLDS})
-    return found
+    all_of = [vars(finding) for finding in findings]
+    summary: dict[str, Any] = plain({**facts, "findings": all_of, "told": told, "thresholds": AUDIT_THRESHOLDS})
+    return summary
 
 
 @dataclass(frozen=True)
@@ -148,14 +148,18 @@ class Paragraph:
 
 def paragraphs_of(findings: Sequence[Finding]) -> list[Paragraph]:
     """The findings in the order to read them; factors without a dependence share one."""
-    plain_ones = [one for one in findings if one.is_plain]
-    told = [Paragraph(one.title, one.text, one.evidence, one.todo) for one in findings if one not in plain_ones]
+    plain_ones = [finding for finding in findings if finding.is_plain]
+    told = [
+        Paragraph(finding.title, finding.text, finding.evidence, finding.todo)
+        for finding in findings
+        if finding not in plain_ones
+    ]
     floor = f"{100 * AUDIT_THRESHOLDS['floor']:.0f} POINTS"
     for level, title in (
         ("CANNOT SAY", f"CANNOT SAY whether {floor} or more"),
         ("NONE LARGER THAN", f"NONE LARGER THAN {floor}"),
     ):
-        named = [f"{one.factor} {_small(one)}" for one in plain_ones if one.level == level]
+        named = [f"{finding.factor} {_small(finding)}" for finding in plain_ones if finding.level == level]
         if named:
             advice = "More images of each class, or a larger --budget, would tell." if level == "CANNOT SAY" else ""
             told.append(
@@ -170,8 +174,8 @@ def paragraphs_of(findings: Sequence[Finding]) -> list[Paragraph]:
 
 
 def _small(one: Finding) -> str:
-    found = one.numbers.get("probability") or one.numbers.get("benefit") or {}
-    return f"{100 * found['value']:+.1f} [{100 * found['low']:+.1f}, {100 * found['high']:+.1f}]" if found else ""
+    effect = one.numbers.get("probability") or one.numbers.get("benefit") or {}
+    return f"{100 * effect['value']:+.1f} [{100 * effect['low']:+.1f}, {100 * effect['high']:+.1f}]" if effect else ""
 
 
 def facts_of(
@@ -184,7 +188,7 @@ def facts_of(
     """What was tested, on which images, with which outcome of the classifier itself."""
     samples = design.samples
     names = {str(key.factor) for key in trials}
-    asked = [*(one.name for one in design.factors), *(one.name for one in design.marks)]
+    asked = [*(factor.name for factor in design.factors), *(mark.name for mark in design.marks)]
     tested = [name for name in asked if name in names]
     return {
         "images": sum(map(len, samples.values())),
@@ -201,7 +205,7 @@ def facts_of(
         "trials": design.schedule.n_trials,
         "jobs": len(design.schedule.jobs),
         "effort": design.schedule.effort.as_stored(),
-        "regions": {one.name: one.words for one in design.factors if one.region},
+        "regions": {factor.name: factor.words for factor in design.factors if factor.region},
         "warnings": {name: list(words) for name, words in design.warnings.items()},
         "notes": list(design.notes),
         "maps": {
@@ -217,5 +221,5 @@ def facts_of(
 
 def _home_of(factor: str, findings: Sequence[Finding]) -> str | None:
     """The factor of the finding that holds a tested factor's numbers: its own, or that of the group it is in."""
-    holding = (one for one in findings if "probability" in one.numbers)
-    return next((one.factor for one in holding if factor in (one.factor, *one.members)), None)
+    holding = (finding for finding in findings if "probability" in finding.numbers)
+    return next((finding.factor for finding in holding if factor in (finding.factor, *finding.members)), None)

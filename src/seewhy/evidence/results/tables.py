@@ -38,7 +38,7 @@ def write_map_tables(folder: Path, design: AuditDesign, maps: Mapping[str, MapRe
     Where no maps could be made, there is no maps.zarr, and the table is empty.
     """
     samples = design.samples
-    starts = np.cumsum([0, *(len(one) + len(one.unreadable) for one in samples.values())]).tolist()
+    starts = np.cumsum([0, *(len(sample) + len(sample.unreadable) for sample in samples.values())]).tolist()
     arrays.remove_leftovers(folder)
     for key in design.plan.keys if maps else ():
         arrays.create_maps(folder, key, starts[-1], design.plan.grid(key), design.plan.shard_size)
@@ -59,8 +59,8 @@ def image_effect_columns(audit: Audit) -> dict[str, list[Any]]:
         columns["id"] += [image.id for image in sample.images]
         columns["split"] += [key.split] * len(sample)
         columns["factor"] += [trials.name] * len(sample)
-        columns["necessity"] += [None if math.isnan(one) else one for one in needed.tolist()]
-        columns["sufficiency"] += [None if math.isnan(one) else one for one in enough.tolist()]
+        columns["necessity"] += [None if math.isnan(value) else value for value in needed.tolist()]
+        columns["sufficiency"] += [None if math.isnan(value) else value for value in enough.tolist()]
     return columns
 
 

@@ -29,7 +29,7 @@ def association(table: Floats, labels: Ints) -> float:
     total = table.var(axis=0) * len(table)
     if len(classes) < 2 or len(table) <= len(classes) or not (total > 0).any():
         return 0.0
-    means = np.stack([table[labels == one].mean(axis=0) for one in classes])
+    means = np.stack([table[labels == index].mean(axis=0) for index in classes])
     between = (counts[:, None] * (means - table.mean(axis=0)) ** 2).sum(axis=0)
     share = np.divide(between, total, out=np.zeros_like(total), where=total > 0)
     by_chance = (len(classes) - 1) / (len(table) - 1)

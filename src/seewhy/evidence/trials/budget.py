@@ -83,12 +83,12 @@ def planned(design: AuditDesign, budget: int | str | None, workers: int | None =
         f"None below {100 * AUDIT_THRESHOLDS['floor']:.0f} points is reported.",
         "factors": [
             {
-                "factor": one.name,
-                "kind": one.kind,
-                "trials": per_factor[one.name],
-                "association": design.associations[one.name],
+                "factor": factor.name,
+                "kind": factor.kind,
+                "trials": per_factor[factor.name],
+                "association": design.associations[factor.name],
             }
-            for one in design.factors
+            for factor in design.factors
         ],
         "left_out": list(schedule.left_out),
         "ruled_out": {name: why.reason for name, why in design.ruled_out.items()},
@@ -105,11 +105,11 @@ def seconds_of(budget: int | str | None) -> float | None:
         return None
     text, units = budget.strip().lower(), {"s": 1.0, "m": 60.0, "h": 3600.0}
     try:
-        found = float(text[:-1]) * units[text[-1]]
+        seconds = float(text[:-1]) * units[text[-1]]
     except (KeyError, ValueError, IndexError):
-        found = 0.0
-    if found <= 0:
+        seconds = 0.0
+    if seconds <= 0:
         raise OptionError(
             f"--budget is {budget!r}, but must look like 50000 (trials), 5m (minutes), 90s or 1h.", slug="budget"
         )
-    return found
+    return seconds

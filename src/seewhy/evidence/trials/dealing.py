@@ -34,11 +34,11 @@ def with_partners(sample: Sample, recipients: int, uses: int, seed: int) -> Samp
     groups = [rng.permutation(np.flatnonzero(sample.labels == index)) for index in np.unique(sample.labels)]
     own_only = len(groups) > MOST_CLASSES
     if own_only:
-        groups = [own for own in groups if len(own) > 1]
+        groups = [group for group in groups if len(group) > 1]
     chosen = _in_turn(groups)[:recipients] if len(groups) > 1 else []
     uses = uses_of(sample.n_groups, uses)
     if not own_only:
-        groups = [own[: donors_of(len(chosen), uses)] for own in groups]
+        groups = [group[: donors_of(len(chosen), uses)] for group in groups]
     decks = _Decks(sample, groups, own_only, rng)
     rows = [decks.partners_of(int(place), uses) for place in chosen]
     return replace(
@@ -54,7 +54,7 @@ class _Decks:
     def __init__(self, sample: Sample, groups: Sequence[Ints], own_only: bool, rng: np.random.Generator) -> None:
         self._clusters, self._labels, self._rng = sample.clusters, sample.labels, rng
         everyone = np.concatenate(groups) if groups else np.zeros(0, np.int64)
-        self._pools = {int(self._labels[own[0]]): own for own in groups}
+        self._pools = {int(self._labels[group[0]]): group for group in groups}
         self._own_only = own_only
         if self._own_only:
             self._pools[-1] = everyone
@@ -62,9 +62,9 @@ class _Decks:
 
     def partners_of(self, place: int, uses: int) -> list[int]:
         """The donors of one recipient, one of each group in turn, `uses` times."""
-        own = int(self._labels[place])
-        keys = [own, -1] if self._own_only else sorted(self._pools)
-        return [self._deal(key, place, own) for _ in range(uses) for key in keys]
+        label = int(self._labels[place])
+        keys = [label, -1] if self._own_only else sorted(self._pools)
+        return [self._deal(key, place, label) for _ in range(uses) for key in keys]
 
     def _deal(self, key: int, place: int, own: int) -> int:
         for _ in range(2):
@@ -73,4 +73,4 @@ class _Decks:
                 if self._clusters[donor] != self._clusters[place] and not (key == -1 and self._labels[donor] == own):
                     return deck.pop(position)
             deck.extend(self._rng.permutation(self._pools[key]).tolist())
-        return int(next((one for one in self._pools[key] if one != place), place))  # all are near-duplicates
+        return int(next((other for other in self._pools[key] if other != place), place))  # all are near-duplicates

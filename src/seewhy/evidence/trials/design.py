@@ -130,17 +130,19 @@ def design_audit(
         if name in request.core
     ]
     all_samples = Samples(
-        {split: with_core_masks(one, core) for split, one in samples.items()}, (CORE,) if len(core) > 1 else core
+        {split: with_core_masks(of_split, core) for split, of_split in samples.items()},
+        (CORE,) if len(core) > 1 else core,
     )
     audited = all_samples.audited
     candidates = _distinct([*_regional(regions, core, ruled_out), *_properties(request.properties)])
     associations, unfit = _measured(candidates, audited)
     ruled_out |= unfit
     factors = sorted(
-        (one for one in candidates if one.name not in unfit), key=lambda factor: -associations[factor.name]
+        (candidate for candidate in candidates if candidate.name not in unfit),
+        key=lambda factor: -associations[factor.name],
     )
     marks = _distinct([_mark(spec, audited) for spec in request.marks])
-    if both := {one.name for one in factors} & {one.name for one in marks}:
+    if both := {factor.name for factor in factors} & {mark.name for mark in marks}:
         raise OptionError(f"A factor and a mark are both called {listed(both)}; give each its own name.", slug="insert")
     design = AuditDesign(
         plan=plan,
@@ -183,9 +185,11 @@ def _regional(regions: Sequence[Region], core: Sequence[str], ruled_out: Mapping
 def _measured(factors: Sequence[Factor], audited: Sample) -> tuple[dict[str, float], dict[str, RuledOut]]:
     """How far each factor that can be measured goes with the classes, and which cannot be tested."""
     associations: dict[str, float] = {}
-    blind = [] if audited.preprocess is not None else [one for one in factors if not isinstance(one, RegionFactor)]
+    blind = (
+        [] if audited.preprocess is not None else [factor for factor in factors if not isinstance(factor, RegionFactor)]
+    )
     unfit = {factor.name: NEEDS_CANVAS for factor in blind}
-    for factor in (one for one in factors if one.name not in unfit):
+    for factor in (factor for factor in factors if factor.name not in unfit):
         values = values_of(factor, audited)
         has = audited.found.get(factor.region or "", np.ones(len(audited), dtype=bool))
         associations[factor.name] = association(values[has], audited.labels[has])
@@ -196,23 +200,25 @@ def _measured(factors: Sequence[Factor], audited: Sample) -> tuple[dict[str, flo
 
 def _distinct(factors: Sequence[Named]) -> list[Named]:
     """The factors or marks, none called like another."""
-    found: dict[str, Named] = {}
-    for one in factors:
-        if " + " in one.name or "#" in one.name or not one.name:
-            raise OptionError(f"A factor is called {one.name!r}; ' + ' and '#' are kept free.", slug="no-such-factor")
-        if found.setdefault(one.name, one) is not one:
-            raise OptionError(f"Two factors are called {one.name!r}; give each its own name.", slug="no-such-factor")
-    return list(found.values())
+    by_name: dict[str, Named] = {}
+    for factor in factors:
+        if " + " in factor.name or "#" in factor.name or not factor.name:
+            raise OptionError(
+                f"A factor is called {factor.name!r}; ' + ' and '#' are kept free.", slug="no-such-factor"
+            )
+        if by_name.setdefault(factor.name, factor) is not factor:
+            raise OptionError(f"Two factors are called {factor.name!r}; give each its own name.", slug="no-such-factor")
+    return list(by_name.values())
 
 
 def _unfit(factor: Factor, table: Floats, sample: Sample) -> RuledOut | None:
     """Why a factor with these values (M, D) cannot be tested on these images; None where it can."""
     has = sample.found.get(factor.region or "")
     for index in np.unique(sample.labels):
-        own = sample.labels == index
-        count = int((own if has is None else own & has).sum())
-        if factor.region and count < min(LEAST_IMAGES, int(own.sum())):
-            return RuledOut(f"only {count} of {int(own.sum())} images of one class have this region", OTHER_MASKS)
+        members = sample.labels == index
+        count = int((members if has is None else members & has).sum())
+        if factor.region and count < min(LEAST_IMAGES, int(members.sum())):
+            return RuledOut(f"only {count} of {int(members.sum())} images of one class have this region", OTHER_MASKS)
     if not np.isfinite(table).all():
         return RuledOut("its values are not finite", OTHER_MASKS)
     if (np.ptp(table, axis=0) <= 1e-6 * np.maximum(np.abs(table).max(axis=0), 1e-9)).all():

@@ -31,14 +31,14 @@ class RuledOut:
 def words_with_core(request: AuditRequest) -> list[str | Region]:
     """The regions with those of the core that are not among them."""
     named = list(request.regions)
-    known = {one.name if isinstance(one, Region) else one.partition("=")[0].strip() for one in named}
-    return [*named, *(one for one in request.core if one not in known and one not in PROPERTIES)]
+    known = {spec.name if isinstance(spec, Region) else spec.partition("=")[0].strip() for spec in named}
+    return [*named, *(word for word in request.core if word not in known and word not in PROPERTIES)]
 
 
 def core_of(asked: Sequence[str], names: Sequence[str], ruled_out: Mapping[str, RuledOut]) -> tuple[str, ...]:
     """The core regions that can be used. Raises OptionError for a word that is no region and no property."""
-    words = [one.partition("=")[0].strip() for one in asked]
-    words = ["face" if one == "faces" and "face" in names else one for one in words]
+    words = [word.partition("=")[0].strip() for word in asked]
+    words = ["face" if word == "faces" and "face" in names else word for word in words]
     for word in words:
         if word not in names and word not in PROPERTIES:
             raise OptionError(
@@ -54,25 +54,25 @@ def with_regions(
     """The samples with masks, why regions cannot be used, and what their masks make doubtful."""
     ruled_out: dict[str, RuledOut] = {}
     warnings: dict[str, tuple[str, ...]] = {}
-    found = {}
+    masked = {}
     for split, sample in samples.items():
         size = (int(sample.pixels.shape[2]), int(sample.pixels.shape[3]))
         masks = read_masks(regions, plan.table, sample.images, size, plan.classifier.preprocess)
         kept, has = {}, {}
         for region in regions:
-            own = masks[region.name]
+            region_masks = masks[region.name]
             labels = [image.label for image in sample.images]
-            quality = region_quality(own.levels, own.found, labels, own.reasons)
+            quality = region_quality(region_masks.levels, region_masks.found, labels, region_masks.reasons)
             if quality.unusable and split == next(iter(samples)):
                 ruled_out[region.name] = RuledOut(quality.unusable, OTHER_MASKS)
             if quality.findings:
                 warnings[region.name] = (*warnings.get(region.name, ()), *quality.findings)
-            is_same = own.levels.stride(0) == 0 if len(own) > 1 else region.fixed
-            kept[region.name] = (own.levels[:1] if is_same else own.levels).contiguous()
-            if not own.found.all():
-                has[region.name] = own.found
-        found[split] = with_masks(sample, kept, has)
-    return found, ruled_out, warnings
+            is_same = region_masks.levels.stride(0) == 0 if len(region_masks) > 1 else region.fixed
+            kept[region.name] = (region_masks.levels[:1] if is_same else region_masks.levels).contiguous()
+            if not region_masks.found.all():
+                has[region.name] = region_masks.found
+        masked[split] = with_masks(sample, kept, has)
+    return masked, ruled_out, warnings
 
 
 def with_core_masks(sample: Sample, core: Sequence[str]) -> Sample:

@@ -68,8 +68,8 @@ class Sample:
 
     def masks_at(self, region: str, places: Tensor) -> Tensor:
         """A region's masks (n, H, W) or (1, H, W) in [0, 1]."""
-        own = self.masks[region]
-        return as_share(own if len(own) == 1 else own.index_select(0, places.to(own.device)))
+        masks = self.masks[region]
+        return as_share(masks if len(masks) == 1 else masks.index_select(0, places.to(masks.device)))
 
     def on(self, device: torch.device) -> Sample:
         """The sample with pixels and masks on a device; as floats where that takes little memory and saves time."""
@@ -133,8 +133,8 @@ class Samples(Mapping[str, Sample]):
 
 def gathered(values: Tensor, places: Tensor) -> Tensor:
     """The rows at `places` as new floats; bytes become numbers in [0, 1]."""
-    own = values.index_select(0, places.to(values.device))
-    return own.float().div_(255) if own.dtype == torch.uint8 else own
+    rows = values.index_select(0, places.to(values.device))
+    return rows.float().div_(255) if rows.dtype == torch.uint8 else rows
 
 
 def n_groups(labels: Ints) -> int:
@@ -160,17 +160,17 @@ def load_sample(
     for done, image in enumerate(images, 1):
         progress(done, len(images))
         try:
-            one = load_image(table, image, classifier.preprocess)
+            loaded = load_image(table, image, classifier.preprocess)
         except UnreadableError as error:
             unreadable.append((image, str(error)))
             continue
-        label = image.label or one.label
+        label = image.label or loaded.label
         if label in classes:
-            kept.append((replace(image, label=label), one))
+            kept.append((replace(image, label=label), loaded))
         else:
             unreadable.append((image, "it has no label that is a class of the network"))
     known = classifier.preprocess if isinstance(classifier.preprocess, Preprocess) else None
-    pixels, preprocess = _as_canvases(_stacked([one for _, one in kept]), known)
+    pixels, preprocess = _as_canvases(_stacked([loaded for _, loaded in kept]), known)
     return Sample(
         split=split,
         images=tuple(image for image, _ in kept),
@@ -179,8 +179,8 @@ def load_sample(
         preprocess=preprocess,
         clusters=np.arange(len(kept)),
         unreadable=tuple(unreadable),
-        digests=tuple(one.digest for _, one in kept),
-        sizes=tuple(one.size for _, one in kept),
+        digests=tuple(loaded.digest for _, loaded in kept),
+        sizes=tuple(loaded.size for _, loaded in kept),
     )
 
 
@@ -192,16 +192,16 @@ def with_masks(sample: Sample, masks: Mapping[str, Tensor], found: Mapping[str, 
 def _in_turn(groups: Sequence[Ints]) -> list[int]:
     """One of each group in turn, until all are taken."""
     longest = max(map(len, groups), default=0)
-    return [int(own[step]) for step in range(longest) for own in groups if step < len(own)]
+    return [int(group[step]) for step in range(longest) for group in groups if step < len(group)]
 
 
 def _stacked(loaded: Sequence[Loaded]) -> Tensor:
     """Canvases as bytes, or inputs as floats: (M, 3, H, W). Raises DataError for mixed shapes."""
     parts = [
-        torch.from_numpy(np.ascontiguousarray(one.canvas.transpose(2, 0, 1)))
-        if one.canvas is not None
-        else (one.inputs if one.inputs is not None else torch.zeros(0)).float()
-        for one in loaded
+        torch.from_numpy(np.ascontiguousarray(image.canvas.transpose(2, 0, 1)))
+        if image.canvas is not None
+        else (image.inputs if image.inputs is not None else torch.zeros(0)).float()
+        for image in loaded
     ]
     if len({part.shape for part in parts}) > 1:
         raise DataError(
@@ -226,11 +226,11 @@ def with_clusters(samples: Mapping[str, Sample]) -> dict[str, Sample]:
         for sample in samples.values()
         for part in sample.pixels.split(64)
     ]
-    clusters, start, found = near_duplicates(np.concatenate(small)), 0, {}
+    clusters, start, clustered = near_duplicates(np.concatenate(small)), 0, {}
     for split, sample in samples.items():
-        found[split] = replace(sample, clusters=clusters[start : start + len(sample)])
+        clustered[split] = replace(sample, clusters=clusters[start : start + len(sample)])
         start += len(sample)
-    return found
+    return clustered
 
 
 def overlap_of(sample: Sample, one: str, other: str) -> float:
@@ -247,9 +247,9 @@ def overlap_of(sample: Sample, one: str, other: str) -> float:
 
 def mean_mask(sample: Sample, region: str) -> Tensor:
     """The mean of a region's masks over the images (H, W)."""
-    own = sample.masks[region]
+    masks = sample.masks[region]
     total = sum(
-        (sample.masks_at(region, places).sum(dim=0) for places in torch.arange(len(own)).split(CHUNK)),
-        torch.zeros(own.shape[1:]),
+        (sample.masks_at(region, places).sum(dim=0) for places in torch.arange(len(masks)).split(CHUNK)),
+        torch.zeros(masks.shape[1:]),
     )
-    return total / len(own)
+    return total / len(masks)

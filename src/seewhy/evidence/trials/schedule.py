@@ -87,8 +87,8 @@ def make_schedule(samples: Samples, tested: Tested, effort: Effort, budget: int 
 
 def without_donors(sample: Sample, regions: Sequence[str]) -> Ints:
     """(recipient, -1) places of the recipients that have all of the regions, for edits that need no donor."""
-    own = np.unique(sample.pairs(regions, uses=1)[:, 0])
-    return np.stack([own, np.full_like(own, NO_DONOR)], axis=1)
+    recipients = np.unique(sample.pairs(regions, uses=1)[:, 0])
+    return np.stack([recipients, np.full_like(recipients, NO_DONOR)], axis=1)
 
 
 def _dealt(frame: Frame, effort: Effort) -> Frame:
@@ -129,7 +129,7 @@ def _of_mark(frame: Frame, mark: Mark) -> list[Job]:
 def _of_pairs(frame: Frame, factors: Sequence[Factor]) -> list[Job]:
     """The pairs of factors that go with the classes most and do not share pixels, the core left out."""
     audited = frame.samples.audited
-    some = [one for one in factors if one.region not in frame.samples.core or one.region is None]
+    some = [factor for factor in factors if factor.region not in frame.samples.core or factor.region is None]
     places = sorted(combinations(range(len(some)), 2), key=sum)
     pairs = [(some[first], some[second]) for first, second in places]
     return [

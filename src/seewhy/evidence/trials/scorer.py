@@ -23,7 +23,7 @@ class Scorer:
     """The classifier as a function of canvases, and what donors give, computed once for each factor."""
 
     def __init__(self, model: nn.Module, sample: Sample, batch_size: int, memory_format: torch.memory_format) -> None:
-        device = next((one.device for one in model.parameters()), sample.pixels.device)
+        device = next((parameter.device for parameter in model.parameters()), sample.pixels.device)
         self.model, self.sample, self.batch_size = model, sample.on(device), batch_size
         self._format = memory_format
         self.labels = torch.from_numpy(sample.labels)
@@ -43,33 +43,35 @@ class Scorer:
 
     def edited(self, job: Job, pairs: Ints) -> Tensor:
         """The edited canvases (n, 3, H, W) of some pairs of a job."""
-        own, other = (torch.from_numpy(np.ascontiguousarray(column)) for column in pairs.T)
-        return self._editing(job)(own, other)
+        recipients, other = (torch.from_numpy(np.ascontiguousarray(column)) for column in pairs.T)
+        return self._editing(job)(recipients, other)
 
     def _editing(self, job: Job) -> Editing:
         sample = self.sample
         if job.mark is not None:
             laid = job.mark.patched if job.edit.kind == "patch" else job.mark.laid
-            return lambda own, _: laid(sample.canvases(own))
+            return lambda recipients, _: laid(sample.canvases(recipients))
         if job.control is not None:
             return self._control_of(job, job.control)
         if job.edit.kind == "exchange":
-            contents = [(one, self.content(one, None if one.region else job.edit.outside)) for one in job.factors]
-            return lambda own, other: self._transplant(job, contents, own, other)
+            contents = [
+                (factor, self.content(factor, None if factor.region else job.edit.outside)) for factor in job.factors
+            ]
+            return lambda recipients, other: self._transplant(job, contents, recipients, other)
         (factor,) = job.factors
         average = self.content(factor).cpu().double().mean(dim=0).float() if factor.region is None else torch.zeros(0)
-        return lambda own, _: factor.removed(
-            sample.canvases(own), self._masks(factor, own), str(job.edit), average, job.seed
+        return lambda recipients, _: factor.removed(
+            sample.canvases(recipients), self._masks(factor, recipients), str(job.edit), average, job.seed
         )
 
     def _control_of(self, job: Job, regions: Tensor) -> Editing:
         """The same edit of regions that are no factor; of several each image has its own, in turn."""
         sample = self.sample
         if job.edit.removal is None:
-            return lambda own, other: transplanted(sample.canvases(own), sample.canvases(other), regions)
+            return lambda recipients, other: transplanted(sample.canvases(recipients), sample.canvases(other), regions)
         removed = REMOVALS[job.edit.removal]
         placed = regions.to(sample.pixels.device)
-        return lambda own, _: removed(sample.canvases(own), placed[own % len(placed)], job.seed)
+        return lambda recipients, _: removed(sample.canvases(recipients), placed[recipients % len(placed)], job.seed)
 
     def _transplant(self, job: Job, contents: Sequence[tuple[Factor, Tensor]], own: Tensor, other: Tensor) -> Tensor:
         canvases = self.sample.canvases(own)
@@ -94,14 +96,17 @@ class Scorer:
         if not uses or (counts != uses).any() or (np.repeat(job.pairs[::uses, 0], uses) != job.pairs[:, 0]).any():
             return None
         content = self.content(factor, job.edit.outside)
-        own, others = torch.from_numpy(job.pairs[::uses, 0].copy()), torch.from_numpy(job.pairs[:, 1].reshape(-1, uses))
+        places, others = (
+            torch.from_numpy(job.pairs[::uses, 0].copy()),
+            torch.from_numpy(job.pairs[:, 1].reshape(-1, uses)),
+        )
         parts = []
         with untouched(self.model):
             height, width = self.sample.pixels.shape[2:]
             block = max(self.batch_size, _BLOCK_PX // (int(height) * int(width)))
             for start in range(0, len(recipients), block):
                 rows = slice(start, start + block)
-                edit = factor.of.editor(self.sample.canvases(own[rows]))
+                edit = factor.of.editor(self.sample.canvases(places[rows]))
                 columns = [self._logits(edit(gathered(content, others[rows, use]))) for use in range(uses)]
                 parts.append(torch.stack(columns, dim=1).flatten(0, 1))  # the first recipient's donors first
         return scores_of(torch.cat(parts), self.labels[torch.from_numpy(job.pairs[:, 0].copy())])
@@ -130,11 +135,11 @@ class Scorer:
         return self._content[1]
 
     def _scored(self, pairs: Ints, edit: Editing) -> Scores:
-        own, other = (torch.from_numpy(column.copy()) for column in pairs.T)
+        places, other = (torch.from_numpy(column.copy()) for column in pairs.T)
         with untouched(self.model):
-            both = zip(own.split(self.batch_size), other.split(self.batch_size), strict=True)
+            both = zip(places.split(self.batch_size), other.split(self.batch_size), strict=True)
             parts = [self._logits(edit(recipients, donors)) for recipients, donors in both]
-        return scores_of(torch.cat(parts), self.labels[own])
+        return scores_of(torch.cat(parts), self.labels[places])
 
     def _logits(self, canvases: Tensor) -> Tensor:
         inputs = self.sample.inputs(canvases)

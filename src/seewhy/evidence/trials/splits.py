@@ -43,7 +43,7 @@ def read_samples(plan: Plan, effort: Effort, seed: int, progress: Progress) -> t
     if audited is not None:
         chosen = {audited: groups[audited]} | ({"train": groups["train"]} if "train" in groups else {})
     else:
-        split, images = max(groups.items(), key=lambda one: len(one[1]))
+        split, images = max(groups.items(), key=lambda item: len(item[1]))
         chosen = {split: images}
         why = "what it shows may be memorised" if split == "train" else "nothing can be said about overfitting"
         notes.append(f"There is no valid split: the {len(images):,} images of {split!r} are audited; {why}.")
@@ -53,17 +53,19 @@ def read_samples(plan: Plan, effort: Effort, seed: int, progress: Progress) -> t
     notes += [f"{count} images of {split!r} were not used." for split, count in left.items()]
     sampled = {split: _chosen(images, effort, len(plan.classes), seed) for split, images in chosen.items()}
     total, done = sum(map(len, sampled.values())), 0
-    found = {}
+    samples = {}
     for split, images in sampled.items():
         sample = load_sample(plan.table, images, split, plan.classifier, _further(progress, done, total))
         done += len(images)
         if not len(sample):
             first = f"\n  {sample.unreadable[0][0].id}: {sample.unreadable[0][1]}" if sample.unreadable else ""
             raise DataError(f"No labelled image of {split!r} can be read.{first}", slug="no-images")
-        found[split] = sample
-    found = with_clusters(found)
-    notes += _shared(found)
-    return {split: with_partners(one, effort.recipients, effort.uses, seed) for split, one in found.items()}, notes
+        samples[split] = sample
+    samples = with_clusters(samples)
+    notes += _shared(samples)
+    return {
+        split: with_partners(sample, effort.recipients, effort.uses, seed) for split, sample in samples.items()
+    }, notes
 
 
 def _shared(samples: dict[str, Sample]) -> list[str]:
@@ -89,5 +91,5 @@ def _chosen(images: Sequence[Image], effort: Effort, n_classes: int, seed: int) 
     if "" in groups:  # items whose labels come with them
         most = max(most * n_classes, effort.recipients)
     dice = random.Random(seed)
-    kept = [place for own in groups.values() for place in dice.sample(own, min(most, len(own)))]
+    kept = [place for places in groups.values() for place in dice.sample(places, min(most, len(places)))]
     return [images[place] for place in sorted(kept)]

@@ -185,9 +185,9 @@ def scores_of(logits: Tensor, labels: Tensor) -> Scores:
     of_classes = probabilities(both)
     n_classes = both.shape[1]
     if n_classes > MOST_CLASSES:
-        own = both.gather(1, labels[:, None])
+        label_logits = both.gather(1, labels[:, None])
         rest = both.scatter(1, labels[:, None], float("-inf")).amax(dim=1, keepdim=True)
-        margins, of_classes = own - rest, of_classes.gather(1, labels[:, None])
+        margins, of_classes = label_logits - rest, of_classes.gather(1, labels[:, None])
     else:
         best, order = both.topk(2, dim=1)
         places = torch.arange(n_classes).to(order)

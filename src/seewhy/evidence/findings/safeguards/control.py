@@ -55,8 +55,8 @@ class Control(Safeguard):
 
     def measure(self, evidence: Evidence, case: Case) -> ControlEffects | None:
         """The sizes of the effects of regions elsewhere; of too few of them nothing can be said."""
-        own = evidence.of(case.factor, EXCHANGE)
-        if own is None:
+        exchanges = evidence.of(case.factor, EXCHANGE)
+        if exchanges is None:
             return None
         sizes = []
         for region in _without_stronger(evidence, case, matched_controls(evidence, evidence.factors[case.factor])):
@@ -64,7 +64,9 @@ class Control(Safeguard):
             if trials is not None:
                 change = trials.probability_changes(case.effect.contrast)
                 sizes.append(abs(plain_difference(trials, change, case.effect.contrast)))
-        return control_effects(case.effect, [size for size in sizes if math.isfinite(size)], own, evidence.design.seed)
+        return control_effects(
+            case.effect, [size for size in sizes if math.isfinite(size)], exchanges, evidence.design.seed
+        )
 
     def outcome(self, case: Case, measured: ControlEffects | None) -> Outcome | None:
         """It passes where the effect is larger than 95 % of theirs."""
@@ -89,7 +91,7 @@ def control_effects(effect: Effect, elsewhere: Sequence[float], own: Trials, see
     if effect.contrast.is_own_class:  # the changes of each recipient go to its donors in another order
         change = own.probability_changes(effect.contrast)
         mixed = [_within_recipients(own.recipients, change, rng) for _ in range(N_SCRAMBLED)]
-        scrambled = np.abs([plain_difference(own, one, effect.contrast) for one in mixed])
+        scrambled = np.abs([plain_difference(own, permuted, effect.contrast) for permuted in mixed])
     else:
         effects, classes = cluster_effects(effect.donors, own.labels, own.clusters)
         scrambled = permuted_controls(effects, classes, weights_of(own, effect.contrast), n=N_SCRAMBLED, rng=rng)
@@ -100,8 +102,8 @@ def _without_stronger(evidence: Evidence, case: Case, controls: Controls) -> Con
     """The control regions that do not lie mostly in a region which does more than the factor itself."""
     stronger = [
         mean_mask(evidence.audited, factor.region)
-        for one in evidence.cases
-        if abs(one.value) > abs(case.value) and (factor := evidence.factors[one.factor]).region is not None
+        for rival in evidence.cases
+        if abs(rival.value) > abs(case.value) and (factor := evidence.factors[rival.factor]).region is not None
     ]
     return {
         region: mask
@@ -113,6 +115,6 @@ def _without_stronger(evidence: Evidence, case: Case, controls: Controls) -> Con
 def _within_recipients(recipients: Ints, change: Floats, rng: np.random.Generator) -> Floats:
     """The changes (T,) permuted among the trials of each recipient."""
     order = np.lexsort((rng.random(len(change)), recipients))
-    found = np.empty_like(change)
-    found[np.lexsort((np.arange(len(change)), recipients))] = change[order]
-    return found
+    permuted = np.empty_like(change)
+    permuted[np.lexsort((np.arange(len(change)), recipients))] = change[order]
+    return permuted

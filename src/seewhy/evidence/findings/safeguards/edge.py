@@ -55,9 +55,9 @@ class Edge(Safeguard):
         effects, contrast = {}, case.effect.contrast
         left = {pixels: _left(evidence.audited, evidence.factors[case.factor], pixels) for pixels in MARGINS}
         for pixels in MARGINS:
-            own = evidence.of(case.factor, Edit("exchange", shrink_px=pixels))
-            if own is not None and left[pixels] >= LEAST_LEFT:
-                effects[pixels] = class_effect(own, own.probability_changes(contrast), contrast)[0]
+            exchanges = evidence.of(case.factor, Edit("exchange", shrink_px=pixels))
+            if exchanges is not None and left[pixels] >= LEAST_LEFT:
+                effects[pixels] = class_effect(exchanges, exchanges.probability_changes(contrast), contrast)[0]
         return DrawnBack(effects, left)
 
     def outcome(self, case: Case, measured: DrawnBack | None) -> Outcome | None:
@@ -76,7 +76,7 @@ class Edge(Safeguard):
 
     def stored(self, measured: DrawnBack | None) -> dict[str, Any]:
         """By pixels the effect that is left."""
-        return {"edge": {str(pixels): vars(one) for pixels, one in (measured or DrawnBack()).effects.items()}}
+        return {"edge": {str(pixels): vars(effect) for pixels, effect in (measured or DrawnBack()).effects.items()}}
 
 
 def _left(sample: Sample, factor: Factor, pixels: int) -> float:

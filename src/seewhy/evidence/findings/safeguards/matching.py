@@ -23,15 +23,15 @@ def matched_controls(evidence: Evidence, factor: Factor) -> Controls:
     controls = evidence.design.schedule.controls
     if factor.region is None or not controls:
         return {}
-    own = as_share(evidence.audited.masks[factor.region])
+    masks = as_share(evidence.audited.masks[factor.region])
     core = [as_share(evidence.audited.masks[name]) for name in evidence.design.core_regions]
-    if not can_match(own, core[0] if core else None):
+    if not can_match(masks, core[0] if core else None):
         return {}
-    area = max(float(own.mean()), 1e-6)
-    region, mask = min(controls.items(), key=lambda one: abs(math.log(float(one[1].mean()) / area)))
+    area = max(float(masks.mean()), 1e-6)
+    region, mask = min(controls.items(), key=lambda item: abs(math.log(float(item[1].mean()) / area)))
     if not 1 / ALIKE_AREA < float(mask.mean()) / area < ALIKE_AREA:
         return {}
-    return _apart(_of_area(controls, region), own)
+    return _apart(_of_area(controls, region), masks)
 
 
 def controls_elsewhere(evidence: Evidence, factor: Factor) -> Controls:
@@ -45,7 +45,7 @@ def controls_elsewhere(evidence: Evidence, factor: Factor) -> Controls:
 
 
 def _of_area(controls: Controls, region: ControlRegion) -> Controls:
-    return {one: mask for one, mask in controls.items() if one.thousandths == region.thousandths}
+    return {control: mask for control, mask in controls.items() if control.thousandths == region.thousandths}
 
 
 def _apart(controls: Controls, own: Tensor) -> Controls:

@@ -31,10 +31,10 @@ class OutsideCore(Safeguard):
     def measure(self, evidence: Evidence, case: Case) -> ClassDifference | None:
         """The effect on the probability outside of the core; a property's donors have the core painted over."""
         core = evidence.design.core_regions
-        own = evidence.of(case.factor, Edit("exchange", outside=core[0])) if core else None
-        if own is None:
+        exchanges = evidence.of(case.factor, Edit("exchange", outside=core[0])) if core else None
+        if exchanges is None:
             return None
-        return class_effect(own, own.probability_changes(case.effect.contrast), case.effect.contrast)[0]
+        return class_effect(exchanges, exchanges.probability_changes(case.effect.contrast), case.effect.contrast)[0]
 
     def stored(self, measured: ClassDifference | None) -> dict[str, Any]:
         """The effect that is left."""

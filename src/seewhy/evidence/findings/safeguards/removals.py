@@ -55,15 +55,15 @@ class Removals(Safeguard):
         controls = matched_controls(evidence, factor)
         falls = {}
         for removal in factor.removals:
-            own = evidence.of(factor.name, Edit("removal", removal=removal))
-            if own is None:
+            trials = evidence.of(factor.name, Edit("removal", removal=removal))
+            if trials is None:
                 continue
             elsewhere = None
             if controls and evidence.design.core_regions:  # elsewhere may lie what matters most, without a core
                 area = next(iter(controls)).all_of_its_area
                 elsewhere = evidence.of(area, Edit("control", removal=removal))
                 elsewhere = None if elsewhere is None else elsewhere.only(_apart_places(evidence, controls))
-            falls[removal] = mean_fall(own, elsewhere)
+            falls[removal] = mean_fall(trials, elsewhere)
         return falls
 
     def outcome(self, case: Case, measured: Mapping[str, Estimate] | None) -> Outcome | None:
@@ -71,7 +71,7 @@ class Removals(Safeguard):
         if not measured:
             return None
         sign = np.sign(case.value)
-        shown = {name: sign * one.value for name, one in measured.items() if one.low > 0 or one.high < 0}
+        shown = {name: sign * fall.value for name, fall in measured.items() if fall.low > 0 or fall.high < 0}
         agree = [name for name, value in shown.items() if value > 0]
         against = [name for name, value in shown.items() if value < 0]
         if not agree and not against:
@@ -83,7 +83,7 @@ class Removals(Safeguard):
 
     def stored(self, measured: Mapping[str, Estimate] | None) -> dict[str, Any]:
         """By removal the fall of the label's margin."""
-        return {"families": {name: vars(one) for name, one in (measured or {}).items()}}
+        return {"families": {name: vars(fall) for name, fall in (measured or {}).items()}}
 
 
 def mean_fall(own: Trials, elsewhere: Trials | None) -> Estimate:

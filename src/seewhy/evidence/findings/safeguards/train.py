@@ -35,21 +35,21 @@ class Train(Safeguard):
         design = evidence.design
         if "train" not in design.samples or evidence.audited.split == "train":
             return None
-        own = _on_both(evidence, case.factor, EXCHANGE)
+        both = _on_both(evidence, case.factor, EXCHANGE)
         others = _compared_with(evidence, evidence.factors[case.factor])
-        if own is None or not others or min(len(np.unique(one.recipient)) for one in own) < LEAST_IMAGES:
+        if both is None or not others or min(len(np.unique(trials.recipient)) for trials in both) < LEAST_IMAGES:
             return None  # nearly all images are in both splits
         excess = partial(
             overfit_excess,
-            *own,
+            *both,
             [train for train, _ in others[:MOST_CONTROLS]],
             [valid for _, valid in others[:MOST_CONTROLS]],
             chance=1 / len(design.classes),
             rng=np.random.default_rng((design.seed, len(case.factor), *case.factor.encode())),
         )
-        found = excess(draws=SKETCH)
-        if not found.overfit:  # at 95 %, so neither with the stricter level for several factors
-            return found
+        sketch = excess(draws=SKETCH)
+        if not sketch.overfit:  # at 95 %, so neither with the stricter level for several factors
+            return sketch
         return excess(draws=BOOTSTRAP, level=1 - AUDIT_THRESHOLDS["level"] / len(design.factors))
 
     def stored(self, measured: OverfitExcess | None) -> dict[str, Any]:
@@ -57,7 +57,9 @@ class Train(Safeguard):
         if measured is None:
             return {"overfit": None}
         return {
-            "overfit": {name: vars(one) if isinstance(one, Estimate) else one for name, one in vars(measured).items()}
+            "overfit": {
+                name: vars(value) if isinstance(value, Estimate) else value for name, value in vars(measured).items()
+            }
         }
 
 
@@ -67,10 +69,10 @@ def _compared_with(evidence: Evidence, factor: Factor) -> list[Both]:
     if len(regions) < FEWEST_CONTROLS:
         regions = list(controls_elsewhere(evidence, factor))
     if len(regions) < FEWEST_CONTROLS:
-        found = [_on_both(evidence, name, EXCHANGE) for name in _beside(evidence, factor)]
+        candidates = [_on_both(evidence, name, EXCHANGE) for name in _beside(evidence, factor)]
     else:
-        found = [_on_both(evidence, region, CONTROL) for region in regions]
-    return [both for both in found if both is not None]
+        candidates = [_on_both(evidence, region, CONTROL) for region in regions]
+    return [both for both in candidates if both is not None]
 
 
 def _beside(evidence: Evidence, factor: Factor) -> list[str]:
@@ -94,7 +96,7 @@ def _on_both(evidence: Evidence, factor: str | ControlRegion, edit: Edit) -> Bot
 def _edited(evidence: Evidence, trials: Trials) -> EditTrials:
     """The trials judged by the recipient's label, without images that lie in another split, too."""
     samples = evidence.design.samples
-    others = np.concatenate([one.clusters for split, one in samples.items() if split != trials.key.split])
+    others = np.concatenate([sample.clusters for split, sample in samples.items() if split != trials.key.split])
     trials = trials.only(~np.isin(trials.clusters, others))
     labels = trials.recipient_labels
     return EditTrials(
