@@ -101,7 +101,7 @@ def _ordered(plan: Plan, first: Sequence[str]) -> Plan:
     if not first:
         return plan
     by_id = {image.id: image for image in plan.table.images}
-    old = [by_id.pop(one) for one in first if one in by_id]
+    old = [by_id.pop(name) for name in first if name in by_id]
     return replace(plan, table=replace(plan.table, images=(*old, *by_id.values())))
 
 
@@ -170,8 +170,8 @@ def _differing_images(plan: Plan, folder: Path, stored: Mapping[str, Any]) -> li
     known = tables.read_digests(folder)
     images = {image.id: image for image in plan.table.images}
     whole = len(known) == there["count"]
-    removed = [one for one in known if one not in images]
-    added = [one for one in images if one not in known] if whole else []
+    removed = [name for name in known if name not in images]
+    added = [name for name in images if name not in known] if whole else []
     kinds = (("removed", removed), ("changed", changed_images(plan, known)), ("added", added))
     lines = [f"images {kind}: {len(names):,} ({listed(names, _NAMED)})" for kind, names in kinds if names]
     if not whole and there["count"] != len(images):

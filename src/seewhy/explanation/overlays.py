@@ -29,9 +29,9 @@ def draw_overlay(loaded: Loaded, maps: Mapping[MapKey, Tensor], empty: Set[MapKe
     """
     if plan.preset is not None:
         canvas = loaded.canvas if loaded.canvas is not None else loaded.picture
-        together = [[one for key, one in maps.items() if (key.method, key.score) == own] for own in fused_keys(maps)]
-        fused = [fuse([torch.nan_to_num(one)[None] for one in own], canvas.shape[:2])[0] for own in together]
-        return side_by_side([overlay_like_grad_cam(canvas, one.numpy()) for one in fused])
+        together = [[raw for key, raw in maps.items() if (key.method, key.score) == pair] for pair in fused_keys(maps)]
+        fused = [fuse([torch.nan_to_num(raw)[None] for raw in group], canvas.shape[:2])[0] for group in together]
+        return side_by_side([overlay_like_grad_cam(canvas, mask.numpy()) for mask in fused])
     picture = loaded.picture
     shown = []
     for key, raw in maps.items():

@@ -83,7 +83,7 @@ class ExplainedImage:
     @property
     def map_stats(self) -> dict[str, MapStat]:
         """The numbers of each raw map, by layer (and by method and score, where there are several)."""
-        stats = {key: own[self.row] for key, own in self.owner._stats.items() if self.row in own}
+        stats = {key: by_row[self.row] for key, by_row in self.owner._stats.items() if self.row in by_row}
         return dict(zip(_names(list(self.owner._stats)), stats.values(), strict=True)) if stats else {}
 
     @property
@@ -193,8 +193,8 @@ class Explanation:
             "score": self.score,
             "preset": self.preset,
             "empty_maps": {
-                name: sum(stat.empty for stat in own.values())
-                for name, own in zip(_names(self.keys), self._stats.values(), strict=True)
+                name: sum(stat.empty for stat in by_row.values())
+                for name, by_row in zip(_names(self.keys), self._stats.values(), strict=True)
             },
             "notes": list(self.notes),
         }
@@ -264,7 +264,7 @@ class Explanation:
         return notebook.page(
             notebook.heading("Explanation", _facts(self)),
             notebook.bullets(self.notes),
-            notebook.side_by_side(one._repr_html_() for one in self._few(6)),
+            notebook.side_by_side(image._repr_html_() for image in self._few(6)),
             notebook.sentence(HYPOTHESES),
         )
 
@@ -282,12 +282,16 @@ class Explanation:
             return int(which) % len(self)
         ids = [outcome.image.id for outcome in self.outcomes]
         wanted = str(which)
-        names = (ids, [PurePosixPath(one).name for one in ids], [PurePosixPath(one).stem for one in ids])
+        names = (
+            ids,
+            [PurePosixPath(image_id).name for image_id in ids],
+            [PurePosixPath(image_id).stem for image_id in ids],
+        )
         for pool in names:
             if (count := pool.count(wanted)) == 1:
                 return pool.index(wanted)
             if count > 1:
-                full = [one for one, name in zip(ids, pool, strict=True) if name == wanted]
+                full = [image_id for image_id, name in zip(ids, pool, strict=True) if name == wanted]
                 raise OptionError(f"{count} images are called {wanted!r}.  Name one in full: {', '.join(full[:4])}")
         raise OptionError(
             f"There is no image {wanted!r}.  {nearest(wanted, [*ids, *names[1]])}".rstrip(), slug="no-such-image"
@@ -306,11 +310,13 @@ class Explanation:
         """The maps (N, H, W) that a reader gets: raw, or fused over the layers by the preset."""
         if self.preset is None:
             return dict(raw)
-        found = {}
+        fused = {}
         for method, score in fused_keys(raw):
-            own = [torch.from_numpy(maps) for key, maps in raw.items() if (key.method, key.score) == (method, score)]
-            found[MapKey(method, "", score)] = fuse(own, self.plan.canvas).numpy()
-        return found
+            layer_maps = [
+                torch.from_numpy(maps) for key, maps in raw.items() if (key.method, key.score) == (method, score)
+            ]
+            fused[MapKey(method, "", score)] = fuse(layer_maps, self.plan.canvas).numpy()
+        return fused
 
     def _named(self, maps: Mapping[MapKey, Maps]) -> Maps | dict[str, Maps]:
         return dict(zip(_names(list(maps)), maps.values(), strict=True)) if len(maps) > 1 else next(iter(maps.values()))
@@ -384,37 +390,39 @@ def _picture(one: ExplainedImage) -> str:
 
 def _noticed(explanation: Explanation) -> list[str]:
     """What a reader must know before looking at the pictures."""
-    found = []
+    sentences = []
     results = [outcome for outcome in explanation.outcomes if outcome.error is None]
     decided = {outcome.prediction for outcome in results}
     if len(results) >= LEAST and len(decided) == 1 and None not in decided:
         only = next(iter(decided))
-        found.append(f"Every one of the {len(results)} images is predicted as {only!r}.")
+        sentences.append(f"Every one of the {len(results)} images is predicted as {only!r}.")
         others = [score for score in explanation.scores if score in explanation.classes and score != only]
         if others:
-            found[-1] += f"  The maps explain {listed(map(repr, others))}, which is never predicted here."
+            sentences[-1] += f"  The maps explain {listed(map(repr, others))}, which is never predicted here."
     for layer, stats in zip(_names(explanation.keys), explanation._stats.values(), strict=True):
         empty = Counter(stat.reason for stat in stats.values() if stat.empty)
         if empty.total() > 0.05 * max(1, len(results)):
             why = ", ".join(f"{count} {reason}" for reason, count in empty.most_common())
-            found.append(f"{empty.total()} of {len(results)} maps of {layer} are empty ({why}).")
+            sentences.append(f"{empty.total()} of {len(results)} maps of {layer} are empty ({why}).")
             if empty[ALL_ZERO] == len(results):
-                found[-1] += "  The score does not depend on its places; for a layer on which it does:  --layers auto"
-    found += _at_chance(results, len(explanation.classes))
-    return [*found, "Before reading the maps, try:  seewhy check (with the same arguments)"] if found else []
+                sentences[-1] += (
+                    "  The score does not depend on its places; for a layer on which it does:  --layers auto"
+                )
+    sentences += _at_chance(results, len(explanation.classes))
+    return [*sentences, "Before reading the maps, try:  seewhy check (with the same arguments)"] if sentences else []
 
 
 def _facts(explanation: Explanation) -> list[str]:
     """What was explained, the predictions by class, and the accuracy with its interval."""
     summary = explanation.summary()
     maps = f"{summary['method']} of {', '.join(summary['layers'])} for {summary['score']}"
-    found = [f"{summary['images']:,} images", maps]
+    facts = [f"{summary['images']:,} images", maps]
     predicted = Counter(summary["predictions"]).most_common()
-    found += [f"predicted: {listed(f'{name} {count:,}' for name, count in predicted)}"] if predicted else []
+    facts += [f"predicted: {listed(f'{name} {count:,}' for name, count in predicted)}"] if predicted else []
     if summary["labelled"]:
-        accuracy = wilson(sum(bool(one.correct) for one in explanation.outcomes), summary["labelled"])
-        found.append(f"accuracy {accuracy} on {summary['labelled']:,} labelled")
-    return found + ([f"{summary['without_result']:,} without a result"] if summary["without_result"] else [])
+        accuracy = wilson(sum(bool(outcome.correct) for outcome in explanation.outcomes), summary["labelled"])
+        facts.append(f"accuracy {accuracy} on {summary['labelled']:,} labelled")
+    return facts + ([f"{summary['without_result']:,} without a result"] if summary["without_result"] else [])
 
 
 def _at_chance(results: Sequence[Outcome], n_classes: int) -> list[str]:

@@ -52,11 +52,13 @@ def explain_shard(plan: Plan, shard: Shard, *, overlays: bool = True) -> ShardRe
     for start in range(0, len(images), plan.batch_size):
         readable: list[tuple[int, Loaded]] = []
         batch = images[start : start + plan.batch_size]
-        for place, (image, one) in enumerate(zip(batch, _each(plan, partial(_read, plan), batch), strict=True), start):
-            if isinstance(one, UnreadableError):
-                result.outcomes.append(Outcome(image, digest=_digest_of(image), error=str(one)))
+        for place, (image, loaded) in enumerate(
+            zip(batch, _each(plan, partial(_read, plan), batch), strict=True), start
+        ):
+            if isinstance(loaded, UnreadableError):
+                result.outcomes.append(Outcome(image, digest=_digest_of(image), error=str(loaded)))
             else:
-                readable.append((place, one))
+                readable.append((place, loaded))
                 result.outcomes.append(Outcome(image))  # filled in below
         if readable:
             _explain_batch(plan, result, readable, overlays)
@@ -70,9 +72,9 @@ def with_overlays(plan: Plan, result: ShardResult) -> ShardResult:
         empty[stat.id] |= {MapKey(stat.method, stat.layer, stat.score)} if stat.empty else set()
     images = [outcome.image for outcome in result.outcomes]
     jobs = [
-        (method, place, one, empty[images[place].id])
-        for place, one in enumerate(_each(plan, partial(_read, plan), images))
-        if isinstance(one, Loaded) and result.outcomes[place].error is None
+        (method, place, loaded, empty[images[place].id])
+        for place, loaded in enumerate(_each(plan, partial(_read, plan), images))
+        if isinstance(loaded, Loaded) and result.outcomes[place].error is None
         for method in plan.methods
     ]
     return replace(result, overlays=_each(plan, partial(_drawn, plan, result), jobs))
@@ -94,21 +96,21 @@ def _read(plan: Plan, image: Image) -> Loaded | UnreadableError:
 
 
 def _explain_batch(plan: Plan, result: ShardResult, readable: list[tuple[int, Loaded]], overlays: bool) -> None:
-    loaded = [one for _, one in readable]
+    batch = [loaded for _, loaded in readable]
     places = [place for place, _ in readable]
-    attribution = _attributed(plan, loaded, [result.outcomes[place].image for place in places], result.shard, places)
+    attribution = _attributed(plan, batch, [result.outcomes[place].image for place in places], result.shard, places)
     logits = attribution.logits.double().cpu()
     shares, decided = probabilities(logits, plan.task), predicted(logits, plan.task)
-    values = {name: one.double().cpu() for name, one in attribution.values.items()}
+    values = {name: value.double().cpu() for name, value in attribution.values.items()}
     on_cpu = {key: maps.float().cpu().numpy() for key, maps in attribution.maps.items()}
     numbers = {key: _numbers(maps) for key, maps in on_cpu.items()}
     drawn: list[tuple[int, Loaded, set[MapKey]]] = []
-    for row, (place, one) in enumerate(readable):
+    for row, (place, loaded) in enumerate(readable):
         image = result.outcomes[place].image
-        label = image.label or (one.label if one.label in plan.classes else None)
+        label = image.label or (loaded.label if loaded.label in plan.classes else None)
         index = None if decided is None else int(decided[row])
         probability = None if shares is None or index is None else float(shares[row, index].float())  # as it is stored
-        outcome = _outcome(plan, image, one, label, logits[row], index, probability)
+        outcome = _outcome(plan, image, loaded, label, logits[row], index, probability)
         result.outcomes[place] = outcome
         unlabelled = {score.name for score in plan.scores if score.needs_labels and label not in plan.classes}
         stats = []
@@ -116,11 +118,11 @@ def _explain_batch(plan: Plan, result: ShardResult, readable: list[tuple[int, Lo
             explained = outcome.error is None and key.score not in unlabelled
             if explained:
                 result.maps[key][place] = on_cpu[key][row]
-            found = numbers[key][row] if explained else _NO_NUMBERS
-            stats.append(_stat(plan, image, key, found, float(values[key.score][row])))
+            figures = numbers[key][row] if explained else _NO_NUMBERS
+            stats.append(_stat(plan, image, key, figures, float(values[key.score][row])))
         result.stats += stats
         if outcome.error is None:
-            drawn.append((place, one, {MapKey(stat.method, stat.layer, stat.score) for stat in stats if stat.empty}))
+            drawn.append((place, loaded, {MapKey(stat.method, stat.layer, stat.score) for stat in stats if stat.empty}))
     if overlays:
         jobs = [(method, *what) for what in drawn for method in plan.methods]
         result.overlays += _each(plan, partial(_drawn, plan, result), jobs)
@@ -128,9 +130,9 @@ def _explain_batch(plan: Plan, result: ShardResult, readable: list[tuple[int, Lo
 
 def _drawn(plan: Plan, result: ShardResult, what: tuple[str, int, Loaded, set[MapKey]]) -> tuple[str, str, bytes]:
     """The method, the name and the bytes of one overlay."""
-    method, place, one, empty = what
-    own = {key: torch.from_numpy(maps[place]) for key, maps in result.maps.items() if key.method == method}
-    picture = encode(draw_overlay(one, own, empty, plan), plan.image_format)
+    method, place, loaded, empty = what
+    raw_maps = {key: torch.from_numpy(maps[place]) for key, maps in result.maps.items() if key.method == method}
+    picture = encode(draw_overlay(loaded, raw_maps, empty, plan), plan.image_format)
     return method, overlay_name(result.outcomes[place].image.id, plan.image_format), picture
 
 

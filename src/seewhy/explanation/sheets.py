@@ -63,18 +63,18 @@ def _mean_tiles(explanation: Explanation, key: MapKey, layer: str, groups: Seque
     names = sorted({group for group in groups if group is not None})
     empty = {row for row, stat in explanation._stats[key].items() if stat.empty}
     some = [group if row in explanation._stats[key] else None for row, group in enumerate(groups)]
-    found = mean_shares(explanation.chunks(key), some, empty)
+    means = mean_shares(explanation.chunks(key), some, empty)
     # Not the largest cell: in sparse maps a single place would leave all others dark.
-    top = brightest([one.mean for one in found.values() if one.mean is not None])
+    top = brightest([mean_map.mean for mean_map in means.values() if mean_map.mean is not None])
     tiles = []
     for group in names:
-        one = found.get(group)
-        if one is None:
+        mean_map = means.get(group)
+        if mean_map is None:
             continue
-        left_out = f", {one.n_empty} empty left out" if one.n_empty else ""
-        if one.mean is None:
-            tiles.append(Tile(None, (group, f"{layer}, all {one.n_empty} maps empty", "")))
+        left_out = f", {mean_map.n_empty} empty left out" if mean_map.n_empty else ""
+        if mean_map.mean is None:
+            tiles.append(Tile(None, (group, f"{layer}, all {mean_map.n_empty} maps empty", "")))
             continue
-        peak = f"peak x {one.mean.max():.1f}"
-        tiles.append(mean_map_tile(one.mean, top, (group, f"{layer}, n = {one.n}{left_out}", peak)))
+        peak = f"peak x {mean_map.mean.max():.1f}"
+        tiles.append(mean_map_tile(mean_map.mean, top, (group, f"{layer}, n = {mean_map.n}{left_out}", peak)))
     return tiles

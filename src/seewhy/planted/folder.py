@@ -92,16 +92,16 @@ def write_faces(
     plan = {
         split: list(_plan(split, n, size, seed, recipe)) for split, n in zip(SPLITS, (n_train, n_valid), strict=True)
     }
-    everything = [one for ones in plan.values() for one in ones]
+    everything = [file for files in plan.values() for file in files]
     render(everything[0].face, size)
     _claim(dest, _truth(everything, difficulty))
-    for done, one in enumerate(everything, 1):
-        if not (dest / one.path).exists():
-            _place(dest / one.path, _png(render(one.face, size).image))
+    for done, file in enumerate(everything, 1):
+        if not (dest / file.path).exists():
+            _place(dest / file.path, _png(render(file.face, size).image))
         if progress:
             progress(done, len(everything))
-    for split, ones in plan.items():
-        _place(dest / f"{split}.csv", _table(COLUMNS, (_row(number, one) for number, one in enumerate(ones))))
+    for split, files in plan.items():
+        _place(dest / f"{split}.csv", _table(COLUMNS, (_row(number, file) for number, file in enumerate(files))))
     return dest
 
 
@@ -132,9 +132,9 @@ def _plan(split: str, count: int, size: int, seed: int, recipe: Recipe) -> Itera
 
 
 def _truth(everything: Sequence[Written], difficulty: float) -> bytes:
-    if not difficulty and not any(one.face.shortcuts or one.face.warmth != 1 for one in everything):
+    if not difficulty and not any(file.face.shortcuts or file.face.warmth != 1 for file in everything):
         return _table(TRUTH, map(_truth_row, everything))
-    more = ((*_truth_row(one), difficulty, one.face.warmth, _spelled(one.face.shortcuts)) for one in everything)
+    more = ((*_truth_row(file), difficulty, file.face.warmth, _spelled(file.face.shortcuts)) for file in everything)
     return _table((*TRUTH, *MORE_TRUTH), more)
 
 
@@ -145,7 +145,7 @@ def _truth_row(one: Written) -> tuple[object, ...]:
 
 def _spelled(shortcuts: Sequence[Shortcut]) -> str:
     """As "logo=1:0.05:1.0;blur=0:0.05:1.0": on or off, area, amount."""
-    return ";".join(f"{one.kind}={int(one.on)}:{one.area}:{one.amount}" for one in shortcuts)
+    return ";".join(f"{shortcut.kind}={int(shortcut.on)}:{shortcut.area}:{shortcut.amount}" for shortcut in shortcuts)
 
 
 def _read_shortcut(text: str) -> Shortcut:

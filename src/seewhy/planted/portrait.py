@@ -91,7 +91,7 @@ def _taken(face: Face, image: Array, masks: dict[str, Array], rng: np.random.Gen
     """The picture of a scene with shortcuts in it; a JPEG file is made without the core cue, which is added to it."""
     cue = (CHECKER * masks["artefact"] * _checkerboard(image.shape[-1])).astype(np.float32)
     image = laid(face, image, cue, masks)
-    if all(one.kind != "jpeg" for one in face.shortcuts):
+    if all(shortcut.kind != "jpeg" for shortcut in face.shortcuts):
         return _photograph(face.scene, image, rng)
     levels = compressed(face, _photograph(face.scene, image - cue, rng))
     cued = levels + (255 * face.scene.exposure * cue)[:, :, None]

@@ -59,7 +59,7 @@ def kinds_of(shortcut: str | Sequence[str]) -> tuple[str, ...]:
 
 def is_on(face: Face, kind: str) -> bool:
     """Whether the shortcut is switched on in this face; False where it is not planted."""
-    return face.tint if kind == "tint" else any(one.kind == kind and one.on for one in face.shortcuts)
+    return face.tint if kind == "tint" else any(shortcut.kind == kind and shortcut.on for shortcut in face.shortcuts)
 
 
 def switched(face: Face, kind: str, on: bool) -> Face:
@@ -67,9 +67,12 @@ def switched(face: Face, kind: str, on: bool) -> Face:
     one_of("shortcut", kind, (*KINDS, PATTERN))
     if kind == "tint":
         return replace(face, tint=on)
-    if all(one.kind != kind for one in face.shortcuts):
+    if all(shortcut.kind != kind for shortcut in face.shortcuts):
         return replace(face, shortcuts=(*face.shortcuts, Shortcut(kind, on)))
-    return replace(face, shortcuts=tuple(replace(one, on=on) if one.kind == kind else one for one in face.shortcuts))
+    return replace(
+        face,
+        shortcuts=tuple(replace(shortcut, on=on) if shortcut.kind == kind else shortcut for shortcut in face.shortcuts),
+    )
 
 
 def rng_of(face: Face, kind: str, *more: int) -> np.random.Generator:
@@ -91,11 +94,11 @@ def backdrop_gain(face: Face) -> Color:
 def posed(face: Face) -> Face:
     """The face as it sits before the camera: moved aside by "shift", lit by "brightness"."""
     pose, scene = face.pose, face.scene
-    for one in face.shortcuts:
-        way = one.amount * (1 if one.on else -1)
-        if one.kind == "shift":
+    for shortcut in face.shortcuts:
+        way = shortcut.amount * (1 if shortcut.on else -1)
+        if shortcut.kind == "shift":
             pose = replace(pose, shift=(pose.shift[0] + way * OFFSET, pose.shift[1]))
-        elif one.kind == "brightness":
+        elif shortcut.kind == "brightness":
             scene = replace(scene, exposure=scene.exposure * (1 + way * EXPOSURE))
     return replace(face, pose=pose, scene=scene)
 
@@ -103,9 +106,9 @@ def posed(face: Face) -> Face:
 def hair_color(face: Face) -> Color:
     """The colour of the hair on the head; brows and beard keep the looks' colour."""
     color = face.looks.hair
-    for one in face.shortcuts:
-        if one.kind == "hair":
-            share, dye = min(1.0, DYE * one.amount), AUBURN if one.on else ASH
+    for shortcut in face.shortcuts:
+        if shortcut.kind == "hair":
+            share, dye = min(1.0, DYE * shortcut.amount), AUBURN if shortcut.on else ASH
             red, green, blue = (value + share * (other - value) for value, other in zip(color, dye, strict=True))
             color = red, green, blue
     return color
@@ -116,20 +119,20 @@ def regions_of(face: Face, size: int, parts: Mapping[str, Array], head: tuple[Ar
 
     `parts` are the masks of the face's parts, `head` the head's coordinates u and v (S, S).
     """
-    found: dict[str, Array] = {}
-    for one in face.shortcuts:
-        if one.kind in EVERYWHERE:
-            found[one.kind] = np.ones((size, size), np.float32)
-        elif one.kind in PARTS:
-            found[one.kind] = parts[PARTS[one.kind]]
-        elif one.kind == "mark":
-            found[one.kind] = _spot(face, size, one.area, head) * parts["face"]
-        elif one.kind == "frame":
-            width = 0.5 * (1 - math.sqrt(1 - one.area))
-            found[one.kind] = 1 - _box(size, (width, 1 - width), (width, 1 - width))
+    regions: dict[str, Array] = {}
+    for shortcut in face.shortcuts:
+        if shortcut.kind in EVERYWHERE:
+            regions[shortcut.kind] = np.ones((size, size), np.float32)
+        elif shortcut.kind in PARTS:
+            regions[shortcut.kind] = parts[PARTS[shortcut.kind]]
+        elif shortcut.kind == "mark":
+            regions[shortcut.kind] = _spot(face, size, shortcut.area, head) * parts["face"]
+        elif shortcut.kind == "frame":
+            width = 0.5 * (1 - math.sqrt(1 - shortcut.area))
+            regions[shortcut.kind] = 1 - _box(size, (width, 1 - width), (width, 1 - width))
         else:
-            found[one.kind] = _box(size, *_place(face, one))
-    return found
+            regions[shortcut.kind] = _box(size, *_place(face, shortcut))
+    return regions
 
 
 def laid(face: Face, image: Array, cue: Array, regions: Mapping[str, Array]) -> Array:
@@ -137,21 +140,21 @@ def laid(face: Face, image: Array, cue: Array, regions: Mapping[str, Array]) -> 
 
     Outside of a shortcut's region not a bit changes, apart from a blur.
     """
-    for one in face.shortcuts:
-        if one.kind == "blur" and one.on:
-            image = _blurred(image - cue, BLUR * one.amount * image.shape[-1]) + cue
-    for one in face.shortcuts:
-        if one.kind in _LAYERS and (one.on or one.kind in ("texture", PATTERN)):
-            image = image + _LAYERS[one.kind](face, one, image, regions[one.kind])
+    for shortcut in face.shortcuts:
+        if shortcut.kind == "blur" and shortcut.on:
+            image = _blurred(image - cue, BLUR * shortcut.amount * image.shape[-1]) + cue
+    for shortcut in face.shortcuts:
+        if shortcut.kind in _LAYERS and (shortcut.on or shortcut.kind in ("texture", PATTERN)):
+            image = image + _LAYERS[shortcut.kind](face, shortcut, image, regions[shortcut.kind])
     return image
 
 
 def compressed(face: Face, levels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """The picture (S, S, 3) after a JPEG file of the face's quality; unchanged where "jpeg" is not planted."""
-    for one in face.shortcuts:
-        if one.kind == "jpeg":
+    for shortcut in face.shortcuts:
+        if shortcut.kind == "jpeg":
             buffer = io.BytesIO()
-            PIL.Image.fromarray(levels).save(buffer, "jpeg", quality=QUALITIES[one.on])
+            PIL.Image.fromarray(levels).save(buffer, "jpeg", quality=QUALITIES[shortcut.on])
             levels = np.asarray(PIL.Image.open(buffer))
     return levels
 
@@ -258,7 +261,7 @@ def _blurred(image: Array, spread_px: float) -> Array:
     weights /= weights.sum()
     size = image.shape[-1]
     for axis in (1, 2):
-        wide = np.pad(image, [(reach, reach) if one == axis else (0, 0) for one in range(3)], mode="edge")
+        wide = np.pad(image, [(reach, reach) if dimension == axis else (0, 0) for dimension in range(3)], mode="edge")
         image = sum(
             (weight * wide.take(range(step, step + size), axis) for step, weight in enumerate(weights)),
             start=np.zeros_like(image),

@@ -103,8 +103,8 @@ def _changes(
     drawn = [[render(switched(face, kind, on), size) for face in given] for on in (True, False)]
     pictures = [canvases_of(renders) for renders in drawn]
     if factor is not None:
-        own = [render(face, size) for face in faces]
-        recipients, places = canvases_of(own), _masks(own, region)
+        plain_renders = [render(face, size) for face in faces]
+        recipients, places = canvases_of(plain_renders), _masks(plain_renders, region)
         contents = [
             factor.take(donors, _masks(renders, region)) for donors, renders in zip(pictures, drawn, strict=True)
         ]
@@ -116,14 +116,14 @@ def _changes(
 
 def canvases_of(renders: Sequence[Rendered]) -> Tensor:
     """The pictures as canvases (N, 3, S, S), float32 in [0, 1]."""
-    pixels = np.stack([one.image for one in renders]).transpose(0, 3, 1, 2)
+    pixels = np.stack([rendered.image for rendered in renders]).transpose(0, 3, 1, 2)
     return torch.from_numpy(np.ascontiguousarray(pixels)).float() / 255
 
 
 def _masks(renders: Sequence[Rendered], region: Region | None) -> Tensor | None:
     if region is None:
         return None
-    masks = [one.region_of(region) if isinstance(region, str) else region(one) for one in renders]
+    masks = [rendered.region_of(region) if isinstance(region, str) else region(rendered) for rendered in renders]
     return torch.from_numpy(np.stack(masks).astype(np.float32))
 
 

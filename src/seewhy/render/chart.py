@@ -97,27 +97,33 @@ def _told(row: Row, unit: str, floor: float) -> str:
 
 def share_chart(shares: Sequence[Share], *, guess: float | None, title: str, describe: str, width: int = WIDE) -> str:
     """An SVG: for each name the share on each split with its interval, 0 to 100 %, and the line of guessing."""
-    shares = [one for one in shares if math.isfinite(one.value)]
-    every = list(dict.fromkeys(one.name for one in shares))
-    own = {name: (place, [one for one in shares if one.name == name]) for place, name in enumerate(every)}
-    splits = list(dict.fromkeys(one.split for one in shares))
+    shares = [share for share in shares if math.isfinite(share.value)]
+    every = list(dict.fromkeys(share.name for share in shares))
+    shares_by_name = {
+        name: (place, [share for share in shares if share.name == name]) for place, name in enumerate(every)
+    }
+    splits = list(dict.fromkeys(share.split for share in shares))
     looks = {split: replace(SPLITS[k % len(SPLITS)], words=split or "all") for k, split in enumerate(splits)}
     line = [] if guess is None else [replace(GUESS, words=f"guessing: {guess:.0%}")]
     shown = [*(looks.values() if len(splits) > 1 else ()), *line]
     above = 16 if is_folded(width) else 0  # the name's line
     each = above + 14 + 16 * len(splits)
-    frame = layout.frame_of(width, each * len(own), 0.0, 1.0, legend_height(shown, width), PERCENT)
+    frame = layout.frame_of(width, each * len(shares_by_name), 0.0, 1.0, legend_height(shown, width), PERCENT)
     frame = replace(frame, top=10, right=_SHARES)
-    placed = [(one, each * own[one.name][0] + above + 15 + 16 * splits.index(one.split)) for one in shares]
-    said = [(frame.at(width - 4), y, _told_share(one)) for one, y in placed]
-    stripes = [{"y": each * k + above, "y2": each * (k + 1)} for k in range(len(own))]
+    placed = [
+        (share, each * shares_by_name[share.name][0] + above + 15 + 16 * splits.index(share.split)) for share in shares
+    ]
+    said = [(frame.at(width - 4), y, _told_share(share)) for share, y in placed]
+    stripes = [{"y": each * k + above, "y2": each * (k + 1)} for k in range(len(shares_by_name))]
     layers = [
         *lines(frame, [(look, {"x": 100 * (guess or 0.0), **stripe}) for look in line for stripe in stripes]),
-        *layout.intervals(frame, [(looks[one.split], (one.value, one.low, one.high), y) for one, y in placed]),
-        *layout.names(frame, [(name, "", "") for name in own], each),
+        *layout.intervals(
+            frame, [(looks[share.split], (share.value, share.low, share.high), y) for share, y in placed]
+        ),
+        *layout.names(frame, [(name, "", "") for name in shares_by_name], each),
         texts(frame, said, limit=_SHARES, align="right", fontSize=SMALL),
         *legend(frame, shown),
-        tips(frame, [(_told_shares(mine), each * k, each * (k + 1)) for k, mine in own.values()]),
+        tips(frame, [(_told_shares(mine), each * k, each * (k + 1)) for k, mine in shares_by_name.values()]),
     ]
     return drawn(frame, layers, title, describe)
 
@@ -127,7 +133,7 @@ def _told_share(one: Share) -> str:
 
 
 def _told_shares(shares: Sequence[Share]) -> str:
-    said = [f"{one.split or 'all'} {_told_share(one)} images" for one in shares]
+    said = [f"{share.split or 'all'} {_told_share(share)} images" for share in shares]
     return f"{shares[0].name}: {'; '.join(said)}"
 
 
@@ -139,19 +145,19 @@ def histogram_chart(
     Values are shares and are shown as percentage points; what is not finite is left out. Of more than six groups the
     five largest are shown by themselves, and the rest as one.
     """
-    kept = _few({name: [100 * one for one in values if math.isfinite(one)] for name, values in groups.items()})
-    looks = {name: replace(GROUPS[k], words=_described(name, own)) for k, (name, own) in enumerate(kept.items())}
-    edges = _edges([one for own in kept.values() for one in own])
+    kept = _few({name: [100 * value for value in values if math.isfinite(value)] for name, values in groups.items()})
+    looks = {name: replace(GROUPS[k], words=_described(name, values)) for k, (name, values) in enumerate(kept.items())}
+    edges = _edges([value for values in kept.values() for value in values])
     axis = {"title": [f"change in {unit}"], **SIGNED}
     below = legend_height(list(looks.values()), width)
     frame = Frame(width, 170, 14, 14, 30, 44 + below, edges[0], edges[-1], axis)
-    heights = [_heights(own, edges) for own in kept.values()]
-    most = max((max(own) for own in heights), default=0.0)
+    heights = [_heights(values, edges) for values in kept.values()]
+    most = max((max(shares) for shares in heights), default=0.0)
     words = f"height: share of the group's donors; the highest is {most:.0%}"
     layers = [
         *lines(frame, [(ZERO, {"x": 0.0, "y": 0, "y2": frame.height})] if edges[0] < 0 < edges[-1] else []),
         *_steps(frame, list(looks.values()), edges, heights),
-        *_means(frame, [(looks[name], fmean(own)) for name, own in kept.items()]),
+        *_means(frame, [(looks[name], fmean(values)) for name, values in kept.items()]),
         texts(frame, [(edges[0], -20.0, words)], limit=width - 28, colour=QUIET, fontSize=SMALL),
         *legend(frame, list(looks.values())),
     ]
@@ -159,13 +165,13 @@ def histogram_chart(
 
 
 def _few(groups: Mapping[str, list[float]]) -> dict[str, list[float]]:
-    full = {name: own for name, own in groups.items() if own}
+    full = {name: values for name, values in groups.items() if values}
     if len(full) <= len(GROUPS):
         return full
     largest = sorted(full, key=lambda name: -len(full[name]))[: len(GROUPS) - 1]
     rest = [name for name in full if name not in largest]
     return {name: full[name] for name in full if name in largest} | {
-        f"{len(rest)} others": [one for name in rest for one in full[name]]
+        f"{len(rest)} others": [value for name in rest for value in full[name]]
     }
 
 
@@ -187,25 +193,25 @@ def _edges(values: Sequence[float]) -> list[float]:
 def _heights(values: Sequence[float], edges: Sequence[float]) -> list[float]:
     """The share of the values in each bin."""
     each = edges[1] - edges[0]
-    found = [0.0] * (len(edges) - 1)
-    for one in values:
-        found[min(len(found) - 1, max(0, int((one - edges[0]) / each)))] += 1 / len(values)
-    return found
+    heights = [0.0] * (len(edges) - 1)
+    for value in values:
+        heights[min(len(heights) - 1, max(0, int((value - edges[0]) / each)))] += 1 / len(values)
+    return heights
 
 
 def _steps(frame: Frame, looks: Sequence[Look], edges: Sequence[float], heights: Sequence[list[float]]) -> list[Json]:
     """The outlines of the groups; filled where they are so few that they can be told apart."""
-    most = max((max(own) for own in heights), default=1.0)
-    found = []
-    for look, own in zip(looks, heights, strict=True):
-        ys = [frame.height * (1 - share / most) for share in (*own, 0.0)]
+    most = max((max(shares) for shares in heights), default=1.0)
+    layers = []
+    for look, shares in zip(looks, heights, strict=True):
+        ys = [frame.height * (1 - share / most) for share in (*shares, 0.0)]
         rows = [{"x": x, "y": y} for x, y in zip(edges, ys, strict=True)]
         style = {"stroke": look.colour, "strokeWidth": 1.75, "strokeDash": list(look.dash), "interpolate": "step-after"}
-        found.append(marks(frame, "line", rows, **style))
+        layers.append(marks(frame, "line", rows, **style))
         if len(looks) <= _FILLED:
             below = [{**row, "y2": frame.height} for row in rows]
-            found.append(marks(frame, "area", below, fill=look.colour, fillOpacity=0.1, interpolate="step-after"))
-    return found
+            layers.append(marks(frame, "area", below, fill=look.colour, fillOpacity=0.1, interpolate="step-after"))
+    return layers
 
 
 def _means(frame: Frame, means: Sequence[tuple[Look, float]]) -> list[Json]:

@@ -86,6 +86,6 @@ def _shuffled(values: Mark) -> Mark:
     whole = values[:, : rows * side, : columns * side].reshape(4, rows, side, columns, side)
     patches = whole.transpose(1, 3, 0, 2, 4).reshape(rows * columns, 4, side, side)[order]
     moved = patches.reshape(rows, columns, 4, side, side).transpose(2, 0, 3, 1, 4)
-    found = values.copy()
-    found[:, : rows * side, : columns * side] = moved.reshape(4, rows * side, columns * side)
-    return found
+    shuffled = values.copy()
+    shuffled[:, : rows * side, : columns * side] = moved.reshape(4, rows * side, columns * side)
+    return shuffled

@@ -53,7 +53,7 @@ def sentence(words: str) -> str:
 
 def bullets(sentences: Iterable[str]) -> str:
     """Sentences as a list; nothing where there is none."""
-    told = "".join(f"<li>{_escaped(one)}</li>" for one in sentences)
+    told = "".join(f"<li>{_escaped(text)}</li>" for text in sentences)
     return f'<ul style="margin:8px 0 0;padding-left:20px">{told}</ul>' if told else ""
 
 
@@ -65,7 +65,7 @@ def typed(words: str, code: str) -> str:
 
 def side_by_side(figures: Iterable[str]) -> str:
     """Figures in a row that breaks where it is too long; each is HTML already."""
-    each = "".join(f'<div style="margin:10px 12px 0 0;max-width:256px">{one}</div>' for one in figures)
+    each = "".join(f'<div style="margin:10px 12px 0 0;max-width:256px">{figure}</div>' for figure in figures)
     return f'<div style="display:flex;flex-wrap:wrap">{each}</div>'
 
 

@@ -178,21 +178,21 @@ def names(frame: Frame, rows: Sequence[tuple[str, str, str]], each: int) -> list
     start, end = frame.at(edge), frame.at(frame.width - edge)
     beside = _NUMBERS if any(number for _, _, number in rows) else 0
     room = frame.width - 2 * _EDGE - beside if folded else _NAMES - 16
-    found: dict[str, list[tuple[float, float, str]]] = {"name": [], "note": [], "number": []}
+    columns: dict[str, list[tuple[float, float, str]]] = {"name": [], "note": [], "number": []}
     for place, (name, note, number) in enumerate(rows):
         middle = each * place + (10 if folded else each / 2)
         top = middle - (7 if note and not folded else 0)
-        found["name"].append((start, top, name))
-        found["number"].append((end, middle, number))
-        found["note"] += [(start, top + 15, note)] if note else []
+        columns["name"].append((start, top, name))
+        columns["number"].append((end, middle, number))
+        columns["note"] += [(start, top + 15, note)] if note else []
     return [
-        texts(frame, found["name"], limit=room, fontWeight=600),
-        texts(frame, found["note"], limit=frame.width - 2 * _EDGE if folded else room, colour=QUIET, fontSize=SMALL),
-        texts(frame, found["number"], limit=_NUMBERS - 8, align="right"),
+        texts(frame, columns["name"], limit=room, fontWeight=600),
+        texts(frame, columns["note"], limit=frame.width - 2 * _EDGE if folded else room, colour=QUIET, fontSize=SMALL),
+        texts(frame, columns["number"], limit=_NUMBERS - 8, align="right"),
     ]
 
 
 def points(value: float, low: float, high: float) -> str:
     """A share with its interval in percentage points: "+25.6 [+20.9, +30.4]"."""
-    ends = [f"{100 * min(1.0, max(-1.0, one)):+.1f}".replace("-", "−") for one in (value, low, high)]
+    ends = [f"{100 * min(1.0, max(-1.0, share)):+.1f}".replace("-", "−") for share in (value, low, high)]
     return f"{ends[0]} [{ends[1]}, {ends[2]}]"

@@ -30,7 +30,7 @@ class Tile:
     @property
     def n_lines(self) -> int:
         """How many lines of text stand below the picture."""
-        return len(self.caption) + max((len(one) for one in self.columns), default=0)
+        return len(self.caption) + max((len(column) for column in self.columns), default=0)
 
 
 def page(

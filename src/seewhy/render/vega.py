@@ -114,7 +114,10 @@ def is_folded(width: int) -> bool:
 
 def printable(words: str) -> str:
     """The words on one line: what cannot be printed, or turns the direction of letters, becomes "\ufffd"."""
-    letters = (one if one.isprintable() or one in _JOINERS else " " if one.isspace() else "\ufffd" for one in words)
+    letters = (
+        letter if letter.isprintable() or letter in _JOINERS else " " if letter.isspace() else "\ufffd"
+        for letter in words
+    )
     return "".join(letters)
 
 
@@ -146,30 +149,30 @@ def marks(frame: Frame, mark: str, rows: Sequence[Json], **style: Any) -> Json:
 
 def lines(frame: Frame, rows: Iterable[tuple[Look, Json]]) -> list[Json]:
     """Straight lines, each from x, y to x2 or y2, one layer for each look."""
-    found: dict[Look, list[Json]] = {}
+    by_look: dict[Look, list[Json]] = {}
     for look, row in rows:
-        found.setdefault(look, []).append({"y2": row["y"], "x2": row["x"], **row})
+        by_look.setdefault(look, []).append({"y2": row["y"], "x2": row["x"], **row})
     return [
         marks(
-            frame, "rule", own, stroke=look.colour, strokeWidth=look.thick, opacity=look.opacity,
+            frame, "rule", look_rows, stroke=look.colour, strokeWidth=look.thick, opacity=look.opacity,
             strokeDash=list(look.dash), strokeCap="butt",
         )
-        for look, own in found.items()
+        for look, look_rows in by_look.items()
     ]  # fmt: skip
 
 
 def symbols(frame: Frame, rows: Iterable[tuple[Look, Json]]) -> list[Json]:
     """The looks' symbols at x, y, one layer for each look; looks without a shape have none."""
-    found: dict[Look, list[Json]] = {}
+    by_look: dict[Look, list[Json]] = {}
     for look, row in rows:
         if look.shape:
-            found.setdefault(look, []).append(row)
+            by_look.setdefault(look, []).append(row)
     return [
         marks(
-            frame, "point", own, shape=look.shape, size=look.size, fill=PANEL if look.is_hollow else look.colour,
+            frame, "point", look_rows, shape=look.shape, size=look.size, fill=PANEL if look.is_hollow else look.colour,
             stroke=look.colour, strokeWidth=1.5, opacity=1,
         )
-        for look, own in found.items()
+        for look, look_rows in by_look.items()
     ]  # fmt: skip
 
 
@@ -178,9 +181,12 @@ def texts(
 ) -> Json:
     """Words at x and y, cut with "…" where they are wider than `limit` pixels."""
     most = max(4, int(limit / 4))
-    found = [{"x": x, "y": y, "text": _cut(words, most)} for x, y, words in rows]
+    labels = [{"x": x, "y": y, "text": _cut(words, most)} for x, y, words in rows]
     return marks(
-        frame, "text", found, **{"fill": colour, "limit": _SLACK * limit, "fontSize": LETTERS, "align": "left", **style}
+        frame,
+        "text",
+        labels,
+        **{"fill": colour, "limit": _SLACK * limit, "fontSize": LETTERS, "align": "left", **style},
     )
 
 
@@ -190,11 +196,11 @@ def _cut(words: str, most: int) -> str:
 
 def tips(frame: Frame, rows: Sequence[tuple[str, float, float]]) -> Json:
     """What a pointer that rests on a stripe of the chart is told: words, and from which y to which."""
-    found = [
+    stripes = [
         {"x": frame.at(0), "x2": frame.at(frame.width), "y": top, "y2": bottom, "description": words}
         for words, top, bottom in rows
     ]
-    return marks(frame, "rect", found, fill=INK, fillOpacity=0)  # not "transparent", which Vega leaves out
+    return marks(frame, "rect", stripes, fill=INK, fillOpacity=0)  # not "transparent", which Vega leaves out
 
 
 def legend_height(looks: Sequence[Look], width: int) -> int:
@@ -254,9 +260,9 @@ def _root(name: str, css_class: str, box: str) -> ElementTree.Element:
 
 def _printable(value: Any) -> Any:
     if isinstance(value, dict):
-        return {key: _printable(one) for key, one in value.items()}
+        return {key: _printable(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_printable(one) for one in value]
+        return [_printable(item) for item in value]
     return printable(value) if isinstance(value, str) else value
 
 
@@ -264,32 +270,32 @@ def _inside(parent: ElementTree.Element) -> Iterator[ElementTree.Element]:
     """The plain children that can be seen, without Vega's frames and groups that do nothing."""
     for child in parent:
         if child.get("class") not in ("background", "foreground"):
-            found = _plain(child)
-            if found.tag != "g":
-                yield found
-            elif not found.attrib:
-                yield from found
-            elif len(found):
-                yield found
+            element = _plain(child)
+            if element.tag != "g":
+                yield element
+            elif not element.attrib:
+                yield from element
+            elif len(element):
+                yield element
 
 
 def _plain(source: ElementTree.Element) -> ElementTree.Element:
     """The element without what Vega adds for its own scripts; a description becomes what a pointer is told."""
-    found = ElementTree.Element(source.tag.rpartition("}")[2])
-    found.attrib |= {
+    element = ElementTree.Element(source.tag.rpartition("}")[2])
+    element.attrib |= {
         name: _LONG.sub(lambda number: f"{float(number[0]):.2f}", value)
         for name, value in source.attrib.items()
         if name in _ATTRIBUTES and value and (name, value) != ("opacity", "1")
     }
-    found.text = source.text
+    element.text = source.text
     described = source.get("aria-label")
     if described and source.get("fill-opacity") == "0":
-        ElementTree.SubElement(found, "title").text = described
-    found.extend(_inside(source))
-    for name in _INHERITED if found.tag == "g" and len(found) > 1 else ():
-        values = {one.get(name) for one in found}
+        ElementTree.SubElement(element, "title").text = described
+    element.extend(_inside(source))
+    for name in _INHERITED if element.tag == "g" and len(element) > 1 else ():
+        values = {child.get(name) for child in element}
         if len(values) == 1 and None not in values:  # said once, since a chart may have hundreds of lines
-            found.set(name, values.pop() or "")
-            for one in found:
-                del one.attrib[name]
-    return found
+            element.set(name, values.pop() or "")
+            for child in element:
+                del child.attrib[name]
+    return element

@@ -40,11 +40,11 @@ def accuracies(outcomes: Sequence[Outcome]) -> list[Accuracy]:
     """For each split the accuracy over all classes, then of each class; images without a label do not count."""
     right: Counter[tuple[str | None, str | None]] = Counter()
     counts: Counter[tuple[str | None, str | None]] = Counter()
-    for one in outcomes:
-        if one.correct is not None:
-            for label in (None, one.image.label):
-                counts[one.image.split, label] += 1
-                right[one.image.split, label] += one.correct
+    for outcome in outcomes:
+        if outcome.correct is not None:
+            for label in (None, outcome.image.label):
+                counts[outcome.image.split, label] += 1
+                right[outcome.image.split, label] += outcome.correct
     if len({label for _, label in counts}) == 2:  # with one class, all of them are the same images
         counts = Counter({cell: count for cell, count in counts.items() if cell[1] is not None})
     ordered = sorted(counts, key=lambda cell: (cell[0] or "", cell[1] is not None, cell[1] or ""))
@@ -53,7 +53,7 @@ def accuracies(outcomes: Sequence[Outcome]) -> list[Accuracy]:
 
 def guessing(outcomes: Sequence[Outcome], n_classes: int) -> float | None:
     """The accuracy of always naming the most frequent label, or of any guess among one; None without labels."""
-    labels = Counter(one.image.label for one in outcomes if one.correct is not None)
+    labels = Counter(outcome.image.label for outcome in outcomes if outcome.correct is not None)
     if not labels:
         return None
     return max(labels.values()) / labels.total() if len(labels) > 1 else 1 / max(n_classes, 1)
@@ -63,7 +63,11 @@ def confusions(outcomes: Sequence[Outcome], classes: Sequence[str]) -> list[Conf
     """A matrix for each split; none where the classes are too many to be read."""
     if not 2 <= len(classes) <= MOST_CLASSES:
         return []
-    counts = Counter((one.image.split, one.image.label, one.prediction) for one in outcomes if one.correct is not None)
+    counts = Counter(
+        (outcome.image.split, outcome.image.label, outcome.prediction)
+        for outcome in outcomes
+        if outcome.correct is not None
+    )
     return [
         Confusion(split, tuple(classes), tuple(tuple(counts[split, a, b] for b in classes) for a in classes))
         for split in sorted({split for split, _, _ in counts}, key=lambda split: split or "")

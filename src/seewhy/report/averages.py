@@ -67,8 +67,8 @@ def mean_tables(stored: Stored) -> list[MeanTable]:
 
     The first row is of all images; the largest classes have rows of their own, unless they are too small for a mean.
     """
-    labelled = any(one.image.label for one in stored.outcomes)
-    groups = [_cell(one, labelled) for one in stored.outcomes]
+    labelled = any(outcome.image.label for outcome in stored.outcomes)
+    groups = [_cell(outcome, labelled) for outcome in stored.outcomes]
     counts = Counter(cell[0] for cell in groups if cell is not None)
     shown = {name for name, count in counts.most_common(MOST_CLASSES) if count >= LEAST_IMAGES or len(counts) < 3}
     kept = [cell if cell is None or cell[0] in shown else (OTHERS, *cell[1:]) for cell in groups]
@@ -104,11 +104,22 @@ def _table(stored: Stored, key: MapKey, name: str, groups: Sequence[Cell | None]
     }
     of: dict[str, list[str | None]] = {EVERY_CLASS: labels, **named} if len(labels) > 1 or OTHERS in labels else named
     cells = {
-        name: [_of(means, own, split, given if answer == EVERY else [answer]) for answer in answers for split in splits]
-        for name, own in of.items()
+        name: [
+            _of(means, row_labels, split, given if answer == EVERY else [answer])
+            for answer in answers
+            for split in splits
+        ]
+        for name, row_labels in of.items()
     }
-    top = brightest([one.mean for row in cells.values() for one in row if one is not None and one.mean is not None])
-    rows = tuple(MeanRow(label, tuple(_panel(one, top) for one in row)) for label, row in cells.items())
+    top = brightest(
+        [
+            mean_map.mean
+            for row in cells.values()
+            for mean_map in row
+            if mean_map is not None and mean_map.mean is not None
+        ]
+    )
+    rows = tuple(MeanRow(label, tuple(_panel(mean_map, top) for mean_map in row)) for label, row in cells.items())
     return MeanTable(name, answers, splits, rows, top, left_out)
 
 
@@ -116,16 +127,20 @@ def _of(
     means: Mapping[Cell, MeanMap], labels: Sequence[str | None], split: str, answers: Sequence[str]
 ) -> MeanMap | None:
     return _joined(
-        [one for (label, own, answer), one in means.items() if label in labels and own == split and answer in answers]
+        [
+            mean_map
+            for (label, cell_split, answer), mean_map in means.items()
+            if label in labels and cell_split == split and answer in answers
+        ]
     )
 
 
 def _joined(parts: Sequence[MeanMap]) -> MeanMap | None:
     """The mean over several groups together, each map counting alike."""
-    n, n_empty = sum(one.n for one in parts), sum(one.n_empty for one in parts)
+    n, n_empty = sum(part.n for part in parts), sum(part.n_empty for part in parts)
     if not parts:
         return None
-    weighted = [one.mean.astype(np.float64) * one.n for one in parts if one.mean is not None]
+    weighted = [part.mean.astype(np.float64) * part.n for part in parts if part.mean is not None]
     return MeanMap((np.sum(weighted, axis=0) / n).astype(np.float32) if n else None, n, n_empty)
 
 

@@ -18,16 +18,16 @@ MOST_CLASSES = 24  # with a row of their own
 
 def effect_chart(findings: Sequence[Finding], floor: float, title: str) -> str:
     """The effects of tested factors with their intervals, the floor and the controls, as SVG; "" without any."""
-    rows = rows_of_findings([vars(one) for one in findings if too_few(one) is None])
+    rows = rows_of_findings([vars(finding) for finding in findings if too_few(finding) is None])
     describe = "How many points of probability each factor moves, with 95 % intervals, beside train and controls."
     return _for_screens(interval_chart, rows, floor=floor, title=title, describe=describe) if rows else ""
 
 
 def accuracy_chart(accuracy: Sequence[Accuracy], chance: float | None) -> str:
     """The accuracy by split and class as SVG; "" without labels."""
-    labels = {one.label for one in accuracy}
-    shown = [one for one in accuracy if len(labels) <= MOST_CLASSES or one.label is None]
-    shares = [Share(one.label or EVERY_CLASS, one.split or "all images", **vars(one.share)) for one in shown]
+    labels = {row.label for row in accuracy}
+    shown = [row for row in accuracy if len(labels) <= MOST_CLASSES or row.label is None]
+    shares = [Share(row.label or EVERY_CLASS, row.split or "all images", **vars(row.share)) for row in shown]
     title = "Share of right answers"
     describe = f"{title} by split and class."
     return _for_screens(share_chart, shares, guess=chance, title=title, describe=describe) if shares else ""

@@ -36,14 +36,14 @@ def cards_of(found: Mapping[str, Any]) -> list[Card]:
     """The check's findings, worst first."""
     return [
         Card(
-            factor=_PARTS.get(one["part"], one["part"]),
-            level=one["level"].upper(),
-            tone=_TONES[one["level"]],
+            factor=_PARTS.get(finding["part"], finding["part"]),
+            level=finding["level"].upper(),
+            tone=_TONES[finding["level"]],
             claims=(),
-            text=one["text"],
-            todo=one.get("todo", ""),
+            text=finding["text"],
+            todo=finding.get("todo", ""),
         )
-        for one in found.get("findings", ())
+        for finding in found.get("findings", ())
     ]
 
 
@@ -54,8 +54,8 @@ def grades_of(found: Mapping[str, Any]) -> list[Grade]:
 
 def grades_of_maps(found: Mapping[str, Any], keys: Sequence[MapKey]) -> list[Grade]:
     """The grades of those maps that were examined with the very method and target."""
-    own = {key.layer for key in keys if (key.method, key.score) == (found.get("method"), found.get("score"))}
-    return [one for one in grades_of(found) if one.layer in own]
+    examined = {key.layer for key in keys if (key.method, key.score) == (found.get("method"), found.get("score"))}
+    return [grade for grade in grades_of(found) if grade.layer in examined]
 
 
 def ungraded_words(found: Mapping[str, Any], key: MapKey) -> str:

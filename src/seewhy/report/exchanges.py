@@ -49,17 +49,17 @@ class Donors:
 
 def exchanges_of(finding: Finding, run: Path, folder: Path, number: int) -> list[Exchange]:
     """The drawn trials of a finding, their pictures copied to folder/finding-<number>-…"""
-    found = []
-    counters = {id(one) for one in finding.counter_examples}
-    for one in (*finding.examples, *finding.counter_examples):
-        if "recipient" in one and "pictures" in one:
-            sources = [_copied(run, folder, one["pictures"], part, number) for part in _parts(one)]
+    exchanges = []
+    counters = {id(record) for record in finding.counter_examples}
+    for record in (*finding.examples, *finding.counter_examples):
+        if "recipient" in record and "pictures" in record:
+            sources = [_copied(run, folder, record["pictures"], part, number) for part in _parts(record)]
             pictures = tuple(
-                Picture(source, alt, lines) for source, (alt, lines) in zip(sources, _words(one), strict=True)
+                Picture(source, alt, lines) for source, (alt, lines) in zip(sources, _words(record), strict=True)
             )
-            is_counter = id(one) in counters
-            found.append(Exchange(pictures, is_counter, _told(one, is_counter)))
-    return found
+            is_counter = id(record) in counters
+            exchanges.append(Exchange(pictures, is_counter, _told(record, is_counter)))
+    return exchanges
 
 
 def donors_of(stored: Stored, gallery: Gallery, factor: str, contrast: str) -> Donors | None:

@@ -79,23 +79,33 @@ class Paper:
 def findings_of(found: Mapping[str, Any]) -> list[Finding]:
     """The findings of findings.json, as the audit had them."""
     plain: list[dict[str, Any]] = [
-        {key: tuple(one) if isinstance(one, list) else one for key, one in stored.items()}
+        {key: tuple(value) if isinstance(value, list) else value for key, value in stored.items()}
         for stored in found.get("findings", ())
     ]
-    return [Finding(**one) for one in plain]
+    return [Finding(**fields) for fields in plain]
 
 
 def papers_of(findings: Sequence[Finding]) -> list[Paper]:
     """Each finding with its card; those about a tested factor have a page."""
     papers = []
-    for number, one in enumerate(findings, 1):
-        has_page = "probability" in one.numbers
+    for number, finding in enumerate(findings, 1):
+        has_page = "probability" in finding.numbers
         page = f"finding-{number}.html" if has_page else ""
-        images = images_of(sort="-change:" + one.factor) if has_page else ""
-        signs = tuple(map(_safeguard, one.evidence))
-        claims = tuple(claim for claim in one.claims if claim != "classifier")
-        card = Card(one.factor, level_words(one), tone_of(one), claims, one.text, signs, one.todo, page, images)
-        papers.append(Paper(one, card, numbers_of(one)))
+        images = images_of(sort="-change:" + finding.factor) if has_page else ""
+        signs = tuple(map(_safeguard, finding.evidence))
+        claims = tuple(claim for claim in finding.claims if claim != "classifier")
+        card = Card(
+            finding.factor,
+            level_words(finding),
+            tone_of(finding),
+            claims,
+            finding.text,
+            signs,
+            finding.todo,
+            page,
+            images,
+        )
+        papers.append(Paper(finding, card, numbers_of(finding)))
     return papers
 
 
@@ -180,13 +190,16 @@ def numbers_of(finding: Finding) -> tuple[Number, ...]:
     ]
     elsewhere = "fall of the label's margin, beyond the same edit elsewhere where there was room"
     lines += [
-        _in_logits(f"Taken away by {name}: {elsewhere}", one, "images") for name, one in _items(numbers, "families")
+        _in_logits(f"Taken away by {name}: {elsewhere}", estimate, "images")
+        for name, estimate in _items(numbers, "families")
     ]
-    lines += [_in_points(f"Region drawn back by {pixels} pixels", one) for pixels, one in _items(numbers, "edge")]
+    lines += [
+        _in_points(f"Region drawn back by {pixels} pixels", estimate) for pixels, estimate in _items(numbers, "edge")
+    ]
     overfit = numbers.get("overfit") or {}
     excess = _in_logits("More on train than on valid, beyond other regions", overfit.get("margin"), "images")
     lines.append(excess and replace(excess, key="overfit"))
-    lines += [_in_points(f"Not separated from it: {name}", one) for name, one in _items(numbers, "members")]
+    lines += [_in_points(f"Not separated from it: {name}", estimate) for name, estimate in _items(numbers, "members")]
     return tuple(line for line in lines if line is not None)
 
 

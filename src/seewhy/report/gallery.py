@@ -51,7 +51,9 @@ class Gallery:
         for number, start in enumerate(range(0, n_images, CHUNK)):
             rows = range(start, min(start + CHUNK, n_images))
             entries = self._entries(rows)
-            missing += sum(one["t"] is None and self._is_expected(row) for row, one in zip(rows, entries, strict=True))
+            missing += sum(
+                entry["t"] is None and self._is_expected(row) for row, entry in zip(rows, entries, strict=True)
+            )
             write_script(folder / f"pictures-{number:04d}.js", "pictures", number, entries)
             progress(rows.stop, n_images)
         return missing
@@ -87,7 +89,7 @@ class Gallery:
             return None
         path = self._root / outcome.image.path
         return (
-            path if path.exists() else self._root / _BYTE.sub(lambda found: chr(int(found[1], 16)), outcome.image.path)
+            path if path.exists() else self._root / _BYTE.sub(lambda match: chr(int(match[1], 16)), outcome.image.path)
         )
 
     @property
@@ -97,21 +99,23 @@ class Gallery:
 
     def cells(self, key: MapKey) -> int:
         """The most cells on a side of a map, so that all of a method's maps of an image take 4 kB at most."""
-        count = sum(one.method == key.method for one in self.stored.keys)
+        count = sum(other.method == key.method for other in self.stored.keys)
         fitting = int((3 * (MOST_BYTES / count - _ROOM) / 4) ** 0.5) if MOST_BYTES / count > _ROOM else 4
         return max(4, min(MOST_CELLS, fitting))
 
     @cached_property
     def _root(self) -> Path:
         """What relative paths start from: here, or a folder above the run, where the run has been moved or we have."""
-        first = next((one.image.path for one in self.stored.outcomes if one.image.path and not one.error), None)
+        first = next(
+            (outcome.image.path for outcome in self.stored.outcomes if outcome.image.path and not outcome.error), None
+        )
         roots = [Path(), *self.stored.folder.resolve().parents]
         return next((root for root in roots if first is not None and (root / first).is_file()), Path())
 
     def _entries(self, rows: range) -> list[dict[str, Any]]:
         stored = self.stored
         drawn = {key: self._drawn(key, rows) for key in stored.keys}
-        found = []
+        entries = []
         for place, row in enumerate(rows):
             outcome, picture = stored.outcomes[row], self.thumbnail(row)
             maps = [_map_entry(key, drawn[key][place], stored.stats[key].get(row)) for key in stored.keys]
@@ -121,8 +125,8 @@ class Gallery:
                 entry["o"] = self._copied_original(row)
             if (rectangle := self._canvas_on(outcome)) is not None:
                 entry["r"] = rectangle
-            found.append(entry)
-        return found
+            entries.append(entry)
+        return entries
 
     def _data(self, row: int) -> bytes | None:
         """The bytes of an image's file, if they are those that the run has read: a table may name any file."""
@@ -166,7 +170,9 @@ class Gallery:
         geometry = geometry_of((height, width), preprocess)
         left, top = geometry.to_photograph(0, 0)
         right, bottom = geometry.to_photograph(geometry.canvas[1], geometry.canvas[0])
-        return [round(one, 5) for one in (left / width, top / height, (right - left) / width, (bottom - top) / height)]
+        return [
+            round(share, 5) for share in (left / width, top / height, (right - left) / width, (bottom - top) / height)
+        ]
 
 
 def as_uri(pixels: Pixels) -> str:
@@ -203,9 +209,9 @@ def _map_entry(key: MapKey, drawn: Maps, stat: MapStat | None) -> dict[str, Any]
         "hi": _short(stat.maximum),
         "s": _short(stat.score_value),
     }
-    own = [0.0, 1.0] if key.layer == INPUT else [_short(low), _short(high)]
-    if own != [_short(min(stat.minimum, 0)), _short(max(stat.maximum, 0))]:
-        entry["p"] = own
+    extremes = [0.0, 1.0] if key.layer == INPUT else [_short(low), _short(high)]
+    if extremes != [_short(min(stat.minimum, 0)), _short(max(stat.maximum, 0))]:
+        entry["p"] = extremes
     nothing = "nothing is left at this size" if high <= 0 else None
     reason = stat.reason if stat.empty else nothing
     return entry | ({"e": reason} if reason else {})

@@ -11,18 +11,20 @@ from seewhy.report.findings import Paper, effect_of, line_of
 
 def headline_of(papers: Sequence[Paper], floor: float) -> str:
     """The gravest claim of an audit in a sentence; what cannot be said is said to be so."""
-    wrong = [one for one in papers if "classifier" in one.finding.claims]
+    wrong = [paper for paper in papers if "classifier" in paper.finding.claims]
     if wrong:
         return wrong[0].finding.text
     for claim, one_of, many, said in CLAIMS:
-        with_it = [one for one in papers if claim in one.finding.claims and "probability" in one.finding.numbers]
+        with_it = [
+            paper for paper in papers if claim in paper.finding.claims and "probability" in paper.finding.numbers
+        ]
         if with_it:
             count = one_of if len(with_it) == 1 else f"{len(with_it)} {many}; first"
             return f"{count}: {said(with_it[0].finding)}"
-    tested = [one for one in papers if "probability" in one.finding.numbers]
+    tested = [paper for paper in papers if "probability" in paper.finding.numbers]
     if not tested:
         return "Nothing could be tested"
-    open_ones = sum(one.finding.level == "CANNOT SAY" for one in tested)
+    open_ones = sum(paper.finding.level == "CANNOT SAY" for paper in tested)
     points = f"{100 * floor:.0f} points"
     if open_ones:
         return f"No dependence is shown; for {open_ones} of {len(tested)} factors {points} or more cannot be excluded"

@@ -55,18 +55,18 @@ class Section:
 def sections_of(stored: Stored) -> list[Section]:
     """Everything that decides the result, as titled tables."""
     identity, classifier = stored.identity, stored.classifier
-    options = {name: one for name, one in identity.items() if name not in ("classifier", "images", "thresholds")}
+    options = {name: value for name, value in identity.items() if name not in ("classifier", "images", "thresholds")}
     limits = stored.found.get("thresholds") or identity.get("thresholds") or {}
     environment = stored.manifest.get("summary", {}).get("environment") or {}
-    found = [
+    sections = [
         Section("Classifier", _rows(classifier)),
         Section("Images", _rows(identity.get("images", {}))),
         Section("Options", _rows(options)),
-        Section("Thresholds", _rows({THRESHOLDS.get(name, name): one for name, one in limits.items()})),
+        Section("Thresholds", _rows({THRESHOLDS.get(name, name): limit for name, limit in limits.items()})),
         Section("Cost", tuple(_cost(stored))),
         Section("Made with", _rows(environment)),
     ]
-    return [one for one in found if one.rows]
+    return [section for section in sections if section.rows]
 
 
 def files_of(stored: Stored) -> list[tuple[str, str]]:
@@ -99,14 +99,14 @@ def _words(typed: str | None) -> list[str]:
 
 
 def _rows(values: Mapping[str, Any], before: str = "") -> tuple[tuple[str, str], ...]:
-    found: list[tuple[str, str]] = []
-    for name, one in values.items():
+    rows: list[tuple[str, str]] = []
+    for name, value in values.items():
         words = f"{before}{name.replace('_', ' ')}"
-        if isinstance(one, Mapping):
-            found += _rows(one, f"{words}: ")
-        elif one is not None and one != [] and one != "":
-            found.append((words + (" (hash)" if name in _HASHES else ""), _text(one)))
-    return tuple(found)
+        if isinstance(value, Mapping):
+            rows += _rows(value, f"{words}: ")
+        elif value is not None and value != [] and value != "":
+            rows.append((words + (" (hash)" if name in _HASHES else ""), _text(value)))
+    return tuple(rows)
 
 
 def _text(value: Any) -> str:

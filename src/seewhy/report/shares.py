@@ -20,13 +20,15 @@ class RegionShare:
 
 def shares_of(maps: Mapping[str, Any]) -> list[RegionShare]:
     """The shares of all regions, train before valid."""
-    found = []
+    shares = []
     for split, regions in (maps.get("shares") or {}).items():
-        for region, one in regions.items():
-            if one.get("value") is None:
+        for region, share in regions.items():
+            if share.get("value") is None:
                 continue
             lift = (maps.get("lifts") or {}).get(split, {}).get(region) or {}
             over = "" if lift.get("value") is None else f"{lift['value']:.2f} times an even spread"
-            ends = "" if one.get("low") is None else f" [{one['low']:.0%} to {one['high']:.0%}]"
-            found.append(RegionShare(region, split, f"{one['value']:.0%}{ends}", over, f"{one['n']:,} edited images"))
-    return sorted(found, key=lambda one: (one.region, one.split != "train"))
+            ends = "" if share.get("low") is None else f" [{share['low']:.0%} to {share['high']:.0%}]"
+            shares.append(
+                RegionShare(region, split, f"{share['value']:.0%}{ends}", over, f"{share['n']:,} edited images")
+            )
+    return sorted(shares, key=lambda entry: (entry.region, entry.split != "train"))

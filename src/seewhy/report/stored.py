@@ -35,14 +35,14 @@ class Stored:
     @property
     def identity(self) -> Mapping[str, Any]:
         """What decides the result."""
-        found: Mapping[str, Any] = self.manifest["identity"]
-        return found
+        identity: Mapping[str, Any] = self.manifest["identity"]
+        return identity
 
     @property
     def classifier(self) -> Mapping[str, Any]:
         """The classifier's part of the identity."""
-        found: Mapping[str, Any] = self.identity.get("classifier", {})
-        return found
+        classifier: Mapping[str, Any] = self.identity.get("classifier", {})
+        return classifier
 
     @property
     def typed(self) -> str | None:
@@ -58,7 +58,7 @@ class Stored:
     def classes(self) -> tuple[str, ...]:
         """The class names in the order of the logits, as far as the run knows them."""
         named = self.found.get("classes") or self.classifier.get("classes") or ()
-        seen = [one.prediction for one in self.outcomes] + [one.image.label for one in self.outcomes]
+        seen = [outcome.prediction for outcome in self.outcomes] + [outcome.image.label for outcome in self.outcomes]
         return tuple(named) or tuple(sorted({name for name in seen if name is not None}))
 
     @property
@@ -67,7 +67,9 @@ class Stored:
         stored = self.classifier.get("preprocess")
         if not isinstance(stored, Mapping):
             return None
-        fields: dict[str, Any] = {name: tuple(one) if isinstance(one, list) else one for name, one in stored.items()}
+        fields: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value for name, value in stored.items()
+        }
         return Preprocess(**fields)
 
     def rows(self) -> dict[str, int]:
@@ -93,20 +95,20 @@ def read_run(folder: Path) -> Stored:
         raise StoreError(f"The run in {folder} is not finished.\n  {todo}", slug="unfinished-run")
     records, numbers = folder / "records.parquet", folder / "map_stats.parquet"
     outcomes = read_outcomes(records) if records.exists() else []
-    found = manifest.read_json(folder / "findings.json") if command == "audit" else stored.get("summary", {})
-    read = Stored(folder, command, stored, outcomes, found)
-    return Stored(folder, command, stored, outcomes, found, _by_map(read, numbers) if numbers.exists() else {})
+    result = manifest.read_json(folder / "findings.json") if command == "audit" else stored.get("summary", {})
+    read = Stored(folder, command, stored, outcomes, result)
+    return Stored(folder, command, stored, outcomes, result, _by_map(read, numbers) if numbers.exists() else {})
 
 
 def beside(stored: Stored, command: str) -> Stored | None:
     """The finished run of another command about the same classifier that lies beside this one, the newest."""
-    own = _about(stored.manifest)
+    subject = _about(stored.manifest)
     pool = [path.parent for path in stored.folder.resolve().parent.glob(f"*/{manifest.NAME}")]
-    for path in sorted(pool, key=lambda one: ((one / manifest.NAME).stat().st_mtime, one.name), reverse=True):
+    for path in sorted(pool, key=lambda folder: ((folder / manifest.NAME).stat().st_mtime, folder.name), reverse=True):
         try:
             other = manifest.read_manifest(path)
             is_asked = other["identity"].get("command") == command and other.get("status") == "complete"
-            if is_asked and path != stored.folder.resolve() and _about(other) == own:
+            if is_asked and path != stored.folder.resolve() and _about(other) == subject:
                 return read_run(path)
         except (StoreError, AttributeError, TypeError, OSError, ValueError):  # a neighbour that is broken is none
             continue
@@ -132,8 +134,8 @@ def _about(stored: Mapping[str, Any]) -> tuple[Any, ...]:
 
 
 def _by_map(stored: Stored, path: Path) -> dict[MapKey, dict[int, MapStat]]:
-    rows, found = stored.rows(), defaultdict[MapKey, dict[int, MapStat]](dict)
+    rows, stats = stored.rows(), defaultdict[MapKey, dict[int, MapStat]](dict)
     for stat in read_stats(path):
         if stat.id in rows:
-            found[MapKey(stat.method, stat.layer, stat.score)][rows[stat.id]] = stat
-    return dict(found)
+            stats[MapKey(stat.method, stat.layer, stat.score)][rows[stat.id]] = stat
+    return dict(stats)

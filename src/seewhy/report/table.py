@@ -41,15 +41,15 @@ def table_of(stored: Stored, findings: Sequence[Followed], notes: Sequence[str])
     return {
         "n": len(outcomes),
         "chunk": CHUNK,
-        "ids": [printable(one.image.id) for one in outcomes],
+        "ids": [printable(outcome.image.id) for outcome in outcomes],
         "classes": [printable(name) for name in stored.classes],
-        "split": _coded(one.image.split for one in outcomes),
-        "label": _coded(one.image.label for one in outcomes),
-        "prediction": _coded(one.prediction for one in outcomes),
-        "error": _coded(one.error for one in outcomes),
+        "split": _coded(outcome.image.split for outcome in outcomes),
+        "label": _coded(outcome.image.label for outcome in outcomes),
+        "prediction": _coded(outcome.prediction for outcome in outcomes),
+        "error": _coded(outcome.error for outcome in outcomes),
         "warning": _coded(_warnings(stored)),
-        "probability": [_digits(one.probability) for one in outcomes],
-        "correct": [-1 if one.correct is None else int(one.correct) for one in outcomes],
+        "probability": [_digits(outcome.probability) for outcome in outcomes],
+        "correct": [-1 if outcome.correct is None else int(outcome.correct) for outcome in outcomes],
         "regions": _regions(stored),
         "findings": _changes(stored, findings),
         "maps": _maps(stored),
@@ -84,12 +84,12 @@ def _warnings(stored: Stored) -> list[str | None]:
 
 
 def _maps(stored: Stored) -> list[dict[str, Any]]:
-    found = []
+    maps = []
     for key, name in zip(stored.keys, names_of(stored.keys), strict=True):
         peaks = np.array([stat.maximum for stat in stored.stats[key].values()])
         peaks = peaks[np.isfinite(peaks) & (peaks > 0)]
         lows = [stat.minimum for stat in stored.stats[key].values()]
-        found.append(
+        maps.append(
             {
                 **{part: printable(word) for part, word in key._asdict().items()},
                 "name": printable(name),
@@ -98,19 +98,19 @@ def _maps(stored: Stored) -> list[dict[str, Any]]:
                 "signed": key.layer != INPUT and any(low < 0 for low in lows),
             }
         )
-    return found
+    return maps
 
 
 def _regions(stored: Stored) -> list[dict[str, Any]]:
     shares = stored.table("map_shares")
     if not shares:
         return []
-    found: dict[str, _Column] = {}
+    columns: dict[str, _Column] = {}
     rows = stored.rows()
     for name, region, share in zip(shares["id"], shares["region"], shares["share"], strict=True):
         if name in rows:
-            found.setdefault(region, _Column(len(rows))).put(rows[name], share)
-    return [{"name": printable(region), "shares": column.values} for region, column in found.items()]
+            columns.setdefault(region, _Column(len(rows))).put(rows[name], share)
+    return [{"name": printable(region), "shares": column.values} for region, column in columns.items()]
 
 
 def _changes(stored: Stored, findings: Sequence[Followed]) -> list[dict[str, Any]]:
@@ -121,30 +121,30 @@ def _changes(stored: Stored, findings: Sequence[Followed]) -> list[dict[str, Any
         if name in rows:
             moved.setdefault(factor, _Column(len(rows))).put(rows[name], value)
     flips, marks = _flips(stored), _marks(stored)
-    found = []
-    for one in findings:
-        changes, shares = moved.get(one.factor, _Column(len(rows))), _Column(len(rows))
-        for name, share in flips.get(one.factor, {}).items():
+    entries = []
+    for finding in findings:
+        changes, shares = moved.get(finding.factor, _Column(len(rows))), _Column(len(rows))
+        for name, share in flips.get(finding.factor, {}).items():
             shares.put(rows[name], share)
-        for name, (change, flip) in marks.get(one.factor, {}).items():
+        for name, (change, flip) in marks.get(finding.factor, {}).items():
             changes.put(rows[name], change)
             shares.put(rows[name], flip)
-        found.append(
+        entries.append(
             {
-                "factor": printable(one.factor),
-                "title": printable(one.title),
-                "page": one.page,
-                "tested": LAID_OVER if one.factor in marks else EXCHANGED,
+                "factor": printable(finding.factor),
+                "title": printable(finding.title),
+                "page": finding.page,
+                "tested": LAID_OVER if finding.factor in marks else EXCHANGED,
                 "changes": changes.values,
                 "flips": shares.values,
             }
         )
-    return found
+    return entries
 
 
 def _flips(stored: Stored) -> dict[str, dict[str, float]]:
     """By factor the share of each recipient's exchanges with other classes that changed the decision."""
-    labels = {one.image.id: one.image.label for one in stored.outcomes}
+    labels = {outcome.image.id: outcome.image.label for outcome in stored.outcomes}
     counts: dict[str, dict[str, list[int]]] = {}
     names = ("factor", "edit", "recipient", "donor", "prediction_before", "prediction")
     for factor, edit, name, donor, before, after in _columns(stored.table("trials"), *names):
@@ -152,19 +152,19 @@ def _flips(stored: Stored) -> dict[str, dict[str, float]]:
             cell = counts.setdefault(factor, {}).setdefault(name, [0, 0])
             cell[0] += before != after
             cell[1] += 1
-    return {factor: {name: flips / n for name, (flips, n) in own.items()} for factor, own in counts.items()}
+    return {factor: {name: flips / n for name, (flips, n) in cells.items()} for factor, cells in counts.items()}
 
 
 def _marks(stored: Stored) -> dict[str, dict[str, tuple[float, float]]]:
     """By mark how far it moved each image beside the neutral patch (largest contrast), and whether it flipped it."""
-    labels = {one.image.id for one in stored.outcomes}
-    found: dict[str, dict[str, dict[str, tuple[Any, Any]]]] = {}
+    labels = {outcome.image.id for outcome in stored.outcomes}
+    answers: dict[str, dict[str, dict[str, tuple[Any, Any]]]] = {}
     names = ("factor", "edit", "recipient", "margins", "prediction")
     for factor, edit, name, margins, prediction in _columns(stored.table("trials"), *names):
         if edit in (str(MARKED), str(PATCHED)) and name in labels:
-            found.setdefault(factor, {}).setdefault(name, {})[edit] = (margins, prediction)
+            answers.setdefault(factor, {}).setdefault(name, {})[edit] = (margins, prediction)
     moved: dict[str, dict[str, tuple[float, float]]] = {}
-    for factor, images in found.items():
+    for factor, images in answers.items():
         for name, both in images.items():
             if len(both) == 2:
                 (with_it, judged), (beside, judged_beside) = both[str(MARKED)], both[str(PATCHED)]

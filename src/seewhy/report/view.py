@@ -84,43 +84,52 @@ class View:
     @property
     def cards(self) -> list[Card]:
         """The findings that are told one by one."""
-        return [one.card for one in self.papers if not one.finding.is_plain and not is_untested(one.finding)]
+        return [paper.card for paper in self.papers if not paper.finding.is_plain and not is_untested(paper.finding)]
 
     @property
     def untested(self) -> list[Card]:
         """The factors that could not be tested, each with its reason."""
-        return [one.card for one in self.papers if is_untested(one.finding)]
+        return [paper.card for paper in self.papers if is_untested(paper.finding)]
 
     @property
     def plain(self) -> list[Plain]:
         """The factors of which nothing is claimed."""
-        found = []
-        for one in self.papers:
-            if one.finding.is_plain:
-                flips = line_of(one.finding, "flips")
-                few = too_few(one.finding)
-                said = one.card.level.lower() if few is None else f"too few images: {few} of a class"
-                found.append(
-                    Plain(one.card.factor, said, effect_of(one.finding) if few is None else None, flips, one.card.page)
+        factors = []
+        for paper in self.papers:
+            if paper.finding.is_plain:
+                flips = line_of(paper.finding, "flips")
+                few = too_few(paper.finding)
+                said = paper.card.level.lower() if few is None else f"too few images: {few} of a class"
+                factors.append(
+                    Plain(
+                        paper.card.factor,
+                        said,
+                        effect_of(paper.finding) if few is None else None,
+                        flips,
+                        paper.card.page,
+                    )
                 )
-        return found
+        return factors
 
     @property
     def followed(self) -> list[Followed]:
         """The findings whose images can be looked for."""
-        return [Followed(one.card.factor, _title(one.card), one.card.page) for one in self.papers if one.card.page]
+        return [
+            Followed(paper.card.factor, _title(paper.card), paper.card.page) for paper in self.papers if paper.card.page
+        ]
 
     @property
     def has_exchanges(self) -> bool:
         """Whether anything was exchanged between images."""
         return any(
-            "probability" in one.finding.numbers and one.finding.numbers.get("kind") != "insert" for one in self.papers
+            "probability" in paper.finding.numbers and paper.finding.numbers.get("kind") != "insert"
+            for paper in self.papers
         )
 
     @property
     def has_marks(self) -> bool:
         """Whether marks were laid over images."""
-        return any(one.finding.numbers.get("kind") == "insert" for one in self.papers)
+        return any(paper.finding.numbers.get("kind") == "insert" for paper in self.papers)
 
     @cached_property
     def counted(self) -> str:
@@ -156,26 +165,28 @@ class View:
     def known(self) -> list[Known]:
         """What a colleague needs in ten seconds: how often it is right, what it depends on, may its maps be read."""
         new_first = sorted(
-            (one for one in self.accuracy if one.label is None or len({a.label for a in self.accuracy}) == 1),
+            (row for row in self.accuracy if row.label is None or len({a.label for a in self.accuracy}) == 1),
             key=lambda one: one.split == "train",
         )
-        found = [
+        facts = [
             Known(
-                f"right on {one.split or 'all'} images",
-                f"{100 * one.share.value:.0f} %",
-                f"{100 * one.share.low:.0f} to {100 * one.share.high:.0f} %, n = {one.share.n:,}",
+                f"right on {row.split or 'all'} images",
+                f"{100 * row.share.value:.0f} %",
+                f"{100 * row.share.low:.0f} to {100 * row.share.high:.0f} %, n = {row.share.n:,}",
                 "none",
             )
-            for one in new_first
+            for row in new_first
         ]
         for paper in self.papers:
             number = effect_of(paper.finding) if "depends" in paper.finding.claims else None
             if number is not None:
-                claim = next((one for one in paper.card.claims if one != "depends"), "depends")
+                claim = next((name for name in paper.card.claims if name != "depends"), "depends")
                 words = f"{paper.card.factor}: {claim}"
-                found.append(Known(words, number.value, f"{number.interval}, {number.count}", paper.card.tone))
-        found += [Known(f"maps of {one.layer}", f"grade {one.grade}", one.words, one.tone) for one in self.grades]
-        return found
+                facts.append(Known(words, number.value, f"{number.interval}, {number.count}", paper.card.tone))
+        facts += [
+            Known(f"maps of {grade.layer}", f"grade {grade.grade}", grade.words, grade.tone) for grade in self.grades
+        ]
+        return facts
 
     @cached_property
     def accuracy(self) -> list[Accuracy]:
@@ -217,13 +228,15 @@ class View:
     def map_notes(self) -> list[str]:
         """What must be known where the maps are looked at."""
         shown = self.grades if self.stored.keys else []
-        graded = [f"Maps of {one.layer}: grade {one.grade}, {one.words}." for one in shown if one.grade != "A"]
+        graded = [
+            f"Maps of {grade.layer}: grade {grade.grade}, {grade.words}." for grade in shown if grade.grade != "A"
+        ]
         return [*graded, *([self.ungraded] if self.ungraded else [])]
 
     @cached_property
     def chart(self) -> str:
         """The effects of all tested factors."""
-        return effect_chart([one.finding for one in self.papers], self.floor, "Effect of each tested factor")
+        return effect_chart([paper.finding for paper in self.papers], self.floor, "Effect of each tested factor")
 
     @cached_property
     def accuracy_chart(self) -> str:
@@ -268,24 +281,24 @@ class View:
     def next_commands(self) -> list[tuple[str, str]]:
         """What to do next: words, and a command line."""
         typed, data = self.stored.typed, images_argument(self.stored.typed)
-        found: list[tuple[str, str]] = []
+        commands: list[tuple[str, str]] = []
         if self.stored.identity.get("task", "classification") not in ("classification", "multi-label"):
-            return found
+            return commands
         if self.command != "check" and self.checked is None:
             words = "Does it work, is it fed right, may its maps be read?  (Run it, then write this report again.)"
-            found.append((words, other_command(typed, "check", data)))
+            commands.append((words, other_command(typed, "check", data)))
         if self.command != "audit":
-            labels = {one.image.label for one in self.stored.outcomes} - {None}
+            labels = {outcome.image.label for outcome in self.stored.outcomes} - {None}
             where = data if len(labels) > 1 else "FOLDER_OF_ALL_CLASSES"
             words = "What do its decisions depend on? (--regions names parts, --core those that should matter.)"
-            found.append((words, other_command(typed, "audit", where)))
-        return found
+            commands.append((words, other_command(typed, "audit", where)))
+        return commands
 
     def page_of(self, paper: Paper, exchanges: Sequence[Exchange], donors: Donors | None) -> FindingPage:
         """The page of one finding."""
         factor = paper.card.factor
         chart = effect_chart([paper.finding], self.floor, f"Effect of {factor}")
-        shares = tuple(one for one in self.shares if one.region in (factor, *paper.finding.members))
+        shares = tuple(share for share in self.shares if share.region in (factor, *paper.finding.members))
         return FindingPage(paper, chart, tuple(exchanges), donors, donors_chart(donors, factor), shares)
 
 

@@ -167,11 +167,11 @@ class Writer:
 
     def _examples(self) -> list[Example]:
         """A few images with their maps for a summary that has no findings to show."""
-        rows = [row for row, one in enumerate(self.view.stored.outcomes) if one.error is None]
+        rows = [row for row, outcome in enumerate(self.view.stored.outcomes) if outcome.error is None]
         if self.view.command != "explain":
             return []
         few = [rows[round(step * (len(rows) - 1) / max(1, EXAMPLES - 1))] for step in range(EXAMPLES)] if rows else []
-        return [one for row in dict.fromkeys(few) if (one := example_of(self.gallery, row)) is not None]
+        return [example for row in dict.fromkeys(few) if (example := example_of(self.gallery, row)) is not None]
 
     def _page(self, template: str, section: str, *, name: str = "", **values: Any) -> None:
         text = (
@@ -191,7 +191,7 @@ class Writer:
 
 @cache
 def _templates() -> jinja2.Environment:
-    found = jinja2.Environment(
+    environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
@@ -199,8 +199,8 @@ def _templates() -> jinja2.Environment:
         lstrip_blocks=True,
         finalize=_shown,
     )
-    found.filters["svg"] = Markup  # of our own charts, whose names are escaped
-    return found
+    environment.filters["svg"] = Markup  # of our own charts, whose names are escaped
+    return environment
 
 
 def _shown(value: Any) -> Any:

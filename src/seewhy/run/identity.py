@@ -107,7 +107,7 @@ def as_begun(plan: Plan, identity: Mapping[str, Any]) -> Plan:
 
 def differing(there: Mapping[str, Any], asked: Mapping[str, Any]) -> list[str]:
     """A line for everything but the images that differs between two identities, in the words of the command line."""
-    old, new = (_options(manifest.as_json(dict(one))) for one in (there, asked))
+    old, new = (_options(manifest.as_json(dict(identity))) for identity in (there, asked))
     names = [name for name in old | new if old.get(name) != new.get(name)]
     return [
         f"{name}: {_DIGESTS[name]}"
@@ -158,10 +158,10 @@ def network_digest(plan: Plan) -> str:
     Edited code is another run.
     """
     kinds = {type(module) for module in plan.classifier.model.modules()}
-    own = sorted((k for k in kinds if not k.__module__.startswith("torch.")), key=lambda k: k.__qualname__)
+    own_kinds = sorted((k for k in kinds if not k.__module__.startswith("torch.")), key=lambda k: k.__qualname__)
     function = plan.classifier.preprocess if callable(plan.classifier.preprocess) else None
     methods = [plan.own_methods[name].code for name in plan.methods if name in plan.own_methods]
-    return code_digest([*(kind.forward for kind in own), function, *methods])
+    return code_digest([*(kind.forward for kind in own_kinds), function, *methods])
 
 
 def image_digests(plan: Plan, images: Sequence[Image]) -> dict[str, str]:
@@ -217,11 +217,11 @@ def _described(value: Any) -> Any:
     if isinstance(value, Tensor):
         return _short_hash(_bytes_of(value))
     if isinstance(value, (tuple, list)):
-        return [_described(one) for one in value]
+        return [_described(item) for item in value]
     if isinstance(value, (set, frozenset)):
-        return sorted(repr(_described(one)) for one in value)
+        return sorted(repr(_described(item)) for item in value)
     if isinstance(value, dict):
-        return [(repr(_described(key)), _described(one)) for key, one in value.items()]
+        return [(repr(_described(key)), _described(item)) for key, item in value.items()]
     if isinstance(value, CodeType):
         return [value.co_code.hex(), value.co_names, value.co_varnames, _described(value.co_consts)]
     if isinstance(value, partial):

@@ -47,14 +47,14 @@ def _own_groups() -> list[Path]:
         lines = (_PROC / "self" / "cgroup").read_text().splitlines()
     except OSError:
         return []
-    found = []
+    folders = []
     for line in lines:
         _, kinds, path = line.split(":", 2)
         home = _CGROUPS / "cpu" if "cpu" in kinds.split(",") else _CGROUPS
         if not kinds or "cpu" in kinds.split(","):
-            own = Path(path.lstrip("/"))
-            found += [home / part for part in (own, *own.parents)]
-    return found
+            group = Path(path.lstrip("/"))
+            folders += [home / part for part in (group, *group.parents)]
+    return folders
 
 
 def _quota_of(group: Path) -> float:
@@ -86,11 +86,11 @@ def usual_batch(
     count = MOST.get(device.type, 16)
     weights = [parameter for parameter in model.parameters() if parameter.is_floating_point()]
     item_size = weights[0].element_size() if weights else 4
-    one = bytes_per_image(calls, layers, item_size)
+    per_image = bytes_per_image(calls, layers, item_size)
     free = free_memory(device) * _SHARE / workers
     largest = max((math.prod(call.shape) for call in calls), default=0) * item_size
     pays = max(_LARGEST, sum(weight.numel() for weight in weights) * item_size)
-    while count > 1 and (one * count > free or (device.type == "cpu" and largest * count > pays)):
+    while count > 1 and (per_image * count > free or (device.type == "cpu" and largest * count > pays)):
         count //= 2
     return count
 
@@ -107,20 +107,20 @@ def free_memory(device: torch.device) -> float:
     """Bytes that can be taken now on the device, a container's limit respected; infinite where nothing tells."""
     if device.type == "cuda":
         return float(torch.cuda.mem_get_info(device)[0])
-    found = [math.inf]
+    limits = [math.inf]
     try:
         lines = Path("/proc/meminfo").read_text().splitlines()
-        found += [float(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable")]
+        limits += [float(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable")]
     except OSError:
         if "SC_PHYS_PAGES" in os.sysconf_names:
-            found.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2)
+            limits.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2)
     for names in _GROUPS:
         try:
             limit, used = (float(Path("/sys/fs/cgroup", name).read_text()) for name in names)
         except (OSError, ValueError):  # no such group, or "max"
             continue
-        found.append(limit - used)
-    return max(0.0, min(found))
+        limits.append(limit - used)
+    return max(0.0, min(limits))
 
 
 def environment(device: torch.device) -> dict[str, str]:

@@ -26,7 +26,7 @@ def named_methods(method: MethodName | Sequence[MethodName]) -> tuple[list[str],
     nearest names.
     """
     names: list[str] = []
-    own: dict[str, Method] = {}
+    own_methods: dict[str, Method] = {}
     for asked in split_methods(method):
         if isinstance(asked, str) and not _is_spec(asked):
             names.append(asked if asked == "auto" else method_name(asked))
@@ -38,10 +38,10 @@ def named_methods(method: MethodName | Sequence[MethodName]) -> tuple[list[str],
             )
         name, own_one = own_method(function)
         names.append(name)
-        own[name] = own_one
+        own_methods[name] = own_one
     if not names:
         raise OptionError("No method was named.  Name some, or leave the choice:  --method auto")
-    return names, own
+    return names, own_methods
 
 
 def try_methods(

@@ -34,16 +34,16 @@ def judged(read: Sequence[Outcome], logits: Tensor, classes: Sequence[str], task
     """The rows of images that were read (N), with what their logits (N, K) say."""
     shares, decided = probabilities(logits, task), predicted(logits, task)
     finite = logits.isfinite().all(dim=1).tolist()
-    for row, one in enumerate(read):
+    for row, outcome in enumerate(read):
         if not finite[row]:
-            yield replace(one, error=NOT_FINITE)
+            yield replace(outcome, error=NOT_FINITE)
             continue
         index = None if decided is None else int(decided[row])
         name = None if index is None else classes[index]
         yield replace(
-            one,
+            outcome,
             prediction=name,
             probability=None if shares is None or index is None else float(shares[row, index].float()),
-            correct=None if name is None or one.image.label is None else name == one.image.label,
+            correct=None if name is None or outcome.image.label is None else name == outcome.image.label,
             logits=tuple(logits[row].float().tolist()),
         )

@@ -82,7 +82,7 @@ class Plan:
             MapKey(method, layer, score.name)
             for score in self.scores
             for method in self.methods
-            for layer in ([INPUT] if self.method(method).on_input else [one.asked for one in self.layers])
+            for layer in ([INPUT] if self.method(method).on_input else [call.asked for call in self.layers])
         ]
 
     def grid(self, key: MapKey) -> tuple[int, int]:
@@ -119,7 +119,7 @@ def make_plan(
     """The plan of an explanation. Raises the error that says what to change, before any work is done."""
     smoothings = _smoothings(smooth, preset)
     _check_options(preset, batch_size, image_format)
-    names, own = named_methods(method)
+    names, own_methods = named_methods(method)
     classifier = classifier if isinstance(classifier, Classifier) else load(classifier)
     network, notes = unwrap(classifier.model)
     refuse_meta(network)
@@ -139,16 +139,16 @@ def make_plan(
             f"--smooth augment mirrors the picture, and what is explained of a {probe.task} would not follow.\n"
             "  Leave it out."
         )
-    methods, found, why = layers_and_methods(network, inputs, probe, layers, names, own, preset, grid)
-    try_methods(network, inputs, found, own, scores, probe.task)
+    methods, layer_calls, why = layers_and_methods(network, inputs, probe, layers, names, own_methods, preset, grid)
+    try_methods(network, inputs, layer_calls, own_methods, scores, probe.task)
     shard = _shard_size(len(table))
     workers = usual_workers(classifier.device, -(-len(table) // shard))
-    usual = usual_batch(probe.calls, found, network, classifier.device, workers)
+    usual = usual_batch(probe.calls, layer_calls, network, classifier.device, workers)
     return Plan(
         classifier,
         table,
-        found,
-        {layer.asked: (layer.grid.height, layer.grid.width) for layer in found if layer.grid},
+        layer_calls,
+        {layer.asked: (layer.grid.height, layer.grid.width) for layer in layer_calls if layer.grid},
         methods,
         tuple(scores),
         probe.task,
@@ -157,11 +157,11 @@ def make_plan(
         min(batch_size or _even_batch(usual, shard), SHARD),
         image_format,
         (inputs.shape[2], inputs.shape[3]),
-        memory_format_for(network, inputs, probe, found, methods, preset),
+        memory_format_for(network, inputs, probe, layer_calls, methods, preset),
         batch_size is not None,
         seed,
         (*classifier.notes, *notes, *table.notes, *said, *why),
-        own_methods=own,
+        own_methods=own_methods,
     )
 
 
@@ -256,9 +256,9 @@ def _with_classes(classifier: Classifier, table: ImageTable, probe: Probe) -> tu
     if classifier.classes is not None:
         names = classifier.classes
         if len(names) != count and not unnamed:
-            one = " (a one-logit network has two classes)" if one_logit else ""
+            why = " (a one-logit network has two classes)" if one_logit else ""
             raise DataError(
-                f"{len(names)} class names were given ({listed(names)}), but the network has {n_logits} logits{one}.",
+                f"{len(names)} class names were given ({listed(names)}), but the network has {n_logits} logits{why}.",
                 slug="class-count",
             )
     elif len(table.classes) == count and probe.task in ("classification", "multi-label"):
@@ -278,7 +278,7 @@ def _with_classes(classifier: Classifier, table: ImageTable, probe: Probe) -> tu
 
 def _check_scores(scores: Sequence[Score], table: ImageTable, probe: Probe) -> None:
     """Raise the error of a target that cannot be had of these images or of this output."""
-    if any(one.needs_labels for one in scores) and table.items is None and not any(i.label for i in table.images):
+    if any(score.needs_labels for score in scores) and table.items is None and not any(i.label for i in table.images):
         raise DataError(
             "The target is 'label', but no image has one.\n  Use class folders or a CSV, or:  --target predicted",
             slug="no-labels",

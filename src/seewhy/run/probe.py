@@ -83,18 +83,18 @@ def layers_and_methods(
         choice = chosen_layer(network, as_input(network, inputs), probe)
     automatic = "grad-cam" if preset or choice is None else choice.method
     methods = _once("method", [automatic if name == "auto" else name for name in known])
-    found = []
+    calls = []
     for name in _once("layer", [choice.layer if name == "auto" and choice else name for name in names]):
-        found.append(_seen(find_layer(network, name), probe.calls, inputs.shape, grid))
+        calls.append(_seen(find_layer(network, name), probe.calls, inputs.shape, grid))
     runs = Counter(call.name for call in probe.calls)
     said = _chosen(choice, "auto" in names, "auto" in known and preset is None)
     said += [
-        f"{one.name} runs {runs[one.name]} times in one pass; the last is explained ({one.name}@1 names the first)."
-        for one in found
-        if not one.call and runs[one.name] > 1
+        f"{call.name} runs {runs[call.name]} times in one pass; the last is explained ({call.name}@1 names the first)."
+        for call in calls
+        if not call.call and runs[call.name] > 1
     ]
-    said += [f"{one.asked} is seen as {one.grid}." for one in found if one.grid and one.grid.layout == "tokens"]
-    return methods, tuple(found), said
+    said += [f"{call.asked} is seen as {call.grid}." for call in calls if call.grid and call.grid.layout == "tokens"]
+    return methods, tuple(calls), said
 
 
 def chosen_layer(network: nn.Module, inputs: Tensor, probe: Probe) -> Choice:
@@ -121,7 +121,7 @@ def _chosen_layer(network: nn.Module, inputs: Tensor, probe: Probe) -> Choice:
 def _chosen_features(network: nn.Module, inputs: Tensor, probe: Probe) -> Choice:
     """For a segmentation the last layer before those that give the classes of each place: these are no features."""
     n_classes = probe.output.tensor.shape[1]
-    calls = [one for one in probe.calls if one.grid is None or one.shape[one.grid.channel_axis] != n_classes]
+    calls = [call for call in probe.calls if call.grid is None or call.shape[call.grid.channel_axis] != n_classes]
     choice = choose(calls)
     reason = f"{choice.layer} is the last layer of features ({choice.grid}); Grad-CAM, a mean over the class's pixels"
     return replace(choice, method="grad-cam", reason=reason)
@@ -144,17 +144,17 @@ def _once(what: str, names: Sequence[str]) -> tuple[str, ...]:
 
 def _seen(layer: LayerCall, calls: Sequence[Call], shape: Sequence[int], grid: str | None) -> LayerCall:
     """The layer with the way in which its output is seen as a grid."""
-    own = [call for call in calls if call.name == layer.name]
+    runs = [call for call in calls if call.name == layer.name]
     if layer.call is not None:
-        own = own[layer.call - 1 : layer.call]
-    if not own:
+        runs = runs[layer.call - 1 : layer.call]
+    if not runs:
         raise LayerError(
             f"Layer {layer.asked!r} never runs in the forward pass.\n"
             "  See the layers that run, with their grids:  seewhy layers --model …",
             slug="layer-never-runs",
         )
-    found = grid_of(own[-1], calls, shape) if grid is None else read_grid(grid, own[-1].shape)
-    return replace(layer, grid=found)
+    layer_grid = grid_of(runs[-1], calls, shape) if grid is None else read_grid(grid, runs[-1].shape)
+    return replace(layer, grid=layer_grid)
 
 
 def memory_format_for(
@@ -193,8 +193,8 @@ def _same_in_channels_last(
             return same
         if careful != ("grad-cam",):
             return affine_behind(network, turned, layers)
-        maps = zip(*(_plain_maps(network, one, layers, probe.task) for one in (inputs, turned)), strict=True)
-        return all(bool((one - other).abs().max() <= _SAME_MAPS * one.abs().max()) for one, other in maps)
+        maps = zip(*(_plain_maps(network, batch, layers, probe.task) for batch in (inputs, turned)), strict=True)
+        return all(bool((first - other).abs().max() <= _SAME_MAPS * first.abs().max()) for first, other in maps)
     except (RuntimeError, LayerError, ModelError):
         return False
 
@@ -206,7 +206,7 @@ def _plain_maps(network: nn.Module, inputs: Tensor, layers: Sequence[LayerCall],
     maps = []
     for layer in layers:
         seen = layer.grid or AS_IT_IS
-        activation, slope = (seen.view(one[layer.asked].detach()) for one in (captured.activations, slopes))
+        activation, slope = (seen.view(tensors[layer.asked].detach()) for tensors in (captured.activations, slopes))
         maps.append(weighted_sum(grad_cam(activation, slope), activation))
     return maps
 

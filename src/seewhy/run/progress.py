@@ -34,7 +34,7 @@ def progress_bars(*words: str) -> Iterator[tuple[Progress, ...]]:
     shown = console.is_terminal or in_notebook
     # No refreshing thread: workers are forked while the bar is up.
     with Bar(*columns, console=console, disable=not shown, auto_refresh=False) as bar:
-        tasks = [bar.add_task(one, total=None, visible=not at, start=not at) for at, one in enumerate(words)]
+        tasks = [bar.add_task(word, total=None, visible=not at, start=not at) for at, word in enumerate(words)]
 
         def updating(task: TaskID) -> Progress:
             def update(done: int, total: int) -> None:

@@ -99,5 +99,5 @@ def _quoted(part: str) -> str:
 
 
 def _array(folder: Path, key: tuple[str, str, str]) -> zarr.Array[zarr.core.metadata.ArrayV3Metadata]:
-    found = zarr.open_array(folder / "maps.zarr", path=array_name(key), mode="r+")
-    return found
+    array = zarr.open_array(folder / "maps.zarr", path=array_name(key), mode="r+")
+    return array

@@ -45,6 +45,6 @@ def _values(column: pa.Array) -> Column:
         flat = column.flatten().to_numpy(zero_copy_only=False)
         return np.asarray(flat.reshape(len(column), -1)) if len(column) else np.zeros((0, 1), flat.dtype)
     if pa.types.is_string(column.type):
-        found: list[Any] = column.to_pylist()
-        return found
+        values: list[Any] = column.to_pylist()
+        return values
     return np.asarray(column.to_numpy(zero_copy_only=False))

@@ -25,8 +25,8 @@ def digest_of(value: Any, length: int = 16) -> str:
 
 def as_json(value: dict[str, Any]) -> dict[str, Any]:
     """The values as they come back from a JSON file: lists for tuples, words for the rest."""
-    found: dict[str, Any] = json.loads(json.dumps(value, default=str))
-    return found
+    content: dict[str, Any] = json.loads(json.dumps(value, default=str))
+    return content
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -39,22 +39,22 @@ def write_json(path: Path, value: Any) -> None:
 def read_json(path: Path) -> dict[str, Any]:
     """The object in a JSON file. Raises StoreError where it cannot be read."""
     try:
-        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, OSError) as error:
         raise StoreError(f"{path} cannot be read: {error}", slug="no-run") from error
-    return found
+    return content
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
     """The manifest of a run folder. Raises StoreError where there is none."""
     path = folder / NAME
     if not path.is_file():
-        held = f" (it holds: {listed(sorted(one.name for one in folder.iterdir()))})" if folder.is_dir() else ""
+        held = f" (it holds: {listed(sorted(entry.name for entry in folder.iterdir()))})" if folder.is_dir() else ""
         raise StoreError(f"{folder} is no run folder: it has no {NAME}{held}.", slug="no-run")
-    found = read_json(path)
-    if not isinstance(found, dict) or "identity" not in found:
+    content = read_json(path)
+    if not isinstance(content, dict) or "identity" not in content:
         raise StoreError(f"{path} is not a seewhy manifest.", slug="no-run")
-    return found
+    return content
 
 
 def find(folder: Path) -> dict[str, Any] | None:
@@ -63,7 +63,7 @@ def find(folder: Path) -> dict[str, Any] | None:
     Raises StoreError when the folder holds something else.
     """
     ours = (".lock", f"{NAME}.partial")  # all that a run killed in its first moment leaves
-    held = sorted(one.name for one in folder.iterdir() if one.name not in ours) if folder.exists() else []
+    held = sorted(entry.name for entry in folder.iterdir() if entry.name not in ours) if folder.exists() else []
     if held and NAME not in held:
         raise StoreError(
             f"{folder} holds something else ({listed(held)}), not a run.\n  Name a new folder:  --out {folder}-2",

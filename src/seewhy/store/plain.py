@@ -12,9 +12,9 @@ import numpy as np
 def plain(value: Any) -> Any:
     """The value as JSON has it: records as dicts, NaN and infinity as null."""
     if isinstance(value, Mapping):
-        return {str(key): plain(one) for key, one in value.items()}
+        return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [plain(one) for one in value]
+        return [plain(item) for item in value]
     if isinstance(value, np.ndarray):
         return plain(value.tolist())
     if isinstance(value, (bool, int, str)) or value is None:

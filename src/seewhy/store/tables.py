@@ -47,19 +47,19 @@ def split(folder: Path, shards: Mapping[int, Sequence[str]]) -> None:
 
 def read_ids(path: Path, count: int) -> list[str]:
     """The ids of the first `count` rows of records.parquet."""
-    found: list[str] = _read(path, ["id"])["id"][:count].to_pylist()
-    return found
+    ids: list[str] = _read(path, ["id"])["id"][:count].to_pylist()
+    return ids
 
 
 def read_digests(folder: Path) -> dict[str, str | None]:
     """The hash of each image's file by its id, as far as the run has got; None for an image without a result."""
     whole = folder / "records.parquet"
     paths = [whole] if whole.exists() else sorted((folder / "parts").glob("records-*.parquet"))
-    found: dict[str, str | None] = {}
+    digests: dict[str, str | None] = {}
     for path in paths:
         table = _read(path, ["id", "digest"])
-        found |= zip(table["id"].to_pylist(), table["digest"].to_pylist(), strict=True)
-    return found
+        digests |= zip(table["id"].to_pylist(), table["digest"].to_pylist(), strict=True)
+    return digests
 
 
 def read_outcomes(path: Path) -> list[Outcome]:
