@@ -177,7 +177,7 @@ def _before(design: AuditDesign) -> dict[str, Baseline]:
 def _audited(
     design: AuditDesign,
     before: Mapping[str, Baseline],
-    found: Iterator[Trials],
+    new_trials: Iterator[Trials],
     progress: Progress,
     weighing: Progress,
     before_hand: Callable[[int], Trials | None] = lambda index: None,
@@ -185,7 +185,7 @@ def _audited(
     """The trials collected under the progress bar, and what follows from them."""
     jobs, total = design.schedule.jobs, design.schedule.n_trials
     trials: dict[TrialKey, Trials] = {}
-    for job_trials in _in_order(range(len(jobs)), before_hand, found):
+    for job_trials in _in_order(range(len(jobs)), before_hand, new_trials):
         trials[job_trials.key] = job_trials
         progress(sum(map(len, trials.values())), total)
     cases = cases_of(design, trials, SAFEGUARDS, weighing)
@@ -223,13 +223,13 @@ def _maps(design: AuditDesign) -> tuple[dict[str, MapRecords], list[str]]:
 
 
 def _in_order(
-    indices: Sequence[int], before_hand: Callable[[int], Trials | None], found: Iterator[Trials]
+    indices: Sequence[int], before_hand: Callable[[int], Trials | None], new_trials: Iterator[Trials]
 ) -> Iterator[Trials]:
     """Each job's trials, from an earlier try or made now; what makes them is run to its end, and can clean up."""
     for index in indices:
         earlier = before_hand(index)
-        yield next(found) if earlier is None else earlier
-    if next(found, None) is not None:
+        yield next(new_trials) if earlier is None else earlier
+    if next(new_trials, None) is not None:
         raise RuntimeError("more trials were made than jobs asked for")
 
 

@@ -126,12 +126,12 @@ class Check:
 _COLOURS = {"bad": BAD, "caution": CAUTION, "cannot say": UNKNOWN, "good": GOOD}
 
 
-def _header(found: Check) -> list[str]:
+def _header(result: Check) -> list[str]:
     """Images, classes and accuracy in words."""
-    images, accuracy = f"{found.facts['images']:,} images", found.behaviour.accuracy
-    without = found.facts["without_result"]
+    images, accuracy = f"{result.facts['images']:,} images", result.behaviour.accuracy
+    without = result.facts["without_result"]
     header = [f"{images}, {without:,} without a result" if without else images]
-    header += [f"classes {listed(found.facts['classes'])}"]
+    header += [f"classes {listed(result.facts['classes'])}"]
     return header + ([f"accuracy {accuracy} on {accuracy.n:,} images"] if accuracy else [])
 
 

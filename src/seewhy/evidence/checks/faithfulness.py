@@ -134,13 +134,13 @@ def faithfulness_of(
     )
 
 
-def alike(one: Floats, other: Floats) -> Floats:
+def alike(cells: Floats, other: Floats) -> Floats:
     """The rank correlation (N,) of the cells of each pair (N, rows, columns); 0 where one of both is even.
 
     Spearman's, but for cells nearer to each other than a thousandth of their range: they share their rank by degrees,
     so that what rounding does to near ties cannot be seen.
     """
-    first, second = _soft_ranks(one), _soft_ranks(other)
+    first, second = _soft_ranks(cells), _soft_ranks(other)
     size = np.sqrt((first**2).sum(axis=1) * (second**2).sum(axis=1))
     product = (first * second).sum(axis=1)
     return np.asarray(np.divide(product, size, out=np.zeros_like(product), where=size > 0))

@@ -56,11 +56,12 @@ def weights_findings(behaviour: Sequence[CheckFinding]) -> list[CheckFinding]:
     return [] if works else [CheckFinding("bad", "works", text, "--weights model.pt")]
 
 
-def behaviour_findings(found: Behaviour) -> list[CheckFinding]:
+def behaviour_findings(behaviour: Behaviour) -> list[CheckFinding]:
     """What the logits say about the classifier."""
-    if found.is_constant:
+    if behaviour.is_constant:
         text = (
-            f"The logits hardly depend on the image: over {found.n_images:,} images they move by {found.spread:.1e} of "
+            f"The logits hardly depend on the image: over {behaviour.n_images:,} images they move by "
+            f"{behaviour.spread:.1e} of "
         )
         return [
             CheckFinding(
@@ -68,21 +69,21 @@ def behaviour_findings(found: Behaviour) -> list[CheckFinding]:
                 "works",
                 text + "their size.",
                 "Were the weights loaded? Does the input reach the network in the range it was trained on?",
-                {"spread": found.spread, "n": found.n_images},
+                {"spread": behaviour.spread, "n": behaviour.n_images},
                 stops_audit=True,
             )
         ]
-    findings = [] if found.collapsed_to is None else [_collapse(found)]
-    if found.accuracy is None:
+    findings = [] if behaviour.collapsed_to is None else [_collapse(behaviour)]
+    if behaviour.accuracy is None:
         text = "No image has a label that is a class of this network, so nothing can be said about its accuracy."
         todo = "Use class folders, or a CSV with labels."
         return [*findings, CheckFinding("cannot say", "works", text, todo, stops_audit=True)]
-    if found.permutation is not None and found.permuted_accuracy is not None:
-        findings.append(_other_order(found, found.accuracy, found.permuted_accuracy))
+    if behaviour.permutation is not None and behaviour.permuted_accuracy is not None:
+        findings.append(_other_order(behaviour, behaviour.accuracy, behaviour.permuted_accuracy))
     elif not findings:
-        findings.append(_accuracy(found, found.accuracy, found.chance))
-        findings += _weak_classes(found)
-    return findings + (_calibration(found) if findings[0].level == "good" else [])
+        findings.append(_accuracy(behaviour, behaviour.accuracy, behaviour.chance))
+        findings += _weak_classes(behaviour)
+    return findings + (_calibration(behaviour) if findings[0].level == "good" else [])
 
 
 def idle_findings(dead: Sequence[str], shares: dict[str, float], n_images: int) -> list[CheckFinding]:
@@ -102,78 +103,80 @@ def idle_findings(dead: Sequence[str], shares: dict[str, float], n_images: int) 
     return [CheckFinding("caution", "works", text, todo, {"share": idle, "n": n_images})]
 
 
-def feeding_findings(found: Feeding | None, why_not: str = "") -> list[CheckFinding]:
+def feeding_findings(feeding: Feeding | None, why_not: str = "") -> list[CheckFinding]:
     """Whether another preprocessing is shown to fit better."""
-    if found is None:
+    if feeding is None:
         return [CheckFinding("cannot say", "fed", f"Whether it is fed as it was trained: {why_not}.")]
-    if found.better:
-        return [_fed_wrongly(found, found.better)]
-    numbers = _sweep_numbers(found)
+    if feeding.better:
+        return [_fed_wrongly(feeding, feeding.better)]
+    numbers = _sweep_numbers(feeding)
     open_ = [
         variant
-        for variant in found.variants
+        for variant in feeding.variants
         if variant.difference.high > 0 and variant.p_value >= LEVEL and _moves(variant)
     ]
     undecided = [variant for variant in open_ if variant.difference.high > CHECK_THRESHOLDS["undecided_auc"]]
-    n_tried = len(found.variants)
+    n_tried = len(feeding.variants)
     if not undecided:
-        text = f"Fed as asked: none of {n_tried} usual variants separates the classes better (AUC {found.auc:.3f}, "
-        return [CheckFinding("good", "fed", f"{text}n = {found.n_images:,}).", "", numbers)]
+        text = f"Fed as asked: none of {n_tried} usual variants separates the classes better (AUC {feeding.auc:.3f}, "
+        return [CheckFinding("good", "fed", f"{text}n = {feeding.n_images:,}).", "", numbers)]
     best = max(undecided, key=lambda variant: variant.difference.high)
     text = (
         f"The data cannot tell whether it is fed as it was trained: of {n_tried} usual variants {len(undecided)} may "
         f"be better, at most {best.name} by {_signed(best.difference)} "
-        f"(AUC now {found.auc:.3f}, n = {found.n_images:,})."
+        f"(AUC now {feeding.auc:.3f}, n = {feeding.n_images:,})."
     )
     return [
         CheckFinding("cannot say", "fed", text, "More labelled images would tell; so would the training code.", numbers)
     ]
 
 
-def map_findings(found: Trust) -> tuple[CheckFinding, str, list[Reason]]:
+def map_findings(trust: Trust) -> tuple[CheckFinding, str, list[Reason]]:
     """The finding on one layer's maps, its grade (A, B or C) and the reasons, worst first."""
-    verdict = None if found.faithful is None else found.faithful.verdict(CHECK_THRESHOLDS["little_better"])
-    reasons = sorted(_reasons(found, verdict), key=lambda reason: reason.grade, reverse=True)
+    verdict = None if trust.faithful is None else trust.faithful.verdict(CHECK_THRESHOLDS["little_better"])
+    reasons = sorted(_reasons(trust, verdict), key=lambda reason: reason.grade, reverse=True)
     grade = reasons[0].grade if reasons else "A"
-    what = f"Maps of {found.layer} ({found.method}): grade {grade}"
-    numbers = {"layer": found.layer, "method": found.method, "grade": grade, "n": found.n_images}
+    what = f"Maps of {trust.layer} ({trust.method}): grade {grade}"
+    numbers = {"layer": trust.layer, "method": trust.method, "grade": grade, "n": trust.n_images}
     if verdict is not None:
         numbers["faithful"] = verdict
-    said = "" if found.faithful is None or verdict is None else _faithful_text(found.faithful, verdict)
+    said = "" if trust.faithful is None or verdict is None else _faithful_text(trust.faithful, verdict)
     if grade == "A":
-        final = found.randomised[-1][1] if found.randomised else float("nan")
+        final = trust.randomised[-1][1] if trust.randomised else float("nan")
         text = (
-            f"{what}; its places add up to the score, {found.empty:.0%} are empty, rank correlation {final:.2f} with "
-            f"random weights, {found.flipped:.2f} after a flip, {found.noisy:.2f} under noise (n = {found.n_images})."
+            f"{what}; its places add up to the score, {trust.empty:.0%} are empty, rank correlation {final:.2f} with "
+            f"random weights, {trust.flipped:.2f} after a flip, {trust.noisy:.2f} under noise (n = {trust.n_images})."
         )
         text += f" {said[0].upper()}{said[1:]}." if said else ""
         return CheckFinding("good", "maps", text, "", numbers), grade, reasons
     worst = [reason for reason in reasons if reason.grade == grade]
-    text = f"{what}; {'; '.join(reason.text for reason in worst[:3])} (n = {found.n_images})."
+    text = f"{what}; {'; '.join(reason.text for reason in worst[:3])} (n = {trust.n_images})."
     if verdict is not None and verdict != "no better":  # which is one of the reasons
         text += f" {said[0].upper()}{said[1:]}."
     todo = next((reason.todo for reason in worst if reason.todo), "")
     return CheckFinding("bad" if grade == "C" else "caution", "maps", text, todo, numbers), grade, reasons
 
 
-def _collapse(found: Behaviour) -> CheckFinding:
-    count = found.predictions[found.collapsed_to or ""]
+def _collapse(behaviour: Behaviour) -> CheckFinding:
+    count = behaviour.predictions[behaviour.collapsed_to or ""]
     all_of = f"Every one of the {count:,} images is"
-    every = all_of if count == found.n_images else f"{count:,} of {found.n_images:,} images are"
-    accuracy = f"; accuracy {found.accuracy} where guessing gives {found.chance:.3f}" if found.accuracy else ""
+    every = all_of if count == behaviour.n_images else f"{count:,} of {behaviour.n_images:,} images are"
+    accuracy = (
+        f"; accuracy {behaviour.accuracy} where guessing gives {behaviour.chance:.3f}" if behaviour.accuracy else ""
+    )
     return CheckFinding(
         "bad",
         "works",
-        f"{every} predicted as {found.collapsed_to!r}{accuracy}.",
+        f"{every} predicted as {behaviour.collapsed_to!r}{accuracy}.",
         "Maps for any other class explain an answer that it never gives.",
-        {"class": found.collapsed_to, "count": count, "n": found.n_images},
+        {"class": behaviour.collapsed_to, "count": count, "n": behaviour.n_images},
         stops_audit=True,
     )
 
 
-def _other_order(found: Behaviour, given: Estimate, other: Estimate) -> CheckFinding:
-    order = found.permutation or ()
-    moved = [f"{now!r} means {then!r}" for now, then in zip(found.classes, order, strict=True) if now != then]
+def _other_order(behaviour: Behaviour, given: Estimate, other: Estimate) -> CheckFinding:
+    order = behaviour.permutation or ()
+    moved = [f"{now!r} means {then!r}" for now, then in zip(behaviour.classes, order, strict=True) if now != then]
     text = f"The classes seem to be in another order ({listed(moved, 3)}): accuracy {other} so, {given} as given"
     return CheckFinding(
         "bad",
@@ -185,9 +188,9 @@ def _other_order(found: Behaviour, given: Estimate, other: Estimate) -> CheckFin
     )
 
 
-def _accuracy(found: Behaviour, accuracy: Estimate, chance: float) -> CheckFinding:
+def _accuracy(behaviour: Behaviour, accuracy: Estimate, chance: float) -> CheckFinding:
     splits = ", ".join(
-        f"{name} {estimate.value:.3f} of {estimate.n:,}" for name, estimate in (found.by_split or {}).items()
+        f"{name} {estimate.value:.3f} of {estimate.n:,}" for name, estimate in (behaviour.by_split or {}).items()
     )
     text = f"Accuracy {accuracy} on {accuracy.n:,} labelled images{f' ({splits})' if splits else ''}"
     text += f"; guessing gives {chance:.3f}"
@@ -204,31 +207,34 @@ def _accuracy(found: Behaviour, accuracy: Estimate, chance: float) -> CheckFindi
     return CheckFinding(level, "works", f"{text}: {worse}.", todo, numbers, stops_audit=True)
 
 
-def _weak_classes(found: Behaviour) -> list[CheckFinding]:
+def _weak_classes(behaviour: Behaviour) -> list[CheckFinding]:
     """Classes that are recognised less often than a class of their number would be by chance."""
-    recall = found.recall or {}
+    recall = behaviour.recall or {}
     weak = {
         name: estimate
         for name, estimate in recall.items()
-        if estimate.n >= 10 and estimate.high < 1 / len(found.classes)
+        if estimate.n >= 10 and estimate.high < 1 / len(behaviour.classes)
     }
     if not weak:
         return []
     worst = sorted(weak, key=lambda name: weak[name].value)
     shown = listed([f"{name} {weak[name]} of {weak[name].n}" for name in worst], 2)
-    text = f"Recognised less often than by guessing among {len(found.classes)} classes: {shown}."
+    text = f"Recognised less often than by guessing among {len(behaviour.classes)} classes: {shown}."
     return [CheckFinding("caution", "works", text, "", {name: vars(estimate) for name, estimate in weak.items()})]
 
 
-def _calibration(found: Behaviour) -> list[CheckFinding]:
-    over = found.overconfidence
-    if over is None or found.confidence is None or found.accuracy is None:
+def _calibration(behaviour: Behaviour) -> list[CheckFinding]:
+    over = behaviour.overconfidence
+    if over is None or behaviour.confidence is None or behaviour.accuracy is None:
         return []
     least = float(np.clip(0.0, over.low, over.high))  # of the interval, what is nearest to 0
     if abs(least) <= CHECK_THRESHOLDS["overconfidence"]:
         return []
     word = "high" if over.value > 0 else "low"
-    text = f"Its probabilities are too {word}: {found.confidence:.3f} on average, {found.accuracy.value:.3f} right, "
+    text = (
+        f"Its probabilities are too {word}: {behaviour.confidence:.3f} on average, "
+        f"{behaviour.accuracy.value:.3f} right, "
+    )
     todo = "Read them as an order, not as chances."
     return [
         CheckFinding(
@@ -237,31 +243,31 @@ def _calibration(found: Behaviour) -> list[CheckFinding]:
     ]
 
 
-def _fed_wrongly(found: Feeding, better: Sequence[Variant]) -> CheckFinding:
+def _fed_wrongly(feeding: Feeding, better: Sequence[Variant]) -> CheckFinding:
     best = better[0]
     more = f" So do {listed([variant.name for variant in better[1:]], 3)}." if len(better) > 1 else ""
     text = (
-        f"Fed as {best.name} it separates the classes better: AUC {best.auc:.3f} against {found.auc:.3f}, "
-        f"{_signed(best.difference)}, n = {found.n_images:,} ({p_words(best.p_value)}, Holm over {len(found.variants)} "
-        f"variants).{more}"
+        f"Fed as {best.name} it separates the classes better: AUC {best.auc:.3f} against {feeding.auc:.3f}, "
+        f"{_signed(best.difference)}, n = {feeding.n_images:,} ({p_words(best.p_value)}, Holm over "
+        f"{len(feeding.variants)} variants).{more}"
     )
     todo = f"If it was trained so:  {best.options}"
-    return CheckFinding("bad", "fed", text, todo, _sweep_numbers(found))
+    return CheckFinding("bad", "fed", text, todo, _sweep_numbers(feeding))
 
 
-def _sweep_numbers(found: Feeding) -> dict[str, Any]:
+def _sweep_numbers(feeding: Feeding) -> dict[str, Any]:
     tried = [
         {"name": v.name, "options": v.options, "auc": v.auc, "difference": vars(v.difference), "p_holm": v.p_value}
-        for v in found.variants
+        for v in feeding.variants
     ]
-    return {"auc": found.auc, "n": found.n_images, "variants": tried}
+    return {"auc": feeding.auc, "n": feeding.n_images, "variants": tried}
 
 
-def _moves(one: Variant) -> bool:
-    return one.difference.high > one.difference.low
+def _moves(variant: Variant) -> bool:
+    return variant.difference.high > variant.difference.low
 
 
-def _reasons(found: Trust, verdict: Word | None) -> list[Reason]:
+def _reasons(trust: Trust, verdict: Word | None) -> list[Reason]:
     reasons: list[Reason] = []
 
     def say(grade: Literal["B", "C"], is_so: bool, text: str, value: float, todo: str = "") -> None:
@@ -269,47 +275,47 @@ def _reasons(found: Trust, verdict: Word | None) -> list[Reason]:
             reasons.append(Reason(grade, text, value, todo))
 
     other = "Choose another layer or target:  --layers …  --target …"
-    say("C", found.empty > CHECK_THRESHOLDS["empty"], f"{found.empty:.0%} of the maps are empty", found.empty, other)
-    silent = found.no_gradient
+    say("C", trust.empty > CHECK_THRESHOLDS["empty"], f"{trust.empty:.0%} of the maps are empty", trust.empty, other)
+    silent = trust.no_gradient
     say("C", silent > CHECK_THRESHOLDS["no_gradient"], f"no gradient reaches it in {silent:.0%}", silent, other)
-    final = found.randomised[-1][1] if found.randomised else float("nan")
+    final = trust.randomised[-1][1] if trust.randomised else float("nan")
     text = f"with random weights it is much the same (rank correlation {final:.2f})"
     say("C", final >= CHECK_THRESHOLDS["random_weights"], text, final, "It shows the picture more than the classifier.")
-    name, rho = max(found.trivial.items(), key=lambda item: abs(np.nan_to_num(item[1])), default=("", float("nan")))
+    name, rho = max(trust.trivial.items(), key=lambda item: abs(np.nan_to_num(item[1])), default=("", float("nan")))
     is_centre = name == "the centre"
     text = "a blob in the centre looks much the same" if is_centre else f"it follows the picture's {name}"
     todo = f"Read it as a picture of {name}; only an intervention can say more."
     grade: Literal["B", "C"] = "C" if abs(rho) >= CHECK_THRESHOLDS["trivial_c"] and not is_centre else "B"
     say(grade, abs(rho) >= CHECK_THRESHOLDS["trivial"], f"{text} (rank correlation {rho:.2f})", rho, todo)
-    text = f"place by place the gradient disagrees with it (rank correlation {found.with_hirescam:.2f} with HiResCAM)"
-    say("B", found.with_hirescam < CHECK_THRESHOLDS["with_hirescam"], text, found.with_hirescam, "--method hirescam")
-    miss = found.completeness_error
+    text = f"place by place the gradient disagrees with it (rank correlation {trust.with_hirescam:.2f} with HiResCAM)"
+    say("B", trust.with_hirescam < CHECK_THRESHOLDS["with_hirescam"], text, trust.with_hirescam, "--method hirescam")
+    miss = trust.completeness_error
     text = f"the score is no sum over its places (HiResCAM's cells miss it by {min(miss, 9.99):.0%} of its spread)"
     say("B", miss > CHECK_THRESHOLDS["incomplete"], text, miss)
-    text = f"it is nearly the same for another class (rank correlation {found.other_class:.2f})"
-    say("B", found.other_class > CHECK_THRESHOLDS["other_class"], text, found.other_class, "--target margin")
-    text = f"a mirrored image gives another map (rank correlation {found.flipped:.2f} after mirroring it back)"
-    say("B", found.flipped < CHECK_THRESHOLDS["flipped"], text, found.flipped)
-    text = f"1 % of noise changes it (rank correlation {found.noisy:.2f})"
-    say("B", found.noisy < CHECK_THRESHOLDS["noisy"], text, found.noisy)
-    text = f"noise and grey pictures give the same mean map (rank correlation {found.null_shape:.2f})"
-    say("B", found.null_shape > CHECK_THRESHOLDS["null_shape"], text, found.null_shape)
-    if found.faithful is not None and verdict is not None:
-        text = _faithful_text(found.faithful, verdict)
+    text = f"it is nearly the same for another class (rank correlation {trust.other_class:.2f})"
+    say("B", trust.other_class > CHECK_THRESHOLDS["other_class"], text, trust.other_class, "--target margin")
+    text = f"a mirrored image gives another map (rank correlation {trust.flipped:.2f} after mirroring it back)"
+    say("B", trust.flipped < CHECK_THRESHOLDS["flipped"], text, trust.flipped)
+    text = f"1 % of noise changes it (rank correlation {trust.noisy:.2f})"
+    say("B", trust.noisy < CHECK_THRESHOLDS["noisy"], text, trust.noisy)
+    text = f"noise and grey pictures give the same mean map (rank correlation {trust.null_shape:.2f})"
+    say("B", trust.null_shape > CHECK_THRESHOLDS["null_shape"], text, trust.null_shape)
+    if trust.faithful is not None and verdict is not None:
+        text = _faithful_text(trust.faithful, verdict)
         todo = "Only an intervention says which places count here."
-        best = found.faithful.best
+        best = trust.faithful.best
         say("B", verdict == "no better", text, best.better_by[best.rival].value, todo)
     return reasons
 
 
-def _faithful_text(found: Faithfulness, verdict: Word) -> str:
+def _faithful_text(faithfulness: Faithfulness, verdict: Word) -> str:
     """Whether the map tells the places whose swapping moves the score, with the numbers that say so."""
-    best = found.best
+    best = faithfulness.best
     rival = {"the centre": "a blob in the centre", CHANCE: CHANCE}.get(best.rival, f"the picture's {best.rival}")
-    by, n_cells = best.better_by[best.rival], found.cells[0] * found.cells[1]
+    by, n_cells = best.better_by[best.rival], faithfulness.cells[0] * faithfulness.cells[1]
     if not by.n:
         return "whether it tells the places that move the score cannot be told: no swap of places moves it"
-    places = "places that move the score" if best is found.amount else "places that hold the score up"
+    places = "places that move the score" if best is faithfulness.amount else "places that hold the score up"
     said = {
         "better": f"it tells the {places} better than {rival} and all else that was tried",
         "no better": f"it tells the {places} no better than {rival}",
@@ -319,5 +325,5 @@ def _faithful_text(found: Faithfulness, verdict: Word) -> str:
     return f"{said} ({numbers}, {_signed(by)} beside it, n = {by.n}, {n_cells} places)"
 
 
-def _signed(one: Estimate) -> str:
-    return f"{one.value:+.3f} [{one.low:+.3f}, {one.high:+.3f}]"
+def _signed(estimate: Estimate) -> str:
+    return f"{estimate.value:+.3f} [{estimate.low:+.3f}, {estimate.high:+.3f}]"

@@ -215,9 +215,9 @@ def _empty_share(maps: Maps, values: NDArray[np.float64], method: Method) -> flo
     return sum(reason is not None for reason in empty) / len(empty)
 
 
-def _alike(one: NDArray[Any], other: NDArray[Any]) -> NDArray[np.float64]:
+def _alike(maps: NDArray[Any], other: NDArray[Any]) -> NDArray[np.float64]:
     """Spearman's correlation of the cells of each pair of maps (N,)."""
-    return spearman(one.reshape(len(one), -1), other.reshape(len(other), -1))
+    return spearman(maps.reshape(len(maps), -1), other.reshape(len(other), -1))
 
 
 def _median(values: NDArray[np.float64], nothing: float = math.nan) -> float:

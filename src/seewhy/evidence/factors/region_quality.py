@@ -44,22 +44,22 @@ class RegionQuality:
 
 
 def region_quality(
-    masks: Tensor, found: NDArray[np.bool_], labels: Sequence[str | None], reasons: Sequence[str | None] = ()
+    masks: Tensor, has_mask: NDArray[np.bool_], labels: Sequence[str | None], reasons: Sequence[str | None] = ()
 ) -> RegionQuality:
     """The quality of a region's masks (N, H, W), float in [0, 1] or uint8 levels, with its findings in words.
 
-    `found` (N,) is False where an image has no mask, for one of `reasons`; images without a label count for the
+    `has_mask` (N,) is False where an image has none, for one of `reasons`; images without a label count for the
     region's size but not between the classes.
     """
     areas = area_shares(masks)
     names = sorted({label for label in labels if label is not None})
     members = {name: np.array([label == name for label in labels], dtype=bool) for name in names}
-    missing = {name: wilson(int((rows & ~found).sum()), int(rows.sum())) for name, rows in members.items()}
-    sizes = {name: areas[rows & found] for name, rows in members.items()}
-    covered = areas[found]
+    missing = {name: wilson(int((rows & ~has_mask).sum()), int(rows.sum())) for name, rows in members.items()}
+    sizes = {name: areas[rows & has_mask] for name, rows in members.items()}
+    covered = areas[has_mask]
     area = mean_of(covered) if len(covered) else Estimate(math.nan, 0.0, 1.0, 0)
-    counts = (len(areas), int((~found).sum()), int((covered == 0).sum()), int((covered == 1).sum()))
-    missing_p = _p_of_counts(members, found)
+    counts = (len(areas), int((~has_mask).sum()), int((covered == 0).sum()), int((covered == 1).sum()))
+    missing_p = _p_of_counts(members, has_mask)
     area_p = _p_of_sizes(list(sizes.values()))
     by_class = {name: mean_of(values) for name, values in sizes.items() if len(values)}
     words = [
@@ -107,9 +107,9 @@ def overlap(a: Tensor, b: Tensor) -> float:
 # Tests between the classes
 
 
-def _p_of_counts(members: Mapping[str, NDArray[np.bool_]], found: NDArray[np.bool_]) -> float:
+def _p_of_counts(members: Mapping[str, NDArray[np.bool_]], has_mask: NDArray[np.bool_]) -> float:
     """The p-value of masks missing more often for one class: Fisher's exact test for two classes, else chi-squared."""
-    table = np.array([[(rows & ~found).sum(), (rows & found).sum()] for rows in members.values()], dtype=np.int64)
+    table = np.array([[(rows & ~has_mask).sum(), (rows & has_mask).sum()] for rows in members.values()], dtype=np.int64)
     if len(table) < 2:
         return math.nan
     if (table.sum(axis=0) == 0).any():

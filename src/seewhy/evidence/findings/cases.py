@@ -70,26 +70,26 @@ def cases_of(
     )
 
 
-def not_separated(one: Case, other: Case, sample: Sample, regions: Mapping[str, str | None]) -> bool:
+def not_separated(case: Case, other: Case, sample: Sample, regions: Mapping[str, str | None]) -> bool:
     """Whether these data cannot tell two factors apart: they share pixels, or their donors do the same.
 
     The correlation is that of the donors' effects within classes. Regions that share pixels, and a property beside
     anything, are apart only where it is shown to be below .5; regions that share none, unless it is above.
     """
-    first, second = regions.get(one.factor), regions.get(other.factor)
-    if one.is_core is not other.is_core and acts_outside(one) and acts_outside(other):
+    first, second = regions.get(case.factor), regions.get(other.factor)
+    if case.is_core is not other.is_core and acts_outside(case) and acts_outside(other):
         return False  # the core, and what is shown to act outside of it
-    rho, low, high = _within_classes(one.effect.donors, other.effect.donors, sample.labels)
+    rho, low, high = _within_classes(case.effect.donors, other.effect.donors, sample.labels)
     if first and second and overlap_of(sample, first, second) <= DISJOINT:
         return low > 0.5
-    both_vary = min(one.effect.sensitivity.low, other.effect.sensitivity.low) > 0
+    both_vary = min(case.effect.sensitivity.low, other.effect.sensitivity.low) > 0
     return not (both_vary and high < 0.5 and rho < 0.5)
 
 
-def _within_classes(one: Floats, other: Floats, labels: Ints) -> tuple[float, float, float]:
+def _within_classes(effects: Floats, other: Floats, labels: Ints) -> tuple[float, float, float]:
     """The correlation within classes, with its interval (Fisher's z)."""
-    kept = np.isfinite(one) & np.isfinite(other)
-    left = [np.where(kept, values, 0.0) for values in (one, other)]
+    kept = np.isfinite(effects) & np.isfinite(other)
+    left = [np.where(kept, values, 0.0) for values in (effects, other)]
     for index in np.unique(labels[kept]):
         rows = kept & (labels == index)
         left = [np.where(rows, values - values[rows].mean(), values) for values in left]

@@ -26,7 +26,7 @@ def signed_points(value: float) -> str:
     return f"{100 * value:+.1f} points"
 
 
-def interval(one: ClassDifference | Estimate) -> str:
+def interval(estimate: ClassDifference | Estimate) -> str:
     """The interval in percentage points, of which there are 100 either way."""
-    low, high = (min(1.0, max(-1.0, end)) for end in (one.low, one.high))
+    low, high = (min(1.0, max(-1.0, end)) for end in (estimate.low, estimate.high))
     return f"[{100 * low:+.1f}, {100 * high:+.1f}]"

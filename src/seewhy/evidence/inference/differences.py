@@ -65,12 +65,12 @@ def _half_width(error: float, df: float, level: float) -> float:
     return float(special.stdtrit(df, (1 + level) / 2)) * error if error else 0.0
 
 
-def one_versus_rest(one: int, classes: Sequence[int]) -> dict[int, float]:
+def one_versus_rest(index: int, classes: Sequence[int]) -> dict[int, float]:
     """The weight of each class in "one against the mean of the others": +1 and -1 / (number of others)."""
-    others = [other for other in classes if other != one]
-    if one not in classes or not others:
-        raise OptionError(f"Class {one} cannot be compared with the others of {sorted(classes)}.")
-    return {one: 1.0} | {other: -1 / len(others) for other in others}
+    others = [other for other in classes if other != index]
+    if index not in classes or not others:
+        raise OptionError(f"Class {index} cannot be compared with the others of {sorted(classes)}.")
+    return {index: 1.0} | {other: -1 / len(others) for other in others}
 
 
 def class_difference(

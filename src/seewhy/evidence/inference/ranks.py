@@ -64,10 +64,10 @@ def ranks(values: NDArray[Any]) -> Floats:
     return ranked.reshape(values.shape)
 
 
-def spearman(one: NDArray[Any], other: NDArray[Any]) -> Floats:
+def spearman(values: NDArray[Any], other: NDArray[Any]) -> Floats:
     """Spearman's rank correlation along the last axis, -1 to 1; NaN where either is constant or not finite."""
-    finite = np.isfinite(one).all(axis=-1) & np.isfinite(other).all(axis=-1)
-    first, second = ranks(one), ranks(other)
+    finite = np.isfinite(values).all(axis=-1) & np.isfinite(other).all(axis=-1)
+    first, second = ranks(values), ranks(other)
     first -= first.mean(axis=-1, keepdims=True)
     second -= second.mean(axis=-1, keepdims=True)
     size = np.sqrt((first**2).sum(axis=-1) * (second**2).sum(axis=-1))

@@ -78,9 +78,9 @@ class AuditFolder:
             return None
         return manifest.read_json(self.folder / FINDINGS)
 
-    def kept(self, found: Iterator[Trials], indices: Sequence[int]) -> Iterator[Trials]:
+    def kept(self, new_trials: Iterator[Trials], indices: Sequence[int]) -> Iterator[Trials]:
         """The trials, each job's written as soon as it is finished."""
-        for index, trials in zip(indices, found, strict=True):
+        for index, trials in zip(indices, new_trials, strict=True):
             write_columns(part(self.folder, "trials", index), self._rows(trials), TRIALS)
             yield trials
 

@@ -139,16 +139,16 @@ def _marked_rows(mark: Mark, shown: Sequence[Mapping[str, Any]], sample: Sample)
     ]
 
 
-def _before(one: Mapping[str, Any]) -> tuple[str, ...]:
-    judged = f"labelled {one['label']}, judged {one['prediction_before']}"
-    return f"{watched_of(one['contrast'])} {one['before']:.3f}", judged, one["recipient"].rpartition("/")[2]
+def _before(example: Mapping[str, Any]) -> tuple[str, ...]:
+    judged = f"labelled {example['label']}, judged {example['prediction_before']}"
+    return f"{watched_of(example['contrast'])} {example['before']:.3f}", judged, example["recipient"].rpartition("/")[2]
 
 
-def _after(one: Mapping[str, Any]) -> tuple[str, ...]:
+def _after(example: Mapping[str, Any]) -> tuple[str, ...]:
     return (
-        f"{watched_of(one['contrast'])} {one['after']:.3f}",
-        f"judged {one['prediction']}",
-        f"quantile {one['quantile']:.2f}",
+        f"{watched_of(example['contrast'])} {example['after']:.3f}",
+        f"judged {example['prediction']}",
+        f"quantile {example['quantile']:.2f}",
     )
 
 

@@ -173,8 +173,8 @@ def paragraphs_of(findings: Sequence[Finding]) -> list[Paragraph]:
     return told
 
 
-def _small(one: Finding) -> str:
-    effect = one.numbers.get("probability") or one.numbers.get("benefit") or {}
+def _small(finding: Finding) -> str:
+    effect = finding.numbers.get("probability") or finding.numbers.get("benefit") or {}
     return f"{100 * effect['value']:+.1f} [{100 * effect['low']:+.1f}, {100 * effect['high']:+.1f}]" if effect else ""
 
 

@@ -66,11 +66,11 @@ class _Decks:
         keys = [label, -1] if self._own_only else sorted(self._pools)
         return [self._deal(key, place, label) for _ in range(uses) for key in keys]
 
-    def _deal(self, key: int, place: int, own: int) -> int:
+    def _deal(self, key: int, place: int, label: int) -> int:
         for _ in range(2):
             deck = self._decks[key]
             for position, donor in enumerate(deck):
-                if self._clusters[donor] != self._clusters[place] and not (key == -1 and self._labels[donor] == own):
+                if self._clusters[donor] != self._clusters[place] and not (key == -1 and self._labels[donor] == label):
                     return deck.pop(position)
             deck.extend(self._rng.permutation(self._pools[key]).tolist())
         return int(next((other for other in self._pools[key] if other != place), place))  # all are near-duplicates

@@ -184,9 +184,9 @@ def load_sample(
     )
 
 
-def with_masks(sample: Sample, masks: Mapping[str, Tensor], found: Mapping[str, NDArray[np.bool_]]) -> Sample:
+def with_masks(sample: Sample, masks: Mapping[str, Tensor], has_mask: Mapping[str, NDArray[np.bool_]]) -> Sample:
     """The sample with its regions' masks."""
-    return replace(sample, masks=dict(masks), found=dict(found))
+    return replace(sample, masks=dict(masks), found=dict(has_mask))
 
 
 def _in_turn(groups: Sequence[Ints]) -> list[int]:
@@ -233,11 +233,11 @@ def with_clusters(samples: Mapping[str, Sample]) -> dict[str, Sample]:
     return clustered
 
 
-def overlap_of(sample: Sample, one: str, other: str) -> float:
+def overlap_of(sample: Sample, region: str, other: str) -> float:
     """The share of the smaller region's area that lies in the other, 0 to 1, over the images."""
     shared, first, second = 0.0, 0.0, 0.0
     for places in torch.arange(len(sample)).split(CHUNK):
-        a, b = sample.masks_at(one, places), sample.masks_at(other, places)
+        a, b = sample.masks_at(region, places), sample.masks_at(other, places)
         a, b = (mask.expand(len(places), -1, -1) for mask in (a, b))
         shared += float(torch.minimum(a, b).sum())
         first += float(a.sum())

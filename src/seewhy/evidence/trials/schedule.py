@@ -142,11 +142,11 @@ def _of_pairs(frame: Frame, factors: Sequence[Factor]) -> list[Job]:
     ]
 
 
-def _are_disjoint(sample: Sample, one: Factor, other: Factor) -> bool:
+def _are_disjoint(sample: Sample, factor: Factor, other: Factor) -> bool:
     """Whether a pair can be put in together: two regions that hardly overlap, or a region and a property."""
-    if one.region is None or other.region is None:
-        return one.region is not other.region
-    return overlap_of(sample, one.region, other.region) <= DISJOINT
+    if factor.region is None or other.region is None:
+        return factor.region is not other.region
+    return overlap_of(sample, factor.region, other.region) <= DISJOINT
 
 
 def _controls(samples: Samples, factors: Sequence[Factor], count: int, seed: int) -> dict[ControlRegion, Tensor]:

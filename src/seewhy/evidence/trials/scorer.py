@@ -73,12 +73,14 @@ class Scorer:
         placed = regions.to(sample.pixels.device)
         return lambda recipients, _: removed(sample.canvases(recipients), placed[recipients % len(placed)], job.seed)
 
-    def _transplant(self, job: Job, contents: Sequence[tuple[Factor, Tensor]], own: Tensor, other: Tensor) -> Tensor:
-        canvases = self.sample.canvases(own)
+    def _transplant(
+        self, job: Job, contents: Sequence[tuple[Factor, Tensor]], recipients: Tensor, other: Tensor
+    ) -> Tensor:
+        canvases = self.sample.canvases(recipients)
         for factor, content in contents:
-            masks = self._masks(factor, own, job.edit.shrink_px)
+            masks = self._masks(factor, recipients, job.edit.shrink_px)
             if masks is not None and job.edit.outside is not None:
-                masks = masks * (1 - self.sample.masks_at(job.edit.outside, own))
+                masks = masks * (1 - self.sample.masks_at(job.edit.outside, recipients))
             canvases = factor.put(canvases, masks, gathered(content, other))
         return canvases
 

@@ -83,18 +83,18 @@ class Control(Safeguard):
         return {"control": None if measured is None else vars(measured)}
 
 
-def control_effects(effect: Effect, elsewhere: Sequence[float], own: Trials, seed: int) -> ControlEffects:
+def control_effects(effect: Effect, elsewhere: Sequence[float], exchanges: Trials, seed: int) -> ControlEffects:
     """What the factor is held against: regions that leave it alone (the sizes of their effects), else its donors."""
     if len(elsewhere) >= LEAST_CONTROLS:
         return ControlEffects("regions", float(np.quantile(elsewhere, 0.95)), tuple(elsewhere))
     rng = np.random.default_rng((seed, len(effect.factor), *effect.factor.encode()))
     if effect.contrast.is_own_class:  # the changes of each recipient go to its donors in another order
-        change = own.probability_changes(effect.contrast)
-        mixed = [_within_recipients(own.recipients, change, rng) for _ in range(N_SCRAMBLED)]
-        scrambled = np.abs([plain_difference(own, permuted, effect.contrast) for permuted in mixed])
+        change = exchanges.probability_changes(effect.contrast)
+        mixed = [_within_recipients(exchanges.recipients, change, rng) for _ in range(N_SCRAMBLED)]
+        scrambled = np.abs([plain_difference(exchanges, permuted, effect.contrast) for permuted in mixed])
     else:
-        effects, classes = cluster_effects(effect.donors, own.labels, own.clusters)
-        scrambled = permuted_controls(effects, classes, weights_of(own, effect.contrast), n=N_SCRAMBLED, rng=rng)
+        effects, classes = cluster_effects(effect.donors, exchanges.labels, exchanges.clusters)
+        scrambled = permuted_controls(effects, classes, weights_of(exchanges, effect.contrast), n=N_SCRAMBLED, rng=rng)
     return ControlEffects("scrambled donors", float(np.quantile(scrambled, 0.95)), tuple(scrambled.tolist()))
 
 

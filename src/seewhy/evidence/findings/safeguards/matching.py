@@ -48,6 +48,6 @@ def _of_area(controls: Controls, region: ControlRegion) -> Controls:
     return {control: mask for control, mask in controls.items() if control.thousandths == region.thousandths}
 
 
-def _apart(controls: Controls, own: Tensor) -> Controls:
-    apart = disjoint(torch.stack(list(controls.values())), own).tolist()
+def _apart(controls: Controls, masks: Tensor) -> Controls:
+    apart = disjoint(torch.stack(list(controls.values())), masks).tolist()
     return {region: mask for (region, mask), fine in zip(controls.items(), apart, strict=True) if fine}

@@ -86,15 +86,15 @@ class Removals(Safeguard):
         return {"families": {name: vars(fall) for name, fall in (measured or {}).items()}}
 
 
-def mean_fall(own: Trials, elsewhere: Trials | None) -> Estimate:
+def mean_fall(trials: Trials, elsewhere: Trials | None) -> Estimate:
     """How much more the label's margin falls than for the same edit of regions elsewhere; the image is the unit.
 
     Without regions elsewhere, how far it falls. Every class counts alike.
     """
-    fall = np.full(own.n_images, np.nan)
-    fall[own.recipients] = own.falls()
+    fall = np.full(trials.n_images, np.nan)
+    fall[trials.recipients] = trials.falls()
     if elsewhere is not None:
-        other = np.full(own.n_images, np.nan)
+        other = np.full(trials.n_images, np.nan)
         other[elsewhere.recipients] = elsewhere.falls()
         fall = fall - other
     kept = np.isfinite(fall)
