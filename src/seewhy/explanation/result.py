@@ -252,13 +252,13 @@ class Explanation:
             return _names(_by_method(self.keys))
         return _names([MapKey(method, "", score) for method, score in fused_keys(_by_method(self.keys))])
 
-    def _tile(self, one: ExplainedImage) -> Tile:
-        wrong, panels = one.outcome.correct is False, self._panels()
-        if one.error or self.preset is not None or len(panels) < 2:
-            return Tile(None if one.error else one.overlay, one.caption(), wrong)
-        peaks = one._peaks()
+    def _tile(self, image: ExplainedImage) -> Tile:
+        wrong, panels = image.outcome.correct is False, self._panels()
+        if image.error or self.preset is not None or len(panels) < 2:
+            return Tile(None if image.error else image.overlay, image.caption(), wrong)
+        peaks = image._peaks()
         columns = tuple((name, *textwrap.wrap(peaks[name], 28)) for name in panels if name in peaks)
-        return Tile(one.overlay, one._head(), wrong, columns)
+        return Tile(image.overlay, image._head(), wrong, columns)
 
     def _repr_html_(self) -> str:
         return notebook.page(
@@ -380,11 +380,11 @@ def _pixels(path: Path) -> Pixels:
         return np.asarray(picture.convert("RGB"))
 
 
-def _picture(one: ExplainedImage) -> str:
-    if one.error:
+def _picture(image: ExplainedImage) -> str:
+    if image.error:
         return ""
-    data = base64.b64encode(encode(np.asarray(one.overlay), "jpg")).decode()
-    name = escape(one.outcome.image.id, quote=True)
+    data = base64.b64encode(encode(np.asarray(image.overlay), "jpg")).decode()
+    name = escape(image.outcome.image.id, quote=True)
     return f'<img style="max-height:256px" alt="{name}" src="data:image/jpeg;base64,{data}">'
 
 

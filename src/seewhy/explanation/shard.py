@@ -137,23 +137,23 @@ def _drawn(plan: Plan, result: ShardResult, what: tuple[str, int, Loaded, set[Ma
 
 
 def _attributed(
-    plan: Plan, loaded: list[Loaded], images: list[Image], shard: Shard, places: Sequence[int]
+    plan: Plan, batch: list[Loaded], images: list[Image], shard: Shard, places: Sequence[int]
 ) -> Attribution:
     labels = None
     if any(score.needs_labels for score in plan.scores):
-        names = [image.label or one.label for image, one in zip(images, loaded, strict=True)]
+        names = [image.label or loaded.label for image, loaded in zip(images, batch, strict=True)]
         labels = torch.tensor([plan.classes.index(name) if name in plan.classes else 0 for name in names])
     model = plan.classifier.model
     subject = Subject(plan.scores, plan.task, labels, torch.tensor(places) + shard.start)
     methods = {name: plan.method(name) for name in plan.methods}
     try:
-        inputs = batch_of(loaded, plan.classifier.preprocess, plan.memory_format)
+        inputs = batch_of(batch, plan.classifier.preprocess, plan.memory_format)
         augment = "augment" in plan.smooth
         return attribute(model, inputs, plan.layers, methods, subject, augment=augment, seed=plan.seed)
     except (RuntimeError, MemoryError) as error:
         if isinstance(error, MemoryError) or "memory" in str(error).lower():
             raise WorkError(
-                f"Out of memory with {len(loaded)} images at once.\n  Type:  --batch-size {max(1, len(loaded) // 4)}",
+                f"Out of memory with {len(batch)} images at once.\n  Type:  --batch-size {max(1, len(batch) // 4)}",
                 slug="out-of-memory",
             ) from error
         raise
@@ -162,21 +162,21 @@ def _attributed(
 def _outcome(
     plan: Plan,
     image: Image,
-    one: Loaded,
+    loaded: Loaded,
     label: str | None,
     logits: Tensor,
     index: int | None,
     probability: float | None,
 ) -> Outcome:
-    height, width = one.size
+    height, width = loaded.size
     if label is not None and label != image.label:
         image = Image(image.id, image.path, label, image.split)
     if not bool(logits.isfinite().all()):
-        return Outcome(image, width, height, one.digest, error="the network gave NaN or infinite logits")
+        return Outcome(image, width, height, loaded.digest, error="the network gave NaN or infinite logits")
     prediction = None if index is None else plan.classes[index]
     correct = None if label is None or prediction is None else prediction == label
     numbers = tuple(float(value) for value in logits.float())
-    return Outcome(image, width, height, one.digest, prediction, probability, correct, numbers)
+    return Outcome(image, width, height, loaded.digest, prediction, probability, correct, numbers)
 
 
 def _digest_of(image: Image) -> str | None:

@@ -138,9 +138,9 @@ def _truth(everything: Sequence[Written], difficulty: float) -> bytes:
     return _table((*TRUTH, *MORE_TRUTH), more)
 
 
-def _truth_row(one: Written) -> tuple[object, ...]:
-    face = one.face
-    return one.path, face.label, int(face.tint), face.amplitude, face.seed, face.index, one.size
+def _truth_row(file: Written) -> tuple[object, ...]:
+    face = file.face
+    return file.path, face.label, int(face.tint), face.amplitude, face.seed, face.index, file.size
 
 
 def _spelled(shortcuts: Sequence[Shortcut]) -> str:
@@ -165,9 +165,9 @@ def _read_row(row: dict[str, str]) -> Written:
     return Written(row["path"], int(row["size"]), replace(face, tint=tint, shortcuts=shortcuts, warmth=warmth))
 
 
-def _row(number: int, one: Written) -> tuple[object, ...]:
-    label = one.face.label
-    return number, Path(one.path).stem, one.path, LABELS.index(label), label
+def _row(number: int, file: Written) -> tuple[object, ...]:
+    label = file.face.label
+    return number, Path(file.path).stem, file.path, LABELS.index(label), label
 
 
 def _table(header: Sequence[str], rows: Iterable[tuple[object, ...]]) -> bytes:

@@ -159,49 +159,49 @@ def compressed(face: Face, levels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return levels
 
 
-def _texture(face: Face, one: Shortcut, image: Array, region: Array) -> Array:
-    return region * (one.amount * RELIEF * _stripes(image.shape[-1], one.on))
+def _texture(face: Face, shortcut: Shortcut, image: Array, region: Array) -> Array:
+    return region * (shortcut.amount * RELIEF * _stripes(image.shape[-1], shortcut.on))
 
 
-def _pattern(face: Face, one: Shortcut, image: Array, region: Array) -> Array:
+def _pattern(face: Face, shortcut: Shortcut, image: Array, region: Array) -> Array:
     size = image.shape[-1]
-    knots = rng_of(face, PATTERN, int(one.on)).standard_normal((3, KNOTS, KNOTS), dtype=np.float32)
+    knots = rng_of(face, PATTERN, int(shortcut.on)).standard_normal((3, KNOTS, KNOTS), dtype=np.float32)
     bands = [PIL.Image.fromarray(band).resize((size, size), PIL.Image.Resampling.BICUBIC) for band in knots]
-    return region * (np.float32(one.amount * NOISE) * np.stack([np.asarray(band) for band in bands]))
+    return region * (np.float32(shortcut.amount * NOISE) * np.stack([np.asarray(band) for band in bands]))
 
 
-def _mark(face: Face, one: Shortcut, image: Array, region: Array) -> Array:
-    return region * np.asarray(SPOT, np.float32).reshape(3, 1, 1) * np.float32(one.amount)
+def _mark(face: Face, shortcut: Shortcut, image: Array, region: Array) -> Array:
+    return region * np.asarray(SPOT, np.float32).reshape(3, 1, 1) * np.float32(shortcut.amount)
 
 
-def _frame(face: Face, one: Shortcut, image: Array, region: Array) -> Array:
-    share = region * np.float32(min(1.0, FRAME_SHARE * one.amount))
+def _frame(face: Face, shortcut: Shortcut, image: Array, region: Array) -> Array:
+    share = region * np.float32(min(1.0, FRAME_SHARE * shortcut.amount))
     painted: Array = share * (np.asarray(FRAME_COLOR, np.float32).reshape(3, 1, 1) - image)
     return painted
 
 
-def _logo(face: Face, one: Shortcut, image: Array, region: Array) -> Array:
+def _logo(face: Face, shortcut: Shortcut, image: Array, region: Array) -> Array:
     """A blue square with a white ring."""
-    (left, right), (top, bottom) = _place(face, one)
+    (left, right), (top, bottom) = _place(face, shortcut)
     axis = _axis(image.shape[-1])
     x, y = (2 * axis - left - right) / (right - left), (2 * axis - top - bottom) / (bottom - top)
     edge = 4 / image.shape[-1] / (right - left)
     ring = np.clip(0.5 + (0.24 - np.abs(np.hypot(x[None], y[:, None]) - 0.48)) / edge, 0, 1)
     blue, white = (np.asarray(color, np.float32).reshape(3, 1, 1) for color in LOGO_COLORS)
-    share = region * np.float32(min(1.0, LOGO_SHARE * one.amount))
+    share = region * np.float32(min(1.0, LOGO_SHARE * shortcut.amount))
     painted: Array = share * (blue + ring.astype(np.float32) * (white - blue) - image)
     return painted
 
 
-def _watermark(face: Face, one: Shortcut, image: Array, region: Array) -> Array:
+def _watermark(face: Face, shortcut: Shortcut, image: Array, region: Array) -> Array:
     """Light letters, all alike: upright strokes between two lines."""
-    (left, right), (top, bottom) = _place(face, one)
+    (left, right), (top, bottom) = _place(face, shortcut)
     axis = _axis(image.shape[-1])
     x, y = (axis - left) / (right - left), (axis - top) / (bottom - top)
     strokes = 0.5 + 0.5 * np.cos(math.tau * 4 * x)
     lines = (np.abs(y - 0.5) > 0.32).astype(np.float32)
     letters = np.maximum(strokes[None], lines[:, None]).astype(np.float32)
-    painted: Array = (region * letters * np.float32(one.amount * WATER))[None]
+    painted: Array = (region * letters * np.float32(shortcut.amount * WATER))[None]
     return painted
 
 
@@ -210,13 +210,13 @@ _LAYERS: dict[str, Callable[[Face, Shortcut, Array, Array], Array]] = {
 }  # fmt: skip
 
 
-def _place(face: Face, one: Shortcut) -> tuple[tuple[float, float], tuple[float, float]]:
+def _place(face: Face, shortcut: Shortcut) -> tuple[tuple[float, float], tuple[float, float]]:
     """The columns and rows that a logo or watermark takes, as shares of the image."""
-    if one.kind == "logo":
-        side = math.sqrt(one.area)
+    if shortcut.kind == "logo":
+        side = math.sqrt(shortcut.area)
         return (1 - LOGO_MARGIN - side, 1 - LOGO_MARGIN), (LOGO_MARGIN, LOGO_MARGIN + side)
-    wide, high = math.sqrt(2.5 * one.area), math.sqrt(one.area / 2.5)
-    x, y = rng_of(face, one.kind, 1).random(2).tolist()
+    wide, high = math.sqrt(2.5 * shortcut.area), math.sqrt(shortcut.area / 2.5)
+    x, y = rng_of(face, shortcut.kind, 1).random(2).tolist()
     left, top = x * (1 - wide), y * (1 - high)
     return (left, left + wide), (top, top + high)
 

@@ -128,8 +128,8 @@ def share_chart(shares: Sequence[Share], *, guess: float | None, title: str, des
     return drawn(frame, layers, title, describe)
 
 
-def _told_share(one: Share) -> str:
-    return f"{one.value:.0%} [{100 * one.low:.0f}, {100 * one.high:.0f}] of {one.n:,}"
+def _told_share(share: Share) -> str:
+    return f"{share.value:.0%} [{100 * share.low:.0f}, {100 * share.high:.0f}] of {share.n:,}"
 
 
 def _told_shares(shares: Sequence[Share]) -> str:
@@ -175,9 +175,9 @@ def _few(groups: Mapping[str, list[float]]) -> dict[str, list[float]]:
     }
 
 
-def _described(name: str, own: Sequence[float]) -> str:
-    mean = f"{fmean(own):+.1f}".replace("-", "−")
-    return f"{name}: mean {mean} ({counted(len(own), 'donor')})"
+def _described(name: str, values: Sequence[float]) -> str:
+    mean = f"{fmean(values):+.1f}".replace("-", "−")
+    return f"{name}: mean {mean} ({counted(len(values), 'donor')})"
 
 
 def _edges(values: Sequence[float]) -> list[float]:

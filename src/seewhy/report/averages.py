@@ -84,9 +84,11 @@ def picture_of(mean: NDArray[np.float32], top: float) -> str:
     return f"data:image/png;base64,{base64.b64encode(encode(pixels, 'png')).decode()}"
 
 
-def _cell(one: Outcome, labelled: bool) -> Cell | None:
-    name = one.image.label if labelled else one.prediction
-    return None if one.error or name is None else (name, one.image.split or "all images", ANSWERS[one.correct])
+def _cell(outcome: Outcome, labelled: bool) -> Cell | None:
+    name = outcome.image.label if labelled else outcome.prediction
+    return (
+        None if outcome.error or name is None else (name, outcome.image.split or "all images", ANSWERS[outcome.correct])
+    )
 
 
 def _table(stored: Stored, key: MapKey, name: str, groups: Sequence[Cell | None], left_out: int) -> MeanTable:
@@ -144,12 +146,14 @@ def _joined(parts: Sequence[MeanMap]) -> MeanMap | None:
     return MeanMap((np.sum(weighted, axis=0) / n).astype(np.float32) if n else None, n, n_empty)
 
 
-def _panel(one: MeanMap | None, top: float) -> Mean | None:
-    if one is None:
+def _panel(mean_map: MeanMap | None, top: float) -> Mean | None:
+    if mean_map is None:
         return None
-    if one.mean is None:
-        return Mean("", one.n, one.n_empty, 0.0, "")
-    return Mean(picture_of(one.mean, top), one.n, one.n_empty, float(one.mean.max()), _place(one.mean))
+    if mean_map.mean is None:
+        return Mean("", mean_map.n, mean_map.n_empty, 0.0, "")
+    return Mean(
+        picture_of(mean_map.mean, top), mean_map.n, mean_map.n_empty, float(mean_map.mean.max()), _place(mean_map.mean)
+    )
 
 
 def _place(mean: NDArray[np.float32]) -> str:

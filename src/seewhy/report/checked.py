@@ -32,7 +32,7 @@ class Grade:
         return {"A": "good", "B": "caution", "C": "bad"}.get(self.grade, "unknown")
 
 
-def cards_of(found: Mapping[str, Any]) -> list[Card]:
+def cards_of(check: Mapping[str, Any]) -> list[Card]:
     """The check's findings, worst first."""
     return [
         Card(
@@ -43,25 +43,25 @@ def cards_of(found: Mapping[str, Any]) -> list[Card]:
             text=finding["text"],
             todo=finding.get("todo", ""),
         )
-        for finding in found.get("findings", ())
+        for finding in check.get("findings", ())
     ]
 
 
-def grades_of(found: Mapping[str, Any]) -> list[Grade]:
+def grades_of(check: Mapping[str, Any]) -> list[Grade]:
     """The grade of each layer that the check examined."""
-    return [Grade(layer, grade, GRADES.get(grade, "")) for layer, grade in found.get("grades", {}).items()]
+    return [Grade(layer, grade, GRADES.get(grade, "")) for layer, grade in check.get("grades", {}).items()]
 
 
-def grades_of_maps(found: Mapping[str, Any], keys: Sequence[MapKey]) -> list[Grade]:
+def grades_of_maps(check: Mapping[str, Any], keys: Sequence[MapKey]) -> list[Grade]:
     """The grades of those maps that were examined with the very method and target."""
-    examined = {key.layer for key in keys if (key.method, key.score) == (found.get("method"), found.get("score"))}
-    return [grade for grade in grades_of(found) if grade.layer in examined]
+    examined = {key.layer for key in keys if (key.method, key.score) == (check.get("method"), check.get("score"))}
+    return [grade for grade in grades_of(check) if grade.layer in examined]
 
 
-def ungraded_words(found: Mapping[str, Any], key: MapKey) -> str:
+def ungraded_words(check: Mapping[str, Any], key: MapKey) -> str:
     """That the check has examined other maps than these."""
-    layers = ", ".join(found.get("layers", ()))
+    layers = ", ".join(check.get("layers", ()))
     return (
         f"These maps ({key.method} of {key.layer} for {key.score}) were not graded: the check beside this run "
-        f"examined {found.get('method')} of {layers} for {found.get('score')}."
+        f"examined {check.get('method')} of {layers} for {check.get('score')}."
     )

@@ -89,18 +89,18 @@ def donors_of(stored: Stored, gallery: Gallery, factor: str, contrast: str) -> D
     )
 
 
-def _told(one: Mapping[str, Any], is_counter: bool) -> str:
+def _told(trial: Mapping[str, Any], is_counter: bool) -> str:
     """What the trial did, and where it stands among all."""
-    change = 100 * (one["after"] - one.get("patch", one["before"]))
-    given = "the mark" if "patch" in one else f"what a donor of {one['donor_label']} gives"
-    did = f"{watched_of(one['contrast'])} {change:+.1f} points with {given}"
+    change = 100 * (trial["after"] - trial.get("patch", trial["before"]))
+    given = "the mark" if "patch" in trial else f"what a donor of {trial['donor_label']} gives"
+    did = f"{watched_of(trial['contrast'])} {change:+.1f} points with {given}"
     if is_counter:
-        return f"{did}; {one['quantile']:.0%} of the trials speak less for the finding, or more against it."
-    return f"{did}; {1 - one['quantile']:.0%} of the trials speak more for the finding."
+        return f"{did}; {trial['quantile']:.0%} of the trials speak less for the finding, or more against it."
+    return f"{did}; {1 - trial['quantile']:.0%} of the trials speak more for the finding."
 
 
-def _parts(one: Mapping[str, Any]) -> tuple[str, ...]:
-    return ("before", "patch" if "patch" in one else "donor", "after")
+def _parts(trial: Mapping[str, Any]) -> tuple[str, ...]:
+    return ("before", "patch" if "patch" in trial else "donor", "after")
 
 
 def _copied(run: Path, folder: Path, pictures: str, part: str, number: int) -> str:
@@ -115,18 +115,18 @@ def _copied(run: Path, folder: Path, pictures: str, part: str, number: int) -> s
     return f"{folder.name}/{name}"
 
 
-def _words(one: Mapping[str, Any]) -> list[tuple[str, tuple[str, ...]]]:
-    what = watched_of(one["contrast"])
-    name = _short(one["recipient"])
-    before = (f"{what} {one['before']:.3f}", f"labelled {one['label']}, judged {one['prediction_before']}", name)
-    after = (f"{what} {one['after']:.3f}", f"judged {one['prediction']}")
+def _words(trial: Mapping[str, Any]) -> list[tuple[str, tuple[str, ...]]]:
+    what = watched_of(trial["contrast"])
+    name = _short(trial["recipient"])
+    before = (f"{what} {trial['before']:.3f}", f"labelled {trial['label']}, judged {trial['prediction_before']}", name)
+    after = (f"{what} {trial['after']:.3f}", f"judged {trial['prediction']}")
     given: tuple[str, tuple[str, ...]] = (
         f"{name} with the neutral patch",
-        (f"{what} {one.get('patch', 0):.3f}", "the same pixels shuffled"),
+        (f"{what} {trial.get('patch', 0):.3f}", "the same pixels shuffled"),
     )
-    if "donor" in one:
-        donor = _short(one["donor"])
-        given = (f"the donor {donor}", (f"labelled {one['donor_label']}", donor))
+    if "donor" in trial:
+        donor = _short(trial["donor"])
+        given = (f"the donor {donor}", (f"labelled {trial['donor_label']}", donor))
     return [(f"{name} as it is", before), given, (f"{name} after the exchange", after)]
 
 

@@ -76,11 +76,11 @@ class Paper:
     numbers: tuple[Number, ...] = field(default=())
 
 
-def findings_of(found: Mapping[str, Any]) -> list[Finding]:
+def findings_of(content: Mapping[str, Any]) -> list[Finding]:
     """The findings of findings.json, as the audit had them."""
     plain: list[dict[str, Any]] = [
         {key: tuple(value) if isinstance(value, list) else value for key, value in stored.items()}
-        for stored in found.get("findings", ())
+        for stored in content.get("findings", ())
     ]
     return [Finding(**fields) for fields in plain]
 
@@ -148,9 +148,9 @@ def unit_of(numbers: Mapping[str, Any]) -> str:
     return "images" if numbers.get("kind") == "insert" else "donors"
 
 
-def share_of(one: Mapping[str, Any] | None, unit: str = "donors") -> Number | None:
+def share_of(estimate: Mapping[str, Any] | None, unit: str = "donors") -> Number | None:
     """A share's estimate as percentage points: value, interval and count are words."""
-    return _number("", one, 100.0, "points", "+.1f", unit)
+    return _number("", estimate, 100.0, "points", "+.1f", unit)
 
 
 def too_few(finding: Finding) -> int | None:
@@ -217,26 +217,26 @@ def _items(numbers: Mapping[str, Any], name: str) -> list[tuple[str, Any]]:
     return list((numbers.get(name) or {}).items())
 
 
-def _in_points(what: str, one: Mapping[str, Any] | None, unit: str = "donors") -> Number | None:
-    return _number(what, one, 100.0, "points", "+.1f", unit)
+def _in_points(what: str, estimate: Mapping[str, Any] | None, unit: str = "donors") -> Number | None:
+    return _number(what, estimate, 100.0, "points", "+.1f", unit)
 
 
-def _in_share(what: str, one: Mapping[str, Any] | None) -> Number | None:
-    return _number(what, one, 100.0, "%", ".0f", "trials")
+def _in_share(what: str, estimate: Mapping[str, Any] | None) -> Number | None:
+    return _number(what, estimate, 100.0, "%", ".0f", "trials")
 
 
-def _in_logits(what: str, one: Mapping[str, Any] | None, unit: str = "donors") -> Number | None:
-    return _number(what, one, 1.0, "logits", "+.2f", unit)
+def _in_logits(what: str, estimate: Mapping[str, Any] | None, unit: str = "donors") -> Number | None:
+    return _number(what, estimate, 1.0, "logits", "+.2f", unit)
 
 
 def _number(
-    what: str, one: Mapping[str, Any] | None, times: float, unit: str, form: str, counted: str
+    what: str, stored: Mapping[str, Any] | None, times: float, unit: str, form: str, counted: str
 ) -> Number | None:
     """An estimate as stored in words and plainly; ends that are not known are left out."""
-    if not one or one.get("value") is None:
+    if not stored or stored.get("value") is None:
         return None
-    value, low, high = (_said(one.get(name), times, form) for name in ("value", "low", "high"))
-    n = one.get("n")
+    value, low, high = (_said(stored.get(name), times, form) for name in ("value", "low", "high"))
+    n = stored.get("n")
     count = sum(n.values()) if isinstance(n, Mapping) else n
     interval = f"{low} to {high}" if low and high else ""
     counts = f"{count:,} {counted}" if count else ""
@@ -262,10 +262,10 @@ def _chance(numbers: Mapping[str, Any]) -> Number | None:
     return Number(what, said, plain=(f"{value:.3g}", "p", "", "", "", ""))
 
 
-def _control(one: Mapping[str, Any] | None) -> Number | None:
-    if not one or one.get("limit") is None:
+def _control(control: Mapping[str, Any] | None) -> Number | None:
+    if not control or control.get("limit") is None:
         return None
-    kind = "other regions of its area" if one.get("kind") == "regions" else "donors with permuted classes"
-    limit, count = _said(one["limit"], 100.0, "+.1f"), len(one["values"])
+    kind = "other regions of its area" if control.get("kind") == "regions" else "donors with permuted classes"
+    limit, count = _said(control["limit"], 100.0, "+.1f"), len(control["values"])
     what = f"Control: {kind}, limit of 95 % of them"
     return Number(what, f"{limit} points", "", f"{count} controls", (limit, "points", "", "", f"{count}", "controls"))

@@ -48,14 +48,14 @@ def try_methods(
     network: nn.Module,
     inputs: Tensor,
     layers: Sequence[LayerCall],
-    own: Mapping[str, Method],
+    own_methods: Mapping[str, Method],
     scores: Sequence[Score],
     task: Task,
 ) -> None:
     """Run the user's own methods on the first input, so that what is wrong is said before a long run."""
     fitting = [score for score in scores if not score.needs_labels and score.count is None][:1]
-    if own and fitting:
-        attribute(network, inputs, layers, own, Subject(fitting, task))
+    if own_methods and fitting:
+        attribute(network, inputs, layers, own_methods, Subject(fitting, task))
 
 
 def split_methods(method: MethodName | Sequence[MethodName]) -> list[MethodName]:

@@ -15,10 +15,10 @@ from seewhy.records import Image, Outcome, Task
 NOT_FINITE = "the network gave NaN or infinite logits"
 
 
-def read_outcome(image: Image, one: Loaded, classes: Sequence[str]) -> Outcome:
+def read_outcome(image: Image, loaded: Loaded, classes: Sequence[str]) -> Outcome:
     """The row of an image that was read, before the network has seen it."""
-    label = image.label or (one.label if one.label in classes else None)
-    return Outcome(replace(image, label=label), one.size[1], one.size[0], one.digest)
+    label = image.label or (loaded.label if loaded.label in classes else None)
+    return Outcome(replace(image, label=label), loaded.size[1], loaded.size[0], loaded.digest)
 
 
 def unread_outcome(image: Image, reason: str) -> Outcome:

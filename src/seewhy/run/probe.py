@@ -65,18 +65,18 @@ def layers_and_methods(
     probe: Probe,
     layers: str | Sequence[str],
     known: Sequence[str],
-    own: Container[str],
+    own_methods: Container[str],
     preset: str | None,
     grid: str | None,
 ) -> tuple[tuple[str, ...], tuple[LayerCall, ...], list[str]]:
     """The methods, the layers with their grids (none where every method maps the input), and what to say of both.
 
-    `known` are the methods as `named_methods` gives them, `own` those of the user's.
+    `known` are the methods as `named_methods` gives them, `own_methods` those of the user's.
     """
     names = split_names(layers)
     if not names:
         raise OptionError("No layer was named.  Name some, or leave the choice:  --layers auto")
-    if all(name != "auto" and name not in own and find_method(name).on_input for name in known):
+    if all(name != "auto" and name not in own_methods and find_method(name).on_input for name in known):
         return _once("method", known), (), []
     choice: Choice | None = None
     if "auto" in names or ("auto" in known and preset is None):
