@@ -50,5 +50,10 @@ def _without_words(path: Path) -> str:
 
 def _described(code: CodeType) -> list[object]:
     """What the code does, whatever its local variables are called and wherever it stands."""
-    constants = [_described(one) if isinstance(one, CodeType) else repr(one) for one in code.co_consts]
+    constants = [_described(one) if isinstance(one, CodeType) else _constant(one) for one in code.co_consts]
     return [code.co_name, code.co_code.hex(), code.co_names, code.co_argcount, code.co_kwonlyargcount, constants]
+
+
+def _constant(value: object) -> str:
+    """A constant in words; a set's members have another order in each process."""
+    return repr(sorted(map(repr, value))) if isinstance(value, frozenset) else repr(value)
