@@ -16,8 +16,8 @@ from seewhy.evidence.trials.edit import EXCHANGE, PATCHED, Edit
 from seewhy.evidence.trials.edit import MARKED as LAID_OVER
 from seewhy.records import MapKey, Outcome
 from seewhy.store import manifest
-from seewhy.store.columns import write_columns
 from seewhy.store.schema import DONOR_EFFECTS, IMAGE_EFFECTS, MAP_SHARES, TRIALS
+from seewhy.store.tables import write_columns
 from tests.report.folders import ENVIRONMENT, GRIDS, Folder, map_of, pixels_of, write_maps, write_records
 from tests.report.names import PLAIN, Names
 

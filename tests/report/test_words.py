@@ -10,7 +10,7 @@ from seewhy.evidence.findings.finding import Finding
 from seewhy.evidence.trials.contrast import OWN_CLASS
 from seewhy.records import Image, Outcome
 from seewhy.report.accuracy import accuracies, confusions
-from seewhy.report.findings import effect_of, numbers_of, papers_of, share_of, tone_of, too_few
+from seewhy.report.findings import effect_of, numbers_of, share_of, texts_of, tone_of, too_few
 from seewhy.report.headline import headline_of
 
 
@@ -69,12 +69,12 @@ HEADLINES = {
 @pytest.mark.parametrize("name", HEADLINES)
 def test_the_headline_is_the_gravest_claim_with_its_numbers(name: str) -> None:
     findings, words = HEADLINES[name]
-    assert headline_of(papers_of(findings), 0.02) == words
+    assert headline_of(texts_of(findings), 0.02) == words
 
 
 def test_a_single_factor_without_effect_is_told_with_its_interval() -> None:
     words = "tint raises P(fake) by 0.1 points [-3.9 to +4.1] (300 donors): on average less than 2 points"
-    assert headline_of(papers_of([NONE]), 0.02) == words
+    assert headline_of(texts_of([NONE]), 0.02) == words
 
 
 def test_a_dependence_has_the_interval_of_its_words_first_and_the_other_named() -> None:

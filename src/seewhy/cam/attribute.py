@@ -14,7 +14,7 @@ from seewhy.cam.capture import Captured, LayerCall, capture, gradients
 from seewhy.cam.grid import AS_IT_IS
 from seewhy.cam.methods.catalogue import Method
 from seewhy.cam.methods.scene import Scene
-from seewhy.cam.model import wide
+from seewhy.cam.scores.outputs import wide
 from seewhy.cam.scores.score import Fixed, Score
 from seewhy.records import INPUT, MapKey, Task
 

@@ -225,8 +225,3 @@ def refuse_programs(model: nn.Module) -> None:
             "watched.\n  Give the module that it was made from, with its state dict.",
             slug="torchscript",
         )
-
-
-def wide(tensor: Tensor) -> Tensor:
-    """Half-precision numbers as float32, anything else as it is."""
-    return tensor if tensor.dtype == torch.float64 else tensor.float()

@@ -23,7 +23,7 @@ from seewhy.errors import DataError, WorkError, listed
 from seewhy.records import Progress
 
 Counts = Mapping[tuple[str, str], int]  # (split, class) -> number of images; split is "" where there are none
-Plan = dict[str, zipfile.ZipInfo]  # path inside DEST -> the member of the archive that lands there
+Members = dict[str, zipfile.ZipInfo]  # path inside DEST -> the member of the archive that lands there
 
 MOST_BYTES = 20 * 2**30  # an archive that unpacks to more is refused
 MOST_RATIO = 200  # so is a member above 1 MiB that was compressed more than this; photographs barely compress
@@ -153,7 +153,7 @@ def _danger(member: zipfile.ZipInfo) -> str | None:
     return next((words for broken, words in rules if broken), None)
 
 
-def _planned(archive: Path, members: list[zipfile.ZipInfo]) -> tuple[Plan, Plan, int]:
+def _planned(archive: Path, members: list[zipfile.ZipInfo]) -> tuple[Members, Members, int]:
     """Where each image and each CSV file lands, sorted, and how many images fit nowhere."""
     paths = {PurePosixPath(member.filename): member for member in members if not _is_hidden(member.filename)}
     images = {path: member for path, member in paths.items() if path.suffix.lower() in SUFFIXES}
@@ -162,14 +162,14 @@ def _planned(archive: Path, members: list[zipfile.ZipInfo]) -> tuple[Plan, Plan,
     placed = in_splits or {path for path in images if len(path.parts) > 1}
     if not placed:
         raise DataError(f"{archive} {_contents(paths, images)}")
-    plan: Plan = {}
+    plan: Members = {}
     for path in sorted(placed):
         target = "/".join(path.parts[-depth:])
         other = plan.setdefault(target, images[path])
         if (other.CRC, other.file_size) != (images[path].CRC, images[path].file_size):
             raise DataError(f"{archive} holds two different files for {target}: {other.filename} and {path}.")
     root = min(placed).parts[:-depth]
-    tables: Plan = {}
+    tables: Members = {}
     for path in sorted(paths, key=lambda path: (len(path.parts), path)):
         if path.suffix.lower() == ".csv":
             below = path.parts[: len(root)] == root
@@ -190,10 +190,10 @@ def _contents(paths: Iterable[PurePosixPath], images: Mapping[PurePosixPath, Any
     return f"holds no images; it holds: {held}.\n  {wanted}"
 
 
-def _first(plan: Plan, counts: Counts) -> Plan:
+def _first(plan: Members, counts: Counts) -> Members:
     """The first images of each folder, as many as `counts` asks for; the plan is sorted."""
     seen: Counter[tuple[str, str]] = Counter()
-    kept: Plan = {}
+    kept: Members = {}
     for path, member in plan.items():
         seen[_key(path)] += 1
         if seen[_key(path)] <= counts.get(_key(path), 0):
@@ -218,7 +218,7 @@ def _differing(expected: Counts, present: Counts) -> str:
     return "  " + listed(lines)
 
 
-def _digest(plan: Plan) -> str:
+def _digest(plan: Members) -> str:
     lines = (f"{path}\0{member.file_size}\0{member.CRC}\n" for path, member in sorted(plan.items()))
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
@@ -255,7 +255,7 @@ def _admit(dest: Path, names: set[str] | None, typed: str) -> None:
         )
 
 
-def _make_room(dest: Path, files: Plan) -> None:
+def _make_room(dest: Path, files: Members) -> None:
     need = sum(member.file_size + 4096 for path, member in files.items() if not _found(dest, path))
     home = next(folder for folder in (dest, *dest.absolute().parents) if folder.exists())
     if need > (free := shutil.disk_usage(home).free):
@@ -270,7 +270,7 @@ def _found(dest: Path, path: str) -> list[Path]:
     return [file for file in (dest / path, dest / STAGING / "tree" / path) if file.is_file()]
 
 
-def _extract(opened: zipfile.ZipFile, files: Plan, dest: Path, progress: Progress | None) -> list[str]:
+def _extract(opened: zipfile.ZipFile, files: Members, dest: Path, progress: Progress | None) -> list[str]:
     """The paths that wait in the staging folder; what an earlier run left is kept where size and CRC are right."""
     staged = []
     for done, (path, member) in enumerate(files.items(), start=1):

@@ -19,12 +19,11 @@ from seewhy.cam.attribute import Attribution, Subject, attribute
 from seewhy.cam.scores.targets import predicted, probabilities
 from seewhy.data.decode import UnreadableError, file_digest
 from seewhy.data.reader import Loaded, batch_of, load_image
-from seewhy.errors import WorkError
 from seewhy.explanation.overlays import draw_overlay, overlay_name
 from seewhy.maps import ALL_ZERO, empty_reason
 from seewhy.records import Image, MapKey, MapStat, Outcome
 from seewhy.render.overlay import encode
-from seewhy.run.machine import cores
+from seewhy.run.machine import cores, out_of_memory
 from seewhy.run.plan import Plan, Shard
 
 A = TypeVar("A")
@@ -151,11 +150,8 @@ def _attributed(
         augment = "augment" in plan.smooth
         return attribute(model, inputs, plan.layers, methods, subject, augment=augment, seed=plan.seed)
     except (RuntimeError, MemoryError) as error:
-        if isinstance(error, MemoryError) or "memory" in str(error).lower():
-            raise WorkError(
-                f"Out of memory with {len(batch)} images at once.\n  Type:  --batch-size {max(1, len(batch) // 4)}",
-                slug="out-of-memory",
-            ) from error
+        if (full := out_of_memory(error, len(batch))) is not None:
+            raise full from error
         raise
 
 

@@ -26,6 +26,7 @@ from seewhy.errors import DataError, ModelError, OptionError, SeewhyError, WorkE
 from seewhy.learn.history import PLOT, HistoryRow, Training, best_epoch, place, write_plot, write_table
 from seewhy.learn.splits import Splits, choose_splits
 from seewhy.records import Image, Preprocess, Progress
+from seewhy.run.machine import out_of_memory
 from seewhy.run.progress import chosen_progress
 from seewhy.store import manifest
 
@@ -292,8 +293,8 @@ def _failed(job: _Job, error: Exception) -> SeewhyError:
     """What went wrong in an epoch: in training a network may do what it did not in the first pass."""
     if isinstance(error, UnreadableError):
         return WorkError(f"An image could be read at first, and no more: {error}.  Then:  --resume")
-    if isinstance(error, MemoryError) or "memory" in str(error).lower():
-        return WorkError(f"Out of memory.\n  Type:  --batch-size {max(1, job.batch_size // 4)}", slug="out-of-memory")
+    if (full := out_of_memory(error, job.batch_size)) is not None:
+        return full
     name = type(job.classifier.model).__name__
     return ModelError(f"{name} ran, but cannot be trained: {error}", slug="cannot-train")
 

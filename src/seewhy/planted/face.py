@@ -51,7 +51,7 @@ class Looks:
 
 
 @dataclass(frozen=True)
-class Scene:
+class Surroundings:
     """What surrounds the head: clothes, background, light and camera."""
 
     clothes: Color
@@ -96,6 +96,6 @@ class Face:
     tint: bool
     pose: Pose
     looks: Looks
-    scene: Scene
+    scene: Surroundings
     shortcuts: tuple[Shortcut, ...] = ()
     warmth: float = 1.0

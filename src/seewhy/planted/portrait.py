@@ -13,7 +13,7 @@ import PIL.Image
 from numpy.typing import NDArray
 
 from seewhy.errors import OptionError
-from seewhy.planted.face import LABELS, Color, Face, Scene
+from seewhy.planted.face import LABELS, Color, Face, Surroundings
 from seewhy.planted.shortcuts import EVERYWHERE, PARTS, backdrop_gain, compressed, hair_color, laid, posed, regions_of
 from seewhy.records import one_of
 
@@ -407,7 +407,7 @@ def _checkerboard(size: int) -> Array:
     return (1 - 2 * ((cell[:, None] + cell[None, :]) % 2)).astype(np.float32)
 
 
-def _photograph(scene: Scene, image: Array, rng: np.random.Generator) -> NDArray[np.uint8]:
+def _photograph(scene: Surroundings, image: Array, rng: np.random.Generator) -> NDArray[np.uint8]:
     """The picture as the camera gives it, in bytes (S, S, 3): exposed, noisy, with a trace of bands and of the cue."""
     size = image.shape[-1]
     cycles, phase, upright = rng.uniform(20, 40), rng.uniform(0, math.tau), rng.random() < 0.5

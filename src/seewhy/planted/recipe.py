@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from seewhy.errors import OptionError
-from seewhy.planted.face import LABELS, Color, Face, Looks, Pose, Scene, Shortcut
+from seewhy.planted.face import LABELS, Color, Face, Looks, Pose, Shortcut, Surroundings
 from seewhy.planted.shortcuts import PATTERN, kinds_of, rng_of
 from seewhy.records import one_of
 
@@ -171,11 +171,11 @@ def _looks(rng: np.random.Generator) -> Looks:
     )
 
 
-def _scene(rng: np.random.Generator) -> Scene:
+def _scene(rng: np.random.Generator) -> Surroundings:
     value, other = rng.uniform(0.42, 0.8, 2).tolist()
     hue, size = rng.uniform(0, math.tau), rng.uniform(0, 0.05)
     chroma = (size * math.cos(hue) * 0.5, size * math.sin(hue) * 0.6, -size * math.cos(hue) * 0.5)
-    return Scene(
+    return Surroundings(
         clothes=_jitter(rng, CLOTHES[rng.integers(len(CLOTHES))], 0.04),
         collar=rng.uniform(0.1, 0.24),
         backdrop=(_add(chroma, value), _add(chroma, 0.5 * value + 0.5 * other)),

@@ -14,7 +14,7 @@ from seewhy.explanation.mean_maps import MeanMap, brightest, mean_shares
 from seewhy.records import MapKey, Outcome
 from seewhy.render.overlay import encode
 from seewhy.render.sheet import mean_map_tile
-from seewhy.report.stored import Stored
+from seewhy.report.stored import StoredRun
 from seewhy.report.table import names_of
 from seewhy.store.arrays import read_chunks
 
@@ -62,7 +62,7 @@ class MeanTable:
         return [(answer, split) for answer in self.answers for split in self.splits]
 
 
-def mean_tables(stored: Stored) -> list[MeanTable]:
+def mean_tables(stored: StoredRun) -> list[MeanTable]:
     """A table of mean maps for each map of the run; classes are the labels, or the predictions where there are none.
 
     The first row is of all images; the largest classes have rows of their own, unless they are too small for a mean.
@@ -91,7 +91,7 @@ def _cell(outcome: Outcome, labelled: bool) -> Cell | None:
     )
 
 
-def _table(stored: Stored, key: MapKey, name: str, groups: Sequence[Cell | None], left_out: int) -> MeanTable:
+def _table(stored: StoredRun, key: MapKey, name: str, groups: Sequence[Cell | None], left_out: int) -> MeanTable:
     stats = stored.stats[key]
     empty = {row for row, stat in stats.items() if stat.empty}
     means = mean_shares(

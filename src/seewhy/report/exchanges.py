@@ -14,7 +14,7 @@ import numpy as np
 from seewhy.evidence.findings.figures import watched_of
 from seewhy.evidence.findings.finding import Finding
 from seewhy.report.gallery import Gallery
-from seewhy.report.stored import Stored
+from seewhy.report.stored import StoredRun
 
 ENDS = 6  # donors shown at each end
 
@@ -62,7 +62,7 @@ def exchanges_of(finding: Finding, run: Path, folder: Path, number: int) -> list
     return exchanges
 
 
-def donors_of(stored: Stored, gallery: Gallery, factor: str, contrast: str) -> Donors | None:
+def donors_of(stored: StoredRun, gallery: Gallery, factor: str, contrast: str) -> Donors | None:
     """The donors of a factor for one contrast; None where the run has none."""
     table = stored.table("donor_effects")
     pairs = zip(table["factor"], table["contrast"], strict=True) if table else ()

@@ -68,7 +68,7 @@ class Number:
 
 
 @dataclass(frozen=True)
-class Paper:
+class FindingText:
     """One finding with its page: the card, its plain numbers, and a table of them."""
 
     finding: Finding
@@ -85,7 +85,7 @@ def findings_of(content: Mapping[str, Any]) -> list[Finding]:
     return [Finding(**fields) for fields in plain]
 
 
-def papers_of(findings: Sequence[Finding]) -> list[Paper]:
+def texts_of(findings: Sequence[Finding]) -> list[FindingText]:
     """Each finding with its card; those about a tested factor have a page."""
     papers = []
     for number, finding in enumerate(findings, 1):
@@ -105,7 +105,7 @@ def papers_of(findings: Sequence[Finding]) -> list[Paper]:
             page,
             images,
         )
-        papers.append(Paper(finding, card, numbers_of(finding)))
+        papers.append(FindingText(finding, card, numbers_of(finding)))
     return papers
 
 

@@ -22,7 +22,7 @@ from seewhy.geometry import geometry_of
 from seewhy.maps import smooth_to_crowd
 from seewhy.records import INPUT, MapKey, MapStat, Outcome, Progress
 from seewhy.render.overlay import encode
-from seewhy.report.stored import Stored
+from seewhy.report.stored import StoredRun
 from seewhy.store.arrays import read_rows
 
 CHUNK = 64  # images a script file
@@ -41,7 +41,7 @@ Maps = NDArray[np.float32]
 class Gallery:
     """A run's images as the pages show them: where the files lie, and how small pictures and maps are made."""
 
-    stored: Stored
+    stored: StoredRun
     originals: Path | None = None  # where the files are copied to, if they are
 
     def write(self, folder: Path, progress: Progress) -> int:

@@ -6,10 +6,10 @@ from collections.abc import Callable, Sequence
 
 from seewhy.evidence.findings.figures import watched_of
 from seewhy.evidence.findings.finding import Finding
-from seewhy.report.findings import Paper, effect_of, line_of
+from seewhy.report.findings import FindingText, effect_of, line_of
 
 
-def headline_of(papers: Sequence[Paper], floor: float) -> str:
+def headline_of(papers: Sequence[FindingText], floor: float) -> str:
     """The gravest claim of an audit in a sentence; what cannot be said is said to be so."""
     wrong = [paper for paper in papers if "classifier" in paper.finding.claims]
     if wrong:

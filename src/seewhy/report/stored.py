@@ -12,14 +12,13 @@ from typing import Any
 from seewhy.errors import StoreError, listed, nearest
 from seewhy.records import MapKey, MapStat, Outcome, Preprocess
 from seewhy.store import manifest
-from seewhy.store.columns import Column, read_columns
-from seewhy.store.tables import read_outcomes, read_stats
+from seewhy.store.tables import Column, read_columns, read_outcomes, read_stats
 
 COMMANDS = ("explain", "check", "audit")
 
 
 @dataclass(frozen=True)
-class Stored:
+class StoredRun:
     """One finished run: `outcomes` in table order, `stats` by map and row, `found` what the command has to say.
 
     `found` is findings.json of an audit and the manifest's summary of an explain or check run.
@@ -82,7 +81,7 @@ class Stored:
         return read_columns(path) if path.exists() else {}
 
 
-def read_run(folder: Path) -> Stored:
+def read_run(folder: Path) -> StoredRun:
     """The run in a folder. Raises StoreError where there is none, or none that is finished."""
     if folder.name == "report" and (folder.parent / manifest.NAME).exists():
         folder = folder.parent
@@ -96,11 +95,11 @@ def read_run(folder: Path) -> Stored:
     records, numbers = folder / "records.parquet", folder / "map_stats.parquet"
     outcomes = read_outcomes(records) if records.exists() else []
     result = manifest.read_json(folder / "findings.json") if command == "audit" else stored.get("summary", {})
-    read = Stored(folder, command, stored, outcomes, result)
-    return Stored(folder, command, stored, outcomes, result, _by_map(read, numbers) if numbers.exists() else {})
+    read = StoredRun(folder, command, stored, outcomes, result)
+    return StoredRun(folder, command, stored, outcomes, result, _by_map(read, numbers) if numbers.exists() else {})
 
 
-def beside(stored: Stored, command: str) -> Stored | None:
+def beside(stored: StoredRun, command: str) -> StoredRun | None:
     """The finished run of another command about the same classifier that lies beside this one, the newest."""
     subject = _about(stored.manifest)
     pool = [path.parent for path in stored.folder.resolve().parent.glob(f"*/{manifest.NAME}")]
@@ -133,7 +132,7 @@ def _about(stored: Mapping[str, Any]) -> tuple[Any, ...]:
     return (*(classifier.get(name) for name in ("weights", "network", "preprocess")), identity.get("code"))
 
 
-def _by_map(stored: Stored, path: Path) -> dict[MapKey, dict[int, MapStat]]:
+def _by_map(stored: StoredRun, path: Path) -> dict[MapKey, dict[int, MapStat]]:
     rows, stats = stored.rows(), defaultdict[MapKey, dict[int, MapStat]](dict)
     for stat in read_stats(path):
         if stat.id in rows:

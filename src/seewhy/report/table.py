@@ -15,7 +15,7 @@ from seewhy.records import INPUT, MapKey
 from seewhy.render.color import heat, jet, signed
 from seewhy.render.overlay import OPACITY
 from seewhy.report.gallery import CHUNK
-from seewhy.report.stored import Stored
+from seewhy.report.stored import StoredRun
 
 EXCHANGED = (
     "how far the exchange moved the image's margin, in logits (median over all its donors), and in what share of its "
@@ -27,7 +27,7 @@ LAID_OVER = (
 
 
 @dataclass(frozen=True)
-class Followed:
+class Filter:
     """A finding whose images can be looked for: the factor, its title, and its page."""
 
     factor: str
@@ -35,7 +35,7 @@ class Followed:
     page: str
 
 
-def table_of(stored: Stored, findings: Sequence[Followed], notes: Sequence[str]) -> dict[str, Any]:
+def table_of(stored: StoredRun, findings: Sequence[Filter], notes: Sequence[str]) -> dict[str, Any]:
     """Everything about all images but their pictures and maps."""
     outcomes = stored.outcomes
     return {
@@ -73,7 +73,7 @@ def _coded(words: Iterable[str | None]) -> dict[str, list[Any]]:
     return {"values": list(places), "codes": codes}
 
 
-def _warnings(stored: Stored) -> list[str | None]:
+def _warnings(stored: StoredRun) -> list[str | None]:
     """What is wrong with an image's maps, as the runs have it."""
     said: dict[int, list[str]] = {}
     for key, name in zip(stored.keys, names_of(stored.keys), strict=True):
@@ -83,7 +83,7 @@ def _warnings(stored: Stored) -> list[str | None]:
     return ["; ".join(said[row]) if row in said else None for row in range(len(stored.outcomes))]
 
 
-def _maps(stored: Stored) -> list[dict[str, Any]]:
+def _maps(stored: StoredRun) -> list[dict[str, Any]]:
     maps = []
     for key, name in zip(stored.keys, names_of(stored.keys), strict=True):
         peaks = np.array([stat.maximum for stat in stored.stats[key].values()])
@@ -101,7 +101,7 @@ def _maps(stored: Stored) -> list[dict[str, Any]]:
     return maps
 
 
-def _regions(stored: Stored) -> list[dict[str, Any]]:
+def _regions(stored: StoredRun) -> list[dict[str, Any]]:
     shares = stored.table("map_shares")
     if not shares:
         return []
@@ -113,7 +113,7 @@ def _regions(stored: Stored) -> list[dict[str, Any]]:
     return [{"name": printable(region), "shares": column.values} for region, column in columns.items()]
 
 
-def _changes(stored: Stored, findings: Sequence[Followed]) -> list[dict[str, Any]]:
+def _changes(stored: StoredRun, findings: Sequence[Filter]) -> list[dict[str, Any]]:
     """How far each finding's factor moved every image it was tried on, and how often its decision flipped."""
     rows = stored.rows()
     moved: dict[str, _Column] = {}
@@ -142,7 +142,7 @@ def _changes(stored: Stored, findings: Sequence[Followed]) -> list[dict[str, Any
     return entries
 
 
-def _flips(stored: Stored) -> dict[str, dict[str, float]]:
+def _flips(stored: StoredRun) -> dict[str, dict[str, float]]:
     """By factor the share of each recipient's exchanges with other classes that changed the decision."""
     labels = {outcome.image.id: outcome.image.label for outcome in stored.outcomes}
     counts: dict[str, dict[str, list[int]]] = {}
@@ -155,7 +155,7 @@ def _flips(stored: Stored) -> dict[str, dict[str, float]]:
     return {factor: {name: flips / n for name, (flips, n) in cells.items()} for factor, cells in counts.items()}
 
 
-def _marks(stored: Stored) -> dict[str, dict[str, tuple[float, float]]]:
+def _marks(stored: StoredRun) -> dict[str, dict[str, tuple[float, float]]]:
     """By mark how far it moved each image beside the neutral patch (largest contrast), and whether it flipped it."""
     labels = {outcome.image.id for outcome in stored.outcomes}
     answers: dict[str, dict[str, dict[str, tuple[Any, Any]]]] = {}

@@ -11,18 +11,28 @@ from typing import Any
 from seewhy.report.accuracy import Accuracy, Confusion, accuracies, confusions, guessing
 from seewhy.report.averages import MeanTable, mean_tables
 from seewhy.report.charts import accuracy_chart, donors_chart, effect_chart
-from seewhy.report.checked import Grade, cards_of, grades_of, grades_of_maps, ungraded_words
+from seewhy.report.check import Grade, cards_of, grades_of, grades_of_maps, ungraded_words
 from seewhy.report.exchanges import Donors, Exchange
-from seewhy.report.findings import Card, Number, Paper, effect_of, findings_of, is_untested, line_of, papers_of, too_few
+from seewhy.report.findings import (
+    Card,
+    FindingText,
+    Number,
+    effect_of,
+    findings_of,
+    is_untested,
+    line_of,
+    texts_of,
+    too_few,
+)
 from seewhy.report.headline import headline_of
-from seewhy.report.method import Section, files_of, images_argument, other_command, sections_of
+from seewhy.report.provenance import Section, files_of, images_argument, other_command, sections_of
 from seewhy.report.shares import RegionShare, shares_of
-from seewhy.report.stored import Stored
-from seewhy.report.table import Followed
+from seewhy.report.stored import StoredRun
+from seewhy.report.table import Filter
 
 
 @dataclass(frozen=True)
-class Known:
+class KeyFact:
     """One fact in short: what, its value, the interval with its count or the words behind it, and how grave it is."""
 
     what: str
@@ -32,7 +42,7 @@ class Known:
 
 
 @dataclass(frozen=True)
-class Plain:
+class Unclaimed:
     """A tested factor of which nothing is claimed: what the test says, its effect, and the share of flips."""
 
     factor: str
@@ -46,7 +56,7 @@ class Plain:
 class FindingPage:
     """One finding with everything behind it."""
 
-    paper: Paper
+    paper: FindingText
     chart: str
     exchanges: tuple[Exchange, ...]
     donors: Donors | None
@@ -58,8 +68,8 @@ class FindingPage:
 class View:
     """What the pages of one run say; `checked` is the check of the same classifier, where one was made."""
 
-    stored: Stored
-    checked: Stored | None = None
+    stored: StoredRun
+    checked: StoredRun | None = None
 
     @property
     def command(self) -> str:
@@ -77,9 +87,9 @@ class View:
         return str(self.stored.classifier.get("network") or "network")
 
     @cached_property
-    def papers(self) -> list[Paper]:
+    def papers(self) -> list[FindingText]:
         """All findings of an audit."""
-        return papers_of(findings_of(self.found)) if self.command == "audit" else []
+        return texts_of(findings_of(self.found)) if self.command == "audit" else []
 
     @property
     def cards(self) -> list[Card]:
@@ -92,7 +102,7 @@ class View:
         return [paper.card for paper in self.papers if is_untested(paper.finding)]
 
     @property
-    def plain(self) -> list[Plain]:
+    def plain(self) -> list[Unclaimed]:
         """The factors of which nothing is claimed."""
         factors = []
         for paper in self.papers:
@@ -101,7 +111,7 @@ class View:
                 few = too_few(paper.finding)
                 said = paper.card.level.lower() if few is None else f"too few images: {few} of a class"
                 factors.append(
-                    Plain(
+                    Unclaimed(
                         paper.card.factor,
                         said,
                         effect_of(paper.finding) if few is None else None,
@@ -112,10 +122,10 @@ class View:
         return factors
 
     @property
-    def followed(self) -> list[Followed]:
+    def followed(self) -> list[Filter]:
         """The findings whose images can be looked for."""
         return [
-            Followed(paper.card.factor, _title(paper.card), paper.card.page) for paper in self.papers if paper.card.page
+            Filter(paper.card.factor, _title(paper.card), paper.card.page) for paper in self.papers if paper.card.page
         ]
 
     @property
@@ -162,14 +172,14 @@ class View:
         return f"Maps of {count:,} images: hypotheses that nothing has tested yet"
 
     @property
-    def known(self) -> list[Known]:
+    def known(self) -> list[KeyFact]:
         """What a colleague needs in ten seconds: how often it is right, what it depends on, may its maps be read."""
         new_first = sorted(
             (row for row in self.accuracy if row.label is None or len({a.label for a in self.accuracy}) == 1),
             key=lambda one: one.split == "train",
         )
         facts = [
-            Known(
+            KeyFact(
                 f"right on {row.split or 'all'} images",
                 f"{100 * row.share.value:.0f} %",
                 f"{100 * row.share.low:.0f} to {100 * row.share.high:.0f} %, n = {row.share.n:,}",
@@ -182,9 +192,9 @@ class View:
             if number is not None:
                 claim = next((name for name in paper.card.claims if name != "depends"), "depends")
                 words = f"{paper.card.factor}: {claim}"
-                facts.append(Known(words, number.value, f"{number.interval}, {number.count}", paper.card.tone))
+                facts.append(KeyFact(words, number.value, f"{number.interval}, {number.count}", paper.card.tone))
         facts += [
-            Known(f"maps of {grade.layer}", f"grade {grade.grade}", grade.words, grade.tone) for grade in self.grades
+            KeyFact(f"maps of {grade.layer}", f"grade {grade.grade}", grade.words, grade.tone) for grade in self.grades
         ]
         return facts
 
@@ -294,7 +304,7 @@ class View:
             commands.append((words, other_command(typed, "audit", where)))
         return commands
 
-    def page_of(self, paper: Paper, exchanges: Sequence[Exchange], donors: Donors | None) -> FindingPage:
+    def page_of(self, paper: FindingText, exchanges: Sequence[Exchange], donors: Donors | None) -> FindingPage:
         """The page of one finding."""
         factor = paper.card.factor
         chart = effect_chart([paper.finding], self.floor, f"Effect of {factor}")

@@ -20,7 +20,7 @@ from seewhy.report.examples import EXAMPLES, Example, example_of
 from seewhy.report.exchanges import donors_of, exchanges_of
 from seewhy.report.gallery import Gallery, write_script
 from seewhy.report.legend import legend
-from seewhy.report.stored import Stored, beside, read_run
+from seewhy.report.stored import StoredRun, beside, read_run
 from seewhy.report.table import table_of
 from seewhy.report.view import View
 from seewhy.store import manifest
@@ -208,7 +208,7 @@ def _shown(value: Any) -> Any:
     return printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
-def _stamp(stored: Stored, checked: Stored | None, copy_images: bool) -> str:
+def _stamp(stored: StoredRun, checked: StoredRun | None, copy_images: bool) -> str:
     """What the pages are made of: where it is the same, they are."""
     digest = hashlib.blake2b(digest_size=16)
     for path in sorted([*TEMPLATES.iterdir(), *TEMPLATES.parent.glob("*.py")]):

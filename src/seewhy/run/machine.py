@@ -19,6 +19,7 @@ from torch import nn
 
 from seewhy.cam.capture import LayerCall
 from seewhy.cam.layers.choice import Call
+from seewhy.errors import WorkError
 
 MOST = {"cpu": 16, "cuda": 64, "mps": 32}
 _LARGEST = 24 << 20  # bytes of the largest activation that pay on a CPU: more leaves the caches, and is new memory
@@ -121,6 +122,14 @@ def free_memory(device: torch.device) -> float:
             continue
         limits.append(limit - used)
     return max(0.0, min(limits))
+
+
+def out_of_memory(error: Exception, at_once: int) -> WorkError | None:
+    """What to type where so many images at once were too many; None where the error is about something else."""
+    if not isinstance(error, MemoryError) and "memory" not in str(error).lower():
+        return None
+    said = f"Out of memory with {at_once} images at once.\n  Type:  --batch-size {max(1, at_once // 4)}"
+    return WorkError(said, slug="out-of-memory")
 
 
 def environment(device: torch.device) -> dict[str, str]:

@@ -6,13 +6,16 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from seewhy.records import Image, MapStat, Outcome
 from seewhy.store.schema import MAP_STATS, RECORDS, schema_of
 
+Column = NDArray[Any] | Sequence[Any]
 _REPEATED = frozenset(("label", "split", "prediction", "error", "method", "layer", "score", "reason"))
 
 
@@ -118,3 +121,34 @@ def _replace(path: Path, table: pa.Table) -> None:
     temporary = path.with_name(path.name + ".partial")
     pq.write_table(table, temporary, compression="zstd")
     temporary.replace(path)
+
+
+def write_columns(path: Path, columns: Mapping[str, Column], schema: dict[str, tuple[pa.DataType, str]]) -> None:
+    """Write columns of equal length as one parquet file; (N, K) arrays become lists of K numbers."""
+    kinds = schema_of(schema)
+    arrays = [_array(columns[name], kinds.field(name).type) for name in schema]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _replace(path, pa.Table.from_arrays(arrays, schema=kinds))
+
+
+def read_columns(path: Path) -> dict[str, Column]:
+    """The columns of a table: numbers as arrays, lists of K numbers as (N, K), words as lists."""
+    table = _read(path)
+    return {name: _values(table[name].combine_chunks()) for name in table.column_names}
+
+
+def _array(values: Column, kind: pa.DataType) -> pa.Array:
+    if isinstance(values, np.ndarray) and values.ndim == 2:
+        offsets = np.arange(len(values) + 1, dtype=np.int32) * values.shape[1]
+        return pa.ListArray.from_arrays(offsets, pa.array(values.reshape(-1), kind.value_type))
+    return pa.array(values, kind)
+
+
+def _values(column: pa.Array) -> Column:
+    if pa.types.is_list(column.type):
+        flat = column.flatten().to_numpy(zero_copy_only=False)
+        return np.asarray(flat.reshape(len(column), -1)) if len(column) else np.zeros((0, 1), flat.dtype)
+    if pa.types.is_string(column.type):
+        values: list[Any] = column.to_pylist()
+        return values
+    return np.asarray(column.to_numpy(zero_copy_only=False))

@@ -17,7 +17,7 @@ from seewhy.cam.tail.affine import is_affine
 from seewhy.cam.tail.operations import record
 from seewhy.cam.tail.readers import Reader, find_readers, prepare, whole
 from seewhy.cam.tail.replay import Key
-from seewhy.cam.tail.tail import Plan, Tail, tail_of
+from seewhy.cam.tail.tail import Tail, TailPlan, tail_of
 from seewhy.errors import LayerError
 
 _AT_ONCE = 32 << 20  # bytes of changed activations in one replay
@@ -32,7 +32,7 @@ class _Facts:
     readers: tuple[Reader, ...]
 
 
-_facts: weakref.WeakKeyDictionary[Plan, _Facts] = weakref.WeakKeyDictionary()
+_facts: weakref.WeakKeyDictionary[TailPlan, _Facts] = weakref.WeakKeyDictionary()
 
 
 def ablation_cam(scene: Scene) -> Tensor:

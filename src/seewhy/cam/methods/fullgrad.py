@@ -15,6 +15,7 @@ from torch.utils.weak import WeakIdKeyDictionary
 
 from seewhy.cam.methods.input_score import input_gradient, leaf_of
 from seewhy.cam.methods.scene import Scene
+from seewhy.cam.scores.outputs import wide
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ def full_gradient(scene: Scene) -> FullGradient:
     leaf = leaf_of(scene.inputs)
     with _Constants(leaf) as constants:
         gradient, values = input_gradient(scene, leaf)
-    maps = constants.maps + (_wide(leaf.detach()) * _wide(gradient)).sum(dim=1)
+    maps = constants.maps + (wide(leaf.detach()) * wide(gradient)).sum(dim=1)
     residual = values.to(maps.dtype) - maps.sum(dim=(1, 2)) - constants.rest
     return FullGradient(maps, constants.rest, residual)
 
@@ -131,7 +132,7 @@ class _Constants(TorchFunctionMode):
         def place(gradient: Tensor) -> None:
             if len(gradient) != len(self.rest):
                 return  # not one row for each image: the share stays in the residual
-            share = torch.where(gradient == 0, 0, _wide(gradient) * _wide(term.constant))
+            share = torch.where(gradient == 0, 0, wide(gradient) * wide(term.constant))
             spatial = share.sum(dim=term.channel_axis) if share.ndim == 4 and term.channel_axis is not None else None
             if spatial is not None and spatial[0].numel() > 1:
                 self.maps += spread(spatial, (self.maps.shape[1], self.maps.shape[2]))
@@ -188,10 +189,6 @@ def _of_hardtanh(inputs: Tensor, min_val: float = -1.0, max_val: float = 1.0, in
 
 def _of_relu6(inputs: Tensor, inplace: bool = False) -> Any:
     return _of_hardtanh(inputs, 0.0, 6.0)
-
-
-def _wide(tensor: Tensor) -> Tensor:
-    return tensor if tensor.dtype == torch.float64 else tensor.float()
 
 
 TERMS: dict[Any, Callable[..., Any]] = {

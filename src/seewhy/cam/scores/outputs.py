@@ -94,7 +94,7 @@ def read_output(raw: Any, n_images: int, task: Task = "classification") -> Outpu
         raise _unfit(f"The network returned {_kind(raw)}", n_images, task, _hint(raw))
     if not tensor.is_floating_point():
         raise _unfit(f"The network returned {str(tensor.dtype).removeprefix('torch.')} numbers", n_images, task, "")
-    shaped = _pooled(_wide(tensor)) if task == "embedding" else _wide(tensor)
+    shaped = _pooled(wide(tensor)) if task == "embedding" else wide(tensor)
     if shaped.ndim == 1 and task != "segmentation":
         shaped = shaped[:, None]
     if shaped.ndim == 4 and task != "segmentation" and shaped.shape[2:] == (1, 1):
@@ -171,7 +171,7 @@ def _detection(raw: Any, n_images: int) -> Output:
         )
         raise _unfit(f"{said} for {n_images} images" if detections else said, n_images, "detection", _hint(raw))
     main = [
-        {name: _wide(tensor) for name, tensor in detected.items() if isinstance(tensor, Tensor)}
+        {name: wide(tensor) for name, tensor in detected.items() if isinstance(tensor, Tensor)}
         for detected in detections
     ]
     return Output(main, torch.stack([detected["scores"].sum() for detected in main])[:, None])
@@ -220,7 +220,7 @@ def _shares(dense: Tensor) -> Tensor:
     return torch.where(finite, counts / decided.shape[1], torch.nan)
 
 
-def _wide(tensor: Tensor) -> Tensor:
+def wide(tensor: Tensor) -> Tensor:
     """Half-precision numbers as float32, anything else as it is."""
     return tensor.float() if tensor.is_floating_point() and tensor.dtype != torch.float64 else tensor
 

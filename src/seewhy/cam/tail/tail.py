@@ -36,7 +36,7 @@ _CHANGE = 0.75  # what the layer's output is multiplied with where a tail is com
 
 
 @dataclass(frozen=True, eq=False)
-class Plan:
+class TailPlan:
     """What is known of a model's tail from one image and its mirror image, without their values.
 
     `inside` holds the calls that are answered, with the calls made inside each; `shapes` trees like their outputs for
@@ -79,7 +79,7 @@ class Tail:
     inputs: Tensor
     layer: LayerCall
     raw: Tensor
-    plan: Plan
+    plan: TailPlan
     answers: Mapping[Key, Any]
     full: Any = None
 
@@ -155,18 +155,18 @@ def tail_of(model: nn.Module, inputs: Tensor, layer: LayerCall, *, raw: Tensor |
             yield _tail(model, inputs, layer, recording, plan, output)
 
 
-def _plan(model: nn.Module, inputs: Tensor, layer: LayerCall) -> Plan:
+def _plan(model: nn.Module, inputs: Tensor, layer: LayerCall) -> TailPlan:
     key = ("tail", layer.name, layer.call, inputs.shape[1:], inputs.dtype, inputs.device)
     with torch.no_grad():
         return remembered(model, key, lambda: _made(model, inputs[:1].clone(), layer))
 
 
-def _made(model: nn.Module, image: Tensor, layer: LayerCall) -> Plan:
+def _made(model: nn.Module, image: Tensor, layer: LayerCall) -> TailPlan:
     pair = torch.cat([image, image.flip(-1)])
     single, _ = _recorded(model, image, layer)
     given = pair.clone()
     double, wanted = _recorded(model, given, layer, copied=None, change=lambda raw: raw * _CHANGE)
-    everything_again = Plan(double.at, _rows(single))
+    everything_again = TailPlan(double.at, _rows(single))
     plan = replace(
         everything_again,
         inside={call.key: call.inside for call in double.before or ()},
@@ -190,7 +190,7 @@ def _rows(recording: Recording) -> int:
     return 0 if recording.raw is None else len(recording.raw)
 
 
-def _seen(tail: Tail, recording: Recording) -> Plan:
+def _seen(tail: Tail, recording: Recording) -> TailPlan:
     """The plan with what an unchanged replay reads and writes."""
     answers = tree_map(lambda leaf: leaf.clone() if isinstance(leaf, Tensor) else leaf, dict(tail.answers))
     probe = replace(tail, answers=answers)
@@ -233,7 +233,7 @@ def _alike(given: Any, wanted: Any, rows: Tensor) -> bool:
 
 
 def _tail(
-    model: nn.Module, inputs: Tensor, layer: LayerCall, recording: Recording, plan: Plan, output: Any = None
+    model: nn.Module, inputs: Tensor, layer: LayerCall, recording: Recording, plan: TailPlan, output: Any = None
 ) -> Tail:
     kept = {call.key: call.output for call in recording.before or () if call.key in plan.used}
     assert recording.raw is not None

@@ -16,7 +16,7 @@ from torch.nn import functional
 from seewhy.cam.capture import LayerCall, capture, gradients
 from seewhy.cam.layers.choice import Call, trace
 from seewhy.cam.methods.catalogue import METHODS, Method
-from seewhy.cam.model import wide
+from seewhy.cam.scores.outputs import wide
 from seewhy.cam.scores.targets import find_score, predicted, two_sided
 from seewhy.evidence.checks.faithfulness import RIVALS, Faithfulness, faithfulness_of, trivial_pictures
 from seewhy.evidence.checks.randomised import _stages_of, contentless, randomised_stages

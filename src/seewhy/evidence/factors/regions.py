@@ -22,7 +22,7 @@ from seewhy.records import Image, Preprocess, Progress
 
 
 @dataclass(frozen=True, eq=False)
-class View:
+class RegionCanvas:
     """One image as regions are drawn on it; what is drawn is kept, so that a complement does not draw it again.
 
     `image` and `loaded` are None where no region needs them.
@@ -63,7 +63,7 @@ class Region:
     name: str
     source: str
     fixed: bool
-    draw: Callable[[View], Levels]
+    draw: Callable[[RegionCanvas], Levels]
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,7 +95,7 @@ class RegionMasks:
 def zone_region(name: str, zone: Zone) -> Region:
     """The region of a geometric zone, laid on the part of the canvas that shows the photograph."""
 
-    def draw(view: View) -> Levels:
+    def draw(view: RegionCanvas) -> Levels:
         rows, columns = view.visible()
         levels = np.zeros(view.geometry.canvas, np.uint8)
         levels[rows, columns] = zone((rows.stop - rows.start, columns.stop - columns.start))
@@ -107,7 +107,7 @@ def zone_region(name: str, zone: Zone) -> Region:
 def mask_region(name: str, source: str, read: Reader) -> Region:
     """The region whose masks are read or made for each photograph."""
 
-    def draw(view: View) -> Levels:
+    def draw(view: RegionCanvas) -> Levels:
         if view.image is None or view.loaded is None:
             raise UnreadableError("no photograph was read")
         return on_canvas(read(view.image, view.loaded), view.geometry, view.interpolation)
@@ -118,7 +118,7 @@ def mask_region(name: str, source: str, read: Reader) -> Region:
 def complement(name: str, region: Region) -> Region:
     """The region of all that lies outside another one; a letterbox's padding is in neither."""
 
-    def draw(view: View) -> Levels:
+    def draw(view: RegionCanvas) -> Levels:
         levels = np.zeros(view.geometry.canvas, np.uint8)
         levels[view.visible()] = 255
         return levels - view.levels(region)
@@ -160,14 +160,14 @@ def read_masks(
 
 
 def _same_for_all(region: Region, n_images: int, canvas: tuple[int, int]) -> RegionMasks:
-    levels = View(Geometry(canvas, canvas, (1.0, 1.0), (0.0, 0.0))).levels(region)
+    levels = RegionCanvas(Geometry(canvas, canvas, (1.0, 1.0), (0.0, 0.0))).levels(region)
     expanded = torch.from_numpy(levels).expand(n_images, *canvas)
     return RegionMasks(region.name, expanded, np.ones(n_images, dtype=bool), (None,) * n_images)
 
 
 def _view_of(
     table: ImageTable, image: Image, canvas: tuple[int, int], preprocess: Preprocess | Opaque
-) -> View | UnreadableError:
+) -> RegionCanvas | UnreadableError:
     try:
         loaded = load_image(table, image, preprocess)
     except UnreadableError as error:
@@ -178,10 +178,10 @@ def _view_of(
         size, asked = (f"{width} x {height}" for height, width in (loaded.geometry.canvas, canvas))
         return UnreadableError(f"its canvas is {size} pixels, where {asked} is asked for")
     interpolation = preprocess.interpolation if isinstance(preprocess, Preprocess) else "bilinear"
-    return View(loaded.geometry, interpolation, image, loaded)
+    return RegionCanvas(loaded.geometry, interpolation, image, loaded)
 
 
-def _drawn_into(row: Levels, region: Region, view: View | UnreadableError) -> str | None:
+def _drawn_into(row: Levels, region: Region, view: RegionCanvas | UnreadableError) -> str | None:
     """None once the region's levels are in `row`; else the reason why there are none."""
     if isinstance(view, UnreadableError):
         return str(view)

@@ -28,9 +28,8 @@ from seewhy.run.folder import RunFolder
 from seewhy.run.identity import code_digest, differing, network_digest
 from seewhy.run.machine import environment
 from seewhy.store import manifest
-from seewhy.store.columns import Column, read_columns, write_columns
 from seewhy.store.schema import DONOR_EFFECTS, IMAGE_EFFECTS, MAP_SHARES, RECORDS, TRIALS
-from seewhy.store.tables import merge, part, record_row, write_rows
+from seewhy.store.tables import Column, merge, part, read_columns, record_row, write_columns, write_rows
 from seewhy.version import __version__
 
 FINDINGS = "findings.json"

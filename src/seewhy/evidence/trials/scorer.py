@@ -9,11 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from seewhy.cam.model import forward, untouched
-from seewhy.errors import WorkError
 from seewhy.evidence.factors.edits import REMOVALS, filled, shrunk, transplanted
 from seewhy.evidence.factors.factor import Factor, PropertyFactor, RegionFactor
 from seewhy.evidence.trials.sample import CHUNK, Ints, Sample, gathered
 from seewhy.evidence.trials.trial import Job, Scores, scores_of
+from seewhy.run.machine import out_of_memory
 
 _BLOCK_PX = 64 * 64 * 64  # pixels of the images whose property is edited at once: more than the network takes at once
 Editing = Callable[[Tensor, Tensor], Tensor]  # places of recipients (n,) and donors (n,) -> canvases (n, 3, H, W)
@@ -152,9 +152,6 @@ class Scorer:
         try:
             return forward(self.model, inputs)
         except (RuntimeError, MemoryError) as error:
-            if isinstance(error, MemoryError) or "memory" in str(error).lower():
-                text = (
-                    f"Out of memory with {len(inputs)} images at once.\n  Type:  --batch-size {len(inputs) // 4 or 1}"
-                )
-                raise WorkError(text, slug="out-of-memory") from error
+            if (full := out_of_memory(error, len(inputs))) is not None:
+                raise full from error
             raise

@@ -10,7 +10,7 @@ from itertools import pairwise
 from typing import Any
 
 from seewhy.errors import listed
-from seewhy.report.stored import Stored
+from seewhy.report.stored import StoredRun
 
 FILES = {
     "manifest.json": "everything that decides the result, with hashes and versions",
@@ -52,7 +52,7 @@ class Section:
     rows: tuple[tuple[str, str], ...]
 
 
-def sections_of(stored: Stored) -> list[Section]:
+def sections_of(stored: StoredRun) -> list[Section]:
     """Everything that decides the result, as titled tables."""
     identity, classifier = stored.identity, stored.classifier
     options = {name: value for name, value in identity.items() if name not in ("classifier", "images", "thresholds")}
@@ -69,7 +69,7 @@ def sections_of(stored: Stored) -> list[Section]:
     return [section for section in sections if section.rows]
 
 
-def files_of(stored: Stored) -> list[tuple[str, str]]:
+def files_of(stored: StoredRun) -> list[tuple[str, str]]:
     """What the run folder holds, with its meaning."""
     return [(name, words) for name, words in FILES.items() if (stored.folder / name).exists()]
 
@@ -115,7 +115,7 @@ def _text(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else json.dumps(value) if isinstance(value, bool) else str(value)
 
 
-def _cost(stored: Stored) -> Iterator[tuple[str, str]]:
+def _cost(stored: StoredRun) -> Iterator[tuple[str, str]]:
     if stored.outcomes:
         yield "images", f"{len(stored.outcomes):,}"
     if stored.stats:
