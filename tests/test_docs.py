@@ -131,6 +131,19 @@ def test_python_md_names_each_parameter_and_field(name: str) -> None:
     assert section and [one for one in asked if f"`{one}`" not in section and f"`**{one}`" not in section] == []
 
 
+@pytest.mark.parametrize("name", [name for name in seewhy.__all__ if inspect.isfunction(getattr(seewhy, name))])
+def test_the_docstrings_example_is_that_of_the_page_which_is_run(name: str) -> None:
+    text = (DOCS / "python.md").read_text(encoding="utf-8").partition(f"\n## seewhy.{name}\n")[2]
+    page = re.search(r"^```python\n(.*?)^```", text, flags=re.DOTALL | re.MULTILINE)
+    docstring = inspect.getdoc(getattr(seewhy, name)) or ""
+    lines = [line.strip() for line in docstring.partition("Example:\n")[2].splitlines()]
+    assert page and lines and all(line[:3] in (">>>", "...") for line in lines)
+    shown = [line[4:].replace("'''", '"""') for line in lines]
+    assert [line for line in shown if line] == [line for line in page.group(1).splitlines() if line]
+    for parameter in inspect.signature(getattr(seewhy, name)).parameters:
+        assert re.search(rf"\b{parameter}\b", docstring.partition("Args:\n")[2].partition("Example:")[0]), parameter
+
+
 def links(page: Path) -> list[str]:
     text = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
     return [*re.findall(r"\]\(([^)\s]+)\)", text), *re.findall(r'(?:src|href)="([^"]+)"', text)]

@@ -69,14 +69,33 @@ def load(
 ) -> Classifier:
     """A classifier from a network and its weights.
 
-    `model` is net.py:Net, package.module:factory, timm:NAME, torchvision:NAME, hf:DIRECTORY, or a module. `weights`
-    is a state dict in a file (.pt, .pth, .ckpt, .safetensors), or a directory of checkpoints with `epoch`. `preprocess`
-    is a Preprocess, a function from a PIL image to the network's input, or "file.py:name" of one; `changes` are the
-    fields of Preprocess by name: size (int or (height, width)), fit, mean, std, range, channels, ….
-    `task` says what the output means where it cannot be told: "classification", "multi-label", "regression",
-    "embedding", "segmentation" or "detection".
-    A module of yours is used as it is, or copied where weights are loaded or another device is named.
-    Raises ModelError, WeightsError and OptionError that say what exists and what to type. Naming a model runs its code.
+    Args:
+        model: "net.py:Net", "package.module:factory", "timm:NAME", "torchvision:NAME", "hf:DIRECTORY", or a
+            torch.nn.Module. A name runs that code
+        weights: a state dict in a file (.pt, .pth, .ckpt, .safetensors), or a folder of checkpoints. Never
+            runs code
+        epoch: which checkpoint of the folder: 4 takes model_4.pt; None: the last
+        classes: K names in the order of the logits, or one text with commas; None: from the model, else
+            from the images' folders
+        model_args: arguments of the network by name
+        preprocess: a Preprocess; a function from a PIL image to the input (C, H, W); "file.py:name" of
+            either; None: preprocess in the network's file or what the model says, else plain RGB in 0..1
+        device: "auto": a module stays where it is, a name goes to the GPU where there is one
+        task: "classification", "multi-label", "regression", "embedding", "segmentation", "detection"; None:
+            told from the output
+        **changes: single fields of Preprocess
+
+    Returns:
+        a Classifier. A module of yours is used as it is, or copied where weights are loaded or it changes
+        its device.
+
+    Raises:
+        ModelError (no such network, or its code fails), WeightsError (a file that does not fit, or that
+        would run code), OptionError.
+
+    Example:
+        >>> classifier = seewhy.load("net.py:Net", weights="checkpoints", epoch=7, model_args={"size": 32})
+        >>> print(classifier.notes)
     """
     known = None if task is None else find_task(task)
     with torch.random.fork_rng(devices=[]):

@@ -82,13 +82,38 @@ def audit(
 ) -> Audit:
     """Findings: what the decisions depend on, tested by exchanging it between images of the same and of other classes.
 
-    `data` is a folder with train/ and valid/ (or what `explain` takes, with labels). `regions` and `core` (what should
-    matter) are words like "zones", "face", "hair=masks/hair" (see `find_regions`), `properties` are named, "all",
-    "none", or your own `Property`; `marks` are like "watermark=text:SAMPLE". `recipients` images are edited for each
-    factor, with content of `donors` images of each class; `budget` limits the trials, or the time ("5m"). `limit` and
-    `sample` take so many images of all, as `explain` does. With `out` the audit is written to (and resumed from) a
-    folder. The model is left exactly as found. Raises the
-    SeewhyError that says what to change.
+    The model is left exactly as found.
+
+    Args:
+        classifier: a Classifier or an nn.Module
+        data: images with labels; findings are about valid, compared with train
+        regions: words by commas or in a list: "zones", "border", "centre", "corners", "halves", "grid:4x4",
+            "face", "background", "hair=masks/hair", "dog=coco.json#dog", "sky=file.py:function",
+            "rest=not:hair"
+        core: the regions or properties that should decide: anything else can be a shortcut
+        properties: names, "all", "none", "file.py:name", or a Property
+        marks: marks to lay over images: "watermark=text:SAMPLE@centre", "logo=logo.png@top-left"
+        recipients: images of each split that are edited for each factor
+        donors: images of each class that give content
+        budget: at most so many trials, or so much time ("5m"); None: all
+        layers, method: of the maps that stand beside the findings; they decide no finding
+        limit, sample, batch_size, seed: as in explain
+        out: a run folder that survives being killed; None: in memory
+        progress: True: a bar; False: none; or a function of (done, total), in trials
+
+    Returns:
+        an Audit.
+
+    Raises:
+        DataError (no labels, masks that fit no image), OptionError (no such region or property),
+        StoreError.
+
+    Example:
+        >>> audit = seewhy.audit(classifier, "faces", regions="centre,border", core="centre", properties=["tint"])
+        >>> for finding in audit.findings:
+        ...     print(finding.level, finding.factor, finding.claims)
+        >>> print(audit["tint"].text)  # also where another finding holds it
+        >>> folder = audit.save("runs/audit")
     """
     asked = request(regions, core, properties, marks, recipients, donors)
     with chosen_progress(progress, "Auditing") as update:

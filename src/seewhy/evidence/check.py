@@ -152,9 +152,29 @@ def check(
 ) -> Check:
     """Whether the classifier works, is fed right, and gives maps that may be read; findings, worst first.
 
-    Takes what `explain` takes; of more than 2,000 images a seeded sample, unless `limit` or `sample` says otherwise.
-    With `out` the check is written to a run folder, too; one that holds this check already is kept. The model is left
-    exactly as found. Raises the SeewhyError that says what to change.
+    The model is left exactly as found.
+
+    Args:
+        classifier, images: as in explain; labels let it say more
+        target: one target, as in explain
+        layers, method, grid: whose maps are examined: several layers, but one method, by activation or
+            gradient
+        limit, sample, batch_size, seed: as in explain
+        out: a run folder; None: in memory
+        progress: as in explain
+
+    Returns:
+        a Check.
+
+    Raises:
+        as explain does, and OptionError for what it cannot judge: a network that decides for no class, two
+        methods or targets at once, or a method that runs the network too often.
+
+    Example:
+        >>> check = seewhy.check(classifier, "faces/valid", seed=0)
+        >>> for finding in check.findings:
+        ...     print(finding.level, finding.text)
+        >>> print(check.grades, check.is_bad)
     """
     plan = check_plan(
         classifier, images, target=target, layers=layers, method=method, grid=grid, limit=limit, sample=sample,

@@ -53,15 +53,40 @@ def explain(
 ) -> Explanation:
     """Maps, overlays and predictions of every image, raw maps signed on the layer's own grid.
 
-    `images`: a folder, CSV, text list, glob, list of paths, Dataset, or a tensor (N, C, H, W): floats are the network's
-    own input, bytes are photographs. `target`: a class name or index, "predicted", "label", "margin", "contrast:A:B",
-    … (see `find_scores`), a function of the output that gives (N,), a list with one for each image, or a dict of
-    several by name. `layers` and `method` default to "auto" and may be lists; a method of your own is a function of a
-    `Scene` (cam/methods/scene.py) that gives maps (N, H, W), or "file.py:function". `grid` ("14x14") settles how a
-    layer's output lies on the image where it cannot be told; `smooth` is "augment", "eigen" or both. `preset`
-    "pytorch-grad-cam" shows what that package shows. With `out` the run is written to (and resumed from) a folder;
-    with `extend` a finished one takes in images that were added, and keeps what it has.
-    The model is left exactly as found. Raises the SeewhyError that says what to change.
+    The model is left exactly as found.
+
+    Args:
+        classifier: a Classifier or an nn.Module
+        images: what names images
+        target: a class by name or index, "predicted", "label", "margin", "contrast:A:B", …; a function of
+            the output that gives (N,); a list with one for each image; a dict of several by name
+        layers: dotted names, in a list or by commas; "auto": the last layer with a grid that matters
+        method: a name or several: seewhy methods lists them; "auto": HiResCAM where the head flattens, else
+            Grad-CAM; or your own
+        preset: "pytorch-grad-cam": the pictures that this package makes
+        smooth: "augment": the mean over mirrored and scaled inputs; "eigen": the first component; or both
+        grid: "14x14", "channels-first" or "channels-last", where a layer's grid cannot be told
+        limit: only the first so many images
+        sample: so many images by seeded chance, each class and split keeping its share
+        batch_size: images at once, 64 at most; None: by the free memory
+        seed: of every random choice
+        out: a run folder that survives being killed; None: in memory
+        extend: take images that were added into the finished run in out
+        progress: True: a bar; False: none; or a function of (done, total), in images
+
+    Returns:
+        an Explanation.
+
+    Raises:
+        LayerError (no such layer, no grid), OptionError (no such method or target), DataError (no images,
+        sizes that differ), StoreError (the folder holds something else).
+
+    Example:
+        >>> explanation = seewhy.explain(classifier, "faces/valid", target="fake", layers=["conv3", "conv4"], limit=40)
+        >>> print(explanation)
+        >>> print(explanation.maps["conv4"].shape)  # (40, 4, 4)
+        >>> explanation[3].overlay.save("overlay.png")
+        >>> explanation.save("runs/explain")
     """
     check_extend(extend, out)
     plan = make_plan(

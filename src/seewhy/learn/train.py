@@ -79,14 +79,35 @@ def train(
 ) -> Training:
     """Checkpoints and a history of `model`, trained on the images in `data`, in the folder `out`/<network's name>.
 
-    `model`, `model_args`, `device` and `changes` (epoch, preprocess, size, fit, mean, std, range, channels) are as in
-    `seewhy.load`; a module is copied and not changed. `weights` are those to start from. `data` is any labelled source
-    that `explain` takes, with train and valid splits (else test, else a seeded fifth of each class is held out). Adam
-    with learning rate `rate` and cross-entropy (on one logit: its binary form); no augmentation. Both splits are
-    measured in eval mode after each epoch. `patience` stops after that many epochs without a better valid loss.
-    `resume` goes on where `out` stopped; `epochs` and `patience` may change, the rest may not. `progress` is a bar,
-    none (False), or a function of (done, total). On a CPU the result depends on nothing but the arguments and the
-    number of threads. Raises the SeewhyError that says what to change.
+    Args:
+        model, model_args: as in load; a module of yours is copied and not changed
+        data: images with labels, split into train and valid (else a seeded fifth of each class is held out)
+        epochs: passes over the training images, counted from 0 in file names
+        batch_size, rate: images a step; Adam's learning rate
+        seed: of weights, shuffling and dropout
+        patience: stop after so many epochs without a better loss on valid; None: never
+        resume: go on where out stopped; epochs and patience may change, the rest may not
+        out: checkpoints go to out/<name of the network>/model_<epoch>.pt
+        classes: their names, in the order of the logits; None: from the data
+        weights: a state dict to start from
+        device: "auto", "cpu", "cuda", "cuda:1", "mps"
+        progress: True: a bar; False: none; or a function of (done, total), in images
+        **changes: epoch of weights, and fields of Preprocess: size, mean, …
+
+    Returns:
+        a Training: folder, epochs_done, history (a row for each epoch and split: epoch, split, loss,
+        accuracy, n), best_epoch, classes, notes, and summary().
+
+    Raises:
+        DataError (no split, one class, sizes that differ), OptionError (the folder holds another training),
+        WorkError (the loss became NaN, out of memory).
+
+    Example:
+        >>> import seewhy
+        >>> training = seewhy.train(
+        ...     "net.py:Net", "faces", epochs=8, batch_size=16, rate=0.003, model_args={"size": 32}, out="checkpoints"
+        ... )
+        >>> print(training.folder, training.best_epoch, training.history[-1].accuracy)
     """
     for name, value in {"epochs": epochs, "batch-size": batch_size, "patience": patience}.items():
         if value is not None and value < 1:

@@ -45,11 +45,21 @@ def write_report(
 ) -> Path:
     """The pages of a finished run: report/ in its folder, whose index.html opens from disk.
 
-    `run` is the folder, or what `explain`, `check` or `audit` gave where that was written to one. What the check of the
-    same classifier beside it says is taken in. With `copy_images` the original files are copied into it (once there,
-    they stay), else it holds small pictures only. Pages that are complete and up to date are left as they are. Raises
-    StoreError where there is no finished run, OptionError for a result that was not saved, and WorkError where the
-    pages cannot be written.
+    Args:
+        run: a result that has a folder, or the folder of a finished run
+        copy_images: lay the original files into the report, too
+        progress: a function of (done, total), in pictures
+
+    Returns:
+        the path of the folder report. What a check of the same classifier says, whose folder lies beside
+        the run's, is taken in.
+
+    Raises:
+        StoreError (no finished run), WorkError (it cannot be written).
+
+    Example:
+        >>> pages = seewhy.write_report(audit)
+        >>> print(pages / "index.html")  # runs/audit/report/index.html
     """
     stored = read_run(_folder_of(run))
     checked = None if stored.command == "check" else beside(stored, "check")

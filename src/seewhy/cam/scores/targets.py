@@ -126,7 +126,23 @@ def one_logit_note(classes: Sequence[str]) -> str:
 
 
 def similarity(vectors: Any) -> TargetSpec:
-    """The target "how like these": the mean cosine similarity of the embedding to a vector (D,) or vectors (M, D)."""
+    """The target "how like these": the mean cosine similarity of the embedding to a vector (D,) or vectors (M, D).
+
+    Args:
+        vectors: a vector (D,) or several (M, D) of finite numbers
+
+    Raises:
+        OptionError for other shapes, here or when the embedding has another D.
+
+    Example:
+        >>> import torch
+        >>> from torch import nn
+        >>> images = torch.rand(4, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+        >>> embedder = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+        >>> embedding = seewhy.load(embedder, task="embedding")
+        >>> like_first = seewhy.similarity(embedder(images[:1]))
+        >>> print(seewhy.explain(embedding, images, target=like_first, progress=False).maps.shape)  # (4, 30, 30)
+    """
     wanted = torch.as_tensor(vectors, dtype=torch.float32).detach()
     wanted = wanted[None] if wanted.ndim == 1 else wanted
     if wanted.ndim != 2 or not wanted.numel() or not bool(wanted.isfinite().all()):
@@ -152,7 +168,20 @@ def similarity(vectors: Any) -> TargetSpec:
 def pixels(mask: Any, of: str | int = "predicted") -> TargetSpec:
     """The target "this class here": the mean logit of class `of` over a mask (H, W), or one for each image (N, H, W).
 
-    Masks are in [0, 1], of any size; they are brought to the size of the model's output.
+    Args:
+        mask: (H, W), or one for each image (N, H, W), in 0..1; brought to the size of the output
+        of: a class by name or index, "label", or "predicted"
+
+    Raises:
+        OptionError for masks of another shape or range.
+
+    Example:
+        >>> segmenter = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, 2, 1))
+        >>> mask = torch.zeros(32, 32)
+        >>> mask[8:24, 8:24] = 1
+        >>> where = seewhy.pixels(mask, of="cat")
+        >>> cats = seewhy.load(segmenter, classes=["none", "cat"])
+        >>> print(seewhy.explain(cats, images, target=where, layers="0", progress=False).maps.shape)  # (4, 32, 32)
     """
     held = torch.as_tensor(mask).detach().float()
     if held.ndim not in (2, 3) or not held.numel() or not bool(((held >= 0) & (held <= 1)).all()):
@@ -179,7 +208,28 @@ def pixels(mask: Any, of: str | int = "predicted") -> TargetSpec:
 def boxes(wanted: Any, labels: Sequence[str | int] | Tensor, *, iou: float = 0.5) -> TargetSpec:
     """The target "these boxes": for each wanted box (M, 4) the overlap and score of the detection that shows it.
 
-    A detection shows a box where it has its label and overlaps it by more than `iou`; boxes are x1, y1, x2, y2.
+    Args:
+        wanted: boxes (M, 4): x1, y1, x2, y2 in pixels of the input
+        labels: M class names or indices
+        iou: a detection shows a box where it has its label and overlaps it by more than this, 0 to 1
+
+    Raises:
+        OptionError where boxes and labels do not fit together.
+
+    Example:
+        >>> class Detector(nn.Module):
+        ...     '''One box and one label for each image.'''
+        ...
+        ...     def __init__(self):
+        ...         super().__init__()
+        ...         self.features = nn.Conv2d(3, 8, 3, padding=1)
+        ...
+        ...     def forward(self, images):
+        ...         score = self.features(images).mean(dim=(1, 2, 3)).sigmoid()
+        ...         box = torch.tensor([[8.0, 8.0, 24.0, 24.0]])
+        ...         return [{"boxes": box, "labels": torch.tensor([1]), "scores": one[None]} for one in score]
+        >>> wanted = seewhy.boxes([[8, 8, 24, 24]], labels=[1], iou=0.5)
+        >>> print(seewhy.explain(Detector(), images, target=wanted, progress=False).maps.shape)  # (4, 32, 32)
     """
     held = torch.as_tensor(wanted).detach().float()
     names = labels.tolist() if isinstance(labels, (Tensor, np.ndarray)) else list(labels)
