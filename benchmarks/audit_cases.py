@@ -13,7 +13,7 @@ DONORS = 300  # of each class and split, the default of the command
 OPTIONS = {  # everything about the command that may be named otherwise one day
     "regions": ("--regions", "grid:3x4"),  # 12
     "factors": (
-        "--factors",
+        "--properties",
         "brightness,contrast,tint,saturation,sharpness,jpeg,noise,low-frequency",
     ),  # 8
 }

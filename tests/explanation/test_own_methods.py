@@ -220,7 +220,7 @@ def test_the_command_names_the_run_after_the_function(home: Path, capsys: pytest
 def test_an_audit_takes_it_and_a_check_says_what_it_examines(home: Path) -> None:
     classifier = seewhy.load(seeded(FourConv()), classes=["cat", "dog"])
     found = seewhy.audit(
-        classifier, "photos", method="my.py:mine", regions="none", factors="none", recipients=2, progress=False
+        classifier, "photos", method="my.py:mine", regions="none", properties="none", recipients=2, progress=False
     )
     assert found.summary()["maps"]["method"] == "mine"
     with pytest.raises(OptionError, match=r"check does not examine maps of mine.*\n  Methods that it examines: grad"):
