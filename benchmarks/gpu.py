@@ -61,8 +61,7 @@ def packages() -> Iterator[None]:
             (folder / "METADATA").write_text("Metadata-Version: 2.1\nName: seewhy\nVersion: 0.1.0\n")
             sys.path.append(home)
             importlib.invalidate_caches()
-        if torch.version.cuda is None:
-            importlib.import_module("torchvision_shim")
+        importlib.import_module("torchvision_shim")
         yield
 
 

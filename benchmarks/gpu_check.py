@@ -3,13 +3,15 @@
     make gpu-check
 
 Writes benchmarks/results/gpu-<device>.json as soon as a part is done, with the reason where one could not be run; so
-a machine without the store's or the tests' packages still gives the rates. Leaves with status 1 where a part failed.
+a machine without the store's or the tests' packages still gives the rates. What a machine has no package for is taken
+from copies in .gpu/ at the repository's root. Leaves with status 1 where a part failed.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import time
@@ -17,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from gpu import packages
 from stamps import EVERYTHING, stamp
 
 HERE = Path(__file__).parent
@@ -55,10 +58,12 @@ def main() -> None:
     until = time.monotonic() + LIMIT_S
     parts = {
         "rates": ["benchmarks/gpu.py", "--device", asked.device, "--out", str(rates), *few],
-        "laws": ["-m", "pytest", "-q", "-x", "tests/laws/test_devices.py"],
+        "laws": ["-m", "pytest", "-q", "-W", "default", "tests/laws/test_devices.py"],
         "re-scoring": ["benchmarks/ours_audit_parts.py", "audit-parts-224", "3", asked.device],
     }
-    passed = [part(name, words, out, found, until) for name, words in parts.items()]
+    with packages():
+        os.environ["PYTHONPATH"] = os.pathsep.join(sys.path)
+        passed = [part(name, words, out, found, until) for name, words in parts.items()]
     if rates.exists():
         found["numbers"] = json.loads(rates.read_text(encoding="utf-8"))
         rates.unlink()

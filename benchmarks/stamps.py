@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import shutil
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
@@ -28,9 +29,9 @@ def code_digest(parts: Sequence[str]) -> str:
 
 def stamp(parts: Sequence[str]) -> dict[str, Any]:
     """What a result keeps of the code that it measured."""
-    commit = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], cwd=SOURCE, capture_output=True, text=True, check=False
-    ).stdout.strip()
+    git = shutil.which("git")
+    words = [git, "rev-parse", "--short", "HEAD"]
+    commit = subprocess.run(words, cwd=SOURCE, capture_output=True, text=True, check=False).stdout.strip() if git else ""
     return {"commit": commit, "parts": list(parts), "digest": code_digest(parts)}
 
 

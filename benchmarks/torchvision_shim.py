@@ -6,7 +6,7 @@ import importlib.util
 
 import torch
 
-if importlib.util.find_spec("torchvision") is not None:
+if torch.version.cuda is None and importlib.util.find_spec("torchvision") is not None:
     operators = torch.library.Library("torchvision", "DEF")
     for name in ("nms", "qnms"):
         operators.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")

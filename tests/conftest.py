@@ -13,7 +13,7 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 
 SHARED = Path(__file__).parents[1].parent / "shared" / "data"
 
-if importlib.util.find_spec("torchvision") is not None:
+if torch.version.cuda is None and importlib.util.find_spec("torchvision") is not None:
     # Its own build of these operators matches another torch; declared, its classification models load without them.
     _operators = torch.library.Library("torchvision", "DEF")
     for _name in ("nms", "qnms"):
