@@ -33,7 +33,7 @@ def part(name: str, words: list[str], out: Path, found: dict[str, Any], until: f
     print(f"{name}: at most {left:.0f} s", flush=True)
     try:
         ran = subprocess.run([sys.executable, *words], cwd=HERE.parent, capture_output=True, text=True, timeout=left)
-        said = {"status": ran.returncode, "said": ran.stdout[-6000:], "errors": ran.stderr[-2000:]}
+        said = {"status": ran.returncode, "said": ran.stdout[-12000:], "errors": ran.stderr[-2000:]}
     except subprocess.TimeoutExpired:
         said = {"status": None, "said": "", "errors": f"stopped after {left:.0f} s"}
     found[name] = said
@@ -58,7 +58,7 @@ def main() -> None:
     until = time.monotonic() + LIMIT_S
     parts = {
         "rates": ["benchmarks/gpu.py", "--device", asked.device, "--out", str(rates), *few],
-        "laws": ["-m", "pytest", "-q", "-W", "default", "tests/laws/test_devices.py"],
+        "laws": ["-m", "pytest", "-q", "--tb=line", "-W", "default", "tests/laws/test_devices.py"],
         "re-scoring": ["benchmarks/ours_audit_parts.py", "audit-parts-224", "3", asked.device],
     }
     with packages():

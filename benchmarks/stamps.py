@@ -31,7 +31,9 @@ def stamp(parts: Sequence[str]) -> dict[str, Any]:
     """What a result keeps of the code that it measured."""
     git = shutil.which("git")
     words = [git, "rev-parse", "--short", "HEAD"]
-    commit = subprocess.run(words, cwd=SOURCE, capture_output=True, text=True, check=False).stdout.strip() if git else ""
+    commit = (
+        subprocess.run(words, cwd=SOURCE, capture_output=True, text=True, check=False).stdout.strip() if git else ""
+    )
     return {"commit": commit, "parts": list(parts), "digest": code_digest(parts)}
 
 

@@ -9,8 +9,9 @@ from xml.etree import ElementTree
 import pytest
 
 from seewhy.render.chart import NARROW, WIDE, Row, Share, histogram_chart, interval_chart, share_chart
+from seewhy.render.page import one_line
 from seewhy.render.rows import KINDS
-from seewhy.render.vega import Look, printable
+from seewhy.render.vega import Look
 
 SVG = "{http://www.w3.org/2000/svg}"
 TAGS = {"svg", "title", "desc", "g", "line", "path", "text", "tspan"}
@@ -70,7 +71,7 @@ def test_names_are_words_and_nothing_else(chart: Callable[..., str], name: str, 
     attributes = {attribute for one in root.iter() for attribute in one.attrib}
     assert not attributes & {"style", "href", "src", "onerror"} and not any(one.startswith("on") for one in attributes)
     assert all(one.isprintable() or one in "\u200c\u200d" for one in svg) and svg.encode()
-    assert root.findtext(f"{SVG}title") == printable(name)
+    assert root.findtext(f"{SVG}title") == one_line(name)
     fragments = ("url(", "http://", "https://")  # beside the namespace, and what a name says
     values = [value for one in root.iter() for value in one.attrib.values()]
     assert not [value for value in values if any(part in value for part in fragments)]
@@ -181,9 +182,9 @@ def test_of_many_groups_the_smallest_are_one() -> None:
     assert said[-1].endswith(f"({5 + 6 + 7 + 8} donors)")
 
 
-def test_printable_words_are_one_line() -> None:
-    assert printable("a\tb\nc\xa0d") == "a b c d" and printable("x\u202ey\x00\ud800") == "x\ufffdy\ufffd\ufffd"
-    assert printable("é 日本 👩\u200d🔬") == "é 日本 👩\u200d🔬"
+def test_words_are_one_line() -> None:
+    assert one_line("a\tb\nc\xa0d") == "a b c d" and one_line("x\u202ey\x00\ud800") == "x\ufffdy\ufffd\ufffd"
+    assert one_line("é 日本 👩\u200d🔬") == "é 日本 👩\u200d🔬"
 
 
 def test_looks_are_told_apart_by_value() -> None:

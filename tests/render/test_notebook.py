@@ -7,7 +7,7 @@ from html.parser import HTMLParser
 import pytest
 
 from seewhy.render import notebook
-from seewhy.render.vega import BAD
+from seewhy.render.page import BAD
 
 HOSTILE = "<img src=x onerror=alert(1)>\"'&</div>\u202e\n\ud800"
 

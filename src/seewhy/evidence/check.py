@@ -35,7 +35,7 @@ from seewhy.evidence.checks.trust import Trust, examine, n_steps
 from seewhy.evidence.thresholds import CHECK_THRESHOLDS
 from seewhy.records import Preprocess, Progress
 from seewhy.render import notebook
-from seewhy.render.vega import BAD, CAUTION, GOOD, UNKNOWN
+from seewhy.render.page import BAD, CAUTION, GOOD, UNKNOWN
 from seewhy.run.folder import RunFolder, default_folder
 from seewhy.run.identity import RunIdentity, content_of, run_identity
 from seewhy.run.machine import environment

@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 from statistics import fmean
 
 from seewhy.render import rows as layout
+from seewhy.render.page import QUIET
 from seewhy.render.rows import CONTROL, GROUPS, GUESS, SPLITS, TRAIN, ZERO, Row, look_of, points
 from seewhy.render.vega import (
     NARROW,
-    QUIET,
     SMALL,
     WIDE,
     Frame,

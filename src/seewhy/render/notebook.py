@@ -6,7 +6,7 @@ import base64
 from collections.abc import Iterable, Sequence
 from html import escape
 
-from seewhy.render.vega import printable
+from seewhy.render.page import one_line
 
 INK, QUIET, LINE = "#202024", "#5b5e66", "#d8d9de"
 _PAGE = (
@@ -75,4 +75,4 @@ def _light(colour: str) -> str:
 
 
 def _escaped(words: str) -> str:
-    return escape(printable(words), quote=True)
+    return escape(one_line(words), quote=True)

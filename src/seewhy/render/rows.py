@@ -6,16 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from seewhy.render.page import ACCENT, BAD, CAUTION, GOOD, INK, LINE, QUIET, UNKNOWN
 from seewhy.render.vega import (
-    ACCENT,
-    BAD,
-    CAUTION,
-    GOOD,
-    INK,
-    LINE,
-    QUIET,
     SMALL,
-    UNKNOWN,
     Frame,
     Json,
     Look,

@@ -12,11 +12,9 @@ from xml.etree import ElementTree
 
 import vl_convert
 
+from seewhy.render.page import INK, LINE, PANEL, QUIET, one_line
+
 Json = dict[str, Any]
-INK, QUIET, LINE = "var(--ink, #202024)", "var(--quiet, #5b5e66)", "var(--line, #d8d9de)"
-PANEL, ACCENT = "var(--panel, #ffffff)", "var(--accent, #1f5fa8)"
-BAD, CAUTION = "var(--bad, #b5391c)", "var(--caution, #8a5a00)"
-UNKNOWN, GOOD = "var(--unknown, #6a5d8c)", "var(--good, #0b6b77)"
 WIDE, NARROW = 720, 360  # pixels: for a page, and for a telephone
 LETTERS, SMALL = 12, 11  # pixels
 LEGEND_LINE = 22
@@ -40,7 +38,6 @@ _AXIS: Json = {
     "titlePadding": 8,
     "tickCount": 6,
 }
-_JOINERS = "\u200c\u200d"  # within words of some scripts, and within emoji
 _ATTRIBUTES = {
     *("d", "transform", "x2", "y2", "dx", "text-anchor", "fill", "fill-opacity", "opacity", "font-size"),
     *(
@@ -110,15 +107,6 @@ class Look:
 def is_folded(width: int) -> bool:
     """Whether names and numbers stand above the intervals, since there is no room beside them."""
     return width < _FOLDED
-
-
-def printable(words: str) -> str:
-    """The words on one line: what cannot be printed, or turns the direction of letters, becomes "\ufffd"."""
-    letters = (
-        letter if letter.isprintable() or letter in _JOINERS else " " if letter.isspace() else "\ufffd"
-        for letter in words
-    )
-    return "".join(letters)
 
 
 def counted(n: int, noun: str) -> str:
@@ -246,7 +234,7 @@ def drawn(frame: Frame, layers: Sequence[Json], title: str, describe: str) -> st
     source = ElementTree.fromstring(picture)
     root = _root(f"chart-{digest}", "chart narrow" if is_folded(frame.width) else "chart", source.attrib["viewBox"])
     for tag, part, words in (("title", "title", title), ("desc", "words", describe)):
-        ElementTree.SubElement(root, tag, id=f"chart-{digest}-{part}").text = printable(words)
+        ElementTree.SubElement(root, tag, id=f"chart-{digest}-{part}").text = one_line(words)
     root.extend(_inside(source))
     return ElementTree.tostring(root, encoding="unicode")
 
@@ -263,7 +251,7 @@ def _printable(value: Any) -> Any:
         return {key: _printable(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [_printable(item) for item in value]
-    return printable(value) if isinstance(value, str) else value
+    return one_line(value) if isinstance(value, str) else value
 
 
 def _inside(parent: ElementTree.Element) -> Iterator[ElementTree.Element]:

@@ -23,8 +23,8 @@ from seewhy.evidence.trials.edit import TrialKey
 from seewhy.evidence.trials.trial import Scores, Trials
 from seewhy.render import notebook
 from seewhy.render.chart import interval_chart
+from seewhy.render.page import BAD, QUIET, UNKNOWN
 from seewhy.render.rows import look_of
-from seewhy.render.vega import BAD, QUIET, UNKNOWN
 from seewhy.store.plain import plain
 
 
