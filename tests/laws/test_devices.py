@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 import seewhy
+from seewhy.cam.methods.captum_calls import CAPTUM
 from seewhy.cam.methods.catalogue import METHODS
 from tests.models import FourConv, InPlaceFunctional, Pooled, images, seeded
 
@@ -38,7 +39,8 @@ EVERY = [
             f"captum:{name}",
             marks=pytest.mark.skipif(importlib.util.find_spec("captum") is None, reason="captum is not installed"),
         )
-        for name in ("integrated-gradients", "occlusion", "gradient-shap")
+        for name, captum in CAPTUM.items()
+        if not captum.rewires  # the others cannot take every network apart
     ),
 ]
 # Of each map's largest value; these divide by what can cancel, or take a singular vector.
@@ -154,5 +156,6 @@ def test_photographs_and_a_check(device: str, tmp_path: Path) -> None:
 def test_half_precision_on_a_gpu_is_near_the_whole(method: str) -> None:
     model, x = seeded(Pooled()).cuda(), images(6, 16).cuda()
     want = maps_of(model, x, ["act"], method)[""]
-    for dtype, bound in ((torch.float16, 0.02), (torch.bfloat16, 0.4 if method == "fullgrad" else 0.1)):
+    flips = method == "fullgrad"  # its gradient goes through every ReLU, and one near 0 may be on in one type alone
+    for dtype, bound in ((torch.float16, 0.1 if flips else 0.02), (torch.bfloat16, 0.4 if flips else 0.1)):
         near(maps_of(copy.deepcopy(model).to(dtype), x, ["act"], method)[""], want, bound)

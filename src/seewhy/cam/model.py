@@ -6,7 +6,7 @@ import contextlib
 import random
 import threading
 import weakref
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
@@ -132,21 +132,24 @@ def untouched(model: nn.Module) -> Iterator[None]:
             return
         _held.add(model)
         try:
-            with _as_written(model), _put_back(model):
+            modules = _modules_of(model)
+            weights = (weight for module in modules for weight in module._parameters.values() if weight is not None)
+            devices = {weight.device for weight in weights}
+            with _as_written(modules, devices), _put_back(modules, devices):
                 yield
         finally:
             _held.discard(model)
 
 
 @contextlib.contextmanager
-def _put_back(model: nn.Module) -> Iterator[None]:
-    modes = [(module, module.training) for module in model.modules()]
+def _put_back(modules: Sequence[nn.Module], devices: Iterable[torch.device]) -> Iterator[None]:
+    modes = [(module, module.training) for module in modules]
     states = (random.getstate(), np.random.get_state(), torch.random.get_rng_state())
-    devices = sorted({p.device.index for p in model.parameters() if p.device.type == "cuda"})
-    cuda = [torch.cuda.get_rng_state(index) for index in devices]
+    numbers = sorted({device.index for device in devices if device.type == "cuda"})
+    cuda = [torch.cuda.get_rng_state(number) for number in numbers]
     try:
         if any(training for _, training in modes):
-            model.eval()
+            modules[0].eval()
         yield
     finally:
         for module, training in modes:
@@ -155,22 +158,32 @@ def _put_back(model: nn.Module) -> Iterator[None]:
         random.setstate(states[0])
         np.random.set_state(states[1])
         torch.random.set_rng_state(states[2])
-        for index, state in zip(devices, cuda, strict=True):
-            torch.cuda.set_rng_state(state, index)
+        for number, state in zip(numbers, cuda, strict=True):
+            torch.cuda.set_rng_state(state, number)
 
 
 @contextlib.contextmanager
-def _as_written(model: nn.Module) -> Iterator[None]:
+def _as_written(modules: Sequence[nn.Module], devices: Iterable[torch.device]) -> Iterator[None]:
     with contextlib.ExitStack() as stack:
-        for kind in {parameter.device.type for parameter in model.parameters()} or {"cpu"}:
+        for kind in {device.type for device in devices} or {"cpu"}:
             if kind != "meta" and torch.is_autocast_enabled(kind):
                 stack.enter_context(torch.autocast(kind, enabled=False))
-        compiled = any(
-            "_orig_mod" in module._modules or module._compiled_call_impl is not None for module in model.modules()
-        )
+        compiled = any("_orig_mod" in module._modules or module._compiled_call_impl is not None for module in modules)
         if compiled and hasattr(torch.compiler, "set_stance"):  # torch 2.6
             stack.enter_context(torch.compiler.set_stance("force_eager"))
         yield
+
+
+def _modules_of(model: nn.Module) -> list[nn.Module]:
+    """The model and every module in it, each once; `model.modules()` recurses, and takes three times as long."""
+    seen, modules, rest = {id(model)}, [model], [model]
+    while rest:
+        for module in rest.pop()._modules.values():
+            if module is not None and id(module) not in seen:
+                seen.add(id(module))
+                modules.append(module)
+                rest.append(module)
+    return modules
 
 
 def logits_of(output: Any, n_images: int) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import importlib
 import warnings
@@ -13,6 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from seewhy.cam.methods.captum_calls import CAPTUM
 from seewhy.cam.methods.input_score import Scored, leaf_of
@@ -70,7 +72,9 @@ def _attributed(name: str, attr: Any, scene: Scene, index: int) -> Tensor:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", module=r"(captum|sklearn)\.")
             warnings.filterwarnings("ignore", message=EXPECTED)
-            return CAPTUM[name].attribute(attr, Scored(scene, index), leaf_of(scene.inputs[index, None]), scene.seed)
+            with contextlib.nullcontext() if scene.inputs.device.type == "cpu" else _DrawnOnCpu():
+                image = leaf_of(scene.inputs[index, None])
+                return CAPTUM[name].attribute(attr, Scored(scene, index), image, scene.seed)
     except ImportError as error:  # what some need besides, only known when they run
         raise MissingExtraError(error.name or "scikit-learn", "captum", f"The method captum:{name}") from error
     except (AssertionError, TypeError, AttributeError, KeyError, RuntimeError) as error:
@@ -108,8 +112,21 @@ def _seed(scene: Scene) -> None:
     """Both global random states, which captum draws from; whoever holds the model `untouched` puts them back."""
     np.random.seed(scene.seed % 2**32)
     torch.default_generator.manual_seed(scene.seed)
-    if scene.inputs.device.type == "cuda":
+    if scene.inputs.device.type == "cuda":  # a network that draws in its forward pass
         torch.cuda.default_generators[scene.inputs.device.index].manual_seed(scene.seed)
+
+
+class _DrawnOnCpu(TorchFunctionMode):
+    """While it is entered, what captum draws on a device is drawn on the CPU: the same numbers on every machine."""
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        if func not in (torch.normal, torch.bernoulli):
+            return func(*args, **(kwargs or {}))
+        given = [value for value in args if isinstance(value, Tensor)]
+        drawn = func(*(value.cpu() if isinstance(value, Tensor) else value for value in args), **(kwargs or {}))
+        return drawn.to(given[0].device) if given else drawn
 
 
 def _fold(name: str) -> str:

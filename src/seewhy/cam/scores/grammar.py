@@ -134,7 +134,8 @@ def class_chooser(asked: str | int, classes: Sequence[str], task: Task) -> tuple
     index = class_index(asked, classes, task)
 
     def one(output: Output, labels: Tensor | None) -> Tensor:
-        return in_range(torch.full((len(output),), index, device=output.logits.device), output, task)
+        in_range(torch.tensor([index]), output, task)
+        return torch.full((len(output),), index, device=output.logits.device)
 
     return _name(index, classes), one
 
@@ -153,7 +154,7 @@ def _given(labels: Tensor | None) -> Tensor:
 
 
 def in_range(index: Tensor, output: Output, task: Task) -> Tensor:
-    """The class indices, checked to be among the network's classes."""
+    """The class indices, on the CPU, checked to be among the network's classes, and on the device of its output."""
     count = max(2, output.logits.shape[1])
     if task != "detection" and len(index) and not 0 <= int(index.min()) <= int(index.max()) < count:
         wrong = index[(index < 0) | (index >= count)][0]
@@ -161,7 +162,7 @@ def in_range(index: Tensor, output: Output, task: Task) -> Tensor:
             f"The class {int(wrong)} was asked for, but the network has {count} (0 to {count - 1}).",
             slug="no-such-class",
         )
-    return index
+    return index.to(output.logits.device)
 
 
 def _column_score(target: str | int, classes: Sequence[str], task: Task) -> Score:
