@@ -130,11 +130,11 @@ def class_chooser(asked: str | int, classes: Sequence[str], task: Task) -> tuple
     if asked == "predicted":
         return "predicted", lambda output, labels: _decided(output, task)
     if asked == "label":
-        return "label", lambda output, labels: in_range(_given(labels), output, task)
+        return "label", lambda output, labels: _labelled(labels, output, task)
     index = class_index(asked, classes, task)
 
     def one(output: Output, labels: Tensor | None) -> Tensor:
-        in_range(torch.tensor([index]), output, task)
+        check_range(torch.tensor([index]), output, task)
         return torch.full((len(output),), index, device=output.logits.device)
 
     return _name(index, classes), one
@@ -147,14 +147,15 @@ def _decided(output: Output, task: Task) -> Tensor:
     return index
 
 
-def _given(labels: Tensor | None) -> Tensor:
+def _labelled(labels: Tensor | None, output: Output, task: Task) -> Tensor:
     if labels is None:
         raise ValueError("a score that needs labels was fixed without")
-    return labels
+    check_range(labels, output, task)
+    return labels.to(output.logits.device, non_blocking=True)
 
 
-def in_range(index: Tensor, output: Output, task: Task) -> Tensor:
-    """The class indices, on the CPU, checked to be among the network's classes, and on the device of its output."""
+def check_range(index: Tensor, output: Output, task: Task) -> None:
+    """Raise OptionError where a class index, on the CPU, is not among the network's classes; nothing waits for a GPU."""
     count = max(2, output.logits.shape[1])
     if task != "detection" and len(index) and not 0 <= int(index.min()) <= int(index.max()) < count:
         wrong = index[(index < 0) | (index >= count)][0]
@@ -162,7 +163,6 @@ def in_range(index: Tensor, output: Output, task: Task) -> Tensor:
             f"The class {int(wrong)} was asked for, but the network has {count} (0 to {count - 1}).",
             slug="no-such-class",
         )
-    return index.to(output.logits.device)
 
 
 def _column_score(target: str | int, classes: Sequence[str], task: Task) -> Score:
@@ -245,7 +245,7 @@ def _contrast_score(text: str, classes: Sequence[str], task: Task) -> Score:
     name = f"contrast:{_name(first, classes)}:{_name(second, classes)}"
 
     def rule(output: Output, labels: Tensor | None, places: Tensor | None) -> Measured:
-        in_range(torch.tensor([first, second]), output, task)
+        check_range(torch.tensor([first, second]), output, task)
         return lambda changed, rows: measures.contrast(changed.tensor, first, second)
 
     return Score(name, rule, task, f"contrast:{first}:{second}")
