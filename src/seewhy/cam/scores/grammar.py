@@ -155,7 +155,7 @@ def _labelled(labels: Tensor | None, output: Output, task: Task) -> Tensor:
 
 
 def check_range(index: Tensor, output: Output, task: Task) -> None:
-    """Raise OptionError where a class index, on the CPU, is not among the network's classes; nothing waits for a GPU."""
+    """Raise OptionError where a class index, on the CPU, is not one of the network's; nothing waits for a GPU."""
     count = max(2, output.logits.shape[1])
     if task != "detection" and len(index) and not 0 <= int(index.min()) <= int(index.max()) < count:
         wrong = index[(index < 0) | (index >= count)][0]
