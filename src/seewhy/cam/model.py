@@ -18,6 +18,7 @@ from seewhy.errors import ModelError, SeewhyError
 from seewhy.records import Task
 
 T = TypeVar("T")
+_PLAIN = (bool, int, float, str, tuple, type(None))  # the attributes of a module that count as part of its code
 SIZES: tuple[int, ...] = (224, 256, 128, 64, 32, 28, 96, 112, 160, 192, 299, 384, 48, 512)
 
 
@@ -105,16 +106,19 @@ def state_of(model: nn.Module) -> int:
     Weights count by memory and version, not by value: cheap, and an optimiser's step or a loaded checkpoint shows.
     Whether a module is in training mode does not count, since nothing is learned in it.
     """
-    plain = (bool, int, float, str, tuple, type(None))
     state: list[Hashable] = []
-    for name, module in model.named_modules():
+    for module in _modules_of(model):
         attributes = vars(module)
-        state += [name, id(type(module)), id(type(module).forward), id(attributes.get("forward"))]
+        kind = type(module)
+        state += [id(module), id(kind), id(kind.forward), id(attributes.get("forward")), *module._modules]
         state += [*module._forward_hooks, *module._forward_pre_hooks]
-        state += [str(value) for key, value in attributes.items() if key != "training" and type(value) in plain]
-    for weight in model.parameters():
-        version = -1 if weight.is_inference() else weight._version
-        state += [tuple(weight.shape), weight.dtype, weight.device, weight.data_ptr(), version]
+        for key, value in attributes.items():
+            if type(value) in _PLAIN and key != "training":
+                state.append(value if type(value) is not tuple else str(value))
+        for weight in module._parameters.values():
+            if weight is not None:
+                version = -1 if weight.is_inference() else weight._version
+                state += [tuple(weight.shape), weight.dtype, weight.device, weight.data_ptr(), version]
     return hash(tuple(state))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -32,15 +33,28 @@ PICTURE_SIDE = 1600  # overlays of larger photographs are drawn at this many pix
 
 @dataclass(frozen=True)
 class Loaded:
-    """One image, ready: the canvas (or the input itself), the photograph for pictures, and how the two lie."""
+    """One image, ready: the canvas (or the input itself), the photograph for pictures, and how the two lie.
+
+    Without a photograph the picture is made of the input, when it is asked for.
+    """
 
     size: tuple[int, int]
     geometry: Geometry
-    picture: Pixels
+    photograph: Pixels | None = None
+    preprocess: Preprocess | None = None
     canvas: Pixels | None = None
     inputs: Tensor | None = None
     digest: str | None = None
     label: str | None = None
+
+    @cached_property
+    def picture(self) -> Pixels:
+        """An 8-bit RGB picture (H, W, 3), at most `PICTURE_SIDE` pixels on its long side where it is a photograph's."""
+        if self.photograph is not None:
+            return self.photograph
+        if self.inputs is None:
+            raise ValueError("an image without a photograph and without an input")
+        return picture_of(self.inputs, self.preprocess)
 
 
 def load_image(table: ImageTable, image: Image, preprocess: Preprocess | Opaque) -> Loaded:
@@ -97,7 +111,7 @@ def _from_item(item: Any, preprocess: Preprocess | Opaque, label: str | None, cl
     if isinstance(item, Tensor) and item.is_floating_point() and item.ndim == 3:
         size = (item.shape[1], item.shape[2])
         known = preprocess if isinstance(preprocess, Preprocess) else None
-        return Loaded(size, geometry_of(size, Preprocess()), picture_of(item, known), inputs=item, label=label)
+        return Loaded(size, geometry_of(size, Preprocess()), preprocess=known, inputs=item, label=label)
     if isinstance(item, Tensor) and item.dtype == torch.uint8 and item.ndim == 3:
         item = item.expand(3, -1, -1).permute(1, 2, 0).contiguous().cpu().numpy()
     if isinstance(item, PIL.Image.Image):

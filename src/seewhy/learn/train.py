@@ -232,7 +232,7 @@ def _read(job: _Job) -> dict[str, list[Image]]:
         readable[name].append(image)
         room -= sum(part.nbytes for part in (loaded.canvas, loaded.inputs) if part is not None)
         if room >= 0:
-            job.kept[image.id] = replace(loaded, picture=loaded.picture[:0].copy())
+            job.kept[image.id] = replace(loaded, photograph=loaded.picture[:0].copy())
     reasons = listed(unreadable, 3)
     if empty := [name for name, images in readable.items() if not images]:
         raise DataError(f"No image of the split {listed(empty)} can be read: {reasons}.", slug="no-images")
