@@ -31,8 +31,7 @@ def captum_name(name: str) -> str:
     Raises OptionError with the nearest names.
     """
     asked = name.partition(":")[2] if name.casefold().startswith("captum:") else name
-    folded = {_fold(known): known for known in CAPTUM}
-    if known_name := folded.get(_fold(asked)):
+    if known_name := {folded(known): known for known in CAPTUM}.get(folded(asked)):
         return f"captum:{known_name}"
     raise OptionError(
         f"There is no method {name!r}.  {nearest(asked, CAPTUM)}\n"
@@ -129,5 +128,6 @@ class _DrawnOnCpu(TorchFunctionMode):
         return drawn.to(given[0].device) if given else drawn
 
 
-def _fold(name: str) -> str:
+def folded(name: str) -> str:
+    """A name as it is compared: without capitals, hyphens, underscores and blanks."""
     return name.casefold().replace("-", "").replace("_", "").replace(" ", "")

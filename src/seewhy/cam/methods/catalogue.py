@@ -10,7 +10,7 @@ from torch import Tensor
 
 from seewhy.cam.methods import weighting
 from seewhy.cam.methods.ablation import ablation_cam
-from seewhy.cam.methods.captum import captum_method, captum_name
+from seewhy.cam.methods.captum import captum_method, captum_name, folded
 from seewhy.cam.methods.captum_calls import CAPTUM
 from seewhy.cam.methods.fullgrad import fullgrad
 from seewhy.cam.methods.guided import guided_backprop, guided_grad_cam
@@ -218,6 +218,8 @@ def method_name(name: str) -> str:
 
 def known_name(name: str) -> str | None:
     """The method's own spelling; None where there is no such method here."""
+    if name in METHODS:
+        return name
     return {_fold(known): known for known in METHODS}.get(_fold(name))
 
 
@@ -230,4 +232,4 @@ def _from_captum(name: str) -> Method:
 
 
 def _fold(name: str) -> str:
-    return name.casefold().replace("plusplus", "++").replace("-", "").replace("_", "").replace(" ", "")
+    return folded(name).replace("plusplus", "++")
