@@ -85,6 +85,47 @@ def test_a_changed_network_is_learned_anew(change: Callable[[nn.Module], None]) 
     assert [remembered(model, key, lambda: next(learned)) for key in ("what", "else", "what")] == [2, 3, 2]
 
 
+class Stack(nn.Module):
+    """Shared modules under second names, and an attribute whose values have one hash."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.every = nn.ModuleList([nn.Conv2d(3, 3, 1), nn.Conv2d(3, 3, 1)])
+        self.first, self.second = self.every
+        self.axis = -1
+
+
+def an_attribute_of_one_hash(model: Stack) -> None:
+    model.axis = -2
+    assert hash(-1) == hash(-2)
+
+
+def a_swap_of_shared_modules(model: Stack) -> None:
+    model.first, model.second = model.second, model.first
+
+
+@pytest.mark.parametrize("change", [an_attribute_of_one_hash, a_swap_of_shared_modules])
+def test_changes_that_leave_names_and_hashes_as_they_are_are_seen(change: Callable[[Stack], None]) -> None:
+    model, learned = seeded(Stack()), iter(range(10))
+    assert remembered(model, "what", lambda: next(learned)) == 0
+    change(model)
+    assert remembered(model, "what", lambda: next(learned)) == 1
+
+
+class Overwriting(FourConv):
+    """Changes its input in place."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x.mul_(2))
+
+
+def test_images_given_as_a_tensor_stay_as_they_are() -> None:
+    x = images(3, 32)
+    before = x.clone()
+    seewhy.explain(seeded(Overwriting()), x, layers="conv1", progress=False)
+    assert torch.equal(x, before)
+
+
 def test_modes_and_gradients_change_nothing_that_is_known() -> None:
     model, learned = seeded(FourConv()), iter(range(10))
     remembered(model, "what", lambda: next(learned))

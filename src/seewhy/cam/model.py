@@ -110,11 +110,11 @@ def state_of(model: nn.Module) -> int:
     for module in _modules_of(model):
         attributes = vars(module)
         kind = type(module)
-        state += [id(module), id(kind), id(kind.forward), id(attributes.get("forward")), *module._modules]
+        state += [id(module), id(kind), id(kind.forward), id(attributes.get("forward"))]
+        state += [*module._modules, *map(id, module._modules.values())]
         state += [*module._forward_hooks, *module._forward_pre_hooks]
-        for key, value in attributes.items():
-            if type(value) in _PLAIN and key != "training":
-                state.append(value if type(value) is not tuple else str(value))
+        # As words, since -1 and -2 have one hash.
+        state += [str(value) for key, value in attributes.items() if key != "training" and type(value) in _PLAIN]
         for weight in module._parameters.values():
             if weight is not None:
                 version = -1 if weight.is_inference() else weight._version

@@ -235,7 +235,7 @@ def _with_size(classifier: Classifier, table: ImageTable) -> Classifier:
 def first_input(classifier: Classifier, table: ImageTable) -> Tensor:
     """The network's input (1, C, H, W) of the first image that can be read. Raises DataError where none can."""
     if isinstance(table.items, Tensor) and table.items.is_floating_point():
-        return table.items[int(table.images[0].id), None]
+        return table.items[int(table.images[0].id), None].clone()  # a network may change its input in place
     reasons = []
     for image in table.images:
         try:
