@@ -43,6 +43,7 @@ def demo(
     for command in result.commands:
         say(f"  {command}")
     say("\nOn your own data:")
+    say("  seewhy check YOUR_IMAGES --model your_net.py:Net --weights your_checkpoint.pt")
     say("  seewhy explain YOUR_IMAGES --model your_net.py:Net --weights your_checkpoint.pt")
     say("  seewhy audit YOUR_IMAGES --model your_net.py:Net --weights your_checkpoint.pt")
     if not no_report:
