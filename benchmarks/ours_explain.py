@@ -16,7 +16,7 @@ from typing import Any
 
 import seewhy.cli.app
 import seewhy.data.classifier
-import seewhy.explanation.explain
+import seewhy.explanation.folder
 import seewhy.run.progress
 
 if any(argument.startswith("torchvision:") for argument in sys.argv):

@@ -27,7 +27,7 @@ COMMANDS: dict[str, list[str | Path]] = {
     "import torch": [PYTHON, "-c", "import torch"],
     "import torch, seewhy": [PYTHON, "-c", "import torch, seewhy"],
     "import torch, seewhy; seewhy.explain": [PYTHON, "-c", "import torch, seewhy; seewhy.explain"],
-    "import what `seewhy explain` needs": [PYTHON, "-c", "import seewhy.cli.app, seewhy.explanation.explain"],
+    "import what `seewhy explain` needs": [PYTHON, "-c", "import seewhy.cli.app, seewhy.explanation.folder"],
     "import pytorch_grad_cam": [PYTHON, "-c", "import torchvision_shim, pytorch_grad_cam"],
 }
 EXPLAINED = {"seewhy explain": None, "seewhy explain --preset": PRESET}  # of four images, with the report

@@ -40,7 +40,9 @@ def _words(text: str | None) -> str:
 
 def _default(option: typer.core.TyperOption) -> str:
     value = option.default
-    hidden = value in (None, False, "", ()) or "[default" in (option.help or "") or option.required
+    hidden = (
+        value is None or value is False or value in ("", ()) or "[default" in (option.help or "") or option.required
+    )
     return " **required**" if option.required else "" if hidden else f" [default: {value}]"
 
 

@@ -66,6 +66,15 @@ def test_whatever_check_takes_explain_takes() -> None:
     assert set(parameters(seewhy.explain)) - set(parameters(seewhy.check)) == {"preset", "smooth", "extend"}
 
 
+def test_an_audit_that_is_saved_keeps_its_budget(photos: Path, model: nn.Module, tmp_path: Path) -> None:
+    options: dict[str, Any] = {"regions": "halves", "properties": "none", "budget": 500, **QUIET}
+    made = seewhy.audit(model, photos, out=tmp_path / "out", **options)
+    saved = seewhy.audit(model, photos, **options).save(tmp_path / "saved")
+    assert files_of(saved) == files_of(tmp_path / "out")
+    assert made.save(tmp_path / "out") == tmp_path / "out"
+    seewhy.audit(model, photos, out=saved, **options)
+
+
 @pytest.mark.parametrize("result", [seewhy.Explanation, seewhy.Check, seewhy.Audit])
 def test_results_are_used_alike(result: type) -> None:
     for name in ("save", "summary", "_repr_html_"):

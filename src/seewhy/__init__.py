@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -62,9 +63,13 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    if name in _HOMES:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'seewhy' has no attribute {name!r}")
+    state = random.getstate()  # which what is imported here may move: rich does
+    try:
         return getattr(import_module(_HOMES[name]), name)
-    raise AttributeError(f"module 'seewhy' has no attribute {name!r}")
+    finally:
+        random.setstate(state)
 
 
 def __dir__() -> list[str]:

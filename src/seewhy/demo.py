@@ -20,7 +20,7 @@ from seewhy.evidence.findings.safeguards.catalogue import SAFEGUARDS
 from seewhy.evidence.results.result import Audit
 from seewhy.evidence.trials.design import design_audit
 from seewhy.evidence.trials.request import request
-from seewhy.explanation.explain import run_in_folder
+from seewhy.explanation.folder import run_in_folder
 from seewhy.explanation.result import Explanation
 from seewhy.learn import net
 from seewhy.learn.train import Training, train

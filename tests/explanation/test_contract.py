@@ -20,8 +20,9 @@ import zarr
 
 import seewhy
 from seewhy.errors import StoreError, WorkError
-from seewhy.explanation.explain import run_in_folder
+from seewhy.explanation.folder import run_in_folder
 from seewhy.run.plan import Plan, make_plan
+from seewhy.store import manifest
 from tests.models import FourConv, Pooled, images, seeded
 
 QUIET = {"progress": False}
@@ -61,6 +62,7 @@ def test_the_folder_holds_what_the_contract_says(photographs: Path, tmp_path: Pa
     found = run_in_folder(plan_for(photographs, target="cat"), run, progress=nothing)
     held = sorted(path.name for path in run.iterdir())
     assert held == [
+        "files.json",
         "manifest.json",
         "map_stats.parquet",
         "maps.zarr",
@@ -133,11 +135,11 @@ def test_stopped_and_run_again_gives_the_same_bytes_and_computes_only_the_rest(
     with pytest.raises(StopError):
         run_in_folder(plan_for(photographs), tmp_path / "again", progress=stopping)
     calls: list[int] = []
-    from seewhy.explanation import explain
+    from seewhy.explanation import folder
 
-    real = explain.explain_shard
+    real = folder.explain_shard
     monkeypatch.setattr(
-        explain, "explain_shard", lambda plan, shard, **kw: calls.append(shard.index) or real(plan, shard, **kw)
+        folder, "explain_shard", lambda plan, shard, **kw: calls.append(shard.index) or real(plan, shard, **kw)
     )
     run_in_folder(plan_for(photographs), tmp_path / "again", progress=nothing)
     assert tree(tmp_path / "again") == tree(tmp_path / "straight")
@@ -200,6 +202,7 @@ def test_a_changed_image_is_another_run(photographs: Path, tmp_path: Path) -> No
 
 def test_a_second_writer_is_told_who_holds_the_folder(photographs: Path, tmp_path: Path) -> None:
     def second(done: int, total: int) -> None:
+        manifest._holders.clear()  # as in another process
         run_in_folder(plan_for(photographs), tmp_path / "run", progress=nothing)
 
     with pytest.raises(StoreError, match=f"is being written by process {os.getpid()}"):

@@ -20,9 +20,9 @@ from torch import nn
 
 import seewhy
 from seewhy.errors import OptionError, StoreError
-from seewhy.explanation import explain as module
 from seewhy.explanation import extend as extension
-from seewhy.explanation.explain import run_in_folder
+from seewhy.explanation import folder as module
+from seewhy.explanation.folder import run_in_folder
 from seewhy.run.plan import Plan, make_plan
 from seewhy.store import manifest
 from tests.models import FourConv, images, seeded
@@ -141,7 +141,8 @@ def test_reading_the_tables_starts_no_thread_before_workers_are_forked(run: Path
         "count = lambda: len(os.listdir('/proc/self/task'))\n"
         "run, before = Path(sys.argv[1]), count()\n"
         "ids = tables.read_ids(run / 'records.parquet', 40)\n"
-        "(run / 'parts').mkdir()\ntables.split(run, {0: ids[:16], 1: ids[16:32]})\ntables.read_digests(run)\n"
+        "(run / 'parts').mkdir()\ntables.split(run, '', {0: ids[:16], 1: ids[16:32]})\n"
+        "tables.read_digests(run)\n"
         "print(len(ids), count() - before)"
     )
     ran = subprocess.run([sys.executable, "-c", code, run], capture_output=True, text=True, cwd=ROOT)
@@ -218,7 +219,7 @@ STEPS = [
     (extension.shutil, "rmtree", (0, 1)),
     (extension.manifest, "begin", (0,)),
     (module.tables, "split", (0,)),
-    (module.tables, "_replace", (0, 1, 2, 3, 5)),
+    (module.tables, "_publish", (0, 1, 2)),
     (module.arrays, "create_maps", (0, 1)),
     (module.arrays, "write_maps", (0, 1, 3)),
     (module.tables, "merge", (0, 1)),

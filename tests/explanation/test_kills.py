@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import os
+import shutil
+import signal
+import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
-from benchmarks.kills import MOST_LOST, Losses, kill_often, new_trial
+from benchmarks.kills import MOST_LOST, Losses, Trial, kill_often, new_trial, tree
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "killpg"), reason="this system has no process groups")
 
@@ -20,6 +25,79 @@ def assert_kept(losses: Losses, kills: int) -> None:
 
 def test_a_killed_command_goes_on_and_gives_the_same_bytes(tmp_path: Path) -> None:
     assert_kept(kill_often(new_trial(tmp_path, images=184), kills=5), 5)
+
+
+def workers_of(parent: int) -> list[int]:
+    return [int(word) for word in Path(f"/proc/{parent}/task/{parent}/children").read_text().split()]
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def until(condition: Callable[[], Any], seconds: float = 120) -> Any:
+    limit = time.monotonic() + seconds
+    while not (value := condition()) and time.monotonic() < limit:
+        time.sleep(0.01)
+    return value
+
+
+@pytest.fixture(scope="module")
+def straight(tmp_path_factory: pytest.TempPathFactory) -> tuple[Trial, dict[str, str]]:
+    """A trial with slow workers, and what an undisturbed run of it holds."""
+    trial = new_trial(tmp_path_factory.mktemp("stops"), images=96)
+    trial.finish(trial.home / "straight")
+    return trial, tree(trial.home / "straight")
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="this system does not say who a process's workers are")
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_workers_end_with_the_command_alone(straight: tuple[Trial, dict[str, str]], number: signal.Signals) -> None:
+    if number != signal.SIGKILL and signal.getsignal(number) is signal.SIG_IGN:
+        pytest.skip("whoever runs the tests ignores this signal, and so does what they start")
+    (trial, want), run = straight, straight[0].home / f"run-{number.name}"
+    process = trial.start(run)
+    assert until(lambda: list((run / "parts").glob("records-*.parquet")))
+    workers = workers_of(process.pid)
+    assert len(workers) == 2 and all(map(is_alive, workers))
+    process.send_signal(number)
+    status, said = process.wait(30), (trial.home / "said.txt").read_text()
+    assert until(lambda: not any(map(is_alive, workers)), 5)
+    if number != signal.SIGKILL:
+        assert status == 128 + number and "the same command goes on" in said and "Traceback" not in said
+    trial.finish(run)
+    assert tree(run) == want
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="this system does not say who a process's workers are")
+@pytest.mark.parametrize("place", [0, 1])
+def test_a_worker_that_is_killed_ends_the_command_with_words(
+    straight: tuple[Trial, dict[str, str]], place: int
+) -> None:
+    (trial, want), run = straight, straight[0].home / f"run-{place}"
+    process = trial.start(run)
+    assert until(lambda: list((run / "parts").glob("records-*.parquet")))
+    os.kill(workers_of(process.pid)[place], signal.SIGKILL)
+    assert process.wait(30) == 1 and "A worker died" in (trial.home / "said.txt").read_text()
+    trial.finish(run)
+    assert tree(run) == want
+
+
+def test_what_another_run_left_is_never_taken_in(straight: tuple[Trial, dict[str, str]]) -> None:
+    """The folder is removed under a run, and the same path begun anew with another network."""
+    trial, _ = straight
+    run, other = trial.home / "replaced", new_trial(trial.home / "other", images=96)
+    (other.home / "net.py").write_text((trial.home / "net.py").read_text().replace("self.fc(", "-self.fc("))
+    process = trial.start(run)
+    assert until(lambda: list((run / "parts").glob("records-*.parquet")))
+    shutil.rmtree(run)
+    other.finish(run)
+    assert process.wait(60) == 1 and "begun anew" in (trial.home / "said.txt").read_text()
+    other.finish(other.home / "straight")
+    assert tree(run) == tree(other.home / "straight")
 
 
 @pytest.mark.slow

@@ -22,7 +22,7 @@ from torch import Tensor
 
 import seewhy
 from seewhy.errors import StoreError, WorkError
-from seewhy.explanation.explain import run_in_folder
+from seewhy.explanation.folder import run_in_folder
 from seewhy.run.plan import Plan, make_plan
 from tests.models import FourConv, images, seeded
 

@@ -279,8 +279,39 @@ def test_two_epochs_and_two_more_are_four_to_the_bit(
     assert parts.history == whole.history
     for epoch in range(4):
         assert same(weights_of(whole, epoch), weights_of(parts, epoch))
-    assert (parts.folder / "history.csv").read_bytes() == (whole.folder / "history.csv").read_bytes()
-    assert (parts.folder / "model_3.pt").read_bytes() == (whole.folder / "model_3.pt").read_bytes()
+    for name in ("history.csv", "model_3.pt", "state.pt"):
+        assert (parts.folder / name).read_bytes() == (whole.folder / name).read_bytes(), name
+
+
+def test_images_that_changed_are_another_training(tmp_path: Path, data: Path, net: Net) -> None:
+    train(net, data, out=tmp_path / "out", **SMALL)
+    draw(next((data / "train" / "red").iterdir()), True, np.random.default_rng(77))
+    with pytest.raises(OptionError, match="same names with other content"):
+        train(net, data, out=tmp_path / "out", resume=True, **{**SMALL, "epochs": 2})
+
+
+def test_a_network_that_was_edited_is_another_training(tmp_path: Path, data: Path, net: Net) -> None:
+    train(net, data, out=tmp_path / "out", **SMALL)
+
+    class Edited(Net):
+        def forward(self, x: Tensor) -> Tensor:
+            return super().forward(x) * 2
+
+    Edited.__name__ = Edited.__qualname__ = "Net"
+    edited = Edited(32)
+    edited.load_state_dict(net.state_dict())
+    with pytest.raises(OptionError, match="network"):
+        train(edited, data, out=tmp_path / "out", resume=True, **{**SMALL, "epochs": 2})
+
+
+def test_an_epoch_without_its_state_did_not_happen(tmp_path: Path, data: Path, net: Net) -> None:
+    train(net, data, out=tmp_path / "straight", **{**SMALL, "epochs": 2})
+    train(net, data, out=tmp_path / "out", **SMALL)
+    (tmp_path / "out" / "Net" / "state.pt").unlink()  # stopped before it was written
+    train(net, data, out=tmp_path / "out", resume=True, **{**SMALL, "epochs": 2})
+    names = ["model_0.pt", "model_1.pt", "state.pt", "history.csv"]
+    for name in names:
+        assert (tmp_path / "out" / "Net" / name).read_bytes() == (tmp_path / "straight" / "Net" / name).read_bytes()
 
 
 def test_a_finished_training_resumes_at_once_and_options_must_agree(
@@ -288,11 +319,11 @@ def test_a_finished_training_resumes_at_once_and_options_must_agree(
 ) -> None:
     out = tmp_path / "c"
     done = train(net, data, out=out, **SMALL)
-    stamps = {path.name: path.stat().st_mtime_ns for path in done.folder.iterdir()}
+    stamps = {path.name: path.stat().st_mtime_ns for path in done.folder.iterdir() if path.name != ".lock"}
     monkeypatch.setattr(learn, "_read", None)
     again = train(net, data, out=out, resume=True, **SMALL)
     assert (again.history, again.epochs_done) == (done.history, 1)
-    assert {path.name: path.stat().st_mtime_ns for path in done.folder.iterdir()} == stamps
+    assert {path.name: path.stat().st_mtime_ns for path in done.folder.iterdir() if path.name != ".lock"} == stamps
     with pytest.raises(OptionError, match=r"--rate: 0\.001 there, 0\.5 asked"):
         train(net, data, out=out, resume=True, rate=0.5, **SMALL)
     (data / "train" / "red" / "000.png").unlink()
@@ -318,7 +349,7 @@ def test_checkpoints_are_found_by_epoch_and_the_state_is_not_one(tmp_path: Path,
         assert same(torch.load(tmp_path / "c" / "Net" / f"model_{epoch}.pt", weights_only=True), loaded)
     with pytest.raises(WeightsError, match=r"no checkpoint of epoch 2\.  It has: 0, 1"):
         load(Net(size=32), tmp_path / "c", epoch=2)
-    held = sorted(path.name for path in (tmp_path / "c" / "Net").iterdir())
+    held = sorted(path.name for path in (tmp_path / "c" / "Net").iterdir() if path.name != ".lock")
     assert held == ["history.csv", "history.png", "model_0.pt", "model_1.pt", "state.pt"]
 
 

@@ -39,6 +39,14 @@ OVERFIT = finding(
     "NONE LARGER THAN", "overfit", value=0.004, overfit={"margin": {"value": 1.2, "low": 0.8, "high": 1.6, "n": 150}}
 )
 OPEN = finding("CANNOT SAY", value=0.01, factor="crop")
+OUTSIDE = Finding(
+    "everything outside the core",
+    "STRONG",
+    ("depends",),
+    "With the face exchanged the labels are still predicted.",
+    numbers={"benefit": {}},
+)
+INTENDED = finding("STRONG", "depends", "intended", factor="face")
 BROKEN = Finding("classifier", "CANNOT SAY", ("classifier",), "Every image is predicted as 'real'.")
 
 HEADLINES = {
@@ -55,6 +63,10 @@ HEADLINES = {
         "Overfit: background helps more on train than on valid: +1.20 logits [+0.80 to +1.60] (150 images)",
     ),
     "classifier": ([BROKEN, SHORTCUT], "Every image is predicted as 'real'."),
+    "outside": (
+        [OUTSIDE, INTENDED],
+        "Something outside of the core is used: With the face exchanged the labels are still predicted",
+    ),
     "fragile": ([FRAGILE, NONE], "Fragile: low-frequency flips 30 % of the decisions [20 to 40] (600 trials)"),
     "none": ([NONE, NONE], "None of 2 tested factors shifts its answers towards a class by 2 points or more"),
     "open": ([OPEN, NONE], "No dependence is shown; for 1 of 2 factors 2 points or more cannot be excluded"),

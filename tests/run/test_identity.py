@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import functools
+import json
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,9 +21,10 @@ from torch import Tensor, nn
 
 import seewhy
 from seewhy.errors import StoreError
-from seewhy.explanation.explain import default_folder, run_in_folder
-from seewhy.run.identity import code_digest, differing, identity_of
+from seewhy.explanation.folder import default_folder, run_in_folder
+from seewhy.run.identity import VARYING, code_digest, differing, identity_of, run_identity
 from seewhy.run.plan import make_plan
+from seewhy.store import manifest
 from tests.models import FourConv, Pooled, images, seeded
 
 PATTERN = r"^runs/explain-[0-9a-f]{10}$"
@@ -168,6 +171,8 @@ def test_what_differs_is_said_in_the_words_of_the_command_line(photos: Path) -> 
     said = dict(line.split(": ", 1) for line in differing(one, two))
     assert said.pop("the weights").startswith("other numbers than there")
     assert said.pop("the code").endswith("was edited")
+    assert said.pop("the network").endswith("were edited")
+    assert said.pop("the network's answers").endswith("than it did there")
     assert said.pop("--model").endswith("Edited asked")
     assert said == {
         "--classes": "0,1 there, a,b asked",
@@ -194,6 +199,121 @@ def test_an_edited_forward_with_the_same_weights_is_another_run(photos: Path) ->
     plans = [make_plan(seeded(kind()), photos) for kind in (Pooled, Pooled, Edited)]
     first, again, edited = (identity_of(plan)["code"] for plan in plans)
     assert first == again != edited
+
+
+NET = """
+import torch
+from torch import nn
+from torch.nn import functional
+
+SLOPE = 0.1
+
+
+def squashed(x):
+    return torch.tanh(x)
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3, stride=2, padding=1)
+        self.act = nn.LeakyReLU()
+        self.fc = nn.Linear(4, 2)
+        self.factor = 1.0
+
+    def features(self, x):
+        return squashed(self.act(self.conv(x))) * self.factor
+
+    def forward(self, x):
+        return self.fc(functional.leaky_relu(self.features(x), SLOPE).mean((2, 3)))
+
+
+SCALE = 255
+
+
+def prepare(image):
+    import numpy as np
+    return torch.from_numpy(np.asarray(image)).permute(2, 0, 1).float() / SCALE
+"""
+EDITS = {
+    "a helper method": ("squashed(self.act", "-squashed(self.act"),
+    "a constant": ("SLOPE = 0.1", "SLOPE = 0.2"),
+    "a function": ("torch.tanh(x)", "torch.sigmoid(x)"),
+    "an attribute": ("self.factor = 1.0", "self.factor = 2.0"),
+    "an activation": ("nn.LeakyReLU()", "nn.ReLU()"),
+    "a setting of a layer": ("nn.LeakyReLU()", "nn.LeakyReLU(0.3)"),
+    "a name that preprocessing uses": ("SCALE = 255", "SCALE = 127"),
+}
+
+
+def digests_of(home: Path, photos: Path, text: str) -> dict[str, Any]:
+    """The identity of a run of the network in a file, in a process of its own."""
+    (home / "net.py").write_text(text)
+    code = (
+        "import json, torch, seewhy\n"
+        "from seewhy.run.identity import identity_of\n"
+        "from seewhy.run.plan import make_plan\n"
+        "torch.manual_seed(0)\n"
+        "classifier = seewhy.load('net.py:Net', preprocess='net.py:prepare')\n"
+        f"print(json.dumps(identity_of(make_plan(classifier, {str(photos)!r}, layers='conv', method='grad-cam'))))"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=home, check=False)
+    assert ran.returncode == 0, ran.stderr
+    identity: dict[str, Any] = json.loads(ran.stdout)
+    return {**identity, "classifier": {**identity["classifier"], "weights": ""}}
+
+
+@pytest.fixture(scope="module")
+def unedited(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+    home = tmp_path_factory.mktemp("edited")
+    (home / "photos").mkdir()
+    for number in range(2):
+        pixels = np.random.default_rng(number).integers(0, 256, (32, 32, 3), dtype=np.uint8)
+        PIL.Image.fromarray(pixels).save(home / "photos" / f"{number}.png")
+    return home, digests_of(home, home / "photos", NET)
+
+
+@pytest.mark.parametrize("edit", EDITS)
+def test_every_edit_of_the_network_is_another_run(unedited: tuple[Path, dict[str, Any]], edit: str) -> None:
+    home, before = unedited
+    old, new = EDITS[edit]
+    assert NET.count(old) == 1
+    after = digests_of(home, home / "photos", NET.replace(old, new))
+    assert before["network"] != after["network"] and differing(before, after)
+    if "preprocessing" not in edit:
+        assert before["answers"] != after["answers"]
+
+
+def test_a_comment_and_a_blank_line_are_no_edit(unedited: tuple[Path, dict[str, Any]]) -> None:
+    home, before = unedited
+    assert digests_of(home, home / "photos", NET.replace("SLOPE = 0.1", "\n# of the leak\nSLOPE = 0.1")) == before
+
+
+def test_folders_without_the_new_parts_are_still_this_run(photos: Path, tmp_path: Path) -> None:
+    run_in_folder(plan_of(photos), tmp_path / "run", progress=lambda done, total: None)
+    stored = manifest.read_manifest(tmp_path / "run")
+    older = {key: value for key, value in stored["identity"].items() if key not in ("network", "answers")}
+    assert run_identity(plan_of(photos)).differing(older) == []
+
+
+class Restless(FourConv):
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x) + torch.randn(2)
+
+
+class Timed(FourConv):
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x) + time.perf_counter_ns() % 1000
+
+
+@pytest.mark.parametrize(("kind", "said"), [(Restless, "draws random numbers"), (Timed, "not repeatable")])
+def test_a_network_that_answers_anew_each_time_is_told(
+    photos: Path, tmp_path: Path, kind: type[nn.Module], said: str
+) -> None:
+    plan = make_plan(seewhy.load(seeded(kind()), size=32), photos, layers="conv1")
+    explanation = run_in_folder(plan, tmp_path / "run", progress=lambda done, total: None)
+    assert [note for note in explanation.notes if said in note]
+    assert identity_of(plan)["answers"] == VARYING
 
 
 def test_the_same_command_after_an_image_changed_is_another_folder(

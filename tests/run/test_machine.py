@@ -12,7 +12,7 @@ from torch import nn
 
 from seewhy.cam.capture import find_layer
 from seewhy.cam.layers.choice import trace
-from seewhy.explanation.explain import default_folder, run_in_folder
+from seewhy.explanation.folder import default_folder, run_in_folder
 from seewhy.run import machine
 from seewhy.run.plan import make_plan
 from tests.models import FourConv, images, seeded

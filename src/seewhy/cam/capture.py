@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from seewhy.cam.grid import Grid
-from seewhy.cam.model import as_input, untouched
+from seewhy.cam.model import as_input, run, untouched
 from seewhy.cam.scores.outputs import Output, read_output
 from seewhy.errors import LayerError, ModelError, nearest
 from seewhy.records import Task
@@ -136,7 +136,7 @@ def _recorded(model: nn.Module, inputs: Tensor, recorder: _Recorder, from_the_st
     recorder.copies = model in _overwriting
     try:
         with torch.set_grad_enabled(from_the_start), recorder.attached(model):
-            output = read_output(model(inputs), len(inputs), recorder.task)
+            output = read_output(run(model, inputs), len(inputs), recorder.task)
         overwritten = recorder.overwritten()
     except RuntimeError as error:
         if recorder.copies or "in-place" not in str(error):

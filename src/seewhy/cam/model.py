@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import random
 import threading
 import weakref
@@ -18,6 +19,7 @@ from seewhy.errors import ModelError, SeewhyError
 from seewhy.records import Task
 
 T = TypeVar("T")
+_UNSET = object()
 _PLAIN = (bool, int, float, str, tuple, type(None))  # the attributes of a module that count as part of its code
 SIZES: tuple[int, ...] = (224, 256, 128, 64, 32, 28, 96, 112, 160, 192, 299, 384, 48, 512)
 
@@ -68,6 +70,8 @@ _locks_guard = threading.Lock()
 
 
 _known: weakref.WeakKeyDictionary[nn.Module, tuple[int, dict[Hashable, Any]]] = weakref.WeakKeyDictionary()
+_written: weakref.WeakKeyDictionary[nn.Module, list[str]] = weakref.WeakKeyDictionary()  # what its pass changes in it
+_drawing: weakref.WeakSet[nn.Module] = weakref.WeakSet()  # whose pass draws random numbers
 _held: weakref.WeakSet[nn.Module] = weakref.WeakSet()  # by `untouched`, each guarded by its own lock
 
 
@@ -139,7 +143,8 @@ def untouched(model: nn.Module) -> Iterator[None]:
             modules = _modules_of(model)
             weights = (weight for module in modules for weight in module._parameters.values() if weight is not None)
             devices = {weight.device for weight in weights}
-            with _as_written(modules, devices), _put_back(modules, devices):
+            restoring = restored(model, whole=model in _written and bool(_written[model]))
+            with _as_written(modules, devices), _put_back(modules, devices), restoring:
                 yield
         finally:
             _held.discard(model)
@@ -149,6 +154,7 @@ def untouched(model: nn.Module) -> Iterator[None]:
 def _put_back(modules: Sequence[nn.Module], devices: Iterable[torch.device]) -> Iterator[None]:
     modes = [(module, module.training) for module in modules]
     states = (random.getstate(), np.random.get_state(), torch.random.get_rng_state())
+    home = _working_folder()
     numbers = sorted({device.index for device in devices if device.type == "cuda"})
     cuda = [torch.cuda.get_rng_state(number) for number in numbers]
     try:
@@ -159,11 +165,84 @@ def _put_back(modules: Sequence[nn.Module], devices: Iterable[torch.device]) -> 
         for module, training in modes:
             if module.training != training:
                 module.training = training
+        if home and _working_folder() != home:
+            os.chdir(home)
         random.setstate(states[0])
         np.random.set_state(states[1])
         torch.random.set_rng_state(states[2])
         for number, state in zip(numbers, cuda, strict=True):
             torch.cuda.set_rng_state(state, number)
+
+
+@contextlib.contextmanager
+def restored(model: nn.Module, *, whole: bool = True) -> Iterator[None]:
+    """Put back the buffers and plain attributes that a forward pass in eval mode changes, and remember which.
+
+    Without `whole` the user's own modules are watched alone: in eval mode torch's own write nothing.
+    """
+    modules = [m for m in _modules_of(model) if whole or not type(m).__module__.startswith("torch.")]
+    attributes = [(m, {key: value for key, value in vars(m).items() if type(value) in _PLAIN}) for m in modules]
+    buffers = [
+        (m, name, buffer, buffer._version, buffer.clone())
+        for m in modules
+        for name, buffer in m._buffers.items()
+        if buffer is not None and not buffer.is_inference()
+    ]
+    try:
+        yield
+    finally:
+        changed = set()
+        for module, before in attributes:
+            now = {key: value for key, value in vars(module).items() if type(value) in _PLAIN}
+            for key in now.keys() | before.keys():
+                if key != "training" and now.get(key, _UNSET) != before.get(key, _UNSET):
+                    changed.add(f"{type(module).__name__}.{key}")
+                    if key in before:
+                        vars(module)[key] = before[key]
+                    else:
+                        del vars(module)[key]
+        for module, name, buffer, version, content in buffers:
+            if module._buffers.get(name) is not buffer or buffer._version != version:
+                changed.add(f"{type(module).__name__}.{name}")
+                with torch.no_grad():
+                    buffer.copy_(content)
+                module._buffers[name] = buffer
+        _written[model] = sorted(changed | set(_written.get(model, ())))
+
+
+@contextlib.contextmanager
+def drawing_noticed(model: nn.Module) -> Iterator[None]:
+    """Remember whether a forward pass draws random numbers, whose states `untouched` puts back."""
+    states = _random_states()
+    yield
+    if _random_states() != states:
+        _drawing.add(model)
+
+
+def written_by(model: nn.Module) -> list[str]:
+    """The buffers and attributes that the model's own forward pass was seen to change, as "Class.name"."""
+    return _written.get(model, [])
+
+
+def draws(model: nn.Module) -> bool:
+    """Whether the model's own forward pass was seen to draw random numbers, in eval mode."""
+    return model in _drawing
+
+
+def _random_states() -> list[bytes]:
+    """Those of torch and numpy; Python's own moves where a first pass imports something."""
+    devices = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
+    numpy_state: Any = np.random.get_state()
+    torch_states = [state.numpy().tobytes() for state in (torch.get_rng_state(), *devices)]
+    return [numpy_state[1].tobytes(), str(numpy_state[2]).encode(), *torch_states]
+
+
+def _working_folder() -> str:
+    """Where relative names begin; "" where that folder is gone."""
+    try:
+        return os.getcwd()  # noqa: PTH109 -- a word, and quick
+    except OSError:
+        return ""
 
 
 @contextlib.contextmanager
@@ -198,7 +277,24 @@ def logits_of(output: Any, n_images: int) -> Tensor:
 def answer(model: nn.Module, inputs: Tensor) -> Any:
     """What the model returns, without a graph, leaving the model as found."""
     with untouched(model), torch.inference_mode(False), torch.no_grad():
-        return model(as_input(model, inputs))
+        return run(model, as_input(model, inputs))
+
+
+def run(model: nn.Module, inputs: Tensor) -> Any:
+    """What the model returns. Raises ModelError where its own code would end the program, or meets a file's error."""
+    try:
+        return model(inputs)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        if isinstance(error, Exception) and not isinstance(error, OSError):
+            raise
+        said = str(error) or type(error).__name__
+        raise ModelError(
+            f"{type(model).__name__} ended its forward pass with {type(error).__name__}: {said}\n"
+            "  That is in the network's own code: it must give logits, and neither leave nor read files that are gone.",
+            slug="network-failed",
+        ) from error
 
 
 def forward(model: nn.Module, inputs: Tensor, task: Task = "classification") -> Tensor:

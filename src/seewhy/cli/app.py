@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
+import signal
 import sys
+import threading
 import traceback
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
 
 import typer
 from typer.core import TyperGroup
@@ -19,9 +23,9 @@ from seewhy.cli.demo import demo
 from seewhy.cli.explain import explain
 from seewhy.cli.lists import layers, methods
 from seewhy.cli.printing import plain
-from seewhy.cli.report import report
+from seewhy.cli.report import report, verify
 from seewhy.cli.train import train
-from seewhy.errors import SeewhyError
+from seewhy.errors import ModelError, SeewhyError
 
 
 class _Commands(TyperGroup):
@@ -30,10 +34,91 @@ class _Commands(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         """Run the command."""
         try:
-            return super().invoke(ctx)
-        except KeyboardInterrupt:
-            print("Stopped. What is finished is kept; the same command goes on from there.", file=sys.stderr)
-            raise SystemExit(130) from None
+            with _stopping(), _telling_of_exits():
+                return super().invoke(ctx)
+        except KeyboardInterrupt as error:
+            with contextlib.suppress(OSError):  # of a terminal that was closed
+                print("Stopped. What is finished is kept; the same command goes on from there.", file=sys.stderr)
+            raise SystemExit(128 + (error.number if isinstance(error, _Stopped) else signal.SIGINT)) from None
+        except SystemExit as error:  # none of ours: what a command has to say it raises
+            place = traceback.extract_tb(error.__traceback__)[-1]
+            raise _left(f"sys.exit({error.code!r})", place) from error
+
+
+def _left(words: str, place: traceback.FrameSummary) -> ModelError:
+    return ModelError(
+        f"The command was ended by {words} in {place.filename}, line {place.lineno}.\n"
+        "  That is code of the network, or what it imports: it must not end the program.",
+        slug="network-failed",
+    )
+
+
+def _raised(error: Exception, place: traceback.FrameSummary) -> ModelError:
+    return ModelError(
+        f"{type(error).__name__}: {error}\n"
+        f"  It was raised by your own code: {place.filename}, line {place.lineno}, in {place.name}.",
+        slug="network-failed",
+    )
+
+
+def _place_in_users_code(error: Exception) -> traceback.FrameSummary | None:
+    """Where the user's code raised an error, also within torch; None where it was ours."""
+    ours, standard = Path(__file__).parents[1], Path(os.__file__).parent
+    for place in reversed(traceback.extract_tb(error.__traceback__)):
+        file = Path(place.filename)
+        if ours in file.parents:
+            return None
+        if standard not in file.parents and not {"site-packages", "dist-packages"} & set(file.parts):
+            return place
+    return None
+
+
+class _Stopped(KeyboardInterrupt):
+    """A signal that asks a command to end, so that it ends as after Ctrl-C."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.number = number
+
+
+@contextlib.contextmanager
+def _stopping() -> Iterator[None]:
+    """What a closed terminal, `timeout` and schedulers send stops the command; what `nohup` ignores stays ignored."""
+
+    def stop(number: int, frame: Any) -> None:
+        raise _Stopped(number)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    names = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    before = {number: signal.getsignal(number) for number in names if signal.getsignal(number) is not signal.SIG_IGN}
+    for number in before:
+        signal.signal(number, stop)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def _telling_of_exits() -> Iterator[None]:
+    """A network whose code ends the process at once (`os._exit`) does so with words, and never with the status 0."""
+    leave, command = os._exit, os.getpid()
+
+    def told(status: int) -> NoReturn:
+        if os.getpid() == command:
+            error = _left(f"os._exit({status})", traceback.extract_stack(limit=2)[0])
+            _say(error)
+            status = error.exit_status
+        leave(status)
+
+    os._exit = told
+    try:
+        yield
+    finally:
+        os._exit = leave
 
 
 app = typer.Typer(
@@ -46,7 +131,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-for command in (explain, check, audit, report, layers, methods, train, data, demo):
+for command in (explain, check, audit, report, verify, layers, methods, train, data, demo):
     app.command()(command)
 
 
@@ -61,7 +146,7 @@ def let_threads_wait() -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line and leave with 0, 1 (failed work), 2 (wrong input) or 130 (interrupted)."""
+    """Run the command line and leave with 0, 1 (failed work), 2 (wrong input) or 128 + the signal (stopped)."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in given
     let_threads_wait()
@@ -71,16 +156,23 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except SeewhyError as error:
         if debug:
             traceback.print_exc()
-        print(f"{type(error).__name__}: {plain(str(error))}\n  docs/errors.md#{error.slug}", file=sys.stderr)
+        _say(error)
         raise SystemExit(error.exit_status) from None
     except Exception as error:
         if debug:
             raise
-        print(
-            f"Unexpected {type(error).__name__}: {plain(str(error))}\n  Run again with --debug to see where.",
-            file=sys.stderr,
-        )
+        if (place := _place_in_users_code(error)) is not None:
+            _say(_raised(error, place))
+        else:
+            print(
+                f"Unexpected {type(error).__name__}: {plain(str(error))}\n  Run again with --debug to see where.",
+                file=sys.stderr,
+            )
         raise SystemExit(1) from None
     finally:
         gc.enable()
         gc.unfreeze()
+
+
+def _say(error: SeewhyError) -> None:
+    print(f"{type(error).__name__}: {plain(str(error))}\n  docs/errors.md#{error.slug}", file=sys.stderr, flush=True)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import sys
 from typing import Annotated
 
 import typer
@@ -11,7 +9,7 @@ import typer
 from seewhy.cli.config import value_of
 from seewhy.cli.options import ClassifierOptions, ImageOptions, LabelledImages, LayerOptions, RunOptions, Workers
 from seewhy.cli.pages import typed_again, write_pages
-from seewhy.cli.printing import print_audit, print_json, print_plan
+from seewhy.cli.printing import kept_clean, print_audit, print_json, print_plan
 from seewhy.cli.signature import spelled_out
 
 
@@ -57,16 +55,17 @@ def audit(
     from seewhy.evidence.audit import audit_in_folder
     from seewhy.evidence.findings.safeguards.catalogue import SAFEGUARDS
     from seewhy.evidence.results.folder import default_audit_folder
-    from seewhy.evidence.trials.budget import planned
+    from seewhy.evidence.trials.budget import planned, seconds_of
     from seewhy.evidence.trials.design import design_audit
     from seewhy.evidence.trials.request import request
+    from seewhy.run.folder import RunFolder
     from seewhy.run.progress import progress_bar, progress_bars
     from seewhy.run.workers import forking, steady_process
     from seewhy.store import manifest
 
     properties, marks = value_of(context, "properties"), value_of(context, "mark") or ()
     steady_process()
-    with contextlib.redirect_stdout(sys.stderr), forking(workers):
+    with kept_clean(), forking(workers):
         asked = request(regions, core, properties, marks, recipients, donors)
         network = classifier.load()
         if run.out is not None:
@@ -78,11 +77,14 @@ def audit(
             summary = planned(design, budget, workers)
         else:
             folder = run.out or default_audit_folder(design, budget)
-            with progress_bars("Trials       ", "Weighing them") as (update, weighing):
-                findings = audit_in_folder(
-                    design, folder, budget=budget, workers=workers, progress=update, weighing=weighing
-                )
-            summary = {"run": str(folder), **write_pages(folder, typed_again(context), run.no_report), **findings}
+            seconds_of(budget)  # refused before a folder is made
+            with RunFolder(folder).held():
+                with progress_bars("Trials       ", "Weighing them") as (update, weighing):
+                    findings = audit_in_folder(
+                        design, folder, budget=budget, workers=workers, progress=update, weighing=weighing
+                    )
+                pages = write_pages(folder, typed_again(context), run.no_report)
+            summary = {"run": str(folder), **pages, **findings}
     if run.as_json:
         print_json({"command": "audit", **summary})
     elif plan_only:

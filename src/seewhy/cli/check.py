@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
-import sys
 from typing import Annotated
 
 import typer
 
 from seewhy.cli.options import ClassifierOptions, ImageOptions, Images, MapOptions, RunOptions
 from seewhy.cli.pages import typed_again, write_pages
-from seewhy.cli.printing import print_check, print_json
+from seewhy.cli.printing import kept_clean, print_check, print_json
 from seewhy.cli.signature import spelled_out
 
 
@@ -26,18 +24,20 @@ def check(
 ) -> None:
     """Say whether the classifier works, whether it is fed right, and whether its maps may be read; worst first."""
     from seewhy.evidence.check import check_in_folder, check_plan, default_check_folder
+    from seewhy.run.folder import RunFolder
     from seewhy.run.progress import progress_bar
     from seewhy.run.workers import steady_process
 
     steady_process()
-    with contextlib.redirect_stdout(sys.stderr):
+    with kept_clean():
         plan = check_plan(
             classifier.load(maps.task), images, **maps.arguments(), **taken.arguments(), **run.arguments()
         )
         folder = run.out or default_check_folder(plan, run.seed)
-        with progress_bar("Checking") as update:
-            summary = check_in_folder(plan, folder, seed=run.seed, progress=update)
-        pages = write_pages(folder, typed_again(context), run.no_report)
+        with RunFolder(folder).held():
+            with progress_bar("Checking") as update:
+                summary = check_in_folder(plan, folder, seed=run.seed, progress=update)
+            pages = write_pages(folder, typed_again(context), run.no_report)
     if run.as_json:
         print_json({"command": "check", "run": str(folder), **pages, **summary})
     else:

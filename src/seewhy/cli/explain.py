@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
-import sys
 from typing import Annotated
 
 import typer
 
 from seewhy.cli.options import ClassifierOptions, ImageOptions, Images, MapOptions, RunOptions, Workers
 from seewhy.cli.pages import typed_again, write_pages
-from seewhy.cli.printing import print_explanation, print_json
+from seewhy.cli.printing import kept_clean, print_explanation, print_json
 from seewhy.cli.signature import spelled_out
 
 
@@ -34,15 +32,16 @@ def explain(
     run: RunOptions,
 ) -> None:
     """Map what the network looks at in every image, into a run folder: maps, overlays, a sheet, mean maps, tables."""
-    from seewhy.explanation.explain import default_folder, run_in_folder
-    from seewhy.explanation.extend import check_extend
+    from seewhy.explanation.explain import check_extend
+    from seewhy.explanation.folder import default_folder, run_in_folder
+    from seewhy.run.folder import RunFolder
     from seewhy.run.plan import make_plan
     from seewhy.run.progress import progress_bar
     from seewhy.run.workers import forking, steady_process
 
     check_extend(extend, run.out)
     steady_process()
-    with contextlib.redirect_stdout(sys.stderr), forking(workers):  # what the network prints is not our output
+    with kept_clean(), forking(workers):
         plan = make_plan(
             classifier.load(maps.task),
             images,
@@ -54,9 +53,10 @@ def explain(
             **run.arguments(),
         )
         folder = run.out or default_folder(plan)
-        with progress_bar("Explaining") as update:
-            explanation = run_in_folder(plan, folder, workers=workers, extend=extend, progress=update)
-        pages = write_pages(folder, typed_again(context), run.no_report)
+        with RunFolder(folder).held():
+            with progress_bar("Explaining") as update:
+                explanation = run_in_folder(plan, folder, workers=workers, extend=extend, progress=update)
+            pages = write_pages(folder, typed_again(context), run.no_report)
     summary = {"command": "explain", "run": str(folder), **pages, **explanation.summary()}
     if run.as_json:
         print_json(summary)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
-import sys
 from dataclasses import dataclass
 
 from seewhy.cli.options import AsJson, Config, Device, NetworkOptions
-from seewhy.cli.printing import print_json, print_rows, say
+from seewhy.cli.printing import kept_clean, print_json, print_rows, say
 from seewhy.cli.signature import spelled_out
 
 
@@ -21,7 +19,7 @@ def layers(network: _OnCpu, as_json: AsJson = False, config: Config = None) -> N
     """List the layers that have a grid, in the order in which they run, and mark the one that auto takes."""
     from seewhy.run.plan import layers_of
 
-    with contextlib.redirect_stdout(sys.stderr):
+    with kept_clean():
         candidates, choice, (height, width) = layers_of(network.load())
     if as_json:
         rows = [

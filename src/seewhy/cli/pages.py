@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+from collections.abc import Container
 from pathlib import Path
 
 import typer
@@ -34,10 +35,16 @@ def write_pages(folder: Path, typed: str, left_out: bool) -> dict[str, str]:
 
 def typed_again(context: typer.Context) -> str:
     """The command line that makes this run again, from wherever its options came."""
-    words = ["seewhy", context.info_name or ""]
+    names = {parameter.name or "" for parameter in context.command.params} - set(_NOT_THE_RUN)
+    return f"seewhy {context.info_name} {typed_options(context, names)}".rstrip()
+
+
+def typed_options(context: typer.Context, names: Container[str]) -> str:
+    """The arguments and options of these names as they would be typed, those that are as usual left out."""
+    words = []
     for parameter in sorted(context.command.params, key=lambda param: param.param_type_name != "argument"):
         value = context.params.get(parameter.name or "")
-        if value in (None, False, parameter.default) or value in ([], ()) or parameter.name in _NOT_THE_RUN:
+        if value in (None, False, parameter.default) or value in ([], ()) or parameter.name not in names:
             continue
         values = [str(item) for item in value] if isinstance(value, (list, tuple)) else [str(value)]
         for text in values:

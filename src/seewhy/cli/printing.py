@@ -2,16 +2,37 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import shutil
+import sys
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from seewhy.errors import listed, printable
 
 PAGES = "report/index.html"
+
+
+@contextlib.contextmanager
+def kept_clean() -> Iterator[None]:
+    """Send what a network prints, from Python and from compiled code, to the error stream: it is not our output."""
+    sys.stdout.flush()
+    try:
+        saved = os.dup(1)
+        os.dup2(2, 1)
+    except OSError:  # a process without these streams
+        saved = None
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            yield
+    finally:
+        if saved is not None:
+            os.dup2(saved, 1)
+            os.close(saved)
 
 
 def print_explanation(summary: Mapping[str, Any], folder: Path) -> None:

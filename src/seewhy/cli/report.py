@@ -1,4 +1,4 @@
-"""`seewhy report`: the pages of a finished run."""
+"""`seewhy report`: the pages of a finished run; `seewhy verify`: whether its files are as they were written."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import typer
 
 from seewhy.cli.options import AsJson
 from seewhy.cli.printing import print_json, say
+from seewhy.errors import StoreError
 
 
 def report(
@@ -28,3 +29,26 @@ def report(
         print_json({"command": "report", "run": str(run), "report": str(pages / "index.html")})
         return
     say(f"Open in a browser:  {pages / 'index.html'}")
+
+
+def verify(
+    run: Annotated[Path, typer.Argument(help="A finished run folder of explain, check or audit.")],
+    as_json: AsJson = False,
+) -> None:
+    """Say whether every file of a finished run is as it was written; leave with status 1 where one is not."""
+    from seewhy.store import checksums, manifest
+
+    stored = manifest.read_manifest(run)
+    if stored.get("status") != "complete":
+        raise StoreError(f"The run in {run} is not finished: the same command goes on.", slug="unfinished-run")
+    known, damaged = "files" in stored, checksums.damages(run, stored)
+    if as_json:
+        print_json({"command": "verify", "run": str(run), "checksums": known, "damages": damaged})
+    elif damaged:
+        raise checksums.damaged_run(run, damaged)
+    elif known:
+        say("Every file is as it was written.")
+    else:
+        say("The run was written before there were checksums, so nothing can be said.")
+    if damaged:
+        raise typer.Exit(1)

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import contextlib
-import sys
+import shlex
+from dataclasses import fields
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from seewhy.cli.options import AsJson, ClassifierOptions, Config, LabelledImages, Seed
-from seewhy.cli.printing import print_json, print_rows, say
+from seewhy.cli.pages import typed_options
+from seewhy.cli.printing import kept_clean, print_json, print_rows, say
 from seewhy.cli.signature import spelled_out
 
 
 @spelled_out
 def train(
+    context: typer.Context,
     data: LabelledImages,
     classifier: ClassifierOptions,
     epochs: Annotated[int, typer.Option(help="Passes over the training images.")] = 5,
@@ -36,7 +38,7 @@ def train(
     from seewhy.run.workers import steady_process
 
     steady_process()
-    with contextlib.redirect_stdout(sys.stderr), progress_bar("Training") as update:
+    with kept_clean(), progress_bar("Training") as update:
         training = run(
             classifier.model,
             data,
@@ -62,4 +64,6 @@ def train(
         + [(str(r.epoch), r.split, f"{r.loss:.4f}", f"{r.accuracy:.4f}", f"{r.n:,}") for r in training.history]
     )
     say(f"\nCheckpoints  {training.folder}")
-    say(f"\nNext:\n  seewhy explain {data} --model {classifier.model} --weights {out} --epoch {training.best_epoch}")
+    names = {"data", *(option.name for option in fields(classifier))} - {"weights", "epoch"}
+    weights = shlex.join(["--weights", str(out), "--epoch", str(training.best_epoch)])
+    say(f"\nNext:\n  seewhy explain {typed_options(context, names)} {weights}")

@@ -124,6 +124,8 @@ def _safe_members(archive: Path, members: list[zipfile.ZipInfo]) -> list[zipfile
     for member in members:
         if danger := _danger(member):
             raise DataError(f"{archive} is refused: its member {member.orig_filename!r} {danger}. Nothing was written.")
+    if twice := [name for name, count in Counter(member.filename for member in members).items() if count > 1]:
+        raise DataError(f"{archive} is refused: it holds {listed(map(repr, twice), 3)} twice. Nothing was written.")
     if (total := sum(member.file_size for member in members)) > MOST_BYTES:
         raise DataError(
             f"{archive} is refused: it unpacks to {total / 2**30:.1f} GiB, above the limit of "
@@ -136,6 +138,7 @@ def _danger(member: zipfile.ZipInfo) -> str | None:
     names = (member.orig_filename, member.filename)  # they differ where an extra field renames the member
     kind = stat.S_IFMT(member.external_attr >> 16)
     rules = (
+        (not member.filename.strip("/"), "has no name"),
         (any(re.match("/|[A-Za-z]:", name) for name in names), "has an absolute path"),
         (any(".." in name.split("/") for name in names), "climbs out of the folder"),
         (any("\\" in name or "\0" in name for name in names), "has a backslash or a NUL in its name"),

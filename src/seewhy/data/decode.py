@@ -21,8 +21,11 @@ from torch import Tensor
 from seewhy.geometry import Geometry, geometry_of, resized_size
 from seewhy.records import Preprocess
 
-MOST_PIXELS = 200_000_000
+MOST_PIXELS = 178_956_970  # which is also where Pillow stops
+# Those of SUFFIXES, the first without loading more of Pillow; EPS, of which Pillow makes a program run, is none.
+FORMATS = ("JPEG", "PNG", "GIF", "BMP", "DIB", "PPM", "WEBP", "TIFF", "JPEG2000", "TGA", "AVIF")
 MOST_BYTES = 2**30  # of a file
+_PIECE = 2**20  # bytes that are hashed at once
 _LARGE = 40_000_000  # pixels, from which on memory counts more than time
 _RESAMPLING = {
     "nearest": PIL.Image.Resampling.NEAREST,
@@ -72,9 +75,12 @@ def reduced(data: bytes, side: int) -> Pixels:
 def file_digest(path: str | Path) -> str:
     """The hash of a file's bytes, as a Photograph has it. Raises UnreadableError with the reason."""
     try:
-        _check_file(Path(path))
+        left, digest = _check_file(Path(path)), _hash()
         with Path(path).open("rb") as file:
-            return hashlib.file_digest(file, _hash).hexdigest()
+            while left > 0 and (piece := file.read(min(left, _PIECE))):
+                digest.update(piece)
+                left -= len(piece)
+        return digest.hexdigest()
     except OSError as error:
         raise UnreadableError(error.strerror or type(error).__name__) from error
 
@@ -85,7 +91,7 @@ def read_size(path: str | Path) -> tuple[int, int]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             _check_file(Path(path))
-            with PIL.Image.open(path) as image:
+            with PIL.Image.open(path, formats=FORMATS) as image:
                 if image.format == "TIFF":
                     image.load()  # Pillow turns these by itself, some versions before and some after reading the size
                 turned = image.getexif().get(0x0112, 1) >= 5
@@ -177,8 +183,11 @@ def _hash(data: bytes = b"") -> hashlib.blake2b:
 
 def _bytes_of(path: Path) -> bytes:
     try:
-        _check_file(path)
-        data = path.read_bytes()
+        size = _check_file(path)
+        with path.open("rb") as file:
+            data = file.read(size + 1)
+        if len(data) > size:  # what /proc shows has no size, and may have no end
+            raise UnreadableError(f"it holds more than the {size:,} bytes that it is said to hold")
     except OSError as error:
         raise UnreadableError(error.strerror or type(error).__name__) from error
     if not data:
@@ -186,13 +195,17 @@ def _bytes_of(path: Path) -> bytes:
     return data
 
 
-def _check_file(path: Path) -> None:
-    """Raise UnreadableError for what would be waited for or read without an end: pipes, devices, giants."""
+def _check_file(path: Path) -> int:
+    """The size of a file in bytes. Raises UnreadableError for what would be waited for or read without an end.
+
+    Such are pipes, devices, giants.
+    """
     status = path.stat()
     if not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):  # reading a folder has a reason of its own
         raise UnreadableError("no regular file")
     if status.st_size > MOST_BYTES:
         raise UnreadableError(f"a file of {status.st_size:,} bytes is more than the limit of {MOST_BYTES:,}")
+    return status.st_size
 
 
 def _checked(decode: Callable[[bytes], Pixels], data: bytes) -> Pixels:
@@ -203,7 +216,7 @@ def _checked(decode: Callable[[bytes], Pixels], data: bytes) -> Pixels:
             return decode(data)
     except UnreadableError:
         raise
-    except PIL.UnidentifiedImageError as error:  # its own text names an address in memory, another one in each run
+    except (PIL.UnidentifiedImageError, KeyError) as error:  # its own text names an address in memory; no such format
         raise UnreadableError("no image format that can be read") from error
     except MemoryError as error:
         raise UnreadableError("too large for memory") from error
@@ -212,14 +225,14 @@ def _checked(decode: Callable[[bytes], Pixels], data: bytes) -> Pixels:
 
 
 def _decoded(data: bytes) -> Pixels:
-    with PIL.Image.open(BytesIO(data)) as image:
+    with PIL.Image.open(BytesIO(data), formats=FORMATS) as image:
         if image.width * image.height > MOST_PIXELS:
             raise UnreadableError(f"{image.width} x {image.height} pixels is more than the limit of {MOST_PIXELS:,}")
         return as_pixels(image)
 
 
 def _decoded_small(data: bytes, side: int) -> Pixels:
-    with PIL.Image.open(BytesIO(data)) as image:
+    with PIL.Image.open(BytesIO(data), formats=FORMATS) as image:
         image.draft("RGB", (2 * side, 2 * side))  # a JPEG is decoded at a half, a quarter or an eighth
         pixels = as_pixels(image)
     factor = side / max(pixels.shape[:2])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import random
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -146,7 +146,8 @@ def _matches(pattern: str, anchor: str) -> list[Path]:
 
 
 def _from_folder(root: Path) -> ImageTable:
-    paths = sorted(_walk(root), key=lambda path: path.relative_to(root).as_posix())
+    unread: list[OSError] = []
+    paths = sorted(_walk(root, unread.append), key=lambda path: path.relative_to(root).as_posix())
     if not paths:
         held = listed(sorted(entry.name for entry in root.iterdir())) or "nothing"
         raise DataError(
@@ -155,9 +156,14 @@ def _from_folder(root: Path) -> ImageTable:
         )
     images = [_in_folders(path.relative_to(root).as_posix(), path) for path in paths]
     if any("/" not in image.id for image in images):
-        return _named_by_the_folder(root, images)
-    images = _in_split(images, root.resolve().name)
-    return ImageTable(tuple(images), root, label_names(images), source=str(root))
+        table = _named_by_the_folder(root, images)
+    else:
+        images = _in_split(images, root.resolve().name)
+        table = ImageTable(tuple(images), root, label_names(images), source=str(root))
+    if unread:
+        names = listed([f"{error.filename} ({error.strerror})" for error in unread], 3)
+        table = replace(table, notes=(*table.notes, f"{len(unread)} folders cannot be looked into: {names}."))
+    return table
 
 
 def _in_folders(name: str, path: Path) -> Image:
@@ -253,10 +259,10 @@ def _sampled(images: Sequence[Image], count: int, seed: int) -> tuple[Image, ...
     return tuple(images[place] for place in sorted(kept))
 
 
-def _walk(root: Path) -> Iterator[Path]:
-    """Every image file below root; linked folders are followed once."""
+def _walk(root: Path, refused: Callable[[OSError], None] = lambda error: None) -> Iterator[Path]:
+    """Every image file below root; linked folders are followed once, and what cannot be looked into is told."""
     seen: set[str] = set()
-    for folder, inner, names in os.walk(root, followlinks=True):
+    for folder, inner, names in os.walk(root, followlinks=True, onerror=refused):
         real = os.path.realpath(folder)
         if real in seen:
             inner.clear()

@@ -46,7 +46,8 @@ def download(name: str, dest: Path, *, progress: Progress | None = None) -> Path
     with other files in `dest`, WorkError when the network fails.
     """
     if name not in DATASETS:
-        known = f"There are: {listed(DATASETS)}. {nearest(name, DATASETS)}"
+        names = (*DATASETS, "planted")
+        known = f"There are: {listed(names)}, and FILE.zip. {nearest(name, names)}"
         raise OptionError(f"There is no data set {name!r}. {known}".rstrip())
     dataset = DATASETS[name]
     archive = dest / STAGING / f"{dataset.slug.partition('/')[2]}.zip"

@@ -105,6 +105,10 @@ def _near(path: Path, folder: Path) -> Path:
 
 def _read_text(path: Path) -> str:
     try:
-        return path.read_bytes().decode("utf-8-sig")
+        text = path.read_bytes().decode("utf-8-sig")
+        if "\0" in text:  # no name holds one, and what reads it may stop there
+            line = text[: text.index("\0")].count("\n") + 1
+            raise DataError(f"{path} holds a NUL byte in line {line}: it is no plain text, or damaged.", slug="csv")
+        return text
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path} cannot be read: it must be UTF-8 text ({error}).", slug="csv") from error

@@ -15,7 +15,7 @@ import PIL.ImageOps
 import torch
 from numpy.typing import NDArray
 
-from seewhy.data.decode import MOST_PIXELS, UnreadableError
+from seewhy.data.decode import FORMATS, MOST_PIXELS, UnreadableError
 from seewhy.data.folder import SUFFIXES
 from seewhy.data.network import module_of
 from seewhy.data.reader import Loaded
@@ -56,7 +56,7 @@ def read_mask(path: Path) -> Levels:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            with PIL.Image.open(path) as image:
+            with PIL.Image.open(path, formats=FORMATS) as image:
                 if image.width * image.height > MOST_PIXELS:
                     raise UnreadableError(f"{path.name} has more than {MOST_PIXELS:,} pixels")
                 return _levels_of_image(PIL.ImageOps.exif_transpose(image))
@@ -181,7 +181,7 @@ def function_masks(spec: str) -> Reader:
             return levels_of(function(PIL.Image.fromarray(pixels) if wants_image else pixels))
         except UnreadableError as error:
             raise UnreadableError(f"{spec} {error}") from error
-        except Exception as error:  # the user's code may raise anything
+        except (Exception, SystemExit) as error:  # the user's code may raise anything
             raise UnreadableError(f"{spec} failed: {type(error).__name__}: {error}"[:200]) from error
 
     return read

@@ -61,10 +61,8 @@ def _from_code(spec: str, arguments: dict[str, Any]) -> Found:
             )
         name = networks[0]
     if not hasattr(module, name):
-        names = [key for key in vars(module) if not key.startswith("_")]
-        raise ModelError(
-            f"{spec.rpartition(':')[0]} has no {name!r}.  {nearest(name, names)}".rstrip(), slug="no-such-model"
-        )
+        place = spec.rpartition(":")[0]
+        raise ModelError(f"{place} has no {name!r}.  {nearest(name, _offered(module))}".rstrip(), slug="no-such-model")
     network = _build(getattr(module, name), name, arguments)
     given = getattr(module, "preprocess", None)
     notes = () if given is None else (f"Preprocessing: `preprocess` of {spec.rpartition(':')[0] or spec}.",)
@@ -78,9 +76,14 @@ def thing_of(spec: str, forms: str) -> Any:
     """
     module, name = module_of(spec, forms)
     if not hasattr(module, name):
-        names = [key for key in vars(module) if not key.startswith("_")]
-        raise OptionError(f"{spec!r} names nothing.  {nearest(name, names)}".rstrip() + f"\n  Write it as {forms}.")
+        near = nearest(name, _offered(module))
+        raise OptionError(f"{spec!r} names nothing.  {near}".rstrip() + f"\n  Write it as {forms}.")
     return getattr(module, name)
+
+
+def _offered(module: ModuleType) -> list[str]:
+    """The names of what a module has that can be called: networks, classes, functions."""
+    return [key for key, value in vars(module).items() if callable(value) and not key.startswith("_")]
 
 
 def module_of(spec: str, forms: str = MODEL_FORMS) -> tuple[ModuleType, str]:
@@ -176,7 +179,7 @@ def _build(thing: Any, name: str, arguments: dict[str, Any]) -> nn.Module:
         pass  # no signature to read: the call itself will tell
     try:
         network = thing(**arguments)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise ModelError(f"Making {name} failed: {type(error).__name__}: {error}", slug="import-failed") from error
     if not isinstance(network, nn.Module):
         raise ModelError(f"{name} made {type(network).__name__}, not a torch.nn.Module.", slug="no-such-model")

@@ -65,7 +65,7 @@ def load_image(table: ImageTable, image: Image, preprocess: Preprocess | Opaque)
         return _from_photograph(read_photograph(image.path or ""), preprocess, image.label)
     try:
         item = table.items[int(image.id)]
-    except Exception as error:  # a Dataset's own code may raise anything
+    except (Exception, SystemExit) as error:  # a Dataset's own code may raise anything
         raise UnreadableError(f"{type(error).__name__}: {error}"[:200]) from error
     return _from_item(item, preprocess, image.label, table.classes)
 
@@ -90,13 +90,21 @@ def batch_of(
     return inputs.contiguous(memory_format=memory_format)
 
 
+def prepared(pixels: Pixels, preprocess: Preprocess | Opaque) -> Tensor:
+    """The network's input (1, C, H, W) of a picture (H, W, 3) uint8. Raises UnreadableError where a function fails."""
+    return batch_of([_from_photograph(Photograph(pixels, ""), preprocess, None)], preprocess)
+
+
 def _from_photograph(photograph: Photograph, preprocess: Preprocess | Opaque, label: str | None) -> Loaded:
     pixels = photograph.pixels
     size = (pixels.shape[0], pixels.shape[1])
     if isinstance(preprocess, Preprocess):
         canvas, geometry = canvas_of(pixels, preprocess)
         return Loaded(size, geometry, _reduced(pixels), canvas=canvas, digest=photograph.digest, label=label)
-    inputs = preprocess(PIL.Image.fromarray(pixels))
+    try:
+        inputs = preprocess(PIL.Image.fromarray(pixels))
+    except (Exception, SystemExit) as error:  # the user's code may raise anything
+        raise UnreadableError(f"the preprocessing function failed: {type(error).__name__}: {error}"[:200]) from error
     if not isinstance(inputs, Tensor) or inputs.ndim != 3:
         shape = tuple(inputs.shape) if isinstance(inputs, Tensor) else type(inputs).__name__
         raise DataError(f"The preprocessing function gave {shape} for one image, where a tensor (C, H, W) is needed.")

@@ -36,6 +36,8 @@ def load_weights(model: nn.Module, weights: Path, epoch: int | None = None) -> l
         raise WeightsError(f"--epoch {epoch} needs a directory of checkpoints, but {weights} is not one.")
     if not weights.exists():
         raise WeightsError(f"There is no file {weights}.  {_neighbours(weights)}".rstrip(), slug="no-such-file")
+    if not weights.is_file():  # a pipe or a device, which may have no end
+        raise WeightsError(f"{weights} is no regular file.", slug="no-such-file")
     state, said = read_state(weights)
     notes += said
     expected = model.state_dict()
@@ -46,6 +48,7 @@ def load_weights(model: nn.Module, weights: Path, epoch: int | None = None) -> l
         if left := [key for key in whole if not key.startswith(stripped)]:
             notes.append(f"{len(left)} keys of {weights.name} without that prefix were left out: {listed(left, 4)}.")
     _check(state, expected, weights, type(model).__name__)
+    notes += _casts(state, expected, weights)
     model.load_state_dict(state, strict=False)  # _check allows nothing to be missing but batch counters
     return notes
 
@@ -84,6 +87,8 @@ def _unwrapped(content: Any, path: Path) -> tuple[dict[str, Tensor], list[str]]:
     if not isinstance(content, Mapping) or not content or not any(isinstance(v, Tensor) for v in content.values()):
         holds = listed(map(str, content)) if isinstance(content, Mapping) else type(content).__name__
         raise WeightsError(f"{path} holds no state dict (it holds: {holds}).\n  Save one with:  {_SAVE}")
+    if any(isinstance(value, Tensor) and value.is_meta for value in content.values()):
+        raise WeightsError(f"{path} holds tensors of the device meta, which have no numbers.", slug="corrupt-weights")
     return {str(key): value for key, value in content.items() if isinstance(value, Tensor)}, notes
 
 
@@ -109,6 +114,8 @@ def _is_torchscript(path: Path) -> bool:
         return False
     try:
         with zipfile.ZipFile(path) as archive:
+            if (damaged := archive.testzip()) is not None:  # torch does not look at the checksums
+                raise WeightsError(f"{path} is damaged: {damaged} is not as written.", slug="corrupt-weights")
             return any(name.split("/")[1:2] in (["code"], ["constants.pkl"]) for name in archive.namelist())
     except zipfile.BadZipFile:
         return False
@@ -166,6 +173,36 @@ def _check(state: Mapping[str, Tensor], expected: Mapping[str, Tensor], path: Pa
     lines += [f"  Shape:       {line}" for line in shaped[:8]]
     lines.append("  Are these the weights of another network, or of another --model-arg?")
     raise WeightsError("\n".join(lines), slug="weights-mismatch")
+
+
+def _casts(state: Mapping[str, Tensor], expected: Mapping[str, Tensor], path: Path) -> list[str]:
+    """What is said where numbers are taken in another type than the file has them in.
+
+    Raises WeightsError for those that would lose more than digits: sparse, quantised and complex ones.
+    """
+    pairs = [(key, state[key], expected[key]) for key in expected if key in state]
+    for key, given, wanted in pairs:
+        what = "complex" if given.is_complex() and not wanted.is_complex() else ""
+        what = "quantised" if given.is_quantized and not wanted.is_quantized else what
+        what = "sparse" if given.layout is not wanted.layout else what
+        if what:
+            raise WeightsError(
+                f"{path} holds {what} numbers for {key}, where the network has {_kind(wanted)}.\n"
+                "  Save them as the network has them: to_dense(), dequantize() or .real, each before torch.save.",
+                slug="weights-mismatch",
+            )
+    kinds = {
+        (_kind(given), _kind(wanted))
+        for _, given, wanted in pairs
+        if given.is_floating_point() != wanted.is_floating_point()
+    }
+    return [
+        f"{path.name} holds {given} numbers where the network has {wanted}: cast." for given, wanted in sorted(kinds)
+    ]
+
+
+def _kind(tensor: Tensor) -> str:
+    return str(tensor.dtype).removeprefix("torch.")
 
 
 def _neighbours(path: Path) -> str:

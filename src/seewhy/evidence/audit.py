@@ -141,9 +141,8 @@ def run_audit(
     if folder is None:
         design = scheduled(design, trials_of(design, budget, 1))
         before = _before(design)
-        return _audited(
-            design, before, run_jobs(design, range(len(design.schedule.jobs)), 1, before), progress, weighing
-        )
+        trials = run_jobs(design, range(len(design.schedule.jobs)), 1, before)
+        return _audited(design, budget, before, trials, progress, weighing)
     kept = AuditFolder(folder, design, budget)
     with kept.run.held():
         design = scheduled(design, kept.begun() or trials_of(design, budget, workers))
@@ -152,7 +151,7 @@ def run_audit(
         missing = [index for index in range(len(design.schedule.jobs)) if index not in done]
         before = _before(design)
         new_trials = kept.kept(run_jobs(design, missing, workers, before), missing)
-        result = _audited(design, before, new_trials, progress, weighing, kept.read)
+        result = _audited(design, budget, before, new_trials, progress, weighing, kept.read)
         kept.finish(result)
         result.folder = folder
     return result
@@ -169,15 +168,15 @@ def audit_in_folder(
 ) -> dict[str, Any]:
     """The audit's summary, from a run folder where it is finished, else made and written to it."""
     seconds_of(budget)  # refused before a folder is made
-    with AuditFolder(folder, design, budget).run.held():
-        kept = AuditFolder(folder, design, budget)
+    kept = AuditFolder(folder, design, budget)
+    with kept.run.held():
         begun = kept.begun()
         stored = None if begun is None and budget is not None else kept.of(scheduled(design, begun)).stored()
-    if stored is not None:
-        return stored
-    return run_audit(
-        design, budget=budget, folder=folder, workers=workers, progress=progress, weighing=weighing
-    ).summary()
+        if stored is not None:
+            return stored
+        return run_audit(
+            design, budget=budget, folder=folder, workers=workers, progress=progress, weighing=weighing
+        ).summary()
 
 
 def run_jobs(
@@ -201,6 +200,7 @@ def _before(design: AuditDesign) -> dict[str, Baseline]:
 
 def _audited(
     design: AuditDesign,
+    budget: int | str | None,
     before: Mapping[str, Baseline],
     new_trials: Iterator[Trials],
     progress: Progress,
@@ -218,7 +218,7 @@ def _audited(
     findings = with_pictures(design, conclusions(Results(design, trials, cases, behaviour, scores)))
     maps, notes = _maps(design)
     facts = facts_of(design, behaviour, shares_of_recipients(design, maps), trials, findings)
-    facts["notes"] += [*notes, *_not_compared(cases, before)]
+    facts["notes"] += [*notes, *design.schedule.effort.given_up(design.request.effort), *_not_compared(cases, before)]
     return Audit(
         findings=findings,
         facts=facts,
@@ -227,7 +227,7 @@ def _audited(
         before=before,
         trials=trials,
         maps=maps,
-        writer=_saved,
+        writer=functools.partial(_saved, budget),
     )
 
 
@@ -258,8 +258,8 @@ def _in_order(
         raise RuntimeError("more trials were made than jobs asked for")
 
 
-def _saved(folder: Path, audit: Audit) -> Path:
-    return AuditFolder(folder, audit.design).save(audit)
+def _saved(budget: int | str | None, folder: Path, audit: Audit) -> Path:
+    return AuditFolder(folder, audit.design, budget).save(audit)
 
 
 def _baseline(scorer: Scorer) -> Baseline:

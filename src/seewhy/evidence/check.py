@@ -37,7 +37,7 @@ from seewhy.records import Preprocess, Progress
 from seewhy.render import notebook
 from seewhy.render.page import BAD, CAUTION, GOOD, UNKNOWN
 from seewhy.run.folder import RunFolder, default_folder
-from seewhy.run.identity import RunIdentity, content_of, run_identity
+from seewhy.run.identity import RunIdentity, check_unchanged, content_of, run_identity
 from seewhy.run.machine import environment
 from seewhy.run.plan import Plan, first_input, make_plan
 from seewhy.run.progress import chosen_progress
@@ -115,6 +115,8 @@ class Check:
 
         Raises StoreError where it holds something else; one that holds this very check is left as it is.
         """
+        if self.folder is None:
+            check_unchanged(self.plan)
         run, identity = RunFolder(Path(folder)), check_identity(self.plan, self.seed)
         with run.held():
             if run.open(identity) is None:

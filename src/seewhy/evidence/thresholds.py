@@ -1,4 +1,4 @@
-"""Every number that a finding of `audit` or `check` turns on; both store them with what they say."""
+"""The main numbers that a finding of `audit` or `check` turns on; both store them with what they say."""
 
 from __future__ import annotations
 

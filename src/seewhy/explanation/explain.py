@@ -1,11 +1,10 @@
-"""`explain`: run a plan in memory, or into a run folder that survives being killed."""
+"""`explain`: run a plan in memory, or into a run folder."""
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -14,23 +13,14 @@ from torch import nn
 
 from seewhy.cam.scores.targets import Targets
 from seewhy.data.classifier import Classifier
-from seewhy.explanation.extend import Layout, check_extend, restore_parts, settle
+from seewhy.errors import OptionError
 from seewhy.explanation.result import Explanation
-from seewhy.explanation.shard import ShardResult, explain_shard, with_overlays
-from seewhy.explanation.sheets import write_pages
+from seewhy.explanation.shard import explain_shard
 from seewhy.records import Progress
-from seewhy.run.folder import RunFolder
-from seewhy.run.folder import default_folder as folder_named_by
-from seewhy.run.identity import content_of, run_identity
-from seewhy.run.machine import environment, usual_workers
 from seewhy.run.methods import MethodName
-from seewhy.run.plan import Plan, Shard, make_plan
+from seewhy.run.plan import Plan, make_plan
 from seewhy.run.progress import chosen_progress
 from seewhy.run.workers import run_shards
-from seewhy.store import arrays, tables
-from seewhy.store.schema import MAP_STATS, RECORDS
-
-Explained = Callable[..., ShardResult]  # of a plan and a shard
 
 
 def explain(
@@ -106,7 +96,18 @@ def explain(
     with chosen_progress(progress, "Explaining") as update:
         if out is None:
             return run_in_memory(plan, progress=update)
-        return run_in_folder(plan, Path(out), extend=extend, progress=update)
+        run_in_folder = import_module("seewhy.explanation.folder").run_in_folder  # what tables and arrays need is large
+        explanation: Explanation = run_in_folder(plan, Path(out), extend=extend, progress=update)
+        return explanation
+
+
+def check_extend(extend: bool, out: object) -> None:
+    """Raise OptionError where `extend` names no folder that could grow."""
+    if extend and out is None:
+        raise OptionError(
+            "--extend needs the folder of the run:  --out FOLDER\n"
+            "  Without --out the folder is named after everything that decides the results, the images too."
+        )
 
 
 def run_in_memory(plan: Plan, *, progress: Progress) -> Explanation:
@@ -121,97 +122,6 @@ def run_in_memory(plan: Plan, *, progress: Progress) -> Explanation:
     return Explanation(plan, outcomes, stats, maps, writer=_write)
 
 
-def run_in_folder(
-    plan: Plan,
-    folder: Path,
-    *,
-    workers: int | None = 1,
-    overlays: bool = True,
-    extend: bool = False,
-    explained: Explained | None = None,
-    progress: Progress,
-) -> Explanation:
-    """The explanation in a run folder; finished shards of an earlier try are kept, a finished run is only opened.
-
-    With `extend`, a finished run takes in images that were added: its rows stay in front and are not computed again.
-    `workers` None takes as many as the machine suggests; `explained` gives what is written of a shard, None computes
-    it. Raises StoreError where the folder holds something else.
-    """
-    run = RunFolder(folder)
-    with run.held():
-        layout, complete = settle(plan, folder, overlays=overlays, extend=extend)
-        if not complete:
-            _work_through(layout, folder, workers, partial(explained or explain_shard, overlays=overlays), progress)
-        explanation = _opened(layout.plan, folder)
-        if not complete:
-            write_pages(explanation, folder, overlays)
-            facts = {**explanation.summary(), "environment": environment(plan.classifier.device)}
-            content = content_of(layout.plan, tables.read_digests(folder))
-            run.finish(layout.identity.whole(content), facts)
-        shutil.rmtree(folder / "parts", ignore_errors=True)
-    return explanation
-
-
-def default_folder(plan: Plan) -> Path:
-    """runs/explain-<hash of the options>."""
-    return folder_named_by(run_identity(plan), batch_asked=plan.batch_asked)
-
-
 def _write(explanation: Explanation, folder: Path) -> None:
-    """Write an explanation that is held in memory as `run_in_folder` would have."""
-    plan = replace(explanation.plan, batch_asked=True)  # as it was run, whatever the folder began with
-
-    def explained(plan: Plan, shard: Shard, *, overlays: bool) -> ShardResult:
-        result = explanation.shard(shard)
-        return with_overlays(plan, result) if overlays else result
-
-    run_in_folder(plan, folder, explained=explained, progress=lambda done, total: None)
-
-
-def _work_through(layout: Layout, folder: Path, workers: int | None, explained: Explained, progress: Progress) -> None:
-    plan, shards = layout.plan, layout.shards
-    (folder / "parts").mkdir(exist_ok=True)
-    arrays.remove_leftovers(folder)
-    restore_parts(layout, folder)
-    pending = [shard for shard in shards if not tables.part(folder, "records", shard.index).exists()]
-    done = sum(shard.stop - shard.start for shard in shards) - sum(shard.stop - shard.start for shard in pending)
-    progress(done, len(plan.table))
-    # From all shards, not the pending ones: each worker of a resumed run has as many threads as before.
-    count = usual_workers(plan.classifier.device, len(shards)) if workers is None else workers
-    # The arrays are made once the workers are forked: zarr starts a thread.
-    begin = partial(_make_arrays, layout, folder)
-    for n_images in run_shards(partial(_finish_shard, plan, folder, explained), pending, count, begin):
-        done += n_images
-        progress(done, len(plan.table))
-    for kind, columns in (("records", RECORDS), ("map_stats", MAP_STATS)):
-        parts = [tables.part(folder, kind, shard.index) for shard in shards]
-        tables.merge(parts, folder / f"{kind}.parquet", columns)
-
-
-def _make_arrays(layout: Layout, folder: Path) -> None:
-    for key in layout.plan.keys:
-        arrays.create_maps(folder, key, len(layout.plan.table), layout.plan.grid(key), layout.shard_size)
-
-
-def _finish_shard(plan: Plan, folder: Path, explained: Explained, shard: Shard) -> int:
-    """Explain one shard and write it, in the worker: maps through a pipe would cost a fifth of the time.
-
-    No two shards share a file. The records come last, so that a shard with records is whole. Gives its image count.
-    """
-    result = explained(plan, shard)
-    for key, maps in result.maps.items():
-        arrays.write_maps(folder, key, result.shard.start, maps)
-    for method, name, data in result.overlays:
-        path = folder / "overlays" / method / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(data)
-    index = result.shard.index
-    tables.write_rows(tables.part(folder, "map_stats", index), map(tables.stat_row, result.stats), MAP_STATS)
-    tables.write_rows(tables.part(folder, "records", index), map(tables.record_row, result.outcomes), RECORDS)
-    return shard.stop - shard.start
-
-
-def _opened(plan: Plan, folder: Path) -> Explanation:
-    outcomes = tables.read_outcomes(folder / "records.parquet")
-    stats = tables.read_stats(folder / "map_stats.parquet")
-    return Explanation(plan, outcomes, stats, folder=folder)
+    """Write an explanation that is held in memory as a run in a folder would have."""
+    import_module("seewhy.explanation.folder").write(explanation, folder)

@@ -9,11 +9,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from seewhy.errors import OptionError, StoreError, listed
+from seewhy.errors import StoreError, listed
 from seewhy.explanation.overlays import overlay_name
 from seewhy.run.identity import RunIdentity, as_begun, changed_images, differing, run_identity
 from seewhy.run.plan import Plan, Shard
-from seewhy.store import manifest, tables
+from seewhy.store import checksums, manifest, tables
 
 _NAMED = 4  # images of each kind in a message
 
@@ -50,15 +50,6 @@ class Layout:
         return RunIdentity(self.plan, {**known.options, "images": images})
 
 
-def check_extend(extend: bool, out: object) -> None:
-    """Raise OptionError where `extend` names no folder that could grow."""
-    if extend and out is None:
-        raise OptionError(
-            "--extend needs the folder of the run:  --out FOLDER\n"
-            "  Without --out the folder is named after everything that decides the results, the images too."
-        )
-
-
 def settle(plan: Plan, folder: Path, *, overlays: bool, extend: bool) -> tuple[Layout, bool]:
     """The layout of the run in `folder`, which now is this one, and whether it is finished.
 
@@ -67,13 +58,17 @@ def settle(plan: Plan, folder: Path, *, overlays: bool, extend: bool) -> tuple[L
     stored = manifest.find(folder)
     if stored is None:
         layout = Layout(plan, plan.shard_size, overlays=overlays)
+        manifest.clear(folder)
         manifest.begin(folder, layout.identity.begun())
         return layout, False
     layout = _as_stored(as_begun(plan, stored["identity"]), folder, stored, overlays)
     if layout.identity.like(stored["identity"]) == stored["identity"] and not _changed_since(
         layout.plan, folder, stored
     ):
-        return layout, stored["status"] == "complete"
+        if stored["status"] != "complete":
+            return layout, False
+        checksums.check(folder, stored)
+        return layout, True
     return _extended(layout.plan, folder, stored, overlays, extend), False
 
 
@@ -82,11 +77,11 @@ def _changed_since(plan: Plan, folder: Path, stored: Mapping[str, Any]) -> list[
     return [] if "content" in stored["identity"]["images"] else changed_images(plan, tables.read_digests(folder))
 
 
-def restore_parts(layout: Layout, folder: Path) -> None:
+def restore_parts(layout: Layout, folder: Path, token: str) -> None:
     """Write the parts of the shards that an extension keeps, from the tables of the run that it extends."""
-    missing = [shard for shard in layout.kept if not tables.part(folder, "records", shard.index).exists()]
+    missing = [shard for shard in layout.kept if not tables.is_published(folder, shard.index, token)]
     ids = [image.id for image in layout.plan.table.images]
-    tables.split(folder, {shard.index: ids[shard.start : shard.stop] for shard in missing})
+    tables.split(folder, token, {shard.index: ids[shard.start : shard.stop] for shard in missing})
 
 
 def _as_stored(plan: Plan, folder: Path, stored: Mapping[str, Any], overlays: bool) -> Layout:

@@ -52,8 +52,8 @@ def fused_keys(maps: Iterable[MapKey]) -> list[tuple[str, str]]:
 def overlay_name(image_id: str, image_format: str) -> str:
     """Where an image's overlay lies below overlays/<method>/: its own relative name with the picture's suffix.
 
-    Only a single .jpg is left out of the name, so that a.jpg, a.png and a.png.jpg do not collide. A name that would be
-    too long for a file system loses its end to a hash.
+    A folder whose name ends like the picture's gets a tilde. Only a single .jpg is left out of the name, so that a.jpg,
+    a.png and a.png.jpg do not collide. A name that would be too long for a file system loses its end to a hash.
     """
     path = PurePosixPath(image_id)
     if path.suffix == ".jpg" and PurePosixPath(path.stem).suffix.lower() not in SUFFIXES:
@@ -61,4 +61,6 @@ def overlay_name(image_id: str, image_format: str) -> str:
     if len(path.name.encode()) > _LONGEST:
         kept = path.name.encode()[: _LONGEST - 17].decode(errors="ignore")
         path = path.with_name(f"{kept}~{digest_of(path.name)}")
-    return f"{path}.{image_format}"
+    # A folder that is called like a picture would stand where that of an image beside it belongs.
+    folders = [f"{name}~" if name.endswith(f".{image_format}") else name for name in path.parent.parts]
+    return f"{PurePosixPath(*folders, path.name)}.{image_format}"

@@ -179,7 +179,7 @@ class Explanation:
         return (*self.plan.notes, *_noticed(self))
 
     def summary(self) -> dict[str, Any]:
-        """Counts as plain values: images, unreadable, predictions, accuracy, empty maps by layer, notes."""
+        """Counts as plain values: images, without_result, predictions, accuracy, empty maps by layer, notes."""
         judged = [outcome.correct for outcome in self.outcomes if outcome.correct is not None]
         return {
             "images": len(self),
@@ -376,7 +376,7 @@ def _names(keys: Sequence[MapKey]) -> list[str]:
 
 
 def _pixels(path: Path) -> Pixels:
-    with PIL.Image.open(path) as picture:
+    with PIL.Image.open(path, formats=("JPEG", "PNG")) as picture:
         return np.asarray(picture.convert("RGB"))
 
 

@@ -19,6 +19,7 @@ from seewhy.cam.attribute import Attribution, Subject, attribute
 from seewhy.cam.scores.targets import predicted, probabilities
 from seewhy.data.decode import UnreadableError, file_digest
 from seewhy.data.reader import Loaded, batch_of, load_image
+from seewhy.errors import SeewhyError
 from seewhy.explanation.overlays import draw_overlay, overlay_name
 from seewhy.maps import ALL_ZERO, empty_reason
 from seewhy.records import Image, MapKey, MapStat, Outcome
@@ -60,8 +61,44 @@ def explain_shard(plan: Plan, shard: Shard, *, overlays: bool = True) -> ShardRe
                 readable.append((place, loaded))
                 result.outcomes.append(Outcome(image))  # filled in below
         if readable:
-            _explain_batch(plan, result, readable, overlays)
+            _explain_each(plan, result, readable, overlays)
     return result
+
+
+def _explain_each(plan: Plan, result: ShardResult, readable: list[tuple[int, Loaded]], overlays: bool) -> None:
+    """Explain a batch; where the network fails on it, one by one, so that only what it fails on has no result.
+
+    Raises the network's own error where that is of no single image: all of several fail, or none does when it is alone.
+    """
+    try:
+        _explain_batch(plan, result, readable, overlays)
+        return
+    except Exception as error:
+        if not _is_networks(error):
+            raise
+        failure = error
+    several = len(readable) > 1
+    reasons: dict[int, Exception] = {} if several else {readable[0][0]: failure}
+    for place, loaded in readable if several else ():
+        try:
+            _explain_batch(plan, result, [(place, loaded)], overlays)
+        except Exception as error:
+            if not _is_networks(error):
+                raise
+            reasons[place] = error
+    if len(plan.table) == 1 or (several and len(reasons) in (0, len(readable))):
+        raise failure
+    for place, loaded in readable:
+        if (reason := reasons.get(place)) is not None:
+            words = f"the network failed: {type(reason).__name__}: {reason}"[:200]
+            height, width = loaded.size
+            image = result.outcomes[place].image
+            result.outcomes[place] = Outcome(image, width, height, loaded.digest, error=words)
+
+
+def _is_networks(error: Exception) -> bool:
+    """Whether an error comes from the network's own code: ours are SeewhyErrors, and say more."""
+    return not isinstance(error, SeewhyError) or error.slug == "network-failed"
 
 
 def with_overlays(plan: Plan, result: ShardResult) -> ShardResult:

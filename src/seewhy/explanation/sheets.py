@@ -15,6 +15,7 @@ from seewhy.records import MapKey
 from seewhy.render.color import heat
 from seewhy.render.overlay import encode
 from seewhy.render.sheet import Tile, mean_map_tile, page
+from seewhy.store import durable
 
 MOST_GROUPS = 48  # panels a layer in mean_maps.png
 
@@ -27,9 +28,8 @@ def write_pages(explanation: Explanation, folder: Path, overlays: bool) -> None:
 
 
 def _write_picture(path: Path, picture: PIL.Image.Image) -> None:
-    temporary = path.with_name(path.name + ".partial")
-    temporary.write_bytes(encode(np.asarray(picture), path.suffix[1:]))
-    temporary.replace(path)
+    with durable.written(path) as temporary:
+        temporary.write_bytes(encode(np.asarray(picture), path.suffix[1:]))
 
 
 def mean_maps(explanation: Explanation) -> PIL.Image.Image:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from seewhy.errors import MissingExtraError, WorkError
+from seewhy.store import durable
 
 TABLE, PLOT = "history.csv", "history.png"
 
@@ -93,10 +94,10 @@ def write_plot(folder: Path, history: Sequence[HistoryRow]) -> list[str]:
 
 def place(path: Path, write: Callable[[io.BytesIO], Any]) -> None:
     """Write a file that is complete or absent."""
-    content, temporary = io.BytesIO(), path.with_name(path.name + ".partial")
+    content = io.BytesIO()
     write(content)
     try:
-        temporary.write_bytes(content.getbuffer())
-        temporary.replace(path)
+        with durable.written(path) as temporary:
+            temporary.write_bytes(content.getbuffer())
     except OSError as error:
         raise WorkError(f"Writing {path} failed: {error.strerror or error}.", slug="cannot-write") from error

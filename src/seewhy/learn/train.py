@@ -6,6 +6,7 @@ import copy
 import hashlib
 import math
 import random
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass, field, replace
 from pathlib import Path
@@ -26,7 +27,9 @@ from seewhy.errors import DataError, ModelError, OptionError, SeewhyError, WorkE
 from seewhy.learn.history import PLOT, HistoryRow, Training, best_epoch, place, write_plot, write_table
 from seewhy.learn.splits import Splits, choose_splits
 from seewhy.records import Image, Preprocess, Progress
+from seewhy.run.identity import answers_of, are_near, source_digest
 from seewhy.run.machine import out_of_memory
+from seewhy.run.plan import first_input
 from seewhy.run.progress import chosen_progress
 from seewhy.store import manifest
 
@@ -51,6 +54,7 @@ class _Job:
     optimizer: torch.optim.Optimizer
     report: Progress
     kept: dict[str, Loaded] = field(default_factory=dict)
+    content: str = ""  # a hash of all images as they were read
     total: int = 0
     done: int = 0
 
@@ -159,6 +163,7 @@ def _identity(classifier: Classifier, splits: Splits, typed: Mapping[str, Any]) 
         "classes": ", ".join(splits.classes),
         "data": f"{counts} images (list {manifest.digest_of(rows)})",
         "device": classifier.device.type,
+        "network": source_digest(classifier.model, [classifier.preprocess] if callable(classifier.preprocess) else []),
     }
     return {name: str(value) for name, value in (facts | dict(typed)).items()}
 
@@ -189,7 +194,7 @@ def _resumed(job: _Job, resume: bool) -> list[HistoryRow]:
     """The history so far, with network and optimizer as they were then. Raises OptionError for another training's."""
     held = sorted(path.name for path in job.folder.iterdir() if path.suffix in SUFFIXES)
     another = f"--out {job.folder.parent}-2"
-    if not held:
+    if not held or (resume and held == ["model_0.pt"]):  # stopped before the state was written: it did not happen
         return []
     if not resume:
         raise OptionError(
@@ -201,14 +206,24 @@ def _resumed(job: _Job, resume: bool) -> list[HistoryRow]:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
         there, rows, memory = state["identity"], state["history"], state["optimizer"]
+        job.content = state.get("images", "")
     except Exception as error:
         raise OptionError(f"{path} cannot be read, so nothing can be resumed: {error}\n  Type:  {another}") from error
-    asked = job.identity.items()
-    changed = [f"  {key}: {there.get(key)} there, {value} asked" for key, value in asked if there.get(key) != value]
+    asked = {key: value for key, value in job.identity.items() if key in there or key != "network"}  # of older versions
+    changed = [
+        f"  {key}: {there.get(key)} there, {value} asked" for key, value in asked.items() if there.get(key) != value
+    ]
     if changed:
         said = (f"{job.folder} holds another training; these differ:", *changed, f"  Type:  {another}")
         raise OptionError("\n".join(said), slug="another-training")
     load_weights(job.classifier.model, job.folder / f"model_{rows[-1][0]}.pt")
+    answers = state.get("answers")
+    if isinstance(answers, list) and not are_near(_answers_now(job), answers):
+        raise OptionError(
+            f"{job.folder} holds another training: with the weights of epoch {rows[-1][0]} the network answers "
+            f"otherwise than it did then, so its code, or what that reads, has changed.\n  Type:  {another}",
+            slug="another-training",
+        )
     job.optimizer.load_state_dict(memory)
     return [HistoryRow(*row) for row in rows]
 
@@ -217,6 +232,7 @@ def _read(job: _Job) -> dict[str, list[Image]]:
     """The images that can be read, decoded once and kept while there is room; the others are left out, and said."""
     readable: dict[str, list[Image]] = {name: [] for name in job.splits.images}
     unreadable, sizes, room, network = [], set(), MOST_KEPT_BYTES, job.classifier.model
+    digests = []
     _settle(job.seed, "reading", job.classifier.device)  # a Dataset's own code may draw numbers
     for name, image in ((name, image) for name, images in job.splits.images.items() for image in images):
         job.advance(1)
@@ -230,12 +246,21 @@ def _read(job: _Job) -> dict[str, list[Image]]:
             size = fitting_size(network, input_channels(network)) or 224
             raise DataError(f"The images have different sizes.\n  Give one:  --size {size}", slug="mixed-sizes")
         readable[name].append(image)
+        digests.append([image.id, loaded.digest])
         room -= sum(part.nbytes for part in (loaded.canvas, loaded.inputs) if part is not None)
         if room >= 0:
             job.kept[image.id] = replace(loaded, photograph=loaded.picture[:0].copy())
     reasons = listed(unreadable, 3)
     if empty := [name for name, images in readable.items() if not images]:
         raise DataError(f"No image of the split {listed(empty)} can be read: {reasons}.", slug="no-images")
+    content = manifest.digest_of(digests)
+    if job.content not in ("", content):
+        raise OptionError(
+            f"{job.folder} holds a training on images of the same names with other content.\n"
+            f"  Train anew:  --out {job.folder.parent}-2",
+            slug="another-training",
+        )
+    job.content = content
     if unreadable:
         job.notes.append(f"{len(unreadable)} images cannot be read and were left out: {reasons}.")
     return readable
@@ -303,11 +328,35 @@ def _loss(logits: Tensor, targets: Tensor, reduction: str = "mean") -> Tensor:
 def _write_epoch(job: _Job, history: list[HistoryRow]) -> None:
     """The checkpoint, the table, and last the state, so that a state never speaks of what is not there."""
     rows = [list(astuple(row)) for row in history]
-    state = {"identity": job.identity, "history": rows, "optimizer": job.optimizer.state_dict()}
+    state = {
+        "identity": job.identity,
+        "history": rows,
+        "optimizer": job.optimizer.state_dict(),
+        "images": job.content,
+        "answers": _answers_now(job),
+    }
     weights = {name: value.cpu() for name, value in job.classifier.model.state_dict().items()}
     place(job.folder / f"model_{history[-1].epoch}.pt", lambda file: torch.save(weights, file))
     write_table(job.folder, history)
-    place(job.folder / STATE, lambda file: torch.save(state, file))
+    place(job.folder / STATE, lambda file: torch.save(_unshared(state), file))
+
+
+def _answers_now(job: _Job) -> list[float] | str | None:
+    """What the network answers to a made picture, with the weights that it has."""
+    table = job.splits.table
+    height, width = first_input(job.classifier, table).shape[2:]
+    return answers_of(job.classifier, table, (height, width))
+
+
+def _unshared(value: Any) -> Any:
+    """A copy in which equal words are one object and nothing else is, so that equal states have equal bytes."""
+    if isinstance(value, str):
+        return sys.intern(value)
+    if isinstance(value, Mapping):
+        return {_unshared(key): _unshared(part) for key, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(map(_unshared, value))
+    return value.detach().cpu().clone() if isinstance(value, Tensor) else value
 
 
 def _failed(job: _Job, error: Exception) -> SeewhyError:

@@ -61,7 +61,7 @@ def _picture(path: Path) -> Image.Image:
     if not path.is_file():
         raise DataError(f"There is no file {path} to insert.", slug="no-such-file")
     try:
-        with Image.open(path) as image:
+        with Image.open(path, formats=("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")) as image:
             return image.convert("RGBA")
     except OSError as error:
         raise DataError(f"{path} cannot be read as a picture: {error}", slug="no-images") from error

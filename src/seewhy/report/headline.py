@@ -15,9 +15,7 @@ def headline_of(papers: Sequence[FindingText], floor: float) -> str:
     if wrong:
         return wrong[0].finding.text
     for claim, one_of, many, said in CLAIMS:
-        with_it = [
-            paper for paper in papers if claim in paper.finding.claims and "probability" in paper.finding.numbers
-        ]
+        with_it = [paper for paper in papers if _makes(paper.finding, claim)]
         if with_it:
             count = one_of if len(with_it) == 1 else f"{len(with_it)} {many}; first"
             return f"{count}: {said(with_it[0].finding)}"
@@ -31,6 +29,13 @@ def headline_of(papers: Sequence[FindingText], floor: float) -> str:
     if len(tested) == 1:
         return f"{_effect(tested[0].finding)}: on average less than {points}"
     return f"None of {len(tested)} tested factors shifts its answers towards a class by {points} or more"
+
+
+def _makes(finding: Finding, claim: str) -> bool:
+    """Whether a finding makes a claim; that on all outside of the core has no effect of its own, but a benefit."""
+    if claim == OUTSIDE:
+        return "depends" in finding.claims and "benefit" in finding.numbers
+    return claim in finding.claims and "probability" in finding.numbers
 
 
 def _effect(finding: Finding) -> str:
@@ -56,11 +61,14 @@ def _flipping(finding: Finding) -> str:
     return f"{finding.factor} flips {line.value} of the decisions [{line.interval}] ({line.count})" if line else ""
 
 
+OUTSIDE = "outside the core"
 CLAIMS: tuple[tuple[str, str, str, Callable[[Finding], str]], ...] = (  # the gravest first: claim, one, several, words
     ("overfit", "Overfit", "factors overfit", _excess),
     ("shortcut", "A shortcut", "shortcuts", _effect),
     ("against the label", "Against the label", "factors act against the label", _effect),
+    (OUTSIDE, "Something outside of the core is used", "", lambda finding: finding.text.rstrip(".")),
     ("intended", "It depends on what was named as its core", "parts of the core are used", _effect),
     ("depends", "A dependence", "dependences", _effect),
+    ("core not used", "What was named as core is not used", "parts of the core are not used", _effect),
     ("fragile", "Fragile", "factors make it fragile", _flipping),
 )

@@ -11,7 +11,7 @@ from typing import Any
 
 from seewhy.errors import StoreError, listed, nearest
 from seewhy.records import MapKey, MapStat, Outcome, Preprocess
-from seewhy.store import manifest
+from seewhy.store import checksums, manifest
 from seewhy.store.tables import Column, read_columns, read_outcomes, read_stats
 
 COMMANDS = ("explain", "check", "audit")
@@ -92,6 +92,7 @@ def read_run(folder: Path) -> StoredRun:
             raise StoreError(f"The run in {folder} is of {command!r}, which has no pages.", slug="unfinished-run")
         todo = f"The {command} command that began it goes on from there."
         raise StoreError(f"The run in {folder} is not finished.\n  {todo}", slug="unfinished-run")
+    checksums.check(folder, stored)
     records, numbers = folder / "records.parquet", folder / "map_stats.parquet"
     outcomes = read_outcomes(records) if records.exists() else []
     result = manifest.read_json(folder / "findings.json") if command == "audit" else stored.get("summary", {})

@@ -23,7 +23,8 @@ from seewhy.report.legend import legend
 from seewhy.report.stored import StoredRun, beside, read_run
 from seewhy.report.table import table_of
 from seewhy.report.view import View
-from seewhy.store import manifest
+from seewhy.run.progress import chosen_progress
+from seewhy.store import durable, manifest
 from seewhy.version import __version__
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -31,6 +32,9 @@ ASSETS = ("style.css", "images.css", "report.js", "blend.js", "images.js")
 NAME = "report"
 ORIGINALS = "originals"
 _STAMP = "stamp.txt"
+_KEY = (
+    22  # of the stamp: what scripts and styles must bear to be used; no name can hold it, since it is made of all names
+)
 
 
 class Result(Protocol):
@@ -40,15 +44,13 @@ class Result(Protocol):
         """Write it to a run folder."""
 
 
-def write_report(
-    run: str | Path | Result, *, copy_images: bool = False, progress: Progress = lambda done, total: None
-) -> Path:
+def write_report(run: str | Path | Result, *, copy_images: bool = False, progress: bool | Progress = False) -> Path:
     """The pages of a finished run: report/ in its folder, whose index.html opens from disk.
 
     Args:
         run: a result that has a folder, or the folder of a finished run
         copy_images: lay the original files into the report, too
-        progress: a function of (done, total), in pictures
+        progress: True: a bar; False: none; or a function of (done, total), in pictures
 
     Returns:
         the path of the folder report. What a check of the same classifier says, whose folder lies beside
@@ -68,9 +70,9 @@ def write_report(
         copy_images = copy_images or (target / ORIGINALS).is_dir()
         stamp = _stamp(stored, checked, copy_images)
         if not _is_current(target, stamp):
-            _replace(
-                target, Writer(View(stored, checked), target.with_name(f"{NAME}.partial"), copy_images), stamp, progress
-            )
+            partial = target.with_name(f"{NAME}.partial")
+            with chosen_progress(progress, "Writing the report") as update:
+                _replace(target, Writer(View(stored, checked), partial, copy_images, stamp), update)
     return target
 
 
@@ -92,18 +94,19 @@ def _is_current(target: Path, stamp: str) -> bool:
     path = target / _STAMP
     if not path.is_file():
         return False
-    kept, _, count = path.read_text(encoding="utf-8").rpartition("\n")
-    return kept == stamp and count == str(len(_files(target)))
+    kept, _, held = path.read_text(encoding="utf-8").rpartition("\n")
+    return kept == stamp and held == _held(target)
 
 
-def _replace(target: Path, writer: Writer, stamp: str, progress: Progress) -> None:
+def _replace(target: Path, writer: Writer, progress: Progress) -> None:
     """Write the pages beside their place, then put them there; what cannot be finished is removed."""
     partial = writer.folder
     try:
         shutil.rmtree(partial, ignore_errors=True)
         is_whole = writer.write(progress)
         if is_whole:  # where pictures were missing they may be found the next time
-            (partial / _STAMP).write_text(f"{stamp}\n{len(_files(partial)) + 1}", encoding="utf-8")
+            (partial / _STAMP).write_text(f"{writer.stamp}\n{_held(partial)}", encoding="utf-8")
+        durable.sync_all(partial)
         shutil.rmtree(target, ignore_errors=True)
         partial.rename(target)
     except OSError as error:
@@ -115,17 +118,20 @@ def _replace(target: Path, writer: Writer, stamp: str, progress: Progress) -> No
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def _files(folder: Path) -> list[Path]:
-    return [path for path in folder.rglob("*") if path.is_file()]
+def _held(folder: Path) -> str:
+    """How many files the pages are, and how many bytes."""
+    sizes = [path.stat().st_size for path in folder.rglob("*") if path.is_file() and path.name != _STAMP]
+    return f"{len(sizes)} files, {sum(sizes)} bytes"
 
 
 @dataclass(frozen=True)
 class Writer:
-    """The pages of a view, written into a folder."""
+    """The pages of a view, written into a folder; `stamp` is what they are made of."""
 
     view: View
     folder: Path
     copy_images: bool
+    stamp: str
 
     def write(self, progress: Progress) -> bool:
         """Write everything: pictures first, for what the pages say of them; whether every picture was there."""
@@ -193,6 +199,7 @@ class Writer:
                 has_images=self.has_images,
                 exchanged=self.exchanged,
                 version=__version__,
+                key=manifest.digest_of(self.stamp, _KEY),
                 **values,
             )
         )

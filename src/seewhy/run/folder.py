@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from seewhy.errors import StoreError, listed
+from seewhy.errors import StoreError, WorkError, listed
 from seewhy.run.identity import RunIdentity, as_begun
 from seewhy.run.plan import Plan
-from seewhy.store import manifest
+from seewhy.store import checksums, manifest
 
 
 class Identity(Protocol):
@@ -68,14 +68,32 @@ class RunFolder:
         """
         stored = self.holding(identity)
         if stored is None:
+            manifest.clear(self.path)
             manifest.begin(self.path, identity.begun())
             return None
-        summary: dict[str, Any] | None = stored["summary"] if stored["status"] == "complete" else None
+        if stored["status"] != "complete":
+            return None
+        checksums.check(self.path, stored)
+        summary: dict[str, Any] = stored["summary"]
         return summary
 
+    def check_token(self, token: str) -> None:
+        """Raise WorkError where the folder is no longer that of the run `token`: removed, or begun anew by another."""
+        try:
+            same = manifest.token_of(self.path) == token
+        except StoreError:
+            if (self.path / manifest.NAME).is_file():  # it is there, and cannot be read now
+                raise
+            same = False
+        if not same:
+            raise WorkError(
+                f"{self.path} was removed or begun anew while this run was writing to it; nothing more is written.",
+                slug="run-replaced",
+            )
+
     def finish(self, identity: Mapping[str, Any], summary: Mapping[str, Any]) -> None:
-        """Mark the run as complete."""
-        manifest.finish(self.path, identity, summary)
+        """Mark the run as complete, with what every file of it holds."""
+        manifest.finish(self.path, identity, summary, checksums.write(self.path))
 
 
 def default_folder(identity: RunIdentity, *, batch_asked: bool) -> Path:
@@ -83,7 +101,10 @@ def default_folder(identity: RunIdentity, *, batch_asked: bool) -> Path:
 
     A batch chosen by the free memory of the moment must not name another folder.
     """
-    options = {name: value for name, value in identity.options.items() if name != "batch_size" or batch_asked}
+    left_out = (
+        ("answers",) if batch_asked else ("answers", "batch_size")
+    )  # the last digits are those of the moment, too
+    options = {name: value for name, value in identity.options.items() if name not in left_out}
     base = f"{identity.options['command']}-{manifest.digest_of(manifest.as_json(options), 10)}"
     number, folder = 1, Path("runs") / base
     while _holds_other_images(folder, identity):

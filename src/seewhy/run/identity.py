@@ -2,28 +2,48 @@
 
 from __future__ import annotations
 
+import ast
+import contextlib
 import hashlib
-from collections.abc import Mapping, Sequence
+import inspect
+import math
+import random
+import re
+import sys
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import cache, cached_property, partial
+from pathlib import Path
 from types import CellType, CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 
+import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from seewhy.cam.model import forward, state_of, untouched
 from seewhy.cam.scores.targets import Score
-from seewhy.data.decode import UnreadableError, file_digest
-from seewhy.data.reader import load_image
-from seewhy.records import Image
-from seewhy.run.plan import Plan
+from seewhy.data.classifier import Classifier
+from seewhy.data.decode import Pixels, UnreadableError, file_digest
+from seewhy.data.folder import ImageTable
+from seewhy.data.reader import load_image, prepared
+from seewhy.errors import StoreError
+from seewhy.records import Image, Task
+from seewhy.run.plan import Plan, first_input
 from seewhy.store import manifest
 from seewhy.version import __version__
 
 _PROBES = 8  # items of a Dataset that are looked at
+_SINCE = ("network", "answers", "files", "safeguards")  # what folders of older versions do not hold
+_MOST_ANSWERS = 64
+_STANDARD = Path(inspect.__file__).parent  # Python's own library
+VARYING = "others each time"  # in place of a network's answers
+_NEAR = 1e-3  # of the largest answer: threads and batches sum in another order
 _DIGESTS = {  # a hash says nothing to a reader
     "the weights": "other numbers than there (--weights, --epoch, or a checkpoint that was written again)",
     "the code": "the network's own, or that of a preprocessing function or a method, was edited",
+    "the network": "its files, parts or settings, or the file of a preprocessing function or a method, were edited",
+    "the network's answers": "it gives other numbers for the same input than it did there",
 }
 
 
@@ -54,7 +74,7 @@ class RunIdentity:
 
     def like(self, stored: Mapping[str, Any]) -> dict[str, Any]:
         """The identity with as much in it as a stored one has, so that both can be compared."""
-        return self.whole() if "content" in stored.get("images", {}) else self.begun()
+        return as_known(self.whole() if "content" in stored.get("images", {}) else self.begun(), stored)
 
     def differing(self, stored: Mapping[str, Any]) -> list[str]:
         """What differs from a stored one, in the words of the command line; [] where both are one run's."""
@@ -68,7 +88,7 @@ def run_identity(plan: Plan, command: str = "explain", *, overlays: bool = True,
         "seewhy": __version__,
         "command": command,
         "classifier": plan.classifier_identity,
-        "code": network_digest(plan),
+        **network_identity(plan),
         "images": {
             "count": len(plan.table),
             "ids": manifest.digest_of([[i.id, i.label, i.split] for i in plan.table.images]),
@@ -107,8 +127,9 @@ def as_begun(plan: Plan, identity: Mapping[str, Any]) -> Plan:
 
 def differing(there: Mapping[str, Any], asked: Mapping[str, Any]) -> list[str]:
     """A line for everything but the images that differs between two identities, in the words of the command line."""
-    old, new = (_options(manifest.as_json(dict(identity))) for identity in (there, asked))
+    old, new = (_options(manifest.as_json(dict(identity))) for identity in (there, as_known(asked, there)))
     names = [name for name in old | new if old.get(name) != new.get(name)]
+    names = ["command"] if "command" in names else names  # what another command has of its own says nothing
     return [
         f"{name}: {_DIGESTS[name]}"
         if name in _DIGESTS
@@ -131,6 +152,8 @@ def _options(identity: Mapping[str, Any]) -> dict[str, Any]:
         "--model": classifier.get("source") or classifier.get("network"),
         "the weights": classifier.get("weights"),
         "the code": identity.get("code"),
+        "the network": identity.get("network"),
+        "the network's answers": identity.get("answers"),
         "--classes": classifier.get("classes"),
         "--layers": list(identity.get("layers", {})),
         **{f"--{key.replace('_', '-')}": value for key, value in named.items()},
@@ -162,6 +185,183 @@ def network_digest(plan: Plan) -> str:
     function = plan.classifier.preprocess if callable(plan.classifier.preprocess) else None
     methods = [plan.own_methods[name].code for name in plan.methods if name in plan.own_methods]
     return code_digest([*(kind.forward for kind in own_kinds), function, *methods])
+
+
+def network_identity(plan: Plan) -> dict[str, Any]:
+    """What tells one network from another beside its weights: its code, all that it is made of, and what it answers."""
+    functions = [plan.own_methods[name].code for name in plan.methods if name in plan.own_methods]
+    functions += [plan.classifier.preprocess] if callable(plan.classifier.preprocess) else []
+    network = source_digest(plan.classifier.model, functions)
+    answers = answers_of(plan.classifier, plan.table, plan.canvas, plan.task)
+    return {"code": network_digest(plan), "network": network, "answers": answers}
+
+
+def check_unchanged(plan: Plan) -> None:
+    """Raise StoreError where the network is no longer the one that the plan was made for."""
+    if state_of(plan.classifier.model) != plan.state:
+        raise StoreError(
+            f"{type(plan.classifier.model).__name__} has changed since this was made (weights, settings or device), so "
+            "that a folder would take it for the changed network's.\n  Save before the change, or make it again.",
+            slug="another-run",
+        )
+
+
+def as_known(asked: Mapping[str, Any], stored: Mapping[str, Any]) -> dict[str, Any]:
+    """An identity without what a stored one of an older version lacks, and with its answers where ours are as near."""
+    known = {name: value for name, value in asked.items() if name in stored or name not in _SINCE}
+    there, here = (dict(identity.get("classifier", {})) for identity in (stored, known))
+    if _file_of(here.get("source")) == _file_of(there.get("source")):  # seen from another folder
+        known["classifier"] = {**here, "source": there.get("source")}
+    if are_near(known.get("answers"), stored.get("answers")):
+        known["answers"] = stored["answers"]
+    return known
+
+
+def _file_of(source: Any) -> str:
+    """The last part of where a network comes from, as in net.py:Net: the rest says no more than where it lies."""
+    where, colon, name = str(source).rpartition(":")
+    return Path(where).name + colon + name if where.endswith(".py") else str(source)
+
+
+def source_digest(model: nn.Module, functions: Sequence[Any] = ()) -> str:
+    """A hash of what a network is made of: the files of its classes with what they import, its parts and settings.
+
+    The files of the user's own functions (preprocessing, methods) count, too: what these call lies there.
+    """
+    parts: list[Any] = []
+    kinds = {kind for module in model.modules() for kind in type(module).__mro__ if _is_own(kind)}
+    for kind in sorted(kinds, key=lambda kind: (_module_of(kind), kind.__qualname__)):
+        parts.append([kind.__qualname__, *sorted({_source_of(part) for part in vars(kind).values()} - {""})])
+    for name, module in model.named_modules():
+        if _is_own(type(module)):
+            settings = {key: value for key, value in vars(module).items() if not key.startswith("_")}
+            parts.append([name, code_digest({key: value for key, value in settings.items() if key != "training"})])
+    parts.append([_source_of(getattr(function, "func", function)) for function in functions])
+    words = re.sub(r"0x[0-9a-f]+", "", repr(model))  # of things that print where they lie
+    return hashlib.blake2b(repr([words, parts]).encode("utf-8", "backslashreplace"), digest_size=4).hexdigest()
+
+
+def files_digest(value: Any) -> str:
+    """A hash of the user's files in which an object's functions lie, with what these import; "" for one of ours."""
+    if type(value).__module__.startswith("seewhy.") and not callable(getattr(value, "measure", None)):
+        return ""
+    functions = (*getattr(value, "__dict__", {}).values(), *vars(type(value)).values())
+    own = [part for part in functions if not str(getattr(part, "__module__", "seewhy.")).startswith("seewhy.")]
+    return ".".join(sorted({_source_of(part) for part in own} - {""}))
+
+
+def _module_of(kind: type) -> str:
+    """The name of a class's module, without what says where its file lies."""
+    name = str(kind.__module__)
+    return name.rpartition("_")[0] if name.startswith("seewhy_user_") else name
+
+
+def _is_own(kind: type) -> bool:
+    return kind is not object and kind.__module__.partition(".")[0] not in ("torch", "typing", "abc", "builtins")
+
+
+def _source_of(value: Any) -> str:
+    """A hash of the file that a function lies in, without its comments; of its own code where there is no file."""
+    function = inspect.unwrap(getattr(value, "__func__", value)) if callable(value) else value
+    code = getattr(function, "__code__", None)
+    if code is None and callable(value):  # an object that is called
+        code = getattr(type(value).__call__, "__code__", None)
+    if code is None:
+        return ""
+    try:
+        changed = Path(code.co_filename).stat()
+    except (OSError, ValueError):  # typed in, or gone
+        return code_digest(function)
+    imported = sorted(_imported_by(code.co_filename, set())) if _is_users(Path(code.co_filename)) else []
+    whole = [_file_digest(code.co_filename, changed.st_mtime_ns, changed.st_size)]
+    for path in imported:
+        with contextlib.suppress(OSError):
+            whole.append(_file_digest(path, Path(path).stat().st_mtime_ns, Path(path).stat().st_size))
+    return whole[0] if len(whole) == 1 else _short_hash("".join([whole[0], *sorted(whole[1:])]).encode())
+
+
+def _is_users(path: Path) -> bool:
+    """Whether a file is no installed package's and not Python's own."""
+    return not {"site-packages", "dist-packages"} & set(path.parts) and _STANDARD not in path.parents
+
+
+def _imported_by(name: str, seen: set[str]) -> set[str]:
+    """The user's own files that a file imports, and what these import, as far as they are loaded."""
+    module = next((module for module in list(sys.modules.values()) if getattr(module, "__file__", None) == name), None)
+    try:
+        tree = ast.parse(Path(name).read_bytes())
+    except (OSError, SyntaxError, ValueError, RecursionError):
+        return set()
+    found: set[str] = set()
+    for words in _imports(tree, getattr(module, "__package__", None) or ""):
+        path = getattr(sys.modules.get(words), "__file__", None)
+        if path and path not in seen and path != name and _is_users(Path(path)):
+            seen.add(path)
+            found |= {path} | _imported_by(path, seen)
+    return found
+
+
+def _imports(tree: ast.AST, package: str) -> Iterator[str]:
+    """The full names of modules that a file's import statements may mean."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            above = package.rsplit(".", node.level - 1)[0] if node.level > 1 else package
+            base = ".".join(part for part in (above if node.level else "", node.module or "") if part)
+            yield base
+            yield from (f"{base}.{alias.name}" if base else alias.name for alias in node.names)
+
+
+@cache
+def _file_digest(name: str, changed: int, size: int) -> str:
+    text = Path(name).read_bytes()
+    if "site-packages" not in Path(name).parts:  # of an installed package every byte counts, which is quicker
+        with contextlib.suppress(SyntaxError, ValueError, RecursionError):
+            text = ast.dump(ast.parse(text)).encode("utf-8", "backslashreplace")
+    return _short_hash(text)
+
+
+def answers_of(
+    classifier: Classifier, table: ImageTable, canvas: tuple[int, int], task: Task = "classification"
+) -> list[float] | str | None:
+    """Some of what a classifier answers to a made picture, or to the first image where images are no files.
+
+    VARYING where it answers otherwise when it is asked again; None where it cannot take that picture.
+    """
+    model, answered = classifier.model, []
+    try:
+        with untouched(model):  # which puts the random states back
+            for seed in range(2):
+                random.seed(seed)
+                np.random.seed(seed)  # noqa: NPY002 -- what a network or a preprocessing function may draw from
+                torch.random.manual_seed(seed)
+                made = table.items is None
+                inputs = prepared(_picture(*canvas), classifier.preprocess) if made else first_input(classifier, table)
+                answered.append(forward(model, inputs, task)[0].double().cpu().tolist())
+    except Exception:  # noqa: BLE001 -- the user's code may raise anything, and may take photographs alone
+        return None
+    first, again = answered
+    if not all(map(math.isfinite, [*first, *again])):
+        return None
+    if not are_near(first, again):
+        return VARYING
+    return [float(f"{value:.4g}") for value in first[:: max(1, len(first) // _MOST_ANSWERS)]]
+
+
+def _picture(height: int, width: int) -> Pixels:
+    """A picture (H, W, 3) of coarse and fine noise."""
+    rng = np.random.default_rng(0)
+    coarse, fine = rng.uniform(0, 255, (height // 8 + 1, width // 8 + 1, 3)), rng.uniform(0, 255, (height, width, 3))
+    return ((coarse.repeat(8, 0).repeat(8, 1)[:height, :width] + fine) / 2).astype(np.uint8)
+
+
+def are_near(answers: Any, others: Any) -> bool:
+    """Whether two answers are the same but for the order of summation, which threads and batches change."""
+    if not isinstance(answers, list) or not isinstance(others, list) or len(answers) != len(others):
+        return False
+    most = max(map(abs, others), default=0.0)
+    return all(abs(one - other) <= _NEAR * most + 1e-6 for one, other in zip(answers, others, strict=True))
 
 
 def image_digests(plan: Plan, images: Sequence[Image]) -> dict[str, str]:
@@ -236,7 +436,7 @@ def _described(value: Any) -> Any:
 
 def _described_object(value: Any) -> Any:
     kind = type(value)
-    name = [kind.__module__, kind.__qualname__, getattr(value, "__name__", "")]
+    name = [_module_of(kind), kind.__qualname__, getattr(value, "__name__", "")]
     if isinstance(value, (ModuleType, type)) or not callable(value):
         return name
     return [*name, _described(getattr(kind.__call__, "__code__", None)), _described(getattr(value, "__dict__", {}))]

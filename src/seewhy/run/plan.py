@@ -14,7 +14,17 @@ from torch import Tensor, nn
 from seewhy.cam.capture import LayerCall
 from seewhy.cam.layers.choice import Candidate, Choice, candidates
 from seewhy.cam.methods.catalogue import PRESETS, SMOOTHINGS, Method, find_method
-from seewhy.cam.model import as_input, fitting_size, input_channels, refuse_meta, refuse_programs, unwrap
+from seewhy.cam.model import (
+    as_input,
+    draws,
+    fitting_size,
+    input_channels,
+    refuse_meta,
+    refuse_programs,
+    state_of,
+    unwrap,
+    written_by,
+)
 from seewhy.cam.scores.targets import Score, Targets, find_scores, one_logit_note
 from seewhy.data.classifier import Classifier, load, with_classes
 from seewhy.data.decode import UnreadableError, read_size
@@ -27,6 +37,10 @@ from seewhy.run.methods import MethodName, named_methods, try_methods
 from seewhy.run.probe import Probe, chosen_layer, layers_and_methods, memory_format_for, probe_network, split_names
 
 FORMATS = ("jpg", "png")
+DRAWS_NOTE = (
+    "The network draws random numbers in eval mode, too (dropout that does not ask for self.training?): the same image "
+    "may get other numbers each time."
+)
 SHARD = 64  # images at most, and so in a batch
 
 
@@ -60,6 +74,8 @@ class Plan:
     seed: int = 0
     notes: tuple[str, ...] = field(default=(), compare=False)
     own_methods: dict[str, Method] = field(default_factory=dict)  # those of the user's, by name
+    channels: int = 3  # of the network's input
+    state: int = field(default=0, compare=False)  # of the network, as `state_of` gives it
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -160,8 +176,10 @@ def make_plan(
         memory_format_for(network, inputs, probe, layer_calls, methods, preset),
         batch_size is not None,
         seed,
-        (*classifier.notes, *notes, *table.notes, *said, *why),
+        (*classifier.notes, *notes, *table.notes, *said, *why, *_misbehaviour(network)),
         own_methods=own_methods,
+        channels=inputs.shape[1],
+        state=state_of(network),
     )
 
 
@@ -230,6 +248,12 @@ def _with_size(classifier: Classifier, table: ImageTable) -> Classifier:
             slug="mixed-sizes",
         )
     return replace(classifier, preprocess=replace(preprocess, size=next(iter(sizes))))
+
+
+def _misbehaviour(network: nn.Module) -> list[str]:
+    names = written_by(network)
+    what = f"The network's forward pass changes {listed(names, 4)}, also in eval mode; it is put back after each batch."
+    return [*([what] if names else []), *([DRAWS_NOTE] if draws(network) else [])]
 
 
 def first_input(classifier: Classifier, table: ImageTable) -> Tensor:

@@ -6,7 +6,9 @@ import contextlib
 import ctypes
 import gc
 import multiprocessing
+import os
 import platform
+import signal
 import sys
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -19,6 +21,7 @@ import torch
 from seewhy.errors import WorkError
 from seewhy.run.machine import cores
 
+_PR_SET_PDEATHSIG = 1  # sys/prctl.h
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX, _M_ARENA_MAX = -1, -2, -4, -8  # malloc.h
 _KEPT = ((_M_MMAP_MAX, 0), (_M_TRIM_THRESHOLD, 2**31 - 1), (_M_TOP_PAD, 64 << 20), (_M_ARENA_MAX, 1))
 T = TypeVar("T")
@@ -40,7 +43,8 @@ def run_shards(
         return
     threads = max(1, cores() // workers)
     context = multiprocessing.get_context("fork")
-    with ProcessPoolExecutor(min(workers, len(shards)), context, initializer=_begin, initargs=(work, threads)) as pool:
+    settings = (work, threads, os.getpid())
+    with ProcessPoolExecutor(min(workers, len(shards)), context, initializer=_begin, initargs=settings) as pool:
         waiting: deque[Future[Any]] = deque()
         try:
             pool.submit(cores).result()  # the first task forks all workers
@@ -57,6 +61,12 @@ def run_shards(
                 "  If it happens again:  --batch-size 4 --workers 1",
                 slug="worker-died",
             ) from error
+        except (
+            BaseException
+        ):  # interrupted: what a worker is at would not be kept, and whoever stops a run waits for it
+            for process in list((pool._processes or {}).values()):
+                process.kill()
+            raise
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
 
@@ -91,8 +101,15 @@ def steady_process() -> None:
         library.mallopt(option, value)
 
 
-def _begin(work: Any, threads: int) -> None:
+def _begin(work: Any, threads: int, parent: int) -> None:
+    """Make this process a worker: it dies with the process that made it, however that ends."""
     global _work
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)  # not the command's own way of stopping
+    if sys.platform.startswith("linux"):
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # it ended before that was asked for
+        os._exit(1)
     _work = work
     torch.set_num_threads(threads)
 

@@ -2,24 +2,34 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote, unquote
 
+import google_crc32c
 import numpy as np
-import zarr
 from numpy.typing import NDArray
-from zarr.codecs import BloscCodec
 
 from seewhy.store.manifest import digest_of
 
 _LONGEST = 240  # of a name in maps.zarr; most file systems take 255 bytes
+_CHECKSUM = 4  # bytes behind each chunk
 
 Maps = NDArray[np.float32]  # (N, H, W)
 
 
+def load() -> Any:
+    """The package zarr, which is large, and which nothing needs that has no folder."""
+    import_module("zarr.codecs")
+    return import_module("zarr")
+
+
 def create_maps(folder: Path, key: tuple[str, str, str], n_images: int, grid: tuple[int, int], shard: int) -> None:
     """Make the array of (method, layer, score) in maps.zarr, or bring the one that is there to `n_images` rows."""
+    zarr = load()
     root = zarr.open_group(folder / "maps.zarr", mode="a", zarr_format=3)
     name = array_name(key)
     method, layer, _ = name.split("/")
@@ -31,9 +41,11 @@ def create_maps(folder: Path, key: tuple[str, str, str], n_images: int, grid: tu
             shape=(n_images, *grid),
             chunks=(shard, *grid),
             dtype="float32",
-            compressors=BloscCodec(
-                cname="lz4", clevel=1, shuffle="bitshuffle", typesize=4
-            ),  # half of zstd's time and bytes saved
+            compressors=(  # lz4 takes half of zstd's time, and saves as much
+                zarr.codecs.BloscCodec(cname="lz4", clevel=1, shuffle="bitshuffle", typesize=4),
+                zarr.codecs.Crc32cCodec(),
+            ),
+            config={"write_empty_chunks": True},  # so that a chunk that is missing is known to be lost
             fill_value=float("nan"),
             dimension_names=("image", "y", "x"),
             attributes=dict(zip(("method", "layer", "score"), key, strict=True)),
@@ -84,11 +96,33 @@ def key_of(name: str) -> tuple[str, str, str]:
     return method, layer, score
 
 
+def is_whole(folder: Path, key: tuple[str, str, str], shard: int) -> bool:
+    """Whether the maps of a shard are on the disk as they were written; reads the file alone, and starts no thread."""
+    home = folder / "maps.zarr" / array_name(key)
+    try:
+        codecs = json.loads((home / "zarr.json").read_bytes())["codecs"]
+        chunk = (home / "c" / str(shard) / "0" / "0").read_bytes()
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+    if not any(codec["name"] == "crc32c" for codec in codecs):  # written before there were checksums
+        return len(chunk) > 0
+    return len(chunk) > _CHECKSUM and google_crc32c.value(chunk[:-_CHECKSUM]) == int.from_bytes(
+        chunk[-_CHECKSUM:], "little"
+    )
+
+
 def remove_leftovers(folder: Path) -> None:
-    """Remove what a killed process left half-written in maps.zarr."""
-    for path in (folder / "maps.zarr").rglob("*.partial"):
-        if path.is_file():
+    """Remove what a killed process left half-written in maps.zarr, and descriptions that a loss of power emptied."""
+    for path in (folder / "maps.zarr").rglob("*"):
+        if path.is_file() and (path.suffix == ".partial" or (path.name == "zarr.json" and not _parses(path))):
             path.unlink()
+
+
+def _parses(path: Path) -> bool:
+    try:
+        return isinstance(json.loads(path.read_bytes()), dict)
+    except ValueError:
+        return False
 
 
 def _quoted(part: str) -> str:
@@ -98,6 +132,5 @@ def _quoted(part: str) -> str:
     return encoded.replace(".", "%2E") if encoded in (".", "..", "zarr.json") else encoded  # these mean other things
 
 
-def _array(folder: Path, key: tuple[str, str, str]) -> zarr.Array[zarr.core.metadata.ArrayV3Metadata]:
-    array = zarr.open_array(folder / "maps.zarr", path=array_name(key), mode="r+")
-    return array
+def _array(folder: Path, key: tuple[str, str, str]) -> Any:
+    return load().open_array(folder / "maps.zarr", path=array_name(key), mode="r+")

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
+import secrets
+import shutil
+import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,8 +17,12 @@ from typing import Any
 import filelock
 
 from seewhy.errors import StoreError, WorkError, listed
+from seewhy.store import durable
 
-NAME = "manifest.json"
+NAME, LOCK = "manifest.json", ".lock"
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
+_READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM)
+_holders: dict[Path, int] = {}  # the folders that this process holds, and in which thread
 
 
 def digest_of(value: Any, length: int = 16) -> str:
@@ -31,16 +39,15 @@ def as_json(value: dict[str, Any]) -> dict[str, Any]:
 
 def write_json(path: Path, value: Any) -> None:
     """Write plain values as JSON, complete or absent."""
-    temporary = path.with_name(path.name + ".partial")
-    temporary.write_text(json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")
-    temporary.replace(path)
+    with durable.written(path) as temporary:
+        temporary.write_text(json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def read_json(path: Path) -> dict[str, Any]:
     """The object in a JSON file. Raises StoreError where it cannot be read."""
     try:
         content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, RecursionError) as error:
         raise StoreError(f"{path} cannot be read: {error}", slug="no-run") from error
     return content
 
@@ -52,9 +59,23 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         held = f" (it holds: {listed(sorted(entry.name for entry in folder.iterdir()))})" if folder.is_dir() else ""
         raise StoreError(f"{folder} is no run folder: it has no {NAME}{held}.", slug="no-run")
     content = read_json(path)
-    if not isinstance(content, dict) or "identity" not in content:
+    status = content.get("status") if isinstance(content, dict) else None
+    if status not in ("running", "complete") or not isinstance(content.get("identity"), dict):
         raise StoreError(f"{path} is not a seewhy manifest.", slug="no-run")
+    sealed = content.pop("digest", None)  # absent where an older version wrote it
+    if sealed is not None and sealed != digest_of(content):
+        raise StoreError(
+            f"{path} is damaged: it does not say what was written.\n  Make the run again in a new folder:  --out "
+            f"{folder}-2",
+            slug="damaged-run",
+        )
     return content
+
+
+def _write(folder: Path, content: dict[str, Any]) -> None:
+    """Write the manifest with a hash of itself."""
+    content = as_json(content)
+    write_json(folder / NAME, {**content, "digest": digest_of(content)})
 
 
 def find(folder: Path) -> dict[str, Any] | None:
@@ -62,8 +83,10 @@ def find(folder: Path) -> dict[str, Any] | None:
 
     Raises StoreError when the folder holds something else.
     """
-    ours = (".lock", f"{NAME}.partial")  # all that a run killed in its first moment leaves
+    ours = (LOCK, f"{NAME}.partial")  # all that a run killed in its first moment leaves
     held = sorted(entry.name for entry in folder.iterdir() if entry.name not in ours) if folder.exists() else []
+    if NAME in held and not (folder / NAME).read_bytes().strip(b"\0"):
+        return None  # a loss of power took what it said: whose parts those are is not known
     if held and NAME not in held:
         raise StoreError(
             f"{folder} holds something else ({listed(held)}), not a run.\n  Name a new folder:  --out {folder}-2",
@@ -72,10 +95,26 @@ def find(folder: Path) -> dict[str, Any] | None:
     return read_manifest(folder) if held else None
 
 
+def clear(folder: Path) -> None:
+    """Remove what a run left whose manifest is lost, so that none of it can be taken for another run's."""
+    for name in ("parts", "maps.zarr", "overlays", "pictures", "report"):
+        shutil.rmtree(folder / name, ignore_errors=True)
+    for name in ("records", "map_stats", "trials", "image_effects", "donor_effects", "map_shares"):
+        (folder / f"{name}.parquet").unlink(missing_ok=True)
+
+
 def begin(folder: Path, identity: Mapping[str, Any]) -> None:
     """Mark the folder as that of a run with work left to do."""
     folder.mkdir(parents=True, exist_ok=True)
-    write_json(folder / NAME, {"identity": identity, "status": "running"})
+    _write(folder, {"identity": identity, "status": "running", "token": secrets.token_hex(8)})
+
+
+def token_of(folder: Path) -> str:
+    """What tells the parts of a run that is going on from those of another one in the same folder; "" where none does.
+
+    Raises StoreError where there is no run.
+    """
+    return str(read_manifest(folder).get("token", ""))
 
 
 def cannot_write(folder: Path, error: OSError) -> WorkError:
@@ -87,36 +126,90 @@ def cannot_write(folder: Path, error: OSError) -> WorkError:
     )
 
 
-def finish(folder: Path, identity: Mapping[str, Any], summary: Mapping[str, Any]) -> None:
-    """Mark the run as complete, with its counts."""
-    write_json(folder / NAME, {"identity": identity, "status": "complete", "summary": summary})
+def finish(folder: Path, identity: Mapping[str, Any], summary: Mapping[str, Any], files: str = "") -> None:
+    """Mark the run as complete, with its counts and the hash of its list of files, once all of it is on the disk."""
+    durable.sync_all(folder)
+    listing = {"files": files} if files else {}
+    _write(folder, {"identity": identity, "status": "complete", "summary": summary, **listing})
 
 
 def note_typed(folder: Path, typed: str) -> None:
     """Keep the command line that makes the run in its manifest, for people: it decides nothing."""
     stored = read_manifest(folder)
     if stored.get("typed") != typed:
-        write_json(folder / NAME, {**stored, "typed": typed})
+        try:
+            _write(folder, {**stored, "typed": typed})
+        except OSError as error:
+            if error.errno not in _READ_ONLY:
+                raise
 
 
 @contextlib.contextmanager
 def writer(folder: Path) -> Iterator[None]:
-    """Hold the folder for writing. Raises StoreError that names the process which holds it."""
+    """Hold the folder for writing; whoever holds it may hold it again. Raises StoreError that names who holds it."""
+    name = folder.absolute()
+    if _holders.get(name) == threading.get_ident():
+        yield
+        return
+    lock = filelock.FileLock(folder / LOCK, blocking=False, thread_local=False)
+    is_writable = True
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock = filelock.FileLock(folder / ".lock", blocking=False)
         lock.acquire()
+        while _is_gone(lock):  # its last holder removed it between our opening and locking it
+            lock.release()
+            lock.acquire()
     except filelock.Timeout as error:
-        holder = (folder / ".lock").read_text(errors="replace").strip() or "another process"
+        holder = _words_in(folder / LOCK) or "another process"
         raise StoreError(
             f"{folder} is being written by {holder}.  Wait for it, or name another --out.", slug="locked"
         ) from error
     except OSError as error:
-        raise StoreError(f"{folder} cannot be written: {error.strerror or error}", slug="cannot-write") from error
+        if error.errno in _FULL:
+            raise cannot_write(folder, error) from error
+        if error.errno not in _READ_ONLY or not _is_complete(folder):
+            raise StoreError(f"{folder} cannot be written: {error.strerror or error}", slug="cannot-write") from error
+        is_writable = False  # a finished run on a disk that is only read: nothing is left to write
+    if not is_writable:
+        yield
+        return
+    _holders[name] = threading.get_ident()
     try:
-        (folder / ".lock").write_text(f"process {os.getpid()}")
+        with contextlib.suppress(OSError):  # of a full disk: it names the holder, and is no more than a help
+            (folder / LOCK).write_text(f"process {os.getpid()}")
         yield
     finally:
+        _holders.pop(name, None)
+        with contextlib.suppress(OSError):  # while it is held, and only where the next holder can see that it is gone
+            if _descriptor(lock) is not None:
+                (folder / LOCK).unlink()
         lock.release()
-        with contextlib.suppress(OSError):
-            (folder / ".lock").unlink()
+
+
+def _descriptor(lock: filelock.BaseFileLock) -> int | None:
+    """The open file of a lock that is held; None where filelock does not say."""
+    return getattr(getattr(lock, "_context", None), "lock_file_fd", None)
+
+
+def _is_gone(lock: filelock.BaseFileLock) -> bool:
+    """Whether the file that is locked no longer is the one of that name."""
+    descriptor = _descriptor(lock)
+    try:
+        return descriptor is not None and not os.path.samestat(os.fstat(descriptor), Path(lock.lock_file).stat())
+    except FileNotFoundError:
+        return True
+
+
+def _is_complete(folder: Path) -> bool:
+    try:
+        return read_manifest(folder).get("status") == "complete"
+    except StoreError:
+        return False
+
+
+def _words_in(path: Path) -> str:
+    """The text of a file that may be gone."""
+    try:
+        return path.read_text(errors="replace").strip()
+    except OSError:
+        return ""

@@ -124,7 +124,8 @@ ARRAYS = {  # name: type, shape, unit, meaning
 }
 _ALL, _MAPPED, _AUDIT = ("explain", "check", "audit"), ("explain", "audit"), ("audit",)
 FILES = {  # name: the commands that write it, and what it holds
-    "manifest.json": (_ALL, "what decides the result (identity), status, summary, and the command as it was typed"),
+    "manifest.json": (_ALL, "what decides the result (identity), status, summary, and the command that makes it again"),
+    "files.json": (_ALL, "the size and the BLAKE2b-128 of every file of the run; the manifest holds its own"),
     "records.parquet": (_ALL, "labels and predictions"),
     "report/": (_ALL, "the pages: open index.html"),
     "map_stats.parquet": (_MAPPED, "the numbers of every raw map"),

@@ -13,9 +13,13 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from seewhy.records import Image, MapStat, Outcome
+from seewhy.store import durable
 from seewhy.store.schema import MAP_STATS, RECORDS, schema_of
 
 Column = NDArray[Any] | Sequence[Any]
+_KINDS, _COLUMNS = ("map_stats", "records"), (MAP_STATS, RECORDS)
+_TOKEN = b"run"
+_FORM: dict[str, Any] = {"compression": "zstd", "write_page_checksum": True}
 _REPEATED = frozenset(("label", "split", "prediction", "error", "method", "layer", "score", "reason"))
 
 
@@ -27,11 +31,9 @@ def write_rows(path: Path, rows: Iterable[Mapping[str, Any]], columns: dict[str,
 def merge(parts: Iterable[Path], path: Path, columns: dict[str, tuple[pa.DataType, str]]) -> None:
     """Write the rows of the parts, in the order given, as one parquet file."""
     schema = schema_of(columns)
-    temporary = path.with_name(path.name + ".partial")
-    with pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
+    with durable.written(path) as temporary, pq.ParquetWriter(temporary, schema, **_FORM) as writer:
         for part in parts:
-            writer.write_table(pq.ParquetFile(part).read())
-    temporary.replace(path)
+            writer.write_table(_read(part))
 
 
 def part(folder: Path, kind: str, index: int) -> Path:
@@ -39,18 +41,70 @@ def part(folder: Path, kind: str, index: int) -> Path:
     return folder / "parts" / f"{kind}-{index:06d}.parquet"
 
 
-def split(folder: Path, shards: Mapping[int, Sequence[str]]) -> None:
-    """Write the merged tables' rows of some shards, named by their images' ids, as parts again; records come last."""
-    for kind, columns in (("map_stats", MAP_STATS), ("records", RECORDS)) if shards else ():
-        table = _read(folder / f"{kind}.parquet")
-        for index, ids in shards.items():
-            rows = table.filter(pc.is_in(table["id"], pa.array(ids, pa.string())))
-            _replace(part(folder, kind, index), rows.cast(schema_of(columns)))
+def publish(
+    folder: Path, index: int, token: str, stats: Iterable[Mapping[str, Any]], records: Iterable[Mapping[str, Any]]
+) -> None:
+    """Write the rows of one shard as parts of the run `token`, once all that was written of it is on the disk.
+
+    The records come last, so that a shard with records is whole.
+    """
+    kinds = zip((stats, records), _COLUMNS, strict=True)
+    _publish(
+        folder, index, token, [pa.Table.from_pylist(list(rows), schema=schema_of(columns)) for rows, columns in kinds]
+    )
+
+
+def is_published(folder: Path, index: int, token: str) -> bool:
+    """Whether both tables of a shard are there, can be read, and are parts of the run `token`."""
+    return all(is_part(part(folder, kind, index), token) for kind in _KINDS)
+
+
+def is_part(path: Path, token: str) -> bool:
+    """Whether a table is there, is as it was written, and is part of the run `token`."""
+    try:
+        held = _read(path).schema.metadata or {}
+    except (OSError, pa.ArrowException):
+        return False
+    return bool(held.get(_TOKEN, b"").decode(errors="replace") == token)
+
+
+def split(folder: Path, token: str, shards: Mapping[int, Sequence[str]]) -> None:
+    """Write the merged tables' rows of some shards, named by their images' ids, as parts of the run `token` again."""
+    whole = [_read(folder / f"{kind}.parquet") for kind in _KINDS] if shards else []
+    for index, ids in shards.items():
+        wanted = pa.array(ids, pa.string())
+        rows = [table.filter(pc.is_in(table["id"], wanted)) for table in whole]
+        _publish(
+            folder,
+            index,
+            token,
+            [table.cast(schema_of(columns)) for table, columns in zip(rows, _COLUMNS, strict=True)],
+        )
+
+
+def _publish(folder: Path, index: int, token: str, tables: Sequence[pa.Table]) -> None:
+    paths = [part(folder, kind, index) for kind in _KINDS]
+    for path, table in zip(paths, tables, strict=True):
+        pq.write_table(_of_run(table, token), path.with_name(path.name + ".partial"), **_FORM)
+    durable.sync_all(folder)
+    for path in paths:
+        path.with_name(path.name + ".partial").replace(path)
+
+
+def _of_run(table: pa.Table, token: str) -> pa.Table:
+    return table.replace_schema_metadata({_TOKEN: token}) if token else table
 
 
 def read_ids(path: Path, count: int) -> list[str]:
     """The ids of the first `count` rows of records.parquet."""
     ids: list[str] = _read(path, ["id"])["id"][:count].to_pylist()
+    return ids
+
+
+def read_drawn(path: Path) -> list[str]:
+    """The ids of a part's images that have a result, and so an overlay."""
+    table = _read(path, ["id", "error"])
+    ids: list[str] = table.filter(pc.is_null(table["error"]))["id"].to_pylist()
     return ids
 
 
@@ -60,7 +114,10 @@ def read_digests(folder: Path) -> dict[str, str | None]:
     paths = [whole] if whole.exists() else sorted((folder / "parts").glob("records-*.parquet"))
     digests: dict[str, str | None] = {}
     for path in paths:
-        table = _read(path, ["id", "digest"])
+        try:
+            table = _read(path, ["id", "digest"])
+        except pa.ArrowException:  # a loss of power took it: its shard is not finished
+            continue
         digests |= zip(table["id"].to_pylist(), table["digest"].to_pylist(), strict=True)
     return digests
 
@@ -101,14 +158,14 @@ def _outcome(row: dict[str, Any]) -> Outcome:
 
 def _read(path: Path, columns: list[str] | None = None) -> pa.Table:
     """The table in a file; no thread is started, because workers may be forked later."""
-    with pq.ParquetFile(path, pre_buffer=False) as file:
+    with pq.ParquetFile(path, pre_buffer=False, page_checksum_verification=True) as file:
         return file.read(columns, use_threads=False)
 
 
 def _rows(path: Path) -> Iterator[dict[str, Any]]:
     """The rows of a table, shard by shard; words that are found again and again are held once."""
     words: dict[str, str] = {}
-    with pq.ParquetFile(path) as file:
+    with pq.ParquetFile(path, page_checksum_verification=True) as file:
         for group in range(file.num_row_groups):
             for row in file.read_row_group(group, use_threads=False).to_pylist():
                 yield {
@@ -118,17 +175,18 @@ def _rows(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def _replace(path: Path, table: pa.Table) -> None:
-    temporary = path.with_name(path.name + ".partial")
-    pq.write_table(table, temporary, compression="zstd")
-    temporary.replace(path)
+    with durable.written(path) as temporary:
+        pq.write_table(table, temporary, **_FORM)
 
 
-def write_columns(path: Path, columns: Mapping[str, Column], schema: dict[str, tuple[pa.DataType, str]]) -> None:
-    """Write columns of equal length as one parquet file; (N, K) arrays become lists of K numbers."""
+def write_columns(
+    path: Path, columns: Mapping[str, Column], schema: dict[str, tuple[pa.DataType, str]], token: str = ""
+) -> None:
+    """Write columns of equal length as one parquet file, a part of the run `token`; (N, K) arrays become lists of K."""
     kinds = schema_of(schema)
     arrays = [_array(columns[name], kinds.field(name).type) for name in schema]
     path.parent.mkdir(parents=True, exist_ok=True)
-    _replace(path, pa.Table.from_arrays(arrays, schema=kinds))
+    _replace(path, _of_run(pa.Table.from_arrays(arrays, schema=kinds), token))
 
 
 def read_columns(path: Path) -> dict[str, Column]:

@@ -161,8 +161,14 @@ def test_a_safeguard_that_fails_makes_it_weak(more: dict[str, object], level: st
     made = case(**more)
     assert {one.name for one in made.outcomes if one.passed is False} == failed
     assert level_of(made) == level
-    against = case(-0.3, **{**more, "removals": {}, "edge": {}})
+    against = case(-0.3, **{**more, "removals": None, "edge": {}})
     assert level_of(against) == ("WEAK" if "control" in failed else "STRONG")
+
+
+def test_other_edits_that_a_budget_left_out_leave_no_finding_strong() -> None:
+    made = case(removals={})
+    assert level_of(made) == "MODERATE"
+    assert [(one.name, one.passed) for one in made.outcomes if "budget" in one.words] == [("edits", None)]
 
 
 def test_a_dependence_against_the_label_asks_for_the_other_sign() -> None:

@@ -37,7 +37,7 @@ TABLES = {
     "map_stats": MAP_STATS,
     "map_shares": MAP_SHARES,
 }
-FILES = {"findings.json", "manifest.json"} | {f"{name}.parquet" for name in TABLES}
+FILES = {"files.json", "findings.json", "manifest.json"} | {f"{name}.parquet" for name in TABLES}
 NET = """
 import os, time
 from tests.small_images import Reader
@@ -226,7 +226,9 @@ def interrupted(*_: object) -> None:
 
 def set_status(run: Path, status: str) -> None:
     path = run / "manifest.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), "status": status}, indent=2))
+    content = {**json.loads(path.read_text()), "status": status}
+    del content["digest"]  # as an older version wrote it
+    path.write_text(json.dumps(content, indent=2))
 
 
 # One folder, one audit.

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.modules import batchnorm, conv, instancenorm, pooling
 
 from seewhy.cam.layers.inferred import Call, grids_of
-from seewhy.cam.model import logits_of, untouched
+from seewhy.cam.model import drawing_noticed, logits_of, restored, run, untouched
 from seewhy.cam.scores.outputs import first_tensor
 
 _WINDOWED_POOLS = (pooling._AvgPoolNd, pooling._MaxPoolNd, pooling._LPPoolNd)
@@ -51,7 +51,8 @@ def trace_any(model: nn.Module, inputs: Tensor) -> tuple[list[Call], Any]:
             if name
         ]
         try:
-            output = model(inputs)
+            with restored(model), drawing_noticed(model):
+                output = run(model, inputs)
         finally:
             for handle in handles:
                 handle.remove()

@@ -47,7 +47,7 @@ def _checked(function: MapFunction, name: str, scene: Scene) -> Tensor:
         maps: Any = function(scene)
     except (SeewhyError, MemoryError):
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         if "memory" in str(error).lower():  # told as such, with what to do about it
             raise
         raise _refusal(name, scene, f"failed with {type(error).__name__}: {error}") from error

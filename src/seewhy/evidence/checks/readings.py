@@ -23,6 +23,8 @@ from seewhy.store.schema import RECORDS
 
 _ROWS = 1024  # of records.parquet that are held at once
 
+Read = tuple[int, Image, Loaded]  # an image that can be read, with its place in the table
+
 
 class Passes:
     """Logits of every readable image as asked (name "") and under every variant, in one reading of the folder."""
@@ -58,9 +60,9 @@ class Passes:
         for row in self.rows:
             yield next(judged_rows) if row.error is None else row
 
-    def _loaded(self, batch: Sequence[Image], start: int) -> list[tuple[int, Image, Loaded]]:
+    def _loaded(self, batch: Sequence[Image], start: int) -> list[Read]:
         """The images that can be read, with their places in the table; the row of every one is noted."""
-        loaded: list[tuple[int, Image, Loaded]] = []
+        loaded: list[Read] = []
         for place, image in enumerate(batch, start):
             try:
                 loaded.append((place, image, load_image(self.plan.table, image, self.plan.classifier.preprocess)))
@@ -71,9 +73,42 @@ class Passes:
             self.rows.append(read_outcome(image, loaded[-1][2], self.plan.classes))
         return loaded
 
+    def _answered(self, loaded: list[Read]) -> tuple[list[Read], Tensor | None]:
+        """The images that the network answers, and its answers; None where there is none of them.
+
+        Raises the network's own error where it fails on all of several, or on none of them alone.
+        """
+        try:
+            return loaded, self._forward(loaded) if loaded else None
+        except Exception as error:  # noqa: BLE001 -- the network's own code may raise anything; it is raised again below
+            failure = error
+        reasons = {
+            place: reason for place, image, picture in loaded if (reason := self._reason((place, image, picture)))
+        }
+        if len(self.plan.table) == 1 or (len(loaded) > 1 and len(reasons) in (0, len(loaded))):
+            raise failure
+        for place, image, _ in loaded:
+            if place in reasons:
+                self.reasons[reasons[place]] += 1
+                self.rows[place] = unread_outcome(image, reasons[place])
+        rest = [read for read in loaded if read[0] not in reasons]
+        return rest, self._forward(rest) if rest else None
+
+    def _reason(self, read: Read) -> str:
+        """Why the network fails on an image; "" where it does not."""
+        try:
+            self._forward([read])
+        except Exception as error:  # noqa: BLE001 -- what it is becomes the image's reason
+            return f"the network failed: {type(error).__name__}: {error}"[:200]
+        return ""
+
+    def _forward(self, loaded: Sequence[Read]) -> Tensor:
+        inputs = batch_of([picture for _, _, picture in loaded], self.ways[""], self.plan.memory_format)
+        return forward(self.plan.classifier.model, inputs)
+
     def _read(self, batch: Sequence[Image], start: int) -> None:
-        loaded = self._loaded(batch, start)
-        if not loaded:
+        loaded, answers = self._answered(self._loaded(batch, start))
+        if answers is None:
             return
         self.labels += [image.label or picture.label for _, image, picture in loaded]
         self.splits += [image.split for _, image, _ in loaded]
@@ -88,7 +123,8 @@ class Passes:
                     canvases[key] = [load_image(self.plan.table, image, way) for _, image, _ in loaded]
                 pictures = canvases[key]
             inputs = batch_of(pictures, way, self.plan.memory_format)
-            self.logits[name].append(forward(self.plan.classifier.model, inputs).double().cpu())
+            logits = answers if name == "" else forward(self.plan.classifier.model, inputs)
+            self.logits[name].append(logits.double().cpu())
             if name == "":
                 rows = [row for row, (place, _, _) in enumerate(loaded) if place in self._few]
                 rows = rows or ([] if self.kept else [0])  # one at least, should all the chosen ones be unreadable

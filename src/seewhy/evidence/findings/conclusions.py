@@ -199,7 +199,10 @@ def _untested(design: AuditDesign) -> list[Finding]:
     if not design.audited.partners.size:
         counts = _class_counts(design)
         text = f"Factors cannot be exchanged between classes: {counts}."
-        todo = "Add images of the other classes.  A mark can be tested without them:  --mark NAME=text:WORD"
+        todo = (
+            "Add images of the other classes, or take some of each by --sample.  A mark can be tested without them:  "
+            "--mark NAME=text:WORD"
+        )
         findings.append(Finding("all factors", "CANNOT SAY", (), text, todo, numbers={"reason": "classes"}))
     return findings
 

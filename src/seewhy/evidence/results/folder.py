@@ -25,11 +25,18 @@ from seewhy.evidence.trials.contrast import MOST_CLASSES
 from seewhy.evidence.trials.design import AuditDesign
 from seewhy.evidence.trials.trial import NO_DONOR, UNDECIDED, Job, Scores, Trials
 from seewhy.run.folder import RunFolder
-from seewhy.run.identity import code_digest, differing, network_digest
+from seewhy.run.identity import (
+    as_known,
+    check_unchanged,
+    code_digest,
+    differing,
+    files_digest,
+    network_identity,
+)
 from seewhy.run.machine import environment
-from seewhy.store import manifest
+from seewhy.store import checksums, manifest
 from seewhy.store.schema import DONOR_EFFECTS, IMAGE_EFFECTS, MAP_SHARES, RECORDS, TRIALS
-from seewhy.store.tables import Column, merge, part, read_columns, record_row, write_columns, write_rows
+from seewhy.store.tables import Column, is_part, merge, part, read_columns, record_row, write_columns, write_rows
 from seewhy.version import __version__
 
 FINDINGS = "findings.json"
@@ -68,19 +75,29 @@ class AuditFolder:
         self.run.open(self.identity)
         every = range(len(self.design.schedule.jobs))
         whole = (self.folder / "trials.parquet").exists()
-        return {index for index in every if whole or part(self.folder, "trials", index).exists()}
+        return {index for index in every if whole or self._has(index)}
+
+    def _has(self, index: int) -> bool:
+        return is_part(part(self.folder, "trials", index), self._token)
+
+    @cached_property
+    def _token(self) -> str:
+        """What tells this run's parts from another's."""
+        return manifest.token_of(self.folder)
 
     def stored(self) -> dict[str, Any] | None:
         """The summary of this very audit, where the folder holds it complete."""
         stored = self.run.stored()
         if stored is None or stored["status"] != "complete" or not self.identity.is_that_of(stored["identity"]):
             return None
+        checksums.check(self.folder, stored)
         return manifest.read_json(self.folder / FINDINGS)
 
     def kept(self, new_trials: Iterator[Trials], indices: Sequence[int]) -> Iterator[Trials]:
         """The trials, each job's written as soon as it is finished."""
         for index, trials in zip(indices, new_trials, strict=True):
-            write_columns(part(self.folder, "trials", index), self._rows(trials), TRIALS)
+            self.run.check_token(self._token)
+            write_columns(part(self.folder, "trials", index), self._rows(trials), TRIALS, self._token)
             yield trials
 
     def read(self, index: int) -> Trials | None:
@@ -90,8 +107,7 @@ class AuditFolder:
             starts = np.cumsum([0, *(one.n_trials for one in self.design.schedule.jobs)])
             rows = slice(int(starts[index]), int(starts[index + 1]))
             return self._trials(job, {name: column[rows] for name, column in self._whole.items()})
-        path = part(self.folder, "trials", index)
-        return self._trials(job, read_columns(path)) if path.exists() else None
+        return self._trials(job, read_columns(part(self.folder, "trials", index))) if self._has(index) else None
 
     def finish(self, audit: Audit) -> None:
         """Write everything that is made of all trials, and mark the run as complete."""
@@ -118,12 +134,13 @@ class AuditFolder:
 
     def save(self, audit: Audit) -> Path:
         """Write an audit that was made in memory."""
+        check_unchanged(self.design.plan)
         with self.run.held():
-            self.begin()
-            every = range(len(self.design.schedule.jobs))
-            for _ in self.kept(iter(audit.trials.values()), every):
-                pass
-            self.finish(audit)
+            if self.run.open(self.identity) is None:
+                every = range(len(self.design.schedule.jobs))
+                for _ in self.kept(iter(audit.trials.values()), every):
+                    pass
+                self.finish(audit)
         return self.folder
 
     @cached_property
@@ -196,7 +213,7 @@ class AuditIdentity:
 
     def differing(self, stored: Mapping[str, Any]) -> list[str]:
         """What differs, by the option that sets it."""
-        asked = self.begun()
+        asked = as_known(self.begun(), stored)
         if {**stored, "factors": _without_ours(stored)} == asked:
             return []
         return differing(stored, asked) or _other_parts(stored, asked) or ["of other images"]
@@ -214,7 +231,7 @@ def identity_of(design: AuditDesign) -> dict[str, Any]:
         "seewhy": __version__,
         "command": "audit",
         "classifier": plan.classifier_identity,
-        "code": network_digest(plan),
+        **network_identity(plan),
         "images": {
             split: {
                 "count": len(sample),
@@ -229,12 +246,14 @@ def identity_of(design: AuditDesign) -> dict[str, Any]:
         "method": list(plan.methods),
         "core": list(design.core),
         "factors": {factor.name: factor_digest(factor) for factor in design.factors},
+        "files": {factor.name: files_digest(getattr(factor, "of", factor)) for factor in design.factors},
         "inserts": {mark.name: [mark.words, _hash(mark.pixels)] for mark in design.marks},
         "effort": design.request.effort.as_stored(),
         "batch_size": design.plan.batch_size,
         "seed": design.seed,
         "device": plan.classifier.device.type,
         "thresholds": AUDIT_THRESHOLDS,
+        "safeguards": [safeguard.name for safeguard in design.safeguards],
     }
 
 
@@ -248,6 +267,7 @@ def factor_digest(factor: Factor) -> str:
 def default_audit_folder(design: AuditDesign, budget: int | str | None) -> Path:
     """runs/audit-<hash of everything that decides the result>."""
     identity = {**identity_of(design), "budget": budget}
+    identity.pop("answers")  # whose last digits are those of the moment
     if not design.plan.batch_asked:
         identity.pop("batch_size")
     return Path("runs") / f"audit-{manifest.digest_of(manifest.as_json(identity), 10)}"
@@ -256,7 +276,13 @@ def default_audit_folder(design: AuditDesign, budget: int | str | None) -> Path:
 def _other_parts(there: Mapping[str, Any], asked: Mapping[str, Any]) -> list[str]:
     """The parts of an audit that differ, by the option that sets them."""
     names = {"regions": "--regions", "core": "--core", "factors": "--properties", "inserts": "--mark"}
-    names |= {"effort": "--recipients or --donors", "budget": "--budget", "thresholds": "the thresholds"}
+    names |= {
+        "effort": "--recipients or --donors",
+        "budget": "--budget",
+        "files": "the file of a property, or what it imports",
+        "thresholds": "the thresholds",
+        "safeguards": "the safeguards",
+    }
     there = {**there, "factors": _without_ours(there)}
     return [word for key, word in names.items() if there.get(key) != asked.get(key)]
 

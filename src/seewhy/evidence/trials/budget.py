@@ -10,10 +10,11 @@ import numpy as np
 
 from seewhy.errors import OptionError
 from seewhy.evidence.inference.differences import smallest_effect
-from seewhy.evidence.thresholds import AUDIT_THRESHOLDS
+from seewhy.evidence.thresholds import AUDIT_THRESHOLDS, LEAST_IMAGES
 from seewhy.evidence.trials.contrast import contrasts_of
 from seewhy.evidence.trials.dealing import donors_of, uses_of
 from seewhy.evidence.trials.design import AuditDesign, scheduled
+from seewhy.evidence.trials.sample import Sample
 from seewhy.evidence.trials.scorer import Scorer
 from seewhy.run.machine import usual_workers
 
@@ -72,15 +73,11 @@ def planned(design: AuditDesign, budget: int | str | None, workers: int | None =
     per_factor = {
         factor.name: sum(job.n_trials for job in schedule.jobs if factor in job.factors) for factor in design.factors
     }
-    spreads = smallest_effect(fewest, alpha=0.05 / n_tests) if fewest > 1 else float("inf")
     return {
         "trials": schedule.n_trials,
         "time": f"about {_time(seconds)}",
-        "recipients": schedule.effort.recipients,
-        "smallest": f"With {fewest} donors of the smallest class and {n_tests} tests, what shows in 4 of 5 cases is an "
-        f"effect of {10 * spreads:.1f} points where donors of a class differ by 10 points from each other, of "
-        f"{spreads:.1f} where they differ by 1. "
-        f"None below {100 * AUDIT_THRESHOLDS['floor']:.0f} points is reported.",
+        "recipients": min(schedule.effort.recipients, len(sample)),
+        "smallest": _smallest(sample, fewest, n_tests),
         "factors": [
             {
                 "factor": factor.name,
@@ -93,6 +90,21 @@ def planned(design: AuditDesign, budget: int | str | None, workers: int | None =
         "left_out": list(schedule.left_out),
         "ruled_out": {name: why.reason for name, why in design.ruled_out.items()},
     }
+
+
+def _smallest(sample: Sample, fewest: int, n_tests: int) -> str:
+    """What so many donors can show, or why nothing can be said."""
+    counts = sample.counts[sample.counts > 0]
+    if len(counts) < 2:
+        return "There are images of one class alone, so nothing can be exchanged: --sample N takes some of each."
+    if counts.min() < LEAST_IMAGES:
+        return f"A class has {counts.min()} images on {sample.split}; below {LEAST_IMAGES} nothing can be said of it."
+    spreads = smallest_effect(fewest, alpha=AUDIT_THRESHOLDS["level"] / n_tests)
+    return (
+        f"With {fewest} donors of the smallest class and {n_tests} tests, what shows in 4 of 5 cases is an effect of "
+        f"{10 * spreads:.1f} points where donors of a class differ by 10 points from each other, of {spreads:.1f} "
+        f"where they differ by 1. None below {100 * AUDIT_THRESHOLDS['floor']:.0f} points is reported."
+    )
 
 
 def _time(seconds: float) -> str:

@@ -91,9 +91,20 @@ class AuditDesign:
 def scheduled(design: AuditDesign, budget: int | None) -> AuditDesign:
     """The design with at most `budget` trials."""
     factors = design.factors if _has_donors(design.audited) else ()
-    tested = Tested(factors, design.marks, design.safeguards)
+    tested = Tested(factors, design.marks, design.safeguards, _spared(design))
     schedule = make_schedule(design.samples, tested, design.request.effort, budget, design.seed)
     return replace(design, schedule=schedule, budget=budget)
+
+
+def _spared(design: AuditDesign) -> list[frozenset[str]]:
+    """The core, and what the user asked for by name: a small budget leaves these out last."""
+    usual = AuditRequest()
+    typed = {
+        factor.name
+        for factor in design.factors
+        if (design.request.regions != usual.regions if factor.region else design.request.properties != usual.properties)
+    }
+    return [frozenset((*design.core, *design.core_regions)), frozenset(typed)]
 
 
 def design_audit(
@@ -117,6 +128,8 @@ def design_audit(
     plan = make_plan(
         classifier, data, layers=layers, method=method, limit=limit, sample=sample, batch_size=batch_size, seed=seed
     )
+    if len(plan.methods) > 1 or len(plan.layers) > 1:
+        raise OptionError("audit lays the maps of one method and one layer beside its findings.  Name one of each.")
     if plan.task != "classification":
         raise OptionError(f"audit judges classifiers, but this network's output is read as: {plan.task} (--task).")
     samples, notes = read_samples(plan, request.effort, seed, progress)

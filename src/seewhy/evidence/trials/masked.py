@@ -42,8 +42,9 @@ def core_of(asked: Sequence[str], names: Sequence[str], ruled_out: Mapping[str, 
     for word in words:
         if word not in names and word not in PROPERTIES:
             raise OptionError(
-                f"The core names {word!r}, which is no region of this audit.  {nearest(word, names)}".rstrip()
-                + f"\n  Regions: {listed(names)}"
+                f"The core names {word!r}, which is no region or property of this audit.  "
+                f"{nearest(word, (*names, *PROPERTIES))}".rstrip()
+                + f"\n  Regions: {listed(names)}\n  Properties: {listed(PROPERTIES, 20)}"
             )
     return tuple(word for word in words if word in names and word not in ruled_out)
 

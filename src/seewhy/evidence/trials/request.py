@@ -31,6 +31,18 @@ class Effort:
         stored = {"families" if name == "removals" else name: count for name, count in vars(self).items()}
         return stored
 
+    def given_up(self, asked: Effort) -> list[str]:
+        """What is said of an effort that a budget made smaller than the one that was asked for; [] where it is that."""
+        counts = {"control regions of an area": "controls", "pairs": "pairs", "recipients": "recipients"}
+        counts |= {"meetings of a donor": "uses"}
+        less = [
+            f"{getattr(self, name)} {words} instead of {getattr(asked, name)}"
+            for words, name in counts.items()
+            if getattr(self, name) < getattr(asked, name)
+        ]
+        less += [] if self.removals else ["nothing taken away in other ways, no region drawn back"]
+        return [f"The budget does not reach all: {'; '.join(less)}."] if less else []
+
     def smaller(self) -> list[Effort]:
         """What is given up, step by step, where the budget is short: controls and pairs, then images, then factors.
 

@@ -35,6 +35,8 @@ class Frame:
 class NeedsTrials(Protocol):
     """Whatever needs trials beside the exchange itself: a safeguard."""
 
+    name: str
+
     def jobs(self, frame: Frame, factor: Factor) -> list[Job]:
         """The jobs that it needs for one factor."""
 
@@ -44,11 +46,15 @@ class NeedsTrials(Protocol):
 
 @dataclass(frozen=True)
 class Tested:
-    """What is tested: factors, marks, and what has to hold besides."""
+    """What is tested: factors, marks, and what has to hold besides.
+
+    `spared` are names of factors that a small budget leaves out last, those of the first set after all others.
+    """
 
     factors: Sequence[Factor]
     marks: Sequence[Mark]
     safeguards: Sequence[NeedsTrials]
+    spared: Sequence[frozenset[str]] = ()
 
 
 @dataclass(frozen=True)
@@ -80,9 +86,18 @@ def make_schedule(samples: Samples, tested: Tested, effort: Effort, budget: int 
             return schedule
     kept = list(tested.factors)
     while kept and schedule.n_trials > budget:
-        kept.pop()
+        kept.remove(_least_needed(kept, tested.spared))
         schedule = _schedule(dealt, replace(tested, factors=kept))
-    return replace(schedule, left_out=tuple(factor.name for factor in tested.factors[len(kept) :]))
+    return replace(schedule, left_out=tuple(factor.name for factor in tested.factors if factor not in kept))
+
+
+def _least_needed(factors: Sequence[Factor], spared: Sequence[frozenset[str]]) -> Factor:
+    """The factor that goes with the classes least, of those that are not spared as long as there are any."""
+    for count in range(len(spared), -1, -1):
+        others = [factor for factor in factors if not any(factor.name in names for names in spared[:count])]
+        if others:
+            return others[-1]
+    raise ValueError("no factor is left")
 
 
 def without_donors(sample: Sample, regions: Sequence[str]) -> Ints:

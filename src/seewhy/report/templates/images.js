@@ -2,6 +2,7 @@
 "use strict";
 
 (() => {
+  const KEY = document.currentScript.nonce; // what scripts of this page must bear
   const KEPT_CHUNKS = 12; // pictures files in memory; a tile keeps what it shows
   const AT_ONCE = 4; // files on their way
   const LEAST = 512; // pixels of a large picture's short side
@@ -184,6 +185,7 @@
       while (chunks.size > KEPT_CHUNKS) chunks.delete(chunks.keys().next().value);
       request();
     };
+    script.nonce = KEY;
     script.addEventListener("load", done);
     script.addEventListener("error", done);
     coming.add(chunk);

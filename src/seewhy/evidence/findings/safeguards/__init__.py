@@ -1,1 +1,1 @@
-"""What has to hold besides the effect itself before a finding is strong: one file for each safeguard."""
+"""What has to hold besides the effect itself before a finding is strong: a file each, or one for several small ones."""

@@ -49,9 +49,14 @@ class Removals(Safeguard):
                 jobs.append(Job(key, alone, control=stack, seed=frame.seed))
         return jobs
 
-    def measure(self, evidence: Evidence, case: Case) -> dict[str, Estimate]:
-        """By removal how far the label's margin falls, beyond the same edit elsewhere where that can be compared."""
+    def measure(self, evidence: Evidence, case: Case) -> dict[str, Estimate] | None:
+        """By removal how far the label's margin falls, beyond the same edit elsewhere where that can be compared.
+
+        None where there is no other way of taking the content away.
+        """
         factor = evidence.factors[case.factor]
+        if not factor.removals:
+            return None
         controls = matched_controls(evidence, factor)
         falls = {}
         for removal in factor.removals:
@@ -68,8 +73,10 @@ class Removals(Safeguard):
 
     def outcome(self, case: Case, measured: Mapping[str, Estimate] | None) -> Outcome | None:
         """It passes where one of them agrees in sign; where none settles it, that is said."""
-        if not measured:
+        if measured is None:
             return None
+        if not measured:
+            return Outcome(self.name, None, "taking it away in other ways was not tried: the budget does not reach it")
         sign = np.sign(case.value)
         shown = {name: sign * fall.value for name, fall in measured.items() if fall.low > 0 or fall.high < 0}
         agree = [name for name, value in shown.items() if value > 0]

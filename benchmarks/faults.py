@@ -1,0 +1,251 @@
+"""Every call that writes to a run folder made to fail, or the last that a process did: is anything lost, or wrong?
+
+    .venv/bin/python benchmarks/faults.py                        all commands, every call
+    .venv/bin/python benchmarks/faults.py --only explain --every 20
+
+A shim around the C library counts the opens, writes, renames, new folders and syncs below the run folder, and lets the
+n-th fail (a full disk, an error of the disk) or kills all processes there. After each: words and a status, nothing that
+reads as a finished run and is none, and the same command ends in the bytes of an undisturbed run. Needs a C compiler.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import PIL.Image
+from kills import tree
+
+HERE = Path(__file__).parent
+FAULTS = {"full disk": ("28", False), "error of the disk": ("5", True), "killed": ("0", True)}  # errno, once
+LIMIT_S = 120
+NET = """
+from torch import nn
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3, stride=2, padding=1)
+        self.fc = nn.Linear(4, 2)
+
+    def forward(self, x):
+        return self.fc(self.conv(x).relu().mean((2, 3)))
+"""
+# The command is run by forking a process that has imported everything, which saves its seconds.
+NURSERY = """
+import os, sys, json
+from seewhy.cli import app
+import torch, zarr, pyarrow.parquet, seewhy.explanation.folder, seewhy.evidence.check, seewhy.evidence.audit
+import seewhy.report.write, seewhy.learn.train, filelock
+import torch._dynamo, matplotlib.figure, matplotlib.backends.backend_agg
+torch.set_num_threads(1)
+for line in sys.stdin:
+    asked = json.loads(line)
+    child = os.fork()
+    if not child:
+        os.setpgid(0, 0)
+        os.environ.update(asked["environment"])
+        said = os.open(asked["said"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        os.dup2(said, 1), os.dup2(said, 2)
+        status = 0
+        try:
+            app.main(asked["words"])
+        except SystemExit as ended:
+            status = ended.code or 0
+        sys.stdout.flush(), sys.stderr.flush()
+        os._exit(status)
+    print(json.dumps(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])), flush=True)
+"""
+
+
+@dataclass
+class Case:
+    """A command whose results lie in `run`; `before` makes ready what it works on."""
+
+    words: list[str]
+    run: Path
+    before: Callable[[], None] = lambda: None
+    left_out: tuple[str, ...] = ()  # files that hold times
+
+
+@dataclass
+class Tally:
+    """What came of the faults: attempts by kind of fault, and everything that went wrong."""
+
+    attempts: Counter[str] = field(default_factory=Counter)
+    failures: list[str] = field(default_factory=list)
+
+
+class Runner:
+    """Runs commands in forked processes, under the shim where there is one."""
+
+    def __init__(self, home: Path, library: Path | None) -> None:
+        self.home, self.count = home, home / "count"
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", NURSERY],
+            cwd=home,
+            env={**os.environ, **({"LD_PRELOAD": str(library)} if library else {})},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def start(self, case: Case, at: int | None = None, fault: str = "") -> None:
+        """Begin a command; `finish` waits for it."""
+        self.count.unlink(missing_ok=True)
+        environment = {"FAULT_ROOT": str(case.run), "FAULT_COUNT": str(self.count)}
+        if at is not None:
+            error, once = FAULTS[fault]
+            environment |= {"FAULT_AT": str(at), "FAULT_WITH": error} | ({"FAULT_ONCE": "1"} if once else {})
+        asked = {"words": case.words, "environment": environment, "said": str(self.home / "said.txt")}
+        if self.process.stdin is None:
+            raise RuntimeError("the nursery has no pipes")
+        self.process.stdin.write(json.dumps(asked) + "\n")
+        self.process.stdin.flush()
+
+    def finish(self) -> tuple[int, str, int]:
+        """The status, what was said, and how many calls were counted."""
+        if self.process.stdout is None:
+            raise RuntimeError("the nursery has no pipes")
+        status = int(json.loads(self.process.stdout.readline()))
+        said = (self.home / "said.txt").read_text(errors="replace")
+        return status, said, self.count.stat().st_size if self.count.exists() else 0
+
+    def __call__(self, case: Case, at: int | None = None, fault: str = "") -> tuple[int, str, int]:
+        """A command from begin to end."""
+        self.start(case, at, fault)
+        return self.finish()
+
+    def close(self) -> None:
+        self.process.kill()
+        self.process.communicate()
+
+
+def compiled(home: Path) -> Path:
+    """The shim."""
+    library = home / "faults.so"
+    words = ["cc", "-shared", "-fPIC", "-O1", "-o", str(library), str(HERE / "faults.c"), "-ldl"]
+    subprocess.run(words, check=True)
+    return library
+
+
+def make_cases(home: Path) -> dict[str, Case]:
+    """Small runs of every command, in a folder of their own."""
+    (home / "net.py").write_text(NET)
+    for number in range(40):
+        pixels = np.random.default_rng(number).integers(0, 256, (32, 32, 3), dtype=np.uint8)
+        if number % 2:
+            pixels[:8] = pixels[:8] // 2 + 120
+        folder = home / "data" / ("train", "valid")[number // 20] / ("a", "b")[number % 2]
+        folder.mkdir(parents=True, exist_ok=True)
+        PIL.Image.fromarray(pixels).save(folder / f"{number:02d}.png")
+    about = ["--model", f"{home}/net.py:Net", "--no-report"]
+    run = home / "runs" / "run"
+    explain = ["explain", f"{home}/data/valid", *about, "--layers", "conv", "--batch-size", "8", "--out", str(run)]
+    done = home / "done"
+
+    def finished() -> None:
+        shutil.copytree(done, run)
+
+    return {
+        "explain": Case([*explain, "--workers", "1"], run),
+        "explain, workers": Case([*explain, "--workers", "2"], run),
+        "check": Case(["check", f"{home}/data/valid", *about, "--layers", "conv", "--out", str(run)], run),
+        "audit": Case(
+            ["audit", f"{home}/data", *about, "--regions", "grid:1x2", "--properties", "none", "--budget", "400",
+             "--workers", "1", "--out", str(run)], run
+        ),
+        "report": Case(["report", str(run)], run, finished),
+        "train": Case(
+            ["train", f"{home}/data", "--model", f"{home}/net.py:Net", "--epochs", "2", "--resume", "--out", str(run)],
+            run,
+        ),
+    }  # fmt: skip
+
+
+def tried(runner: Runner, name: str, case: Case, every: int, kinds: list[str], tally: Tally) -> int:
+    """Every `every`-th call of a command under each kind of fault; how many calls it makes."""
+    fresh(case)
+    status, said, calls = runner(case)
+    if status:
+        raise SystemExit(f"{name} fails without a fault:\n{said}")
+    want = kept(case)
+    for kind in kinds:
+        for at in range(1, calls + 1, every):
+            fresh(case)
+            status, said, _ = runner(case, at, kind)
+            tally.attempts[f"{name}: {kind}"] += 1
+            problems = []
+            if kind != "killed" and ("Traceback" in said or "Unexpected" in said):
+                problems.append(f"no words: {said[-300:]!r}")
+            if kind != "killed" and status == 0 and kept(case) != want:
+                problems.append("status 0, but not the bytes of an undisturbed run")
+            again, said, _ = runner(case)
+            have = kept(case)
+            if again:
+                problems.append(f"the same command fails: {said[-300:]!r}")
+            elif have != want:
+                names = sorted(key for key in want.keys() | have.keys() if want.get(key) != have.get(key))
+                problems.append(f"other bytes afterwards: {names[:4]}")
+            tally.failures += [f"{name}, call {at} of {calls}, {kind}: {problem}" for problem in problems]
+    return calls
+
+
+def fresh(case: Case) -> None:
+    shutil.rmtree(case.run, ignore_errors=True)
+    case.run.parent.mkdir(parents=True, exist_ok=True)
+    case.before()
+
+
+def kept(case: Case) -> dict[str, str]:
+    return {name: digest for name, digest in tree(case.run).items() if not name.endswith(case.left_out or ("\0",))}
+
+
+def run_all(home: Path, only: list[str], every: int, kinds: list[str]) -> tuple[Tally, dict[str, int]]:
+    """The tally over the commands named, and how many calls each makes."""
+    runner, cases, tally, calls = Runner(home, compiled(home)), make_cases(home), Tally(), {}
+    try:
+        fresh(cases["explain"])
+        status, said, _ = runner(cases["explain"])
+        if status:
+            raise SystemExit(said)
+        shutil.copytree(cases["explain"].run, home / "done")
+        for name in only or cases:
+            calls[name] = tried(runner, name, cases[name], every, kinds, tally)
+            print(f"{name}: {calls[name]} calls, {len(tally.failures)} failures so far", file=sys.stderr, flush=True)
+    finally:
+        runner.close()
+    return tally, calls
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", nargs="*", default=[])
+    parser.add_argument("--every", type=int, default=1)
+    parser.add_argument("--kinds", nargs="*", default=list(FAULTS))
+    asked = parser.parse_args()
+    with tempfile.TemporaryDirectory() as home:
+        tally, calls = run_all(Path(home), asked.only, asked.every, asked.kinds)
+    print("| command and fault | calls | attempts | failures |\n| --- | --- | --- | --- |")
+    for name, count in tally.attempts.items():
+        command = name.rpartition(": ")[0]
+        kind = name.rpartition(": ")[2]
+        failed = sum(line.startswith(f"{command}, call") and f", {kind}: " in line for line in tally.failures)
+        print(f"| {name} | {calls[command]} | {count} | {failed} |")
+    print("\n".join(tally.failures))
+    raise SystemExit(bool(tally.failures))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,146 @@
+"""An explanation in a run folder that survives being killed, at any moment and as often as it likes."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+from seewhy.explanation.extend import Layout, restore_parts, settle
+from seewhy.explanation.overlays import overlay_name
+from seewhy.explanation.result import Explanation
+from seewhy.explanation.shard import ShardResult, explain_shard, with_overlays
+from seewhy.explanation.sheets import write_pages
+from seewhy.records import Progress
+from seewhy.run.folder import RunFolder
+from seewhy.run.folder import default_folder as folder_named_by
+from seewhy.run.identity import VARYING, check_unchanged, content_of, run_identity
+from seewhy.run.machine import environment, usual_workers
+from seewhy.run.plan import DRAWS_NOTE, Plan, Shard
+from seewhy.run.workers import run_shards
+from seewhy.store import arrays, manifest, tables
+from seewhy.store.schema import MAP_STATS, RECORDS
+
+Explained = Callable[..., ShardResult]  # of a plan and a shard
+
+
+def run_in_folder(
+    plan: Plan,
+    folder: Path,
+    *,
+    workers: int | None = 1,
+    overlays: bool = True,
+    extend: bool = False,
+    explained: Explained | None = None,
+    progress: Progress,
+) -> Explanation:
+    """The explanation in a run folder; finished shards of an earlier try are kept, a finished run is only opened.
+
+    With `extend`, a finished run takes in images that were added: its rows stay in front and are not computed again.
+    `workers` None takes as many as the machine suggests; `explained` gives what is written of a shard, None computes
+    it. Raises StoreError where the folder holds something else.
+    """
+    run = RunFolder(folder)
+    with run.held():
+        layout, complete = settle(plan, folder, overlays=overlays, extend=extend)
+        if not complete:
+            _work_through(layout, folder, workers, partial(explained or explain_shard, overlays=overlays), progress)
+        explanation = _opened(_told(layout), folder)
+        if not complete:
+            write_pages(explanation, folder, overlays)
+            facts = {**explanation.summary(), "environment": environment(plan.classifier.device)}
+            content = content_of(layout.plan, tables.read_digests(folder))
+            run.finish(layout.identity.whole(content), facts)
+        shutil.rmtree(folder / "parts", ignore_errors=True)
+    return explanation
+
+
+def default_folder(plan: Plan) -> Path:
+    """runs/explain-<hash of the options>."""
+    return folder_named_by(run_identity(plan), batch_asked=plan.batch_asked)
+
+
+def write(explanation: Explanation, folder: Path) -> None:
+    """Write an explanation that is held in memory as `run_in_folder` would have."""
+    check_unchanged(explanation.plan)
+    plan = replace(explanation.plan, batch_asked=True)  # as it was run, whatever the folder began with
+
+    def explained(plan: Plan, shard: Shard, *, overlays: bool) -> ShardResult:
+        result = explanation.shard(shard)
+        return with_overlays(plan, result) if overlays else result
+
+    run_in_folder(plan, folder, explained=explained, progress=lambda done, total: None)
+
+
+def _work_through(layout: Layout, folder: Path, workers: int | None, explained: Explained, progress: Progress) -> None:
+    plan, shards = layout.plan, layout.shards
+    arrays.load()  # before workers are forked
+    (folder / "parts").mkdir(exist_ok=True)
+    arrays.remove_leftovers(folder)
+    token = manifest.token_of(folder)
+    restore_parts(layout, folder, token)
+    pending = [shard for shard in shards if not _is_finished(plan, folder, token, shard, layout.overlays)]
+    done = sum(shard.stop - shard.start for shard in shards) - sum(shard.stop - shard.start for shard in pending)
+    progress(done, len(plan.table))
+    # From all shards, not the pending ones: each worker of a resumed run has as many threads as before.
+    count = usual_workers(plan.classifier.device, len(shards)) if workers is None else workers
+    # The arrays are made once the workers are forked: zarr starts a thread.
+    begin = partial(_make_arrays, layout, folder)
+    for n_images in run_shards(partial(_finish_shard, plan, folder, token, explained), pending, count, begin):
+        done += n_images
+        progress(done, len(plan.table))
+    for kind, columns in (("records", RECORDS), ("map_stats", MAP_STATS)):
+        parts = [tables.part(folder, kind, shard.index) for shard in shards]
+        tables.merge(parts, folder / f"{kind}.parquet", columns)
+
+
+def _make_arrays(layout: Layout, folder: Path) -> None:
+    for key in layout.plan.keys:
+        arrays.create_maps(folder, key, len(layout.plan.table), layout.plan.grid(key), layout.shard_size)
+
+
+def _is_finished(plan: Plan, folder: Path, token: str, shard: Shard, overlays: bool) -> bool:
+    """Whether the rows, the maps and the overlays of a shard are there, as this run wrote them."""
+    if not tables.is_published(folder, shard.index, token):
+        return False
+    drawn = tables.read_drawn(tables.part(folder, "records", shard.index)) if overlays else []
+    names = [Path(method, overlay_name(name, plan.image_format)) for name in drawn for method in plan.methods]
+    return all(arrays.is_whole(folder, key, shard.index) for key in plan.keys) and all(
+        path.is_file() and path.stat().st_size for path in (folder / "overlays" / name for name in names)
+    )
+
+
+def _finish_shard(plan: Plan, folder: Path, token: str, explained: Explained, shard: Shard) -> int:
+    """Explain one shard and write it, in the worker: maps through a pipe would cost a fifth of the time.
+
+    No two shards share a file. Gives its image count. Raises WorkError where the folder is another run's by now.
+    """
+    result = explained(plan, shard)
+    RunFolder(folder).check_token(token)
+    for key, maps in result.maps.items():
+        arrays.write_maps(folder, key, result.shard.start, maps)
+    for method, name, data in result.overlays:
+        path = folder / "overlays" / method / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+    stats, records = map(tables.stat_row, result.stats), map(tables.record_row, result.outcomes)
+    tables.publish(folder, result.shard.index, token, stats, records)
+    return shard.stop - shard.start
+
+
+def _told(layout: Layout) -> Plan:
+    """The plan, with a word where the network gives other numbers each time."""
+    if layout.identity.options["answers"] != VARYING or DRAWS_NOTE in layout.plan.notes:
+        return layout.plan
+    words = (
+        "The network gave other numbers when it was asked again for the same picture: its results are not repeatable."
+    )
+    return replace(layout.plan, notes=(*layout.plan.notes, words))
+
+
+def _opened(plan: Plan, folder: Path) -> Explanation:
+    outcomes = tables.read_outcomes(folder / "records.parquet")
+    stats = tables.read_stats(folder / "map_stats.parquet")
+    return Explanation(plan, outcomes, stats, folder=folder)

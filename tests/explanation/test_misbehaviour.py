@@ -1,0 +1,340 @@
+"""Networks, files and folders that misbehave: each is told as what it is, and costs nothing but itself."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import PIL.Image
+import pytest
+import torch
+from torch import Tensor, nn
+
+import seewhy
+from seewhy.data.decode import UnreadableError, file_digest, read_photograph
+from seewhy.data.folder import read_table
+from seewhy.data.weights import load_weights
+from seewhy.errors import DataError, ModelError, StoreError, WeightsError
+from seewhy.explanation.folder import run_in_folder
+from seewhy.run.plan import make_plan
+from seewhy.store import manifest
+from tests.models import FourConv, Pooled, seeded
+
+
+def nothing(done: int, total: int) -> None:
+    pass
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    (tmp_path / "photos").mkdir()
+    for number in range(12):
+        pixels = np.random.default_rng(number).integers(0, 256, (32, 32, 3), dtype=np.uint8)
+        pixels[0, 0] = 255 if number == 7 else 100
+        PIL.Image.fromarray(pixels).save(tmp_path / "photos" / f"{number:02d}.png")
+    return tmp_path / "photos"
+
+
+class Leaves(FourConv):
+    def forward(self, x: Tensor) -> Tensor:
+        sys.exit(0)
+
+
+class Reads(FourConv):
+    def forward(self, x: Tensor) -> Tensor:
+        Path("no-such-file").read_bytes()
+        return super().forward(x)
+
+
+class Moves(FourConv):
+    def forward(self, x: Tensor) -> Tensor:
+        os.chdir("/")
+        return super().forward(x)
+
+
+class Fails(FourConv):
+    """Fails on an image whose first pixel is white."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if bool((x[:, :, 0, 0] > 0.99).all(dim=1).any()):
+            raise RuntimeError("a white corner")
+        return super().forward(x)
+
+
+class Counts(Pooled):
+    """Writes to a buffer and an attribute, and answers by them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("seen", torch.zeros(()))
+        self.passes = 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.passes += 1
+        self.seen += len(x)
+        return super().forward(x) + self.seen + self.passes
+
+
+@pytest.mark.parametrize(("kind", "said"), [(Leaves, "SystemExit: 0"), (Reads, "FileNotFoundError")])
+def test_a_network_that_leaves_or_reads_is_told_as_that(
+    photos: Path, tmp_path: Path, kind: type[nn.Module], said: str
+) -> None:
+    with pytest.raises(ModelError, match=said) as raised:
+        seewhy.explain(seeded(kind()), photos, out=tmp_path / "run", progress=False)
+    assert raised.value.slug == "network-failed"
+
+
+def test_the_working_folder_is_put_back(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    seewhy.explain(seeded(Moves()), "photos", layers="conv1", out="run", progress=False)
+    assert Path.cwd() == tmp_path and (tmp_path / "run" / "manifest.json").exists()
+
+
+@pytest.mark.parametrize("batch_size", [1, 5, 12])
+def test_an_image_on_which_the_network_fails_is_a_row_with_the_reason(photos: Path, batch_size: int) -> None:
+    found = seewhy.explain(seeded(Fails()), photos, layers="conv1", batch_size=batch_size, progress=False)
+    errors = {outcome.image.id: outcome.error for outcome in found.outcomes if outcome.error}
+    assert errors == {"07.png": "the network failed: RuntimeError: a white corner"}
+    plain = seewhy.explain(seeded(FourConv()), photos, layers="conv1", batch_size=batch_size, progress=False)
+    kept = [row for row in range(12) if row != 7]
+    assert np.abs(found.maps[kept] - plain.maps[kept]).max() <= 1e-6 and np.isnan(found.maps[7]).all()
+
+
+def test_check_has_a_row_with_the_reason_for_an_image_on_which_the_network_fails(photos: Path) -> None:
+    for batch_size in (1, 5, 12):
+        check = seewhy.check(seeded(Fails()), photos, batch_size=batch_size, progress=False)
+        errors = {row.image.id: row.error for row in check.passes.outcomes() if row.error}
+        assert errors == {"07.png": "the network failed: RuntimeError: a white corner"}
+
+
+def test_an_error_of_the_users_own_code_is_told_with_its_file_and_line(photos: Path, tmp_path: Path) -> None:
+    code = (tmp_path / "net.py").write_text(
+        "from torch import nn\n\n\nclass Net(nn.Module):\n    def __init__(self):\n        super().__init__()\n"
+        "        self.conv = nn.Conv2d(3, 2, 3)\n\n    def forward(self, x):\n        return self.conf(x)\n"
+    )
+    typed = ["explain", str(photos), "--model", "net.py:Net", "--no-report", "--out", "run"]
+    ran = subprocess.run([sys.executable, "-m", "seewhy", *typed], capture_output=True, text=True, cwd=tmp_path)
+    assert code and ran.returncode in (1, 2) and "has no attribute 'conf'" in ran.stderr
+    assert "Traceback" not in ran.stderr and "Unexpected" not in ran.stderr
+
+
+class Late(Pooled):
+    """Writes to a buffer and to a number once it is asked for several images."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("seen", torch.zeros(()))
+        self.calls = 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        if len(x) > 1:
+            self.seen += 1
+            self.calls += 1
+        return super().forward(x) + self.seen + self.calls
+
+
+def test_what_is_written_by_later_passes_is_put_back_too(photos: Path) -> None:
+    model = seeded(Late())
+    one = seewhy.explain(model, photos, batch_size=6, progress=False)
+    assert float(model.seen) == 0 and model.calls == 0
+    two = seewhy.explain(model, photos, batch_size=6, progress=False)
+    assert [row.logits for row in one.outcomes] == [row.logits for row in two.outcomes]
+
+
+def test_what_a_forward_pass_writes_is_put_back_and_said(photos: Path) -> None:
+    model = seeded(Counts())
+    found = seewhy.explain(model, photos, layers="act", batch_size=5, progress=False)
+    assert model.passes == 0 and float(model.seen) == 0
+    assert any("changes Counts.passes, Counts.seen" in note for note in found.notes)
+    alone = seewhy.explain(model, photos, layers="act", batch_size=1, progress=False)
+    assert model.passes == 0 and len(alone) == 12
+
+
+def test_the_first_call_leaves_every_random_state(tmp_path: Path) -> None:
+    code = (
+        "import random, numpy, torch, seewhy\n"
+        "from torch import nn\n"
+        "net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2))\n"
+        "x = torch.rand(2, 3, 32, 32)\n"
+        "before = random.getstate(), numpy.random.get_state()[1].tolist(), torch.get_rng_state().tolist()\n"
+        "seewhy.explain(net, x, progress=False)\n"
+        "after = random.getstate(), numpy.random.get_state()[1].tolist(), torch.get_rng_state().tolist()\n"
+        "print([a == b for a, b in zip(before, after)])\n"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, check=True)
+    assert ran.stdout.strip() == "[True, True, True]"
+
+
+LEAVING = """
+import os, sys
+from torch import nn
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        {init}
+        self.conv = nn.Conv2d(3, 2, 3)
+
+    def forward(self, x):
+        {forward}
+        return self.conv(x).relu().mean((2, 3))
+
+
+def prepare(image):
+    {prepare}
+
+
+def cam(scene):
+    {cam}
+"""
+
+
+@pytest.mark.parametrize("call", ["sys.exit(0)", "os._exit(0)"])
+@pytest.mark.parametrize(
+    ("place", "words"),
+    [
+        ("init", []),
+        ("forward", []),
+        ("prepare", ["--preprocess", "net.py:prepare"]),
+        ("cam", ["--method", "net.py:cam"]),
+    ],
+)
+def test_code_that_ends_the_program_does_so_with_words(
+    photos: Path, tmp_path: Path, call: str, place: str, words: list[str]
+) -> None:
+    others = dict.fromkeys(("init", "forward", "prepare", "cam"), "pass")
+    (tmp_path / "net.py").write_text(LEAVING.format(**{**others, place: call}))
+    typed = ["explain", str(photos), "--model", "net.py:Net", *words, "--no-report", "--out", "run"]
+    ran = subprocess.run([sys.executable, "-m", "seewhy", *typed], capture_output=True, text=True, cwd=tmp_path)
+    assert ran.returncode in (1, 2)
+    assert ("SystemExit: 0" if call == "sys.exit(0)" else "os._exit(0) in") in ran.stderr
+    assert "Traceback" not in ran.stderr and "Unexpected" not in ran.stderr
+
+
+def test_an_image_that_the_preprocessing_function_cannot_take_is_a_row_with_the_reason(photos: Path) -> None:
+    def prepare(image: PIL.Image.Image) -> Tensor:
+        if image.getpixel((0, 0)) == (255, 255, 255):
+            raise OSError("no profile")
+        return torch.from_numpy(np.array(image)).permute(2, 0, 1) / 255
+
+    classifier = seewhy.load(seeded(FourConv()), preprocess=prepare)
+    explanation = seewhy.explain(classifier, photos, progress=False)
+    errors = [outcome.error for outcome in explanation.outcomes]
+    assert errors[7] == "the preprocessing function failed: OSError: no profile"
+    assert [row for row, error in enumerate(errors) if error] == [7]
+
+
+def test_json_stays_json_where_the_network_prints_past_python(photos: Path, tmp_path: Path) -> None:
+    (tmp_path / "loud.py").write_text(
+        "import os\nfrom torch import nn\n\n\nclass Net(nn.Module):\n"
+        "    def __init__(self):\n        super().__init__()\n        self.conv = nn.Conv2d(3, 2, 3)\n\n"
+        "    def forward(self, x):\n        os.write(1, b'loud\\n')\n        print('loud')\n"
+        "        return self.conv(x).relu().mean((2, 3))\n"
+    )
+    words = ["explain", str(photos), "--model", "loud.py:Net", "--json", "--no-report", "--out", "run"]
+    ran = subprocess.run(
+        [sys.executable, "-m", "seewhy", *words], capture_output=True, text=True, cwd=tmp_path, check=True
+    )
+    assert json.loads(ran.stdout)["command"] == "explain" and "loud" in ran.stderr
+
+
+def test_a_postscript_file_named_like_a_picture_starts_no_program(tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 32 32\n%%EndComments\nshowpage\n")
+    with pytest.raises(UnreadableError, match="no image format that can be read"):
+        read_photograph(tmp_path / "a.jpg")
+
+
+@pytest.mark.skipif(not Path("/proc/self/pagemap").exists(), reason="this system has no files without an end")
+def test_files_without_an_end_are_read_no_further_than_they_said(tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").symlink_to("/proc/self/pagemap")
+    with pytest.raises(UnreadableError, match="holds more than the 0 bytes"):
+        read_photograph(tmp_path / "a.jpg")
+    assert file_digest(tmp_path / "a.jpg")
+    os.mkfifo(tmp_path / "weights.pt")
+    for path in (tmp_path / "weights.pt", Path("/dev/zero")):
+        with pytest.raises(WeightsError, match="no regular file"):
+            load_weights(FourConv(), path)
+
+
+def test_a_picture_beside_a_folder_that_is_called_like_its_overlay(photos: Path, tmp_path: Path) -> None:
+    (photos / "01.png.jpg").mkdir()
+    PIL.Image.fromarray(np.full((32, 32, 3), 90, np.uint8)).save(photos / "01.png.jpg" / "x.png")
+    run_in_folder(make_plan(seeded(FourConv()), photos, layers=["conv1"]), tmp_path / "run", progress=nothing)
+    assert len(list((tmp_path / "run" / "overlays").rglob("*.jpg"))) == 13
+
+
+def test_a_finished_run_on_a_disk_that_is_only_read_is_opened(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = make_plan(seeded(FourConv()), photos, layers=["conv1"])
+    run_in_folder(plan, tmp_path / "run", progress=nothing)
+
+    def refuse(self: Any, *args: Any, **options: Any) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr("filelock.FileLock.acquire", refuse)
+    assert len(run_in_folder(plan, tmp_path / "run", progress=nothing)) == 12
+    with pytest.raises(StoreError, match="Read-only"), manifest.writer(tmp_path / "new"):
+        pass
+
+
+def test_a_folder_that_cannot_be_looked_into_is_said(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (photos / "closed").mkdir()
+    real = os.scandir
+
+    def scandir(path: Any) -> Any:
+        if str(path).endswith("closed"):
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    assert any("1 folders cannot be looked into" in note for note in read_table(photos).notes)
+
+
+def test_a_nul_byte_in_a_table_is_said(tmp_path: Path) -> None:
+    (tmp_path / "list.csv").write_bytes(b"path,label\na.png,cat\nb\0.png,dog\n")
+    with pytest.raises(DataError, match="NUL byte in line 3"):
+        read_table(tmp_path / "list.csv")
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda weight: weight.to_sparse(), "sparse"),
+        (lambda weight: weight.to(torch.complex64), "complex"),
+        (lambda weight: torch.quantize_per_tensor(weight, 0.1, 0, torch.qint8), "quantised"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore")
+def test_weights_of_another_kind_are_refused(tmp_path: Path, change: Any, said: str) -> None:
+    state = seeded(FourConv()).state_dict()
+    name = next(iter(state))
+    torch.save({**state, name: change(state[name])}, tmp_path / "w.pt")
+    with pytest.raises(WeightsError, match=f"holds {said} numbers for {name}"):
+        load_weights(FourConv(), tmp_path / "w.pt")
+
+
+def test_weights_with_a_flipped_bit_are_refused(tmp_path: Path) -> None:
+    model = FourConv()
+    torch.save(model.state_dict(), tmp_path / "w.pt")
+    data = bytearray((tmp_path / "w.pt").read_bytes())
+    data[data.index(model.fc.weight.detach().numpy().tobytes()[:64]) + 3] ^= 1
+    (tmp_path / "w.pt").write_bytes(bytes(data))
+    with pytest.raises(WeightsError, match=r"is damaged: .* is not as written"):
+        load_weights(model, tmp_path / "w.pt")
+
+
+def test_whole_numbers_as_weights_are_said(tmp_path: Path) -> None:
+    state = seeded(FourConv()).state_dict()
+    name = next(iter(state))
+    torch.save({**state, name: (state[name] * 100).long()}, tmp_path / "w.pt")
+    assert "w.pt holds int64 numbers where the network has float32: cast." in load_weights(
+        FourConv(), tmp_path / "w.pt"
+    )
