@@ -17,7 +17,9 @@ Messages say what was asked, what is there, the nearest match, and what to type 
 from __future__ import annotations
 
 import difflib
+import os
 from collections.abc import Iterable
+from pathlib import Path
 
 
 class SeewhyError(Exception):
@@ -86,6 +88,14 @@ class WorkError(SeewhyError):
 
     exit_status = 1
     slug = "work"
+
+
+def is_users_file(name: str) -> bool:
+    """Whether code lies in a file of the user's: neither ours, nor an installed package's, nor Python's own."""
+    path = Path(name)
+    if name.startswith("<") or {"site-packages", "dist-packages"} & set(path.parts):  # made, like <string>; installed
+        return False
+    return not {Path(__file__).parent, Path(os.__file__).parent} & set(path.parents)
 
 
 def nearest(name: str, names: Iterable[str], count: int = 3) -> str:

@@ -114,13 +114,13 @@ def test_check_has_a_row_with_the_reason_for_an_image_on_which_the_network_fails
 
 
 def test_an_error_of_the_users_own_code_is_told_with_its_file_and_line(photos: Path, tmp_path: Path) -> None:
-    code = (tmp_path / "net.py").write_text(
+    (tmp_path / "net.py").write_text(
         "from torch import nn\n\n\nclass Net(nn.Module):\n    def __init__(self):\n        super().__init__()\n"
         "        self.conv = nn.Conv2d(3, 2, 3)\n\n    def forward(self, x):\n        return self.conf(x)\n"
     )
     typed = ["explain", str(photos), "--model", "net.py:Net", "--no-report", "--out", "run"]
     ran = subprocess.run([sys.executable, "-m", "seewhy", *typed], capture_output=True, text=True, cwd=tmp_path)
-    assert code and ran.returncode in (1, 2) and "has no attribute 'conf'" in ran.stderr
+    assert ran.returncode in (1, 2) and "has no attribute 'conf'" in ran.stderr
     assert "Traceback" not in ran.stderr and "Unexpected" not in ran.stderr
 
 
@@ -145,6 +145,30 @@ def test_what_is_written_by_later_passes_is_put_back_too(photos: Path) -> None:
     assert float(model.seen) == 0 and model.calls == 0
     two = seewhy.explain(model, photos, batch_size=6, progress=False)
     assert [row.logits for row in one.outcomes] == [row.logits for row in two.outcomes]
+
+
+class Keeps(Pooled):
+    """Keeps what it saw last in a tuple, and has a number that is none."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.last: tuple[Tensor, ...] = (torch.zeros(3),)
+        self.limit = float("nan")
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = super().forward(x)
+        self.last = (logits.detach(), x.detach())
+        return logits
+
+
+def test_a_network_that_keeps_tensors_runs_as_any_other(photos: Path) -> None:
+    model = seeded(Keeps())
+    kept = model.last
+    explanation = seewhy.explain(model, photos, progress=False)
+    plain = seewhy.explain(seeded(Pooled()), photos, progress=False)
+    assert [row.logits for row in explanation.outcomes] == [row.logits for row in plain.outcomes]
+    assert model.last is kept
+    assert not any("Keeps.limit" in note for note in explanation.notes)
 
 
 def test_what_a_forward_pass_writes_is_put_back_and_said(photos: Path) -> None:

@@ -143,7 +143,7 @@ def untouched(model: nn.Module) -> Iterator[None]:
             modules = _modules_of(model)
             weights = (weight for module in modules for weight in module._parameters.values() if weight is not None)
             devices = {weight.device for weight in weights}
-            restoring = restored(model, whole=model in _written and bool(_written[model]))
+            restoring = restored(model, whole=bool(written_by(model)))
             with _as_written(modules, devices), _put_back(modules, devices), restoring:
                 yield
         finally:
@@ -195,7 +195,7 @@ def restored(model: nn.Module, *, whole: bool = True) -> Iterator[None]:
         for module, before in attributes:
             now = {key: value for key, value in vars(module).items() if type(value) in _PLAIN}
             for key in now.keys() | before.keys():
-                if key != "training" and now.get(key, _UNSET) != before.get(key, _UNSET):
+                if key != "training" and _differ(now.get(key, _UNSET), before.get(key, _UNSET)):
                     changed.add(f"{type(module).__name__}.{key}")
                     if key in before:
                         vars(module)[key] = before[key]
@@ -208,6 +208,11 @@ def restored(model: nn.Module, *, whole: bool = True) -> Iterator[None]:
                     buffer.copy_(content)
                 module._buffers[name] = buffer
         _written[model] = sorted(changed | set(_written.get(model, ())))
+
+
+def _differ(value: Any, other: Any) -> bool:
+    """Whether two attributes are others: by their words, since NaN equals nothing and tuples may hold tensors."""
+    return value is not other and repr(value) != repr(other)
 
 
 @contextlib.contextmanager

@@ -25,7 +25,7 @@ from seewhy.cli.lists import layers, methods
 from seewhy.cli.printing import plain
 from seewhy.cli.report import report, verify
 from seewhy.cli.train import train
-from seewhy.errors import ModelError, SeewhyError
+from seewhy.errors import ModelError, SeewhyError, is_users_file
 
 
 class _Commands(TyperGroup):
@@ -41,7 +41,7 @@ class _Commands(TyperGroup):
                 print("Stopped. What is finished is kept; the same command goes on from there.", file=sys.stderr)
             raise SystemExit(128 + (error.number if isinstance(error, _Stopped) else signal.SIGINT)) from None
         except SystemExit as error:  # none of ours: what a command has to say it raises
-            place = traceback.extract_tb(error.__traceback__)[-1]
+            place = _place_in_users_code(error) or traceback.extract_tb(error.__traceback__)[-1]
             raise _left(f"sys.exit({error.code!r})", place) from error
 
 
@@ -61,16 +61,12 @@ def _raised(error: Exception, place: traceback.FrameSummary) -> ModelError:
     )
 
 
-def _place_in_users_code(error: Exception) -> traceback.FrameSummary | None:
+def _place_in_users_code(error: BaseException) -> traceback.FrameSummary | None:
     """Where the user's code raised an error, also within torch; None where it was ours."""
-    ours, standard = Path(__file__).parents[1], Path(os.__file__).parent
-    for place in reversed(traceback.extract_tb(error.__traceback__)):
-        file = Path(place.filename)
-        if ours in file.parents:
-            return None
-        if standard not in file.parents and not {"site-packages", "dist-packages"} & set(file.parts):
-            return place
-    return None
+    ours = Path(__file__).parents[1]
+    places = reversed(traceback.extract_tb(error.__traceback__))
+    place = next((p for p in places if is_users_file(p.filename) or ours in Path(p.filename).parents), None)
+    return place if place is not None and is_users_file(place.filename) else None
 
 
 class _Stopped(KeyboardInterrupt):

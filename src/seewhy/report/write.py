@@ -32,9 +32,7 @@ ASSETS = ("style.css", "images.css", "report.js", "blend.js", "images.js")
 NAME = "report"
 ORIGINALS = "originals"
 _STAMP = "stamp.txt"
-_KEY = (
-    22  # of the stamp: what scripts and styles must bear to be used; no name can hold it, since it is made of all names
-)
+_KEY = 22  # digits of a hash of the stamp: scripts and styles must bear it, and no name can hold what it decides
 
 
 class Result(Protocol):

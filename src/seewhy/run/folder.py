@@ -101,9 +101,7 @@ def default_folder(identity: RunIdentity, *, batch_asked: bool) -> Path:
 
     A batch chosen by the free memory of the moment must not name another folder.
     """
-    left_out = (
-        ("answers",) if batch_asked else ("answers", "batch_size")
-    )  # the last digits are those of the moment, too
+    left_out = ["answers", *([] if batch_asked else ["batch_size"])]  # answers differ in their last digits, too
     options = {name: value for name, value in identity.options.items() if name not in left_out}
     base = f"{identity.options['command']}-{manifest.digest_of(manifest.as_json(options), 10)}"
     number, folder = 1, Path("runs") / base

@@ -10,7 +10,7 @@ import math
 import random
 import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, cached_property, partial
 from pathlib import Path
@@ -27,7 +27,7 @@ from seewhy.data.classifier import Classifier
 from seewhy.data.decode import Pixels, UnreadableError, file_digest
 from seewhy.data.folder import ImageTable
 from seewhy.data.reader import load_image, prepared
-from seewhy.errors import StoreError
+from seewhy.errors import StoreError, is_users_file
 from seewhy.records import Image, Task
 from seewhy.run.plan import Plan, first_input
 from seewhy.store import manifest
@@ -36,7 +36,6 @@ from seewhy.version import __version__
 _PROBES = 8  # items of a Dataset that are looked at
 _SINCE = ("network", "answers", "files", "safeguards")  # what folders of older versions do not hold
 _MOST_ANSWERS = 64
-_STANDARD = Path(inspect.__file__).parent  # Python's own library
 VARYING = "others each time"  # in place of a network's answers
 _NEAR = 1e-3  # of the largest answer: threads and batches sum in another order
 _DIGESTS = {  # a hash says nothing to a reader
@@ -243,8 +242,6 @@ def source_digest(model: nn.Module, functions: Sequence[Any] = ()) -> str:
 
 def files_digest(value: Any) -> str:
     """A hash of the user's files in which an object's functions lie, with what these import; "" for one of ours."""
-    if type(value).__module__.startswith("seewhy.") and not callable(getattr(value, "measure", None)):
-        return ""
     functions = (*getattr(value, "__dict__", {}).values(), *vars(type(value)).values())
     own = [part for part in functions if not str(getattr(part, "__module__", "seewhy.")).startswith("seewhy.")]
     return ".".join(sorted({_source_of(part) for part in own} - {""}))
@@ -269,48 +266,47 @@ def _source_of(value: Any) -> str:
     if code is None:
         return ""
     try:
-        changed = Path(code.co_filename).stat()
+        _change_of(code.co_filename)
     except (OSError, ValueError):  # typed in, or gone
         return code_digest(function)
-    imported = sorted(_imported_by(code.co_filename, set())) if _is_users(Path(code.co_filename)) else []
-    whole = [_file_digest(code.co_filename, changed.st_mtime_ns, changed.st_size)]
-    for path in imported:
-        with contextlib.suppress(OSError):
-            whole.append(_file_digest(path, Path(path).stat().st_mtime_ns, Path(path).stat().st_size))
-    return whole[0] if len(whole) == 1 else _short_hash("".join([whole[0], *sorted(whole[1:])]).encode())
+    files = {code.co_filename, *(_imported_by(code.co_filename, set()) if is_users_file(code.co_filename) else ())}
+    digests = sorted(_file_digest(name, *_change_of(name)) for name in files)
+    return digests[0] if len(digests) == 1 else _short_hash("".join(digests).encode())
 
 
-def _is_users(path: Path) -> bool:
-    """Whether a file is no installed package's and not Python's own."""
-    return not {"site-packages", "dist-packages"} & set(path.parts) and _STANDARD not in path.parents
+def _change_of(name: str) -> tuple[int, int]:
+    """When a file changed last, and its size: what is known of it stays while both do."""
+    status = Path(name).stat()
+    return status.st_mtime_ns, status.st_size
 
 
 def _imported_by(name: str, seen: set[str]) -> set[str]:
     """The user's own files that a file imports, and what these import, as far as they are loaded."""
     module = next((module for module in list(sys.modules.values()) if getattr(module, "__file__", None) == name), None)
+    package = getattr(module, "__package__", None) or ""
+    for words in _imports(name, package, *_change_of(name)):
+        path = getattr(sys.modules.get(words), "__file__", None)
+        if path and path not in seen and is_users_file(path) and Path(path).is_file():
+            seen |= {path} | _imported_by(path, seen | {path})
+    return seen
+
+
+@cache
+def _imports(name: str, package: str, changed: int, size: int) -> tuple[str, ...]:
+    """The full names of modules that the import statements of a file in that package may mean."""
+    names: list[str] = []
     try:
         tree = ast.parse(Path(name).read_bytes())
-    except (OSError, SyntaxError, ValueError, RecursionError):
-        return set()
-    found: set[str] = set()
-    for words in _imports(tree, getattr(module, "__package__", None) or ""):
-        path = getattr(sys.modules.get(words), "__file__", None)
-        if path and path not in seen and path != name and _is_users(Path(path)):
-            seen.add(path)
-            found |= {path} | _imported_by(path, seen)
-    return found
-
-
-def _imports(tree: ast.AST, package: str) -> Iterator[str]:
-    """The full names of modules that a file's import statements may mean."""
+    except (SyntaxError, ValueError, RecursionError):
+        return ()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             above = package.rsplit(".", node.level - 1)[0] if node.level > 1 else package
             base = ".".join(part for part in (above if node.level else "", node.module or "") if part)
-            yield base
-            yield from (f"{base}.{alias.name}" if base else alias.name for alias in node.names)
+            names += [base, *(f"{base}.{alias.name}" if base else alias.name for alias in node.names)]
+    return tuple(names)
 
 
 @cache
@@ -336,8 +332,10 @@ def answers_of(
                 random.seed(seed)
                 np.random.seed(seed)  # noqa: NPY002 -- what a network or a preprocessing function may draw from
                 torch.random.manual_seed(seed)
-                made = table.items is None
-                inputs = prepared(_picture(*canvas), classifier.preprocess) if made else first_input(classifier, table)
+                if table.items is None:
+                    inputs = prepared(_picture(*canvas), classifier.preprocess)
+                else:
+                    inputs = first_input(classifier, table)
                 answered.append(forward(model, inputs, task)[0].double().cpu().tolist())
     except Exception:  # noqa: BLE001 -- the user's code may raise anything, and may take photographs alone
         return None

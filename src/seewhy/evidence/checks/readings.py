@@ -82,9 +82,7 @@ class Passes:
             return loaded, self._forward(loaded) if loaded else None
         except Exception as error:  # noqa: BLE001 -- the network's own code may raise anything; it is raised again below
             failure = error
-        reasons = {
-            place: reason for place, image, picture in loaded if (reason := self._reason((place, image, picture)))
-        }
+        reasons = {read[0]: reason for read in loaded if (reason := self._reason(read))}
         if len(self.plan.table) == 1 or (len(loaded) > 1 and len(reasons) in (0, len(loaded))):
             raise failure
         for place, image, _ in loaded:
