@@ -9,6 +9,7 @@ import random
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,12 @@ class _Job:
     content: str = ""  # a hash of all images as they were read
     total: int = 0
     done: int = 0
+
+    @cached_property
+    def canvas(self) -> tuple[int, int]:
+        """The input's (height, width), as the first image has it."""
+        height, width = first_input(self.classifier, self.splits.table).shape[2:]
+        return height, width
 
     def advance(self, count: int) -> None:
         self.done = min(self.done + count, self.total)
@@ -343,9 +350,7 @@ def _write_epoch(job: _Job, history: list[HistoryRow]) -> None:
 
 def _answers_now(job: _Job) -> list[float] | str | None:
     """What the network answers to a made picture, with the weights that it has."""
-    table = job.splits.table
-    height, width = first_input(job.classifier, table).shape[2:]
-    return answers_of(job.classifier, table, (height, width))
+    return answers_of(job.classifier, job.splits.table, job.canvas)
 
 
 def _unshared(value: Any) -> Any:

@@ -73,13 +73,13 @@ class Passes:
             self.rows.append(read_outcome(image, loaded[-1][2], self.plan.classes))
         return loaded
 
-    def _answered(self, loaded: list[Read]) -> tuple[list[Read], Tensor | None]:
-        """The images that the network answers, and its answers; None where there is none of them.
+    def _answered(self, loaded: list[Read]) -> tuple[list[Read], tuple[Tensor, Tensor] | None]:
+        """The images that the network answers, with its inputs and answers; None where there is none of them.
 
         Raises the network's own error where it fails on all of several, or on none of them alone.
         """
         try:
-            return loaded, self._forward(loaded) if loaded else None
+            return loaded, self._asked(loaded) if loaded else None
         except Exception as error:  # noqa: BLE001 -- the network's own code may raise anything; it is raised again below
             failure = error
         reasons = {read[0]: reason for read in loaded if (reason := self._reason(read))}
@@ -90,23 +90,24 @@ class Passes:
                 self.reasons[reasons[place]] += 1
                 self.rows[place] = unread_outcome(image, reasons[place])
         rest = [read for read in loaded if read[0] not in reasons]
-        return rest, self._forward(rest) if rest else None
+        return rest, self._asked(rest) if rest else None
 
     def _reason(self, read: Read) -> str:
         """Why the network fails on an image; "" where it does not."""
         try:
-            self._forward([read])
+            self._asked([read])
         except Exception as error:  # noqa: BLE001 -- what it is becomes the image's reason
             return f"the network failed: {type(error).__name__}: {error}"[:200]
         return ""
 
-    def _forward(self, loaded: Sequence[Read]) -> Tensor:
+    def _asked(self, loaded: Sequence[Read]) -> tuple[Tensor, Tensor]:
+        """The network's inputs of images, fed as asked, and its logits."""
         inputs = batch_of([picture for _, _, picture in loaded], self.ways[""], self.plan.memory_format)
-        return forward(self.plan.classifier.model, inputs)
+        return inputs, forward(self.plan.classifier.model, inputs)
 
     def _read(self, batch: Sequence[Image], start: int) -> None:
-        loaded, answers = self._answered(self._loaded(batch, start))
-        if answers is None:
+        loaded, plain = self._answered(self._loaded(batch, start))
+        if plain is None:
             return
         self.labels += [image.label or picture.label for _, image, picture in loaded]
         self.splits += [image.split for _, image, _ in loaded]
@@ -120,8 +121,11 @@ class Passes:
                 if key not in canvases:
                     canvases[key] = [load_image(self.plan.table, image, way) for _, image, _ in loaded]
                 pictures = canvases[key]
-            inputs = batch_of(pictures, way, self.plan.memory_format)
-            logits = answers if name == "" else forward(self.plan.classifier.model, inputs)
+            if name == "":
+                inputs, logits = plain
+            else:
+                inputs = batch_of(pictures, way, self.plan.memory_format)
+                logits = forward(self.plan.classifier.model, inputs)
             self.logits[name].append(logits.double().cpu())
             if name == "":
                 rows = [row for row, (place, _, _) in enumerate(loaded) if place in self._few]
