@@ -93,7 +93,7 @@ def test_what_another_run_left_is_never_taken_in(straight: tuple[Trial, dict[str
     (other.home / "net.py").write_text((trial.home / "net.py").read_text().replace("self.fc(", "-self.fc("))
     process = trial.start(run)
     assert until(lambda: list((run / "parts").glob("records-*.parquet")))
-    shutil.rmtree(run)
+    shutil.rmtree(run.rename(trial.home / "removed"))
     other.finish(run)
     assert process.wait(60) == 1 and "begun anew" in (trial.home / "said.txt").read_text()
     other.finish(other.home / "straight")
