@@ -61,9 +61,10 @@ def audit(
     from seewhy.run.folder import RunFolder
     from seewhy.run.progress import progress_bar, progress_bars
     from seewhy.run.workers import forking, steady_process
-    from seewhy.store import manifest
+    from seewhy.store import arrays, manifest
 
     properties, marks = value_of(context, "properties"), value_of(context, "mark") or ()
+    arrays.load()  # what is imported later is looked through for garbage, in each worker, too
     steady_process()
     with kept_clean(), forking(workers):
         asked = request(regions, core, properties, marks, recipients, donors)

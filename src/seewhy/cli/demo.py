@@ -21,7 +21,9 @@ def demo(
     from seewhy.demo import run_demo
     from seewhy.run.progress import progress_bar
     from seewhy.run.workers import forking, steady_process
+    from seewhy.store import arrays
 
+    arrays.load()  # what is imported later is looked through for garbage, in each worker, too
     steady_process()
     result = run_demo(out, stage=progress_bar, forking=lambda: forking(None))
     pages = {name: write_pages(result.folder / name, typed, no_report) for name, typed in result.runs.items()}

@@ -38,8 +38,10 @@ def explain(
     from seewhy.run.plan import make_plan
     from seewhy.run.progress import progress_bar
     from seewhy.run.workers import forking, steady_process
+    from seewhy.store import arrays
 
     check_extend(extend, run.out)
+    arrays.load()  # what is imported later is looked through for garbage, in each worker, too
     steady_process()
     with kept_clean(), forking(workers):
         plan = make_plan(

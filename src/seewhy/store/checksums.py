@@ -86,4 +86,4 @@ def _measured(path: Path) -> list[Any]:
 
 
 def _digest(data: bytes) -> str:
-    return hashlib.blake2b(data, digest_size=16).hexdigest()
+    return hashlib.sha256(data).hexdigest()
