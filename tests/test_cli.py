@@ -73,9 +73,14 @@ ARRIVES: dict[str, tuple[list[str], str, Any]] = {
     "sample": (["--sample", "4", "--seed", "3"], "images.count", 4),
     "size": (["--size", "12x8"], "classifier.preprocess.size", [12, 8]),
     "fit": (["--size", "12", "--fit", "crop"], "classifier.preprocess.fit", "crop"),
+    "resize": (["--resize", "12x8"], "classifier.preprocess.size", [12, 8]),
+    "resize-and-crop": (["--resize", "16", "--crop", "12"], "classifier.preprocess.crop_share", 0.75),
+    "interpolation": (["--size", "9", "--interpolation", "bicubic"], "classifier.preprocess.interpolation", "bicubic"),
     "mean": (["--mean", "0.1,0.2,0.3"], "classifier.preprocess.mean", [0.1, 0.2, 0.3]),
     "std": (["--std", "2"], "classifier.preprocess.std", [2.0]),
     "range": (["--range", "0-255"], "classifier.preprocess.range", "0-255"),
+    "deep-range": (["--range", "0-4095"], "classifier.preprocess.range", "0-4095"),
+    "window": (["--window", "-1000,400"], "classifier.preprocess.window", [-1000.0, 400.0]),
     "channels": (["--channels", "bgr"], "classifier.preprocess.channels", "bgr"),
     "classes": (["--classes", "x, y"], "classifier.classes", ["x", "y"]),
     "batch-size": (["--batch-size", "3"], "batch_size", 3),
@@ -235,3 +240,40 @@ def test_training_goes_on_from_a_named_epoch_with_a_preprocessing_function(home:
     assert run(*words, "--epoch", "1", "--preprocess", "net.py:small", "--out", "trained") == 0
     trained = torch.load("trained/Net/model_0.pt")
     assert all(torch.allclose(trained[name], value) for name, value in weights.items())
+
+
+@pytest.mark.parametrize("command", ["explain", "check", "audit"])
+def test_a_dry_run_says_what_was_understood_and_makes_nothing(
+    home: Path, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    words = [command, "photos", "--model", "net.py:Net", "--weights", "weights", "--size", "24", "--dry-run"]
+    assert run(*words, "--classes", "cat,dog") == 0
+    said = capsys.readouterr().out
+    lines = dict(re.split(r"\s{2,}", line.strip(), maxsplit=1) for line in said.strip().splitlines())
+    assert len(lines) <= 8 and [*lines][:6] == ["Network", "Output", "Weights", "Fed", "Classes", "Images"]
+    assert lines["Network"] == "net.py:Net, input 3 x 24 x 24, on cpu" and lines["Weights"] == "weights"
+    assert lines["Output"] == "classification: 2 numbers an image" and lines["Fed"].startswith("24 x 24 stretch, RGB")
+    assert lines["Classes"] == "0 = cat, 1 = dog" and lines["Images"] == "12 of photos; cat 6, dog 6"
+    assert not (home / "runs").exists()
+    assert run(*words, "--json") == 0 and json.loads(capsys.readouterr().out)["Weights"] == "weights"
+
+
+def test_a_command_says_first_what_was_understood(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(*FIRST) == 0
+    streams = capsys.readouterr()
+    assert "Fed      " in streams.err and "16 x 16 stretch" in streams.err and "Fed  " not in streams.out
+
+
+def test_what_forward_needs_and_what_it_was_given_are_said(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (home / "two.py").write_text(
+        NET.replace("def forward(self, x):", "def forward(self, image, table):\n        x = image")
+        + "\n\nclass Fails(Net):\n    def forward(self, x):\n        return {}['missing']\n"
+    )
+    assert run("explain", "photos", "--model", "two.py:Net") == 2
+    said = capsys.readouterr().err
+    assert "Net.forward needs image and table; seewhy gives one tensor" in said
+    assert "def forward(self, image): return self.inner(image, table=…)" in said
+    assert run("explain", "photos", "--model", "two.py:Fails") == 1
+    said = capsys.readouterr().err
+    assert "KeyError: 'missing'" in said and "two.py, line" in said
+    assert "seewhy gave Fails.forward a float32 tensor (1, 3, 16, 16) on cpu" in said

@@ -232,6 +232,16 @@ CASES: dict[str, tuple[list[str], int, list[str]]] = {
         2,
         ["--size is 'big', but must look"],
     ),
+    "bad-crop": (
+        ["explain", "images", "--model", "net.py:Net", "--resize", "9", "--crop", "8x"],
+        2,
+        ["--crop is '8x', but must look like 256 or 240x320"],
+    ),
+    "crop-alone": (
+        ["explain", "images", "--model", "net.py:Net", "--crop", "8"],
+        2,
+        ["crop is 8 x 8, but to which size the photograph is brought first is not said", "--resize 256 --crop 224"],
+    ),
     "bad-size-x": (["explain", "images", "--model", "net.py:Net", "--size", "8x"], 2, ["--size is '8x'"]),
     "three-sizes": (["explain", "images", "--model", "net.py:Net", "--size", "8x8x3"], 2, ["--size is '8x8x3'"]),
     "odd-digits": (["explain", "images", "--model", "net.py:Net", "--size", "2²"], 2, ["--size is '2²'"]),

@@ -10,7 +10,8 @@ import pytest
 import torch
 from torch.nn import functional
 
-from seewhy.data.decode import canvas_of, read_photograph, read_size
+from seewhy.data.canvas import canvas_of
+from seewhy.data.decode import read_photograph, read_size
 from seewhy.geometry import Geometry, geometry_of, lay, resized_size
 from seewhy.records import Preprocess
 
@@ -30,6 +31,8 @@ FITS = {
     "stretch-wide": Preprocess(size=(40, 64), fit="stretch", interpolation="bicubic"),
     "crop": Preprocess(size=(32, 32), fit="crop"),
     "crop-share": Preprocess(size=(48, 40), fit="crop", crop_share=0.875),
+    "crop-floor": Preprocess(size=(48, 40), fit="crop", crop_share=0.875, rounding="floor"),
+    "stretch-share": Preprocess(size=(48, 40), fit="stretch", crop_share=0.8),
     "letterbox": Preprocess(size=(32, 32), fit="letterbox"),
     "letterbox-wide": Preprocess(size=(40, 64), fit="letterbox"),
 }
@@ -55,9 +58,32 @@ def brightest(grey: np.ndarray) -> tuple[float, float]:
 def canvas_pixels_per_photograph_pixel(photograph: tuple[int, int], how: Preprocess) -> tuple[float, float]:
     ratios = how.size[0] / photograph[0], how.size[1] / photograph[1]
     if how.fit == "stretch":
-        return ratios
+        return ratios[0] / how.crop_share, ratios[1] / how.crop_share
     factor = min(ratios) if how.fit == "letterbox" else max(ratios) / how.crop_share
     return factor, factor
+
+
+@pytest.mark.parametrize(
+    ("how", "width", "left"),
+    [
+        (Preprocess((32, 32), "crop"), 43, 6),  # 5.5 to the even number, as torchvision
+        (Preprocess((32, 32), "crop"), 41, 4),
+        (Preprocess((32, 32), "crop", rounding="floor"), 43, 5),
+        (Preprocess((32, 32), "crop", rounding="floor"), 41, 4),
+        (Preprocess((32, 32), "stretch", 32 / 39), 43, 4),  # of 39, whatever it was
+        (Preprocess((32, 32), "stretch", 32 / 39, rounding="floor"), 43, 3),
+    ],
+    ids=str,
+)
+def test_where_the_middle_lies_between_two_pixels(how: Preprocess, width: int, left: int) -> None:
+    assert geometry_of((32, width), how).offset[1] == -left
+
+
+def test_the_shorter_side_alone_keeps_the_shape() -> None:
+    geometry = geometry_of((60, 91), Preprocess(shorter=32))
+    assert geometry.canvas == resized_size(geometry) == (32, 48)  # 48.53 cut off, as torchvision does
+    assert geometry_of((91, 60), Preprocess(shorter=32)).canvas == (48, 32)
+    assert geometry_of((91, 60), Preprocess()).canvas == (91, 60)
 
 
 @pytest.mark.parametrize("suffix", ["jpg", "png", "tif"])

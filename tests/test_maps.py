@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from seewhy.maps import NEGLIGIBLE, empty_reason, fuse, positive, resize, scale_to_peak, share
+from seewhy.maps import NEGLIGIBLE, empty_reason, fuse, is_smoothed, positive, resize, scale_to_draw, share
 
 
 def random_maps(*shape: int, seed: int = 0, scale: float = 1.0) -> torch.Tensor:
@@ -60,7 +60,7 @@ def test_fusing_does_not_change_what_it_is_given() -> None:
     maps = random_maps(2, 4, 4)
     before = maps.clone()
     fuse([maps], (8, 8))
-    scale_to_peak(maps)
+    scale_to_draw(maps)
     share(maps)
     assert torch.equal(maps, before)
 
@@ -73,17 +73,57 @@ def test_resizing_is_opencvs_linear(size: tuple[int, int]) -> None:
 
 
 @pytest.mark.parametrize("scale", [1.0, 1e-30, 1e30], ids=str)
-def test_scaling_to_the_peak_is_the_positive_part_over_its_maximum(scale: float) -> None:
+def test_a_coarse_map_is_drawn_as_its_positive_part_over_its_maximum(scale: float) -> None:
     maps = random_maps(4, 5, 5, scale=scale)
     wanted = np.maximum(maps.numpy(), 0) / maps.numpy().max(axis=(1, 2), keepdims=True)
-    np.testing.assert_allclose(scale_to_peak(maps).numpy(), wanted, rtol=1e-6)
-    assert scale_to_peak(maps).amax(dim=(1, 2)).tolist() == [1.0] * 4
+    np.testing.assert_allclose(scale_to_draw(maps).numpy(), wanted, rtol=1e-6)
+    middle = random_maps(3, 14, 14, scale=scale).numpy()  # too many cells for the peak, too few to be smoothed
+    clipped = [np.clip(one / np.quantile(np.maximum(one, 0), 0.96, method="nearest"), 0, 1) for one in middle]
+    np.testing.assert_allclose(scale_to_draw(torch.from_numpy(middle)).numpy(), clipped, rtol=1e-5)
+    assert scale_to_draw(maps).amax(dim=(1, 2)).tolist() == [1.0] * 4
+
+
+def drawn_reference(raw: np.ndarray) -> np.ndarray:
+    """A fine map by OpenCV: positive part, mean over 32 cells a side, blurred by (1 2 1), 1 at its 96th percentile."""
+    size = tuple(min(32, side) for side in raw.shape[::-1])
+    small = cv2.resize(np.maximum(raw, 0).astype(np.float64), size, interpolation=cv2.INTER_AREA)
+    kernel = np.array([0.25, 0.5, 0.25])
+    blurred = cv2.sepFilter2D(small, -1, kernel, kernel, borderType=cv2.BORDER_REPLICATE)
+    return np.clip(blurred / np.quantile(blurred, 0.96, method="nearest"), 0, 1)
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e-30, 1e30], ids=str)
+@pytest.mark.parametrize("grid", [(17, 17), (28, 28), (64, 128), (256, 256), (96, 20)], ids=str)
+def test_a_fine_map_is_drawn_smoothed_up_to_its_96th_percentile(grid: tuple[int, int], scale: float) -> None:
+    maps = random_maps(3, *grid, scale=scale)
+    assert is_smoothed(grid) and not is_smoothed((16, 16))
+    for one, drawn in zip(maps, scale_to_draw(maps), strict=True):
+        np.testing.assert_allclose(drawn.numpy(), drawn_reference(one.numpy() / scale), rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("side", [7, 14, 32, 128, 256])
+def test_a_single_cell_is_drawn_at_its_place_so_large_that_it_is_seen(side: int) -> None:
+    maps = torch.full((1, side, side), -1.0)
+    maps[0, side // 3, 3 * side // 4] = 1e-5
+    drawn = scale_to_draw(maps)[0]
+    places = torch.argwhere(drawn > 0.3).double().mean(dim=0) + 0.5
+    wanted = ((side // 3 + 0.5) / side, (3 * side // 4 + 0.5) / side)
+    assert (places / len(drawn)).tolist() == pytest.approx(wanted, abs=0.03)
+    assert 0.12 <= float((drawn > 0.001).double().mean()) <= 0.3 and float(drawn.max()) == 1
+
+
+def test_noise_beside_a_peak_is_not_taken_for_a_map() -> None:
+    maps = random_maps(1, 64, 64).abs() * 1e-7
+    maps[0, 30:34, 10:14] = 1.0
+    drawn = scale_to_draw(maps)[0]
+    assert float(drawn[20:, 16:].max()) < 0.01 and float(drawn[16, 6]) == 1
 
 
 @pytest.mark.parametrize("value", [0.0, -1.0], ids=["zero", "negative"])
 def test_a_map_without_a_positive_part_scales_and_shares_to_zero(value: float) -> None:
     maps = torch.full((2, 3, 3), value)
-    assert float(scale_to_peak(maps).abs().max()) == 0
+    assert float(scale_to_draw(maps).abs().max()) == 0
+    assert float(scale_to_draw(torch.full((2, 40, 40), value)).abs().max()) == 0
     assert float(share(maps).abs().max()) == 0
 
 

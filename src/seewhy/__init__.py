@@ -11,6 +11,7 @@ from seewhy.version import __version__
 if TYPE_CHECKING:
     from seewhy.cam.scores.targets import boxes, pixels, similarity
     from seewhy.data.classifier import Classifier, load
+    from seewhy.data.folder import read_table
     from seewhy.errors import SeewhyError
     from seewhy.evidence.audit import audit
     from seewhy.evidence.check import Check, check
@@ -37,6 +38,7 @@ __all__ = [
     "explain",
     "load",
     "pixels",
+    "read_table",
     "similarity",
     "train",
     "write_report",
@@ -56,6 +58,7 @@ _HOMES = {
     "explain": "seewhy.explanation.explain",
     "load": "seewhy.data.classifier",
     "pixels": "seewhy.cam.scores.targets",
+    "read_table": "seewhy.data.folder",
     "similarity": "seewhy.cam.scores.targets",
     "train": "seewhy.learn.train",
     "write_report": "seewhy.report.write",

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from seewhy.cam.model import forward
+from seewhy.data.canvas import input_from_canvas
 from seewhy.data.classifier import Classifier, load
-from seewhy.data.decode import input_from_canvas
 from seewhy.data.masks import write_mask
 from seewhy.errors import StoreError, listed
 from seewhy.evidence.audit import run_audit

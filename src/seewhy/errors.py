@@ -18,8 +18,16 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+
+PYTHON_NAMES = {  # of options whose keyword is called otherwise; "" for those without any
+    "format": "image_format",
+    "mark": "marks",
+    "model-arg": "model_args",
+    **dict.fromkeys(("config", "debug", "json", "model", "no-report", "plan", "ray", "workers"), ""),
+}
 
 
 class SeewhyError(Exception):
@@ -35,6 +43,14 @@ class SeewhyError(Exception):
         super().__init__(message)
         if slug:
             self.slug = slug
+
+    @property
+    def message(self) -> str:
+        """The words in those of the command line, which itself prints them."""
+        return str(self.args[0])
+
+    def __str__(self) -> str:
+        return self.message + _in_python(self.message)
 
 
 class OptionError(SeewhyError):
@@ -90,6 +106,14 @@ class WorkError(SeewhyError):
     slug = "work"
 
 
+def _in_python(message: str) -> str:
+    """What the options that a message names are called in Python; "" where it names none, or says it itself."""
+    options = dict.fromkeys(re.findall(r"(?<![\w-])--([a-z][a-z-]*[a-z])\b", message))
+    names = [PYTHON_NAMES.get(option, option.replace("-", "_")) for option in options]
+    named = [name for name in names if name]
+    return f"\n  In Python: {', '.join(f'{name}=…' for name in named)}" if named and "in Python" not in message else ""
+
+
 def is_users_file(name: str) -> bool:
     """Whether code lies in a file of the user's: neither ours, nor an installed package's, nor Python's own."""
     path = Path(name)
@@ -119,6 +143,18 @@ def listed(names: Iterable[str], most: int = 8) -> str:
     pool = list(names)
     tail = f", … ({len(pool) - most} more)" if len(pool) > most else ""
     return ", ".join(pool[:most]) + tail
+
+
+def counted(n: int, noun: str) -> str:
+    """The count with its noun: "1 trial", "1,200 trials"."""
+    return f"{n:,} {noun}{'' if n == 1 else 's'}"
+
+
+def predictions_of(counts: Mapping[str, int], most: int = 8) -> str:
+    """How often each class is predicted, most often first: "predicted as cat: 3 images, class 1: 1 image", or ""."""
+    ordered = sorted(counts.items(), key=lambda pair: -pair[1])
+    said = [f"{'class ' if name.isdecimal() else ''}{name}: {counted(count, 'image')}" for name, count in ordered]
+    return f"predicted as {listed(said, most)}" if said else ""
 
 
 def printable(text: str) -> str:

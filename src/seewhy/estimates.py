@@ -42,6 +42,17 @@ def wilson(successes: int, n: int) -> Estimate:
     return Estimate(share, max(0.0, centre - half), min(1.0, centre + half), n)
 
 
+def share_difference(first: Estimate, second: Estimate) -> Estimate:
+    """One share minus another of other images, with the 95 % interval that their Wilson intervals give.
+
+    Newcombe 1998, Statistics in Medicine 17, method 10. `n` is that of both.
+    """
+    value = first.value - second.value
+    low = math.hypot(first.value - first.low, second.high - second.value)
+    high = math.hypot(first.high - first.value, second.value - second.low)
+    return Estimate(value, value - low, value + high, first.n + second.n)
+
+
 def mean_of(values: Floats) -> Estimate:
     """The mean of one value per image with its normal interval."""
     mean = float(values.mean())

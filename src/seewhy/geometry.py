@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from math import floor
 
 import numpy as np
 import torch
@@ -38,22 +39,37 @@ class Geometry:
 def geometry_of(photograph: tuple[int, int], preprocess: Preprocess) -> Geometry:
     """How a photograph of (height, width) pixels lies on the canvas that `preprocess` asks for.
 
-    The resized photograph has whole pixels, so its scale can differ by a pixel's share between the axes. For a crop the
-    shares of pixels are cut off as torchvision and timm do, so that their networks see what they were trained on.
+    The resized photograph has whole pixels, so its scale can differ by a pixel's share between the axes. Where it is
+    cropped, shares of pixels are cut off as torchvision and timm do, so that networks see what they were trained on.
     """
     height, width = photograph
-    canvas = preprocess.size or photograph
-    if preprocess.fit == "stretch" or preprocess.size is None:
+    if preprocess.size is None:
+        canvas = _own_shape(photograph, preprocess.shorter)
         return Geometry(photograph, canvas, (canvas[0] / height, canvas[1] / width), (0.0, 0.0))
-    if preprocess.fit == "crop":
-        wanted = tuple(int(side / preprocess.crop_share + _NEARLY) for side in canvas)
-        factor = max(wanted[0] / height, wanted[1] / width)
-        resized = (int(height * factor + _NEARLY), int(width * factor + _NEARLY))
-    else:
+    canvas = preprocess.size
+    if preprocess.fit == "letterbox":
         factor = min(canvas[0] / height, canvas[1] / width)
         resized = (max(1, round(height * factor)), max(1, round(width * factor)))
-    offset = tuple(float(round((space - have) / 2)) for space, have in zip(canvas, resized, strict=True))
+    else:
+        resized = _whole(canvas[0] / preprocess.crop_share), _whole(canvas[1] / preprocess.crop_share)
+    if preprocess.fit == "crop":
+        factor = max(resized[0] / height, resized[1] / width)
+        resized = (_whole(height * factor), _whole(width * factor))
+    cut = floor if preprocess.rounding == "floor" and preprocess.fit != "letterbox" else round
+    offset = tuple(0.0 - cut((have - space) / 2) for space, have in zip(canvas, resized, strict=True))
     return Geometry(photograph, canvas, (resized[0] / height, resized[1] / width), (offset[0], offset[1]))
+
+
+def _own_shape(photograph: tuple[int, int], shorter: int | None) -> tuple[int, int]:
+    """The photograph's size, with `shorter` pixels on its shorter side."""
+    if shorter is None:
+        return photograph
+    least = min(photograph)
+    return (shorter * photograph[0] // least, shorter * photograph[1] // least)
+
+
+def _whole(pixels: float) -> int:
+    return int(pixels + _NEARLY)
 
 
 def resized_size(geometry: Geometry) -> tuple[int, int]:

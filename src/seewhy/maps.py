@@ -10,6 +10,12 @@ from torch import Tensor
 from torch.nn import functional
 
 ALL_ZERO = "all zero"  # the score does not depend on the layer's places, or nothing there is active
+COARSE = 64  # cells up to which a map is drawn up to its peak
+SINGLE = 256  # cells up to which it is drawn cell by cell
+MOST_CELLS = 32  # a side, of a map as it is drawn
+CROWD = 0.96  # the share of a fine map that lies below the full colour
+SPECK = 0.001  # of its peak, below which a cell counts as nothing
+FILLED, MOST_PASSES = 0.12, 8  # the share of its cells below which a map is spread; how often at most
 NEGLIGIBLE = 0.01  # of what each cell would carry if the score were spread evenly over the map
 
 
@@ -18,22 +24,37 @@ def positive(maps: Tensor) -> Tensor:
     return maps.clamp(min=0)
 
 
-def scale_to_peak(maps: Tensor) -> Tensor:
-    """The positive part of each map (..., H, W) divided by its peak: [0, 1], and 0 where nothing is positive."""
-    kept = positive(maps)
-    peak = kept.amax(dim=(-2, -1), keepdim=True)
-    return torch.where(peak > 0, kept / peak.clamp(min=torch.finfo(maps.dtype).tiny), 0)
+def is_cut(grid: Sequence[int]) -> bool:
+    """Whether a map of (height, width) has so many cells that few hold its peak, and is drawn up to less than that."""
+    return grid[0] * grid[1] > COARSE
 
 
-def smooth_to_crowd(maps: Tensor) -> Tensor:
-    """Maps (N, H, W) of single pixels as they are drawn: [0, 1], smoothed, 1 at the 99.5th percentile and above.
+def is_smoothed(grid: Sequence[int]) -> bool:
+    """Whether a map of (height, width) has smaller cells than an eye finds in a picture, and is drawn smoothed."""
+    return grid[0] * grid[1] > SINGLE
 
-    Such maps flicker from pixel to pixel, and few pixels hold the peak; to scale by it would leave nothing to see.
+
+def drawn_values(maps: Tensor, most: int = MOST_CELLS) -> tuple[Tensor, Tensor]:
+    """The positive part of maps (N, h, w) as it is drawn, and the values (N, 1, 1) from which the colour is full.
+
+    A coarse map is drawn as it is, up to its peak. Of more than 64 cells, few single ones can hold the peak, and by
+    that nothing else would be seen: those are drawn up to their 96th percentile. Of more than 256, a map is averaged
+    to at most `most` cells a side, each together with its neighbours; any map whose positive part is a few specks is
+    spread until they can be seen.
     """
-    side = 2 * (min(maps.shape[1:]) // 90) + 1
-    kept = positive(functional.avg_pool2d(maps[:, None], side, 1, side // 2, count_include_pad=False)[:, 0])
-    top = torch.quantile(kept.flatten(1).double(), 0.995, dim=1).to(maps)[:, None, None]
-    top = torch.where(top > 0, top, kept.amax(dim=(1, 2), keepdim=True))
+    size = (min(most, maps.shape[1]), min(most, maps.shape[2]))
+    kept = functional.adaptive_avg_pool2d(positive(maps), size)
+    kept = _spread(_with_neighbours(kept) if is_smoothed(maps.shape[1:]) else kept)
+    if not is_cut(maps.shape[1:]):
+        return kept, kept.amax(dim=(1, 2), keepdim=True)
+    flat = kept.flatten(1)
+    top = flat.kthvalue(round(CROWD * (flat.shape[1] - 1)) + 1, dim=1).values[:, None, None]
+    return kept, torch.where(top > 0, top, kept.amax(dim=(1, 2), keepdim=True))
+
+
+def scale_to_draw(maps: Tensor) -> Tensor:
+    """Maps (N, h, w) as they are drawn: [0, 1] on a grid of theirs or a coarser one, 0 where nothing is positive."""
+    kept, top = drawn_values(maps)
     return torch.where(top > 0, kept / top.clamp(min=torch.finfo(maps.dtype).tiny), 0).clamp(max=1)
 
 
@@ -72,6 +93,24 @@ def empty_reason(maximum: float, n_cells: int, score: float, *, in_score_units: 
     if in_score_units and maximum * n_cells < NEGLIGIBLE * abs(score):
         return "peak is negligible"
     return None
+
+
+def _spread(maps: Tensor) -> Tensor:
+    """Maps (N, h, w) in which a few specks are spread: each cell with its neighbours, again and again."""
+    for _ in range(MOST_PASSES):
+        peak = maps.amax(dim=(1, 2), keepdim=True)
+        filled = (maps > SPECK * peak).double().mean(dim=(1, 2))
+        sparse = (filled < FILLED) & (peak > 0).flatten()
+        if not bool(sparse.any()):
+            break
+        maps = torch.where(sparse[:, None, None], _with_neighbours(maps), maps)
+    return maps
+
+
+def _with_neighbours(maps: Tensor) -> Tensor:
+    """Each cell (N, h, w) counting twice, its neighbours along each side once."""
+    padded = functional.pad(maps[:, None], (1, 1, 1, 1), mode="replicate")
+    return functional.avg_pool2d(functional.avg_pool2d(padded, 2, 1), 2, 1)[:, 0]
 
 
 def _min_max(maps: Tensor) -> Tensor:

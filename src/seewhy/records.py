@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+import unicodedata
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 from seewhy.errors import OptionError, listed, nearest
 
@@ -13,7 +16,23 @@ Fit = Literal["stretch", "crop", "letterbox"]
 FITS: tuple[Fit, ...] = ("stretch", "crop", "letterbox")
 INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "lanczos")
 CHANNELS = ("rgb", "bgr", "grey")
-RANGES = ("0-1", "0-255")
+RANGES = ("0-1", "0-255", "0-1023", "0-4095", "0-65535")
+ROUNDINGS = ("even", "floor")
+
+
+def one_form(name: str) -> str:
+    """The name in Unicode's composed form, in which names are compared: folders from macOS have the other one."""
+    return unicodedata.normalize("NFC", name)
+
+
+def distinct(names: Sequence[str]) -> tuple[str, ...]:
+    """The names, with a number behind those that stand twice: "crane", "crane 2"."""
+    seen: Counter[str] = Counter()
+    numbered = []
+    for name in names:
+        seen[name] += 1
+        numbered.append(name if seen[name] == 1 else f"{name} {seen[name]}")
+    return tuple(numbered)
 
 
 def one_of(option: str, value: str, allowed: tuple[str, ...]) -> None:
@@ -26,6 +45,7 @@ def one_of(option: str, value: str, allowed: tuple[str, ...]) -> None:
 
 Task = Literal["classification", "multi-label", "regression", "embedding", "segmentation", "detection"]
 TASKS: tuple[Task, ...] = get_args(Task)
+FORMS = ("logits", "probabilities")
 INPUT = "input"  # where a layer would be named, for a map on the input's own pixels
 
 
@@ -36,6 +56,25 @@ def find_task(name: str) -> Task:
             return task
     close = nearest(name, TASKS)
     raise OptionError(f"There is no task {name!r}.  {close}".rstrip() + f"\n  Tasks: {listed(TASKS)}", slug="task")
+
+
+@dataclass(frozen=True)
+class OutputAsked:
+    """What the user said of a network's output.
+
+    `output` is which of several tensors is explained (1, logits, heads.age); `form` whether it is "logits" or
+    "probabilities". None is told from the output. Raises OptionError for another form.
+    """
+
+    output: str | None = None
+    form: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.form is not None:
+            one_of("output_form", self.form, FORMS)
+
+
+TOLD = OutputAsked()  # nothing was said: all is told from the output
 
 
 class MapKey(NamedTuple):
@@ -65,10 +104,16 @@ class Image:
 class Preprocess:
     """How a photograph becomes the network's input: first the canvas, then mean and std.
 
-    The canvas is float RGB in [0, 1] of `size` (height, width); None keeps the photograph's own size. `fit` says how
-    the photograph fills it: "stretch" ignores the aspect ratio, "crop" keeps the middle after the shorter side was
-    resized to size / `crop_share`, "letterbox" keeps everything and pads with grey. The network's input is
-    (canvas[channels] * 255 if range is "0-255" - mean) / std, with mean and std in those units.
+    The canvas is float RGB in [0, 1] of `size` (height, width); None keeps the photograph's own shape, with `shorter`
+    pixels on its shorter side, or as it is. `fit` says how the photograph fills it: "stretch" ignores the aspect ratio,
+    "crop" keeps the middle, "letterbox" keeps everything and pads with grey. With a `crop_share` the photograph is
+    resized to size / `crop_share`, "crop" by its shorter side, and the middle is cut out; `rounding` says where that
+    lies between two pixels: "even" as torchvision and timm cut, "floor" as transformers does. The network's input is
+    (canvas[channels] * white - mean) / std, with white the end of `range` and mean and std in those units.
+
+    `window` are the numbers that become black and white in files of more than 8 bits a channel, and numbers beyond it
+    are clipped. Without it `scales` say so for each kind of numbers, as ("unsigned", 0, 4095); they are found from the
+    images when a run is planned, one for all of a data set.
     """
 
     size: tuple[int, int] | None = None
@@ -79,12 +124,19 @@ class Preprocess:
     std: tuple[float, ...] = (1.0,)
     range: str = "0-1"
     channels: str = "rgb"
+    window: tuple[float, float] | None = None
+    scales: tuple[tuple[str, float, float], ...] = ()
+    shorter: int | None = None
+    rounding: str = "even"
 
     def __post_init__(self) -> None:
         one_of("fit", self.fit, FITS)
         one_of("interpolation", self.interpolation, INTERPOLATIONS)
         one_of("range", self.range, RANGES)
+        if self.window is not None and not -math.inf < self.window[0] < self.window[1] < math.inf:
+            raise OptionError(f"window is {self.window}, but must be two numbers, the smaller first: -1000,400.")
         one_of("channels", self.channels, CHANNELS)
+        one_of("rounding", self.rounding, ROUNDINGS)
         depth = 1 if self.channels == "grey" else 3
         for name, values in (("mean", self.mean), ("std", self.std)):
             if len(values) not in (1, depth):
@@ -95,14 +147,55 @@ class Preprocess:
             raise OptionError(f"std is {self.std}, but every value must be above 0.")
         if self.size is not None and min(self.size) < 1:
             raise OptionError(f"size is {self.size}, but must be at least 1 x 1.")
+        if self.shorter is not None and self.shorter < 1:
+            raise OptionError(f"shorter is {self.shorter}, but must be at least 1.")
         if not 0 < self.crop_share <= 1:
             raise OptionError(f"crop_share is {self.crop_share}, but must be above 0 and at most 1.")
 
+    @property
+    def white(self) -> float:
+        """What the network gets for white, before mean and std."""
+        return float(self.range.removeprefix("0-"))
+
     def describe(self) -> str:
         """One line of words: "256 x 256 stretch, RGB, 0..1"."""
-        size = f"{self.size[1]} x {self.size[0]} {self.fit}" if self.size else "own size"
+        own = f"{self.shorter} on the shorter side" if self.shorter else "own size"
+        size = f"{self.size[1]} x {self.size[0]} {self.fit}" if self.size else own
         scaling = "" if self.mean == (0.0,) and self.std == (1.0,) else f", mean {self.mean}, std {self.std}"
-        return f"{size}, {self.channels.upper()}, {self.range.replace('-', '..')}{scaling}"
+        ends = [self.window] if self.window else [(low, high) for _, low, high in self.scales]
+        window = ", window " + " or ".join(f"{low:g}..{high:g}" for low, high in ends) if ends else ""
+        return f"{size}, {self.channels.upper()}, {self.range.replace('-', '..')}{scaling}{window}"
+
+    def stored(self) -> dict[str, Any]:
+        """The fields as a run folder holds them: without later ones that say nothing, so that old folders are known."""
+        silent = {"shorter": None, "rounding": "even", "window": None, "scales": ()}
+        return {name: value for name, value in vars(self).items() if name not in silent or value != silent[name]}
+
+
+def sized(resize: int | tuple[int, int] | None, crop: tuple[int, int] | None) -> dict[str, Any]:
+    """The fields of Preprocess for a resize, by the shorter side or to (height, width), and a crop of the middle.
+
+    Raises OptionError where they are no such thing.
+    """
+    fields: dict[str, Any] = {"size": None, "shorter": None, "fit": "stretch", "crop_share": 1.0}
+    if crop is None:
+        return fields | ({"shorter": resize} if isinstance(resize, int) else {"size": resize})
+    height, width = crop
+    if resize is None:
+        raise OptionError(
+            f"crop is {height} x {width}, but to which size the photograph is brought first is not said.\n"
+            "  Give it, like  --resize 256 --crop 224,  or the whole photograph's:  --size 224"
+        )
+    sides = (resize, resize) if isinstance(resize, int) else resize
+    if height > sides[0] or width > sides[1]:
+        raise OptionError(f"crop is {height} x {width}, which is more than the {sides[0]} x {sides[1]} of resize.")
+    if height * sides[1] != width * sides[0]:
+        raise OptionError(
+            f"crop is {height} x {width}, whose sides are not the same share of those of resize, {sides[0]} x "
+            f"{sides[1]}.\n  Give a function that does it:  --preprocess net.py:fn"
+        )
+    share = {"size": crop, "crop_share": height / sides[0]}
+    return fields | share | {"fit": "crop" if isinstance(resize, int) else "stretch"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import datetime
 import json
 import os
 import pickle
@@ -23,8 +24,8 @@ import torch
 from torch import Tensor, nn
 
 import seewhy
+from seewhy.data.canvas import canvas_of, network_input
 from seewhy.data.classifier import Classifier, fingerprint, load, parse_model_args
-from seewhy.data.decode import canvas_of, network_input
 from seewhy.data.weights import read_state
 from seewhy.errors import MissingExtraError, ModelError, OptionError, WeightsError
 from seewhy.records import Preprocess
@@ -408,6 +409,50 @@ def test_a_file_that_carries_code_is_refused_and_nothing_of_it_runs(net: Path, c
         assert "it asks for tests.models.Pooled" in str(raised.value)
 
 
+class Settings(dict):  # as omegaconf's and Lightning's are
+    pass
+
+
+def settings() -> dict[str, Any]:
+    """What people store beside their weights."""
+    return {
+        "args": argparse.Namespace(lr=1, out=Path("runs")),
+        "best": np.float64(0.9),
+        "curve": np.arange(3.0),
+        "hyper_parameters": Settings(lr=1),
+        "when": datetime.datetime(2026, 1, 1),
+        "own": Payload(Path("never")).__class__,
+    }
+
+
+def test_settings_beside_the_weights_are_left_out_and_named(net: Path) -> None:
+    torch.manual_seed(3)
+    state = load(f"{net}:Net").model.state_dict()
+    wanted = {key: value + 1 for key, value in state.items()}
+    content = {"state_dict": wanted, "epoch": 3, "best_acc1": torch.tensor(0.9), **settings()}
+    torch.save(content, net.with_name("w.ckpt"))
+    found = load(f"{net}:Net", net.with_name("w.ckpt"))
+    assert all(torch.equal(value, wanted[key]) for key, value in found.model.state_dict().items())
+    (note,) = [note for note in found.notes if "left out" in note]
+    assert "argparse.Namespace" in note
+
+
+@pytest.mark.parametrize("ema", ["state_dict_ema", "ema"])
+def test_of_two_sets_of_weights_the_other_is_named_and_can_be_taken(net: Path, ema: str) -> None:
+    state = load(f"{net}:Net").model.state_dict()
+    one, two = ({key: value + shift for key, value in state.items()} for shift in (1, 2))
+    inside = two if ema == "state_dict_ema" else {"module": two, "decay": 0.99}
+    optimizer = {"state": {0: {"exp_avg": torch.ones(1)}}, "param_groups": [{"lr": 1}]}
+    torch.save({"state_dict": one, ema: inside, "optimizer": optimizer}, path := net.with_name("w.pt"))
+    name = ema if ema == "state_dict_ema" else "ema.module"
+    first, other = load(f"{net}:Net", path), load(f"{net}:Net", path, weights_key=name)
+    assert torch.equal(next(iter(first.model.state_dict().values())), next(iter(one.values())))
+    assert torch.equal(next(iter(other.model.state_dict().values())), next(iter(two.values())))
+    assert f"w.pt also holds the weights {name}:  --weights-key {name}" in first.notes
+    with pytest.raises(WeightsError, match=rf"no weights 'emma'.*\n  It holds: state_dict, {name}"):
+        load(f"{net}:Net", path, weights_key="emma")
+
+
 @pytest.mark.parametrize("case", ["payload", "lightning", "shell"])
 def test_the_code_in_these_files_would_run_without_care(tmp_path: Path, case: str) -> None:
     CODE[case](tmp_path / "w.pt", tmp_path / "it-ran")
@@ -578,7 +623,10 @@ def test_a_preprocessing_named_by_the_user_outranks_the_networks(net: Path) -> N
         ({"mean": "half"}, r"mean is 'half', but must be one number or one for each channel"),
         ({"fit": "squash"}, r"fit is 'squash', but must be one of: stretch, crop, letterbox"),
         ({"channels": "rbg"}, r"channels is 'rbg', but must be one of: rgb, bgr, grey\. Nearest: rgb"),
-        ({"range": "0-256"}, r"range is '0-256', but must be one of: 0-1, 0-255\. Nearest: 0-255"),
+        ({"range": "0-256"}, r"range is '0-256', but must be one of: 0-1, 0-255, .* Nearest: 0-255"),
+        ({"window": 3}, r"window is 3, but must be two numbers: what becomes black, and what white"),
+        ({"window": (400, -1000)}, r"window is \(400\.0, -1000\.0\), but must be two numbers, the smaller first"),
+        ({"window": (0, float("inf"))}, r"but must be two numbers, the smaller first: -1000,400"),
         ({"interpolation": "cubic"}, r"interpolation is 'cubic', .*Nearest: bicubic"),
         ({"crop_share": 1.5}, r"crop_share is 1\.5, but must be above 0 and at most 1"),
     ],
@@ -714,33 +762,7 @@ def test_torchvision_names_the_nearest() -> None:
         load("torchvision:resnet19")
 
 
-PROCESSORS: dict[str, tuple[dict[str, Any] | None, Preprocess]] = {
-    "vit": (
-        {"size": {"height": 32, "width": 32}, "resample": 2, "image_mean": [0.5] * 3, "image_std": [0.5] * 3},
-        Preprocess((32, 32), "stretch", mean=(0.5,) * 3, std=(0.5,) * 3),
-    ),
-    "crop": (
-        {
-            "size": {"shortest_edge": 40},
-            "do_center_crop": True,
-            "crop_size": {"height": 32, "width": 32},
-            "resample": 3,
-            "image_mean": [0.1, 0.2, 0.3],
-            "image_std": [0.4, 0.5, 0.6],
-        },
-        Preprocess((32, 32), "crop", 0.8, "bicubic", (0.1, 0.2, 0.3), (0.4, 0.5, 0.6)),
-    ),
-    "convnext": (
-        {"size": {"shortest_edge": 224}, "crop_pct": 0.875, "resample": 3, "do_normalize": False},
-        Preprocess((224, 224), "crop", 0.875, "bicubic"),
-    ),
-    "old-numbers": ({"size": 64, "do_rescale": False, "do_normalize": False}, Preprocess((64, 64), range="0-255")),
-    "none": (None, Preprocess()),
-}
-
-
-@pytest.mark.parametrize("processor", PROCESSORS)
-def test_hugging_face_directories(tmp_path: Path, processor: str) -> None:
+def test_hugging_face_directories(tmp_path: Path) -> None:
     transformers = pytest.importorskip("transformers", reason="transformers is not installed")
     config = transformers.ResNetConfig(
         embedding_size=4, hidden_sizes=[4, 8], depths=[1, 1], id2label={0: "cat", 1: "dog", 2: "cat"}
@@ -748,11 +770,8 @@ def test_hugging_face_directories(tmp_path: Path, processor: str) -> None:
     torch.manual_seed(0)
     model = transformers.ResNetForImageClassification(config)
     model.save_pretrained(tmp_path)
-    written, wanted = PROCESSORS[processor]
-    if written is not None:
-        (tmp_path / "preprocessor_config.json").write_text(json.dumps(written))
     classifier = load(f"hf:{tmp_path}")
-    assert classifier.preprocess == wanted
+    assert classifier.preprocess == Preprocess()
     assert classifier.classes == ("cat", "dog", "cat 2")
     assert_state(classifier, model.state_dict())
     assert not any("random" in note for note in classifier.notes)

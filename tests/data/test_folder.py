@@ -296,8 +296,10 @@ def test_what_is_listed_twice_is_taken_once_and_said(tmp_path: Path) -> None:
 
 
 def test_a_csv_without_a_column_of_paths_lists_its_columns(tmp_path: Path) -> None:
-    path = write_csv(tmp_path / "t.csv", ["photo", "y"], ["a.png", "0"])
-    with pytest.raises(DataError, match=r"no column of paths, but: photo, y\.\n  Name it one of: path, file") as raised:
+    path = write_csv(tmp_path / "t.csv", ["number", "y"], ["17", "0"])
+    with pytest.raises(
+        DataError, match=r"no column of paths, but: number, y\.\n  Name it one of: path, file"
+    ) as raised:
         read_table(path)
     assert raised.value.slug == "csv"
 
@@ -307,13 +309,6 @@ def test_a_csv_without_rows_says_what_is_wrong(tmp_path: Path, content: bytes) -
     (tmp_path / "t.csv").write_bytes(content)
     with pytest.raises(DataError, match=r"no column of paths|Found no images in .*t\.csv"):
         read_table(tmp_path / "t.csv")
-
-
-@pytest.mark.parametrize("name", ["t.csv", "t.txt"])
-def test_a_list_that_is_not_utf8_says_so(tmp_path: Path, name: str) -> None:
-    (tmp_path / name).write_bytes("path\ngröße.png\n".encode("latin-1"))
-    with pytest.raises(DataError, match=rf"{name} cannot be read: .*UTF-8"):
-        read_table(tmp_path / name)
 
 
 def test_a_text_list_is_read_line_by_line_relative_to_itself(tmp_path: Path) -> None:
@@ -418,8 +413,9 @@ def test_a_byte_tensor_holds_photographs() -> None:
 @pytest.mark.parametrize(
     ("batch", "message"),
     [
-        pytest.param(torch.zeros(4, 4), r"shape \(4, 4\), but images are \(N, 3, H, W\)", id="two-dimensions"),
-        pytest.param(torch.zeros(2, 4, 4, 3), r"shape \(2, 4, 4, 3\)", id="channels-last"),
+        pytest.param(torch.zeros(4, 4), r"shape \(4, 4\), but images are floats \(N, C, H, W\)", id="two-dimensions"),
+        pytest.param(torch.zeros(2, 4, 4, 3), r"channels are last:  images\.permute\(0, 3, 1, 2\)", id="channels-last"),
+        pytest.param(torch.zeros(2, 4, 9, 9, dtype=torch.uint8), r"or bytes \(N, 3, H, W\)", id="four-bytes"),
         pytest.param(torch.full((1, 3, 2, 2), torch.nan), r"holds NaN or infinite values", id="nan"),
         pytest.param(
             torch.zeros(1, 3, 2, 2, dtype=torch.int64), r"torch\.int64, but must be floats .* bytes", id="int64"
@@ -487,7 +483,7 @@ def test_a_dataset_without_labels_and_with_items_that_fail() -> None:
     data = Items([torch.zeros(3, 4, 4), OSError("disk"), "no image", KeyError("x"), {"image": 1}])
     table = read_table(data)
     assert load_image(table, table.images[0], Preprocess()).size == (4, 4)
-    for row, reason in [(1, r"OSError: disk"), (2, r"str is no image"), (3, r"KeyError"), (4, r"dict is no image")]:
+    for row, reason in [(1, r"OSError: disk"), (2, r"str is no image"), (3, r"KeyError"), (4, r"int is no image")]:
         with pytest.raises(UnreadableError, match=reason):
             load_image(table, table.images[row], Preprocess())
 

@@ -15,7 +15,8 @@ from matplotlib.path import Path as Outline
 
 from seewhy.data import face_detector as faces
 from seewhy.data.annotations import box_corners, coco_file, draw, inside_polygon, read_yolo, runs_of, yolo_files
-from seewhy.data.decode import UnreadableError, canvas_of
+from seewhy.data.canvas import canvas_of
+from seewhy.data.decode import UnreadableError
 from seewhy.data.face_detector import ellipses, face_boxes, face_masks
 from seewhy.data.folder import read_table
 from seewhy.data.masks import catalogue_of, function_masks, levels_of, mask_files, on_canvas, read_mask

@@ -157,7 +157,7 @@ def test_it_says_what_it_cannot_say(photos: Path) -> None:
     found = check(Warm(), inputs, progress=False)
     texts = " ".join(one.text for one in found.findings if one.level == "cannot say")
     assert "No image has a label" in texts and "tensors" in texts
-    opaque = seewhy.load(Warm(), preprocess=lambda image: torch.rand(3, 24, 24))
+    opaque = seewhy.load(Warm(), preprocess=lambda image: torch.full((3, 24, 24), image.getpixel((0, 0))[0] / 255))
     assert "a function" in " ".join(one.text for one in check(opaque, photos, progress=False).findings)
 
 
@@ -243,7 +243,8 @@ def test_the_rows_say_the_accuracy_of_each_split_and_class(photos: Path, tmp_pat
     assert set(told["by_split"]) == {"train", "valid"} and set(told["recall"]) == {"cold", "warm"}
     for field, group in (("by_split", "split"), ("recall", "label")):
         for name, estimate in told[field].items():
-            right = [one.correct for one in rows if getattr(one.image, group) == name]
+            judged = [one for one in rows if group == "split" or one.image.split == "valid"]
+            right = [one.correct for one in judged if getattr(one.image, group) == name]
             assert wilson(sum(map(bool, right)), len(right)) == Estimate(**estimate)
 
 
@@ -354,7 +355,7 @@ def test_one_class_alone_raises_no_alarm(photos: Path) -> None:
     notes = seewhy.explain(classifier, photos / "warm", target="warm", progress=False).notes
     assert not any("guessing" in note for note in notes)
     found = check(classifier, photos / "warm", progress=False)
-    assert levels(found)["works"].count("bad") == 0 and levels(found)["works"].count("good") == 1
+    assert levels(found)["works"] == ["cannot say"], "a constant answer would be right, too"
 
 
 def test_the_tutorials_checkpoint_never_says_fake_and_its_maps_follow_brightness(shared: Path) -> None:

@@ -264,7 +264,7 @@ def test_hostile_names_are_words_in_a_page(tmp_path: Path) -> None:
 def test_a_notebook_is_told_predictions_accuracy_and_that_maps_are_hypotheses(photos: Path) -> None:
     found = explained(seeded(FourConv()), photos, target="dog")
     page, summary = found._repr_html_(), found.summary()
-    assert all(f"{name} {count}" in page for name, count in summary["predictions"].items())
+    assert all(f"{name}: {count} image" in page for name, count in summary["predictions"].items())
     assert re.search(rf"accuracy {summary['accuracy']:.3f} \[0\.\d+, \d\.\d+\] on {summary['labelled']} labelled", page)
     assert "hypotheses" in page and "seewhy.audit" in page
 

@@ -30,7 +30,7 @@ from seewhy.explanation.explain import run_in_memory
 from seewhy.explanation.folder import run_in_folder
 from seewhy.explanation.overlays import overlay_name
 from seewhy.geometry import geometry_of, lay
-from seewhy.maps import scale_to_peak
+from seewhy.maps import scale_to_draw
 from seewhy.records import Preprocess
 from seewhy.render.overlay import overlay
 from seewhy.run.identity import identity_of
@@ -132,7 +132,7 @@ def test_an_overlay_is_the_map_laid_on_the_whole_photograph(tmp_path: Path, fit:
     found = run_in_folder(plan, tmp_path / "run", progress=nothing)
     picture = np.asarray(PIL.Image.open(tmp_path / "run" / "overlays" / found.method / "a.png.png"))
     geometry = geometry_of(upright.shape[:2], Preprocess(size=(24, 32), fit=fit))
-    mask = lay(scale_to_peak(torch.from_numpy(found.maps[:1])), geometry)[0].numpy().clip(0, 1)
+    mask = lay(scale_to_draw(torch.from_numpy(found.maps[:1])), geometry)[0].numpy().clip(0, 1)
     np.testing.assert_array_equal(picture, overlay(np.ascontiguousarray(upright), mask))
     np.testing.assert_array_equal(picture[mask == 0], upright[mask == 0])
     assert (mask > 0).any() and (fit != "crop" or (mask == 0).any())

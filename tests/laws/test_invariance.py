@@ -514,7 +514,7 @@ def test_the_network_is_as_before_after_an_exception_in_its_forward(method: str,
         except (type(error), SeewhyError):
             raised += 1
         assert state_of(model) == before, broken["at"]
-    assert raised >= 2
+    assert raised >= 1  # a first pass that fails is tried again with other images
 
 
 @pytest.mark.parametrize("method", [one for one in EVERY if one != "finer-cam"])  # which takes classes alone

@@ -444,7 +444,7 @@ def test_a_csv_with_indices_and_splits(tmp_path: Path, net: Net) -> None:
     assert training.classes == ("blue", "red")
     assert [row.n for row in training.history] == [6, 6]
     assert "There is no split valid: test takes its place." in training.notes
-    assert "6 images of the split 'extra' were not used." in training.notes
+    assert "Not used: 6 images of the split 'extra'." in training.notes
 
 
 def test_a_dataset_with_targets(tmp_path: Path, net: Net) -> None:
@@ -468,7 +468,7 @@ def test_unreadable_images_are_left_out_and_counted(tmp_path: Path, data: Path, 
     training = train(net, data, out=tmp_path / "c", **SMALL)
     assert [row.n for row in training.history] == [27, 9]
     note = next(note for note in training.notes if "cannot be read" in note)
-    assert note.startswith("2 images cannot be read")
+    assert note.startswith("Left out, since they cannot be read: 2 images: ")
     assert "valid/red/001.png (the file is empty)" in note
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import math
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -15,12 +16,24 @@ from numpy.typing import NDArray
 from PIL import Image as Picture
 
 from seewhy.geometry import Geometry, geometry_of, lay
-from seewhy.maps import scale_to_peak
+from seewhy.maps import scale_to_draw
 from seewhy.records import Preprocess
 from seewhy.render.color import heat, jet, signed
 from seewhy.render.overlay import OPACITY, overlay
 from tests.report.conftest import Opener
-from tests.report.folders import CANVAS, CROP, EMPTY, HEIGHT, LETTERBOX, STRETCH, UNREADABLE, WIDTH, map_of, pixels_of
+from tests.report.folders import (
+    CANVAS,
+    CROP,
+    EMPTY,
+    GRIDS,
+    HEIGHT,
+    LETTERBOX,
+    STRETCH,
+    UNREADABLE,
+    WIDTH,
+    map_of,
+    pixels_of,
+)
 from tests.report.looking import drawn
 from tests.report.names import N_IMAGES
 from tests.report.pages import pictures_of, table_of
@@ -46,10 +59,16 @@ def run(request: pytest.FixtureRequest) -> tuple[Path, Geometry]:
     return report, geometry_of((HEIGHT, WIDTH), Preprocess(size=CANVAS, **how))
 
 
-def stored_values(entry: dict[str, Any]) -> Floats:
-    """The map as it is stored: steps of its own extremes."""
-    steps = np.frombuffer(base64.b64decode(entry["d"]), np.int8).reshape(entry["g"]).astype(np.float32)
-    return np.where(steps > 0, steps / 127 * entry["hi"], steps / 127 * abs(entry["lo"])).astype(np.float32)
+def stored_values(entry: dict[str, Any], is_signed: bool = False) -> Floats:
+    """The map as it is stored: steps of the values that get the full colour; what is against it where it is asked."""
+    low, high = entry.get("p", (entry["lo"], entry["hi"]))
+    nothing = base64.b64encode(bytes(math.prod(entry["g"])))
+    steps, against = (
+        np.frombuffer(base64.b64decode(text), np.int8).reshape(entry["g"]).astype(np.float32)
+        for text in (entry["d"], entry.get("n", nothing) if is_signed else nothing)
+    )
+    values = np.where(steps > 0, steps / 127 * high, steps / 127 * abs(low)) - against / 127 * abs(low)
+    return values.astype(np.float32)
 
 
 def blended(page: Any, picture: Pixels, entry: dict[str, Any], one: dict[str, Any], **look: Any) -> Pixels:
@@ -75,8 +94,7 @@ def laid(values: Floats, geometry: Geometry, size: tuple[int, int] = (HEIGHT, WI
 
 
 def shown_by_python(picture: Pixels, values: Floats, geometry: Geometry) -> Pixels:
-    scaled = scale_to_peak(torch.from_numpy(values)[None])[0].numpy()
-    return overlay(picture, laid(scaled, geometry, picture.shape[:2]).clip(0, 1))
+    return overlay(picture, laid(values.clip(min=0) / values.max(), geometry, picture.shape[:2]).clip(0, 1))
 
 
 def apart(one: Pixels, other: Pixels) -> int:
@@ -96,13 +114,17 @@ def test_a_stored_map_is_blended_as_the_overlay_is(opened: Opener, run: tuple[Pa
         assert apart(blended(page, pixels_of(row), entry, one, colours=heat()), want) <= LEVELS
 
 
-def test_storing_in_steps_moves_no_colour_by_more_than_a_step(opened: Opener, run: tuple[Path, Geometry]) -> None:
+@pytest.mark.parametrize("layer", MAPS)
+def test_storing_in_steps_moves_no_colour_by_more_than_a_step(
+    opened: Opener, run: tuple[Path, Geometry], layer: str
+) -> None:
     report, geometry = run
     page = opened(report / "images.html")
     for row in ROWS:
         one = pictures_of(report)[row]
-        want = shown_by_python(pixels_of(row), map_of(row, (5, 4)), geometry)
-        assert apart(blended(page, pixels_of(row), one["m"][MAPS["conv4"]], one, colours=heat()), want) <= 3 * LEVELS
+        scaled = scale_to_draw(torch.from_numpy(map_of(row, GRIDS[MAPS[layer]]))[None])[0].numpy()
+        want = overlay(pixels_of(row), laid(scaled, geometry).clip(0, 1))
+        assert apart(blended(page, pixels_of(row), one["m"][MAPS[layer]], one, colours=heat()), want) <= 3 * LEVELS
 
 
 def test_a_larger_map_is_made_smaller_without_moving(run: tuple[Path, Geometry]) -> None:
@@ -111,7 +133,7 @@ def test_a_larger_map_is_made_smaller_without_moving(run: tuple[Path, Geometry])
         entry = pictures_of(report)[row]["m"][MAPS["conv2"]]
         rows, columns = entry["g"]
         assert rows == columns < 48
-        full = laid(map_of(row, (48, 48)).clip(min=0), geometry)
+        full = laid(map_of(row, (48, 48)).clip(0, entry["p"][1]), geometry)
         small = laid(stored_values(entry).clip(min=0), geometry)
         assert np.abs(full - small).max() < 0.15 * full.max()
         places = [
@@ -131,15 +153,19 @@ def test_a_common_scale_divides_by_the_same_peak(opened: Opener, run: tuple[Path
     assert apart(found, overlay(pixels_of(0), mask)) <= LEVELS
 
 
+@pytest.mark.parametrize("layer", MAPS)
 @pytest.mark.parametrize("opacity", [0.0, 0.4, 1.0])
-def test_jet_and_signed_colours_follow_the_formula(opened: Opener, run: tuple[Path, Geometry], opacity: float) -> None:
+def test_jet_and_signed_colours_follow_the_formula(
+    opened: Opener, run: tuple[Path, Geometry], opacity: float, layer: str
+) -> None:
     report, geometry = run
     page = opened(report / "images.html")
     one = pictures_of(report)[1]
-    entry = one["m"][MAPS["conv4"]]
-    values = stored_values(entry)
+    entry = one["m"][MAPS[layer]]
+    low, high = entry.get("p", (entry["lo"], entry["hi"]))
     for table, is_signed in ((jet(), False), (signed(), True)):
-        peak = max(entry["hi"], -entry["lo"]) if is_signed else entry["hi"]
+        values = stored_values(entry, is_signed)
+        peak = max(high, -low) if is_signed else high
         value = (laid(values if is_signed else values.clip(min=0), geometry) / peak).clip(-1, 1)
         level = np.rint(np.abs(value) * 255)
         index = np.rint(128 + 127 * value).astype(int) if is_signed else level.astype(int)

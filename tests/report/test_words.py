@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,8 +11,10 @@ from seewhy.evidence.findings.finding import Finding
 from seewhy.evidence.trials.contrast import OWN_CLASS
 from seewhy.records import Image, Outcome
 from seewhy.report.accuracy import accuracies, confusions
+from seewhy.report.exchanges import exchanges_of
 from seewhy.report.findings import effect_of, numbers_of, share_of, texts_of, tone_of, too_few
-from seewhy.report.headline import headline_of
+from seewhy.report.headline import headline_of, plain_headline_of
+from seewhy.report.plain import plain_of
 
 
 def contrast(value: float, low: float, high: float, n: int = 150) -> dict[str, Any]:
@@ -150,3 +153,91 @@ def test_the_link_of_a_cell_leaves_out_a_split_that_is_none() -> None:
     assert matrix.images("a", "b") == "images.html#label=a&prediction=b"
     (matrix,) = confusions([outcome("1", "a&b", "b", "valid")], ["a&b", "b"])
     assert matrix.images("a&b", "b") == "images.html#label=a%26b&prediction=b&split=valid"
+
+
+PLAIN_WORDS = {
+    "shortcut": (
+        SHORTCUT,
+        "Images were given the background of other images, of the class fake and of others. With that of the class "
+        "fake the probability of the class fake rises by 25 percentage points on average, and 30 of 100 answers "
+        "change. It goes with the label here, and was not named as what should matter: a shortcut, which fails where "
+        "the two part. Accuracy on images like these cannot show it.",
+    ),
+    "mark": (
+        finding("WEAK", "depends", value=-0.1, factor="logo", kind="insert", contrast=OWN_CLASS, flips=None),
+        "The mark logo was laid over images, and beside that the same pixels in disorder. With the mark the "
+        "probability of the right class falls by 10 percentage points on average. So the answers depend on it; whether "
+        "they should is for you to say. This is shown weakly: not everything that was checked holds.",
+    ),
+    "own class": (
+        finding("STRONG", "depends", "intended", value=0.5, factor="face", contrast=OWN_CLASS),
+        "Images were given the face of other images, of their own class and of others. With that of their own class "
+        "the probability of the right class rises by 50 percentage points on average, and 30 of 100 answers change. It "
+        "was named as what should matter, so that is as it should be.",
+    ),
+    "none": (
+        NONE,
+        "Images were given the tint of other images, of the class fake and of others. On average that moves the "
+        "probability of the class fake by next to nothing, and 30 of 100 answers change.",
+    ),
+    "open": (
+        OPEN,
+        "Images were given the crop of other images, of the class fake and of others. Whether that moves the "
+        "probability of the class fake cannot be said from these trials.",
+    ),
+    "nothing tested": (BROKEN, ""),
+}
+
+
+@pytest.mark.parametrize("name", PLAIN_WORDS)
+def test_a_finding_is_told_in_plain_words_first(name: str) -> None:
+    found, words = PLAIN_WORDS[name]
+    assert plain_of(found) == words
+    (paper,) = texts_of([found])
+    assert paper.card.plain == words
+
+
+def test_the_numbers_of_a_card_stand_apart_from_its_words() -> None:
+    (paper,) = texts_of([SHORTCUT])
+    assert paper.card.measured == (
+        "effect on P(fake) +25.0 points [+20.0 to +30.0], 300 donors; answers that change 30 % [20 to 40], 600 trials"
+    )
+    (few,) = texts_of([finding("CANNOT SAY", probability=contrast(0.1, 0.05, 0.15, n=12))])
+    assert few.card.plain == few.card.measured == ""
+
+
+@pytest.mark.parametrize(
+    ("findings", "words"),
+    [
+        ([SHORTCUT, NONE], "A shortcut: its answers depend on the background, which is not what should matter"),
+        (
+            [SHORTCUT, SHORTCUT],
+            "A shortcut: its answers depend on the background, which is not what should matter (2 shortcuts in all)",
+        ),
+        ([INTENDED, NONE], "Its answers depend on the face, as they should"),
+        (
+            [finding("WEAK", "depends", "against the label")],
+            "The background leads its answers away from the right class",
+        ),
+        ([NONE, OPEN], ""),
+    ],
+)
+def test_the_headline_in_plain_words(findings: list[Finding], words: str) -> None:
+    assert plain_headline_of(texts_of(findings)) == words
+
+
+def test_an_exchange_is_told_as_what_happened_and_how_usual_that_is(tmp_path: Path) -> None:
+    trial = {
+        "recipient": "a/1.png", "donor": "b/2.png", "donor_label": "real", "label": "fake", "contrast": "fake",
+        "before": 0.95, "after": 0.08, "prediction_before": "fake", "prediction": "real", "pictures": "x/00",
+    }  # fmt: skip
+    same = {**trial, "before": 0.5, "after": 0.502, "prediction": "fake", "quantile": 0.25}
+    found = Finding(
+        "top", "STRONG", ("depends",), "", examples=({**trial, "quantile": 0.99},), counter_examples=(same,)
+    )
+    first, last = exchanges_of(found, tmp_path, tmp_path / "pictures", 1)
+    given = "With what an image of the class real gives it, P(fake)"
+    assert first.words == f"{given} falls from 95% to 8%; it is judged real. Of 100 such exchanges, 1 does more."
+    assert last.words == (
+        f"{given} stays at 50%; it is judged the same class. Of 100 such exchanges, 25 do less, or the opposite."
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import os
 import random
 import threading
@@ -14,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from seewhy.cam.scores.outputs import read_output
+from seewhy.cam.scores.outputs import first_tensor, read_output
 from seewhy.errors import ModelError, SeewhyError
 from seewhy.records import Task
 
@@ -53,14 +54,42 @@ def size_error(model: nn.Module, shape: Sequence[int], cause: Exception) -> Mode
     wanted = input_channels(model)
     what = f"{type(model).__name__} cannot take input of shape {tuple(shape)}: {said}"
     if wanted != shape[1]:
-        advice = "grey" if wanted == 1 else "rgb"
+        advice = {1: "--channels grey", 3: "--channels rgb"}.get(wanted)
+        how = {1: 'image.convert("L") in it', 3: 'image.convert("RGB") in it'}.get(wanted, "--preprocess file.py:name")
+        made = f"a preprocessing function that gives {wanted} ({how}), a tensor or a Dataset"
         return ModelError(
-            f"{what}\n  Its first convolution reads {wanted} channels:  --channels {advice}", slug="input-size"
+            f"{what}\n  Its first convolution reads {wanted} channels:  {f'{advice}, or ' if advice else ''}{made}",
+            slug="input-size",
         )
     size = fitting_size(model, wanted)
     if size is None or size == shape[2] == shape[3]:
         return ModelError(f"{what}\n  No usual square size from 16 to 512 fits.", slug="input-size")
     return ModelError(f"{what}\n  A size that fits:  --size {size}", slug="input-size")
+
+
+def missing_inputs(model: nn.Module) -> list[str]:
+    """The names of what forward needs beside the picture; [] where that is all, or cannot be told."""
+    try:
+        parameters = inspect.signature(model.forward).parameters.values()
+    except (TypeError, ValueError):
+        return []
+    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    return [p.name for p in parameters if p.kind in kinds and p.default is inspect.Parameter.empty][1:]
+
+
+def inputs_error(model: nn.Module, names: Sequence[str]) -> ModelError:
+    """The error for a network whose forward needs more than a picture."""
+    name = type(model).__name__
+    first = next(iter(inspect.signature(model.forward).parameters))
+    given = ", ".join([first, *(f"{other}=…" for other in names)])
+    return ModelError(
+        f"{name}.forward needs {' and '.join([first, *names])}; seewhy gives one tensor, the picture.\n"
+        "  Wrap it, with what else it needs held fixed, and name the wrapper with --model:\n"
+        "    class Wrapped(nn.Module):\n"
+        f"        def __init__(self): super().__init__(); self.inner = {name}()\n"
+        f"        def forward(self, {first}): return self.inner({given})",
+        slug="network-inputs",
+    )
 
 
 _locks: weakref.WeakKeyDictionary[nn.Module, threading.RLock] = weakref.WeakKeyDictionary()
@@ -288,11 +317,12 @@ def answer(model: nn.Module, inputs: Tensor) -> Any:
 def run(model: nn.Module, inputs: Tensor) -> Any:
     """What the model returns. Raises ModelError where its own code would end the program, or meets a file's error."""
     try:
-        return model(inputs)
+        output = model(inputs)
     except KeyboardInterrupt:
         raise
     except BaseException as error:
         if isinstance(error, Exception) and not isinstance(error, OSError):
+            error.add_note(f"seewhy gave {type(model).__name__}.forward {_described(inputs)}.")
             raise
         said = str(error) or type(error).__name__
         raise ModelError(
@@ -300,6 +330,23 @@ def run(model: nn.Module, inputs: Tensor) -> Any:
             "  That is in the network's own code: it must give logits, and neither leave nor read files that are gone.",
             slug="network-failed",
         ) from error
+    given = first_tensor(output)
+    if given is not None and given.is_inference() and not torch.is_inference_mode_enabled():
+        raise ModelError(
+            f"{type(model).__name__}.forward runs under torch.inference_mode(), so no gradient of what it gives can be "
+            "taken.\n  Take @torch.inference_mode() off forward: seewhy keeps no graph where none is needed.",
+            slug="no-gradient",
+        )
+    return output
+
+
+def _described(inputs: Tensor) -> str:
+    """A tensor in words: its type, shape and range."""
+    kind = f"a {str(inputs.dtype).removeprefix('torch.')} tensor {tuple(inputs.shape)} on {inputs.device}"
+    if not inputs.numel() or not inputs.is_floating_point():
+        return kind
+    low, high = inputs.aminmax()
+    return f"{kind}, {float(low):.3g} to {float(high):.3g}"
 
 
 def forward(model: nn.Module, inputs: Tensor, task: Task = "classification") -> Tensor:

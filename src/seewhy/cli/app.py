@@ -56,7 +56,8 @@ def _left(words: str, place: traceback.FrameSummary) -> ModelError:
 def _raised(error: Exception, place: traceback.FrameSummary) -> ModelError:
     return ModelError(
         f"{type(error).__name__}: {error}\n"
-        f"  It was raised by your own code: {place.filename}, line {place.lineno}, in {place.name}.",
+        + "".join(f"  {note}\n" for note in getattr(error, "__notes__", [])[:1])
+        + f"  It was raised by your own code: {place.filename}, line {place.lineno}, in {place.name}.",
         slug="network-failed",
     )
 
@@ -64,7 +65,7 @@ def _raised(error: Exception, place: traceback.FrameSummary) -> ModelError:
 def _place_in_users_code(error: BaseException) -> traceback.FrameSummary | None:
     """Where the user's code raised an error, also within torch; None where it was ours."""
     ours = Path(__file__).parents[1]
-    places = reversed(traceback.extract_tb(error.__traceback__))
+    places = [p for p in reversed(traceback.extract_tb(error.__traceback__)) if p.name != "__torch_function__"]
     place = next((p for p in places if is_users_file(p.filename) or ours in Path(p.filename).parents), None)
     return place if place is not None and is_users_file(place.filename) else None
 
@@ -117,6 +118,7 @@ def _telling_of_exits() -> Iterator[None]:
         os._exit = leave
 
 
+DEBUG = "--debug, with any command, shows where in the code an error was raised."
 app = typer.Typer(
     cls=_Commands,
     help="Shows what an image classifier looks at, and proves what its decisions depend on.",
@@ -125,10 +127,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
+    epilog=DEBUG,
 )
 
 for command in (explain, check, audit, report, verify, layers, methods, train, data, demo):
-    app.command()(command)
+    app.command(epilog=DEBUG)(command)
 
 
 def let_threads_wait() -> None:
@@ -171,4 +174,4 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _say(error: SeewhyError) -> None:
-    print(f"{type(error).__name__}: {plain(str(error))}\n  docs/errors.md#{error.slug}", file=sys.stderr, flush=True)
+    print(f"{type(error).__name__}: {plain(error.message)}\n  docs/errors.md#{error.slug}", file=sys.stderr, flush=True)

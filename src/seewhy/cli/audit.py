@@ -9,7 +9,7 @@ import typer
 from seewhy.cli.config import value_of
 from seewhy.cli.options import ClassifierOptions, ImageOptions, LabelledImages, LayerOptions, RunOptions, Workers
 from seewhy.cli.pages import typed_again, write_pages
-from seewhy.cli.printing import kept_clean, print_audit, print_json, print_plan
+from seewhy.cli.printing import kept_clean, print_audit, print_json, print_plan, warn
 from seewhy.cli.signature import spelled_out
 
 
@@ -73,7 +73,12 @@ def audit(
             manifest.find(run.out)  # refused before anything is read, where it holds something else
         options = {**maps.arguments(), **taken.arguments(), **run.arguments()}
         with progress_bar("Reading images") as update:
-            design = design_audit(network, data, asked, safeguards=SAFEGUARDS, progress=update, **options)
+            design = design_audit(
+                network, taken.table_of(data), asked, safeguards=SAFEGUARDS, progress=update, **options
+            )
+    if run.understands(design.plan, classifier.weights):
+        return
+    with kept_clean(), forking(workers):
         if plan_only:
             summary = planned(design, budget, workers)
         else:
@@ -82,7 +87,7 @@ def audit(
             with RunFolder(folder).held():
                 with progress_bars("Trials       ", "Weighing them") as (update, weighing):
                     findings = audit_in_folder(
-                        design, folder, budget=budget, workers=workers, progress=update, weighing=weighing
+                        design, folder, budget=budget, workers=workers, progress=update, weighing=weighing, warn=warn
                     )
                 pages = write_pages(folder, typed_again(context), run.no_report)
             summary = {"run": str(folder), **pages, **findings}

@@ -31,8 +31,15 @@ def check(
     steady_process()
     with kept_clean():
         plan = check_plan(
-            classifier.load(maps.task), images, **maps.arguments(), **taken.arguments(), **run.arguments()
+            classifier.load(maps.task),
+            taken.table_of(images),
+            **maps.arguments(),
+            **taken.arguments(),
+            **run.arguments(),
         )
+    if run.understands(plan, classifier.weights):
+        return
+    with kept_clean():
         folder = run.out or default_check_folder(plan, run.seed)
         with RunFolder(folder).held():
             with progress_bar("Checking") as update:

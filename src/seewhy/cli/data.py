@@ -9,6 +9,7 @@ import typer
 
 from seewhy.cli.options import AsJson, Seed
 from seewhy.cli.printing import print_json, print_rows, say
+from seewhy.errors import counted
 
 
 def data(
@@ -65,7 +66,7 @@ def data(
     if as_json:
         print_json({"command": "data", "folder": str(home), "images": counts})
         return
-    say(f"{sum(counts.values()):,} images in {home}")
+    say(f"{counted(sum(counts.values()), 'image')} in {home}")
     print_rows([("", folder, f"{count:,}") for folder, count in counts.items()])
 
 

@@ -46,7 +46,7 @@ def explain(
     with kept_clean(), forking(workers):
         plan = make_plan(
             classifier.load(maps.task),
-            images,
+            taken.table_of(images),
             preset=preset,
             smooth=smooth,
             image_format=image_format,
@@ -54,6 +54,9 @@ def explain(
             **taken.arguments(),
             **run.arguments(),
         )
+    if run.understands(plan, classifier.weights):
+        return
+    with kept_clean(), forking(workers):
         folder = run.out or default_folder(plan)
         with RunFolder(folder).held():
             with progress_bar("Explaining") as update:

@@ -14,6 +14,7 @@ from seewhy.errors import OptionError
 
 if TYPE_CHECKING:
     from seewhy.data.classifier import Classifier
+    from seewhy.run.plan import Plan
 
 # What commands share one by one; what they share together stands in the classes below.
 Images = Annotated[str, typer.Argument(help="A folder, a CSV with paths and labels, a text list, or a quoted glob.")]
@@ -47,6 +48,12 @@ class NetworkOptions:
     epoch: Annotated[
         int | None, typer.Option(help="Which checkpoint of the folder: 4 takes model_4.pt.  [default: the last]")
     ] = None
+    weights_key: Annotated[
+        str | None,
+        typer.Option(
+            help="Which of several sets of weights in the file, like state_dict_ema.  [default: the usual one]"
+        ),
+    ] = None
     model_arg: Annotated[
         list[str] | None, typer.Option(help="An argument of the network, like width=16; repeatable.")
     ] = None
@@ -67,6 +74,7 @@ class NetworkOptions:
 
         return {
             "epoch": self.epoch,
+            "weights_key": self.weights_key,
             "model_args": parse_model_args(self.model_arg or []),
             "device": self.device,
             "size": size_of(self.size),
@@ -80,27 +88,60 @@ class ClassifierOptions(NetworkOptions):
     classes: Annotated[
         str | None, typer.Option(help="Class names in the order of the logits, or a file with one a line.")
     ] = None
+    output: Annotated[
+        str | None,
+        typer.Option(
+            help="Which of several outputs is explained: 1, logits, heads.age.  [default: that which fits the classes]"
+        ),
+    ] = None
+    output_form: Annotated[
+        str | None, typer.Option(help="What the output is: logits or probabilities.  [default: told from the output]")
+    ] = None
     fit: Annotated[
         str | None, typer.Option(help="How a photograph fills it: stretch, crop (the middle) or letterbox.")
     ] = None
+    resize: Annotated[
+        str | None, typer.Option(help="The shorter side before --crop: 256; or 256x256, which ignores the shape.")
+    ] = None
+    crop: Annotated[str | None, typer.Option(help="The middle that is kept after --resize: 224, in pixels.")] = None
+    interpolation: Annotated[str | None, typer.Option(help="nearest, bilinear, bicubic or lanczos.")] = None
     mean: Annotated[str | None, typer.Option(help="Subtracted from every channel: 0.5 or 0.485,0.456,0.406.")] = None
     std: Annotated[str | None, typer.Option(help="Divides every channel: 0.5 or 0.229,0.224,0.225.")] = None
-    range_: Annotated[str | None, typer.Option("--range", help="Pixel values before mean and std: 0-1 or 0-255.")] = (
-        None
-    )
+    range_: Annotated[
+        str | None,
+        typer.Option(
+            "--range", help="Pixel values before mean and std: 0-1, 0-255, or as deeper files have them: 0-4095, …"
+        ),
+    ] = None
+    window: Annotated[
+        str | None,
+        typer.Option(
+            help="Numbers that become black and white in files of more than 8 bits: -1000,400 or 0,4095.  "
+            "[default: one scale for all, from the images]"
+        ),
+    ] = None
     channels: Annotated[str | None, typer.Option(help="rgb, bgr or grey.")] = None
-    preprocess: Annotated[str | None, typer.Option(help="A function from a PIL image to the input: net.py:fn.")] = None
+    preprocess: Annotated[
+        str | None,
+        typer.Option(help="A pipeline of transforms, or a function from a PIL image to the input: net.py:fn."),
+    ] = None
 
     def arguments(self) -> dict[str, Any]:
         """The keywords of `load` and of `train` beside the network and its weights."""
         return {
             **super().arguments(),
             "classes": class_names(self.classes),
+            "output": self.output,
+            "output_form": self.output_form,
             "preprocess": self.preprocess,
             "fit": self.fit,
+            "resize": sides_of("--resize", self.resize),
+            "crop": size_of(self.crop, "--crop"),
+            "interpolation": self.interpolation,
             "mean": numbers_of("--mean", self.mean),
             "std": numbers_of("--std", self.std),
             "range": self.range_,
+            "window": window_of(self.window),
             "channels": self.channels,
         }
 
@@ -153,7 +194,30 @@ class MapOptions(LayerOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ImageOptions:
+class TableOptions:
+    """What the columns and the numbers of a table mean."""
+
+    columns: Annotated[
+        str | None,
+        typer.Option(
+            help="What the columns of a table are: path=scan,label=grade,split=part.  [default: by their names]"
+        ),
+    ] = None
+    first_label: Annotated[
+        int | None, typer.Option(help="The number of the first class, 0 or 1, where labels are numbers.")
+    ] = None
+
+    def table_of(self, images: str) -> Any:
+        """The images as they are named, or read as a table where these options say how."""
+        if self.columns is None and self.first_label is None:
+            return images
+        from seewhy.data.folder import read_table
+
+        return read_table(images, columns=pairs_of("--columns", self.columns), first_label=self.first_label)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageOptions(TableOptions):
     """Which of the images are taken."""
 
     limit: Annotated[int | None, typer.Option(help="Only the first N images.")] = None
@@ -176,8 +240,23 @@ class RunOptions:
     ] = None
     seed: Seed = 0
     no_report: NoReport = False
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what was understood, and stop before any work.")] = (
+        False
+    )
     as_json: AsJson = False
     config: Config = None
+
+    def understands(self, plan: Plan, weights: Path | None) -> bool:
+        """Say what was understood; whether that is all that was asked for."""
+        from seewhy.cli.printing import print_json, print_understood
+        from seewhy.run.understood import understood
+
+        rows = understood(plan, weights)
+        if self.dry_run and self.as_json:
+            print_json(rows)
+        elif not self.as_json:
+            print_understood(rows, aside=not self.dry_run)
+        return self.dry_run
 
     def arguments(self) -> dict[str, Any]:
         """The keywords of a plan."""
@@ -199,14 +278,28 @@ def targets_of(names: Sequence[str] | None) -> str | dict[str, str]:
     return names[0] if len(names) == 1 else {name: name for name in names}
 
 
-def size_of(text: str | None) -> tuple[int, int] | None:
+def pairs_of(option: str, text: str | None) -> dict[str, str]:
+    """Names and values from text like path=scan,label=grade."""
+    pairs = [part.partition("=") for part in (text or "").split(",") if part.strip()]
+    if not all(equals and name.strip() and value.strip() for name, equals, value in pairs):
+        raise OptionError(f"{option} is {text!r}, but must look like path=scan,label=grade.")
+    return {name.strip(): value.strip() for name, _, value in pairs}
+
+
+def size_of(text: str | None, option: str = "--size") -> tuple[int, int] | None:
     """Height and width from 256 or 240x320."""
+    sides = sides_of(option, text)
+    return None if sides is None else (sides[0], sides[-1])
+
+
+def sides_of(option: str, text: str | None) -> tuple[int, ...] | None:
+    """One side from 256, height and width from 240x320."""
     if text is None:
         return None
     parts = text.lower().split("x")
     if not all(part.strip().isdecimal() for part in parts) or len(parts) > 2:
-        raise OptionError(f"--size is {text!r}, but must look like 256 or 240x320 (height x width).")
-    return int(parts[0]), int(parts[-1])
+        raise OptionError(f"{option} is {text!r}, but must look like 256 or 240x320 (height x width).")
+    return tuple(map(int, parts))
 
 
 def numbers_of(option: str, text: str | None) -> tuple[float, ...] | None:
@@ -217,3 +310,16 @@ def numbers_of(option: str, text: str | None) -> tuple[float, ...] | None:
         return tuple(float(part) for part in text.split(","))
     except ValueError as error:
         raise OptionError(f"{option} is {text!r}, but must look like 0.5 or 0.485,0.456,0.406.") from error
+
+
+def window_of(text: str | None) -> tuple[float, float] | None:
+    """What becomes black and what white, from -1000,400."""
+    if text is None:
+        return None
+    try:
+        low, high = map(float, text.split(","))
+    except ValueError as error:
+        raise OptionError(
+            f"--window is {text!r}, but must look like -1000,400: what is black, what is white."
+        ) from error
+    return low, high

@@ -29,7 +29,7 @@ def write_pages(folder: Path, typed: str, left_out: bool) -> dict[str, str]:
         with progress_bar("Writing the report") as update:
             return {"report": str(write_report(folder, progress=update) / "index.html")}
     except WorkError as error:  # what the run has found is told all the same
-        print(plain(str(error)), file=sys.stderr)
+        print(plain(error.message), file=sys.stderr)
         return {}
 
 
@@ -44,7 +44,7 @@ def typed_options(context: typer.Context, names: Container[str]) -> str:
     words = []
     for parameter in sorted(context.command.params, key=lambda param: param.param_type_name != "argument"):
         value = context.params.get(parameter.name or "")
-        if value in (None, False, parameter.default) or value in ([], ()) or parameter.name not in names:
+        if value is None or value is False or value in (parameter.default, [], ()) or parameter.name not in names:
             continue
         values = [str(item) for item in value] if isinstance(value, (list, tuple)) else [str(value)]
         for text in values:

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from seewhy.errors import listed, printable
+from seewhy.errors import counted, listed, predictions_of, printable
 
 PAGES = "report/index.html"
 
@@ -40,14 +40,14 @@ def print_explanation(summary: Mapping[str, Any], folder: Path) -> None:
     explained = summary["images"] - summary["without_result"]
     preset = f" as {summary['preset']} shows it" if summary["preset"] else ""
     say(
-        f"{explained:,} images explained: {summary['method']} of {', '.join(summary['layers'])} "
+        f"{counted(explained, 'image')} explained: {summary['method']} of {', '.join(summary['layers'])} "
         f"for {summary['score']}{preset}"
     )
-    counts = sorted(summary["predictions"].items(), key=lambda pair: -pair[1])
     accuracy = (
         f"   accuracy {summary['accuracy']:.3f} of {summary['labelled']:,} labelled" if summary["labelled"] else ""
     )
-    say(f"  predicted: {listed([f'{name} {count:,}' for name, count in counts], 5)}{accuracy}")
+    if said := f"{predictions_of(summary['predictions'], 5)}{accuracy}".strip():
+        say(f"  {said}")
     if summary["without_result"]:
         reasons = listed([f"{reason} ({count})" for reason, count in summary["reasons"].items()], 3)
         say(
@@ -74,13 +74,9 @@ def print_places(folder: Path, kinds: Sequence[tuple[str, str]]) -> None:
 
 def print_check(summary: Mapping[str, Any], folder: Path) -> None:
     """The findings of `check`, worst first."""
-    counted = f"{summary['images']:,} images" + (
-        f" ({summary['without_result']} cannot be read)" if summary["without_result"] else ""
-    )
-    say(
-        f"{counted} of {listed(summary['classes'], 4)}, fed {summary['preprocess']}\n{summary['sampled']}".rstrip()
-        + "\n"
-    )
+    unread = f" ({summary['without_result']} cannot be read)" if summary["without_result"] else ""
+    what = f"{counted(summary['images'], 'image')}{unread} of {listed(summary['classes'], 4)}"
+    say(f"{what}, fed {summary['preprocess']}\n{summary['sampled']}".rstrip() + "\n")
     width = min(shutil.get_terminal_size((110, 24)).columns, 120)
     for finding in summary["findings"]:
         todo = (
@@ -98,14 +94,14 @@ def print_audit(summary: Mapping[str, Any], folder: Path) -> None:
     splits = ", ".join(f"{count:,} {name}" for name, count in summary["splits"].items())
     accuracy = f", accuracy {summary['accuracy']['value']:.3f}" if summary["accuracy"] else ""
     say(
-        f"{summary['images']:,} images ({splits}) of {listed(summary['classes'], 4)}{accuracy}; "
-        f"{summary['trials']:,} trials"
+        f"{counted(summary['images'], 'image')} ({splits}) of {listed(summary['classes'], 4)}{accuracy}; "
+        f"{counted(summary['trials'], 'trial')}"
     )
     for note in summary["notes"]:
         say(f"  - {note}")
     if summary["unreadable"]:
         reasons = listed([f"{name}: {why}" for name, why in summary["unreadable"].items()], 2)
-        say(f"  - {len(summary['unreadable'])} images could not be used: {reasons}")
+        say(f"  - {counted(len(summary['unreadable']), 'image')} could not be used: {reasons}")
     say("")
     print_findings(summary["told"])
     say(f"\n{summary['scope']}\n")
@@ -115,7 +111,8 @@ def print_audit(summary: Mapping[str, Any], folder: Path) -> None:
 
 def print_plan(plan: Mapping[str, Any]) -> None:
     """What an audit would run, and what it costs."""
-    say(f"{plan['trials']:,} trials, {plan['time']}; {plan['recipients']} images of a split are edited for a factor.")
+    edited = counted(plan["recipients"], "image")
+    say(f"{counted(plan['trials'], 'trial')}, {plan['time']}; edited for a factor: {edited} of each split.")
     say(f"{plan['smallest']}\n")
     rows = [
         (factor["factor"], factor["kind"], f"{factor['trials']:,}", f"{factor['association']:.3f}")
@@ -151,6 +148,17 @@ def print_rows(rows: Sequence[Sequence[str]]) -> None:
 def print_json(value: Mapping[str, Any]) -> None:
     """A summary as JSON."""
     print(json.dumps(value, indent=2, ensure_ascii=False, default=str))
+
+
+def print_understood(rows: Mapping[str, str], *, aside: bool) -> None:
+    """What a command understood, a line each; `aside` on the error stream, before its own output."""
+    with contextlib.redirect_stdout(sys.stderr) if aside else contextlib.nullcontext():
+        print_rows([(name, text) for name, text in rows.items()])
+
+
+def warn(text: str) -> None:
+    """Text on the error stream, while a command runs."""
+    print(plain(text), file=sys.stderr, flush=True)
 
 
 def say(text: str) -> None:

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from seewhy.cli.options import AsJson, ClassifierOptions, Config, LabelledImages, Seed
+from seewhy.cli.options import AsJson, ClassifierOptions, Config, LabelledImages, Seed, TableOptions
 from seewhy.cli.pages import typed_options
 from seewhy.cli.printing import kept_clean, print_json, print_rows, say
 from seewhy.cli.signature import spelled_out
@@ -29,6 +29,8 @@ def train(
         "checkpoints"
     ),
     seed: Seed = 0,
+    *,
+    table: TableOptions,
     as_json: AsJson = False,
     config: Config = None,
 ) -> None:
@@ -41,7 +43,7 @@ def train(
     with kept_clean(), progress_bar("Training") as update:
         training = run(
             classifier.model,
-            data,
+            table.table_of(data),
             epochs=epochs,
             batch_size=batch_size,
             rate=rate,
@@ -64,6 +66,7 @@ def train(
         + [(str(r.epoch), r.split, f"{r.loss:.4f}", f"{r.accuracy:.4f}", f"{r.n:,}") for r in training.history]
     )
     say(f"\nCheckpoints  {training.folder}")
-    names = {"data", *(option.name for option in fields(classifier))} - {"weights", "epoch"}
+    groups, own = (classifier, table), {"weights", "epoch", "weights_key"}
+    names = {"data", *(option.name for group in groups for option in fields(group))} - own
     weights = shlex.join(["--weights", str(out), "--epoch", str(training.best_epoch)])
     say(f"\nNext:\n  seewhy explain {typed_options(context, names)} {weights}")

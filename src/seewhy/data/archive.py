@@ -18,7 +18,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from seewhy.data.folder import SPLITS, SUFFIXES
+from seewhy.data.folder_names import is_split_name
+from seewhy.data.image_files import SUFFIXES
 from seewhy.errors import DataError, WorkError, listed
 from seewhy.records import Progress
 
@@ -160,7 +161,7 @@ def _planned(archive: Path, members: list[zipfile.ZipInfo]) -> tuple[Members, Me
     """Where each image and each CSV file lands, sorted, and how many images fit nowhere."""
     paths = {PurePosixPath(member.filename): member for member in members if not _is_hidden(member.filename)}
     images = {path: member for path, member in paths.items() if path.suffix.lower() in SUFFIXES}
-    in_splits = {path for path in images if len(path.parts) > 2 and path.parts[-3].lower() in SPLITS}
+    in_splits = {path for path in images if len(path.parts) > 2 and is_split_name(path.parts[-3])}
     depth = 3 if in_splits else 2
     placed = in_splits or {path for path in images if len(path.parts) > 1}
     if not placed:

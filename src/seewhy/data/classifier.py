@@ -5,8 +5,7 @@ from __future__ import annotations
 import ast
 import copy
 import hashlib
-import numbers
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -14,13 +13,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from seewhy.data.network import find_network, thing_of
+from seewhy.data.network import find_network
+from seewhy.data.pipelines import Function
+from seewhy.data.preprocessing import choose_preprocess
 from seewhy.data.weights import load_weights
-from seewhy.errors import ModelError, OptionError, listed, nearest
-from seewhy.records import Preprocess, Task, find_task
+from seewhy.errors import ModelError, OptionError, listed
+from seewhy.records import TOLD, OutputAsked, Preprocess, Task, find_task, one_form
 
 RANDOM_NOTE = "No --weights were given: the network is as its code makes it, which is random unless that loads some."
-Opaque = Callable[[Any], Tensor]  # a PIL image in, the network's input (C, H, W) out
+Opaque = Function  # a PIL image as its file holds it in, the network's input (C, H, W) out
 OPAQUE_NOTE = (
     "The preprocessing is a function, so seewhy cannot see inside it: overlays assume that it stretches the whole "
     "photograph over the input, and checks of the preprocessing and of whole-image properties (audit) are ruled out."
@@ -31,8 +32,8 @@ OPAQUE_NOTE = (
 class Classifier:
     """A network with its preprocessing, class names and device; the network inside is never changed.
 
-    `classes` is None until it is known (it can come from folder names); `task` None is told from the output. `notes`
-    says what loading had to decide.
+    `classes` is None until it is known (it can come from folder names); `task` None is told from the output, and so is
+    all that `asked` leaves open. `notes` says what loading had to decide.
     """
 
     model: nn.Module
@@ -41,6 +42,7 @@ class Classifier:
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     source: str = ""
     task: Task | None = None
+    asked: OutputAsked = TOLD
     notes: tuple[str, ...] = field(default=(), compare=False)
 
     def identity(self) -> dict[str, Any]:
@@ -50,7 +52,7 @@ class Classifier:
             "network": type(self.model).__name__,
             "source": self.source,
             "weights": fingerprint(self.model),
-            "preprocess": vars(preprocess) if isinstance(preprocess, Preprocess) else _callable_name(preprocess),
+            "preprocess": preprocess.stored() if isinstance(preprocess, Preprocess) else _callable_name(preprocess),
             "classes": list(self.classes) if self.classes else None,
         }
 
@@ -60,11 +62,14 @@ def load(
     weights: str | Path | None = None,
     *,
     epoch: int | None = None,
+    weights_key: str | None = None,
     classes: str | Sequence[str] | None = None,
     model_args: Mapping[str, Any] | None = None,
     preprocess: str | Opaque | Preprocess | None = None,
     device: str = "auto",
     task: str | None = None,
+    output: str | int | None = None,
+    output_form: str | None = None,
     **changes: Any,
 ) -> Classifier:
     """A classifier from a network and its weights.
@@ -75,15 +80,23 @@ def load(
         weights: a state dict in a file (.pt, .pth, .ckpt, .safetensors), or a folder of checkpoints. Never
             runs code
         epoch: which checkpoint of the folder: 4 takes model_4.pt; None: the last
+        weights_key: which of several sets of weights in the file: "state_dict_ema"; None: the usual one
         classes: K names in the order of the logits, or one text with commas; None: from the model, else
             from the images' folders
         model_args: arguments of the network by name
-        preprocess: a Preprocess; a function from a PIL image to the input (C, H, W); "file.py:name" of
-            either; None: preprocess in the network's file or what the model says, else plain RGB in 0..1
+        preprocess: a Preprocess, or a dict of its fields; a pipeline of torchvision, timm, albumentations or
+            transformers, or a weights enum; a function from a PIL image to the input (C, H, W);
+            "file.py:name" of any of these; None: preprocess in the network's file or what the model says,
+            else plain RGB in 0..1. A function gets the image as Pillow opens the file (of mode RGB, L, RGBA,
+            P, CMYK, I;16, F, …), turned upright
         device: "auto": a module stays where it is, a name goes to the GPU where there is one
         task: "classification", "multi-label", "regression", "embedding", "segmentation", "detection"; None:
             told from the output
-        **changes: single fields of Preprocess
+        output: which of several outputs is explained: 1, "logits", "heads.age"; None: the one that fits the
+            classes, else the first
+        output_form: "logits" or "probabilities" (whose logits are explained); None: told from the output
+        **changes: single fields of Preprocess; also resize (the shorter side, or height and width) and
+            crop (the middle that is kept)
 
     Returns:
         a Classifier. A module of yours is used as it is, or copied where weights are loaded or it changes
@@ -97,7 +110,8 @@ def load(
         >>> classifier = seewhy.load("net.py:Net", weights="checkpoints", epoch=7, model_args={"size": 32})
         >>> print(classifier.notes)
     """
-    known = None if task is None else find_task(task)
+    asked_task = None if task is None else find_task(task)
+    asked_output = OutputAsked(None if output is None else str(output), output_form)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)  # so that a network without weights is the same one each time
         original = find_network(model, dict(model_args or {}))
@@ -110,19 +124,20 @@ def load(
     )
     notes = list(original.notes)
     if weights is not None:
-        notes += load_weights(network, Path(weights), epoch)
+        notes += load_weights(network, Path(weights), epoch, weights_key)
     elif epoch is not None:
         raise OptionError(f"--epoch {epoch} needs --weights DIRECTORY.")
+    elif weights_key is not None:
+        raise OptionError(f"--weights-key {weights_key} needs --weights FILE.")
     elif is_spec and not original.has_weights:
         notes.append(RANDOM_NOTE)
-    own_preprocess = (
-        None if original.preprocess is None else _as_preprocess(original.preprocess, f"{original.source}: preprocess")
-    )
-    chosen = _preprocess(preprocess, own_preprocess, changes)
+    chosen, how = choose_preprocess(preprocess, original, changes)
+    notes += how
     if not isinstance(chosen, Preprocess):
         notes.append(OPAQUE_NOTE)
     asked = [name.strip() for name in classes.split(",")] if isinstance(classes, str) else classes
-    names = tuple(asked) if asked is not None else original.classes
+    known_names = asked if asked is not None else original.classes
+    names = None if known_names is None else tuple(map(one_form, known_names))
     if names is not None and len(set(names)) != len(names):
         raise OptionError(f"Class names must differ, but they are: {listed(names)}.")
     try:
@@ -131,7 +146,8 @@ def load(
         raise ModelError(
             f"{type(network).__name__} cannot be put on {where}: {_line(error)}", slug="meta-device"
         ) from error
-    return Classifier(network, chosen, names, where, original.source, known, tuple(notes))
+    told_task = asked_task or original.task
+    return Classifier(network, chosen, names, where, original.source, told_task, asked_output, tuple(notes))
 
 
 def with_classes(classifier: Classifier, classes: Sequence[str]) -> Classifier:
@@ -163,52 +179,6 @@ def fingerprint(model: nn.Module) -> str:
     return digest.hexdigest()
 
 
-def _preprocess(asked: Any, own_preprocess: Preprocess | Opaque | None, changes: dict[str, Any]) -> Preprocess | Opaque:
-    """The preprocessing asked for, else the model's own, else the default; with single fields changed."""
-    if isinstance(asked, str):
-        asked = thing_of(asked, "net.py:fn or package.module:fn")
-    base = _as_preprocess(asked, "preprocess") if asked is not None else own_preprocess or Preprocess()
-    changes = {key: _normal(key, value) for key, value in changes.items() if value is not None}
-    if not changes:
-        return base
-    if not isinstance(base, Preprocess):
-        if asked is not None:
-            raise OptionError(
-                f"A preprocessing function decides everything: {listed(changes)} cannot be given beside it."
-            )
-        base = Preprocess()  # options outrank the function in net.py
-    unknown = [key for key in changes if key not in Preprocess.__dataclass_fields__]
-    if unknown:
-        raise OptionError(
-            f"There is no option {unknown[0]!r}.  {nearest(unknown[0], Preprocess.__dataclass_fields__)}".rstrip()
-        )
-    return replace(base, **changes)
-
-
-def _as_preprocess(given: Any, name: str) -> Preprocess | Opaque:
-    if isinstance(given, Preprocess):
-        return given
-    if isinstance(given, Mapping):
-        return _preprocess(None, None, dict(given))
-    if callable(given):
-        function: Opaque = given
-        return function
-    raise OptionError(
-        f"{name} is {type(given).__name__}, but must be a Preprocess, a dict of its fields, or a function."
-    )
-
-
-def _normal(key: str, value: Any) -> Any:
-    """Option values in the one normal form: tuples of numbers, (height, width)."""
-    if key not in ("size", "mean", "std"):
-        return value
-    values = (value,) if isinstance(value, numbers.Real) else tuple(value)
-    if not all(isinstance(number, numbers.Real) for number in values) or (key == "size" and len(values) not in (1, 2)):
-        form = "one number, or (height, width)" if key == "size" else "one number or one for each channel"
-        raise OptionError(f"{key} is {value!r}, but must be {form}.")
-    return (int(values[0]), int(values[-1])) if key == "size" else tuple(map(float, values))
-
-
 def _lies_on(model: nn.Module, device: torch.device) -> bool:
     return all(parameter.device == device for parameter in model.parameters())
 
@@ -227,6 +197,7 @@ def _device(asked: str, model: nn.Module, *, is_spec: bool) -> torch.device:
 
 
 def _callable_name(function: Any) -> str:
+    function = getattr(function, "pipeline", function)
     return f"{getattr(function, '__module__', '')}:{getattr(function, '__qualname__', type(function).__name__)}"
 
 

@@ -1,40 +1,46 @@
-"""From bytes to an upright RGB photograph, from there to the canvas and to the network's input."""
+"""From bytes to an upright RGB photograph; one of more than 8 bits keeps its depth as floats beside them."""
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import re
 import stat
+import threading
 import warnings
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from functools import partial
 from io import BytesIO
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import PIL.Image
 import PIL.ImageOps
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from seewhy.geometry import Geometry, geometry_of, resized_size
+from seewhy.data.depth import (
+    Extremes,
+    Shares,
+    eight_bits,
+    extremes_of,
+    is_deep,
+    misfit,
+    shares_of,
+    values_of,
+    window_for,
+)
 from seewhy.records import Preprocess
 
 MOST_PIXELS = 178_956_970  # which is also where Pillow stops
 # Those of SUFFIXES, the first without loading more of Pillow; EPS, of which Pillow makes a program run, is none.
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "DIB", "PPM", "WEBP", "TIFF", "JPEG2000", "TGA", "AVIF")
 MOST_BYTES = 2**30  # of a file
+_PNG = b"\x89PNG\r\n\x1a\n"  # whose byte 24 says how many bits a channel has
 _PIECE = 2**20  # bytes that are hashed at once
 _LARGE = 40_000_000  # pixels, from which on memory counts more than time
-_RESAMPLING = {
-    "nearest": PIL.Image.Resampling.NEAREST,
-    "bilinear": PIL.Image.Resampling.BILINEAR,
-    "bicubic": PIL.Image.Resampling.BICUBIC,
-    "lanczos": PIL.Image.Resampling.LANCZOS,
-}
-_LETTERBOX_GREY = 128
-
+T = TypeVar("T")
 Pixels = NDArray[np.uint8]  # (H, W, 3), RGB
 
 
@@ -44,16 +50,32 @@ class UnreadableError(Exception):
 
 @dataclass(frozen=True)
 class Photograph:
-    """An upright RGB photograph (H, W, 3) and the hash of the bytes it came from."""
+    """An upright RGB photograph (H, W, 3) and the hash of the bytes it came from.
+
+    `shares` are the pixels of what has more than 8 bits: (H, W) or (H, W, 3) in [0, 1].
+    """
 
     pixels: Pixels
-    digest: str
+    digest: str = ""
+    shares: Shares | None = None
 
 
-def read_photograph(path: str | Path) -> Photograph:
-    """The photograph in a file, turned upright by its EXIF tag. Raises UnreadableError with the reason."""
+def read_photograph(path: str | Path, how: Preprocess | None = None) -> Photograph:
+    """The photograph in a file, turned upright by its EXIF tag; one of more than 8 bits needs a scale.
+
+    Raises UnreadableError with the reason.
+    """
     data = _bytes_of(Path(path))
-    return Photograph(_checked(_decoded, data), _hash(data).hexdigest())
+    return replace(_checked(partial(_decoded, how=how or Preprocess()), data), digest=_hash(data).hexdigest())
+
+
+def read_image(path: str | Path) -> tuple[PIL.Image.Image, str]:
+    """What a file holds as Pillow opens it, in its own mode and turned upright; and the hash of its bytes.
+
+    Raises UnreadableError with the reason.
+    """
+    data = _bytes_of(Path(path))
+    return _checked(_opened, data), _hash(data).hexdigest()
 
 
 def read_verified(path: str | Path, digest: str | None) -> bytes:
@@ -67,9 +89,39 @@ def read_verified(path: str | Path, digest: str | None) -> bytes:
     return data
 
 
-def reduced(data: bytes, side: int) -> Pixels:
+def reduced(data: bytes, side: int, how: Preprocess | None = None) -> Pixels:
     """The upright photograph in a file's bytes with at most `side` pixels on its long side. Raises UnreadableError."""
-    return _checked(partial(_decoded_small, side=side), data)
+    return _checked(partial(_decoded_small, side=side, how=how or Preprocess()), data)
+
+
+class _Quiet:
+    """How many blocks are quiet now, and what puts the filters of warnings back after the last one."""
+
+    def __init__(self) -> None:
+        self.lock, self.count, self.filters = threading.Lock(), 0, contextlib.ExitStack()
+
+
+_quiet = _Quiet()
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Nothing is warned of: neither a size within our limit, nor metadata, changes the pixels.
+
+    Filters are those of the process, so threads that put them back each by itself would leave others behind.
+    """
+    with _quiet.lock:
+        if _quiet.count == 0:
+            _quiet.filters.enter_context(warnings.catch_warnings())
+            warnings.simplefilter("ignore")
+        _quiet.count += 1
+    try:
+        yield
+    finally:
+        with _quiet.lock:
+            _quiet.count -= 1
+            if _quiet.count == 0:
+                _quiet.filters.close()
 
 
 def file_digest(path: str | Path) -> str:
@@ -88,90 +140,63 @@ def file_digest(path: str | Path) -> str:
 def read_size(path: str | Path) -> tuple[int, int]:
     """The upright (height, width) from a file's header alone. Raises UnreadableError."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with quiet():
             _check_file(Path(path))
             with PIL.Image.open(path, formats=FORMATS) as image:
                 if image.format == "TIFF":
                     image.load()  # Pillow turns these by itself, some versions before and some after reading the size
                 turned = image.getexif().get(0x0112, 1) >= 5
                 return (image.width, image.height) if turned else (image.height, image.width)
+    except PIL.Image.DecompressionBombError as error:
+        raise UnreadableError(_too_large(error)) from error
     except Exception as error:
         raise UnreadableError(f"{type(error).__name__}: {error}"[:200]) from error
 
 
-def canvas_of(pixels: Pixels, preprocess: Preprocess) -> tuple[Pixels, Geometry]:
-    """The canvas of a photograph, as 8-bit RGB (H, W, 3), and the geometry between the two."""
-    geometry = geometry_of((pixels.shape[0], pixels.shape[1]), preprocess)
-    height, width = resized_size(geometry)
-    if geometry.canvas == geometry.photograph == (height, width):
-        return pixels, geometry
-    image = PIL.Image.fromarray(pixels).resize((width, height), _RESAMPLING[preprocess.interpolation])
-    if preprocess.fit == "crop":
-        left, top = -geometry.offset[1], -geometry.offset[0]
-        image = image.crop((int(left), int(top), int(left) + geometry.canvas[1], int(top) + geometry.canvas[0]))
-    elif preprocess.fit == "letterbox":
-        page = PIL.Image.new("RGB", geometry.canvas[::-1], (_LETTERBOX_GREY,) * 3)
-        page.paste(image, (int(geometry.offset[1]), int(geometry.offset[0])))
-        image = page
-    return np.asarray(image), geometry
+def has_depth(path: str | Path) -> bool:
+    """Whether the image in a file has more than 8 bits, by its header alone; False where that cannot be read."""
+    try:
+        _check_file(Path(path))
+        with Path(path).open("rb") as file:
+            head = file.read(25)
+        if head.startswith(_PNG):
+            return head[24] > 8
+        with quiet(), PIL.Image.open(path, formats=FORMATS) as image:
+            return is_deep(image)
+    except Exception:  # noqa: BLE001 -- decoders raise anything; what is the matter is said when the file is read
+        return False
 
 
-def network_input(canvases: Sequence[Pixels], preprocess: Preprocess) -> Tensor:
-    """The network's input (N, C, H, W), float32 and channels last, from 8-bit canvases of one size."""
-    batch = torch.from_numpy(np.stack(canvases)).permute(0, 3, 1, 2).float()  # (N, 3, H, W)
-    batch = _in_channels(batch, preprocess)
-    if preprocess.range == "0-1":
-        batch /= 255
-    return _standardised(batch, preprocess)
+def read_extremes(path: str | Path) -> Extremes:
+    """The extremes of a file of more than 8 bits. Raises UnreadableError with the reason."""
+    data = _bytes_of(Path(path))
+    return _checked(_extremes, data)
 
 
-def input_from_canvas(canvases: Tensor, preprocess: Preprocess) -> Tensor:
-    """The network's input (N, C, H, W) from canvases (N, 3, H, W) in [0, 1], which may be overwritten."""
-    batch = _in_channels(canvases, preprocess)
-    return _standardised(batch if preprocess.range == "0-1" else batch * 255, preprocess)
+def photograph_of(image: PIL.Image.Image, how: Preprocess, data: bytes = b"") -> Photograph:
+    """The photograph in an image of any mode, upright; `data` are the bytes of its file, if it comes from one.
+
+    Raises UnreadableError for more than 8 bits without a scale, or beyond it.
+    """
+    if not is_deep(image):
+        return Photograph(as_pixels(image))
+    values = values_of(image, data)
+    if reason := misfit(values, how):
+        raise UnreadableError(reason)
+    shares = shares_of(values, window_for(values, how) or extremes_of(values).window)
+    return Photograph(eight_bits(shares), shares=shares)
 
 
-def canvas_from_input(inputs: Tensor, preprocess: Preprocess) -> Tensor:
-    """The canvases (N, C, H, W) behind a network's input; grey ones get three equal channels."""
-    image = inputs.float() * torch.tensor(preprocess.std).view(-1, 1, 1) + torch.tensor(preprocess.mean).view(-1, 1, 1)
-    image = image / 255 if preprocess.range == "0-255" else image
-    image = image.flip(-3) if preprocess.channels == "bgr" else image
-    return image.expand(*image.shape[:-3], 3, -1, -1) if preprocess.channels == "grey" else image
+def as_pixels(image: PIL.Image.Image, how: Preprocess | None = None, data: bytes = b"") -> Pixels:
+    """A picture of an image of any mode, upright and as 8-bit RGB (H, W, 3).
 
-
-def _in_channels(batch: Tensor, preprocess: Preprocess) -> Tensor:
-    if preprocess.channels == "bgr":
-        return batch.flip(1)
-    if preprocess.channels == "grey":
-        weights = torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)
-        return (batch * weights.to(batch)).sum(dim=1, keepdim=True)
-    return batch
-
-
-def _standardised(batch: Tensor, preprocess: Preprocess) -> Tensor:
-    if preprocess.mean == (0.0,) and preprocess.std == (1.0,):
-        return batch
-    mean = torch.tensor(preprocess.mean).view(1, -1, 1, 1)
-    return (batch - mean.to(batch)) / torch.tensor(preprocess.std).view(1, -1, 1, 1).to(batch)
-
-
-def picture_of(inputs: Tensor, preprocess: Preprocess | None) -> Pixels:
-    """A network's input (C, H, W) as an 8-bit RGB picture: mean and std undone, stretched if out of range."""
-    image = inputs.detach().float().cpu()
-    if preprocess is not None and len(preprocess.mean) in (1, len(image)):
-        image = canvas_from_input(image, preprocess)
-    if image.min() < -0.01 or image.max() > 1.01:
-        image = (image - image.min()) / (image.max() - image.min()).clamp(min=1e-9)
-    image = image.expand(3, -1, -1) if len(image) == 1 else image[:3]
-    return np.ascontiguousarray((image.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy())
-
-
-def as_pixels(image: PIL.Image.Image) -> Pixels:
-    """An image of any mode as upright 8-bit RGB (H, W, 3)."""
+    More than 8 bits are shown by their scale; where none is known the grey ones between the image's own extremes.
+    """
+    how = how or Preprocess()
+    if is_deep(image) and (how.window or how.scales or not image.mode.startswith("RGB")):
+        values = values_of(image, data)
+        return eight_bits(shares_of(values, window_for(values, how) or extremes_of(values).window))
     image = PIL.ImageOps.exif_transpose(image)
-    if image.mode.startswith("I;16") or image.mode in ("I", "F"):
-        image = _from_deep(image)
     if image.width * image.height > _LARGE:
         return _in_bands(image)
     return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
@@ -208,11 +233,10 @@ def _check_file(path: Path) -> int:
     return status.st_size
 
 
-def _checked(decode: Callable[[bytes], Pixels], data: bytes) -> Pixels:
+def _checked(decode: Callable[[bytes], T], data: bytes) -> T:
     """What `decode` makes of the bytes; whatever it raises becomes an UnreadableError with the reason."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # a warning about metadata does not change the pixels
+        with quiet():
             return decode(data)
     except UnreadableError:
         raise
@@ -220,21 +244,44 @@ def _checked(decode: Callable[[bytes], Pixels], data: bytes) -> Pixels:
         raise UnreadableError("no image format that can be read") from error
     except MemoryError as error:
         raise UnreadableError("too large for memory") from error
+    except PIL.Image.DecompressionBombError as error:  # where Pillow's own limit is the lower one
+        raise UnreadableError(_too_large(error)) from error
     except Exception as error:  # decoders raise anything, from OSError to struct.error and IndexError
         raise UnreadableError(f"{type(error).__name__}: {error}"[:200]) from error
 
 
-def _decoded(data: bytes) -> Pixels:
-    with PIL.Image.open(BytesIO(data), formats=FORMATS) as image:
-        if image.width * image.height > MOST_PIXELS:
-            raise UnreadableError(f"{image.width} x {image.height} pixels is more than the limit of {MOST_PIXELS:,}")
-        return as_pixels(image)
+def _too_large(error: PIL.Image.DecompressionBombError) -> str:
+    """Pillow's words for it in ours."""
+    pixels, limit = (int(number) for number in re.findall(r"\d+", str(error))[:2])
+    return f"{pixels:,} pixels is more than the limit of {limit:,}"
 
 
-def _decoded_small(data: bytes, side: int) -> Pixels:
-    with PIL.Image.open(BytesIO(data), formats=FORMATS) as image:
+def _decoded(data: bytes, how: Preprocess) -> Photograph:
+    with _open(data) as image:
+        return photograph_of(image, how, data)
+
+
+def _extremes(data: bytes) -> Extremes:
+    with _open(data) as image:
+        return extremes_of(values_of(image, data))
+
+
+def _opened(data: bytes) -> PIL.Image.Image:
+    with _open(data) as image:
+        return PIL.ImageOps.exif_transpose(image)  # which is a copy
+
+
+def _open(data: bytes) -> PIL.Image.Image:
+    image = PIL.Image.open(BytesIO(data), formats=FORMATS)
+    if image.width * image.height > MOST_PIXELS:
+        raise UnreadableError(f"{image.width} x {image.height} pixels is more than the limit of {MOST_PIXELS:,}")
+    return image
+
+
+def _decoded_small(data: bytes, side: int, how: Preprocess) -> Pixels:
+    with _open(data) as image:
         image.draft("RGB", (2 * side, 2 * side))  # a JPEG is decoded at a half, a quarter or an eighth
-        pixels = as_pixels(image)
+        pixels = as_pixels(image, how, data)
     factor = side / max(pixels.shape[:2])
     if factor >= 1:
         return pixels
@@ -250,14 +297,3 @@ def _in_bands(image: PIL.Image.Image) -> Pixels:
         bottom = min(top + rows, image.height)
         pixels[top:bottom] = np.asarray(image.crop((0, top, image.width, bottom)).convert("RGB"))
     return pixels
-
-
-def _from_deep(image: PIL.Image.Image) -> PIL.Image.Image:
-    """16-bit grey to 8 bits by its full range; floats and 32 bits by the least usual range that holds them."""
-    values = np.asarray(image).astype(np.float64)
-    if not np.isfinite(values).all():
-        raise UnreadableError("it holds NaN or infinite values")
-    peak = float(values.max(initial=0))
-    ranges = {"F": (1.0, 255.0, 65535.0), "I": (255.0, 65535.0)}.get(image.mode, (65535.0,))
-    top = next((limit for limit in ranges if peak <= limit), peak)
-    return PIL.Image.fromarray(np.clip(values / top * 255, 0, 255).round().astype(np.uint8))

@@ -1,28 +1,26 @@
-"""From what the user names (a folder, a CSV, a list, a glob, a tensor, a Dataset) to the ordered image table."""
+"""From what the user names (a folder, a table, a list, a glob, images in memory) to the ordered image table."""
 
 from __future__ import annotations
 
 import os
-import random
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
-from torch import Tensor
-
-from seewhy.data.listing import label_names, read_csv, read_lines, relative, without_repeats
+from seewhy.data.folder_names import Placement, is_split_name, placed
+from seewhy.data.image_files import RUN, SUFFIXES, holds_image, is_image_name, left_out, walk
+from seewhy.data.items import are_rows, items_of, paths_in
+from seewhy.data.labels import SURE, LabelReader, are_sets, check_numbering, separator_of, set_separator, vocabulary
+from seewhy.data.listing import label_names, read_listing, relative, without_repeats
+from seewhy.data.places import as_on_disk, as_written
+from seewhy.data.sampling import sampled
+from seewhy.data.sheet import Sheet, read_lines, read_sheet, sheet_of
 from seewhy.errors import DataError, OptionError, listed, nearest
-from seewhy.records import Image
+from seewhy.records import Image, Task, one_form
 
-_COMMON = (".jpg", ".jpeg", ".jfif", ".jpe", ".png", ".webp", ".gif", ".bmp", ".dib", ".tif", ".tiff")
-_RARE = (".ppm", ".pgm", ".pbm", ".pnm", ".avif", ".jp2", ".tga")
-SUFFIXES = frozenset((*_COMMON, *_RARE))
-_RUN = "manifest.json"  # a folder with it is a run, whose sheet.jpg does not make it a class
-SPLITS = ("train", "training", "valid", "validation", "val", "test", "testing", "dev")
+_TABLES = (".xlsx", ".xls", ".ods", ".parquet", ".feather", ".json", ".jsonl", ".pkl")
 
 
 @dataclass(frozen=True)
@@ -38,96 +36,140 @@ class ImageTable:
     notes: tuple[str, ...] = ()
     items: Any = None
     source: str = ""
+    empty: tuple[str, ...] = ()  # class folders without an image
+    whole: tuple[str, ...] = ()  # the labels of all images, where some were left out
+    first_label: int | None = None  # the number of the first class, where labels are numbers and it was said
 
     def __len__(self) -> int:
         return len(self.images)
 
+    @property
+    def labels(self) -> list[str]:
+        """The labels that are known, image by image, also of images that were left out."""
+        return list(self.whole) or [image.label for image in self.images if image.label]
 
-def read_table(source: Any, *, limit: int | None = None, sample: int | None = None, seed: int = 0) -> ImageTable:
-    """The image table of a folder, a CSV, a text list, a glob, a file, a list of paths, a tensor or a Dataset.
+    def class_names(self, count: int) -> tuple[str, ...] | None:
+        """The names of `count` classes; those of sets, or of folders without an image, where that makes so many."""
+        with_empty = tuple(sorted({*self.classes, *self.empty}))
+        separator = separator_of(self.labels, lambda names: len(names) == count)
+        in_sets = vocabulary(self.labels, separator) if separator else ()
+        as_sets = separator in SURE and any(separator in name for name in self.classes)
+        ways = [in_sets, self.classes, with_empty] if as_sets else [self.classes, with_empty, in_sets]
+        return next((names for names in ways if len(names) == count), None)
 
-    Ids and order do not depend on the file system. `limit` takes the first images; `sample` a seeded random choice in
-    which every split and class keeps its share. Raises DataError where there are no images.
+    def is_multi_label(self, classes: Sequence[str] | None, count: int) -> bool:
+        """Whether labels are sets of `classes` (None: of the `count` that the table names)."""
+        names = classes or self.class_names(count)
+        return names is not None and count > 1 and are_sets(self.labels, names, self.first_label or 0)
+
+
+def read_table(
+    source: Any,
+    *,
+    limit: int | None = None,
+    sample: int | None = None,
+    seed: int = 0,
+    columns: Mapping[str, str] | None = None,
+    first_label: int | None = None,
+) -> ImageTable:
+    """The image table of a folder, a table, a text list, a glob, a list of paths, or images in memory.
+
+    Ids and order do not depend on the file system.
+
+    Args:
+        source: a folder, a CSV, a text list, a glob, paths, a tensor, an array, PIL images, a Dataset, a DataLoader
+        limit: the first images
+        sample: so many by seeded chance, in which every split and class keeps its share
+        seed: of that choice
+        columns: of a table, what its columns are: {"path": "scan", "label": "grade", "split": "fold"}
+        first_label: the number of the first class, 0 or 1, where labels are numbers
+
+    Returns:
+        an ImageTable, which explain, check, audit and train take in place of images.
+
+    Raises:
+        DataError where there are no images, or a table cannot be read; OptionError for a column that does not exist.
+
+    Example:
+        >>> table = seewhy.read_table("faces/valid", limit=20)
+        >>> print(len(table), table.classes)
     """
     if limit is not None and sample is not None:
         raise OptionError("--limit and --sample cannot be given together: the first images, or a random choice?")
     if (number := limit if limit is not None else sample) is not None and number < 1:
         raise OptionError(f"--{'limit' if limit is not None else 'sample'} is {number}, but must be at least 1.")
-    table = _storable(_table(source))
+    if first_label not in (None, 0, 1):
+        raise OptionError(f"--first-label is {first_label}, but must be 0 or 1.")
+    table = _storable(_table(source, columns or {}))
+    if first_label is not None:
+        table = replace(table, first_label=first_label)
     if not table.images:
         raise DataError(f"Found no images in {table.source}.", slug="no-images")
     if limit is not None:
-        return replace(table, images=table.images[:limit])
+        return replace(table, images=table.images[:limit], whole=tuple(table.labels))
     if sample is not None:
-        return replace(table, images=_sampled(table.images, sample, seed))
+        return replace(table, images=sampled(table.images, sample, seed), whole=tuple(table.labels))
     return table
 
 
-def with_labels(table: ImageTable, classes: Sequence[str]) -> ImageTable:
-    """The table with every label as one of `classes`; a label that is none of them is dropped, and said.
+def with_labels(table: ImageTable, classes: Sequence[str], task: Task = "classification") -> ImageTable:
+    """The table with every label as one of `classes`, or a set of them; what is none of them is dropped, and said.
 
-    A label that is a number counts as a class index, also one that comes with an item of a Dataset without names.
+    A label that is a number counts as a class index. Raises DataError where they are surely counted from 1.
     """
-    dropped: Counter[str] = Counter()
-
-    def settled(image: Image) -> Image:
-        label = image.label
-        if label is None or label in classes:
-            return image
-        if label.isdecimal() and int(label) < len(classes):
-            return replace(image, label=classes[int(label)])
-        dropped[label] += 1
-        return replace(image, label=None)
-
-    images = tuple(settled(image) for image in table.images)
-    notes = table.notes
-    if dropped:
-        said = ", ".join(f"{label!r} ({count})" for label, count in dropped.most_common(5))
-        notes = (*notes, f"Labels that are no class of this network were left out: {said}.")
+    first, several = table.first_label or 0, task == "multi-label"
+    separator = set_separator(table.labels, classes, first) if several else None
+    notes = [*table.notes]
+    if table.first_label is None and (said := check_numbering(vocabulary(table.labels, separator), classes)):
+        notes.append(said)
+    reader = LabelReader(classes, first, several, separator)
+    images = tuple(replace(image, label=reader.read(image.label)) for image in table.images)
+    if reader.other_case:
+        pairs = listed([f"{label} is {name}" for label, name in reader.other_case.items()], 4)
+        notes.append(f"Labels that differ from a class in case alone are that class: {pairs}.")
+    if reader.dropped:
+        said = ", ".join(f"{label!r} ({count})" for label, count in reader.dropped.most_common(5))
+        notes.append(f"Labels that are no class of this network were left out: {said}.")
+        if not several and are_sets(list(reader.dropped), classes, first):
+            notes.append("Some of them are several classes in one:  --task multi-label")
     names = table.classes if table.items is None or table.classes else tuple(classes)
-    return replace(table, images=images, classes=names, notes=notes)
+    return replace(table, images=images, classes=names, notes=tuple(notes), whole=())
 
 
-def label_of(value: Any, classes: Sequence[str]) -> str | None:
-    """The class name of a label as Datasets have it: a word, or an index as int or tensor; None for anything else."""
-    if isinstance(value, str):
-        return value
-    if isinstance(value, (int, np.integer)) or (isinstance(value, Tensor) and value.numel() == 1):
-        index = int(value)
-        return classes[index] if 0 <= index < len(classes) else str(index)
-    return None
-
-
-def _table(source: Any) -> ImageTable:
+def _table(source: Any, columns: Mapping[str, str]) -> ImageTable:
     if isinstance(source, ImageTable):
         return source
     if isinstance(source, (str, Path)):
-        return _from_path(source)
-    if isinstance(source, Tensor):
-        return _from_tensor(source)
-    if isinstance(source, (list, tuple)) and all(isinstance(path, (str, Path)) for path in source):
-        return _from_list([Path(path) for path in source], "the list")
-    if hasattr(source, "__getitem__") and hasattr(source, "__len__"):
-        return _from_dataset(source)
-    raise DataError(
-        f"Images are {type(source).__name__}, but must be a folder, a CSV, a list of paths, a glob, "
-        "a tensor (N, C, H, W) or a Dataset with a length.",
-        slug="no-images",
-    )
+        return _from_path(source, columns)
+    if isinstance(source, (Iterator, Set)):
+        source = sorted(source) if isinstance(source, Set) else list(source)
+    if are_rows(source):
+        return _from_sheet(sheet_of(source), Path(), "the rows", columns)
+    if columns:
+        raise OptionError(f"--columns names columns of a table, but the images are {type(source).__name__}.")
+    if (paths := paths_in(source)) is not None:
+        return _from_list(paths, "the list")
+    items = items_of(source)
+    width = max(5, len(str(len(items.held))))
+    labels = items.labels or (None,) * len(items.held)
+    images = tuple(Image(f"{number:0{width}d}", label=label) for number, label in enumerate(labels))
+    return ImageTable(images, classes=items.classes, notes=items.notes, items=items.held, source=items.source)
 
 
-def _from_path(source: str | Path) -> ImageTable:
-    text, path = str(source), Path(source)
+def _from_path(source: str | Path, columns: Mapping[str, str]) -> ImageTable:
+    text, path = str(source), as_on_disk(Path(source))
     if not text:
         raise DataError("No images were named: the name is empty.", slug="no-images")
+    suffix = path.suffix.lower()
+    if path.is_file() and suffix in (".csv", ".tsv", ".txt", ".lst", ".list"):
+        return _from_table(path, columns)
+    if columns:
+        raise OptionError(f"--columns names columns of a table, but {text} is none (.csv, .tsv, .txt).")
     if path.is_dir():
         return _from_folder(path)
     if path.is_file():
-        suffix = path.suffix.lower()
-        if suffix in (".csv", ".tsv"):
-            return _from_csv(path)
-        if suffix in (".txt", ".lst", ".list"):
-            return _from_list(read_lines(path), str(path))
+        if suffix in _TABLES:
+            raise DataError(f"{path} is a table that seewhy does not read.  Save it as CSV.", slug="csv")
         if suffix == ".zip":
             raise DataError(f"{path} is an archive.  Unpack it first:  seewhy data {path} DEST", slug="no-images")
         return _from_list([path], str(path))
@@ -142,61 +184,96 @@ def _matches(pattern: str, anchor: str) -> list[Path]:
         paths = list(Path(anchor or ".").glob(pattern.removeprefix(anchor)))
     except (ValueError, NotImplementedError):  # like "a**"
         return []
-    return sorted(path for path in paths if _is_image_name(path.name) and not path.is_dir())
+    return sorted(path for path in paths if is_image_name(path.name) and not path.is_dir())
 
 
 def _from_folder(root: Path) -> ImageTable:
     unread: list[OSError] = []
-    paths = sorted(_walk(root, unread.append), key=lambda path: path.relative_to(root).as_posix())
+    others: Counter[str] = Counter()
+    paths = sorted(walk(root, unread.append, others), key=lambda path: path.relative_to(root).as_posix())
     if not paths:
         held = listed(sorted(entry.name for entry in root.iterdir())) or "nothing"
         raise DataError(
             f"Found no images in {root}, which holds: {held}.\n  Suffixes read: {listed(sorted(SUFFIXES), 30)}",
             slug="no-images",
         )
-    images = [_in_folders(path.relative_to(root).as_posix(), path) for path in paths]
-    if any("/" not in image.id for image in images):
-        table = _named_by_the_folder(root, images)
+    images = [Image(path.relative_to(root).as_posix(), str(path)) for path in paths]
+    beside = [image for image in images if "/" not in image.id]
+    inside = [image for image in images if "/" in image.id]
+    if len({image.id.partition("/")[0] for image in inside}) < 2 or len(beside) >= len(inside):
+        table = _named_by_the_folder(root, images) if beside else _of_class_folders(root, inside, [])
     else:
-        images = _in_split(images, root.resolve().name)
-        table = ImageTable(tuple(images), root, label_names(images), source=str(root))
-    if unread:
-        names = listed([f"{error.filename} ({error.strerror})" for error in unread], 3)
-        table = replace(table, notes=(*table.notes, f"{len(unread)} folders cannot be looked into: {names}."))
-    return table
+        table = _of_class_folders(root, inside, beside)
+    return replace(table, notes=(*table.notes, *left_out(table.empty, unread, others)))
 
 
-def _in_folders(name: str, path: Path) -> Image:
-    """The image of that id, with the split and the label that the folders in it say."""
-    folders = name.split("/")[:-1]
-    split = folders.pop(0) if folders and folders[0].lower() in SPLITS else None
-    return Image(name, str(path), folders[0] if folders else None, split)
+def _of_class_folders(root: Path, inside: Sequence[Image], beside: Sequence[Image]) -> ImageTable:
+    """The table of images in class folders; the few `beside` these have no class."""
+    placed_images, placement = _in_folders(inside)
+    images = _in_split(placed_images, root.resolve().name)
+    empty = _empty_classes(root, placement) if any(image.label for image in images) else ()
+    notes = list(placement.notes)
+    if beside:
+        notes.append(f"Images beside the class folders have no class: {listed([image.id for image in beside], 4)}.")
+    together = sorted([*images, *beside], key=lambda image: image.id)
+    return ImageTable(tuple(together), root, label_names(images), tuple(notes), source=str(root), empty=empty)
 
 
-def _in_split(images: Sequence[Image], name: str) -> list[Image]:
+def _empty_classes(root: Path, placement: Placement) -> tuple[str, ...]:
+    """The names of folders beside class folders in which no image lies, and no run."""
+    labels = {label for label, _ in placement.places}
+    empty = set()
+    for home in placement.homes:
+        for entry in os.scandir(root.joinpath(*home)):
+            if entry.is_dir() and entry.name not in labels and not entry.name.startswith("."):
+                inner = Path(entry.path)
+                if not (inner / RUN).exists() and next(walk(inner), None) is None:
+                    empty.add(entry.name)
+    return tuple(sorted(empty))
+
+
+def _in_folders(images: Sequence[Image]) -> tuple[list[Image], Placement]:
+    """The images with the label and split that the folders in their ids say; each lies in one at least."""
+    placement = placed([tuple(image.id.split("/")[:-1]) for image in images])
+    together = zip(images, placement.places, strict=True)
+    return [replace(image, label=label, split=split) for image, (label, split) in together], placement
+
+
+def _in_split(images: Iterable[Image], name: str) -> list[Image]:
     """The images with the split that the name of their folder or list says, where they have none of their own."""
-    split = name if name.lower() in SPLITS else None
+    split = name if is_split_name(name) else None
     return [replace(image, split=image.split or split) for image in images]
 
 
 def _named_by_the_folder(root: Path, images: list[Image]) -> ImageTable:
     """Label and split of a folder that holds images itself, from its own and its sibling folders' names."""
     home = root.resolve()
-    if home.name.lower() in SPLITS:
-        return ImageTable(tuple(_in_split(images, home.name)), root, source=str(root))
     siblings = sorted(
-        entry.name for entry in home.parent.iterdir() if not entry.name.startswith(".") and _holds_image(entry)
+        entry.name for entry in home.parent.iterdir() if not entry.name.startswith(".") and holds_image(entry)
     )
-    if len(siblings) < 2 or any(image.label for image in images):
-        return ImageTable(tuple(replace(image, label=None) for image in images), root, source=str(root))
-    images = _in_split([replace(image, label=home.name, split=None) for image in images], home.parent.name)
+    if len(siblings) < 2 or all(map(is_split_name, siblings)):
+        return ImageTable(tuple(_in_split(images, home.name)), root, source=str(root))
+    if any("/" in image.id for image in images):
+        return ImageTable(tuple(images), root, source=str(root))
+    images = _in_split([replace(image, label=home.name) for image in images], home.parent.name)
     note = f"Class {home.name!r} from the folder's name; its siblings give the classes {', '.join(siblings)}."
     return ImageTable(tuple(images), root, tuple(siblings), notes=(note,), source=str(root))
 
 
-def _from_csv(path: Path) -> ImageTable:
-    images, classes, notes = read_csv(path)
-    return ImageTable(tuple(_in_split(images, path.stem)), path.parent, classes, notes, source=str(path))
+def _from_table(path: Path, columns: Mapping[str, str]) -> ImageTable:
+    if path.suffix.lower() in (".csv", ".tsv"):
+        return _from_sheet(read_sheet(path), path.parent, str(path), columns, path.stem)
+    sheet = read_lines(path)
+    if sheet.columns != ("path",):
+        return _from_sheet(sheet, path.parent, str(path), columns, path.stem)
+    table = _from_list([as_written(row["path"], path.parent) for row in sheet.rows], str(path))
+    return replace(table, notes=(*sheet.notes, *table.notes))
+
+
+def _from_sheet(sheet: Sheet, folder: Path, source: str, columns: Mapping[str, str], name: str = "") -> ImageTable:
+    listing = read_listing(sheet, folder, source, columns)
+    images = tuple(_in_split(listing.images, name))
+    return ImageTable(images, folder, listing.classes or label_names(images), listing.notes, source=source)
 
 
 def _from_list(paths: Sequence[Path], source: str) -> ImageTable:
@@ -205,97 +282,27 @@ def _from_list(paths: Sequence[Path], source: str) -> ImageTable:
     root = Path(os.path.commonpath([path.absolute().parent for path in paths]))
     images, notes = without_repeats([Image(relative(path, root), str(path)) for path in paths])
     if all("/" in image.id for image in images):  # they lie in folders below a common one: read those as a folder would
-        images = _in_split([_in_folders(image.id, Path(image.path or "")) for image in images], root.name)
+        images, placement = _in_folders(images)
+        images, notes = _in_split(images, root.name), (*notes, *placement.notes)
     return ImageTable(tuple(images), root, label_names(images), notes, source=source)
 
 
-def _from_tensor(batch: Tensor) -> ImageTable:
-    if batch.ndim == 3:
-        batch = batch[None]
-    if batch.ndim != 4 or batch.shape[1] not in (1, 3):
-        raise DataError(
-            f"The tensor has shape {tuple(batch.shape)}, but images are (N, 3, H, W) or (N, 1, H, W).", slug="no-images"
-        )
-    if not batch.is_floating_point() and batch.dtype != torch.uint8:
-        raise DataError(
-            f"The tensor is {batch.dtype}, but must be floats (the network's own input) or bytes (uint8 photographs).",
-            slug="no-images",
-        )
-    if batch.is_floating_point() and not torch.isfinite(batch).all():
-        raise DataError("The tensor of images holds NaN or infinite values.", slug="no-images")
-    return _from_items(batch, "the tensor")
-
-
-def _from_dataset(dataset: Any) -> ImageTable:
-    table = _from_items(dataset, type(dataset).__name__)
-    names = getattr(dataset, "classes", None)
-    classes = tuple(map(str, names)) if isinstance(names, (list, tuple)) else ()
-    targets = getattr(dataset, "targets", None)
-    if targets is None or len(targets) != len(table):
-        return replace(table, classes=classes)
-    images = tuple(
-        replace(image, label=label_of(target, classes)) for image, target in zip(table.images, targets, strict=True)
-    )
-    return replace(table, images=images, classes=classes)
-
-
-def _from_items(items: Any, source: str) -> ImageTable:
-    width = max(5, len(str(len(items))))
-    return ImageTable(tuple(Image(f"{number:0{width}d}") for number in range(len(items))), items=items, source=source)
-
-
-def _sampled(images: Sequence[Image], count: int, seed: int) -> tuple[Image, ...]:
-    """A seeded choice in table order; every split and class gets its share, rounded by largest remainder."""
-    groups: dict[tuple[str, str], list[int]] = defaultdict(list)
-    for place, image in enumerate(images):
-        groups[image.split or "", image.label or ""].append(place)
-    count = min(count, len(images))
-    exact = {key: count * len(places) / len(images) for key, places in groups.items()}
-    quota = {key: int(value) for key, value in exact.items()}
-    for key in sorted(exact, key=lambda key: (quota[key] - exact[key], key))[: count - sum(quota.values())]:
-        quota[key] += 1
-    chosen = random.Random(seed)
-    kept = [place for key in sorted(groups) for place in chosen.sample(groups[key], quota[key])]
-    return tuple(images[place] for place in sorted(kept))
-
-
-def _walk(root: Path, refused: Callable[[OSError], None] = lambda error: None) -> Iterator[Path]:
-    """Every image file below root; linked folders are followed once, and what cannot be looked into is told."""
-    seen: set[str] = set()
-    for folder, inner, names in os.walk(root, followlinks=True, onerror=refused):
-        real = os.path.realpath(folder)
-        if real in seen:
-            inner.clear()
-            continue
-        seen.add(real)
-        inner[:] = sorted(name for name in inner if not name.startswith("."))
-        for name in names:
-            if _is_image_name(name):
-                yield Path(folder, name)
-
-
-def _is_image_name(name: str) -> bool:
-    return Path(name).suffix.lower() in SUFFIXES and not name.startswith(".")
-
-
-def _holds_image(folder: Path) -> bool:
-    try:
-        names = [entry.name for entry in folder.iterdir()]
-    except OSError:  # also a file
-        return False
-    return _RUN not in names and any(map(_is_image_name, names))
-
-
 def _storable(table: ImageTable) -> ImageTable:
-    """The table with the bytes that are no UTF-8 in file names written out in ids, labels and splits."""
+    """The table with the bytes that are no UTF-8 in file names written out in ids, labels and splits.
 
-    def plain(text: str | None) -> str | None:
-        return None if text is None else text.encode("utf-8", "backslashreplace").decode()
+    Labels, splits and classes are in one Unicode form (NFC), in which names from macOS are those from elsewhere.
+    """
+
+    def plain(text: str) -> str:
+        return text.encode("utf-8", "backslashreplace").decode()
+
+    def name(text: str | None) -> str | None:
+        return None if text is None else one_form(plain(text))
+
+    def names(texts: Sequence[str]) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(name(text) or "" for text in texts))
 
     images = tuple(
-        image
-        if image.id == (new_id := plain(image.id))
-        else replace(image, id=new_id or "", label=plain(image.label), split=plain(image.split))
-        for image in table.images
+        replace(image, id=plain(image.id), label=name(image.label), split=name(image.split)) for image in table.images
     )
-    return replace(table, images=images, classes=tuple(plain(name) or "" for name in table.classes))
+    return replace(table, images=images, classes=names(table.classes), empty=names(table.empty))

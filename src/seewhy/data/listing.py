@@ -1,70 +1,74 @@
-"""Lists of images in files: a CSV with its columns, or a text with one path a line."""
+"""Lists of images in files: a table with its columns, or a text with one path a line."""
 
 from __future__ import annotations
 
-import csv
 import os
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
-from io import StringIO
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
-from typing import Any
 
-from seewhy.errors import DataError, listed
+from seewhy.data.columns import Columns, columns_of, flag_labels
+from seewhy.data.labels import DIFFERING, JOINT, NO_LABEL, whole
+from seewhy.data.places import located
+from seewhy.data.sheet import Sheet, cells
+from seewhy.errors import listed
 from seewhy.records import Image
 
-_PATH_COLUMNS = ("path", "file", "filename", "file_name", "filepath", "file_path", "image", "image_path", "img", "name")
-_LABEL_COLUMNS = ("label_str", "label_name", "class_name", "label", "class", "target", "category")
+
+@dataclass(frozen=True)
+class Listing:
+    """The images of a list, the class names in their order, and notes."""
+
+    images: tuple[Image, ...]
+    classes: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
-def read_csv(path: Path) -> tuple[list[Image], tuple[str, ...], tuple[str, ...]]:
-    """The images of a CSV or TSV, the class names, and notes.
+def read_listing(sheet: Sheet, folder: Path, source: str, asked: Mapping[str, str]) -> Listing:
+    """The images of a table whose paths are relative to `folder`.
 
-    Paths are relative to the file; classes are in the order of a column "label" of indices, else sorted. Raises
-    DataError where there is no column of paths.
+    Classes are in the order of a column "label" of indices or of columns named like them, else sorted. `asked` names
+    columns by what they are. Raises DataError where there is no column of paths.
     """
-    rows, columns = _rows(path)
-    where = next((columns[name] for name in _PATH_COLUMNS if name in columns), None)
-    if where is None:
-        raise DataError(
-            f"{path} has no column of paths, but: {listed(columns)}.\n  Name it one of: {listed(_PATH_COLUMNS, 20)}",
-            slug="csv",
-        )
-    what = next((columns[name] for name in _LABEL_COLUMNS if name in columns), None)
-    images: list[Image] = []
-    order: dict[str, int] = {}
-    for row in rows:
-        if not (name := _cell(row, where)):
-            continue
-        file, label = _near(Path(name), path.parent), _cell(row, what) or None
-        images.append(Image(relative(file, path.parent), str(file), label, _cell(row, columns.get("split")) or None))
-        if label is not None and (index := _cell(row, columns.get("label"))).isdecimal():
-            order[label] = int(index)
-    images, notes = without_repeats(images)
-    classes = label_names(images)
-    if len(set(order.values())) == len(order) == len(classes):
-        classes = tuple(sorted(classes, key=order.__getitem__))
-    return images, classes, notes
-
-
-def read_lines(path: Path) -> list[Path]:
-    """The paths in a text, one a line and relative to the text."""
-    lines = [line.strip() for line in _read_text(path).split("\n")]
-    return [_near(Path(line), path.parent) for line in lines if line]
+    columns = columns_of(sheet, asked, source)
+    rows = [row for row in sheet.rows if row.get(columns.path)]
+    paths, moved = located(cells(rows, columns.path), folder, source)
+    labels, said = _labels(rows, columns)
+    splits, numbered = _splits(rows, columns.split)
+    images, repeated = without_repeats(
+        [
+            Image(relative(path, folder), str(path), label, split or None)
+            for path, label, split in zip(paths, labels, splits, strict=True)
+        ]
+    )
+    usual = () if columns.are_usual else (f"Read from {source}: {columns.said()}.",)
+    no_label = _without_label(sheet, columns)
+    return Listing(
+        tuple(images),
+        _classes(rows, columns, labels),
+        (*sheet.notes, *usual, *no_label, *moved, *said, *numbered, *repeated),
+    )
 
 
 def label_names(images: Iterable[Image]) -> tuple[str, ...]:
     """The labels that the images have, sorted."""
-    return tuple(sorted({image.label for image in images if image.label is not None}))
+    return tuple(sorted({name for image in images if image.label for name in image.label.split(DIFFERING)}))
 
 
 def without_repeats(images: Sequence[Image]) -> tuple[list[Image], tuple[str, ...]]:
-    """Every file once, each with an id of its own, and a note where one was listed twice."""
+    """Every file once, each with an id of its own, and notes where some were listed twice.
+
+    One that is listed with different labels has them all, for networks of several labels.
+    """
     first: dict[str, Image] = {}
     taken: set[str] = set()
+    differing: Counter[str] = Counter()
     for image in images:
         place = os.path.normpath(Path(image.path or image.id).absolute())
         if place in first:
+            differing.update(_differing(first[place], image))
+            first[place] = _with_label_of(first[place], image)
             continue
         new_id, count = PurePosixPath(image.id), 1
         while str(new_id) in taken:  # files of the same name outside the list's folder
@@ -73,7 +77,8 @@ def without_repeats(images: Sequence[Image]) -> tuple[list[Image], tuple[str, ..
         taken.add(str(new_id))
         first[place] = replace(image, id=str(new_id))
     repeats = len(images) - len(first)
-    return list(first.values()), ((f"{repeats} images were listed twice and are taken once.",) if repeats else ())
+    notes = [f"{repeats} images were listed twice and are taken once."] if repeats else []
+    return list(first.values()), (*notes, *_said_of(first.values(), differing["split"]))
 
 
 def relative(path: Path, root: Path) -> str:
@@ -82,33 +87,71 @@ def relative(path: Path, root: Path) -> str:
     return "/".join(part for part in Path(text).parts if part not in ("..", os.sep))
 
 
-def _rows(path: Path) -> tuple[list[dict[str, Any]], dict[str, str]]:
-    """The rows of a table, and its columns by their names in small letters."""
-    text = StringIO(_read_text(path), newline="")
-    reader = csv.DictReader(text, delimiter="\t" if path.suffix.lower() == ".tsv" else ",")
-    try:
-        rows = list(reader)
-    except csv.Error as error:
-        raise DataError(f"{path} cannot be read: {error}", slug="csv") from error
-    return rows, {str(name).strip().lower(): name for name in reader.fieldnames or () if name}
+def _labels(rows: Sequence[Mapping[str, str]], columns: Columns) -> tuple[list[str | None], list[str]]:
+    """The label of each row as text ("" for an empty cell of a column of labels), and what is to be said."""
+    if columns.label is not None:
+        return list(whole(cells(rows, columns.label))), []
+    if not columns.flags:
+        return [None] * len(rows), []
+    sets = flag_labels(rows, columns.flags)
+    unknown = sets.count(None)
+    said = f"{unknown:,} rows have no label: they hold -1 for one of {listed(columns.flags, 4)}, or nothing at all."
+    labels = [None if names is None else JOINT.join(names) or NO_LABEL for names in sets]
+    return labels, [said] if unknown else []
 
 
-def _cell(row: dict[str, Any], column: str | None) -> str:
-    return (row[column] or "").strip() if column else ""
+def _splits(rows: Sequence[Mapping[str, str]], column: str | None) -> tuple[list[str], list[str]]:
+    """The split of each row ("" where there is none); 0, 1 and 2 are train, valid and test, as CelebA has them."""
+    splits = list(whole(cells(rows, column))) if column else [""] * len(rows)
+    if set(splits) != {"0", "1", "2"}:
+        return splits, []
+    names = dict(zip("012", ("train", "valid", "test"), strict=True))
+    return [names[split] for split in splits], [f"{column} 0, 1 and 2 are read as train, valid and test."]
 
 
-def _near(path: Path, folder: Path) -> Path:
-    """A relative path as seen from the list's folder, or from here if it exists only here."""
-    beside = folder / path
-    return path if not beside.exists() and path.exists() else beside
+def _without_label(sheet: Sheet, columns: Columns) -> list[str]:
+    others = [name for name in sheet.columns if name and name not in (columns.path, columns.split)]
+    if columns.label or columns.flags or not others:
+        return []
+    return [
+        f"No column is read as the label, but there are: {listed(others)}.  Say which:  --columns label={others[0]}"
+    ]
 
 
-def _read_text(path: Path) -> str:
-    try:
-        text = path.read_bytes().decode("utf-8-sig")
-        if "\0" in text:  # no name holds one, and what reads it may stop there
-            line = text[: text.index("\0")].count("\n") + 1
-            raise DataError(f"{path} holds a NUL byte in line {line}: it is no plain text, or damaged.", slug="csv")
-        return text
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path} cannot be read: it must be UTF-8 text ({error}).", slug="csv") from error
+def _classes(rows: Sequence[Mapping[str, str]], columns: Columns, labels: Sequence[str | None]) -> tuple[str, ...]:
+    """The class names: in the order of their indices or columns, else sorted; numbers as numbers."""
+    if columns.flags:
+        return columns.flags
+    names = sorted({label for label in labels if label})
+    if names and all(map(str.isdecimal, whole(names))):
+        names = sorted(names, key=lambda name: int(whole([name])[0]))
+    numbers = whole(cells(rows, columns.index)) if columns.index else []
+    pairs = zip(labels, numbers, strict=False)
+    order = {label: int(number) for label, number in pairs if label and number.isdecimal()}
+    if len(set(order.values())) == len(order) == len(names):
+        names = sorted(names, key=order.__getitem__)
+    return tuple(names)
+
+
+def _differing(first: Image, again: Image) -> list[str]:
+    return ["split"] if first.split and again.split and first.split != again.split else []
+
+
+def _with_label_of(first: Image, again: Image) -> Image:
+    labels = [label for image in (first, again) for label in (image.label or "").split(DIFFERING) if label]
+    return replace(first, label=DIFFERING.join(dict.fromkeys(labels)) or first.label)
+
+
+def _said_of(images: Iterable[Image], n_splits: int) -> list[str]:
+    several = [image for image in images if image.label and DIFFERING in image.label]
+    notes = []
+    if several:
+        are = "image is" if len(several) == 1 else "images are"
+        example = f"{several[0].id}: {', '.join((several[0].label or '').split(DIFFERING))}"
+        notes.append(
+            f"{len(several):,} {are} listed with different labels ({example}): a multi-label network's have "
+            "them all, any other's none."
+        )
+    if n_splits:
+        notes.append(f"{n_splits:,} rows name another split for an image that was listed before: the first counts.")
+    return notes

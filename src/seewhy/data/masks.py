@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
@@ -15,13 +14,13 @@ import PIL.ImageOps
 import torch
 from numpy.typing import NDArray
 
-from seewhy.data.decode import FORMATS, MOST_PIXELS, UnreadableError
-from seewhy.data.folder import SUFFIXES
+from seewhy.data.decode import FORMATS, MOST_PIXELS, UnreadableError, quiet
+from seewhy.data.image_files import SUFFIXES
 from seewhy.data.network import module_of
 from seewhy.data.reader import Loaded
 from seewhy.errors import DataError, ModelError, OptionError, listed, nearest
 from seewhy.geometry import Geometry, resized_size
-from seewhy.records import Image
+from seewhy.records import Image, one_form
 
 Levels = NDArray[np.uint8]  # (H, W), 0 outside to 255 inside
 Reader = Callable[[Image, Loaded], Levels]  # the mask of one image's upright photograph; UnreadableError says why none
@@ -54,12 +53,10 @@ def read_mask(path: Path) -> Levels:
     pictures everything but 0 is inside.
     """
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            with PIL.Image.open(path, formats=FORMATS) as image:
-                if image.width * image.height > MOST_PIXELS:
-                    raise UnreadableError(f"{path.name} has more than {MOST_PIXELS:,} pixels")
-                return _levels_of_image(PIL.ImageOps.exif_transpose(image))
+        with quiet(), PIL.Image.open(path, formats=FORMATS) as image:
+            if image.width * image.height > MOST_PIXELS:
+                raise UnreadableError(f"{path.name} has more than {MOST_PIXELS:,} pixels")
+            return _levels_of_image(PIL.ImageOps.exif_transpose(image))
     except UnreadableError:
         raise
     except PIL.UnidentifiedImageError as error:
@@ -147,11 +144,11 @@ def catalogue_of(names: Iterable[str], images: Sequence[Image], where: Path) -> 
 
 
 def _parts(image: Image) -> tuple[str, ...]:
-    return PurePath(image.path or image.id).parts
+    return PurePath(one_form(image.path or image.id)).parts
 
 
 def _bare(name: str) -> tuple[str, ...]:
-    return PurePath(name).with_suffix("").parts
+    return PurePath(one_form(name)).with_suffix("").parts
 
 
 def _common_ending(parts: Sequence[str], other: Sequence[str]) -> int:

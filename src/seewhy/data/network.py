@@ -6,10 +6,9 @@ import hashlib
 import importlib
 import importlib.util
 import inspect
-import json
 import sys
-from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -17,8 +16,10 @@ from typing import Any
 import torch
 from torch import nn
 
+from seewhy.data.hugging_face import read_directory
+from seewhy.data.processors import UnfitProcessorError
 from seewhy.errors import MissingExtraError, ModelError, OptionError, listed, nearest
-from seewhy.records import Fit, Preprocess
+from seewhy.records import Task, distinct
 
 _neighbours: dict[str, str] = {}  # modules that a network's file imported from its own folder, with that folder
 MODEL_FORMS = "net.py:Net, package.module:factory, timm:NAME, torchvision:NAME or hf:DIRECTORY"
@@ -26,12 +27,18 @@ MODEL_FORMS = "net.py:Net, package.module:factory, timm:NAME, torchvision:NAME o
 
 @dataclass
 class Found:
-    """A network, where it came from, and what its source knows of its preprocessing and classes."""
+    """A network, where it came from, and what its source knows of its preprocessing, classes and task.
+
+    `preprocess` is as the source has it, `title` its name in words; `trouble` is raised where nothing replaces it.
+    """
 
     model: nn.Module
     source: str
     preprocess: Any = None
+    title: str = ""
+    trouble: UnfitProcessorError | None = None
     classes: tuple[str, ...] | None = None
+    task: Task | None = None
     has_weights: bool = False
     notes: tuple[str, ...] = ()
 
@@ -64,9 +71,9 @@ def _from_code(spec: str, arguments: dict[str, Any]) -> Found:
         place = spec.rpartition(":")[0]
         raise ModelError(f"{place} has no {name!r}.  {nearest(name, _offered(module))}".rstrip(), slug="no-such-model")
     network = _build(getattr(module, name), name, arguments)
-    given = getattr(module, "preprocess", None)
-    notes = () if given is None else (f"Preprocessing: `preprocess` of {spec.rpartition(':')[0] or spec}.",)
-    return Found(network, spec, given, notes=notes)
+    return Found(
+        network, spec, getattr(module, "preprocess", None), f"`preprocess` of {spec.rpartition(':')[0] or spec}"
+    )
 
 
 def thing_of(spec: str, forms: str) -> Any:
@@ -194,16 +201,11 @@ def _from_timm(name: str, arguments: dict[str, Any]) -> Found:
         )
     model = _build(lambda **kw: timm.create_model(name, pretrained=False, **kw), name, arguments)
     config = timm.data.resolve_data_config({}, model=model)
-    fits: dict[str, Fit] = {"squash": "stretch", "border": "letterbox"}
-    chosen = Preprocess(
-        size=tuple(config["input_size"][1:]),
-        fit=fits.get(config.get("crop_mode", ""), "crop"),
-        crop_share=config["crop_pct"],
-        interpolation=config["interpolation"] if config["interpolation"] != "random" else "bilinear",
-        mean=tuple(config["mean"]),
-        std=tuple(config["std"]),
+    if config["interpolation"] == "random":
+        config["interpolation"] = "bilinear"
+    return Found(
+        model, f"timm:{name}", timm.data.create_transform(**config, is_training=False), f"timm's own for {name}"
     )
-    return Found(model, f"timm:{name}", chosen, notes=(f"Preprocessing: timm's own for {name}.",))
 
 
 def _from_torchvision(name: str, arguments: dict[str, Any]) -> Found:
@@ -214,76 +216,25 @@ def _from_torchvision(name: str, arguments: dict[str, Any]) -> Found:
         )
     model = _build(lambda **kw: models.get_model(name, weights=None, **kw), name, arguments)
     default = models.get_model_weights(name).DEFAULT
-    preset = default.transforms()
-    chosen: Preprocess | None = None
-    notes: tuple[str, ...] = ()
-    if hasattr(preset, "crop_size"):
-        crop, resize = preset.crop_size[0], preset.resize_size[0]
-        chosen = Preprocess(
-            size=(crop, crop),
-            fit="crop",
-            crop_share=crop / resize,
-            interpolation=preset.interpolation.value,
-            mean=tuple(preset.mean),
-            std=tuple(preset.std),
-        )
-        notes = (f"Preprocessing: torchvision's own for {name}.",)
     categories = default.meta.get("categories")
-    classes = tuple(_distinct(categories)) if categories and "num_classes" not in arguments else None
-    return Found(model, f"torchvision:{name}", chosen, classes, notes=notes)
+    classes = distinct(categories) if categories and "num_classes" not in arguments else None
+    title = f"torchvision's own for {name}"
+    return Found(model, f"torchvision:{name}", default.transforms(), title, classes=classes)
 
 
 def _from_hf(directory: str, arguments: dict[str, Any]) -> Found:
-    transformers = _optional("transformers", "hf:DIRECTORY")
-    folder = Path(directory)
-    if not (folder / "config.json").is_file():
-        raise ModelError(f"{folder} is not a Hugging Face model directory: it has no config.json.", slug="no-such-file")
-    known = _hf_class(transformers, folder)
-    try:
-        model = known.from_pretrained(folder, local_files_only=True, trust_remote_code=False, **arguments)
-    except (OSError, ValueError, RuntimeError) as error:
-        raise ModelError(f"{folder} cannot be loaded as {known.__name__}: {error}", slug="import-failed") from error
-    classes = None
-    if "For" in type(model).__name__:  # a model without a head has made-up labels
-        names = model.config.id2label
-        classes = tuple(_distinct([str(names[index]) for index in sorted(names)]))
-    chosen, notes = _hf_preprocess(folder)
-    return Found(model, f"hf:{directory}", chosen, classes, has_weights=True, notes=notes)
-
-
-def _hf_class(transformers: Any, folder: Path) -> Any:
-    """The class that the directory's configuration names, so that no head is made up; else that of classifiers."""
-    named = json.loads((folder / "config.json").read_text()).get("architectures") or []
-    architecture = getattr(transformers, named[0], None) if named else None
-    is_network = isinstance(architecture, type) and issubclass(architecture, transformers.PreTrainedModel)
-    return architecture if is_network else transformers.AutoModelForImageClassification
-
-
-def _hf_preprocess(folder: Path) -> tuple[Preprocess | None, tuple[str, ...]]:
-    path = folder / "preprocessor_config.json"
-    if not path.is_file():
-        return None, (f"{folder} has no preprocessor_config.json: give the preprocessing by options.",)
-    config = json.loads(path.read_text())
-    size = config.get("size", 224)
-    size = {"height": size, "width": size} if isinstance(size, int) else size
-    crop = config.get("crop_size") if config.get("do_center_crop") else None
-    crop = {"height": crop, "width": crop} if isinstance(crop, int) else crop
-    final = crop or (
-        {"height": size["shortest_edge"], "width": size["shortest_edge"]} if "shortest_edge" in size else size
+    held = read_directory(Path(directory), arguments, partial(_optional, "transformers", "hf:DIRECTORY"))
+    return Found(
+        held.model,
+        f"hf:{directory}",
+        held.processor,
+        held.processor_name,
+        held.trouble,
+        held.classes,
+        held.task,
+        has_weights=True,
+        notes=held.notes,
     )
-    shorter = size.get("shortest_edge", min(size.get("height", 0), size.get("width", 0)))
-    resample = {0: "nearest", 1: "lanczos", 2: "bilinear", 3: "bicubic"}.get(config.get("resample", 2), "bilinear")
-    normalise = config.get("do_normalize", True)
-    chosen = Preprocess(
-        size=(final["height"], final["width"]),
-        fit="crop" if crop or "shortest_edge" in size else "stretch",
-        crop_share=min(1.0, final["height"] / shorter) if crop else config.get("crop_pct") or 1.0,
-        interpolation=resample,
-        mean=tuple(config.get("image_mean", (0.5, 0.5, 0.5))) if normalise else (0.0,),
-        std=tuple(config.get("image_std", (0.5, 0.5, 0.5))) if normalise else (1.0,),
-        range="0-1" if config.get("do_rescale", True) else "0-255",
-    )
-    return chosen, ("Preprocessing: preprocessor_config.json.",)
 
 
 def _optional(package: str, purpose: str) -> ModuleType:
@@ -304,16 +255,6 @@ def _optional(package: str, purpose: str) -> ModuleType:
 
 def _is_network_class(thing: Any) -> bool:
     return isinstance(thing, type) and issubclass(thing, nn.Module)
-
-
-def _distinct(names: Sequence[str]) -> list[str]:
-    """The names, with a number behind those that stand twice ("crane", "crane 2")."""
-    seen: dict[str, int] = {}
-    distinct = []
-    for name in names:
-        seen[name] = seen.get(name, 0) + 1
-        distinct.append(name if seen[name] == 1 else f"{name} {seen[name]}")
-    return distinct
 
 
 def _line(error: BaseException) -> str:

@@ -9,21 +9,24 @@ from typing import Any
 
 import numpy as np
 import PIL.Image
+import PIL.ImageOps
 import torch
 from torch import Tensor
 
+from seewhy.data.canvas import Canvas, canvas_of, network_input, picture_of
 from seewhy.data.classifier import Opaque
 from seewhy.data.decode import (
     Photograph,
     Pixels,
     UnreadableError,
     as_pixels,
-    canvas_of,
-    network_input,
-    picture_of,
+    photograph_of,
+    read_image,
     read_photograph,
 )
-from seewhy.data.folder import ImageTable, label_of
+from seewhy.data.depth import eight_bits
+from seewhy.data.folder import ImageTable
+from seewhy.data.items import image_and_label
 from seewhy.errors import DataError, listed
 from seewhy.geometry import Geometry, geometry_of
 from seewhy.records import Image, Preprocess
@@ -42,10 +45,11 @@ class Loaded:
     geometry: Geometry
     photograph: Pixels | None = None
     preprocess: Preprocess | None = None
-    canvas: Pixels | None = None
+    canvas: Canvas | None = None
     inputs: Tensor | None = None
     digest: str | None = None
     label: str | None = None
+    mode: str | None = None  # of the image that a function made the input of
 
     @cached_property
     def picture(self) -> Pixels:
@@ -56,18 +60,46 @@ class Loaded:
             raise ValueError("an image without a photograph and without an input")
         return picture_of(self.inputs, self.preprocess)
 
+    @property
+    def drawn_canvas(self) -> Pixels:
+        """The canvas as an 8-bit picture; the picture where there is none."""
+        if self.canvas is None:
+            return self.picture
+        canvas = self.canvas
+        return eight_bits(canvas) if canvas.dtype == np.float32 else canvas.astype(np.uint8, copy=False)
+
 
 def load_image(table: ImageTable, image: Image, preprocess: Preprocess | Opaque) -> Loaded:
     """The image read and preprocessed. Raises UnreadableError with the reason."""
     if image.error:
         raise UnreadableError(image.error)
     if table.items is None:
-        return _from_photograph(read_photograph(image.path or ""), preprocess, image.label)
+        path = image.path or ""
+        if isinstance(preprocess, Preprocess):
+            return _from_photograph(read_photograph(path, preprocess), preprocess, image.label)
+        return _by_function(*read_image(path), preprocess, image.label)
+    return _from_item(item_of(table, image), preprocess, image.label, table.classes)
+
+
+def item_of(table: ImageTable, image: Image) -> Any:
+    """What a Dataset gives for an image. Raises UnreadableError with the reason."""
     try:
-        item = table.items[int(image.id)]
+        return table.items[int(image.id)]
     except (Exception, SystemExit) as error:  # a Dataset's own code may raise anything
         raise UnreadableError(f"{type(error).__name__}: {error}"[:200]) from error
-    return _from_item(item, preprocess, image.label, table.classes)
+
+
+def image_of(item: Any) -> PIL.Image.Image | None:
+    """The PIL image that an item is, or that its bytes or 16-bit grey levels make; None of anything else."""
+    if isinstance(item, Tensor) and item.dtype == torch.uint8 and item.ndim == 3 and len(item) in (1, 3):
+        item = item.permute(1, 2, 0).contiguous().cpu().numpy()
+        item = item[..., 0] if item.shape[2] == 1 else item
+    if isinstance(item, np.ndarray):
+        shape = item.shape
+        colours = item.dtype == np.uint8 and len(shape) == 3 and shape[2] in (3, 4)
+        grey = item.dtype in (np.uint8, np.uint16) and len(shape) == 2
+        item = PIL.Image.fromarray(item) if colours or grey else None
+    return item if isinstance(item, PIL.Image.Image) else None
 
 
 def batch_of(
@@ -80,7 +112,8 @@ def batch_of(
     if len(shapes) > 1:
         raise DataError(
             f"After preprocessing the images have different shapes: {listed(map(str, sorted(shapes)))}.\n"
-            "  Give one size:  --size 224",
+            "  Give one size:  --size 224"
+            + (", or let the preprocessing function give it" if not isinstance(preprocess, Preprocess) else ""),
             slug="mixed-sizes",
         )
     canvases = [image.canvas for image in loaded if image.canvas is not None]
@@ -92,40 +125,68 @@ def batch_of(
 
 def prepared(pixels: Pixels, preprocess: Preprocess | Opaque) -> Tensor:
     """The network's input (1, C, H, W) of a picture (H, W, 3) uint8. Raises UnreadableError where a function fails."""
-    return batch_of([_from_photograph(Photograph(pixels, ""), preprocess, None)], preprocess)
+    return batch_of([_from_image(PIL.Image.fromarray(pixels), preprocess, None)], preprocess)
 
 
-def _from_photograph(photograph: Photograph, preprocess: Preprocess | Opaque, label: str | None) -> Loaded:
-    pixels = photograph.pixels
-    size = (pixels.shape[0], pixels.shape[1])
+def refuse_others(loaded: Loaded, channels: int) -> None:
+    """Raise UnreadableError for an input of other than `channels` channels that a function made of an image."""
+    if loaded.mode is not None and loaded.inputs is not None and len(loaded.inputs) != channels:
+        raise UnreadableError(
+            f"the preprocessing function gave {len(loaded.inputs)} channels, and {channels} of the first image"
+            + _mode_advice(loaded.mode)
+        )
+
+
+def _mode_advice(mode: str) -> str:
+    """What may be the matter with an image that is no RGB, for a function that was written for such."""
+    return "" if mode == "RGB" else f' (the image has the mode {mode}: convert it first, image = image.convert("RGB"))'
+
+
+def _from_image(image: PIL.Image.Image, preprocess: Preprocess | Opaque, label: str | None) -> Loaded:
     if isinstance(preprocess, Preprocess):
-        canvas, geometry = canvas_of(pixels, preprocess)
-        return Loaded(size, geometry, _reduced(pixels), canvas=canvas, digest=photograph.digest, label=label)
+        return _from_photograph(photograph_of(image, preprocess), preprocess, label)
+    return _by_function(PIL.ImageOps.exif_transpose(image), "", preprocess, label)
+
+
+def _from_photograph(photograph: Photograph, preprocess: Preprocess, label: str | None) -> Loaded:
+    pixels = photograph.pixels
+    canvas, geometry = canvas_of(pixels if photograph.shares is None else photograph.shares, preprocess)
+    size = (pixels.shape[0], pixels.shape[1])
+    return Loaded(size, geometry, _reduced(pixels), canvas=canvas, digest=photograph.digest, label=label)
+
+
+def _by_function(image: PIL.Image.Image, digest: str, preprocess: Opaque, label: str | None) -> Loaded:
+    """An upright image of any mode, of which the user's function makes the input."""
+    mode, size, picture = image.mode, (image.height, image.width), _reduced(as_pixels(image))
     try:
-        inputs = preprocess(PIL.Image.fromarray(pixels))
+        inputs = preprocess(image)
     except (Exception, SystemExit) as error:  # the user's code may raise anything
-        raise UnreadableError(f"the preprocessing function failed: {type(error).__name__}: {error}"[:200]) from error
+        failure = f"the preprocessing function failed: {type(error).__name__}: {error}"
+        advice = _mode_advice(mode)
+        raise UnreadableError(failure[: 200 - len(advice)] + advice) from error
     if not isinstance(inputs, Tensor) or inputs.ndim != 3:
         shape = tuple(inputs.shape) if isinstance(inputs, Tensor) else type(inputs).__name__
         raise DataError(f"The preprocessing function gave {shape} for one image, where a tensor (C, H, W) is needed.")
     geometry = geometry_of(size, Preprocess(size=(inputs.shape[1], inputs.shape[2])))
-    return Loaded(size, geometry, _reduced(pixels), inputs=inputs, digest=photograph.digest, label=label)
+    inputs = inputs.clone()  # a function may use its buffer again
+    return Loaded(size, geometry, picture, inputs=inputs, digest=digest, label=label, mode=mode)
 
 
 def _from_item(item: Any, preprocess: Preprocess | Opaque, label: str | None, classes: tuple[str, ...]) -> Loaded:
-    if isinstance(item, (tuple, list)) and item:
-        label = label or label_of(item[1], classes) if len(item) > 1 else label
-        item = item[0]
+    item, label = image_and_label(item, label, classes)
     if isinstance(item, Tensor) and item.is_floating_point() and item.ndim == 3:
         size = (item.shape[1], item.shape[2])
         known = preprocess if isinstance(preprocess, Preprocess) else None
-        return Loaded(size, geometry_of(size, Preprocess()), preprocess=known, inputs=item, label=label)
-    if isinstance(item, Tensor) and item.dtype == torch.uint8 and item.ndim == 3:
-        item = item.expand(3, -1, -1).permute(1, 2, 0).contiguous().cpu().numpy()
-    if isinstance(item, PIL.Image.Image):
-        item = as_pixels(item)
-    if isinstance(item, np.ndarray) and item.dtype == np.uint8 and item.ndim == 3 and item.shape[2] == 3:
-        return _from_photograph(Photograph(item, ""), preprocess, label)
+        return Loaded(size, geometry_of(size, Preprocess()), preprocess=known, inputs=item.clone(), label=label)
+    image = image_of(item)
+    if image is not None:
+        try:
+            return _from_image(image, preprocess, label)
+        except (OSError, ValueError) as error:  # of a file that is read only now, or closed
+            raise UnreadableError(f"{type(error).__name__}: {error}"[:200]) from error
+    if isinstance(item, Tensor):
+        what = f"a tensor of {item.dtype} and the shape {tuple(item.shape)} is no image"
+        raise UnreadableError(f"{what}: give floats (C, H, W), the network's input, or bytes (3, H, W)")
     raise UnreadableError(f"{type(item).__name__} is no image: give a PIL image, or a tensor (C, H, W)")
 
 

@@ -11,22 +11,36 @@ from pathlib import Path
 from typing import Any
 
 import safetensors.torch
-import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
+from seewhy.data.inert import read_inert
 from seewhy.errors import WeightsError, listed, nearest
 
 SUFFIXES = (".pt", ".pth", ".ckpt", ".bin", ".safetensors")
 _WRAPPERS = ("state_dict", "model_state_dict", "model", "net", "weights", "params")
+_NO_WEIGHTS = (
+    "optimizer",
+    "optimizers",
+    "optim",
+    "opt",
+    "lr",
+    "scheduler",
+    "scaler",
+    "loops",
+    "callbacks",
+    "amp",
+    "rng",
+)
 _SAVE = "torch.save(model.state_dict(), 'weights.pt')"
 
 
-def load_weights(model: nn.Module, weights: Path, epoch: int | None = None) -> list[str]:
+def load_weights(model: nn.Module, weights: Path, epoch: int | None = None, key: str | None = None) -> list[str]:
     """Load the state dict in `weights` into `model`, and what had to be said about it.
 
     `weights` is a file, or a directory in the layout DIR/<class>/model_<epoch>.pt or DIR/model_<epoch>.pt, from which
-    `epoch` (the last one where None) is taken. Raises WeightsError naming missing, unexpected and mis-shaped keys.
+    `epoch` (the last one where None) is taken. `key` names one of several sets in it (state_dict_ema). Raises
+    WeightsError naming missing, unexpected and mis-shaped keys.
     """
     notes = []
     if weights.is_dir():
@@ -38,7 +52,7 @@ def load_weights(model: nn.Module, weights: Path, epoch: int | None = None) -> l
         raise WeightsError(f"There is no file {weights}.  {_neighbours(weights)}".rstrip(), slug="no-such-file")
     if not weights.is_file():  # a pipe or a device, which may have no end
         raise WeightsError(f"{weights} is no regular file.", slug="no-such-file")
-    state, said = read_state(weights)
+    state, said = read_state(weights, key)
     notes += said
     expected = model.state_dict()
     whole = state
@@ -53,7 +67,7 @@ def load_weights(model: nn.Module, weights: Path, epoch: int | None = None) -> l
     return notes
 
 
-def read_state(path: Path) -> tuple[dict[str, Tensor], list[str]]:
+def read_state(path: Path, key: str | None = None) -> tuple[dict[str, Tensor], list[str]]:
     """The state dict in a file, and what was unwrapped. Raises WeightsError for files that hold code or no tensors."""
     if path.suffix == ".safetensors":
         try:
@@ -69,27 +83,64 @@ def read_state(path: Path) -> tuple[dict[str, Tensor], list[str]]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about pickle protocols: what cannot be read is an error below
-            content = torch.load(path, map_location="cpu", weights_only=True)
+            content, left_out = read_inert(path)
     except Exception as error:  # bytes that are no checkpoint make the reader raise anything
         raise _unreadable(path, error) from error
-    return _unwrapped(content, path)
+    try:
+        state, notes = _unwrapped(content, path, key)
+    except WeightsError:
+        if left_out and key is None:
+            raise _carries_code(path, left_out[0]) from None
+        raise
+    if left_out:
+        notes.append(f"{path.name} also holds objects that were left out, and not made: {listed(left_out, 4)}.")
+    return state, notes
 
 
-def _unwrapped(content: Any, path: Path) -> tuple[dict[str, Tensor], list[str]]:
-    notes = []
-    if isinstance(content, Mapping) and "pytorch-lightning_version" in content:
-        notes.append(f"{path.name} is a Lightning checkpoint; its state_dict was taken.")
-    for key in _WRAPPERS:
-        if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
-            notes = notes or [f"The weights were taken from {key!r} in {path.name}."]
-            content = content[key]
-            break
+def _unwrapped(content: Any, path: Path, asked: str | None) -> tuple[dict[str, Tensor], list[str]]:
+    """The state dict in what a file holds: the one asked for, else that under a usual name; and what is said of it."""
+    notes: list[str] = []
+    inside = _state_dicts(content)
+    key = asked or next((name for name in _WRAPPERS if name in inside), None) or next(iter(inside), None)
+    if asked is not None and asked not in inside:
+        near = nearest(asked, inside)
+        raise WeightsError(
+            f"{path} holds no weights {asked!r}.  {near}".rstrip()
+            + f"\n  It holds: {listed(inside) or 'one set alone'}."
+        )
+    if key is not None:
+        is_lightning = "pytorch-lightning_version" in content and key == "state_dict"
+        notes = [
+            f"{path.name} is a Lightning checkpoint; its state_dict was taken."
+            if is_lightning
+            else f"The weights were taken from {key!r} in {path.name}."
+        ]
+        if others := [name for name in inside if name != key]:
+            notes.append(f"{path.name} also holds the weights {listed(others)}:  --weights-key {others[0]}")
+        content = inside[key]
     if not isinstance(content, Mapping) or not content or not any(isinstance(v, Tensor) for v in content.values()):
         holds = listed(map(str, content)) if isinstance(content, Mapping) else type(content).__name__
         raise WeightsError(f"{path} holds no state dict (it holds: {holds}).\n  Save one with:  {_SAVE}")
     if any(isinstance(value, Tensor) and value.is_meta for value in content.values()):
         raise WeightsError(f"{path} holds tensors of the device meta, which have no numbers.", slug="corrupt-weights")
     return {str(key): value for key, value in content.items() if isinstance(value, Tensor)}, notes
+
+
+def _state_dicts(content: Any, above: str = "") -> dict[str, Mapping[str, Any]]:
+    """The sets of weights inside a file's content by their names ("state_dict", "ema.module"), outermost first.
+
+    None where the content itself is one; single tensors beside a set are none.
+    """
+    if not isinstance(content, Mapping):
+        return {}
+    inside = {f"{above}{name}": part for name, part in content.items() if isinstance(part, Mapping)}
+    held = {name: part for name, part in inside.items() if any(isinstance(value, Tensor) for value in part.values())}
+    held = {name: part for name, part in held.items() if name.partition("_")[0] not in _NO_WEIGHTS} or held
+    if not above:
+        for name, part in inside.items():
+            if name not in held and name.partition("_")[0] not in _NO_WEIGHTS:
+                held |= _state_dicts(part, f"{name}.")
+    return held
 
 
 def _unreadable(path: Path, error: Exception) -> WeightsError:
@@ -101,7 +152,11 @@ def _unreadable(path: Path, error: Exception) -> WeightsError:
         said = "" if "weights_only" in str(error) or isinstance(error, KeyError) else f": {_first_line(error)}"
         pointer = "\n  It is a Git LFS pointer, not the file itself:  git lfs pull" if b"git-lfs" in start else ""
         return WeightsError(f"{path} cannot be read as a PyTorch checkpoint{said}.{pointer}", slug="corrupt-weights")
-    named = f" (it asks for {match.group(1)})" if match else ""
+    return _carries_code(path, match.group(1) if match else None)
+
+
+def _carries_code(path: Path, asks_for: str | None) -> WeightsError:
+    named = f" (it asks for {asks_for})" if asks_for else ""
     return WeightsError(
         f"{path} is not plain weights{named}: a whole pickled model or object, and loading it would run code from the "
         f"file. Nothing of it was run.\n  Save the weights alone, where the network is made:  {_SAVE}",

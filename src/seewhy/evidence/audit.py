@@ -16,6 +16,7 @@ from seewhy.cam.scores.targets import probabilities
 from seewhy.data.classifier import Classifier
 from seewhy.errors import OptionError, SeewhyError, listed
 from seewhy.evidence.checks.behaviour import Behaviour, behaviour_of
+from seewhy.evidence.checks.findings import behaviour_findings
 from seewhy.evidence.factors.factor import Factor
 from seewhy.evidence.factors.regions import Region
 from seewhy.evidence.findings.cases import Cases, cases_of
@@ -132,15 +133,18 @@ def run_audit(
     workers: int | None = 1,
     progress: Progress = lambda done, total: None,
     weighing: Progress = lambda done, total: None,
+    warn: Callable[[str], None] = lambda text: None,
 ) -> Audit:
     """The audit of a design, in memory or in a run folder where finished jobs of an earlier try are kept.
 
     `workers` None takes as many as the machine suggests; `progress` counts trials, `weighing` what is made of them.
+    `warn` is told beforehand where little can be said of such a classifier.
     """
     workers = workers or usual_workers(design.plan.classifier.device, len(design.schedule.jobs))
     if folder is None:
         design = scheduled(design, trials_of(design, budget, 1))
         before = _before(design)
+        _warn_of(design, before, warn)
         trials = run_jobs(design, range(len(design.schedule.jobs)), 1, before)
         return _audited(design, budget, before, trials, progress, weighing)
     kept = AuditFolder(folder, design, budget)
@@ -150,6 +154,8 @@ def run_audit(
         done = kept.begin()
         missing = [index for index in range(len(design.schedule.jobs)) if index not in done]
         before = _before(design)
+        if missing:
+            _warn_of(design, before, warn)
         new_trials = kept.kept(run_jobs(design, missing, workers, before), missing)
         result = _audited(design, budget, before, new_trials, progress, weighing, kept.read)
         kept.finish(result)
@@ -165,6 +171,7 @@ def audit_in_folder(
     workers: int | None,
     progress: Progress,
     weighing: Progress,
+    warn: Callable[[str], None] = lambda text: None,
 ) -> dict[str, Any]:
     """The audit's summary, from a run folder where it is finished, else made and written to it."""
     seconds_of(budget)  # refused before a folder is made
@@ -175,7 +182,7 @@ def audit_in_folder(
         if stored is not None:
             return stored
         return run_audit(
-            design, budget=budget, folder=folder, workers=workers, progress=progress, weighing=weighing
+            design, budget=budget, folder=folder, workers=workers, progress=progress, weighing=weighing, warn=warn
         ).summary()
 
 
@@ -192,6 +199,17 @@ def run_jobs(
     for index, after in zip(indices, run_shards(run, list(indices), workers), strict=True):
         split = jobs[index].split
         yield trials_of_job(jobs[index], design.samples[split], before[split].scores, after)
+
+
+def _warn_of(design: AuditDesign, before: Mapping[str, Baseline], warn: Callable[[str], None]) -> None:
+    """Tell of a classifier that gives one answer or guesses, before its trials are run."""
+    behaviour = _behaviour(design, before)
+    for finding in behaviour_findings(behaviour) if behaviour.n_images else []:
+        if finding.stops_audit and finding.level == "bad":
+            warn(
+                f"{finding.text}\n  What an audit says of it is little, and its {design.schedule.n_trials:,} trials "
+                "may take long.  First:  seewhy check (with the same arguments)"
+            )
 
 
 def _before(design: AuditDesign) -> dict[str, Baseline]:

@@ -15,9 +15,9 @@ from seewhy.cam.layers.choice import trace
 from seewhy.cam.methods.catalogue import METHODS
 from seewhy.cam.scores.targets import Target, probabilities, two_sided
 from seewhy.data.classifier import RANDOM_NOTE, Classifier
-from seewhy.errors import OptionError, listed
+from seewhy.errors import OptionError, counted, listed
 from seewhy.estimates import Floats
-from seewhy.evidence.checks.behaviour import Behaviour, behaviour_of
+from seewhy.evidence.checks.behaviour import Behaviour, behaviour_of, behaviour_of_labels, held_out_of
 from seewhy.evidence.checks.feeding import Feeding, judge, margins, variants_of
 from seewhy.evidence.checks.findings import (
     LEVELS,
@@ -30,6 +30,8 @@ from seewhy.evidence.checks.findings import (
     weights_findings,
 )
 from seewhy.evidence.checks.idle import idle_layers
+from seewhy.evidence.checks.label_findings import label_findings
+from seewhy.evidence.checks.label_scores import truth_of
 from seewhy.evidence.checks.readings import Passes, write_records
 from seewhy.evidence.checks.trust import Trust, examine, n_steps
 from seewhy.evidence.thresholds import CHECK_THRESHOLDS
@@ -41,6 +43,7 @@ from seewhy.run.identity import RunIdentity, check_unchanged, content_of, run_id
 from seewhy.run.machine import environment
 from seewhy.run.plan import Plan, first_input, make_plan
 from seewhy.run.progress import chosen_progress
+from seewhy.store.frames import frame_of
 from seewhy.store.plain import plain
 from seewhy.store.tables import read_digests
 
@@ -78,7 +81,7 @@ class Check:
     def __repr__(self) -> str:
         grades = ", ".join(f"{layer} {grade}" for layer, grade in self.grades.items())
         said = "\n".join(f"  {finding.level.upper():<12}{finding.text}" for finding in self.findings)
-        return f"<Check of {self.facts['images']:,} images; maps: {grades}>\n{said}"
+        return f"<Check of {counted(self.facts['images'], 'image')}; maps: {grades}>\n{said}"
 
     def _repr_html_(self) -> str:
         grades = [f"maps of {layer}: grade {grade}" for layer, grade in self.grades.items()]
@@ -89,6 +92,18 @@ class Check:
                 for finding in self.findings
             ),
         )
+
+    @property
+    def records(self) -> list[dict[str, Any]]:
+        """A dict for each finding: level, part, text, todo."""
+        return [
+            {"level": finding.level, "part": finding.part, "text": finding.text, "todo": finding.todo}
+            for finding in self.findings
+        ]
+
+    def to_pandas(self) -> Any:
+        """`records` as a pandas DataFrame. Raises MissingExtraError without pandas."""
+        return frame_of(self.records)
 
     def summary(self) -> dict[str, Any]:
         """Everything as plain values, ready for JSON."""
@@ -130,11 +145,11 @@ _COLOURS = {"bad": BAD, "caution": CAUTION, "cannot say": UNKNOWN, "good": GOOD}
 
 def _header(result: Check) -> list[str]:
     """Images, classes and accuracy in words."""
-    images, accuracy = f"{result.facts['images']:,} images", result.behaviour.accuracy
+    images, accuracy = counted(result.facts["images"], "image"), result.behaviour.accuracy
     without = result.facts["without_result"]
     header = [f"{images}, {without:,} without a result" if without else images]
     header += [f"classes {listed(result.facts['classes'])}"]
-    return header + ([f"accuracy {accuracy} on {accuracy.n:,} images"] if accuracy else [])
+    return header + ([f"accuracy {accuracy} on {counted(accuracy.n, 'image')}"] if accuracy else [])
 
 
 def check(
@@ -294,9 +309,13 @@ def _judged(plan: Plan, passes: Passes, inputs: Tensor, trusts: Sequence[Trust],
     of_classes = probabilities(logits[finite]).numpy()
     labels = [label for label, fine in zip(passes.labels, finite.tolist(), strict=True) if fine]
     splits = [split for split, fine in zip(passes.splits, finite.tolist(), strict=True) if fine]
-    behaviour = behaviour_of(logits[finite].numpy(), of_classes, labels, plan.classes, splits)
+    if plan.task == "multi-label":
+        behaviour = behaviour_of_labels(logits[finite].numpy(), labels, plan.classes, splits)
+    else:
+        behaviour = behaviour_of(logits[finite].numpy(), of_classes, labels, plan.classes, splits)
     feeding, why_not = _feeding(plan, passes, behaviour.permutation or plan.classes)
-    findings = behaviour_findings(behaviour) if behaviour.n_images else []
+    said_of = label_findings if plan.task == "multi-label" else behaviour_findings
+    findings = said_of(behaviour) if behaviour.n_images else []
     if RANDOM_NOTE in plan.classifier.notes:
         findings += weights_findings(findings)
     findings += feeding_findings(feeding, why_not)
@@ -348,13 +367,17 @@ def _feeding(plan: Plan, passes: Passes, classes: Sequence[str]) -> tuple[Feedin
         return None, "the preprocessing is a function, which seewhy cannot vary"
     if plan.table.items is not None:
         return None, "the images are tensors or a Dataset, already preprocessed"
-    known = np.array([label in classes for label in passes.labels], dtype=bool)
-    truth = np.array([classes.index(label) for label in passes.labels if label is not None and label in classes])
-    if len(set(truth.tolist())) < 2:
+    several = plan.task == "multi-label"
+    labelled = np.array([label is not None if several else label in classes for label in passes.labels], dtype=bool)
+    known, _ = held_out_of(passes.splits, labelled)
+    labels = [label for label, taken in zip(passes.labels, known, strict=True) if taken]
+    truth = truth_of(labels, classes) if several else np.array([classes.index(label or "") for label in labels])
+    if len({*map(str, truth.tolist())}) < 2:
         return None, "labels of two classes are needed"
     scores: dict[str, Floats] = {}
     for name, parts in passes.logits.items():
-        scores[name] = np.nan_to_num(margins(two_sided(torch.cat(parts)).numpy()[known]))
+        logits = torch.cat(parts)
+        scores[name] = np.nan_to_num(logits.numpy()[known] if several else margins(two_sided(logits).numpy()[known]))
     tried = [(name, passes.options[name], values) for name, values in scores.items() if name]
     tried = _distinct(tried, scores[""])
     return (judge(scores[""], truth, tried), "") if tried else (None, "it answers the same however it is fed")

@@ -19,6 +19,7 @@ AUDIT_THRESHOLDS: dict[str, float] = {
 CHECK_THRESHOLDS: dict[str, float] = {
     "little": 0.1,  # of the way from guessing to always right
     "undecided_accuracy": 0.5,  # of that way: an interval from guessing to beyond it says nothing
+    "gap": 0.05,  # of accuracy, between training images and others
     "idle_channels": 0.5,  # of a layer
     "overconfidence": 0.05,
     "undecided_auc": 0.02,  # a variant may be better by this much and still be called equal

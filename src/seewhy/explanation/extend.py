@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from seewhy.errors import StoreError, listed
+from seewhy.errors import StoreError, counted, listed
 from seewhy.explanation.overlays import overlay_name
 from seewhy.run.identity import RunIdentity, as_begun, changed_images, differing, run_identity
 from seewhy.run.plan import Plan, Shard
@@ -142,8 +142,9 @@ def _says_extend(plan: Plan, folder: Path, ids: Sequence[str]) -> StoreError:
             f"  Go back to the {len(ids):,} images that it had:  --extend",
             slug="images-added",
         )
+    had = counted(len(ids), "image")
     return StoreError(
-        f"{folder} holds this run of {len(ids):,} images; {_counted(added)} added since: {listed(added, _NAMED)}.\n"
+        f"{folder} holds this run of {had}; {_counted(added)} added since: {listed(added, _NAMED)}.\n"
         "  Explain those too, and keep what is there:  --extend",
         slug="images-added",
     )

@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from seewhy.data.folder import SUFFIXES
+from seewhy.data.image_files import SUFFIXES
 from seewhy.data.reader import Loaded
 from seewhy.geometry import lay
-from seewhy.maps import fuse, scale_to_peak, smooth_to_crowd
+from seewhy.maps import fuse, scale_to_draw
 from seewhy.records import MapKey
 from seewhy.render.overlay import Pixels, overlay, overlay_like_grad_cam, side_by_side
 from seewhy.run.plan import Plan
@@ -24,11 +24,11 @@ _LONGEST = 240  # bytes of a name before its suffix; most file systems take 255
 def draw_overlay(loaded: Loaded, maps: Mapping[MapKey, Tensor], empty: Set[MapKey], plan: Plan) -> Pixels:
     """The overlay of raw maps (h, w); several stand side by side, layers of one method fused as the plan's preset does.
 
-    On the photograph, each map by its own peak (maps of single pixels smoothed, by their 99.5th percentile), an empty
-    map leaving it as it is; with the preset on the canvas.
+    On the photograph, each map by its own peak (a fine one smoothed, by its strongest 4 %), an empty map leaving it
+    as it is; with the preset on the canvas.
     """
     if plan.preset is not None:
-        canvas = loaded.canvas if loaded.canvas is not None else loaded.picture
+        canvas = loaded.drawn_canvas
         together = [[raw for key, raw in maps.items() if (key.method, key.score) == pair] for pair in fused_keys(maps)]
         fused = [fuse([torch.nan_to_num(raw)[None] for raw in group], canvas.shape[:2])[0] for group in together]
         return side_by_side([overlay_like_grad_cam(canvas, mask.numpy()) for mask in fused])
@@ -38,8 +38,7 @@ def draw_overlay(loaded: Loaded, maps: Mapping[MapKey, Tensor], empty: Set[MapKe
         if key in empty:
             shown.append(picture)
             continue
-        scaled = smooth_to_crowd(raw[None]) if plan.method(key.method).on_canvas else scale_to_peak(raw[None])
-        mask = lay(scaled, loaded.geometry, picture.shape[:2])[0]
+        mask = lay(scale_to_draw(raw[None]), loaded.geometry, picture.shape[:2])[0]
         shown.append(overlay(picture, mask.numpy().clip(0, 1)))
     return np.ascontiguousarray(side_by_side(shown))
 

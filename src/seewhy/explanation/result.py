@@ -18,12 +18,14 @@ import torch
 
 from seewhy.data.decode import UnreadableError
 from seewhy.data.reader import load_image
-from seewhy.errors import DataError, OptionError, StoreError, listed, nearest
+from seewhy.errors import DataError, OptionError, StoreError, counted, nearest, predictions_of
 from seewhy.estimates import wilson
+from seewhy.explanation.notices import noticed
 from seewhy.explanation.overlays import draw_overlay, fused_keys, overlay_name
+from seewhy.explanation.selection import Selection, record_of, select
 from seewhy.explanation.shard import Maps, ShardResult
-from seewhy.maps import ALL_ZERO, fuse
-from seewhy.records import MapKey, MapStat, Outcome
+from seewhy.maps import fuse, is_cut, is_smoothed
+from seewhy.records import MapKey, MapStat, Outcome, one_form
 from seewhy.render import notebook
 from seewhy.render.color import heat, jet
 from seewhy.render.overlay import Pixels, encode, side_by_side
@@ -31,13 +33,14 @@ from seewhy.render.sheet import Tile, page
 from seewhy.run.plan import Plan, Shard
 from seewhy.store import manifest
 from seewhy.store.arrays import read_chunks, read_map, read_maps
+from seewhy.store.frames import frame_of
 
 SHEET_MOST = 100
+_SHOWN, _SHOWN_QUALITY = 512, 85  # pixels high and JPEG quality of an overlay within a notebook
 HYPOTHESES = (
     "Maps are hypotheses: nothing here has been tested. What the decisions depend on, seewhy.audit(classifier, folder) "
     "tests by exchanging it between images."
 )
-LEAST = 10  # images with a result before anything is said about all of them
 
 
 @dataclass(frozen=True)
@@ -99,9 +102,11 @@ class ExplainedImage:
 
     def _peaks(self) -> dict[str, str]:
         """The raw maximum of each map, with the reason where it is drawn empty."""
+        stats = zip(self.owner.keys, self.map_stats.items(), strict=False)  # an unreadable image has none
         return {
-            name: f"max {stat.maximum:.2g}{f' ({stat.reason})' if stat.empty else ''}"
-            for name, stat in self.map_stats.items()
+            name: f"max {stat.maximum:.2g}"
+            + (f" ({stat.reason})" if stat.empty else ", smoothed" if self.owner._is_smoothed(key) else "")
+            for key, (name, stat) in stats
         }
 
     def _head(self) -> tuple[str, ...]:
@@ -176,7 +181,8 @@ class Explanation:
     @property
     def notes(self) -> tuple[str, ...]:
         """What had to be decided or noticed, in sentences."""
-        return (*self.plan.notes, *_noticed(self))
+        by_map = dict(zip(_names(self.keys), self._stats.values(), strict=True))
+        return (*self.plan.notes, *noticed(self.outcomes, self.classes, self.scores, by_map))
 
     def summary(self) -> dict[str, Any]:
         """Counts as plain values: images, without_result, predictions, accuracy, empty maps by layer, notes."""
@@ -199,23 +205,50 @@ class Explanation:
             "notes": list(self.notes),
         }
 
+    @property
+    def records(self) -> list[dict[str, Any]]:
+        """A dict for each image: id, path, label, split, prediction, probability, correct, error."""
+        return [record_of(outcome) for outcome in self.outcomes]
+
+    def to_pandas(self) -> Any:
+        """`records` as a pandas DataFrame. Raises MissingExtraError without pandas."""
+        return frame_of(self.records)
+
+    def where(
+        self,
+        *,
+        wrong: bool | None = None,
+        label: str | int | None = None,
+        predicted: str | int | None = None,
+        split: str | None = None,
+    ) -> Selection:
+        """The images that fit everything that is given: `where(wrong=True, label="cat").show()`.
+
+        Classes by name or index. What comes back has a length, can be gone through, and has `show()` and `records`.
+        """
+        return select(self, wrong, label, predicted, split)
+
     def show(self, most: int = SHEET_MOST) -> PIL.Image.Image:
         """A contact sheet of at most `most` images, evenly chosen: a picture that notebooks show inline."""
-        rows = [
-            round(step * (len(self) - 1) / max(1, min(most, len(self)) - 1)) for step in range(min(most, len(self)))
-        ]
-        tiles = [self._tile(self[row]) for row in rows]
-        some = f"{len(rows)} of {len(self):,} images" if len(rows) < len(self) else f"{len(self):,} images"
+        return self.sheet_of(range(len(self)), most)
+
+    def sheet_of(self, rows: Sequence[int], most: int = SHEET_MOST) -> PIL.Image.Image:
+        """A contact sheet of at most `most` of some rows, evenly chosen."""
+        few = min(most, len(rows))
+        shown = [rows[round(step * (len(rows) - 1) / max(1, few - 1))] for step in range(few)]
+        tiles = [self._tile(self[row]) for row in shown]
+        some = f"{few} of " if few < len(self) else ""
+        some += counted(len(self), "image")
         what = f"{self.method} of {', '.join(self.layers)} for {self.score}"
         title = f"{what}, as {self.preset} shows it" if self.preset else what
         panels = self._panels()
-        fine = (
-            "; maps of single pixels are smoothed" if any(self.plan.method(m).on_canvas for m in self.methods) else ""
-        )
         order = f"; left to right: {', '.join(panels)}" if len(panels) > 1 and self.preset else ""
-        subtitle = f"{some}; every map by its own peak (max), red frame: wrong prediction{fine}{order}"
+        smooth = "; fine maps smoothed" if any(map(self._is_smoothed, self.keys)) else ""
+        subtitle = f"{some}; every map by its own values (max), red frame: wrong prediction{smooth}{order}"
         table = jet() if self.preset else heat()
-        return page(title, subtitle, tiles, table, ("0", "each map's own maximum"), panels=len(panels))
+        cut = self.preset is None and any(is_cut(self.plan.grid(key)) for key in self.keys)
+        full = "each map's strongest 4 %" if cut else "each map's own maximum"
+        return page(title, subtitle, tiles, table, ("0", full), panels=len(panels))
 
     def save(self, folder: str | Path) -> Path:
         """Write the run folder that `explain(out=folder)` makes, or copy it where there is one; gives it back.
@@ -252,6 +285,10 @@ class Explanation:
             return _names(_by_method(self.keys))
         return _names([MapKey(method, "", score) for method, score in fused_keys(_by_method(self.keys))])
 
+    def _is_smoothed(self, key: MapKey) -> bool:
+        """Whether overlays show a map smoothed."""
+        return self.preset is None and is_smoothed(self.plan.grid(key))
+
     def _tile(self, image: ExplainedImage) -> Tile:
         wrong, panels = image.outcome.correct is False, self._panels()
         if image.error or self.preset is not None or len(panels) < 2:
@@ -262,7 +299,7 @@ class Explanation:
 
     def _repr_html_(self) -> str:
         return notebook.page(
-            notebook.heading("Explanation", _facts(self)),
+            notebook.heading("Explanation", self._facts()),
             notebook.bullets(self.notes),
             notebook.side_by_side(image._repr_html_() for image in self._few(6)),
             notebook.sentence(HYPOTHESES),
@@ -270,7 +307,18 @@ class Explanation:
 
     def __repr__(self) -> str:
         where = f", in {self.folder}" if self.folder else ""
-        return f"<Explanation: {len(self)} images, {self.method} of {', '.join(self.layers)} for {self.score}{where}>"
+        what = f"{self.method} of {', '.join(self.layers)} for {self.score}"
+        return f"<Explanation: {counted(len(self), 'image')}, {what}{where}>"
+
+    def _facts(self) -> list[str]:
+        """What was explained, the predictions by class, and the accuracy with its interval."""
+        summary = self.summary()
+        facts = [counted(len(self), "image"), f"{self.method} of {', '.join(self.layers)} for {self.score}"]
+        facts += [predictions_of(summary["predictions"])] if summary["predictions"] else []
+        if summary["labelled"]:
+            accuracy = wilson(sum(bool(outcome.correct) for outcome in self.outcomes), summary["labelled"])
+            facts.append(f"accuracy {accuracy} on {summary['labelled']:,} labelled")
+        return facts + ([f"{summary['without_result']:,} without a result"] if summary["without_result"] else [])
 
     def _few(self, count: int) -> list[ExplainedImage]:
         return [self[row] for row in range(min(count, len(self)))]
@@ -280,8 +328,8 @@ class Explanation:
             if not -len(self) <= which < len(self):
                 raise IndexError(f"There is no image {which}: the explanation has {len(self)}, 0 to {len(self) - 1}.")
             return int(which) % len(self)
-        ids = [outcome.image.id for outcome in self.outcomes]
-        wanted = str(which)
+        ids = [one_form(outcome.image.id) for outcome in self.outcomes]
+        wanted = one_form(str(which))
         names = (
             ids,
             [PurePosixPath(image_id).name for image_id in ids],
@@ -383,56 +431,8 @@ def _pixels(path: Path) -> Pixels:
 def _picture(image: ExplainedImage) -> str:
     if image.error:
         return ""
-    data = base64.b64encode(encode(np.asarray(image.overlay), "jpg")).decode()
+    overlay = image.overlay
+    overlay.thumbnail((overlay.width, _SHOWN))  # twice as many pixels as are shown, for fine screens
+    data = base64.b64encode(encode(np.asarray(overlay), "jpg", _SHOWN_QUALITY)).decode()
     name = escape(image.outcome.image.id, quote=True)
-    return f'<img style="max-height:256px" alt="{name}" src="data:image/jpeg;base64,{data}">'
-
-
-def _noticed(explanation: Explanation) -> list[str]:
-    """What a reader must know before looking at the pictures."""
-    sentences = []
-    results = [outcome for outcome in explanation.outcomes if outcome.error is None]
-    decided = {outcome.prediction for outcome in results}
-    if len(results) >= LEAST and len(decided) == 1 and None not in decided:
-        only = next(iter(decided))
-        sentences.append(f"Every one of the {len(results)} images is predicted as {only!r}.")
-        others = [score for score in explanation.scores if score in explanation.classes and score != only]
-        if others:
-            sentences[-1] += f"  The maps explain {listed(map(repr, others))}, which is never predicted here."
-    for layer, stats in zip(_names(explanation.keys), explanation._stats.values(), strict=True):
-        empty = Counter(stat.reason for stat in stats.values() if stat.empty)
-        if empty.total() > 0.05 * max(1, len(results)):
-            why = ", ".join(f"{count} {reason}" for reason, count in empty.most_common())
-            sentences.append(f"{empty.total()} of {len(results)} maps of {layer} are empty ({why}).")
-            if empty[ALL_ZERO] == len(results):
-                sentences[-1] += (
-                    "  The score does not depend on its places; for a layer on which it does:  --layers auto"
-                )
-    sentences += _at_chance(results, len(explanation.classes))
-    return [*sentences, "Before reading the maps, try:  seewhy check (with the same arguments)"] if sentences else []
-
-
-def _facts(explanation: Explanation) -> list[str]:
-    """What was explained, the predictions by class, and the accuracy with its interval."""
-    summary = explanation.summary()
-    maps = f"{summary['method']} of {', '.join(summary['layers'])} for {summary['score']}"
-    facts = [f"{summary['images']:,} images", maps]
-    predicted = Counter(summary["predictions"]).most_common()
-    facts += [f"predicted: {listed(f'{name} {count:,}' for name, count in predicted)}"] if predicted else []
-    if summary["labelled"]:
-        accuracy = wilson(sum(bool(outcome.correct) for outcome in explanation.outcomes), summary["labelled"])
-        facts.append(f"accuracy {accuracy} on {summary['labelled']:,} labelled")
-    return facts + ([f"{summary['without_result']:,} without a result"] if summary["without_result"] else [])
-
-
-def _at_chance(results: Sequence[Outcome], n_classes: int) -> list[str]:
-    """That the accuracy is not shown to be better than guessing, where it is not."""
-    judged = [outcome for outcome in results if outcome.correct is not None]
-    if len(judged) < LEAST:
-        return []
-    labels = Counter(outcome.image.label for outcome in judged)
-    accuracy = wilson(sum(bool(outcome.correct) for outcome in judged), len(judged))
-    chance = max(labels.values()) / len(judged) if len(labels) > 1 else 1 / n_classes
-    if accuracy.low > chance:
-        return []
-    return [f"Accuracy {accuracy} on {len(judged):,} labelled images, where guessing gives {chance:.3f}."]
+    return f'<img style="max-height:{_SHOWN // 2}px" alt="{name}" src="data:image/jpeg;base64,{data}">'

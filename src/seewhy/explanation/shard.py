@@ -16,15 +16,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from seewhy.cam.attribute import Attribution, Subject, attribute
-from seewhy.cam.scores.targets import predicted, probabilities
 from seewhy.data.decode import UnreadableError, file_digest
-from seewhy.data.reader import Loaded, batch_of, load_image
+from seewhy.data.labels import read_label
+from seewhy.data.reader import Loaded, batch_of, load_image, refuse_others
 from seewhy.errors import SeewhyError
 from seewhy.explanation.overlays import draw_overlay, overlay_name
 from seewhy.maps import ALL_ZERO, empty_reason
 from seewhy.records import Image, MapKey, MapStat, Outcome
 from seewhy.render.overlay import encode
 from seewhy.run.machine import cores, out_of_memory
+from seewhy.run.outcomes import NOT_FINITE, decisions, read_outcome
 from seewhy.run.plan import Plan, Shard
 
 A = TypeVar("A")
@@ -126,9 +127,11 @@ def _each(plan: Plan, function: Callable[[A], B], items: Sequence[A]) -> list[B]
 
 def _read(plan: Plan, image: Image) -> Loaded | UnreadableError:
     try:
-        return load_image(plan.table, image, plan.classifier.preprocess)
+        loaded = load_image(plan.table, image, plan.classifier.preprocess)
+        refuse_others(loaded, plan.channels)
     except UnreadableError as error:
         return error
+    return loaded
 
 
 def _explain_batch(plan: Plan, result: ShardResult, readable: list[tuple[int, Loaded]], overlays: bool) -> None:
@@ -136,17 +139,15 @@ def _explain_batch(plan: Plan, result: ShardResult, readable: list[tuple[int, Lo
     places = [place for place, _ in readable]
     attribution = _attributed(plan, batch, [result.outcomes[place].image for place in places], result.shard, places)
     logits = attribution.logits.double().cpu()
-    shares, decided = probabilities(logits, plan.task), predicted(logits, plan.task)
+    decided = decisions(logits, plan.classes, plan.task)
     values = {name: value.double().cpu() for name, value in attribution.values.items()}
     on_cpu = {key: maps.float().cpu().numpy() for key, maps in attribution.maps.items()}
     numbers = {key: _numbers(maps) for key, maps in on_cpu.items()}
     drawn: list[tuple[int, Loaded, set[MapKey]]] = []
     for row, (place, loaded) in enumerate(readable):
         image = result.outcomes[place].image
-        label = image.label or (loaded.label if loaded.label in plan.classes else None)
-        index = None if decided is None else int(decided[row])
-        probability = None if shares is None or index is None else float(shares[row, index].float())  # as it is stored
-        outcome = _outcome(plan, image, loaded, label, logits[row], index, probability)
+        outcome = _outcome(plan, image, loaded, logits[row], decided[row])
+        label = outcome.image.label
         result.outcomes[place] = outcome
         unlabelled = {score.name for score in plan.scores if score.needs_labels and label not in plan.classes}
         stats = []
@@ -177,7 +178,10 @@ def _attributed(
 ) -> Attribution:
     labels = None
     if any(score.needs_labels for score in plan.scores):
-        names = [image.label or loaded.label for image, loaded in zip(images, batch, strict=True)]
+        names = [
+            image.label or read_label(loaded.label, plan.classes, plan.task)
+            for image, loaded in zip(images, batch, strict=True)
+        ]
         labels = torch.tensor([plan.classes.index(name) if name in plan.classes else 0 for name in names])
     model = plan.classifier.model
     subject = Subject(plan.scores, plan.task, labels, torch.tensor(places) + shard.start)
@@ -193,23 +197,16 @@ def _attributed(
 
 
 def _outcome(
-    plan: Plan,
-    image: Image,
-    loaded: Loaded,
-    label: str | None,
-    logits: Tensor,
-    index: int | None,
-    probability: float | None,
+    plan: Plan, image: Image, loaded: Loaded, logits: Tensor, decided: tuple[str | None, float | None]
 ) -> Outcome:
-    height, width = loaded.size
-    if label is not None and label != image.label:
-        image = Image(image.id, image.path, label, image.split)
+    read = read_outcome(image, loaded, plan.classes, plan.task)
     if not bool(logits.isfinite().all()):
-        return Outcome(image, width, height, loaded.digest, error="the network gave NaN or infinite logits")
-    prediction = None if index is None else plan.classes[index]
+        return replace(read, error=NOT_FINITE)
+    prediction, probability = decided
+    label = read.image.label
     correct = None if label is None or prediction is None else prediction == label
     numbers = tuple(float(value) for value in logits.float())
-    return Outcome(image, width, height, loaded.digest, prediction, probability, correct, numbers)
+    return replace(read, prediction=prediction, probability=probability, correct=correct, logits=numbers)
 
 
 def _digest_of(image: Image) -> str | None:

@@ -6,23 +6,26 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from seewhy.cam.model import forward, size_error
 from seewhy.cam.scores.targets import one_logit_note
 from seewhy.data.classifier import Classifier
-from seewhy.data.decode import UnreadableError
 from seewhy.data.folder import ImageTable, read_table, with_labels
-from seewhy.data.reader import batch_of, load_image
-from seewhy.errors import DataError, ModelError, OptionError, listed
+from seewhy.data.folder_names import role_of
+from seewhy.errors import DataError, ModelError, OptionError, counted, listed
 from seewhy.records import Image
+from seewhy.run.plan import as_read, first_input
+from seewhy.run.probe import Probe
 
 HELD_OUT_FRAC = 0.2
-_ROLES = {"training": "train", "validation": "valid", "val": "valid", "dev": "valid", "testing": "test"}
 
 
 @dataclass(frozen=True)
 class Splits:
-    """The images of "train" and of "valid", each labelled with one of `classes`; `notes` say what was decided."""
+    """The images of "train" and of "valid", each labelled with one of `classes`; `notes` say what was decided.
 
+    The network of `classifier` returns its logits.
+    """
+
+    classifier: Classifier
     table: ImageTable
     classes: tuple[str, ...]
     images: dict[str, list[Image]]
@@ -34,15 +37,16 @@ def choose_splits(classifier: Classifier, table: ImageTable, asked: Sequence[str
 
     `asked` are the class names that the user gave. Raises the SeewhyError that says what does not fit.
     """
-    n_logits = _n_logits(classifier, table)
+    classifier, probe = _read(classifier, table)
+    n_logits = probe.logits.shape[1]
     names = _class_names(table, asked, n_logits)
     table = with_labels(table, names)
     groups = _by_role(table, names)
-    notes = [*table.notes, *([one_logit_note(names)] if n_logits == 1 else [])]
+    notes = [*table.notes, *probe.notes, *([one_logit_note(names)] if n_logits == 1 else [])]
     if classifier.classes not in (None, names):
         notes.append(f"The network's own class names give way to the data's:  --classes {','.join(names)}")
     if left := len(table) - sum(map(len, groups.values())):
-        notes.append(f"{left} images without a label were left out.")
+        notes.append(f"Left out, without a label: {counted(left, 'image')}.")
     train = groups.pop("train")
     if "valid" in groups:
         valid = groups.pop("valid")
@@ -52,41 +56,32 @@ def choose_splits(classifier: Classifier, table: ImageTable, asked: Sequence[str
     else:
         train, valid = _held_out(table, train, seed)
         notes.append(f"There is no valid split: {len(valid)} images, a fifth of each class, were held out.")
-    notes += [f"{len(rest)} images of the split {name!r} were not used." for name, rest in sorted(groups.items())]
+    notes += [
+        f"Not used: {counted(len(rest), 'image')} of the split {name!r}." for name, rest in sorted(groups.items())
+    ]
     present = {image.label for image in train}
     if absent := [name for name in names if name not in present]:
         raise DataError(f"There is no image to train on of class {listed(absent)}.", slug="one-class")
-    return Splits(table, names, {"train": train, "valid": valid}, tuple(notes))
+    return Splits(classifier, table, names, {"train": train, "valid": valid}, tuple(notes))
 
 
-def _n_logits(classifier: Classifier, table: ImageTable) -> int:
-    """How many logits the network gives for the first image that can be read; a size that fails names one that fits."""
+def _read(classifier: Classifier, table: ImageTable) -> tuple[Classifier, Probe]:
+    """The classifier whose network returns logits, and what a pass over the first readable image shows."""
     if not any(parameter.requires_grad for parameter in classifier.model.parameters()):
         raise ModelError(f"{type(classifier.model).__name__} has no parameter to train: all are frozen, or none exist.")
-    for image in table.images:
-        try:
-            inputs = batch_of([load_image(table, image, classifier.preprocess)], classifier.preprocess)
-            break
-        except UnreadableError as error:
-            reason = f"{image.id}: {error}"
-    else:
-        raise DataError(f"None of the {len(table)} images can be read.\n  {reason}", slug="no-images")
-    try:
-        return forward(classifier.model, inputs).shape[1]
-    except (RuntimeError, ValueError, AssertionError) as error:
-        raise size_error(classifier.model, inputs.shape, error) from error
+    return as_read(replace(classifier, task="classification"), first_input(classifier, table), table)
 
 
 def _class_names(table: ImageTable, asked: Sequence[str] | None, n_logits: int) -> tuple[str, ...]:
     """The class names in the order of the logits, which is the data's own; `asked` may only name or select."""
-    labels = {image.label for image in table.images if image.label is not None}
+    labels = set(table.labels)
     if not labels:
         raise DataError(
             f"No image of {table.source} has a label.\n  Training needs class folders like train/cat and train/dog, a "
             "CSV with a column 'label', or a Dataset with `targets`.",
             slug="no-labels",
         )
-    names = table.classes or tuple(sorted(labels))
+    names = table.class_names(n_logits) or table.classes or tuple(sorted(labels))
     if not table.classes and all(map(str.isdecimal, labels)):
         names = tuple(map(str, range(max(map(int, labels)) + 1)))
     if asked is not None:
@@ -113,8 +108,7 @@ def _by_role(table: ImageTable, names: Sequence[str]) -> dict[str, list[Image]]:
     groups: defaultdict[str, list[Image]] = defaultdict(list)
     for image in table.images:
         if image.label is not None:
-            word = (image.split or "no split").lower()
-            groups[_ROLES.get(word, word)].append(image)
+            groups[role_of(image.split)].append(image)
     if not groups:
         raise DataError(f"No image has a label that is one of: {listed(names)}.", slug="no-labels")
     if len(groups) > 1 and "train" not in groups:

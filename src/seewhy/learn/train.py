@@ -24,7 +24,8 @@ from seewhy.data.decode import UnreadableError
 from seewhy.data.folder import read_table
 from seewhy.data.reader import Loaded, batch_of, load_image
 from seewhy.data.weights import SUFFIXES, load_weights
-from seewhy.errors import DataError, ModelError, OptionError, SeewhyError, WorkError, listed
+from seewhy.data.window import with_window
+from seewhy.errors import DataError, ModelError, OptionError, SeewhyError, WorkError, counted, listed
 from seewhy.learn.history import PLOT, HistoryRow, Training, best_epoch, place, write_plot, write_table
 from seewhy.learn.splits import Splits, choose_splits
 from seewhy.records import Image, Preprocess, Progress
@@ -134,12 +135,15 @@ def train(
     ):
         _settle(seed, "weights", torch.device("cpu"))
         classifier = load(spec_or_copy, weights, classes=classes, model_args=model_args, device=device, **changes)
-        network = unwrap(classifier.model)[0]
-        classifier = replace(classifier, model=network)
-        splits = choose_splits(classifier, read_table(data), classes, seed)
+        table = read_table(data)
+        classifier = with_window(replace(classifier, model=unwrap(classifier.model)[0]), table)
+        splits = choose_splits(classifier, table, classes, seed)
+        classifier, network = splits.classifier, splits.classifier.model
         typed = {"--weights": weights, "--model-arg": model_args or {}, "--batch-size": batch_size, "--rate": rate}
         if (epoch := changes.get("epoch")) is not None:  # of the weights to start from
             typed["--epoch"] = epoch
+        if (weights_key := changes.get("weights_key")) is not None:
+            typed["--weights-key"] = weights_key
         identity = _identity(classifier, splits, {**typed, "--seed": seed})
         optimizer = torch.optim.Adam([p for p in network.parameters() if p.requires_grad], lr=rate)
         folder = Path(out) / type(network).__name__
@@ -269,7 +273,7 @@ def _read(job: _Job) -> dict[str, list[Image]]:
         )
     job.content = content
     if unreadable:
-        job.notes.append(f"{len(unreadable)} images cannot be read and were left out: {reasons}.")
+        job.notes.append(f"Left out, since they cannot be read: {counted(len(unreadable), 'image')}: {reasons}.")
     return readable
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
 
+from seewhy.errors import counted
 from seewhy.render import rows as layout
 from seewhy.render.page import QUIET
 from seewhy.render.rows import CONTROL, GROUPS, GUESS, SPLITS, TRAIN, ZERO, Row, look_of, points
@@ -17,7 +18,6 @@ from seewhy.render.vega import (
     Frame,
     Json,
     Look,
-    counted,
     drawn,
     is_folded,
     legend,
@@ -95,8 +95,18 @@ def _told(row: Row, unit: str, floor: float) -> str:
     return f"{row.name}{note}: {effect}{train}{control}; {look_of(row.kind, floor).words}"
 
 
-def share_chart(shares: Sequence[Share], *, guess: float | None, title: str, describe: str, width: int = WIDE) -> str:
-    """An SVG: for each name the share on each split with its interval, 0 to 100 %, and the line of guessing."""
+def share_chart(
+    shares: Sequence[Share],
+    *,
+    guess: float | Mapping[str, float] | None,
+    title: str,
+    describe: str,
+    width: int = WIDE,
+) -> str:
+    """An SVG: for each name the share on each split with its interval, 0 to 100 %, and the line of guessing.
+
+    In its place can stand, for each name, the share that the network itself expects.
+    """
     shares = [share for share in shares if math.isfinite(share.value)]
     every = list(dict.fromkeys(share.name for share in shares))
     shares_by_name = {
@@ -104,7 +114,9 @@ def share_chart(shares: Sequence[Share], *, guess: float | None, title: str, des
     }
     splits = list(dict.fromkeys(share.split for share in shares))
     looks = {split: replace(SPLITS[k % len(SPLITS)], words=split or "all") for k, split in enumerate(splits)}
-    line = [] if guess is None else [replace(GUESS, words=f"guessing: {guess:.0%}")]
+    expected = guess if isinstance(guess, Mapping) else {} if guess is None else dict.fromkeys(every, guess)
+    words = f"guessing: {guess:.0%}" if isinstance(guess, float) else "as often as it says"
+    line = [replace(GUESS, words=words)] if expected else []
     shown = [*(looks.values() if len(splits) > 1 else ()), *line]
     above = 16 if is_folded(width) else 0  # the name's line
     each = above + 14 + 16 * len(splits)
@@ -114,9 +126,13 @@ def share_chart(shares: Sequence[Share], *, guess: float | None, title: str, des
         (share, each * shares_by_name[share.name][0] + above + 15 + 16 * splits.index(share.split)) for share in shares
     ]
     said = [(frame.at(width - 4), y, _told_share(share)) for share, y in placed]
-    stripes = [{"y": each * k + above, "y2": each * (k + 1)} for k in range(len(shares_by_name))]
+    stripes = [
+        {"x": 100 * expected[name], "y": each * k + above, "y2": each * (k + 1)}
+        for name, (k, _) in shares_by_name.items()
+        if name in expected
+    ]
     layers = [
-        *lines(frame, [(look, {"x": 100 * (guess or 0.0), **stripe}) for look in line for stripe in stripes]),
+        *lines(frame, [(look, stripe) for look in line for stripe in stripes]),
         *layout.intervals(
             frame, [(looks[share.split], (share.value, share.low, share.high), y) for share, y in placed]
         ),
@@ -133,7 +149,7 @@ def _told_share(share: Share) -> str:
 
 
 def _told_shares(shares: Sequence[Share]) -> str:
-    said = [f"{share.split or 'all'} {_told_share(share)} images" for share in shares]
+    said = [f"{share.split or 'all'} {_told_share(share)} image{'' if share.n == 1 else 's'}" for share in shares]
     return f"{shares[0].name}: {'; '.join(said)}"
 
 

@@ -10,8 +10,11 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from seewhy.render.color import INK, PAPER, QUIET, WRONG, Table, font, heat, legend
+from seewhy.render.overlay import encode
 
 TILE = 180
+_NOTEBOOK_QUALITY = 85
+NOTEBOOK_BYTES = 1_000_000  # of a page within a notebook, which spells it in a third more letters
 _GAP, _LINE, _MARGIN, _HEAD, _NARROWEST = 10, 15, 20, 68, 760
 
 
@@ -33,6 +36,20 @@ class Tile:
         return len(self.caption) + max((len(column) for column in self.columns), default=0)
 
 
+class Sheet(Image.Image):
+    """A page of pictures, which a notebook takes in as a JPEG of at most a megabyte, not as PNG and JPEG of 14."""
+
+    def _repr_png_(self) -> None:
+        """Nothing: a notebook would keep it beside the JPEG."""
+
+    def _repr_jpeg_(self) -> bytes:
+        small: Image.Image = self
+        while len(data := encode(np.asarray(small), "jpg", _NOTEBOOK_QUALITY)) > NOTEBOOK_BYTES:
+            factor = 0.95 * (NOTEBOOK_BYTES / len(data)) ** 0.5
+            small = self.resize((round(small.width * factor), round(small.height * factor)), reducing_gap=2.0)
+        return data
+
+
 def page(
     title: str,
     subtitle: str,
@@ -42,7 +59,7 @@ def page(
     *,
     panels: int = 1,
     columns: int = 0,
-) -> Image.Image:
+) -> Sheet:
     """A grid of tiles under a title, with the legend of the colours at the top right.
 
     A tile is at most 1.35 times as wide as high, or holds so many `panels` side by side. `columns` 0 chooses.
@@ -65,7 +82,9 @@ def page(
         x = _MARGIN + number % columns * cell[0]
         y = _MARGIN + _HEAD + number // columns * cell[1]
         _draw_tile(sheet, draw, tile, (x, y), cell_width)
-    return sheet
+    shown = Sheet()
+    shown.__dict__.update(sheet.__dict__)
+    return shown
 
 
 def mean_map_tile(mean: NDArray[np.float32], top: float, caption: tuple[str, ...]) -> Tile:

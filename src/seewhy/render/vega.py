@@ -109,11 +109,6 @@ def is_folded(width: int) -> bool:
     return width < _FOLDED
 
 
-def counted(n: int, noun: str) -> str:
-    """The count with its noun: "1 trial", "1,200 trials"."""
-    return f"{n:,} {noun}{'' if n == 1 else 's'}"
-
-
 def marks(frame: Frame, mark: str, rows: Sequence[Json], **style: Any) -> Json:
     """A layer with one mark for each row, whose fields are channels of Vega-Lite; colours and shapes are as given."""
     fields = {name for row in rows for name in row}

@@ -8,7 +8,7 @@ from typing import Any
 from seewhy.evidence.findings.finding import Finding
 from seewhy.evidence.results.chart import rows_of_findings
 from seewhy.render.chart import NARROW, WIDE, Share, histogram_chart, interval_chart, share_chart
-from seewhy.report.accuracy import Accuracy
+from seewhy.report.accuracy import Accuracy, Sureness
 from seewhy.report.averages import EVERY_CLASS
 from seewhy.report.exchanges import Donors
 from seewhy.report.findings import too_few
@@ -31,6 +31,15 @@ def accuracy_chart(accuracy: Sequence[Accuracy], chance: float | None) -> str:
     title = "Share of right answers"
     describe = f"{title} by split and class."
     return _for_screens(share_chart, shares, guess=chance, title=title, describe=describe) if shares else ""
+
+
+def sureness_chart(bins: Sequence[Sureness]) -> str:
+    """How often answers are right beside how sure they are, as SVG; "" where no image has a label."""
+    shares = [Share(row.name, "", **vars(row.share)) for row in bins]
+    said = {row.name: row.said for row in bins}
+    title = "Share of right answers by how sure they are"
+    describe = "For each range of the network's own probability: how often its answer is right."
+    return _for_screens(share_chart, shares, guess=said, title=title, describe=describe) if shares else ""
 
 
 def donors_chart(donors: Donors | None, factor: str) -> str:

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 
 from seewhy.geometry import geometry_of, lay
-from seewhy.maps import scale_to_peak, smooth_to_crowd
-from seewhy.records import INPUT, Preprocess
+from seewhy.maps import scale_to_draw
+from seewhy.records import Preprocess
 from seewhy.render.overlay import overlay
 from seewhy.report.gallery import Gallery, as_uri
 from seewhy.report.links import images_of
@@ -40,12 +40,12 @@ def example_of(gallery: Gallery, row: int) -> Example | None:
     stat = None if key is None else stored.stats[key].get(row)
     if key is not None and stat is not None and not stat.empty:
         raw = torch.from_numpy(read_map(stored.folder, key, row))[None]
-        scaled = smooth_to_crowd(raw) if key.layer == INPUT else scale_to_peak(raw)
         geometry = geometry_of((outcome.height or 1, outcome.width or 1), stored.preprocess or Preprocess())
-        mask = lay(scaled, geometry, picture.shape[:2])[0]
+        mask = lay(scale_to_draw(raw), geometry, picture.shape[:2])[0]
         picture = overlay(np.ascontiguousarray(picture), mask.numpy().clip(0, 1))
     name = PurePosixPath(outcome.image.id).name
     share = "" if outcome.probability is None else f" {outcome.probability:.2f}"
     wrong = f", but is {outcome.image.label}" if outcome.correct is False else ""
     words = f"{outcome.prediction}{share}{wrong}" if outcome.prediction else ""
-    return Example(as_uri(picture), f"{name} with its map", name, words, images_of(image=outcome.image.id))
+    alt = f"{name} with its map" if key is not None else name
+    return Example(as_uri(picture), alt, name, words, images_of(image=outcome.image.id))

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from seewhy.errors import counted
 from seewhy.evidence.findings.figures import watched_of
 from seewhy.evidence.findings.finding import Finding
 from seewhy.report.gallery import Gallery
@@ -77,7 +78,7 @@ def donors_of(stored: StoredRun, gallery: Gallery, factor: str, contrast: str) -
         for at in chosen:
             name = table["donor"][rows[at]]
             small = gallery.thumbnail(places[name]) if name in places else None
-            uses = f"{table['n'][rows[at]]} trials, labelled {labels[at]}"
+            uses = f"{counted(table['n'][rows[at]], 'trial')}, labelled {labels[at]}"
             lines = (f"{100 * effects[at]:+.1f} points", uses, _short(name))
             yield Picture("" if small is None else small[0], f"donor {_short(name)}", lines)
 
@@ -91,12 +92,20 @@ def donors_of(stored: StoredRun, gallery: Gallery, factor: str, contrast: str) -
 
 def _told(trial: Mapping[str, Any], is_counter: bool) -> str:
     """What the trial did, and where it stands among all."""
-    change = 100 * (trial["after"] - trial.get("patch", trial["before"]))
-    given = "the mark" if "patch" in trial else f"what a donor of {trial['donor_label']} gives"
-    did = f"{watched_of(trial['contrast'])} {change:+.1f} points with {given}"
-    if is_counter:
-        return f"{did}; {trial['quantile']:.0%} of the trials speak less for the finding, or more against it."
-    return f"{did}; {1 - trial['quantile']:.0%} of the trials speak more for the finding."
+    before, after = trial.get("patch", trial["before"]), trial["after"]
+    given = "the mark" if "patch" in trial else f"what an image of the class {trial['donor_label']} gives it"
+    way = (
+        "stays at"
+        if f"{before:.0%}" == f"{after:.0%}"
+        else f"{'rises' if after > before else 'falls'} from {before:.0%} to"
+    )
+    judged = (
+        "the same class" if trial["prediction"] == trial["prediction_before"] else trial["prediction"] or "no class"
+    )
+    did = f"With {given}, {watched_of(trial['contrast'])} {way} {after:.0%}; it is judged {judged}."
+    share = 100 * (trial["quantile"] if is_counter else 1 - trial["quantile"])
+    than = "less, or the opposite" if is_counter else "more"
+    return f"{did} Of 100 such exchanges, {share:.0f} {'does' if f'{share:.0f}' == '1' else 'do'} {than}."
 
 
 def _parts(trial: Mapping[str, Any]) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from seewhy.evidence.findings.finding import Finding
 from seewhy.evidence.thresholds import AUDIT_THRESHOLDS
 from seewhy.evidence.trials.contrast import OWN_CLASS
 from seewhy.report.links import images_of
+from seewhy.report.plain import plain_of
 
 TONES = {  # of a claim: how grave it is, worst first
     "classifier": "bad",
@@ -38,7 +39,10 @@ class Safeguard:
 
 @dataclass(frozen=True)
 class Card:
-    """A finding in short. `tone` is bad, caution, good, unknown or none; `page` and `images` are links, "" without."""
+    """A finding in short. `tone` is bad, caution, good, unknown or none; `page` and `images` are links, "" without.
+
+    `plain` says it for everyone, `measured` the effect in numbers; "" where nothing was measured.
+    """
 
     factor: str
     level: str
@@ -49,6 +53,8 @@ class Card:
     todo: str = ""
     page: str = ""
     images: str = ""
+    plain: str = ""
+    measured: str = ""
 
 
 @dataclass(frozen=True)
@@ -104,9 +110,25 @@ def texts_of(findings: Sequence[Finding]) -> list[FindingText]:
             finding.todo,
             page,
             images,
+            plain_of(finding) if too_few(finding) is None else "",
+            _measured(finding),
         )
         papers.append(FindingText(finding, card, numbers_of(finding)))
     return papers
+
+
+def _measured(finding: Finding) -> str:
+    """The effect and the share of flips, each with its interval and count; "" where nothing was measured."""
+    if too_few(finding) is not None:
+        return ""
+    effect, flips = effect_of(finding), line_of(finding, "flips")
+    named = {"effect on " + watched_of(finding.numbers.get("contrast")): effect, "answers that change": flips}
+    told = [
+        ", ".join([f"{what} {line.value}" + (f" [{line.interval}]" if line.interval else ""), line.count]).rstrip(", ")
+        for what, line in named.items()
+        if line is not None
+    ]
+    return "; ".join(told)
 
 
 def is_untested(finding: Finding) -> bool:
@@ -194,7 +216,8 @@ def numbers_of(finding: Finding) -> tuple[Number, ...]:
         for name, estimate in _items(numbers, "families")
     ]
     lines += [
-        _in_points(f"Region drawn back by {pixels} pixels", estimate) for pixels, estimate in _items(numbers, "edge")
+        _in_points(f"With {pixels} pixels along the region's edge left as they were", estimate)
+        for pixels, estimate in _items(numbers, "edge")
     ]
     overfit = numbers.get("overfit") or {}
     excess = _in_logits("More on train than on valid, beyond other regions", overfit.get("margin"), "images")

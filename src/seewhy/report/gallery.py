@@ -6,7 +6,7 @@ import base64
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -14,13 +14,12 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.nn import functional
 
 from seewhy.data.decode import Pixels, UnreadableError, read_verified, reduced
-from seewhy.data.folder import SUFFIXES
+from seewhy.data.image_files import SUFFIXES
 from seewhy.geometry import geometry_of
-from seewhy.maps import smooth_to_crowd
-from seewhy.records import INPUT, MapKey, MapStat, Outcome, Progress
+from seewhy.maps import MOST_CELLS, drawn_values
+from seewhy.records import MapKey, MapStat, Outcome, Progress
 from seewhy.render.overlay import encode
 from seewhy.report.stored import StoredRun
 from seewhy.store.arrays import read_rows
@@ -28,8 +27,7 @@ from seewhy.store.arrays import read_rows
 CHUNK = 64  # images a script file
 SIDES = ((400, 256), (2000, 192))  # up to so many images, thumbnails of so many pixels on the long side
 SIDE = 128  # of a thumbnail where there are more
-MOST_CELLS = 32  # of a map, on each side
-MOST_BYTES = 4000  # of an image's maps by one method
+MOST_BYTES = 4000  # of an image's maps by one method, for what is for the score and for what is against it
 _ROOM = 100  # bytes of a map beside its cells
 _LOGITS = 10  # of an image, the largest
 _QUALITY = 82
@@ -38,11 +36,22 @@ Maps = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
+class Drawn:
+    """What a map has for and against the score, as drawn (h, w), and the values from which the colour is full."""
+
+    speaking: Maps
+    high: Maps
+    against: Maps
+    low: Maps
+
+
+@dataclass(frozen=True)
 class Gallery:
     """A run's images as the pages show them: where the files lie, and how small pictures and maps are made."""
 
     stored: StoredRun
     originals: Path | None = None  # where the files are copied to, if they are
+    tops: dict[MapKey, list[float]] = field(default_factory=dict)  # of what is written: where each map's colour is full
 
     def write(self, folder: Path, progress: Progress) -> int:
         """Write folder/pictures-0000.js, …; the number of pictures that are not where the run found them."""
@@ -69,7 +78,7 @@ class Gallery:
         if data is None:
             return None
         try:
-            return reduced(data, self.side)
+            return reduced(data, self.side, self.stored.preprocess)
         except UnreadableError:
             return None
 
@@ -115,6 +124,8 @@ class Gallery:
     def _entries(self, rows: range) -> list[dict[str, Any]]:
         stored = self.stored
         drawn = {key: self._drawn(key, rows) for key in stored.keys}
+        for key, of_key in drawn.items():
+            self.tops.setdefault(key, []).extend(float(one.high.item()) for one in of_key)
         entries = []
         for place, row in enumerate(rows):
             outcome, picture = stored.outcomes[row], self.thumbnail(row)
@@ -147,27 +158,22 @@ class Gallery:
         (self.originals / self.copied(row)).write_bytes(data)
         return {"original": f"{self.originals.name}/{self.copied(row)}"}
 
-    def _drawn(self, key: MapKey, rows: range) -> Maps:
+    def _drawn(self, key: MapKey, rows: range) -> list[Drawn]:
         """The maps of some rows, with at most so many cells as the pages hold."""
-        maps = torch.from_numpy(read_rows(self.stored.folder, key, rows.start, rows.stop))
-        if key.layer == INPUT:
-            maps = smooth_to_crowd(maps.nan_to_num())
+        maps = torch.from_numpy(read_rows(self.stored.folder, key, rows.start, rows.stop)).nan_to_num()
         most = self.cells(key)
-        height, width = maps.shape[1:]
-        factor = min(1.0, most / max(height, width))
-        if factor < 1:
-            size = (max(1, round(height * factor)), max(1, round(width * factor)))
-            high, low = (functional.adaptive_avg_pool2d(maps.clamp(*side), size) for side in ((0, None), (None, 0)))
-            maps = torch.where(high >= -low, high, low)  # what is for it is not to vanish beside what is against it
-        return np.asarray(maps.numpy(), dtype=np.float32)
+        sides = [side.numpy() for sign in (1, -1) for side in drawn_values(sign * maps, most)]
+        return [Drawn(*side) for side in zip(*sides, strict=True)]
 
     def _canvas_on(self, outcome: Outcome) -> list[float] | None:
         """Where the canvas lies on the picture (x, y, width, height), in shares of it; None where it covers all."""
         preprocess = self.stored.preprocess
-        if preprocess is None or preprocess.size is None or preprocess.fit == "stretch" or not outcome.width:
+        if preprocess is None or preprocess.size is None or not outcome.width:
             return None
         height, width = outcome.height or 1, outcome.width
         geometry = geometry_of((height, width), preprocess)
+        if preprocess.fit == "stretch" and geometry.offset == (0.0, 0.0):
+            return None
         left, top = geometry.to_photograph(0, 0)
         right, bottom = geometry.to_photograph(geometry.canvas[1], geometry.canvas[0])
         return [
@@ -192,29 +198,39 @@ def script_text(value: Any) -> str:
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
-def _map_entry(key: MapKey, drawn: Maps, stat: MapStat | None) -> dict[str, Any] | None:
-    """A map in whole steps, -127 to 127 of its own extremes, with the raw numbers behind it.
+def _map_entry(key: MapKey, drawn: Drawn, stat: MapStat | None) -> dict[str, Any] | None:
+    """A map in whole steps, -127 to 127 of the values that get the full colour, with the raw numbers behind it.
 
-    "p" are the extremes of what is drawn where they are not the raw ones: of a map made smaller, whose mean cells reach
-    less far, and 0 to 1 for one of single pixels, which has a scale of its own.
+    "p" are those values where they are not the raw extremes. "n" are the steps of what is against the score where it
+    lies in one cell with what is for it.
     """
-    if stat is None or not np.isfinite(drawn).all():
+    if stat is None or not np.isfinite([stat.minimum, stat.maximum]).all():
         return None
-    high, low = float(drawn.max(initial=0)), float(drawn.min(initial=0))
-    steps = np.where(drawn > 0, drawn / (high or 1.0), -drawn / (low or -1.0)) * 127
+    speaking, against = _steps(drawn.speaking, drawn.high), _steps(drawn.against, drawn.low)
+    is_mixed = bool((speaking * against).any())
     entry: dict[str, Any] = {
-        "g": list(drawn.shape),
-        "d": base64.b64encode(np.rint(steps).astype(np.int8).tobytes()).decode(),
+        "g": list(drawn.speaking.shape),
+        "d": _as_text(speaking if is_mixed else speaking - against),
         "lo": _short(stat.minimum),
         "hi": _short(stat.maximum),
         "s": _short(stat.score_value),
     }
-    extremes = [0.0, 1.0] if key.layer == INPUT else [_short(low), _short(high)]
+    if is_mixed:
+        entry["n"] = _as_text(against)
+    extremes = [_short(-float(drawn.low.item())), _short(float(drawn.high.item()))]
     if extremes != [_short(min(stat.minimum, 0)), _short(max(stat.maximum, 0))]:
         entry["p"] = extremes
-    nothing = "nothing is left at this size" if high <= 0 else None
-    reason = stat.reason if stat.empty else nothing
-    return entry | ({"e": reason} if reason else {})
+    return entry | ({"e": stat.reason} if stat.empty else {})
+
+
+def _steps(values: Maps, full: Maps) -> NDArray[np.int8]:
+    """Values (h, w) in steps of the full colour's, 0 to 127."""
+    steps: NDArray[np.int8] = np.rint((values / (full if full > 0 else 1.0)).clip(0, 1) * 127).astype(np.int8)
+    return steps
+
+
+def _as_text(steps: NDArray[np.int8]) -> str:
+    return base64.b64encode(steps.tobytes()).decode()
 
 
 def _largest(logits: Sequence[float]) -> list[list[float | None]]:

@@ -31,6 +31,17 @@ def headline_of(papers: Sequence[FindingText], floor: float) -> str:
     return f"None of {len(tested)} tested factors shifts its answers towards a class by {points} or more"
 
 
+def plain_headline_of(papers: Sequence[FindingText]) -> str:
+    """The gravest claim of an audit for those who have never heard of it; "" where nothing is claimed."""
+    for claim, _, many, _ in CLAIMS:
+        with_it = [paper.finding for paper in papers if _makes(paper.finding, claim)]
+        if with_it:
+            several = f" ({len(with_it)} {many} in all)" if len(with_it) > 1 and many else ""
+            words = PLAIN[claim].replace("{factor}", f"the {with_it[0].factor}", 1)
+            return f"{words[0].upper()}{words[1:]}{several}"
+    return ""
+
+
 def _makes(finding: Finding, claim: str) -> bool:
     """Whether a finding makes a claim; that on all outside of the core has no effect of its own, but a benefit."""
     if claim == OUTSIDE:
@@ -62,6 +73,16 @@ def _flipping(finding: Finding) -> str:
 
 
 OUTSIDE = "outside the core"
+PLAIN = {
+    "overfit": "It has learnt {factor} of its training images, which helps it less on new ones",
+    "shortcut": "A shortcut: its answers depend on {factor}, which is not what should matter",
+    "against the label": "{factor} leads its answers away from the right class",
+    OUTSIDE: "It tells the classes apart even by what lies outside of what should matter",
+    "intended": "Its answers depend on {factor}, as they should",
+    "depends": "Its answers depend on {factor}",
+    "core not used": "Its answers hardly depend on {factor}, which should matter",
+    "fragile": "Its answers change with {factor}, whichever class that is taken from",
+}
 CLAIMS: tuple[tuple[str, str, str, Callable[[Finding], str]], ...] = (  # the gravest first: claim, one, several, words
     ("overfit", "Overfit", "factors overfit", _excess),
     ("shortcut", "A shortcut", "shortcuts", _effect),

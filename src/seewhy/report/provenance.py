@@ -7,9 +7,11 @@ import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from pathlib import PurePath, PurePosixPath
 from typing import Any
 
 from seewhy.errors import listed
+from seewhy.records import one_form
 from seewhy.report.stored import StoredRun
 
 FILES = {
@@ -40,7 +42,7 @@ THRESHOLDS = {  # of an audit, in words
     "fragile_flips": "share of decisions that flip in a fragile factor",
 }
 _SHARED = frozenset(("--model", "--weights", "--epoch", "--model-arg", "--classes", "--device"))
-_FEEDING = frozenset(("--size", "--fit", "--mean", "--std", "--range", "--channels", "--preprocess"))
+_FEEDING = frozenset(("--size", "--fit", "--mean", "--std", "--range", "--window", "--channels", "--preprocess"))
 _HASHES = ("weights", "code", "content", "ids", "masks")
 
 
@@ -78,17 +80,32 @@ def other_command(typed: str | None, command: str, data: str = "DATA") -> str:
     """The command line of another command about the same classifier: what the two share, word by word."""
     words = _words(typed)
     if len(words) < 3:
-        return f"seewhy {command} {data} --model net.py:Net --weights model.pt"
+        return f"seewhy {command} {shlex.quote(data)} --model net.py:Net --weights model.pt"
     kept = [
         f"{shlex.quote(word)} {shlex.quote(value)}" for word, value in pairwise(words) if word in _SHARED | _FEEDING
     ]
-    return f"seewhy {command} {data} {' '.join(kept)}"
+    return f"seewhy {command} {shlex.quote(data)} {' '.join(kept)}"
 
 
 def images_argument(typed: str | None) -> str:
     """What a command line names as its images; DATA where it is not known."""
     words = _words(typed)
-    return shlex.quote(words[2]) if len(words) > 2 and not words[2].startswith("-") else "DATA"
+    return words[2] if len(words) > 2 and not words[2].startswith("-") else "DATA"
+
+
+def all_classes_argument(stored: StoredRun) -> str:
+    """The images with all classes: above the folder of a class, and of its split; a word where that is not known."""
+    named = PurePath(images_argument(stored.typed))
+    images = [outcome.image for outcome in stored.outcomes if outcome.image.label is not None]
+    labels = {image.label for image in images}
+    if len(labels) > 1 or (
+        images and images[0].label in [one_form(part) for part in PurePosixPath(images[0].id).parts[:-1]]
+    ):
+        return str(named)
+    if not images or one_form(named.name) != images[0].label:
+        return "FOLDER_OF_ALL_CLASSES"
+    above = named.parent
+    return str(above.parent if above.name and one_form(above.name) == images[0].split else above)
 
 
 def _words(typed: str | None) -> list[str]:

@@ -11,11 +11,13 @@ import numpy as np
 
 from seewhy.errors import printable
 from seewhy.evidence.trials.edit import EXCHANGE, MARKED, PATCHED
-from seewhy.records import INPUT, MapKey
+from seewhy.maps import is_cut, is_smoothed
+from seewhy.records import MapKey
 from seewhy.render.color import heat, jet, signed
 from seewhy.render.overlay import OPACITY
 from seewhy.report.gallery import CHUNK
 from seewhy.report.stored import StoredRun
+from seewhy.store.arrays import grid_of
 
 EXCHANGED = (
     "how far the exchange moved the image's margin, in logits (median over all its donors), and in what share of its "
@@ -35,8 +37,10 @@ class Filter:
     page: str
 
 
-def table_of(stored: StoredRun, findings: Sequence[Filter], notes: Sequence[str]) -> dict[str, Any]:
-    """Everything about all images but their pictures and maps."""
+def table_of(
+    stored: StoredRun, findings: Sequence[Filter], notes: Sequence[str], tops: Mapping[MapKey, Sequence[float]]
+) -> dict[str, Any]:
+    """Everything about all images but their pictures and maps, whose colours are full from `tops` on."""
     outcomes = stored.outcomes
     return {
         "n": len(outcomes),
@@ -52,7 +56,7 @@ def table_of(stored: StoredRun, findings: Sequence[Filter], notes: Sequence[str]
         "correct": [-1 if outcome.correct is None else int(outcome.correct) for outcome in outcomes],
         "regions": _regions(stored),
         "findings": _changes(stored, findings),
-        "maps": _maps(stored),
+        "maps": _maps(stored, tops),
         "colours": {name: _bytes(table) for name, table in (("heat", heat()), ("jet", jet()), ("signed", signed()))},
         "opacity": OPACITY,
         "bold": "jet" if stored.identity.get("preset") else "heat",
@@ -83,19 +87,19 @@ def _warnings(stored: StoredRun) -> list[str | None]:
     return ["; ".join(said[row]) if row in said else None for row in range(len(stored.outcomes))]
 
 
-def _maps(stored: StoredRun) -> list[dict[str, Any]]:
+def _maps(stored: StoredRun, tops: Mapping[MapKey, Sequence[float]]) -> list[dict[str, Any]]:
     maps = []
     for key, name in zip(stored.keys, names_of(stored.keys), strict=True):
-        peaks = np.array([stat.maximum for stat in stored.stats[key].values()])
-        peaks = peaks[np.isfinite(peaks) & (peaks > 0)]
+        peaks = [top for top in tops[key] if top > 0]
         lows = [stat.minimum for stat in stored.stats[key].values()]
         maps.append(
             {
                 **{part: printable(word) for part, word in key._asdict().items()},
                 "name": printable(name),
-                "fine": key.layer == INPUT,
-                "top": 1.0 if key.layer == INPUT else float(f"{np.quantile(peaks, 0.995):.5g}") if len(peaks) else 0.0,
-                "signed": key.layer != INPUT and any(low < 0 for low in lows),
+                "cut": is_cut(grid := grid_of(stored.folder, key)),
+                "fine": is_smoothed(grid),
+                "top": float(f"{np.quantile(peaks, 0.995):.5g}") if peaks else 0.0,
+                "signed": any(low < 0 for low in lows),
             }
         )
     return maps

@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from seewhy.report.accuracy import Accuracy, Confusion, accuracies, confusions, guessing
+from seewhy.errors import counted
+from seewhy.explanation.notices import LEAST, trouble_of
+from seewhy.report.accuracy import Accuracy, Confusion, accuracies, confusions, guessing, sureness
 from seewhy.report.averages import MeanTable, mean_tables
-from seewhy.report.charts import accuracy_chart, donors_chart, effect_chart
+from seewhy.report.charts import accuracy_chart, donors_chart, effect_chart, sureness_chart
 from seewhy.report.check import Grade, cards_of, grades_of, grades_of_maps, ungraded_words
 from seewhy.report.exchanges import Donors, Exchange
 from seewhy.report.findings import (
@@ -24,8 +26,15 @@ from seewhy.report.findings import (
     texts_of,
     too_few,
 )
-from seewhy.report.headline import headline_of
-from seewhy.report.provenance import Section, files_of, images_argument, other_command, sections_of
+from seewhy.report.headline import headline_of, plain_headline_of
+from seewhy.report.provenance import (
+    Section,
+    all_classes_argument,
+    files_of,
+    images_argument,
+    other_command,
+    sections_of,
+)
 from seewhy.report.shares import RegionShare, shares_of
 from seewhy.report.stored import StoredRun
 from seewhy.report.table import Filter
@@ -147,8 +156,8 @@ class View:
         splits = self.found.get("splits") or {}
         count = len(self.stored.outcomes) or self.found.get("images", 0)
         some = f" ({', '.join(f'{n:,} {name}' for name, n in splits.items())})" if len(splits) > 1 else ""
-        trials = f", {self.found['trials']:,} trials" if self.found.get("trials") else ""
-        return f"{count:,} images{some}{trials}"
+        trials = f", {counted(self.found['trials'], 'trial')}" if self.found.get("trials") else ""
+        return f"{counted(count, 'image')}{some}{trials}"
 
     @property
     def floor(self) -> float:
@@ -157,9 +166,9 @@ class View:
 
     @cached_property
     def headline(self) -> str:
-        """The one thing to know first, with its effect, interval and count."""
+        """The one thing to know first."""
         if self.command == "audit":
-            return headline_of(self.papers, self.floor)
+            return plain_headline_of(self.papers) or headline_of(self.papers, self.floor)
         bad = [card.text for card in self.findings_of_check if card.tone == "bad"]
         if bad:
             return bad[0]
@@ -168,8 +177,21 @@ class View:
             return (
                 f"Nothing bad is found: {', '.join(f'{count} {level}' for level, count in counts.items()) or 'nothing'}"
             )
+        if self.trouble:
+            return self.trouble
         count = self.found.get("images", 0) - self.found.get("without_result", 0)
-        return f"Maps of {count:,} images: hypotheses that nothing has tested yet"
+        return f"Maps of {counted(count, 'image')}: hypotheses that nothing has tested yet"
+
+    @property
+    def measured(self) -> str:
+        """The headline of an audit with its effect, interval and count; "" where it has none of its own."""
+        said = headline_of(self.papers, self.floor) if self.command == "audit" else ""
+        return "" if said == self.headline else said
+
+    @cached_property
+    def trouble(self) -> str:
+        """That the answers are no better than guesses, or all the same; "" where they are neither."""
+        return trouble_of(self.stored.outcomes, len(self.stored.classes)) if self.command == "explain" else ""
 
     @property
     def known(self) -> list[KeyFact]:
@@ -183,7 +205,7 @@ class View:
                 f"right on {row.split or 'all'} images",
                 f"{100 * row.share.value:.0f} %",
                 f"{100 * row.share.low:.0f} to {100 * row.share.high:.0f} %, n = {row.share.n:,}",
-                "none",
+                "bad" if self.trouble else "none",
             )
             for row in new_first
         ]
@@ -201,7 +223,7 @@ class View:
     @cached_property
     def accuracy(self) -> list[Accuracy]:
         """How often the classifier is right, by split and class."""
-        return accuracies(self.stored.outcomes)
+        return accuracies(self.stored.outcomes, self.stored.classes)
 
     @cached_property
     def chance(self) -> float | None:
@@ -254,11 +276,26 @@ class View:
         return accuracy_chart(self.accuracy, self.chance)
 
     @cached_property
+    def sureness_chart(self) -> str:
+        """How often answers are right beside how sure they are; "" where too few images have a label."""
+        bins = sureness(self.stored.outcomes)
+        return sureness_chart(bins) if sum(row.share.n for row in bins) >= LEAST else ""
+
+    @property
+    def leaves_train_out(self) -> bool:
+        """Whether there are images beside those that it was trained on."""
+        splits = {outcome.image.split for outcome in self.stored.outcomes}
+        return "train" in splits and len(splits) > 1
+
+    @cached_property
     def notes(self) -> list[str]:
         """What had to be decided or noticed."""
         unread = self.found.get("unreadable") or {}
-        count = f"{len(unread)} image{'' if len(unread) == 1 else 's'}"
-        said = [f"{count} could not be used; the images page names each with its reason."] if unread else []
+        said = (
+            [f"{counted(len(unread), 'image')} could not be used; the images page names each with its reason."]
+            if unread
+            else []
+        )
         return [*self.found.get("notes", ()), *said]
 
     @property
@@ -290,18 +327,17 @@ class View:
     @property
     def next_commands(self) -> list[tuple[str, str]]:
         """What to do next: words, and a command line."""
-        typed, data = self.stored.typed, images_argument(self.stored.typed)
+        typed, labels = self.stored.typed, {outcome.image.label for outcome in self.stored.outcomes} - {None}
+        every = all_classes_argument(self.stored)
         commands: list[tuple[str, str]] = []
         if self.stored.identity.get("task", "classification") not in ("classification", "multi-label"):
             return commands
         if self.command != "check" and self.checked is None:
             words = "Does it work, is it fed right, may its maps be read?  (Run it, then write this report again.)"
-            commands.append((words, other_command(typed, "check", data)))
-        if self.command != "audit":
-            labels = {outcome.image.label for outcome in self.stored.outcomes} - {None}
-            where = data if len(labels) > 1 else "FOLDER_OF_ALL_CLASSES"
+            commands.append((words, other_command(typed, "check", every if labels else images_argument(typed))))
+        if self.command != "audit" and self.stored.identity.get("task") != "multi-label":
             words = "What do its decisions depend on? (--regions names parts, --core those that should matter.)"
-            commands.append((words, other_command(typed, "audit", where)))
+            commands.append((words, other_command(typed, "audit", every)))
         return commands
 
     def page_of(self, paper: FindingText, exchanges: Sequence[Exchange], donors: Donors | None) -> FindingPage:

@@ -15,6 +15,7 @@ from markupsafe import Markup
 
 from seewhy.errors import OptionError, WorkError, printable
 from seewhy.records import Progress
+from seewhy.report.accuracy import worst_errors
 from seewhy.report.averages import LEAST_IMAGES
 from seewhy.report.examples import EXAMPLES, Example, example_of
 from seewhy.report.exchanges import donors_of, exchanges_of
@@ -141,11 +142,12 @@ class Writer:
         missing = self.gallery.write(self.folder / "data", progress) if self.has_images else 0
         notes = [f"Pictures that are not where the run found them, or have changed: {missing:,}."] if missing else []
         if self.has_images:
-            table = table_of(self.view.stored, self.view.followed, [*notes, *self.view.map_notes])
+            said = [*notes, *self.view.map_notes]
+            table = table_of(self.view.stored, self.view.followed, said, self.gallery.tops)
             write_script(self.folder / "data" / "table.js", "table", table)
             self._page("images.html", "images")
         self._write_findings()
-        self._page("index.html", "summary", notes=notes, examples=self._examples())
+        self._page("index.html", "summary", notes=notes, examples=self._examples(), worst=self._worst())
         if self.view.stored.stats:
             self._page("averages.html", "averages", legend=legend(), least=LEAST_IMAGES)
         self._page("method.html", "method")
@@ -186,6 +188,11 @@ class Writer:
             return []
         few = [rows[round(step * (len(rows) - 1) / max(1, EXAMPLES - 1))] for step in range(EXAMPLES)] if rows else []
         return [example for row in dict.fromkeys(few) if (example := example_of(self.gallery, row)) is not None]
+
+    def _worst(self) -> list[Example]:
+        """The wrong answers of which the network is surest."""
+        rows = worst_errors(self.view.stored.outcomes, EXAMPLES)
+        return [example for row in rows if (example := example_of(self.gallery, row)) is not None]
 
     def _page(self, template: str, section: str, *, name: str = "", **values: Any) -> None:
         text = (

@@ -94,6 +94,7 @@ def run_identity(plan: Plan, command: str = "explain", *, overlays: bool = True,
         },
         "target": [_target_of(score) for score in plan.scores],
         "task": plan.task,
+        **({"output": plan.form} if plan.form else {}),
         "layers": {layer.asked: str(layer.grid) for layer in plan.layers},
         "method": list(plan.methods),
         "preset": plan.preset,
@@ -144,6 +145,8 @@ def _options(identity: Mapping[str, Any]) -> dict[str, Any]:
     how = preprocess if isinstance(preprocess, dict) else {"preprocess": preprocess}
     plain = ("target", "task", "method", "preset", "smooth", "batch_size", "device", "seed")
     size = {"size": "x".join(map(str, how["size"]))} if how.get("size") else {}
+    found = [f"{low:g},{high:g}" for _, low, high in how.get("scales", ())]
+    how = {key: value for key, value in how.items() if key != "scales"} | ({"window": " ".join(found)} if found else {})
     named = {key: identity.get(key) for key in plain} | how | size | {"format": identity.get("image_format")}
     return {
         "seewhy": identity.get("seewhy"),

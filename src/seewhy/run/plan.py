@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import islice
 from typing import Any
 
 import torch
@@ -25,21 +26,38 @@ from seewhy.cam.model import (
     unwrap,
     written_by,
 )
+from seewhy.cam.scores.form import formed
 from seewhy.cam.scores.targets import Score, Targets, find_scores, one_logit_note
 from seewhy.data.classifier import Classifier, load, with_classes
 from seewhy.data.decode import UnreadableError, read_size
 from seewhy.data.folder import ImageTable, read_table, with_labels
 from seewhy.data.reader import Loaded, batch_of, load_image
+from seewhy.data.window import with_window
 from seewhy.errors import DataError, ModelError, OptionError, listed, nearest
+from seewhy.geometry import geometry_of
 from seewhy.records import INPUT, MapKey, Preprocess, Task
 from seewhy.run.machine import usual_batch, usual_workers
 from seewhy.run.methods import MethodName, named_methods, try_methods
-from seewhy.run.probe import Probe, chosen_layer, layers_and_methods, memory_format_for, probe_network, split_names
+from seewhy.run.probe import (
+    ONE_LABEL_NOTE,
+    Probe,
+    chosen_layer,
+    layers_and_methods,
+    memory_format_for,
+    probe_network,
+    split_names,
+)
+from seewhy.run.steady import check_steady
 
 FORMATS = ("jpg", "png")
 DRAWS_NOTE = (
     "The network draws random numbers in eval mode, too (dropout that does not ask for self.training?): the same image "
     "may get other numbers each time."
+)
+_FIRST = 5  # images on which a network may fail before it is said to fail
+SEVERAL_NOTE = (
+    "Predicted are all labels with a probability of one half or more, right where they are the image's very set; the "
+    "target 'predicted' explains the most probable."
 )
 SHARD = 64  # images at most, and so in a batch
 
@@ -75,6 +93,8 @@ class Plan:
     notes: tuple[str, ...] = field(default=(), compare=False)
     own_methods: dict[str, Method] = field(default_factory=dict)  # those of the user's, by name
     channels: int = 3  # of the network's input
+    n_outputs: int = 0  # numbers that are kept of each image
+    form: str = ""  # how the network's output is read, where not as it is
     state: int = field(default=0, compare=False)  # of the network, as `state_of` gives it
 
     @property
@@ -144,12 +164,14 @@ def make_plan(
         raise DataError("The images lie on the meta device: they have a shape and no numbers.", slug="meta-device")
     classifier = replace(classifier, model=network)
     table = read_table(images, limit=limit, sample=sample, seed=seed)
-    classifier = _with_size(classifier, table)
-    inputs = first_input(classifier, table)
-    probe = probe_network(network, inputs, classifier.task)
+    classifier = _with_size(with_window(classifier, table), table)
+    check_steady(classifier, table, first_input)
+    classifier, probe, inputs = _first_answered(classifier, table)
+    network, probe = classifier.model, _as_multi_label(probe, classifier, table)
     classifier, table, said = _with_classes(classifier, table, probe)
     scores = find_scores(target, classifier.classes or (), task=probe.task, n_images=len(table))
     _check_scores(scores, table, probe)
+    said += _without_one_label(scores, table, classifier.classes or (), probe.task)
     if "augment" in smoothings and probe.task in ("segmentation", "detection"):
         raise OptionError(
             f"--smooth augment mirrors the picture, and what is explained of a {probe.task} would not follow.\n"
@@ -176,10 +198,12 @@ def make_plan(
         memory_format_for(network, inputs, probe, layer_calls, methods, preset),
         batch_size is not None,
         seed,
-        (*classifier.notes, *notes, *table.notes, *said, *why, *_misbehaviour(network)),
+        (*classifier.notes, *notes, *table.notes, *probe.notes, *said, *why, *_misbehaviour(network)),
         own_methods=own_methods,
         channels=inputs.shape[1],
+        n_outputs=probe.logits.shape[1],
         state=state_of(network),
+        form=str(probe.form),
     )
 
 
@@ -191,6 +215,8 @@ def layers_of(classifier: Classifier) -> tuple[list[Candidate], Choice, tuple[in
     network, _ = unwrap(classifier.model)
     preprocess = classifier.preprocess
     size = preprocess.size if isinstance(preprocess, Preprocess) else None
+    if isinstance(preprocess, Preprocess) and preprocess.shorter:
+        size = size or (preprocess.shorter, preprocess.shorter)
     channels = input_channels(network)
     if size is None:
         fitting = fitting_size(network, channels)
@@ -198,8 +224,26 @@ def layers_of(classifier: Classifier) -> tuple[list[Candidate], Choice, tuple[in
             raise ModelError("No usual square input from 16 to 512 pixels fits this network.  Give one:  --size 256")
         size = (fitting, fitting)
     inputs = as_input(network, torch.zeros(1, channels, *size))
-    probe = probe_network(network, inputs, classifier.task)
-    return candidates(probe.calls), chosen_layer(network, inputs, probe), size
+    read, probe = as_read(replace(classifier, model=network), inputs)
+    return candidates(probe.calls), chosen_layer(read.model, inputs, probe), size
+
+
+def as_read(classifier: Classifier, inputs: Tensor, table: ImageTable | None = None) -> tuple[Classifier, Probe]:
+    """The classifier whose network returns what is read of its output, and what its pass over these inputs shows."""
+    counts: set[int] = set()
+    if classifier.classes is not None:
+        counts = {len(classifier.classes)}
+    elif table is not None:
+        counts = {len(table.classes), len({*table.classes, *table.empty})}
+    n_names = len(classifier.classes or table.classes) if table is not None else 0
+    has_labels = (
+        table is not None
+        and any(image.label for image in table.images)
+        and not table.is_multi_label(classifier.classes, n_names)
+    )
+    fitting = tuple(sorted(counts - {0, 1}))
+    probe = probe_network(classifier.model, inputs, classifier.task, classifier.asked, fitting, has_labels)
+    return replace(classifier, model=formed(classifier.model, probe.form)), probe
 
 
 def _shard_size(count: int) -> int:
@@ -234,7 +278,7 @@ def _with_size(classifier: Classifier, table: ImageTable) -> Classifier:
     sizes: Counter[tuple[int, int]] = Counter()
     for image in table.images:
         try:
-            sizes[read_size(image.path or "")] += 1
+            sizes[geometry_of(read_size(image.path or ""), preprocess).canvas] += 1
         except UnreadableError:
             continue  # its row will say so
     if not sizes:
@@ -247,7 +291,7 @@ def _with_size(classifier: Classifier, table: ImageTable) -> Classifier:
             f"  --size {fitting or sizes.most_common(1)[0][0][0]}",
             slug="mixed-sizes",
         )
-    return replace(classifier, preprocess=replace(preprocess, size=next(iter(sizes))))
+    return replace(classifier, preprocess=replace(preprocess, size=next(iter(sizes)), shorter=None))
 
 
 def _misbehaviour(network: nn.Module) -> list[str]:
@@ -258,19 +302,54 @@ def _misbehaviour(network: nn.Module) -> list[str]:
 
 def first_input(classifier: Classifier, table: ImageTable) -> Tensor:
     """The network's input (1, C, H, W) of the first image that can be read. Raises DataError where none can."""
+    return next(_inputs(classifier, table))
+
+
+def _inputs(classifier: Classifier, table: ImageTable) -> Iterator[Tensor]:
+    """The network's input (1, C, H, W) of each image that can be read. Raises DataError where none can."""
     if isinstance(table.items, Tensor) and table.items.is_floating_point():
-        return table.items[int(table.images[0].id), None].clone()  # a network may change its input in place
+        for image in table.images:
+            yield table.items[int(image.id), None].clone()  # a network may change its input in place
+        return
     reasons = []
     for image in table.images:
         try:
-            first: Loaded = load_image(table, image, classifier.preprocess)
-            return batch_of([first], classifier.preprocess)
+            loaded: Loaded = load_image(table, image, classifier.preprocess)
         except UnreadableError as error:
             reasons.append(f"  {image.id}: {error}")
-    more = f"\n  … and {len(reasons) - 3} more" if len(reasons) > 3 else ""
-    raise DataError(
-        f"None of the {len(reasons)} images can be read:\n" + "\n".join(reasons[:3]) + more, slug="no-images"
-    )
+            continue
+        yield batch_of([loaded], classifier.preprocess)
+    if len(reasons) == len(table.images):
+        more = f"\n  … and {len(reasons) - 3} more" if len(reasons) > 3 else ""
+        raise DataError(
+            f"None of the {len(reasons)} images can be read:\n" + "\n".join(reasons[:3]) + more, slug="no-images"
+        )
+
+
+def _first_answered(classifier: Classifier, table: ImageTable) -> tuple[Classifier, Probe, Tensor]:
+    """The classifier as its output is read, what a pass shows, and its input: of the first image that it answers.
+
+    Raises what the network raises where it fails on each of the first images.
+    """
+    failure: Exception | None = None
+    for inputs in islice(_inputs(classifier, table), _FIRST):
+        try:
+            return *as_read(classifier, inputs, table), inputs
+        except OptionError:
+            raise
+        except Exception as error:  # noqa: BLE001 -- the network's own code may raise anything; it is raised again below
+            failure = failure or error
+    raise failure or DataError("There is no image.", slug="no-images")
+
+
+def _as_multi_label(probe: Probe, classifier: Classifier, table: ImageTable) -> Probe:
+    """What was probed, as multi-label where nobody said what the output means and the labels are sets of classes."""
+    if classifier.task or probe.task != "classification":
+        return probe
+    several = table.is_multi_label(classifier.classes, probe.logits.shape[1])
+    if not several:
+        return probe
+    return replace(probe, task="multi-label", notes=tuple(note for note in probe.notes if note != ONE_LABEL_NOTE))
 
 
 def _with_classes(classifier: Classifier, table: ImageTable, probe: Probe) -> tuple[Classifier, ImageTable, list[str]]:
@@ -287,8 +366,8 @@ def _with_classes(classifier: Classifier, table: ImageTable, probe: Probe) -> tu
                 f"{len(names)} class names were given ({listed(names)}), but the network has {n_logits} logits{why}.",
                 slug="class-count",
             )
-    elif len(table.classes) == count and probe.task in ("classification", "multi-label"):
-        names = table.classes
+    elif probe.task in ("classification", "multi-label") and (fitting := table.class_names(count)):
+        names = fitting
         notes.append(f"Classes from the data: {listed([f'{index} = {name}' for index, name in enumerate(names)])}.")
     else:
         names = tuple(str(index) for index in range(count))
@@ -299,7 +378,9 @@ def _with_classes(classifier: Classifier, table: ImageTable, probe: Probe) -> tu
             )
     if one_logit:
         notes.append(one_logit_note(names))
-    return with_classes(classifier, names), with_labels(table, names), notes
+    if probe.task == "multi-label":
+        notes.append(SEVERAL_NOTE)
+    return with_classes(classifier, names), with_labels(table, names, probe.task), notes
 
 
 def _check_scores(scores: Sequence[Score], table: ImageTable, probe: Probe) -> None:
@@ -312,6 +393,15 @@ def _check_scores(scores: Sequence[Score], table: ImageTable, probe: Probe) -> N
     for score in scores:
         if not score.needs_labels and score.count is None:
             score.fix(probe.output)(probe.output)
+
+
+def _without_one_label(scores: Sequence[Score], table: ImageTable, classes: Sequence[str], task: Task) -> list[str]:
+    """That images with several labels, or with none, have no map for the target "label"."""
+    count = sum(image.label not in classes for image in table.images)
+    if task != "multi-label" or not count or not any(score.needs_labels for score in scores):
+        return []
+    example = f"  Name a label:  --target {classes[0]}" if classes else ""
+    return [f"The target 'label' is of images with a single one: {count:,} have none or several, and no map.{example}"]
 
 
 def _smoothings(smooth: str | Sequence[str], preset: str | None) -> tuple[str, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Container, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -16,22 +17,33 @@ from seewhy.cam.layers.choice import Choice, choose, choose_layer, mixture
 from seewhy.cam.layers.inferred import Call, grid_of
 from seewhy.cam.methods.catalogue import find_method
 from seewhy.cam.methods.weighting import grad_cam, weighted_sum
-from seewhy.cam.model import answer, as_input, remembered, size_error
+from seewhy.cam.model import answer, as_input, inputs_error, missing_inputs, remembered, size_error
+from seewhy.cam.scores.form import AS_RETURNED, Form, LastCalls, tensor_at
+from seewhy.cam.scores.form_choice import choose_form, columns
 from seewhy.cam.scores.outputs import Output, guess_task, read_output
 from seewhy.cam.tail.affine import affine_behind
 from seewhy.errors import LayerError, ModelError, OptionError
-from seewhy.records import Task
+from seewhy.records import TOLD, OutputAsked, Task
 
+ONE_LABEL_NOTE = (
+    "Each class has a probability of its own, but each image has one label:  --task multi-label  reads several."
+)
+_OTHERS = 4  # pictures of noise, for what one image alone could not say
 _SAME_MAPS = 2e-6  # of the largest number of a map: what two orders of summation may make of it in a preset
 
 
 @dataclass(frozen=True)
 class Probe:
-    """What one pass over the first image shows: what the output means, its numbers (1, K), and every layer call."""
+    """What one pass over the first image shows: what the output means, its numbers (1, K), and every layer call.
+
+    `form` is how the network's output is read, and `notes` what is said of that.
+    """
 
     task: Task
     output: Output
     calls: list[Call]
+    form: Form = AS_RETURNED
+    notes: tuple[str, ...] = ()
 
     @property
     def logits(self) -> Tensor:
@@ -39,24 +51,65 @@ class Probe:
         return self.output.logits
 
 
-def probe_network(network: nn.Module, inputs: Tensor, task: Task | None) -> Probe:
+def probe_network(
+    network: nn.Module,
+    inputs: Tensor,
+    task: Task | None,
+    asked: OutputAsked = TOLD,
+    class_counts: Sequence[int] = (),
+    has_labels: bool = False,
+) -> Probe:
     """One pass over the first image; a network that cannot take the input says what fits.
 
-    What it shows is remembered with the network, for all images of one shape.
+    `class_counts` are the numbers of classes that names or folders allow: of several outputs the one with so many
+    columns is read. Several sigmoids are labels of their own, unless `has_labels` says that each image has one label.
+    What the pass shows is remembered with the network, for all images of one shape.
     """
-    key = ("probe", inputs.shape, inputs.dtype, task)
-    return remembered(network, key, lambda: _probed(network, inputs, task))
+    key = ("probe", inputs.shape, inputs.dtype, task, asked, tuple(class_counts), has_labels)
+    return remembered(network, key, lambda: _probed(network, inputs, task, asked, class_counts, has_labels))
 
 
-def _probed(network: nn.Module, inputs: Tensor, task: Task | None) -> Probe:
+def _probed(
+    network: nn.Module,
+    inputs: Tensor,
+    task: Task | None,
+    asked: OutputAsked,
+    class_counts: Sequence[int],
+    has_labels: bool,
+) -> Probe:
     try:
-        calls, raw = trace_any(network, as_input(network, inputs))
-        task = task or guess_task(raw, network)
-        return Probe(task, read_output(raw, len(inputs), task), calls)
+        with LastCalls() as last:
+            calls, raw = trace_any(network, as_input(network, inputs))
+
+        def others(path: Sequence[str]) -> Tensor:
+            pictures = _noise(inputs.expand(_OTHERS, *inputs.shape[1:])).split(1)
+            return torch.cat([torch.atleast_1d(tensor_at(answer(network, picture), path)) for picture in pictures])
+
+        form, said = choose_form(raw, last, len(inputs), task, network, asked, class_counts, others)
+        read = raw if form == AS_RETURNED else form.read(raw, last)
+        task, more = (task, []) if task else _task(read, network, form, has_labels=has_labels)
+        said += more
+        return Probe(task, read_output(read, len(inputs), task), calls, form, tuple(said))
+    except TypeError as error:
+        if names := missing_inputs(network):
+            raise inputs_error(network, names) from error
+        raise
     except (RuntimeError, ValueError, AssertionError) as error:
         if "memory" in str(error).lower():
             raise
         raise size_error(network, inputs.shape, error) from error
+
+
+def _task(read: Any, network: nn.Module, form: Form, *, has_labels: bool) -> tuple[Task, list[str]]:
+    """What the network is for, and what is said of that: several sigmoids are labels of their own."""
+    told = guess_task(read, network)
+    if isinstance(read, Tensor) and read.ndim == 0:
+        return told, []
+    if form.squash != "sigmoid" or told != "classification" or columns(read, len(read)) < 2:
+        return told, []
+    if not has_labels:
+        return "multi-label", []
+    return told, [ONE_LABEL_NOTE]
 
 
 def layers_and_methods(

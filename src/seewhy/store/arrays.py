@@ -82,6 +82,12 @@ def read_map(folder: Path, key: tuple[str, str, str], row: int) -> NDArray[np.fl
     return np.asarray(_array(folder, key)[row], dtype=np.float32)
 
 
+def grid_of(folder: Path, key: tuple[str, str, str]) -> tuple[int, int]:
+    """The (height, width) of the maps."""
+    height, width = _array(folder, key).shape[1:]
+    return height, width
+
+
 def array_name(key: tuple[str, str, str]) -> str:
     """The path of an array inside maps.zarr; names that hold slashes or odd characters are percent-encoded.
 

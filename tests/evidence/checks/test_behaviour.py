@@ -56,7 +56,9 @@ def test_a_collapse_is_found_only_where_the_labels_are_spread() -> None:
     same = behaviour_of(logits, softmax(logits), ["dog"] * 40, CLASSES)
     assert same.collapsed_to is None, "all labels are that class: the classifier may well be right"
     assert same.chance == pytest.approx(1 / 3)
-    assert behaviour_findings(same)[0].level == "good", "right for every image of the only class"
+    assert behaviour_findings(same)[0].level == "cannot say", (
+        "right for every image of the only class, as a constant is"
+    )
     assert not any("Recognised less" in one.text for one in behaviour_findings(same))
     unknown = behaviour_of(logits, softmax(logits), [None] * 40, CLASSES)
     assert unknown.collapsed_to == "dog" and unknown.accuracy is None
@@ -126,3 +128,35 @@ def test_calibrated_probabilities_raise_no_doubt() -> None:
     truth = [int(rng.choice(3, p=row)) for row in shares]  # right as often as it says
     found = behaviour_of(logits, shares, [CLASSES[t] for t in truth], CLASSES)
     assert not [text for level, text in texts(found) if level == "caution"]
+
+
+def test_a_classifier_is_judged_by_the_images_that_it_was_not_trained_on() -> None:
+    rng = np.random.default_rng(0)
+    truth = np.arange(900) % 3
+    in_train = np.arange(900) < 300
+    said = np.where(in_train | (rng.random(900) < 0.4), truth, rng.integers(0, 3, 900))
+    logits = rng.normal(size=(900, 3))
+    logits[np.arange(900), said] += 4
+    labels, splits = [CLASSES[t] for t in truth], ["training_set" if t else "val" for t in in_train]
+    told = behaviour_of(logits, softmax(logits), labels, CLASSES, splits)
+    alone = behaviour_of(logits[~in_train], softmax(logits[~in_train]), [CLASSES[t] for t in truth[~in_train]], CLASSES)
+    assert told.judged_on == "valid" and told.accuracy == alone.accuracy and told.recall == alone.recall
+    assert told.gap is not None and told.accuracy is not None
+    right = float((logits.argmax(1) == truth)[in_train].mean())
+    assert told.gap.value == pytest.approx(right - told.accuracy.value)
+    (gap,) = [finding for finding in behaviour_findings(told) if "gap" in finding.numbers]
+    assert gap.level == "caution" and "points more often" in gap.text and "than on valid" in gap.text
+
+
+def test_one_split_alone_is_judged_whole() -> None:
+    logits = np.eye(3)[np.arange(30) % 3] * 5
+    told = behaviour_of(logits, softmax(logits), [CLASSES[k % 3] for k in range(30)], CLASSES, ["train"] * 30)
+    assert told.judged_on == "" and told.gap is None and told.accuracy is not None and told.accuracy.n == 30
+
+
+def test_images_of_one_class_say_nothing_of_the_order_of_classes() -> None:
+    rng = np.random.default_rng(0)
+    logits = rng.normal(size=(60, 3))
+    logits[:50, 2] += 9
+    told = behaviour_of(logits, softmax(logits), ["cat"] * 60, CLASSES)
+    assert told.permutation is None and told.accuracy is not None and told.accuracy.value < 0.5

@@ -71,3 +71,13 @@ def test_where_all_are_worse_it_is_said_so() -> None:
     assert said.level == "good" and "none of 1 usual variants" in said.text
     (open_,) = feeding_findings(None, "labels of two classes are needed")
     assert open_.level == "cannot say"
+
+
+def test_nothing_is_said_of_the_feeding_of_a_network_that_guesses() -> None:
+    rng = np.random.default_rng(1)
+    labels = np.arange(80) % 2
+    noise = [scored(rng, labels, 0.0, rng.normal(size=80)) for _ in range(3)]
+    feeding = judge(noise[0], labels, [("BGR", "--channels bgr", noise[1]), ("crop", "--fit crop", noise[2])])
+    assert feeding.is_chance
+    (finding,) = feeding_findings(feeding)
+    assert finding.level == "cannot say" and "not shown to separate the classes" in finding.text

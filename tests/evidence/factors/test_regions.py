@@ -13,7 +13,8 @@ import torch
 from scipy import stats
 from torch import Tensor
 
-from seewhy.data.decode import canvas_of, read_photograph
+from seewhy.data.canvas import canvas_of
+from seewhy.data.decode import read_photograph
 from seewhy.data.folder import ImageTable, read_table
 from seewhy.errors import DataError, OptionError
 from seewhy.evidence.factors.region_grammar import find_regions

@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 from sklearn.metrics import roc_auc_score
 
-from seewhy.estimates import mean_of, wilson
+from seewhy.estimates import mean_of, share_difference, wilson
 from seewhy.evidence.inference.ranks import holm, paired_difference, rank_auc, ranks, spearman
 
 
@@ -118,3 +118,10 @@ def test_a_constant_or_broken_map_has_no_correlation() -> None:
     assert np.isnan(
         spearman(np.stack([np.ones(4), varied, varied]), np.stack([varied, np.ones(4), [0, 1, np.nan, 2]]))
     ).all()
+
+
+def test_the_difference_of_two_shares_is_newcombes() -> None:
+    """Newcombe 1998, table II, example a, method 10: 56/70 - 48/80 = 0.2000 [0.0524, 0.3339]."""
+    difference = share_difference(wilson(56, 70), wilson(48, 80))
+    assert difference.value == pytest.approx(0.2) and difference.n == 150
+    assert (difference.low, difference.high) == pytest.approx((0.0524, 0.3339), abs=5e-5)

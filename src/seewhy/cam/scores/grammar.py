@@ -12,7 +12,7 @@ from seewhy.cam.scores import measures
 from seewhy.cam.scores.outputs import Output, predicted, two_sided
 from seewhy.cam.scores.score import Choose, Measured, Rule, Score, about_class, of_outputs
 from seewhy.errors import OptionError, listed, nearest
-from seewhy.records import Task
+from seewhy.records import Task, one_form
 
 FINER_ALPHA, FINER_RIVALS = 1.0, 3  # as in the authors' code
 
@@ -93,6 +93,7 @@ def class_index(asked: str | int, classes: Sequence[str], task: Task = "classifi
 
     Without class names any number is taken.
     """
+    asked = one_form(asked) if isinstance(asked, str) else asked
     if isinstance(asked, str) and asked in classes:
         return list(classes).index(asked)
     number = int(asked) if isinstance(asked, int) or asked.isdecimal() else None

@@ -14,7 +14,7 @@ from seewhy.records import Task
 
 Detections = list[dict[str, Tensor]]
 
-_LOGITS = ("logits", "out")
+LOGITS = ("logits", "out")
 _FEATURES = ("image_embeds", "pooler_output", "last_hidden_state")
 _BOXES = ("boxes", "labels", "scores")
 _NEEDED = {  # what each task needs, as the messages say it
@@ -89,7 +89,7 @@ def read_output(raw: Any, n_images: int, task: Task = "classification") -> Outpu
     """
     if task == "detection":
         return _detection(raw, n_images)
-    tensor = _tensor_in(raw, (*_FEATURES, *_LOGITS) if task == "embedding" else _LOGITS)
+    tensor = tensor_in(raw, (*_FEATURES, *LOGITS) if task == "embedding" else LOGITS)
     if tensor is None:
         raise _unfit(f"The network returned {_kind(raw)}", n_images, task, _hint(raw))
     if not tensor.is_floating_point():
@@ -114,9 +114,9 @@ def guess_task(raw: Any, model: nn.Module) -> Task:
     """
     if _detections_in(raw):
         return "detection"
-    logits = _tensor_in(raw, _LOGITS)
+    logits = tensor_in(raw, LOGITS)
     headless = getattr(model, "num_classes", None) == 0
-    if headless or (logits is None and _tensor_in(raw, _FEATURES) is not None):
+    if headless or (logits is None and tensor_in(raw, _FEATURES) is not None):
         return "embedding"
     if logits is not None and logits.ndim == 3:
         return "embedding"
@@ -187,16 +187,16 @@ def _detections_in(raw: Any) -> Sequence[Mapping[str, Any]]:
     return raw if whole else ()
 
 
-def _tensor_in(raw: Any, names: Sequence[str]) -> Tensor | None:
+def tensor_in(raw: Any, names: Sequence[str]) -> Tensor | None:
     """The tensor of the first name that there is, through attributes, dicts, tuples and lists."""
     if isinstance(raw, Tensor):
         return raw
     for name in names:
         inner = raw.get(name) if isinstance(raw, Mapping) else getattr(raw, name, None)
         if inner is not None:
-            return _tensor_in(inner, names)
+            return tensor_in(inner, names)
     # A Hugging Face output is a mapping too; its first entry may be a loss or one layer's states, so it must be named.
-    return _tensor_in(raw[0], names) if isinstance(raw, (tuple, list)) and raw else None
+    return tensor_in(raw[0], names) if isinstance(raw, (tuple, list)) and raw else None
 
 
 def _pooled(features: Tensor) -> Tensor:
@@ -235,12 +235,14 @@ def _hint(raw: Any) -> str:
     """The task that would fit an output without the tensor that was looked for, or ""."""
     if _detections_in(raw):
         return _try("a detection", "detection")
-    if _tensor_in(raw, _LOGITS) is None and _tensor_in(raw, _FEATURES) is not None:
+    if tensor_in(raw, LOGITS) is None and tensor_in(raw, _FEATURES) is not None:
         return _try("a model without a head", "embedding")
     return ""
 
 
 def _shape_hint(tensor: Tensor, n_images: int, task: Task) -> str:
+    if tensor.ndim == 0 and n_images == 1:
+        return "  squeeze() also takes off the axis of the images:  squeeze(1)"
     if tensor.ndim == 0 or len(tensor) != n_images or 0 in tensor.shape:
         return ""
     if tensor.ndim == 4 and task != "segmentation":

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
-from seewhy.estimates import Estimate, Floats, mean_of, wilson
+from seewhy.data.folder_names import role_of
+from seewhy.data.labels import joined
+from seewhy.estimates import Estimate, Floats, mean_of, share_difference, wilson
+from seewhy.evidence.checks.label_scores import LabelScore, label_order, label_scores, truth_of
 
 COLLAPSED = 0.95  # of the images, where the labels are spread further
 CONSTANT = 1e-4  # of the logits' size
@@ -21,10 +24,13 @@ _FOLDS_LEAST = 5  # images of a class in each half before an order of the classe
 class Behaviour:
     """What the classifier does with the images; all that needs labels is None without them.
 
+    It is judged by the images that it was not trained on, where there are splits: `judged_on` names theirs, "" where
+    there are none, and `gap` is the accuracy on the training images minus that.
     `confusion[i, j]` counts images of class i predicted as j. `overconfidence` is the mean predicted probability minus
     the accuracy. `label_share` is the most frequent
     label's. `spread` is the logits' largest range over the images, as a share of their size. `permutation[j]` is
     the class that prediction j seems to mean, with the accuracy that this reading has on images it was not found on.
+    Of a multi-label network predictions and labels are sets, and `by_label` says how each label is told.
     """
 
     classes: tuple[str, ...]
@@ -40,6 +46,10 @@ class Behaviour:
     by_split: dict[str, Estimate] | None = None
     permutation: tuple[str, ...] | None = None
     permuted_accuracy: Estimate | None = None
+    judged_on: str = ""
+    gap: Estimate | None = None
+    by_label: tuple[LabelScore, ...] | None = None
+    permutation_gain: Estimate | None = None  # in mean AUC over the labels
 
     @property
     def collapsed_to(self) -> str | None:
@@ -77,24 +87,29 @@ def behaviour_of(
     known = np.array([label in classes for label in labels], dtype=bool)
     if not known.any():
         return Behaviour(tuple(classes), len(labels), dict(predictions), spread)
-    truth = np.array([classes.index(label) for label in labels if label is not None and label in classes])
-    decided, probabilities = decided[known], probabilities[known]
+    parts = np.array([split or "" for split in splits] or [""] * len(labels))
+    of_all = np.array([known[i] and classes.index(label or "") == decided[i] for i, label in enumerate(labels)])
+    by_split = {
+        str(part): wilson(int(of_all[at].sum()), int(np.count_nonzero(at)))
+        for part in np.unique(parts[known])
+        if (at := known & (parts == part)).any()
+    }
+    judged, held_out = held_out_of(splits, known)
+    truth = np.array([classes.index(label or "") for label, taken in zip(labels, judged, strict=True) if taken])
+    decided, probabilities = decided[judged], probabilities[judged]
     hits = decided == truth
+    trained = known & ~judged
     confusion = np.zeros((len(classes), len(classes)), dtype=np.int64)
     np.add.at(confusion, (truth, decided), 1)
     top = probabilities.max(axis=1)
     order = _other_order(truth, decided, len(classes))
-    parts = np.array([split or "" for split in splits] or [""] * len(labels))[known]
-    by_split = {
-        str(part): wilson(int(hits[parts == part].sum()), int(np.count_nonzero(parts == part)))
-        for part in np.unique(parts)
-    }
+    accuracy = wilson(int(hits.sum()), len(hits))
     return Behaviour(
         classes=tuple(classes),
         n_images=len(labels),
         predictions=dict(predictions),
         spread=spread,
-        accuracy=wilson(int(hits.sum()), len(hits)),
+        accuracy=accuracy,
         label_share=float(np.bincount(truth).max() / len(truth)),
         confusion=confusion,
         recall={classes[c]: wilson(int(confusion[c, c]), int(confusion[c].sum())) for c in np.unique(truth)},
@@ -103,6 +118,59 @@ def behaviour_of(
         by_split=by_split if len(by_split) > 1 else None,
         permutation=tuple(classes[index] for index in order[0]) if order else None,
         permuted_accuracy=order[1] if order else None,
+        judged_on=held_out,
+        gap=share_difference(wilson(int(of_all[trained].sum()), int(trained.sum())), accuracy) if held_out else None,
+    )
+
+
+def held_out_of(splits: Sequence[str | None], known: NDArray[np.bool_]) -> tuple[NDArray[np.bool_], str]:
+    """Which of the labelled images (N,) a classifier is judged by, and the name of their split.
+
+    Those of valid, else of test, where there are such beside those of train; else all, and "".
+    """
+    roles = np.array([role_of(split) for split in splits] or [""] * len(known))
+    if (known & (roles == "train")).any():
+        for role in ("valid", "test"):
+            if (held_out := known & (roles == role)).any():
+                return held_out, role
+    return known, ""
+
+
+def behaviour_of_labels(
+    logits: Floats, labels: Sequence[str | None], classes: Sequence[str], splits: Sequence[str | None] = ()
+) -> Behaviour:
+    """The behaviour of a multi-label network from logits (N, K), sets of labels as text (or None) and splits."""
+    decided = logits >= 0
+    sets = [joined(np.array(classes)[row], classes) for row in decided]
+    if not sets:
+        return Behaviour(tuple(classes), 0, {}, 0.0)
+    size = float(np.abs(logits).mean()) or 1.0
+    spread = float((logits.max(axis=0) - logits.min(axis=0)).max() / size)
+    behaviour = Behaviour(tuple(classes), len(sets), dict(Counter(sets)), spread)
+    known = np.array([label is not None for label in labels], dtype=bool)
+    if not known.any():
+        return behaviour
+    parts = np.array([split or "" for split in splits] or [""] * len(labels))
+    of_all = np.zeros(len(labels), dtype=bool)
+    of_all[known] = (truth_of([label for label in labels if label is not None], classes) == decided[known]).all(axis=1)
+    judged, held_out = held_out_of(splits, known)
+    rows: list[int] = np.flatnonzero(judged).tolist()
+    truth = truth_of([labels[row] for row in rows], classes)
+    order = label_order(logits[rows], truth)
+    by_split = {
+        str(part): wilson(int(of_all[at].sum()), int(at.sum()))
+        for part in np.unique(parts[known])
+        if (at := known & (parts == part)).any()
+    }
+    return replace(
+        behaviour,
+        accuracy=wilson(int(of_all[rows].sum()), len(rows)),
+        judged_on=held_out,
+        label_share=Counter(labels[row] for row in rows).most_common(1)[0][1] / len(rows),
+        by_split=dict(sorted(by_split.items())) if len(by_split) > 1 else None,
+        by_label=label_scores(logits[rows], truth, classes),
+        permutation=tuple(classes[index] for index in order[0]) if order else None,
+        permutation_gain=order[1] if order else None,
     )
 
 
@@ -114,6 +182,8 @@ def _other_order(
     The order is the best assignment of predictions to labels on one half, judged on the other half, and the other way
     round; None unless its interval lies above the given order's, so that many classes with few images find nothing.
     """
+    if len(np.unique(truth)) < 2:  # images of one class say nothing of an order
+        return None
     places = np.arange(len(truth))
     halves = np.zeros(len(truth), dtype=bool)
     for label in np.unique(truth):  # every class in both halves

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from seewhy.estimates import Estimate, Floats
-from seewhy.evidence.inference.ranks import holm, paired_difference, rank_auc
-from seewhy.records import FITS, Preprocess
+from seewhy.evidence.inference.ranks import holm, mean_label_auc, paired_difference, rank_auc
+from seewhy.records import FITS, RANGES, Preprocess
 
 LEVEL = 0.05  # of Holm's procedure over all variants
 _RECIPES = {  # what people train with: range, mean, std
@@ -19,6 +20,8 @@ _RECIPES = {  # what people train with: range, mean, std
     "ImageNet's mean and std": ("0-1", (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
     "-1..1": ("0-1", (0.5,), (0.5,)),
 }
+_UNSIGNED = ((0.0, 65535.0), (0.0, 255.0))  # windows
+_SIGNED = ((-1000.0, 400.0), (-160.0, 240.0), (0.0, 255.0))
 
 
 @dataclass(frozen=True)
@@ -42,11 +45,15 @@ class Variant:
 
 @dataclass(frozen=True)
 class Feeding:
-    """The AUC of the class margins as fed now, and every variant's, the best first."""
+    """The AUC of the class margins as fed now, and every variant's, the best first.
+
+    `is_chance`: the current one is not shown to lie above 0.5.
+    """
 
     auc: float
     n_images: int
     variants: tuple[Variant, ...]
+    is_chance: bool = False
 
     @property
     def better(self) -> list[Variant]:
@@ -68,18 +75,46 @@ def variants_of(preprocess: Preprocess) -> dict[str, tuple[Preprocess, str]]:
     other = {"rgb": "bgr", "bgr": "rgb"}.get(preprocess.channels)
     if other:
         variants[other.upper()] = replace(preprocess, channels=other), f"--channels {other}"
+    variants |= _other_windows(preprocess)
     for fit in FITS:
         if fit != preprocess.fit and preprocess.size is not None:
-            variants[fit] = replace(preprocess, fit=fit), f"--fit {fit}"
+            share = preprocess.crop_share if fit == "crop" else 1.0
+            variants[fit] = replace(preprocess, fit=fit, crop_share=share), f"--fit {fit}"
     return variants
 
 
-def judge(current: Floats, labels: NDArray[np.int64], tried: Sequence[tuple[str, str, Floats]]) -> Feeding:
-    """How each variant's scores (N, K) separate the classes beside the current ones, for label indices (N,)."""
-    auc, influence = rank_auc(current, labels)
+def _other_windows(preprocess: Preprocess) -> dict[str, tuple[Preprocess, str]]:
+    """How else files of more than 8 bits are often read, as `variants_of` gives it; {} where there are none.
+
+    All 16 bits as white; clipped at 255, as Pillow's convert does; of signed numbers the usual windows of a computed
+    tomography; and numbers as the files have them.
+    """
+    ends = [preprocess.window] if preprocess.window else [(low, high) for _, low, high in preprocess.scales]
+    if len(ends) != 1:
+        return {}
+    low, high = ends[0]
+    usual = _SIGNED if low < 0 else _UNSIGNED
+    ways = {
+        f"window {a:g}..{b:g}": (replace(preprocess, window=(a, b)), f"--window {a:g},{b:g}")
+        for a, b in usual
+        if (a, b) != (low, high)
+    }
+    if (span := f"0-{high:g}") in RANGES and low == 0 and span != preprocess.range:
+        raw = replace(preprocess, range=span, mean=(0.0,), std=(1.0,))
+        ways[f"0..{high:g}, as the files have it"] = raw, f"--window 0,{high:g} --range {span} --mean 0 --std 1"
+    return ways
+
+
+def judge(current: Floats, labels: NDArray[Any], tried: Sequence[tuple[str, str, Floats]]) -> Feeding:
+    """How each variant's scores (N, K) separate the classes beside the current ones.
+
+    `labels` are class indices (N,), or which labels each image has (N, K).
+    """
+    area = rank_auc if labels.ndim == 1 else mean_label_auc
+    auc, influence = area(current, labels)
     names, values, differences, p_values = [], [], [], []
     for name, options, scores in tried:
-        value, variant_influence = rank_auc(scores, labels)
+        value, variant_influence = area(scores, labels)
         difference, p_value = paired_difference(value - auc, variant_influence - influence)
         names.append((name, options))
         values.append(value)
@@ -89,7 +124,8 @@ def judge(current: Floats, labels: NDArray[np.int64], tried: Sequence[tuple[str,
         Variant(name, options, value, difference, adjusted)
         for (name, options), value, difference, adjusted in zip(names, values, differences, holm(p_values), strict=True)
     ]
-    return Feeding(auc, len(labels), tuple(sorted(variants, key=lambda variant: -variant.difference.value)))
+    ordered = tuple(sorted(variants, key=lambda variant: -variant.difference.value))
+    return Feeding(auc, len(labels), ordered, paired_difference(auc - 0.5, influence)[0].low <= 0)
 
 
 def margins(logits: Floats) -> Floats:

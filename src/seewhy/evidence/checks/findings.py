@@ -83,7 +83,7 @@ def behaviour_findings(behaviour: Behaviour) -> list[CheckFinding]:
     elif not findings:
         findings.append(_accuracy(behaviour, behaviour.accuracy, behaviour.chance))
         findings += _weak_classes(behaviour)
-    return findings + (_calibration(behaviour) if findings[0].level == "good" else [])
+    return findings + _gap(behaviour) + (_calibration(behaviour) if findings[0].level == "good" else [])
 
 
 def idle_findings(dead: Sequence[str], shares: dict[str, float], n_images: int) -> list[CheckFinding]:
@@ -117,13 +117,19 @@ def feeding_findings(feeding: Feeding | None, why_not: str = "") -> list[CheckFi
     ]
     undecided = [variant for variant in open_ if variant.difference.high > CHECK_THRESHOLDS["undecided_auc"]]
     n_tried = len(feeding.variants)
+    if feeding.is_chance:
+        text = (
+            f"Whether it is fed as it was trained: fed so, and in {n_tried} other usual ways, it is not shown to "
+            f"separate the classes (AUC {feeding.auc:.3f}, n = {feeding.n_images:,})."
+        )
+        return [CheckFinding("cannot say", "fed", text, "", numbers)]
     if not undecided:
         text = f"Fed as asked: none of {n_tried} usual variants separates the classes better (AUC {feeding.auc:.3f}, "
         return [CheckFinding("good", "fed", f"{text}n = {feeding.n_images:,}).", "", numbers)]
     best = max(undecided, key=lambda variant: variant.difference.high)
     text = (
-        f"The data cannot tell whether it is fed as it was trained: of {n_tried} usual variants {len(undecided)} may "
-        f"be better, at most {best.name} by {_signed(best.difference)} "
+        f"Another way of feeding it may separate the classes better: of {n_tried} usual ones {len(undecided)} may, at "
+        f"most {best.name} by {_signed(best.difference)} "
         f"(AUC now {feeding.auc:.3f}, n = {feeding.n_images:,})."
     )
     return [
@@ -189,12 +195,14 @@ def _other_order(behaviour: Behaviour, given: Estimate, other: Estimate) -> Chec
 
 
 def _accuracy(behaviour: Behaviour, accuracy: Estimate, chance: float) -> CheckFinding:
-    splits = ", ".join(
-        f"{name} {estimate.value:.3f} of {estimate.n:,}" for name, estimate in (behaviour.by_split or {}).items()
-    )
-    text = f"Accuracy {accuracy} on {accuracy.n:,} labelled images{f' ({splits})' if splits else ''}"
+    text = f"Accuracy {accuracy} on {_judged_images(behaviour, accuracy)}"
     text += f"; guessing gives {chance:.3f}"
     numbers = {"accuracy": vars(accuracy), "chance": chance}
+    if accuracy.low > chance and behaviour.label_share == 1 and len(behaviour.classes) > 1:
+        text = (
+            f"Accuracy {accuracy} on {_judged_images(behaviour, accuracy)}, all of one class: so is a constant answer."
+        )
+        return CheckFinding("cannot say", "works", text, "--sample N takes some of each class.", numbers)
     if accuracy.low > chance + CHECK_THRESHOLDS["little"] * (1 - chance):
         return CheckFinding("good", "works", f"{text}.", "", numbers)
     if accuracy.high > chance + CHECK_THRESHOLDS["undecided_accuracy"] * (1 - chance):
@@ -205,6 +213,27 @@ def _accuracy(behaviour: Behaviour, accuracy: Estimate, chance: float) -> CheckF
     todo = "A map of a classifier that does not work says little. Look at weights, preprocessing and class order first."
     level: Level = "caution" if accuracy.low > chance else "bad"
     return CheckFinding(level, "works", f"{text}: {worse}.", todo, numbers, stops_audit=True)
+
+
+def _judged_images(behaviour: Behaviour, accuracy: Estimate) -> str:
+    """The images that the accuracy is of, and the accuracy on every split where there are several."""
+    splits = listed(f"{name} {share.value:.3f} of {share.n:,}" for name, share in (behaviour.by_split or {}).items())
+    of_split = f" of {behaviour.judged_on}" if behaviour.judged_on else ""
+    return f"{accuracy.n:,} labelled images{of_split}{f' ({splits})' if splits else ''}"
+
+
+def _gap(behaviour: Behaviour) -> list[CheckFinding]:
+    """That the classifier does better on the images that it was trained on."""
+    gap = behaviour.gap
+    if gap is None or gap.low <= CHECK_THRESHOLDS["gap"]:
+        return []
+    text = (
+        f"On the training images it is right {100 * gap.value:.1f} points more often "
+        f"[{100 * gap.low:.1f}, {100 * gap.high:.1f}] than on {behaviour.judged_on} (n = {gap.n:,}): part of what it "
+        "learned holds for those images alone."
+    )
+    todo = "An audit of both splits says which parts:  seewhy audit (with the same arguments)"
+    return [CheckFinding("caution", "works", text, todo, {"gap": vars(gap)})]
 
 
 def _weak_classes(behaviour: Behaviour) -> list[CheckFinding]:

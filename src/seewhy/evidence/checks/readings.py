@@ -14,7 +14,7 @@ from torch import Tensor
 
 from seewhy.cam.model import forward
 from seewhy.data.decode import UnreadableError
-from seewhy.data.reader import Loaded, batch_of, load_image
+from seewhy.data.reader import Loaded, batch_of, load_image, refuse_others
 from seewhy.records import Image, Outcome, Preprocess
 from seewhy.run.outcomes import judged, read_outcome, unread_outcome
 from seewhy.run.plan import Plan
@@ -65,12 +65,14 @@ class Passes:
         loaded: list[Read] = []
         for place, image in enumerate(batch, start):
             try:
-                loaded.append((place, image, load_image(self.plan.table, image, self.plan.classifier.preprocess)))
+                picture = load_image(self.plan.table, image, self.plan.classifier.preprocess)
+                refuse_others(picture, self.plan.channels)
             except UnreadableError as error:
                 self.reasons[str(error)] += 1
                 self.rows.append(unread_outcome(image, str(error)))
                 continue
-            self.rows.append(read_outcome(image, loaded[-1][2], self.plan.classes))
+            loaded.append((place, image, picture))
+            self.rows.append(read_outcome(image, picture, self.plan.classes, self.plan.task))
         return loaded
 
     def _answered(self, loaded: list[Read]) -> tuple[list[Read], tuple[Tensor, Tensor] | None]:
@@ -109,13 +111,13 @@ class Passes:
         loaded, plain = self._answered(self._loaded(batch, start))
         if plain is None:
             return
-        self.labels += [image.label or picture.label for _, image, picture in loaded]
+        self.labels += [self.rows[place].image.label for place, _, _ in loaded]
         self.splits += [image.split for _, image, _ in loaded]
         canvases: dict[tuple[Any, ...], list[Loaded]] = {}
         for name, way in self.ways.items():
             pictures = [picture for _, _, picture in loaded]
             if isinstance(way, Preprocess):
-                key = (way.size, way.fit, way.crop_share, way.interpolation)
+                key = (way.size, way.fit, way.crop_share, way.interpolation, way.window, way.scales)
                 if not canvases:
                     canvases[key] = pictures
                 if key not in canvases:
@@ -131,7 +133,7 @@ class Passes:
                 rows = [row for row, (place, _, _) in enumerate(loaded) if place in self._few]
                 rows = rows or ([] if self.kept else [0])  # one at least, should all the chosen ones be unreadable
                 self.kept += [inputs[rows].contiguous()] if rows else []
-                self.kept_labels += [loaded[row][1].label or loaded[row][2].label for row in rows]
+                self.kept_labels += [self.rows[loaded[row][0]].image.label for row in rows]
 
 
 def write_records(folder: Path, passes: Passes) -> None:

@@ -133,6 +133,7 @@ def numbers_of(case: Case) -> dict[str, Any]:
         "recipients": effect.n_recipients,
         "donors": effect.n_donors,
         "trials": effect.n_trials,
+        "fewest": case.fewest,
         "train": None if case.on_train is None else vars(case.on_train.probability),
         "core": case.is_core,
         "gates": [vars(outcome) for outcome in case.outcomes],

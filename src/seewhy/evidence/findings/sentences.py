@@ -148,4 +148,5 @@ def _todo(case: Case, level: Level) -> str:
         return f"Images that carry the {case.factor} by themselves would tell whether that matters in practice."
     contrast = case.effect.contrast
     given, taken = ("one class", "others") if contrast.is_own_class else (contrast.against, contrast.name)
-    return f"What would change our mind: images of {given} with the {_thing(case)} of {taken}, judged as well."
+    against = f"unedited images of {given} that have the {_thing(case)} of {taken} by nature"
+    return f"What would speak against it: {against}, and are judged right as often as the rest."

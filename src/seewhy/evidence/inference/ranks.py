@@ -34,6 +34,31 @@ def rank_auc(scores: Floats, labels: NDArray[np.int64]) -> tuple[float, Floats]:
     return value, (excess.sum(axis=1) + excess.sum(axis=0)) * (n / count)
 
 
+def label_auc(scores: Floats, has: NDArray[np.bool_]) -> tuple[float, Floats]:
+    """How well scores (N,) rank the images that have a label above those without, 0 to 1, and the influences (N,).
+
+    The area under the ROC curve, NaN where all or none have it; the influences are as in rank_auc. DeLong et al. 1988.
+    """
+    n, count = len(has), int(has.sum())
+    if count in (0, n):
+        return math.nan, np.zeros(n)
+    below = ranks(scores)
+    with_label, without = below[has] - ranks(scores[has]), below[~has] - ranks(scores[~has])
+    value = float(with_label.mean() / (n - count))
+    influence = np.empty(n)
+    influence[has] = (with_label / (n - count) - value) * (n / count)
+    influence[~has] = (1 - without / count - value) * (n / (n - count))
+    return value, influence
+
+
+def mean_label_auc(scores: Floats, truth: NDArray[np.bool_]) -> tuple[float, Floats]:
+    """The mean of label_auc over the labels (N, K) that some images have and some have not, and its influences (N,)."""
+    areas = [label_auc(scores[:, k], truth[:, k]) for k in range(truth.shape[1]) if 0 < truth[:, k].sum() < len(truth)]
+    if not areas:
+        return math.nan, np.zeros(len(truth))
+    return float(np.mean([value for value, _ in areas])), np.mean([influence for _, influence in areas], axis=0)
+
+
 def paired_difference(value: float, influence: Floats) -> tuple[Estimate, float]:
     """A difference with its 95 % interval and two-sided p-value, from the difference of the images' influences (N,)."""
     n = len(influence)

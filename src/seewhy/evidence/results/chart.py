@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from seewhy.errors import counted
 from seewhy.evidence.findings.figures import watched_of
 from seewhy.render.rows import Row
 
@@ -73,4 +74,4 @@ def _note(numbers: Mapping[str, Any]) -> str:
     """Whose probability it is, and how many images stand behind it."""
     contrast, count = numbers.get("contrast"), numbers.get("recipients")
     watched = watched_of(contrast)
-    return f"{watched}; {count:,} images" if count else watched
+    return f"{watched}; {counted(count, 'image')}" if count else watched

@@ -9,14 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from seewhy.errors import OptionError, listed
+from seewhy.errors import OptionError, counted, listed
 from seewhy.estimates import Estimate
 from seewhy.evidence.checks.behaviour import Behaviour
 from seewhy.evidence.findings.cases import Cases
 from seewhy.evidence.findings.finding import Finding
 from seewhy.evidence.results.chart import kind_of, rows_of_findings
 from seewhy.evidence.results.map_shares import MapRecords, MapShares
-from seewhy.evidence.thresholds import AUDIT_THRESHOLDS
+from seewhy.evidence.thresholds import AUDIT_THRESHOLDS, LEAST_IMAGES
 from seewhy.evidence.trials.contrast import contrasts_of
 from seewhy.evidence.trials.design import AuditDesign
 from seewhy.evidence.trials.edit import TrialKey
@@ -25,6 +25,7 @@ from seewhy.render import notebook
 from seewhy.render.chart import interval_chart
 from seewhy.render.page import BAD, QUIET, UNKNOWN
 from seewhy.render.rows import look_of
+from seewhy.store.frames import frame_of
 from seewhy.store.plain import plain
 
 
@@ -62,7 +63,8 @@ class Audit:
 
     def __repr__(self) -> str:
         said = "\n".join(f"  {paragraph.title}\n      {paragraph.text}" for paragraph in paragraphs_of(self.findings))
-        return f"<Audit of {self.facts['images']:,} images, {self.facts['trials']:,} trials>\n{said}"
+        counts = f"{counted(self.facts['images'], 'image')}, {counted(self.facts['trials'], 'trial')}"
+        return f"<Audit of {counts}>\n{said}"
 
     def _repr_html_(self) -> str:
         colours = {finding.title: _colour(finding) for finding in self.findings}
@@ -73,6 +75,15 @@ class Audit:
             notebook.sentence(self.facts["scope"]),
             notebook.typed("The full report, with pictures of the exchanges:", _REPORT),
         )
+
+    @property
+    def records(self) -> list[dict[str, Any]]:
+        """A dict for each finding: factor, level, claims, effect with its interval and p, flips, text."""
+        return [_record_of(finding) for finding in self.findings]
+
+    def to_pandas(self) -> Any:
+        """`records` as a pandas DataFrame. Raises MissingExtraError without pandas."""
+        return frame_of(self.records)
 
     def summary(self) -> dict[str, Any]:
         """Everything but the trials as plain values, ready for JSON."""
@@ -87,13 +98,32 @@ class Audit:
 _REPORT = 'seewhy.write_report(audit.save("folder"))'
 
 
+def _record_of(finding: Finding) -> dict[str, Any]:
+    """A finding as a plain row; what was not measured is None."""
+    numbers = finding.numbers
+    effect, flips = numbers.get("probability") or {}, numbers.get("flips") or {}
+    return {
+        "factor": finding.factor,
+        "level": finding.level,
+        "claims": ", ".join(finding.claims),
+        "contrast": numbers.get("contrast"),
+        "split": numbers.get("split"),
+        "effect": effect.get("value"),
+        "low": effect.get("low"),
+        "high": effect.get("high"),
+        "p": numbers.get("p_holm"),
+        "flips": flips.get("value"),
+        "text": finding.text,
+    }
+
+
 def _header(facts: Mapping[str, Any]) -> list[str]:
     """Images, classes, accuracy and trials in words."""
     splits = ", ".join(f"{count:,} {name}" for name, count in facts["splits"].items())
-    header = [f"{facts['images']:,} images ({splits})", f"classes {listed(facts['classes'])}"]
+    header = [f"{counted(facts['images'], 'image')} ({splits})", f"classes {listed(facts['classes'])}"]
     accuracy = facts["accuracy"] and Estimate(**facts["accuracy"])
-    header += [f"accuracy {accuracy} on {accuracy.n:,} images"] if accuracy else []
-    return [*header, f"{facts['trials']:,} trials"]
+    header += [f"accuracy {accuracy} on {counted(accuracy.n, 'image')}"] if accuracy else []
+    return [*header, counted(facts["trials"], "trial")]
 
 
 def _chart(findings: Sequence[Finding]) -> str:
@@ -157,6 +187,13 @@ def paragraphs_of(findings: Sequence[Finding]) -> list[Paragraph]:
         for finding in findings
         if finding not in plain_ones
     ]
+    few = [finding for finding in plain_ones if finding.numbers.get("fewest", LEAST_IMAGES) < LEAST_IMAGES]
+    plain_ones = [finding for finding in plain_ones if finding not in few]
+    if few:
+        names = listed([finding.factor for finding in few], 40)
+        told.append(
+            Paragraph("CANNOT SAY: too few images", f"{few[0].text} So of {names}.", todo=few[0].todo, is_open=True)
+        )
     floor = f"{100 * AUDIT_THRESHOLDS['floor']:.0f} POINTS"
     for level, title in (
         ("CANNOT SAY", f"CANNOT SAY whether {floor} or more"),
@@ -178,7 +215,10 @@ def paragraphs_of(findings: Sequence[Finding]) -> list[Paragraph]:
 
 def _small(finding: Finding) -> str:
     effect = finding.numbers.get("probability") or finding.numbers.get("benefit") or {}
-    return f"{100 * effect['value']:+.1f} [{100 * effect['low']:+.1f}, {100 * effect['high']:+.1f}]" if effect else ""
+    if not effect:
+        return ""
+    low, high = (100 * min(1.0, max(-1.0, effect[end])) for end in ("low", "high"))  # there are 100 points either way
+    return f"{100 * effect['value']:+.1f} [{low:+.1f}, {high:+.1f}]"
 
 
 def facts_of(

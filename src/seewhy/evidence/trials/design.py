@@ -41,6 +41,11 @@ from seewhy.run.plan import Plan, make_plan
 Named = TypeVar("Named", Factor, Mark)
 MOST_ALIKE = 0.95  # of the images may share a factor's value
 MORE_VARIED = "Leave it out, or add images in which it differs."
+ONE_LABEL = (
+    "audit compares classes that exclude each other, but this network gives several labels at once (multi-label).\n"
+    "  Audit one label at a time: wrap the network so that forward returns its column alone, logits[:, [3]], and name "
+    "both sides:\n  --classes no_edema,edema  and, of a table with a column of 0 and 1 for it,  --columns label=edema"
+)
 NEEDS_CANVAS = RuledOut(
     "the preprocessing is a function or the images are already the network's input, so there is no canvas in 0..1",
     "Give --size, --mean and --std in place of the function; regions are tested all the same.",
@@ -130,6 +135,8 @@ def design_audit(
     )
     if len(plan.methods) > 1 or len(plan.layers) > 1:
         raise OptionError("audit lays the maps of one method and one layer beside its findings.  Name one of each.")
+    if plan.task == "multi-label":
+        raise OptionError(ONE_LABEL, slug="audit-task")
     if plan.task != "classification":
         raise OptionError(f"audit judges classifiers, but this network's output is read as: {plan.task} (--task).")
     samples, notes = read_samples(plan, request.effort, seed, progress)

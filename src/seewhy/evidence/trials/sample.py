@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from seewhy.data.canvas import canvas_from_input, input_from_canvas
 from seewhy.data.classifier import Classifier
-from seewhy.data.decode import UnreadableError, canvas_from_input, input_from_canvas
+from seewhy.data.decode import UnreadableError
 from seewhy.data.duplicates import near_duplicates
 from seewhy.data.folder import ImageTable
-from seewhy.data.reader import Loaded, load_image
+from seewhy.data.reader import Loaded, load_image, refuse_others
 from seewhy.errors import DataError
 from seewhy.evidence.factors.factor import as_share
 from seewhy.evidence.trials.contrast import MOST_CLASSES
@@ -35,10 +36,10 @@ Ints = NDArray[np.int64]
 class Sample:
     """Images of one split, ready to be edited.
 
-    `pixels` are uint8 canvases (M, 3, H, W), or the network's own input as floats where nothing else is known
-    (`preprocess` None). `labels` (M,) are class indices, `clusters` (M,) say which images are near-duplicates of each
-    other, `masks` hold (M, H, W) or (1, H, W) by region and `found` (M,) whether an image has one. `recipients` (N,)
-    and `partners` (N, D) are places in `images`: the donors that each recipient meets, the same for every factor.
+    `pixels` are canvases (M, 3, H, W), uint8 or in [0, 1] as floats, or the network's own input where nothing else is
+    known (`preprocess` None). `labels` (M,) are class indices, `clusters` (M,) say which images are near-duplicates of
+    each other, `masks` hold (M, H, W) or (1, H, W) by region and `found` (M,) whether an image has one. `recipients`
+    (N,) and `partners` (N, D) are places in `images`: the donors that each recipient meets, the same for every factor.
     """
 
     split: str
@@ -161,6 +162,8 @@ def load_sample(
         progress(done, len(images))
         try:
             loaded = load_image(table, image, classifier.preprocess)
+            if kept and (first := kept[0][1].inputs) is not None:
+                refuse_others(loaded, len(first))
         except UnreadableError as error:
             unreadable.append((image, str(error)))
             continue
@@ -170,13 +173,15 @@ def load_sample(
         else:
             unreadable.append((image, "it has no label that is a class of the network"))
     known = classifier.preprocess if isinstance(classifier.preprocess, Preprocess) else None
-    pixels, preprocess = _as_canvases(_stacked([loaded for _, loaded in kept]), known)
+    pixels = _stacked([loaded for _, loaded in kept])
+    if kept and kept[0][1].canvas is None:
+        pixels, known = _as_canvases(pixels, known)
     return Sample(
         split=split,
         images=tuple(image for image, _ in kept),
         labels=np.array([classes.index(image.label or "") for image, _ in kept], dtype=np.int64),
         pixels=pixels,
-        preprocess=preprocess,
+        preprocess=known,
         clusters=np.arange(len(kept)),
         unreadable=tuple(unreadable),
         digests=tuple(loaded.digest for _, loaded in kept),
@@ -196,13 +201,18 @@ def _in_turn(groups: Sequence[Ints]) -> list[int]:
 
 
 def _stacked(loaded: Sequence[Loaded]) -> Tensor:
-    """Canvases as bytes, or inputs as floats: (M, 3, H, W). Raises DataError for mixed shapes."""
+    """Canvases as bytes (in [0, 1] where one is deeper), or inputs as floats: (M, C, H, W).
+
+    Raises DataError for mixed shapes.
+    """
     parts = [
         torch.from_numpy(np.ascontiguousarray(image.canvas.transpose(2, 0, 1)))
         if image.canvas is not None
         else (image.inputs if image.inputs is not None else torch.zeros(0)).float()
         for image in loaded
     ]
+    if any(part.dtype != torch.uint8 for part in parts):
+        parts = [as_share(part) for part in parts]
     if len({part.shape for part in parts}) > 1:
         raise DataError(
             "After preprocessing the images have different shapes.\n  Give one size:  --size 224", slug="mixed-sizes"

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from seewhy.errors import OptionError
 from seewhy.evidence.factors.controls import ROOM, area_bins, control_masks, free_pixels
 from seewhy.evidence.factors.factor import Factor, Mark
 from seewhy.evidence.trials.dealing import with_partners
@@ -73,7 +74,10 @@ class Schedule:
 
 
 def make_schedule(samples: Samples, tested: Tested, effort: Effort, budget: int | None, seed: int) -> Schedule:
-    """The jobs for what is tested, at most `budget` trials of them: first with less effort, then with fewer factors."""
+    """The jobs for what is tested, at most `budget` trials of them: first with less effort, then with fewer factors.
+
+    Raises OptionError where the budget does not pay for a single factor.
+    """
     controls = _controls(samples, tested.factors, effort.controls, seed) if len(samples.audited.recipients) else {}
     frame = Frame(samples, controls, effort, seed)
     schedule = _schedule(_dealt(frame, effort), tested)
@@ -85,9 +89,16 @@ def make_schedule(samples: Samples, tested: Tested, effort: Effort, budget: int 
         if schedule.n_trials <= budget:
             return schedule
     kept = list(tested.factors)
-    while kept and schedule.n_trials > budget:
+    while len(kept) > 1 and schedule.n_trials > budget:
         kept.remove(_least_needed(kept, tested.spared))
         schedule = _schedule(dealt, replace(tested, factors=kept))
+    if schedule.n_trials > budget:
+        what = f"{kept[0].name} alone takes" if kept else "the marks alone take"
+        raise OptionError(
+            f"The budget comes to {budget:,}, but {what} {schedule.n_trials:,} trials, and a part of them says "
+            f"nothing.\n  --budget {schedule.n_trials}",
+            slug="budget",
+        )
     return replace(schedule, left_out=tuple(factor.name for factor in tested.factors if factor not in kept))
 
 

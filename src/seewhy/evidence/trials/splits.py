@@ -8,7 +8,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from seewhy.errors import DataError
+from seewhy.data.folder_names import role_of
+from seewhy.errors import DataError, counted
 from seewhy.evidence.trials.contrast import MOST_CLASSES
 from seewhy.evidence.trials.dealing import with_partners
 from seewhy.evidence.trials.request import Effort
@@ -16,22 +17,13 @@ from seewhy.evidence.trials.sample import Sample, load_sample, with_clusters
 from seewhy.records import Image, Progress
 from seewhy.run.plan import Plan
 
-ROLES = {
-    "training": "train",
-    "validation": "valid",
-    "val": "valid",
-    "dev": "valid",
-    "testing": "test",
-}
-
 
 def read_samples(plan: Plan, effort: Effort, seed: int, progress: Progress) -> tuple[dict[str, Sample], list[str]]:
     """The images of valid and of train, valid first; what was decided about splits."""
     groups: dict[str, list[Image]] = defaultdict(list)
     for image in plan.table.images:
         if image.label is not None or plan.table.items is not None:
-            word = (image.split or "no split").lower()
-            groups[ROLES.get(word, word)].append(image)
+            groups[role_of(image.split)].append(image)
     if not groups:
         raise DataError(
             "No image has a label that is a class of this network, and an audit compares classes.\n"
@@ -50,7 +42,7 @@ def read_samples(plan: Plan, effort: Effort, seed: int, progress: Progress) -> t
     if audited is not None and "train" not in chosen:
         notes.append("There is no train split, so nothing can be said about overfitting.")
     left = {split: len(images) for split, images in groups.items() if split not in chosen}
-    notes += [f"{count} images of {split!r} were not used." for split, count in left.items()]
+    notes += [f"Not used: {counted(count, 'image')} of {split!r}." for split, count in left.items()]
     sampled = {split: _chosen(images, effort, len(plan.classes), seed) for split, images in chosen.items()}
     total, done = sum(map(len, sampled.values())), 0
     samples = {}

@@ -9,18 +9,18 @@ seewhy.blend = (() => {
   /** The bytes of base64 text: Uint8Array. */
   const bytes = (text) => Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
 
-  /** The raw values of the largest step either way, at least 0; 1 where not known. A map made smaller has its own (p). */
+  /** The raw values of the largest step either way, at least 0; 1 where not known. A map that is drawn otherwise has its own (p). */
   function extremes({ hi: highest, lo: lowest, p }) {
     const [lo, hi] = p ?? [lowest, highest];
     const isKnown = Number.isFinite(hi) && Number.isFinite(lo);
     return isKnown ? { high: Math.max(hi, 0), low: Math.max(-lo, 0) } : { high: 1, low: 1 };
   }
 
-  /** The raw values of a stored map {d, lo, hi, p}: Float32Array, row by row. */
-  function decode(map) {
-    const steps = new Int8Array(bytes(map.d).buffer);
+  /** The values of a stored map {d, n, lo, hi, p} as drawn: Float32Array, row by row; without what is against it (n) if not signed. */
+  function decode(map, isSigned) {
+    const [steps, against] = [map.d, (isSigned && map.n) || ""].map((text) => new Int8Array(bytes(text).buffer));
     const { high, low } = extremes(map);
-    return Float32Array.from(steps, (step) => (step / STEPS) * (step > 0 ? high : low));
+    return Float32Array.from(steps, (step, at) => (step / STEPS) * (step > 0 ? high : low) - ((against[at] ?? 0) / STEPS) * low);
   }
 
   /** The value that gets the full colour when a map is drawn by its own peak. */
@@ -99,7 +99,7 @@ seewhy.blend = (() => {
   function overlay(photograph, width, height, map, look, rectangle) {
     const peak = map ? (look.peak ?? ownPeak(map, look.isSigned)) : 0;
     if (!map || map.e || !(peak > 0)) return new Uint8ClampedArray(photograph);
-    const raw = decode(map);
+    const raw = decode(map, look.isSigned);
     const values = look.isSigned ? raw : raw.map((value) => Math.max(value, 0)); // before cells mix, as in Python
     return blend(photograph, lay(values, map.g, width, height, rectangle), { ...look, peak });
   }

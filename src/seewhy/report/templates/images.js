@@ -581,7 +581,7 @@
       name,
       stored.e ? make("span", { class: "images-why" }, `Drawn empty: ${stored.e}.`) : null,
       make("span", {}, `Score explained: ${map.score} = ${number(stored.s)}`),
-      make("span", {}, map.fine ? `${range}; drawn smoothed, full colour at the 99.5th percentile` : range),
+      make("span", {}, [range, ...(map.fine ? ["drawn smoothed"] : []), ...(map.cut ? ["the strongest 4 % in full colour"] : [])].join("; ")),
     ];
   }
 

@@ -69,7 +69,9 @@ class Edge(Safeguard):
         sign = float(np.sign(case.value)) or 1.0
         upper = max(sign * left.low, sign * left.high)
         persists = upper >= AUDIT_THRESHOLDS["edge"] * abs(case.value) * measured.left.get(pixels, 1.0)
-        words = f"drawn back by {pixels} pixels it is {signed_points(left.value)} {interval(left)}"
+        words = (
+            f"with {pixels} pixels along its edge left as they were it is {signed_points(left.value)} {interval(left)}"
+        )
         if pixels < EDGE:
             words += f"; {EDGE} pixels would leave less than half of it"
         return Outcome(self.name, persists if pixels >= EDGE or not persists else None, words)

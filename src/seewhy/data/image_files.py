@@ -1,0 +1,77 @@
+"""Which files are images, by their names, which lie below a folder, and what is said of those that are none."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path, PurePath
+
+from seewhy.errors import listed
+
+_COMMON = (".jpg", ".jpeg", ".jfif", ".jpe", ".png", ".webp", ".gif", ".bmp", ".dib", ".tif", ".tiff")
+_RARE = (".ppm", ".pgm", ".pbm", ".pnm", ".avif", ".jp2", ".tga")
+SUFFIXES = frozenset((*_COMMON, *_RARE))
+RUN = "manifest.json"  # a folder with it is a run, whose sheet.jpg does not make it a class
+# Beside pictures these are no pictures that somebody might miss.
+_WORDS = (".txt", ".csv", ".tsv", ".json", ".jsonl", ".xml", ".yaml", ".yml", ".toml", ".md", ".html", ".py", ".ipynb")
+_NO_PICTURES = frozenset((*_WORDS, ".ini", ".db", ".log", ".pt", ".pth", ".safetensors", ".parquet"))
+
+
+def walk(
+    root: Path, refused: Callable[[OSError], None] = lambda error: None, others: Counter[str] | None = None
+) -> Iterator[Path]:
+    """Every image file below root; linked folders are followed once, and what cannot be looked into is told.
+
+    `others` counts the files that may be pictures, but are not read, by their suffix.
+    """
+    seen: set[str] = set()
+    for folder, inner, names in os.walk(root, followlinks=True, onerror=refused):
+        real = os.path.realpath(folder)
+        if real in seen:
+            inner.clear()
+            continue
+        seen.add(real)
+        inner[:] = sorted(name for name in inner if not name.startswith("."))
+        for name in names:
+            if is_image_name(name):
+                yield Path(folder, name)
+            elif others is not None and _may_be_missed(name):
+                others[Path(name).suffix.lower()] += 1
+
+
+def is_image_name(name: str) -> bool:
+    """Whether a file of this name is read as an image."""
+    return has_image_suffix(name) and not name.startswith(".")
+
+
+def has_image_suffix(name: str) -> bool:
+    """Whether the name ends as those of images do."""
+    return PurePath(name).suffix.lower() in SUFFIXES
+
+
+def holds_image(folder: Path) -> bool:
+    """Whether images lie in the folder itself, and it is no run."""
+    try:
+        names = [entry.name for entry in folder.iterdir()]
+    except OSError:  # also a file
+        return False
+    return RUN not in names and any(map(is_image_name, names))
+
+
+def left_out(empty: Sequence[str], unread: Sequence[OSError], others: Mapping[str, int]) -> list[str]:
+    """What is said of all that was not read: files of other kinds, folders, classes without an image."""
+    notes = []
+    if others:
+        kinds = listed([f"{count:,} {suffix or 'without a suffix'}" for suffix, count in sorted(others.items())], 6)
+        notes.append(f"Files that are not read as images: {kinds}.")
+    if unread:
+        names = listed([f"{error.filename} ({error.strerror})" for error in unread], 3)
+        notes.append(f"{len(unread)} folders cannot be looked into: {names}.")
+    if empty:
+        notes.append(f"Folders without an image: {listed(empty)}. They count as classes if the network has so many.")
+    return notes
+
+
+def _may_be_missed(name: str) -> bool:
+    return not name.startswith(".") and Path(name).suffix.lower() not in _NO_PICTURES

@@ -1,0 +1,101 @@
+"""One scale for all images of more than 8 bits in a data set: the one asked for, else found from some of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import PurePath
+from typing import TypeVar
+
+from torch import Tensor, nn
+
+from seewhy.cam.model import untouched
+from seewhy.data.classifier import Classifier
+from seewhy.data.decode import UnreadableError, has_depth, read_extremes
+from seewhy.data.depth import Extremes, Window, extremes_of, is_deep, joined, scale_of, values_of
+from seewhy.data.folder import ImageTable
+from seewhy.data.reader import image_of, item_of
+from seewhy.records import Image, Preprocess
+
+T = TypeVar("T")
+MOST_HEADERS = 1024  # images that are asked for their depth
+MOST_READ = 64  # of the deep ones whose numbers are looked at
+_SHALLOW = frozenset((".jpg", ".jpeg", ".jfif", ".jpe", ".webp", ".gif", ".bmp", ".dib", ".tga", ".avif"))
+UNUSED_NOTE = "--window is for images of more than 8 bits, and none that was looked at has more: it changes nothing."
+
+
+def with_window(classifier: Classifier, table: ImageTable) -> Classifier:
+    """The classifier with the scale that all images of more than 8 bits go by, and a note of it.
+
+    It is found from at most 64 images, spread over the table; another one that shows it to be wrong, or that is deep
+    where none of these was, gets its reason for a result.
+    """
+    how = classifier.preprocess
+    if not isinstance(how, Preprocess):
+        return classifier
+    n_deep, n_looked, seen = _looked_at(table)
+    if not seen:
+        return replace(classifier, notes=(*classifier.notes, UNUSED_NOTE)) if how.window else classifier
+    kinds = joined(seen)
+    asked = how.window or ((0.0, how.white) if how.white > 255 else None)
+    scales = tuple((part.kind, *(asked or _rounded(scale_of(part)))) for part in kinds)
+    how = replace(how, window=asked) if asked else replace(how, scales=scales)
+    told = "; ".join(
+        f"{part.kind} numbers from {part.low:g} to {part.high:g}: {low:g} is black and {high:g} white in all of them "
+        f"(--window {low:g},{high:g})"
+        for part, (_, low, high) in zip(kinds, scales, strict=True)
+    )
+    note = f"{n_deep:,} of {n_looked:,} images looked at have more than 8 bits. They hold {told}."
+    return replace(classifier, preprocess=how, notes=(*classifier.notes, note))
+
+
+def _rounded(window: Window) -> Window:
+    """As the note says it, and as it would be typed."""
+    return float(f"{window[0]:g}"), float(f"{window[1]:g}")
+
+
+def _looked_at(table: ImageTable) -> tuple[int, int, list[Extremes]]:
+    """How many images have more than 8 bits, of how many that were looked at; and the extremes of some of them."""
+    if isinstance(table.items, Tensor):
+        return 0, 0, []
+    if table.items is not None:
+        return _items(table)
+    maybe = [image for image in table.images if PurePath(image.path or "").suffix.lower() not in _SHALLOW]
+    looked = _spread(maybe, MOST_HEADERS)
+    deep = [image.path for image in looked if image.path and has_depth(image.path)]
+    seen = []
+    for path in _spread(deep, MOST_READ):
+        try:
+            seen.append(read_extremes(path))
+        except UnreadableError:
+            continue  # its row will say so
+    return len(deep), len(looked), seen
+
+
+def _items(table: ImageTable) -> tuple[int, int, list[Extremes]]:
+    """The same of a Dataset: where its first item is deep, some are read."""
+    with untouched(nn.Identity()):  # which puts the random states back
+        if _item_extremes(table, table.images[0]) is None:
+            return 0, 0, []
+        looked = _spread(table.images, MOST_READ)
+        seen = [part for image in looked if (part := _item_extremes(table, image))]
+    return len(seen), len(looked), seen
+
+
+def _item_extremes(table: ImageTable, image: Image) -> Extremes | None:
+    """The extremes of an item that is a deep PIL image; None of anything else."""
+    try:
+        item = item_of(table, image)
+        picture = image_of(item[0] if isinstance(item, (tuple, list)) and item else item)
+        if picture is not None and is_deep(picture):
+            return extremes_of(values_of(picture))
+    except (UnreadableError, OSError, ValueError):
+        pass  # its row will say so
+    return None
+
+
+def _spread(things: Sequence[T], most: int) -> list[T]:
+    """At most so many of them, evenly from first to last."""
+    if len(things) <= most:
+        return list(things)
+    return [things[round(step * (len(things) - 1) / (most - 1))] for step in range(most)]

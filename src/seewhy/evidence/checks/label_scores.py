@@ -1,0 +1,107 @@
+"""How a multi-label network tells each of its labels from its absence: ranking, decisions at one half, calibration."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import linear_sum_assignment
+
+from seewhy.data.labels import label_set
+from seewhy.estimates import Estimate, Floats, mean_of, wilson
+from seewhy.evidence.inference.ranks import label_auc, mean_label_auc, paired_difference
+
+_LEAST = 5  # images with a label in each half before another output is looked for
+_MOST = 30  # labels whose order is looked for
+
+Truth = NDArray[np.bool_]  # (N, K): which labels each image has
+
+
+@dataclass(frozen=True)
+class LabelScore:
+    """One label among `n` images, of which `count` have it and `decided` are said to.
+
+    `auc` is None where all or none have it. `f1` is that of the decisions at one half, None where neither an image nor
+    a decision has the label. `bias` is the mean probability minus the share of images that have it.
+    """
+
+    name: str
+    n: int
+    count: int
+    decided: int
+    auc: Estimate | None
+    f1: float | None
+    bias: Estimate
+
+
+def truth_of(labels: Sequence[str | None], classes: Sequence[str]) -> Truth:
+    """Which of `classes` each image's label holds (N, K)."""
+    sets = [label_set(label or "", classes) for label in labels]
+    return np.array([[name in held for name in classes] for held in sets], dtype=bool).reshape(-1, len(classes))
+
+
+def label_scores(logits: Floats, truth: Truth, classes: Sequence[str]) -> tuple[LabelScore, ...]:
+    """The score of each label from logits (N, K)."""
+    return tuple(_score(name, logits[:, k], truth[:, k]) for k, name in enumerate(classes))
+
+
+def label_order(logits: Floats, truth: Truth) -> tuple[NDArray[np.int64], Estimate] | None:
+    """The order of the labels that the outputs (N, K) fit better than the given one, and what it gains in mean AUC.
+
+    The order is the best assignment of outputs to labels on one half of the images, judged on the other, and the other
+    way round; None unless the interval of the gain lies above 0. Labels that few images have stay where they are.
+    """
+    halves = np.zeros(len(truth), dtype=bool)
+    halves[np.lexsort(truth.T)[::2]] = True  # alike images alternate
+    fewer = np.minimum((truth & halves[:, None]).sum(axis=0), (truth & ~halves[:, None]).sum(axis=0))
+    known = np.flatnonzero((fewer >= _LEAST) & (np.count_nonzero(~truth, axis=0) >= 2 * _LEAST))
+    if not 2 <= len(known) <= _MOST:
+        return None
+    logits, truth, count = logits[:, known], truth[:, known], logits.shape[1]
+    gains, influences = np.empty(2), np.empty(len(truth))
+    for at, half in enumerate((halves, ~halves)):
+        order = _best_order(logits[half], truth[half])
+        other, given = (mean_label_auc(logits[~half][:, columns], truth[~half]) for columns in (order, slice(None)))
+        gains[at], influences[~half] = other[0] - given[0], other[1] - given[1]
+    gain, _ = paired_difference(float(gains.mean()), influences)
+    if gain.low <= 0:
+        return None
+    found = np.arange(count)
+    found[known[_best_order(logits, truth)]] = known  # which label each output means
+    return found, gain
+
+
+def _best_order(logits: Floats, truth: Truth) -> NDArray[np.int64]:
+    """For each label the output that tells it best, each output once (the Hungarian method)."""
+    labels = range(truth.shape[1])
+    areas = np.array([[label_auc(logits[:, k], truth[:, label])[0] for k in labels] for label in labels])
+    areas = np.nan_to_num(areas, nan=0.5) + np.eye(len(areas)) * 1e-6  # where nothing speaks for another, its own
+    return np.asarray(linear_sum_assignment(areas, maximize=True)[1])
+
+
+def _score(name: str, logits: Floats, has: Truth) -> LabelScore:
+    decided = logits >= 0
+    of_both = int(decided.sum() + has.sum())
+    return LabelScore(
+        name=name,
+        n=len(has),
+        count=int(has.sum()),
+        decided=int(decided.sum()),
+        auc=_area(logits, has),
+        f1=2 * float((decided & has).sum()) / of_both if of_both else None,
+        bias=mean_of(1 / (1 + np.exp(-np.clip(logits, -500, 500))) - has),
+    )
+
+
+def _area(logits: Floats, has: Truth) -> Estimate | None:
+    fewer = int(min(has.sum(), (~has).sum()))
+    if not fewer:
+        return None
+    value, influence = label_auc(logits, has)
+    estimate = paired_difference(value, influence)[0]
+    if estimate.high > estimate.low:
+        return Estimate(value, max(0.0, estimate.low), min(1.0, estimate.high), len(has))
+    share = wilson(round(value * fewer), fewer)  # without any overlap the images' number is all that bounds it
+    return Estimate(value, share.low, share.high, len(has))

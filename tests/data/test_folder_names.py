@@ -1,0 +1,149 @@
+"""What folders people really have: each with the splits, classes and words that are right."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import PIL.Image
+import pytest
+
+import seewhy
+from seewhy.cam.scores.grammar import class_index
+from seewhy.data.classifier import load
+from seewhy.data.folder import ImageTable, read_table
+from seewhy.data.folder_names import role_of
+from seewhy.data.masks import catalogue_of
+from seewhy.records import Image
+from tests.models import FourConv, seeded
+
+NFC, NFD = unicodedata.normalize("NFC", "café"), unicodedata.normalize("NFD", "café")
+
+
+def touch(root: Path, *names: str) -> Path:
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(b"")
+    return root
+
+
+def places(table: ImageTable) -> dict[tuple[str | None, str | None], int]:
+    return dict(Counter((image.split, image.label) for image in table.images))
+
+
+@pytest.mark.parametrize(
+    ("names", "wanted", "said"),
+    [
+        (["train/1.png", "bus/2.png"], {(None, "train"): 1, (None, "bus"): 1}, ""),
+        (["test/1.png", "dev/2.png", "cat/3.png"], {(None, "test"): 1, (None, "dev"): 1, (None, "cat"): 1}, ""),
+        (["train/1.png", "test/2.png"], {("train", None): 1, ("test", None): 1}, ""),
+        (["train/a/1.png", "train/b/2.png", "test/3.png"],
+         {("train", "a"): 1, ("train", "b"): 1, ("test", None): 1}, ""),
+        (["training_set/a/1.png", "training_set/b/2.png", "test_set/a/3.png", "test_set/b/4.png"],
+         {(s, c): 1 for s in ("training_set", "test_set") for c in "ab"}, r"read as splits.*test_set \(2\), train"),
+        (["seg_train/seg_train/a/1.png", "seg_train/seg_train/b/2.png",
+          "seg_test/seg_test/a/3.png", "seg_pred/4.png"],
+         {("seg_train", "a"): 1, ("seg_train", "b"): 1, ("seg_test", "a"): 1, (None, None): 1},
+         r"class: seg_pred \(1\)"),
+        (["2020/a/1.png", "2020/b/2.png", "2021/a/3.png", "2021/b/4.png"],
+         {(s, c): 1 for s in ("2020", "2021") for c in "ab"}, r"read as splits"),
+        (["cat/old/1.png", "cat/new/2.png", "dog/old/3.png"], {(None, "cat"): 2, (None, "dog"): 1}, ""),
+        (["data/train/a/1.png", "data/train/b/2.png"],
+         {("train", "a"): 1, ("train", "b"): 1}, r"All images lie in data"),
+        (["x/y/a/1.png", "x/y/b/2.png"], {(None, "a"): 1, (None, "b"): 1}, r"All images lie in x/y,"),
+        (["a/train/1.png", "a/valid/2.png", "b/train/3.png", "b/valid/4.png"],
+         {(s, c): 1 for s in ("train", "valid") for c in "ab"}, ""),
+        (["overview.png", "a/1.png", "b/2.png", "b/3.png"], {(None, None): 1, (None, "a"): 1, (None, "b"): 2},
+         r"beside the class folders have no class: overview\.png"),
+        (["a/deep/1.png"], {(None, "a"): 1}, ""),
+        (["train/a/1.png", "valid/a/2.png", "notes/scan.png"],
+         {("train", "a"): 1, ("valid", "a"): 1, (None, None): 1}, r"no class: notes \(1\)"),
+    ],
+)  # fmt: skip
+def test_splits_and_classes_are_told_by_what_folders_hold(
+    tmp_path: Path, names: list[str], wanted: dict[tuple[str | None, str | None], int], said: str
+) -> None:
+    table = read_table(touch(tmp_path / "faces", *names))
+    assert places(table) == wanted
+    assert re.search(said, " ".join(table.notes)) if said else table.notes == ()
+
+
+def test_a_class_folder_that_is_called_like_a_split_has_its_siblings_beside_it(tmp_path: Path) -> None:
+    root = touch(tmp_path / "vehicles", "train/1.png", "bus/2.png")
+    table = read_table(root / "train")
+    assert places(table) == {(None, "train"): 1} and table.classes == ("bus", "train")
+
+
+@pytest.mark.parametrize(
+    ("name", "role"),
+    [("training_set", "train"), ("seg_test", "test"), ("Val", "valid"), ("dev", "valid"), ("2020", "2020"),
+     ("bustrain", "bustrain"), (None, "no split")],
+)  # fmt: skip
+def test_the_role_of_a_split_is_told_by_its_words(name: str | None, role: str) -> None:
+    assert role_of(name) == role
+
+
+def test_files_that_are_not_read_and_classes_without_images_are_said(tmp_path: Path) -> None:
+    root = touch(
+        tmp_path / "d",
+        "a/1.png",
+        "c/2.png",
+        "a/3.heic",
+        "a/4.dcm",
+        "c/5",
+        "c/6.dcm",
+        "c/labels.txt",
+        "run/manifest.json",
+    )
+    (root / "b").mkdir()
+    table = read_table(root)
+    assert table.classes == ("a", "c") and table.empty == ("b",)
+    assert "Files that are not read as images: 1 without a suffix, 2 .dcm, 1 .heic." in table.notes
+    assert any("without an image: b" in note for note in table.notes)
+    assert [table.class_names(count) for count in (1, 2, 3)] == [None, ("a", "c"), ("a", "b", "c")]
+
+
+def test_an_empty_class_keeps_its_place_among_the_networks_classes(tmp_path: Path) -> None:
+    for name in ("a", "c"):
+        (tmp_path / "d" / name).mkdir(parents=True)
+        PIL.Image.fromarray(np.zeros((32, 32, 3), np.uint8)).save(tmp_path / "d" / name / "0.png")
+    (tmp_path / "d" / "b").mkdir()
+    explanation = seewhy.explain(seeded(FourConv(classes=3)), tmp_path / "d", progress=False)
+    assert explanation.plan.classes == ("a", "b", "c")
+
+
+def test_names_in_both_unicode_forms_are_one_class(tmp_path: Path) -> None:
+    root = touch(tmp_path / "d", f"train/{NFC}/1.png", "train/tea/2.png", f"valid/{NFD}/3.png", "valid/tea/4.png")
+    table = read_table(root)
+    assert table.classes == (NFC, "tea")
+    assert places(table) == {(s, c): 1 for s in ("train", "valid") for c in (NFC, "tea")}
+    assert {image.id for image in table.images} == {
+        f"train/{NFC}/1.png",
+        "train/tea/2.png",
+        f"valid/{NFD}/3.png",
+        "valid/tea/4.png",
+    }
+    assert all(Path(image.path or "").exists() for image in table.images)
+    assert class_index(NFD, table.classes) == 0
+    assert load(seeded(FourConv()), classes=[NFD, "tea"]).classes == (NFC, "tea")
+
+
+def test_paths_in_the_other_unicode_form_are_found(tmp_path: Path) -> None:
+    touch(tmp_path, f"{NFD}/1.png", f"{NFC}-b/2.png")
+    (tmp_path / "list.csv").write_text(f"path,label\n{NFC}/1.png,{NFD}\n{NFD}-b/2.png,x\n", encoding="utf-8")
+    table = read_table(tmp_path / "list.csv")
+    assert [image.path for image in table.images] == [
+        str(tmp_path / NFD / "1.png"),
+        str(tmp_path / f"{NFC}-b" / "2.png"),
+    ]
+    assert [image.label for image in table.images] == [NFC, "x"]
+    assert len(read_table(tmp_path / NFC)) == 1
+
+
+def test_a_mask_is_its_images_in_either_unicode_form() -> None:
+    images = [Image("1", f"d/{NFD}.png"), Image("2", "d/tea.png")]
+    catalogue = catalogue_of([f"{NFC}.png", "tea.png"], images, Path("masks"))
+    assert [catalogue.name_for(image) for image in images] == [f"{NFC}.png", "tea.png"]
