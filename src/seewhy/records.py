@@ -39,7 +39,7 @@ def one_of(option: str, value: str, allowed: tuple[str, ...]) -> None:
     """Raise OptionError unless `value` is one of `allowed`."""
     if value not in allowed:
         raise OptionError(
-            f"{option} is {value!r}, but must be one of: {listed(allowed)}. {nearest(value, allowed)}".rstrip()
+            f"{option} is {value!r}, but must be one of: {listed(allowed)}. {nearest(str(value), allowed)}".rstrip()
         )
 
 

@@ -809,3 +809,12 @@ def test_an_optional_package_that_does_not_load(monkeypatch: pytest.MonkeyPatch)
         load("torchvision:resnet18")
     assert raised.value.slug == "import-failed"
     assert torch.__version__ in str(raised.value)
+
+
+@pytest.mark.parametrize("classes", [{"b": 1, "a": 0}, {1: "b", 0: "a"}, {"1": "b", "0": "a"}])
+def test_class_names_from_a_dict_are_in_the_order_of_their_indices(net: Path, classes: Any) -> None:
+    assert load(f"{net}:Net", classes=classes).classes == ("a", "b")
+    with pytest.raises(OptionError, match="must have 0 to K - 1"):
+        load(f"{net}:Net", classes={"a": 1, "b": 2})
+    with pytest.raises(OptionError, match="interpolation is 2, but must be one of"):
+        load(f"{net}:Net", preprocess={"interpolation": 2})

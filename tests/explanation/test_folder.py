@@ -526,8 +526,8 @@ def test_a_new_run_reads_every_file_once_and_its_end_knows_what_was_read(tmp_pat
         [sys.executable, "-c", code, *words, "--workers", "1", "--no-report"],
         capture_output=True, text=True, cwd=tmp_path, check=False,
     )  # fmt: skip
-    # The picture of mean maps is read once, for its checksum.
-    want = "[('0.png', 2), ('1.png', 1), ('2.png', 1), ('3.png', 1), ('mean_maps.png', 1)]"
+    # The head of each is read beforehand, since it says how deep it is; the picture of mean maps, for its checksum.
+    want = "[('0.png', 3), ('1.png', 2), ('2.png', 2), ('3.png', 2), ('mean_maps.png', 1)]"
     assert ran.stderr.splitlines()[-1] == want, ran.stderr
     (folder,) = (tmp_path / "runs").iterdir()
     identity = json.loads((folder / "manifest.json").read_text())["identity"]

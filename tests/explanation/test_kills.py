@@ -100,7 +100,9 @@ def test_what_another_run_left_is_never_taken_in(straight: tuple[Trial, dict[str
     other.finish(run)
     for number in processes:
         os.kill(number, signal.SIGCONT)
-    assert process.wait(60) == 1 and "begun anew" in (trial.home / "said.txt").read_text()
+    assert process.wait(60) == 1
+    said = (trial.home / "said.txt").read_text()  # in the midst of a write, its file is gone
+    assert "begun anew" in said or "#cannot-write" in said
     other.finish(other.home / "straight")
     assert tree(run) == tree(other.home / "straight")
 

@@ -159,7 +159,7 @@ def test_a_worker_that_is_killed_from_outside(tmp_path: Path) -> None:
     os.kill(int(workers[0]), signal.SIGKILL)
     assert process.wait(60) == 1
     said = (tmp_path / "said.txt").read_text()
-    assert said.startswith("WorkError: A worker died") and "docs/errors.md#worker-died" in said
+    assert "\nWorkError: A worker died" in said and "docs/errors.md#worker-died" in said
     assert (tmp_path / "run" / "manifest.json").exists()
     trial.finish(tmp_path / "run")
     assert tree(tmp_path / "run") == tree(tmp_path / "straight")

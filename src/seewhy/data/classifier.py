@@ -63,7 +63,7 @@ def load(
     *,
     epoch: int | None = None,
     weights_key: str | None = None,
-    classes: str | Sequence[str] | None = None,
+    classes: str | Sequence[str] | Mapping[Any, Any] | None = None,
     model_args: Mapping[str, Any] | None = None,
     preprocess: str | Opaque | Preprocess | None = None,
     device: str = "auto",
@@ -82,7 +82,7 @@ def load(
         epoch: which checkpoint of the folder: 4 takes model_4.pt; None: the last
         weights_key: which of several sets of weights in the file: "state_dict_ema"; None: the usual one
         classes: K names in the order of the logits, or one text with commas; None: from the model, else
-            from the images' folders
+            from the images' folders. A dict of names and indices, either way round, says the order, too
         model_args: arguments of the network by name
         preprocess: a Preprocess, or a dict of its fields; a pipeline of torchvision, timm, albumentations or
             transformers, or a weights enum; a function from a PIL image to the input (C, H, W);
@@ -135,7 +135,7 @@ def load(
     notes += how
     if not isinstance(chosen, Preprocess):
         notes.append(OPAQUE_NOTE)
-    asked = [name.strip() for name in classes.split(",")] if isinstance(classes, str) else classes
+    asked = [name.strip() for name in classes.split(",")] if isinstance(classes, str) else _in_order(classes)
     known_names = asked if asked is not None else original.classes
     names = None if known_names is None else tuple(map(one_form, known_names))
     if names is not None and len(set(names)) != len(names):
@@ -148,6 +148,19 @@ def load(
         ) from error
     told_task = asked_task or original.task
     return Classifier(network, chosen, names, where, original.source, told_task, asked_output, tuple(notes))
+
+
+def _in_order(classes: Sequence[str] | Mapping[Any, Any] | None) -> Sequence[str] | None:
+    """Class names in the order of their indices, also from a dict of either to the other (class_to_idx, id2label)."""
+    if not isinstance(classes, Mapping):
+        return classes
+    by_name = all(isinstance(value, int) for value in classes.values())
+    order = {int(value if by_name else key): str(key if by_name else value) for key, value in classes.items()}
+    if sorted(order) != list(range(len(classes))):
+        raise OptionError(
+            f"classes has the indices {listed(map(str, sorted(order)))}, but must have 0 to K - 1, each once."
+        )
+    return [order[index] for index in sorted(order)]
 
 
 def with_classes(classifier: Classifier, classes: Sequence[str]) -> Classifier:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from seewhy.data.folder_names import role_of
 from seewhy.data.image_files import has_image_suffix
 from seewhy.data.sheet import Sheet, cells
 from seewhy.errors import DataError, OptionError, listed, nearest
@@ -94,6 +95,7 @@ def flag_labels(rows: Sequence[Mapping[str, str]], flags: Sequence[str]) -> list
 def _flags(sheet: Sheet, names: Sequence[str]) -> tuple[str, ...]:
     """The columns of nothing but zeros and ones, where there are two of them at least."""
     known = {*_YES, *_NO, *_OPEN}
+    names = [name for name in names if role_of(name) not in ("train", "valid", "test")]  # is_train is no label
     flags = [name for name in names if (held := {c.lower() for c in cells(sheet.rows, name)}) <= known and held != {""}]
     return tuple(flags) if len(flags) > 1 else ()
 

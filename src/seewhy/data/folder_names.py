@@ -50,8 +50,8 @@ def placed(folders: Sequence[Folders]) -> Placement:
     for names in inner:
         below[names[0]].add(names[1] if len(names) > 1 else None)
     if _are_classes_with_splits(below):
-        places = tuple((names[0], names[1] if len(names) > 1 else None) for names in inner)
-        return Placement(places, (shared,), _notes(shared, inner, {}))
+        of_classes = tuple((names[0], names[1] if len(names) > 1 else None) for names in inner)
+        return Placement(of_classes, (shared,), _notes(shared, inner, {}))
     splits = _splits(below)
     if not splits:
         return Placement(tuple((names[0], None) for names in inner), (shared,), _notes(shared, inner, {}))

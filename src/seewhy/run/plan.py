@@ -198,7 +198,16 @@ def make_plan(
         memory_format_for(network, inputs, probe, layer_calls, methods, preset),
         batch_size is not None,
         seed,
-        (*classifier.notes, *notes, *table.notes, *probe.notes, *said, *why, *_misbehaviour(network)),
+        (
+            *classifier.notes,
+            *notes,
+            *table.notes,
+            *probe.notes,
+            *said,
+            *why,
+            *_batch_note(batch_size),
+            *_misbehaviour(network),
+        ),
         own_methods=own_methods,
         channels=inputs.shape[1],
         n_outputs=probe.logits.shape[1],
@@ -257,6 +266,10 @@ def _shard_size(count: int) -> int:
 def _even_batch(usual: int, shard: int) -> int:
     """About as many images at once as is usual, in equal parts of a shard."""
     return -(-shard // max(1, round(shard / usual)))
+
+
+def _batch_note(asked: int | None) -> list[str]:
+    return [f"A batch holds {SHARD} images at most; {asked} were asked for."] if asked and asked > SHARD else []
 
 
 def _check_options(preset: str | None, batch_size: int | None, image_format: str) -> None:
