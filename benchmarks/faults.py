@@ -2,6 +2,7 @@
 
     .venv/bin/python benchmarks/faults.py                        all commands, every call
     .venv/bin/python benchmarks/faults.py --only explain --every 20
+    .venv/bin/python benchmarks/faults.py --only audit --in-turn     every call, with one kind of fault each
 
 A shim around the C library counts the opens, writes, renames, new folders and syncs below the run folder, and lets the
 n-th fail (a full disk, an error of the disk) or kills all processes there. After each: words and a status, nothing that
@@ -174,15 +175,17 @@ def make_cases(home: Path) -> dict[str, Case]:
     }  # fmt: skip
 
 
-def tried(runner: Runner, name: str, case: Case, every: int, kinds: list[str], tally: Tally) -> int:
-    """Every `every`-th call of a command under each kind of fault; how many calls it makes."""
+def tried(
+    runner: Runner, name: str, case: Case, every: int, kinds: list[str], tally: Tally, in_turn: bool = False
+) -> int:
+    """Every `every`-th call of a command under each kind of fault, or each call under one; how many calls it makes."""
     fresh(case)
     status, said, calls = runner(case)
     if status:
         raise SystemExit(f"{name} fails without a fault:\n{said}")
     want = kept(case)
-    for kind in kinds:
-        for at in range(1, calls + 1, every):
+    for place, kind in enumerate(kinds):
+        for at in range(1 + place, calls + 1, len(kinds)) if in_turn else range(1, calls + 1, every):
             fresh(case)
             status, said, _ = runner(case, at, kind)
             tally.attempts[f"{name}: {kind}"] += 1
@@ -212,7 +215,9 @@ def kept(case: Case) -> dict[str, str]:
     return {name: digest for name, digest in tree(case.run).items() if not name.endswith(case.left_out or ("\0",))}
 
 
-def run_all(home: Path, only: list[str], every: int, kinds: list[str]) -> tuple[Tally, dict[str, int]]:
+def run_all(
+    home: Path, only: list[str], every: int, kinds: list[str], in_turn: bool = False
+) -> tuple[Tally, dict[str, int]]:
     """The tally over the commands named, and how many calls each makes."""
     runner, cases, tally, calls = Runner(home, compiled(home)), make_cases(home), Tally(), {}
     try:
@@ -222,7 +227,7 @@ def run_all(home: Path, only: list[str], every: int, kinds: list[str]) -> tuple[
             raise SystemExit(said)
         shutil.copytree(cases["explain"].run, home / "done")
         for name in only or cases:
-            calls[name] = tried(runner, name, cases[name], every, kinds, tally)
+            calls[name] = tried(runner, name, cases[name], every, kinds, tally, in_turn)
             print(f"{name}: {calls[name]} calls, {len(tally.failures)} failures so far", file=sys.stderr, flush=True)
     finally:
         runner.close()
@@ -233,10 +238,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", nargs="*", default=[])
     parser.add_argument("--every", type=int, default=1)
+    parser.add_argument("--in-turn", action="store_true")
     parser.add_argument("--kinds", nargs="*", default=list(FAULTS))
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as home:
-        tally, calls = run_all(Path(home), asked.only, asked.every, asked.kinds)
+        tally, calls = run_all(Path(home), asked.only, asked.every, asked.kinds, asked.in_turn)
     print("| command and fault | calls | attempts | failures |\n| --- | --- | --- | --- |")
     for name, count in tally.attempts.items():
         command = name.rpartition(": ")[0]

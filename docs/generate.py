@@ -1,10 +1,14 @@
-"""Write docs/cli.md from the commands and docs/run-folder.md from the schema; `--check` fails where one drifted."""
+"""Write docs/cli.md from the commands, docs/run-folder.md from the schema, and what README.md quotes of the demo.
+
+`--check` fails where one drifted. `--demo FOLDER` takes the quote from there, where `seewhy demo --out FOLDER` was run.
+"""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
 
+import quoted_demo
 import run_folder
 import typer
 
@@ -46,9 +50,11 @@ def _default(option: typer.core.TyperOption) -> str:
     return " **required**" if option.required else "" if hidden else f" [default: {value}]"
 
 
-PAGES = {"cli.md": page, "run-folder.md": run_folder.page}
+PAGES = {"cli.md": page, "run-folder.md": run_folder.page, "../README.md": quoted_demo.readme}
 
 if __name__ == "__main__":
+    if "--demo" in sys.argv:
+        quoted_demo.keep(Path(sys.argv[sys.argv.index("--demo") + 1]))
     for name, make in PAGES.items():
         if "--check" not in sys.argv:
             (HERE / name).write_text(make(), encoding="utf-8")

@@ -213,7 +213,7 @@ CASES: dict[str, tuple[list[str], int, list[str]]] = {
     "too-many-class-names": (
         ["explain", "images", "--model", "net.py:Net", "--classes", "a,b,c"],
         2,
-        ["DataError: 3 class names were given (a, b, c), but the network has 2 logits.", "#class-count"],
+        ["DataError: 3 class names for 2 logits: a, b, c.", "#class-count"],
     ),
     "labels-are-not-known": (
         ["explain", "images", "--model", "net.py:Net", "--target", "label"],

@@ -58,12 +58,13 @@ def test_shared_parameters_have_the_same_default_and_order(one: Callable[..., An
     assert [(n, first[n].default, first[n].kind) for n in shared] == [
         (n, second[n].default, second[n].kind) for n in shared
     ]
-    assert {"classifier", "layers", "method", "batch_size", "seed", "out", "progress"} <= set(shared)
+    assert {"classifier", "images", "layers", "method", "batch_size", "seed", "out", "progress"} <= set(shared)
+    assert shared[:2] == ["classifier", "images"]
 
 
 def test_whatever_check_takes_explain_takes() -> None:
     assert set(parameters(seewhy.check)) <= set(parameters(seewhy.explain))
-    assert set(parameters(seewhy.explain)) - set(parameters(seewhy.check)) == {"preset", "smooth", "extend"}
+    assert set(parameters(seewhy.explain)) - set(parameters(seewhy.check)) == {"preset", "smooth", "extend", "only"}
 
 
 def test_an_audit_that_is_saved_keeps_its_budget(photos: Path, model: nn.Module, tmp_path: Path) -> None:
@@ -73,6 +74,37 @@ def test_an_audit_that_is_saved_keeps_its_budget(photos: Path, model: nn.Module,
     assert files_of(saved) == files_of(tmp_path / "out")
     assert made.save(tmp_path / "out") == tmp_path / "out"
     seewhy.audit(model, photos, out=saved, **options)
+
+
+def test_what_names_images_had_another_name_in_an_audit(photos: Path, model: nn.Module) -> None:
+    options: dict[str, Any] = {"regions": "halves", "properties": "none", "budget": 500, **QUIET}
+    with pytest.warns(DeprecationWarning, match=r"data= is called images= now.*\n  Write:  images="):
+        old = seewhy.audit(model, data=photos, **options)
+    assert old.summary() == seewhy.audit(model, images=photos, **options).summary()
+    with pytest.raises(OptionError, match="data= is the old name of images="):
+        seewhy.audit(model, images=photos, data=photos, **options)
+
+
+def test_results_say_the_same_things_under_the_same_names(photos: Path, model: nn.Module, tmp_path: Path) -> None:
+    few: dict[str, Any] = {"regions": "halves", "properties": "none", "budget": 500, **QUIET}
+    results = [
+        seewhy.explain(model, photos, **QUIET),
+        seewhy.check(model, photos, **QUIET),
+        seewhy.audit(model, photos, **few),
+    ]
+    for result in results:
+        name = type(result).__name__
+        assert result.classes == ("cat", "dog") and isinstance(result.notes, tuple)
+        assert all(isinstance(note, str) for note in result.notes) and result.notes
+        assert list(result.summary()["notes"]) == list(result.notes)
+        assert len(result) == len(list(result)) == len(result.records)
+        assert callable(result.to_pandas) and isinstance(result.records[0], dict)
+        assert repr(result).startswith(f"<{name} of 1") and "; in " not in repr(result).splitlines()[0]
+        assert result.save(tmp_path / name) == result.folder == tmp_path / name
+        assert repr(result).splitlines()[0].endswith(f"; in {tmp_path / name}>")
+        assert result in {result}
+    with pytest.warns(DeprecationWarning, match=r"check\.maps is called check\.graded"):
+        assert results[1].maps == results[1].graded
 
 
 @pytest.mark.parametrize("result", [seewhy.Explanation, seewhy.Check, seewhy.Audit])

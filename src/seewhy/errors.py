@@ -111,7 +111,7 @@ def _in_python(message: str) -> str:
     options = dict.fromkeys(re.findall(r"(?<![\w-])--([a-z][a-z-]*[a-z])\b", message))
     names = [PYTHON_NAMES.get(option, option.replace("-", "_")) for option in options]
     named = [name for name in names if name]
-    return f"\n  In Python: {', '.join(f'{name}=…' for name in named)}" if named and "in Python" not in message else ""
+    return f"\n  In Python: {', '.join(f'{name}=…' for name in named)}" if named and "n Python" not in message else ""
 
 
 def is_users_file(name: str) -> bool:
@@ -136,6 +136,18 @@ def nearest(name: str, names: Iterable[str], count: int = 3) -> str:
         candidate for candidate in pool if candidate not in close and name and name.casefold() in candidate.casefold()
     ]
     return f"Nearest: {', '.join(close[:count])}." if close else ""
+
+
+def beside(path: Path, pattern: str = "*") -> str:
+    """Where a path that is not there was looked for: the nearest names, else what its folder holds, as a sentence."""
+    folder = path.parent
+    if not folder.is_dir():
+        return f"Nor is there a folder {folder}."
+    names = sorted(entry.name for entry in folder.glob(pattern) if not entry.name.startswith("."))
+    if close := nearest(path.name, names):
+        return close
+    where = f"{folder}" if folder != Path() else f"The working folder {folder.absolute().name}"
+    return f"{where} holds: {listed(names, 6)}." if names else f"{where} holds nothing of the kind."
 
 
 def listed(names: Iterable[str], most: int = 8) -> str:

@@ -16,6 +16,7 @@ Fit = Literal["stretch", "crop", "letterbox"]
 FITS: tuple[Fit, ...] = ("stretch", "crop", "letterbox")
 INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "lanczos")
 CHANNELS = ("rgb", "bgr", "grey")
+MOST_PIXELS = 8192 * 8192  # of a network's input
 RANGES = ("0-1", "0-255", "0-1023", "0-4095", "0-65535")
 ROUNDINGS = ("even", "floor")
 
@@ -113,7 +114,8 @@ class Preprocess:
 
     `window` are the numbers that become black and white in files of more than 8 bits a channel, and numbers beyond it
     are clipped. Without it `scales` say so for each kind of numbers, as ("unsigned", 0, 4095); they are found from the
-    images when a run is planned, one for all of a data set.
+    images when a run is planned, one for all of a data set. So are numbers that stand for no data, which are no part of
+    a scale, and beyond it: `no_data`.
     """
 
     size: tuple[int, int] | None = None
@@ -128,6 +130,7 @@ class Preprocess:
     scales: tuple[tuple[str, float, float], ...] = ()
     shorter: int | None = None
     rounding: str = "even"
+    no_data: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         one_of("fit", self.fit, FITS)
@@ -145,12 +148,41 @@ class Preprocess:
                 )
         if not all(value > 0 for value in self.std):
             raise OptionError(f"std is {self.std}, but every value must be above 0.")
+        self._refuse_other_units()
         if self.size is not None and min(self.size) < 1:
             raise OptionError(f"size is {self.size}, but must be at least 1 x 1.")
+        if self.size is not None and self.size[0] * self.size[1] > MOST_PIXELS:
+            gigabytes = self.size[0] * self.size[1] * 12 / 1e9
+            raise OptionError(
+                f"size is {self.size[1]} x {self.size[0]}: one image alone would take {gigabytes:,.0f} GB as the input."
+                f"  At most 8,192 x 8,192, {MOST_PIXELS:,} pixels, are taken."
+            )
         if self.shorter is not None and self.shorter < 1:
             raise OptionError(f"shorter is {self.shorter}, but must be at least 1.")
         if not 0 < self.crop_share <= 1:
             raise OptionError(f"crop_share is {self.crop_share}, but must be above 0 and at most 1.")
+
+    def _refuse_other_units(self) -> None:
+        """Raise OptionError where mean and std are plainly of another range than the input's."""
+        if max(self.mean) > self.white:
+            fitting = next((span for span in RANGES if float(span.removeprefix("0-")) >= max(self.mean)), RANGES[-1])
+            raise OptionError(
+                f"mean is {self.mean}, which is above white in the range {self.range}: every input would be below 0.\n"
+                f"  If mean and std are of numbers in {fitting}:  --range {fitting}",
+                slug="other-units",
+            )
+        if max(self.std) > 10 * self.white:
+            raise OptionError(
+                f"std is {self.std}, far above white in the range {self.range}: every input would be nearly the same.\n"
+                f"  Give mean and std in the units of the range, or the range that they are of, as  --range 0-255",
+                slug="other-units",
+            )
+        if self.white > 1 and 0 < max(self.mean) <= 1 and max(self.std) < 1:
+            raise OptionError(
+                f"mean is {self.mean} and std {self.std}, as for numbers in 0-1, where the range is {self.range}.\n"
+                f"  Leave the range out, or give both times {self.white:g}.",
+                slug="other-units",
+            )
 
     @property
     def white(self) -> float:
@@ -164,11 +196,12 @@ class Preprocess:
         scaling = "" if self.mean == (0.0,) and self.std == (1.0,) else f", mean {self.mean}, std {self.std}"
         ends = [self.window] if self.window else [(low, high) for _, low, high in self.scales]
         window = ", window " + " or ".join(f"{low:g}..{high:g}" for low, high in ends) if ends else ""
-        return f"{size}, {self.channels.upper()}, {self.range.replace('-', '..')}{scaling}{window}"
+        without = " without " + " and ".join(f"{number:g}" for number in self.no_data) if self.no_data else ""
+        return f"{size}, {self.channels.upper()}, {self.range.replace('-', '..')}{scaling}{window}{without}"
 
     def stored(self) -> dict[str, Any]:
         """The fields as a run folder holds them: without later ones that say nothing, so that old folders are known."""
-        silent = {"shorter": None, "rounding": "even", "window": None, "scales": ()}
+        silent = {"shorter": None, "rounding": "even", "window": None, "scales": (), "no_data": ()}
         return {name: value for name, value in vars(self).items() if name not in silent or value != silent[name]}
 
 

@@ -29,7 +29,7 @@ from seewhy.data.classifier import Classifier, fingerprint, load, parse_model_ar
 from seewhy.data.weights import read_state
 from seewhy.errors import MissingExtraError, ModelError, OptionError, WeightsError
 from seewhy.records import Preprocess
-from tests.models import Pooled, seeded
+from tests.models import FourConv, Pooled, images, seeded
 
 NET = """
 import torch
@@ -131,7 +131,12 @@ def test_the_public_load_is_this_one() -> None:
 CODE_ERRORS: dict[str, tuple[str, str, str, str]] = {
     # net.py, what is asked, what is said, slug
     "no-such-file": (NET, "nte.py:Net", r"There is no file .*nte\.py\.  Nearest: net\.py\.", "no-such-file"),
-    "no-folder": (NET, "zoo/net.py:Net", r"There is no file .*zoo/net\.py\.$", "no-such-file"),
+    "no-folder": (
+        NET,
+        "zoo/net.py:Net",
+        r"There is no file .*zoo/net\.py\.  Nor is there a folder .*zoo\.$",
+        "no-such-file",
+    ),
     "no-such-name": (NET, "net.py:Nets", r"net\.py has no 'Nets'\.  Nearest: Net\.", "no-such-model"),
     "two-networks": (
         NET + "\nclass Other(Net):\n    pass\n",
@@ -818,3 +823,70 @@ def test_class_names_from_a_dict_are_in_the_order_of_their_indices(net: Path, cl
         load(f"{net}:Net", classes={"a": 1, "b": 2})
     with pytest.raises(OptionError, match="interpolation is 2, but must be one of"):
         load(f"{net}:Net", preprocess={"interpolation": 2})
+
+
+@pytest.mark.parametrize(
+    ("options", "fitting"),
+    [
+        ({"mean": (123.7, 116.3, 103.5), "std": (58.4, 57.1, 57.4)}, "--range 0-255"),
+        ({"mean": (1000.0,), "std": (600.0,), "range": "0-255"}, "--range 0-1023"),
+        ({"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225), "range": "0-255"}, "Leave the range out"),
+        ({"mean": (0.5,), "std": (127.5,)}, "std is (127.5,), far above white"),
+    ],
+)
+def test_mean_and_std_of_another_range_are_refused(options: dict[str, Any], fitting: str) -> None:
+    with pytest.raises(OptionError, match=re.escape(fitting)):
+        seewhy.load(seeded(FourConv()), **options)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"mean": (0.5,), "std": (0.5,)},
+        {"mean": (1.0,), "std": (1.0,)},
+        {"mean": (0.0,), "std": (1.0,), "range": "0-255"},
+        {"mean": (127.5,), "std": (127.5,), "range": "0-255"},
+        {"mean": (0.5,), "std": (1.0,), "range": "0-255"},
+    ],
+)
+def test_usual_means_of_a_range_are_taken(options: dict[str, Any]) -> None:
+    seewhy.load(seeded(FourConv()), **options)
+
+
+def test_a_size_that_no_memory_holds_is_refused_before_it_is_tried() -> None:
+    with pytest.raises(OptionError, match=r"99999 x 99999.*120 GB"):
+        seewhy.load(seeded(FourConv()), size=99999)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (lambda x: x, "layers are watched"),
+        (FourConv, r"class of networks.  Make one of it:  FourConv\(\)"),
+        ({"fc.weight": torch.zeros(1)}, "looks like weights"),
+        (3, "int is no network"),
+    ],
+)
+def test_what_is_no_network_is_told_as_such(given: Any, said: str) -> None:
+    with pytest.raises(ModelError, match=said):
+        seewhy.load(given)
+
+
+def test_of_two_networks_in_one_checkpoint_the_one_that_fits_is_taken(tmp_path: Path) -> None:
+    wanted = seeded(FourConv()).state_dict()
+    torch.save({"generator": nn.Linear(3, 2).state_dict(), "classifier": wanted}, tmp_path / "gan.pt")
+    torch.save((wanted, {"epoch": 3}), tmp_path / "tuple.pt")
+    torch.save([{f"module.{key}": value for key, value in wanted.items()}], tmp_path / "list.pt")
+    for name in ("gan.pt", "tuple.pt", "list.pt"):
+        classifier = seewhy.load(FourConv(), weights=tmp_path / name)
+        assert all(torch.equal(value, wanted[key]) for key, value in classifier.model.state_dict().items())
+        assert any("were taken from" in note for note in classifier.notes)
+    assert any("--weights-key generator" in note for note in seewhy.load(FourConv(), weights=tmp_path / "gan.pt").notes)
+
+
+def test_nan_in_the_weights_is_told_by_its_name() -> None:
+    network = seeded(FourConv())
+    with torch.no_grad():
+        network.conv1.weight[0] = torch.nan
+    explanation = seewhy.explain(network, images(4), progress=False)
+    assert "The weights hold NaN or infinite numbers: conv1.weight." in explanation.notes

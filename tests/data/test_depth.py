@@ -238,7 +238,10 @@ def test_an_image_that_the_others_do_not_speak_for_is_a_row(tmp_path: Path, monk
 @pytest.mark.parametrize("value", [np.nan, -np.inf], ids=["nan", "infinite"])
 def test_numbers_that_are_none_are_a_reason(tmp_path: Path, value: float) -> None:
     PIL.Image.fromarray(np.full((3, 3), value, np.float32)).save(tmp_path / "a.tif")
-    with pytest.raises(UnreadableError, match=r"^it holds NaN or infinite values$"):
+    with pytest.raises(
+        UnreadableError,
+        match=r"^it holds NaN or infinite values in 100% of its pixels: write a number there, or in a TIFF ",
+    ):
         read_photograph(tmp_path / "a.tif", Preprocess(window=(0, 1)))
 
 

@@ -16,8 +16,9 @@ import torch
 
 import seewhy
 from seewhy.data.decode import UnreadableError
-from seewhy.data.folder import ImageTable, read_table, with_labels
+from seewhy.data.folder import ImageTable, read_table
 from seewhy.data.reader import load_image
+from seewhy.data.table_labels import with_labels
 from seewhy.errors import DataError, OptionError
 from seewhy.records import Image, Preprocess
 from tests.models import Pooled, images, seeded
@@ -393,7 +394,7 @@ def test_a_float_tensor_is_the_networks_own_input() -> None:
     batch = torch.rand(3, 3, 4, 5, generator=torch.Generator().manual_seed(0))
     table = read_table(batch)
     assert ids(table) == ["00000", "00001", "00002"]
-    loaded = load_image(table, table.images[1], Preprocess(mean=(9.0,)))
+    loaded = load_image(table, table.images[1], Preprocess(mean=(0.9,)))
     assert torch.equal(loaded.inputs, batch[1])
     assert loaded.size == (4, 5)
     assert len(read_table(batch[0])) == 1
@@ -430,9 +431,7 @@ def test_tensors_that_are_no_images_say_what_is_needed(batch: torch.Tensor, mess
 
 def test_a_dataset_with_classes_and_targets_is_labelled() -> None:
     images = [PIL.Image.new("RGB", (4, 3), (n, n, n)) for n in range(3)]
-    data = Items(
-        [(image, n % 2) for n, image in enumerate(images)], classes=["cat", "dog"], targets=torch.tensor([0, 1, -1])
-    )
+    data = Items(list(zip(images, [0, 1, -1], strict=True)), classes=["cat", "dog"], targets=torch.tensor([0, 1, -1]))
     table = read_table(data)
     assert table.classes == ("cat", "dog")
     assert [image.label for image in table.images] == ["cat", "dog", "-1"]
@@ -566,7 +565,7 @@ def test_no_such_file_names_the_nearest(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"There is no file or folder .*rvf10\.  Nearest: rvf10k\.") as raised:
         read_table(tmp_path / "rvf10")
     assert raised.value.slug == "no-such-file"
-    with pytest.raises(DataError, match=r"There is no file or folder .*here/there\.?$"):
+    with pytest.raises(DataError, match=r"There is no file or folder .*here/there\.  Nor is there a folder .*here\.$"):
         read_table(tmp_path / "nowhere" / "here" / "there")
 
 

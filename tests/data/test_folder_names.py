@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import unicodedata
 from collections import Counter
@@ -14,9 +15,12 @@ import pytest
 import seewhy
 from seewhy.cam.scores.grammar import class_index
 from seewhy.data.classifier import load
+from seewhy.data.decode import UnreadableError, read_photograph
 from seewhy.data.folder import ImageTable, read_table
 from seewhy.data.folder_names import role_of
 from seewhy.data.masks import catalogue_of
+from seewhy.data.table_labels import by_class_names
+from seewhy.errors import DataError
 from seewhy.records import Image
 from tests.models import FourConv, seeded
 
@@ -50,6 +54,14 @@ def places(table: ImageTable) -> dict[tuple[str | None, str | None], int]:
          r"class: seg_pred \(1\)"),
         (["2020/a/1.png", "2020/b/2.png", "2021/a/3.png", "2021/b/4.png"],
          {(s, c): 1 for s in ("2020", "2021") for c in "ab"}, r"read as splits"),
+        (["a/2020/1.png", "a/2021/2.png", "b/2020/3.png", "b/2021/4.png"], {(None, "a"): 2, (None, "b"): 2},
+         r"a, b are read as the classes, .* parts: 2020, 2021\.  If these are the classes:  --classes 2020,2021"),
+        (["cat/batch_1/1.png", "cat/batch_2/2.png", "dog/batch_1/3.png", "dog/batch_2/4.png"],
+         {(None, "cat"): 2, (None, "dog"): 2}, r"like parts: batch_1, batch_2"),
+        (["x/left/1.png", "x/right/2.png", "y/left/3.png", "y/right/4.png"],
+         {(s, c): 1 for s in "xy" for c in ("left", "right")}, r"read as splits.*classes:  --classes x,y"),
+        (["site1/3/1.png", "site1/7/2.png", "site2/3/3.png", "site2/7/4.png"],
+         {(s, c): 1 for s in ("site1", "site2") for c in "37"}, r"read as splits"),
         (["cat/old/1.png", "cat/new/2.png", "dog/old/3.png"], {(None, "cat"): 2, (None, "dog"): 1}, ""),
         (["data/train/a/1.png", "data/train/b/2.png"],
          {("train", "a"): 1, ("train", "b"): 1}, r"All images lie in data"),
@@ -80,7 +92,7 @@ def test_a_class_folder_that_is_called_like_a_split_has_its_siblings_beside_it(t
 @pytest.mark.parametrize(
     ("name", "role"),
     [("training_set", "train"), ("seg_test", "test"), ("Val", "valid"), ("dev", "valid"), ("2020", "2020"),
-     ("bustrain", "bustrain"), (None, "no split")],
+     ("bustrain", "bustrain"), ("PublicTest", "test"), (None, "no split")],
 )  # fmt: skip
 def test_the_role_of_a_split_is_told_by_its_words(name: str | None, role: str) -> None:
     assert role_of(name) == role
@@ -91,19 +103,73 @@ def test_files_that_are_not_read_and_classes_without_images_are_said(tmp_path: P
         tmp_path / "d",
         "a/1.png",
         "c/2.png",
-        "a/3.heic",
-        "a/4.dcm",
+        "a/3.eps",
+        "a/4.raw",
         "c/5",
-        "c/6.dcm",
+        "c/6.raw",
         "c/labels.txt",
         "run/manifest.json",
     )
     (root / "b").mkdir()
     table = read_table(root)
     assert table.classes == ("a", "c") and table.empty == ("b",)
-    assert "Files that are not read as images: 1 without a suffix, 2 .dcm, 1 .heic." in table.notes
+    assert "Files that are not read as images: 1 without a suffix, 1 .eps, 2 .raw." in table.notes
     assert any("without an image: b" in note for note in table.notes)
     assert [table.class_names(count) for count in (1, 2, 3)] == [None, ("a", "c"), ("a", "b", "c")]
+
+
+@pytest.mark.parametrize(
+    ("name", "step"),
+    [
+        ("a.npy", "Arrays are given in Python, as one array of images or as a Dataset"),
+        ("a.H5", "Arrays are given in Python, as one array of images or as a Dataset"),
+        ("a.svg", "Drawings and pages are exported as PNG first."),
+        ("a.CR2", "RAW photographs are developed into TIFF or JPEG first."),
+        ("a.mp4", "Videos are cut into pictures first:  ffmpeg"),
+        ("IM0001", 'DICOM files are read where their names end in .dcm:  pip install "seewhy[medical]"'),
+        ("1.2.840.11", 'DICOM files are read where their names end in .dcm:  pip install "seewhy[medical]"'),
+    ],
+)
+def test_files_that_are_no_pictures_say_what_to_do(tmp_path: Path, name: str, step: str) -> None:
+    root = touch(tmp_path / "d", "x/1.png", "y/2.png")
+    (root / "x" / name).write_bytes(bytes(128) + (b"DICM" if step.startswith("DICOM") else b"none"))
+    notes = read_table(root).notes
+    assert any(note.startswith(step) for note in notes)
+    kind = "DICOM without .dcm" if step.startswith("DICOM") else Path(name).suffix.lower()
+    assert f"Files that are not read as images: 1 {kind}." in notes
+    with pytest.raises(DataError) as raised:
+        read_table(root / "x" / name)
+    assert f"is no picture that seewhy reads.\n  {step}" in str(raised.value)
+    for other in ("x/1.png", "y/2.png"):
+        (root / other).unlink()
+    with pytest.raises(DataError) as raised:
+        read_table(root)
+    assert "Suffixes read: " in str(raised.value) and f"\n  {step}" in str(raised.value)
+
+
+def test_a_file_that_has_no_step_is_counted_alone(tmp_path: Path) -> None:
+    root = touch(tmp_path / "d", "x/1.png", "y/2.png", "x/3.abc", "x/4")
+    assert read_table(root).notes == ("Files that are not read as images: 1 without a suffix, 1 .abc.",)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no pipes")
+def test_a_pipe_without_a_suffix_is_not_waited_for(tmp_path: Path) -> None:
+    root = touch(tmp_path / "d", "x/1.png", "y/2.png")
+    os.mkfifo(root / "x" / "pipe")
+    assert "Files that are not read as images: 1 without a suffix." in read_table(root).notes
+
+
+@pytest.mark.parametrize("address", ["https://host/faces", "http://host/a.png", "s3://bucket/faces", "gs://b/*.png"])
+def test_an_address_is_no_file(tmp_path: Path, address: str) -> None:
+    for source in (address, Path(address)):
+        with pytest.raises(
+            DataError, match=r"is an address, and images are files here: nothing is downloaded"
+        ) as raised:
+            read_table(source)
+        assert raised.value.slug == "no-such-file"
+    (image,) = read_table([address]).images
+    with pytest.raises(UnreadableError, match=r"^it is an address, and images are files here: download it first$"):
+        read_photograph(image.path or "")
 
 
 def test_an_empty_class_keeps_its_place_among_the_networks_classes(tmp_path: Path) -> None:
@@ -147,3 +213,49 @@ def test_a_mask_is_its_images_in_either_unicode_form() -> None:
     images = [Image("1", f"d/{NFD}.png"), Image("2", "d/tea.png")]
     catalogue = catalogue_of([f"{NFC}.png", "tea.png"], images, Path("masks"))
     assert [catalogue.name_for(image) for image in images] == [f"{NFC}.png", "tea.png"]
+
+
+FOUR = ["x/left", "x/right", "y/left", "y/right"]
+YEARS = ["x/2020", "x/2021", "y/2020", "y/2021"]
+
+
+@pytest.mark.parametrize(
+    ("names", "classes", "wanted"),
+    [
+        (FOUR, ("x", "y", "z"), {(None, "x"): 2, (None, "y"): 2}),
+        (FOUR, ("left", "right"), {(s, c): 1 for s in "xy" for c in ("left", "right")}),
+        (YEARS, ("2020", "2021"), {(s, c): 1 for s in "xy" for c in ("2020", "2021")}),
+        ([f"d/{name.upper()}" for name in FOUR], ("x", "y"), {(None, "X"): 2, (None, "Y"): 2}),
+        (["x/y", "x/z", "y/y", "y/z"], ("p", "q"), {(s, c): 1 for s in "xy" for c in "yz"}),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("of", ["folder", "list"])
+def test_the_names_of_classes_decide_which_folders_they_are(
+    tmp_path: Path,
+    names: list[str],
+    classes: tuple[str, ...],
+    wanted: dict[tuple[str | None, str | None], int],
+    of: str,
+) -> None:
+    root = touch(tmp_path / "pictures", *(f"{name}/{n}.png" for n, name in enumerate(names)))
+    table = read_table(root if of == "folder" else sorted(root.rglob("*.png")))
+    told = by_class_names(table, classes)
+    assert places(told) == wanted
+    assert any("read as" in note for note in told.notes) is (classes == ("p", "q"))
+
+
+def test_an_explanation_goes_by_the_names_of_its_classes(tmp_path: Path) -> None:
+    for n, name in enumerate(["x/left", "x/right", "y/left", "y/right"]):
+        (tmp_path / "d" / name).mkdir(parents=True)
+        PIL.Image.fromarray(np.zeros((32, 32, 3), np.uint8)).save(tmp_path / "d" / name / f"{n}.png")
+    explanation = seewhy.explain(load(seeded(FourConv()), classes=["x", "y"]), tmp_path / "d", progress=False)
+    assert [image.label for image in explanation] == ["x", "x", "y", "y"]
+
+
+def test_folders_of_a_system_are_no_classes(tmp_path: Path) -> None:
+    for name in ("blue", "red", "__MACOSX", "@eaDir", ".ipynb_checkpoints", "$RECYCLE.BIN"):
+        (tmp_path / name).mkdir()
+    for name in ("blue", "red"):
+        PIL.Image.new("RGB", (4, 4)).save(tmp_path / name / "a.png")
+    table = read_table(tmp_path)
+    assert table.classes == ("blue", "red") and table.empty == ()

@@ -16,7 +16,9 @@ import seewhy
 from seewhy.data.decode import UnreadableError
 from seewhy.data.folder import read_table
 from seewhy.data.reader import Loaded, load_image
+from seewhy.errors import DataError
 from tests.data.deep import write_png16
+from tests.models import FourConv, seeded
 
 RNG = np.random.default_rng(0)
 COLOURS = RNG.integers(0, 256, (6, 8, 3)).astype(np.uint8)
@@ -200,3 +202,63 @@ def test_what_a_dataset_cannot_give_is_a_reason() -> None:
     for image, reason in zip(table.images, reasons, strict=True):
         with pytest.raises(UnreadableError, match=reason):
             load_image(table, image, seewhy.Preprocess())
+
+
+def as_array(image: PIL.Image.Image) -> np.ndarray:
+    return np.asarray(image.convert("RGB"), np.float32).transpose(2, 0, 1) / 255
+
+
+MADE = {
+    "array": as_array,
+    "doubles": lambda image: as_array(image).astype(np.float64),
+    "a-batch-of-one": lambda image: torch.from_numpy(as_array(image))[None],
+    "a-processor's-dict": lambda image: {"pixel_values": [as_array(image)]},
+    "a-transform's-dict": lambda image: {"image": torch.from_numpy(as_array(image))},
+}
+
+
+@pytest.mark.parametrize("kind", MADE)
+def test_what_functions_usually_return_is_read_as_the_input(tmp_path: Path, kind: str) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
+    PIL.Image.fromarray(pixels).save(tmp_path / "a.png")
+    network = seeded(FourConv())
+    got = seewhy.explain(seewhy.load(network, preprocess=MADE[kind]), tmp_path, progress=False)
+    wanted = seewhy.explain(seewhy.load(network), tmp_path, progress=False)
+    np.testing.assert_allclose(got.outcomes[0].logits, wanted.outcomes[0].logits, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("made", "said"),
+    [
+        (
+            lambda image: np.asarray(image.convert("RGB")),
+            r"uint8 of shape \(32, 32, 3\)(.|\n)*permute\(2, 0, 1\) / 255",
+        ),
+        (
+            lambda image: torch.from_numpy(np.array(image.convert("RGB"))).permute(2, 0, 1),
+            r"uint8 of shape \(3, 32, 32\)",
+        ),
+        (lambda image: None, "NoneType"),
+        (lambda image: {"pixels": 3}, "dict"),
+    ],
+)
+def test_what_is_no_input_is_told_with_what_is(tmp_path: Path, made: Any, said: str) -> None:
+    PIL.Image.new("RGB", (32, 32)).save(tmp_path / "a.png")
+    with pytest.raises(DataError, match=said):
+        seewhy.explain(seewhy.load(seeded(FourConv()), preprocess=made), tmp_path, progress=False)
+
+
+def test_nan_that_a_function_or_a_dataset_gave_is_not_the_network_s(tmp_path: Path) -> None:
+    for number in range(3):
+        PIL.Image.new("RGB", (32, 32), (number, 0, 0)).save(tmp_path / f"{number}.png")
+
+    def made(image: PIL.Image.Image) -> Any:
+        array = as_array(image)
+        return array if array.any() else np.full_like(array, np.nan)
+
+    explanation = seewhy.explain(seewhy.load(seeded(FourConv()), preprocess=made), tmp_path, progress=False)
+    reasons = [row["error"] for row in explanation.records]
+    assert reasons == ["the preprocessing function gave NaN or infinite values", None, None]
+    items = [torch.full((3, 32, 32), torch.nan), torch.zeros(3, 32, 32)]
+    reasons = [row["error"] for row in seewhy.explain(seeded(FourConv()), items, progress=False).records]
+    assert reasons == ["the Dataset gave NaN or infinite values", None]

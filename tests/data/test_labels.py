@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-from seewhy.data.folder import ImageTable, read_table, with_labels
-from seewhy.data.labels import label_of, label_set, parts_of
+from seewhy.data.folder import ImageTable, read_table
+from seewhy.data.item_labels import label_of
+from seewhy.data.labels import label_set, parts_of
+from seewhy.data.table_labels import with_labels
 from seewhy.records import Image, Task
 
 CLASSES = ("edema", "mass", "left lung")
@@ -158,7 +160,9 @@ def test_a_column_of_labels_outranks_columns_of_zeros_and_ones(tmp_path: Path) -
         (np.bool_(True), "mass"),
         (torch.tensor([[2]]), "left lung"),
         (torch.tensor([1.0], dtype=torch.bfloat16), "mass"),
-        (torch.tensor([0.2, 0.3, 0.5]), None),
+        (torch.tensor([0.2, 0.3, 0.5]), "left lung"),
+        (torch.tensor([0.5, 0.0, 0.5]), None),  # half of each
+        (torch.tensor([0.9, 0.1, 0.8]), None),
         (0.5, None),
         ({"boxes": 1}, None),
     ],
@@ -171,3 +175,11 @@ def test_the_set_of_a_label() -> None:
     assert label_set("edema|mass", CLASSES) == {"edema", "mass"} and label_set("no label", CLASSES) == frozenset()
     assert label_set("a|b", ("a|b", "c")) == {"a|b"}
     assert parts_of("a|b\nc|a", "|") == ["a", "b", "c", "a"]
+
+
+def test_two_labels_in_one_cell_are_no_class_of_their_own(tmp_path: Path) -> None:
+    cells = ["red", "green", "red|green", "red", "green", "red|green"]
+    rows = [f"{number}.png,{cell}" for number, cell in enumerate(cells)]
+    (tmp_path / "t.csv").write_text("\n".join(["path,label", *rows]) + "\n")
+    table = read_table(tmp_path / "t.csv")
+    assert table.class_names(2) == ("green", "red") and table.class_names(3) is None

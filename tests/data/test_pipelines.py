@@ -21,7 +21,7 @@ from seewhy.data.folder import read_table
 from seewhy.data.reader import load_image
 from seewhy.errors import DataError, OptionError
 from seewhy.records import Preprocess
-from seewhy.run.identity import code_digest
+from seewhy.run.source import code_digest
 from tests.data.feeding import levels_off, photograph
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)

@@ -282,7 +282,7 @@ def test_a_broken_config_is_a_sentence(tmp_path: Path, text: str) -> None:
 
 
 def test_two_processors_of_a_kind_are_two_functions(directory: Path) -> None:
-    from seewhy.run.identity import code_digest
+    from seewhy.run.source import code_digest
 
     def digest(**changes: Any) -> str:
         return code_digest(load(nn.Flatten(), preprocess=transformers.ViTImageProcessorPil(**changes)).preprocess)

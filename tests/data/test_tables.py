@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from seewhy.data.folder import ImageTable, read_table, with_labels
+from seewhy.data.decode import UnreadableError
+from seewhy.data.folder import ImageTable, read_table
+from seewhy.data.reader import load_image
+from seewhy.data.table_labels import with_labels
 from seewhy.errors import DataError, OptionError
+from seewhy.records import Preprocess
 
 
 def touch(root: Path, *names: str) -> Path:
@@ -46,6 +51,13 @@ BOTH = [("a.png", "cat"), ("b.png", "dog")]
         pytest.param("where,what\na.png,cat\nb.png,dog\n", id="told-by-what-is-in-them"),
         pytest.param("id,file_name,category\n7,a.png,cat\n9,b.png,dog\n", id="names-before-ids"),
         pytest.param("id,diagnosis\na,cat\nb,dog\n", id="ids-without-suffix"),
+        pytest.param("# created by a tool, 2020\n# v2\npath,label\na.png,cat\nb.png,dog\n", id="comments"),
+        pytest.param("# path,label\na.png,cat\nb.png,dog\n", id="header-as-comment"),
+        pytest.param("My data set\n\npath,label\na.png,cat\nb.png,dog\n", id="title"),
+        pytest.param('"Data, 2020"\n% from x\npath,label\na.png,cat\nb.png,dog\n', id="title-with-a-comma"),
+        pytest.param("My data set;;\npath;label;age\na.png;cat;3\nb.png;dog;4\n", id="title-of-a-spreadsheet"),
+        pytest.param("path,label,label\na.png,cat,cat\nb.png,dog,dog\n", id="the-same-column-twice"),
+        pytest.param("path,label\na.png,cat\npath,label\nb.png,dog\n", id="two-tables-in-one"),
         pytest.param("path;label\n.\\a.png;cat\n.\\b.png;dog\n", id="backslashes"),
     ],
 )
@@ -184,6 +196,55 @@ def test_partitions_by_number_are_splits(tmp_path: Path) -> None:
     assert [image.split for image in table.images] == ["train", "valid", "test"]
     folds = read_table(written(tmp_path / "u.csv", "image_id,split\na.png,0\nb.png,1\n"))
     assert [image.split for image in folds.images] == ["0", "1"]
+    assert any(note.startswith("split holds 0, 1, which do not say what trains") for note in folds.notes)
+
+
+def test_labels_and_names_that_hold_words_of_splits_are_no_splits(tmp_path: Path) -> None:
+    touch(tmp_path, *(f"{n}.png" for n in range(8)))
+    lines = "".join(f"{n}.png,{('train', 'test')[n % 2]}_{n},{('train', 'test')[n % 2]}\n" for n in range(8))
+    table = read_table(written(tmp_path / "t.csv", f"path,original,label\n{lines}"))
+    assert {image.split for image in table.images} == {None} and table.classes == ("test", "train")
+
+
+def test_a_class_that_is_called_train_is_a_class(tmp_path: Path) -> None:
+    text = "path,bus,train\na.png,1,1\nb.png,0,1\n"
+    table = read_table(written(touch(tmp_path, "a.png", "b.png") / "t.csv", text))
+    assert rows(table) == [("a.png", "bus|train"), ("b.png", "train")] and table.classes == ("bus", "train")
+    files = read_table(written(tmp_path / "u.csv", "path,label,valid\na.png,x,1\nb.png,y,0\n"))
+    assert {image.split for image in files.images} == {None}
+    assert any("left out: valid (columns of 0 and 1)" in note for note in files.notes)
+
+
+@pytest.mark.parametrize(
+    ("header", "values", "wanted", "said"),
+    [
+        pytest.param("set", ["TRAIN", "TEST", "Val"], ["TRAIN", "TEST", "Val"], "split = set", id="set"),
+        pytest.param("fold", ["train", "valid", "test"], ["train", "valid", "test"], "split = fold", id="words"),
+        pytest.param("purpose", ["training", "dev", ""], ["training", "dev", None], "split = purpose", id="any-name"),
+        pytest.param("Usage", ["Training", "PublicTest", ""], ["Training", "PublicTest", None], "Usage", id="fer"),
+        pytest.param("phase", ["train", "val", "val"], ["train", "val", "val"], "split = phase", id="phase"),
+        pytest.param("fold", ["0", "1", "2"], [None] * 3, r"fold holds folds \(0, 1, 2\)", id="fold"),
+        pytest.param("cv_fold", ["1.0", "2.0", "9.0"], [None] * 3, "Column cv_fold holds folds", id="cv-fold"),
+        pytest.param("partition", ["2", "1", "0"], ["test", "valid", "train"], "0, 1 and 2 are read", id="celeba"),
+        pytest.param("partition", ["2", "", "0"], ["2", None, "0"], "partition holds 0, 2, which do not", id="open"),
+        pytest.param("is_train", ["1", "0", ""], ["train", "valid", None], "rows without are valid", id="is-train"),
+        pytest.param("is_valid", ["True", "False", "0"], ["valid", "train", "train"], "are train", id="is-valid"),
+        pytest.param("in_test_set", ["1.0", "0.0", "0.0"], ["test", "train", "train"], "are train", id="is-test"),
+        pytest.param("train,valid", ["1,0", "0,1", "0,0"], ["train", "valid", "test"], "without are test", id="two"),
+        pytest.param("train,val,test", ["1,0,0", "0,1,0", "1,0,1"], ["train", "valid", None], "1 rows", id="all"),
+        pytest.param("split,is_train", ["test,1", "train,0", "dev,0"], ["test", "train", "dev"], "Left out", id="both"),
+        pytest.param("split,fold", ["test,1", "train,0", "dev,0"], ["test", "train", "dev"], "folds", id="two-kinds"),
+        pytest.param("kind", ["train", "bus", "train"], [None] * 3, "label = kind", id="vehicles"),
+    ],
+)
+def test_splits_are_what_their_values_say(
+    tmp_path: Path, header: str, values: list[str], wanted: list[str | None], said: str
+) -> None:
+    lines = "".join(f"{name}.png,{value}\n" for name, value in zip("abc", values, strict=True))
+    table = read_table(written(touch(tmp_path, "a.png", "b.png", "c.png") / "t.csv", f"path,{header}\n{lines}"))
+    assert [image.split for image in table.images] == wanted
+    assert re.search(said, " ".join(table.notes))
+    assert any(image.label for image in table.images) is (header == "kind")
 
 
 # ---- numbers ----
@@ -234,3 +295,130 @@ def test_whole_numbers_with_zeros_sort_as_numbers(tmp_path: Path) -> None:
 def test_a_first_label_is_zero_or_one(tmp_path: Path) -> None:
     with pytest.raises(OptionError, match="--first-label is 2, but must be 0 or 1"):
         read_table(touch(tmp_path, "a.png"), first_label=2)
+
+
+# ---- columns beside the label ----
+
+
+@pytest.mark.parametrize("name", ["label", "true_label", "ImageClass", "gt_target", "final diagnosis", "class_label"])
+def test_a_column_of_labels_is_the_label_and_zeros_and_ones_beside_it_are_left_out(tmp_path: Path, name: str) -> None:
+    text = f"path,is_b,{name},male\na.png,1,0,1\nb.png,0,1,1\nc.png,1,1,0\n"
+    table = read_table(written(touch(tmp_path, "a.png", "b.png", "c.png") / "t.csv", text))
+    assert [image.label for image in table.images] == ["0", "1", "1"] and not table.is_multi_label(None, 2)
+    assert any(f"label = {name}; left out: is_b, male (columns of 0 and 1)" in note for note in table.notes)
+
+
+def test_columns_of_zeros_and_ones_that_are_no_class_are_left_out(tmp_path: Path) -> None:
+    text = "path,male,cat,dog\na.png,1,1,0\nb.png,1,0,1\nc.png,0,0,1\n"
+    table = read_table(written(touch(tmp_path, "a.png", "b.png", "c.png") / "t.csv", text))
+    assert "If one of them is the label:  --columns label=male" in table.notes[0]
+    assert not table.is_multi_label(("cat", "dog"), 2)
+    told = with_labels(table, ("cat", "dog"))
+    assert rows(told) == [("a.png", "cat"), ("b.png", "dog"), ("c.png", "dog")]
+    assert "Columns of 0 and 1 that are no class were left out: male." in told.notes
+    both = with_labels(
+        read_table(written(tmp_path / "u.csv", text.replace("1,1,0", "1,1,1"))), ("cat", "dog"), "multi-label"
+    )
+    assert rows(both) == [("a.png", "cat|dog"), ("b.png", "dog"), ("c.png", "dog")]
+
+
+@pytest.mark.parametrize(
+    ("header", "lines", "classes", "said"),
+    [
+        pytest.param("class_id,class_name", ["2,ant", "0,bee", "1,cow"], "bee cow ant", "of class_id", id="ids"),
+        pytest.param("breed,number", ["ant,1", "bee,0", "ant,1"], "bee ant", "order of number, which", id="any-name"),
+        pytest.param("species,code", ["ant,2.0", "bee,1.0", "bee,1.0"], "bee ant", "order of code", id="from-one"),
+        pytest.param("row,species", ["1,ant", "0,bee", "2,cow"], "ant bee cow", "", id="numbers-of-rows"),
+        pytest.param("label_str,label", ["ant,2", "bee,0", "cow,1"], "bee cow ant", "", id="usual"),
+        pytest.param("species,age", ["ant,30", "bee,41", "cow,7"], "ant bee cow", "", id="an-age"),
+        pytest.param("species,male", ["ant,0", "bee,1", "cow,0"], "ant bee cow", "left out: male", id="a-flag"),
+        pytest.param("class_name,class_id", ["ant,0", "bee,0", "cow,1"], "ant bee cow",
+                     r"contradict each other \(0 is ant, bee\): .*--columns label=class_id", id="two-names"),
+        pytest.param("class_name,class_id", ["ant,0", "ant,1", "bee,2"], "ant bee", r"\(ant has 0, 1\)", id="numbers"),
+        pytest.param("class_name,class_id,code", ["ant,1,0", "bee,0,1", "bee,0,1"], "bee ant",
+                     "code would give another order", id="two-orders"),
+    ],
+)  # fmt: skip
+def test_numbers_beside_names_are_the_order_of_the_classes(
+    tmp_path: Path, header: str, lines: list[str], classes: str, said: str
+) -> None:
+    touch(tmp_path, "a.png", "b.png", "c.png")
+    text = "".join(f"{name}.png,{line}\n" for name, line in zip("abc", lines, strict=True))
+    table = read_table(written(tmp_path / "t.csv", f"path,{header}\n{text}"))
+    assert " ".join(table.classes) == classes
+    assert re.search(said, " ".join(table.notes))
+    assert bool(said) or not any("order" in note for note in table.notes)
+
+
+# ---- what stands in tables ----
+
+
+def test_lines_before_the_header_are_said(tmp_path: Path) -> None:
+    table = read_table(written(touch(tmp_path, "a.png") / "t.csv", "# made by x\nSet B\npath,label\na.png,cat\n"))
+    assert table.notes == ("Left out before the header of t.csv: # made by x, Set B",)
+    listed = read_table(written(tmp_path / "list.txt", "# made by x\na.png 1\n"))
+    assert rows(listed) == [("a.png", "1")]
+    alone = read_table(written(touch(tmp_path, "b, c.png") / "u.csv", 'path\n"b, c.png"\n"b, c.png"\n'))
+    assert [image.id for image in alone.images] == ["b, c.png"]
+    twice = read_table(written(tmp_path / "v.csv", "path,label\na.png,cat\npath,label\n"))
+    assert twice.notes == ("The header of v.csv stands in it 2 times.",) and twice.classes == ("cat",)
+    gone = read_table(written(tmp_path / "w.csv", "path,label\na.png,cat\n,dog\n"))
+    assert any("1 rows of" in note and "have no path" in note for note in gone.notes)
+
+
+@pytest.mark.parametrize("header", ["path,label,label", "path,label,Label", "path,label,label.1"])
+def test_two_columns_of_one_name_that_differ_are_asked_about(tmp_path: Path, header: str) -> None:
+    path = written(touch(tmp_path, "a.png", "b.png") / "t.csv", f"{header}\na.png,cat,cat\nb.png,dog,cow\n")
+    with pytest.raises(DataError, match=r"two columns label, which differ \(row 2: dog, cow\)") as raised:
+        read_table(path)
+    second = raised.value.message.rpartition("label=")[2]
+    assert rows(read_table(path, columns={"label": second})) == [("a.png", "cat"), ("b.png", "cow")]
+    assert rows(read_table(path, columns={"label": "label"})) == [("a.png", "cat"), ("b.png", "dog")]
+
+
+def test_classes_that_differ_in_case_alone_are_one_where_the_network_has_so_many(tmp_path: Path) -> None:
+    text = "path,label\na.png,cat\nb.png,Cat\nc.png,cat\nd.png,Dog\n"
+    table = read_table(written(tmp_path / "t.csv", text))
+    assert table.class_names(2) == ("cat", "Dog") and table.class_names(3) == ("Cat", "Dog", "cat")
+    two = with_labels(table, ("cat", "Dog"))
+    assert [image.label for image in two.images] == ["cat", "cat", "cat", "Dog"]
+    assert two.notes == ("Labels that differ from a class in case alone are that class: Cat is cat.",)
+    three = with_labels(table, table.class_names(3) or ())
+    assert three.notes == ("Classes that differ in case alone: Cat (1), cat (2).  If they are one, write them alike.",)
+    letters = with_labels(read_table(written(tmp_path / "u.csv", "path,label\na.png,a\nb.png,A\n")), ("A", "a"))
+    assert letters.notes == ()
+
+
+def test_addresses_on_the_web_are_rows_that_say_so(tmp_path: Path) -> None:
+    text = f"path,label\nhttps://x.org/a.png,cat\nb.png,dog\nfile://{tmp_path}/c%20d.png,dog\n"
+    table = read_table(written(touch(tmp_path, "b.png", "c d.png") / "t.csv", text))
+    said = "https://x.org/a.png is an address, and images are files: download it, and write its path on this machine"
+    assert [image.error for image in table.images] == [said, None, None]
+    assert table.images[2].path == str(tmp_path / "c d.png")
+    with pytest.raises(UnreadableError, match="is an address"):
+        load_image(table, table.images[0], Preprocess())
+    assert read_table(["https://x.org/a.png", str(tmp_path / "b.png")]).images[0].error == said
+    with pytest.raises(DataError, match=r"s3://x/all is an address"):
+        read_table("s3://x/all")
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted", "said"),
+    [
+        pytest.param("label\n1.0\nnan\n0.0\n", ["1", "", "0"], r"'nan' \(1\) in label is read as no label", id="nan"),
+        pytest.param("label\nNA\nnone\nx\n", ["NA", "none", "x"], "", id="words-that-may-be-classes"),
+        pytest.param("label,species\n0,x\n0,y\n1,y\n", ["0", "0", "1"], "species is called like a label", id="numbers"),
+        pytest.param("label,target\n0,1\n1,0\n1,0\n", ["0", "1", "1"], "target is called like a label too", id="other"),
+        pytest.param("label,class\na,x\nb,x\nb,y\n", ["a", "b", "b"], "Else:  --columns label=class", id="words"),
+        pytest.param("label,class\na,x\nb,y\nb,y\n", ["a", "b", "b"], "", id="the-same-in-other-words"),
+        pytest.param(
+            "label,label_str\n0,x\n5,y\n2,z\n", ["x", "y", "z"], "label goes up to 5 and there are 3", id="gaps"
+        ),
+    ],
+)
+def test_what_else_is_called_like_a_label_is_said(tmp_path: Path, text: str, wanted: list[str], said: str) -> None:
+    header, *lines = text.split()
+    rows_of = "".join(f"{name}.png,{line}\n" for name, line in zip("abc", lines, strict=True))
+    table = read_table(written(touch(tmp_path, "a.png", "b.png", "c.png") / "t.csv", f"path,{header}\n{rows_of}"))
+    assert [image.label for image in table.images] == wanted
+    assert re.search(said, " ".join(table.notes)) if said else table.notes == ()

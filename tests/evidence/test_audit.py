@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import PIL.Image
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 import seewhy
 from seewhy.evidence.findings.effects import Effect
@@ -242,3 +243,29 @@ def test_maps_that_are_all_empty_are_no_trouble(home: Path) -> None:
 def test_redundant_causes_are_found_among_all_properties(alike: tuple[Path, str]) -> None:
     found = audit_of(alike[0], TwoOfThree(), regions=f"{alike[1]},corners", properties="all", recipients=40)
     assert any({*one.factor.split(" + ")} == {"left", "right"} for one in found.findings if "jointly" in one.claims)
+
+
+class Picky(Reader):
+    """Fails on images whose first pixel is nearly black, alone or in a batch."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if bool((x[:, :, 0, 0].amax(1) < 0.02).any()):
+            raise ValueError("black")
+        return super().forward(x)
+
+
+def test_images_on_which_the_network_fails_are_left_out_and_counted(tmp_path: Path) -> None:
+    data = write_images(tmp_path / "data", counts={"valid": 40})
+    for path in sorted((data / "valid" / "cat").glob("*.png"))[:3]:
+        pixels = np.asarray(PIL.Image.open(path)).copy()
+        pixels[0, 0] = 0
+        PIL.Image.fromarray(pixels).save(path)
+    write_masks(tmp_path / "core", data)
+    found = audit_of(tmp_path, Picky(core=2.0, tint=12.0), properties="none", recipients=80)
+    (told,) = [finding for finding in found.findings if "make the network fail" in finding.text]
+    assert told.text.startswith("3 of 80 images of valid")
+    for path in sorted((data / "valid" / "cat").glob("*.png"))[:3]:
+        path.unlink()
+    without = audit_of(tmp_path, Reader(core=2.0, tint=12.0), properties="none", recipients=80)
+    effect, wanted = (effects_of(made, "around")["valid"].margin.value for made in (found, without))
+    assert effect == pytest.approx(wanted, rel=0.05)

@@ -85,7 +85,7 @@ def test_a_healthy_classifier_has_a_good_report(photos: Path) -> None:
     assert found.facts["without_result"] == 1 and found.facts["images"] == 81
     assert "bad" not in levels(found)["works"] + levels(found)["fed"]
     assert found.grades.keys() == {"features"}
-    (trust, _), *_ = found.maps
+    (trust, _), *_ = found.graded
     assert trust.completeness_error < 1e-4, "a pooling head is linear"
     assert model.training and all(parameter.grad is None for parameter in model.parameters())
 
@@ -183,7 +183,7 @@ def test_one_image_among_hundreds_of_broken_files_is_checked(tmp_path: Path) -> 
         (tmp_path / f"{number:03d}.png").write_bytes(b"no picture")
     PIL.Image.fromarray(np.arange(192, dtype=np.uint8).reshape(8, 8, 3)).save(tmp_path / "002.png")
     found = check(Warm(), tmp_path, progress=False)
-    assert found.facts["without_result"] == 199 and found.maps[0][0].n_images == 1
+    assert found.facts["without_result"] == 199 and found.graded[0][0].n_images == 1
 
 
 def test_a_few_images_cannot_say_how_well_it_works(photos: Path) -> None:
@@ -366,7 +366,7 @@ def test_the_tutorials_checkpoint_never_says_fake_and_its_maps_follow_brightness
     )
     assert found.behaviour.collapsed_to == "real"
     assert found.grades == {"conv2": "C", "conv3": "C"}
-    by_layer = {trust.layer: trust for trust, _ in found.maps}
+    by_layer = {trust.layer: trust for trust, _ in found.graded}
     assert min(trust.trivial["brightness"] for trust in by_layer.values()) > 0.7
     assert by_layer["conv3"].empty > 0.2 and by_layer["conv2"].empty == 0
     assert max(trust.with_hirescam for trust in by_layer.values()) < 0.7
@@ -410,7 +410,7 @@ def test_grey_tensors_and_half_precision_are_checked_too() -> None:
     model = nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), *tail)
     for network in (model, model.to(torch.bfloat16)):
         found = check(network, torch.rand(6, 1, 12, 12), layers="1", progress=False)
-        assert found.grades.keys() == {"1"} and found.maps[0][0].with_hirescam == pytest.approx(1, abs=0.01)
+        assert found.grades.keys() == {"1"} and found.graded[0][0].with_hirescam == pytest.approx(1, abs=0.01)
 
 
 def test_a_check_shows_itself(photos: Path) -> None:

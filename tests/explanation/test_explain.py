@@ -278,7 +278,7 @@ def test_repr_of_an_image_is_one_line_of_printable_letters(tmp_path: Path, name:
 
 def test_repr_names_what_was_explained(photos: Path) -> None:
     text = repr(explained(seeded(FourConv()), photos, layers="conv1,conv2", method="layercam", target="dog"))
-    assert text == "<Explanation: 7 images, layercam of conv1, conv2 for dog>"
+    assert text == "<Explanation of 7 images; layercam of conv1, conv2 for dog>"
 
 
 @pytest.mark.parametrize("options", [{}, {"layers": "conv1,conv2"}, {"preset": "pytorch-grad-cam"}], ids=str)

@@ -18,7 +18,7 @@ linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the shi
 
 @linux
 @pytest.mark.skipif(shutil.which("cc") is None, reason="there is no C compiler for the shim")
-@pytest.mark.parametrize(("command", "every"), [("explain", 23), ("audit", 23), ("train", 5)])
+@pytest.mark.parametrize(("command", "every"), [("explain", 37), ("audit", 71), ("train", 5)])
 def test_no_call_that_fails_costs_more_than_itself(tmp_path: Path, command: str, every: int) -> None:
     tally, calls = run_all(tmp_path, [command], every, list(FAULTS))
     assert tally.failures == [] and calls[command] > 10

@@ -77,7 +77,7 @@ class Counts(Pooled):
 
     def forward(self, x: Tensor) -> Tensor:
         self.passes += 1
-        self.seen += len(x)
+        self.seen += 1
         return super().forward(x) + self.seen + self.passes
 
 
@@ -133,10 +133,11 @@ class Late(Pooled):
         self.calls = 0
 
     def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = super().forward(x) + self.seen + self.calls
         if len(x) > 1:
             self.seen += 1
             self.calls += 1
-        return super().forward(x) + self.seen + self.calls
+        return logits
 
 
 def test_what_is_written_by_later_passes_is_put_back_too(photos: Path) -> None:
@@ -362,3 +363,48 @@ def test_whole_numbers_as_weights_are_said(tmp_path: Path) -> None:
     assert "w.pt holds int64 numbers where the network has float32: cast." in load_weights(
         FourConv(), tmp_path / "w.pt"
     )
+
+
+class Collects(Pooled):
+    """Keeps what it saw in a list and a dict, and makes a third anew."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[Tensor] = [torch.zeros(1)]
+        self.by_size: dict[int, Tensor] = {}
+        self.last: list[Tensor] = []
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.seen.append(x)
+        self.by_size[len(x)] = x
+        self.last = [x]
+        torch.set_default_dtype(torch.float64)
+        torch.set_num_threads(1)
+        logits: Tensor = super().forward(x)
+        return logits
+
+
+def test_lists_dicts_and_settings_that_a_forward_pass_changes_are_put_back(photos: Path) -> None:
+    model, threads = seeded(Collects()), torch.get_num_threads()
+    holders = (model.seen, model.by_size, model.last)
+    content = [list(model.seen), dict(model.by_size), list(model.last)]
+    explanation = seewhy.explain(model, photos, progress=False)
+    assert torch.get_default_dtype() == torch.float32 and torch.get_num_threads() == threads
+    assert all(now is before for now, before in zip((model.seen, model.by_size, model.last), holders, strict=True))
+    assert [len(holder) for holder in holders] == [len(held) for held in content] and model.seen[0] is content[0][0]
+    assert any("Collects.seen" in note and "put back" in note for note in explanation.notes)
+
+
+class Learns(Pooled):
+    def forward(self, x: Tensor) -> Tensor:
+        with torch.no_grad():
+            self.fc.weight.mul_(0.9)
+        logits: Tensor = super().forward(x)
+        return logits
+
+
+def test_a_network_that_changes_its_weights_in_eval_mode_is_refused(photos: Path) -> None:
+    with pytest.raises(
+        ModelError, match=r"changes its own weights, also in eval mode: \w+\.weight(.|\n)*self.training"
+    ):
+        seewhy.explain(seeded(Learns()), photos, progress=False)

@@ -179,4 +179,4 @@ def test_counts_are_told_with_the_right_plural() -> None:
 def test_a_single_image_is_one_image(tmp_path: Path) -> None:
     folder = write_images(tmp_path / "photos", counts={"valid": 1}, classes=("cat",))
     alone = explained(folder)
-    assert repr(alone).startswith("<Explanation: 1 image, ") and "1 images" not in alone._repr_html_()
+    assert repr(alone).startswith("<Explanation of 1 image; ") and "1 images" not in alone._repr_html_()

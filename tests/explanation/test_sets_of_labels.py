@@ -99,6 +99,8 @@ def test_the_records_and_the_tables_of_the_pages(home: Path, tmp_path: Path) -> 
     shares = {row.label: (row.share.value, row.share.n) for row in accuracies(explanation.outcomes, NAMES)}
     assert shares == {None: (42 / 48, 48), "red": (1, 24), "green": (24 / 30, 30), "blue": (1, 24)}
     assert confusions(explanation.outcomes, NAMES) == []
+    page = seewhy.write_report(explanation) / "index.html"
+    assert "--label red</code>" in page.read_text(encoding="utf-8"), "an audit of one label comes next"
 
 
 def test_check_scores_each_label(home: Path) -> None:
@@ -123,7 +125,9 @@ def test_the_target_label_is_that_of_images_with_one(home: Path) -> None:
 
 
 def test_an_audit_of_several_labels_says_how_to_ask_about_one(home: Path) -> None:
-    with pytest.raises(OptionError, match=r"Audit one label at a time.*logits\[:, \[3\]\]") as raised:
+    with pytest.raises(
+        OptionError, match=r"labels at once \(multi-label\): red, green, blue\.\n.*--label red "
+    ) as raised:
         seewhy.audit(seewhy.load(Colours(), classes=NAMES), home / "cells.csv", progress=False)
     assert raised.value.slug == "audit-task"
 

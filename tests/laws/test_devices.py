@@ -145,7 +145,7 @@ def test_photographs_and_a_check(device: str, tmp_path: Path) -> None:
     on_cpu, on_gpu = (seewhy.check(one, tmp_path, progress=False) for one in classifiers)
     assert on_gpu.grades == on_cpu.grades
     assert [one.level for one in on_gpu.findings] == [one.level for one in on_cpu.findings]
-    trust, other = on_gpu.maps[0][0], on_cpu.maps[0][0]
+    trust, other = on_gpu.graded[0][0], on_cpu.graded[0][0]
     assert trust.trivial == pytest.approx(other.trivial, abs=1e-3) and trust.flipped == pytest.approx(
         other.flipped, abs=1e-3
     )

@@ -462,6 +462,15 @@ def test_a_dataset_with_targets(tmp_path: Path, net: Net) -> None:
     assert [row.n for row in training.history] == [16, 4]
 
 
+def test_numbers_of_a_dataset_that_count_from_one_are_asked_about(tmp_path: Path, net: Net) -> None:
+    pairs = [(torch.full((3, 32, 32), place / 20), 1 + place % 2) for place in range(20)]
+    with pytest.raises(DataError, match="Counted from 1, 1 is 0 and 2 is 1") as caught:
+        train(net, pairs, out=tmp_path / "c", **SMALL)
+    assert caught.value.slug == "label-numbers"
+    training = train(net, read_table(pairs, first_label=1), out=tmp_path / "c", **SMALL)
+    assert training.classes == ("0", "1") and [row.n for row in training.history] == [16, 4]
+
+
 def test_unreadable_images_are_left_out_and_counted(tmp_path: Path, data: Path, net: Net) -> None:
     (data / "train" / "blue" / "000.png").write_bytes(b"no picture")
     (data / "valid" / "red" / "001.png").write_bytes(b"")

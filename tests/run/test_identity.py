@@ -22,8 +22,9 @@ from torch import Tensor, nn
 import seewhy
 from seewhy.errors import StoreError
 from seewhy.explanation.folder import default_folder, run_in_folder
-from seewhy.run.identity import VARYING, code_digest, differing, identity_of, run_identity
+from seewhy.run.identity import VARYING, differing, identity_of, run_identity
 from seewhy.run.plan import make_plan
+from seewhy.run.source import code_digest
 from seewhy.store import manifest
 from tests.models import FourConv, Pooled, images, seeded
 

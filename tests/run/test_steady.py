@@ -10,10 +10,10 @@ import numpy as np
 import PIL.Image
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 import seewhy
-from seewhy.errors import DataError
+from seewhy.errors import DataError, LayerError, ModelError
 from tests.models import FourConv
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
@@ -105,3 +105,114 @@ def test_training_on_random_items_goes_on(photos: Path, tmp_path: Path) -> None:
 
     training = seewhy.train(FourConv(), Labelled(RANDOM["noise"]), epochs=1, out=tmp_path / "out", progress=False)
     assert training.epochs_done == 1
+
+
+class Beside(nn.Module):
+    """A classifier whose answer to an image depends on the others of its batch, or that takes no others."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.kind, self.conv, self.norm, self.fc = (
+            kind,
+            nn.Conv2d(3, 4, 3, padding=1),
+            nn.BatchNorm2d(4),
+            nn.Linear(4, 2),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        features = self.conv(x).relu()
+        if self.kind == "statistics":
+            features = nn.functional.batch_norm(features, None, None, training=True)
+        if self.kind == "centred":
+            features = features - features.mean(0, keepdim=True) * (len(x) > 1)
+        pooled = self.norm(features).mean((2, 3))
+        if self.kind == "one":
+            return self.fc(pooled.reshape(1, 4))
+        if self.kind == "loop":
+            return torch.stack([self.fc(pooled)[index] for index in range(1)])
+        scores: Tensor = self.fc(pooled)
+        return scores.softmax(0) if self.kind == "softmax" else scores
+
+
+@pytest.mark.parametrize("kind", ["statistics", "centred", "softmax"])
+@pytest.mark.parametrize("call", [seewhy.explain, seewhy.check], ids=["explain", "check"])
+def test_answers_that_depend_on_the_rest_of_the_batch_are_refused(photos: Path, kind: str, call: Any) -> None:
+    with pytest.raises(ModelError, match=r"depends on the images that stand beside it(.|\n)*--batch-size 1"):
+        call(seewhy.load(Beside(kind), preprocess=plain), photos, progress=False)
+
+
+def test_nan_beside_nan_is_no_dependence_on_the_batch(photos: Path) -> None:
+    class Broken(FourConv):
+        def forward(self, x: Tensor) -> Tensor:
+            return super().forward(x) * torch.tensor([1.0, torch.nan])
+
+    explanation = seewhy.explain(seewhy.load(Broken(), preprocess=plain), photos, layers="conv2", progress=False)
+    assert {row["error"] for row in explanation.records} == {"the network gave NaN or infinite logits"}
+
+
+@pytest.mark.parametrize("kind", ["one", "loop"])
+def test_a_network_of_one_image_says_how_it_takes_several(photos: Path, kind: str) -> None:
+    with pytest.raises(ModelError, match=r"fails where it is given two at once(.|\n)*--batch-size 1"):
+        seewhy.explain(seewhy.load(Beside(kind), preprocess=plain), photos, progress=False)
+
+
+@pytest.mark.parametrize("kind", ["one", "statistics"])
+def test_with_a_batch_of_one_each_image_runs_alone(photos: Path, kind: str) -> None:
+    network = Beside(kind).eval()
+    explanation = seewhy.explain(
+        seewhy.load(network, preprocess=plain), photos, layers="conv", batch_size=1, progress=False
+    )
+    alone = torch.cat([network(plain(PIL.Image.open(photos / f"{n}.png"))[None]) for n in range(3)])
+    probabilities = [record["probability"] for record in explanation.records]
+    np.testing.assert_allclose(probabilities, alone.detach().softmax(1).amax(1), rtol=1e-5)
+
+
+class Repeated(nn.Module):
+    """Runs its layers for each image in turn, or for two views of every image at once."""
+
+    def __init__(self, views: int) -> None:
+        super().__init__()
+        self.views, self.inner = views, FourConv()
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.views == 1:
+            return torch.cat([self.inner(image[None]) for image in x])
+        both: Tensor = self.inner(torch.cat((x, x.flip(-1))))
+        return both[: len(x)] + both[len(x) :]
+
+
+@pytest.mark.parametrize("views", [1, 2])
+def test_a_layer_with_other_rows_than_images_gives_no_map_of_another_image(photos: Path, views: int) -> None:
+    classifier = seewhy.load(Repeated(views), preprocess=plain)
+    with pytest.raises(LayerError, match=r"gave output for 1 images where 3|no grid of places"):
+        seewhy.explain(classifier, photos, layers="inner.conv2", method="grad-cam", progress=False)
+    if views == 1:
+        alone = seewhy.explain(
+            classifier, photos, layers="inner.conv2", method="grad-cam", batch_size=1, progress=False
+        )
+        want = seewhy.explain(
+            seewhy.load(classifier.model.inner, preprocess=plain),
+            photos,
+            layers="conv2",
+            method="grad-cam",
+            batch_size=1,
+            progress=False,
+        )
+        np.testing.assert_allclose(alone.maps, want.maps, rtol=1e-4, atol=1e-9)
+
+
+def test_a_network_that_fails_on_noise_is_not_said_to_take_one_image(photos: Path) -> None:
+    class Careful(FourConv):
+        def forward(self, x: Tensor) -> Tensor:
+            smooth = (x[..., 1:] - x[..., :-1]).abs().mean((1, 2, 3))
+            if bool((smooth > 0.2).any()):
+                raise ValueError("noise")
+            return super().forward(x)
+
+    for number in range(3):
+        PIL.Image.new("RGB", (32, 32), (number * 40, 90, 20)).save(photos / f"{number}.png")
+    explanation = seewhy.explain(
+        seewhy.load(Careful(), preprocess=plain), photos, layers="conv2", method="grad-cam", progress=False
+    )
+    assert len(explanation) == 3

@@ -16,6 +16,7 @@ from seewhy.cam.methods.catalogue import Method
 from seewhy.cam.methods.scene import Scene
 from seewhy.cam.scores.outputs import wide
 from seewhy.cam.scores.score import Fixed, Score
+from seewhy.errors import LayerError
 from seewhy.records import INPUT, MapKey, Task
 
 PLAIN = Augmentation(1.0, False)
@@ -154,4 +155,13 @@ def _scenes(
 def _maps(scene: Scene, methods: Mapping[str, Method], score: str) -> dict[MapKey, Tensor]:
     name = scene.layer.asked if scene.layer else INPUT
     fitting = {key: method for key, method in methods.items() if method.on_input == (scene.layer is None)}
-    return {MapKey(key, name, score): method.map_of(scene).detach() for key, method in fitting.items()}
+    maps = {MapKey(key, name, score): method.map_of(scene).detach() for key, method in fitting.items()}
+    for raw in maps.values():
+        if len(raw) != len(scene.inputs):
+            raise LayerError(
+                f"Layer {name} gave output for {len(raw)} images where {len(scene.inputs)} were given: it runs once "
+                "for each image, or for several views of one.\n"
+                "  Explain each image alone:  --batch-size 1, or another layer.",
+                slug="layer-rows",
+            )
+    return maps

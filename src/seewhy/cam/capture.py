@@ -124,7 +124,8 @@ def gradients(values: Tensor, activations: dict[str, Tensor], *, retain: bool = 
         if gradient is None:
             raise LayerError(
                 f"The score does not depend on layer {layer!r}: no gradient reaches it.\n"
-                "  Choose another layer:  seewhy layers --model …",
+                "  Choose another layer:  seewhy layers --model …; of one that runs several times another run, as "
+                f"{layer.partition('@')[0]}@1",
                 slug="no-gradient",
             )
         slopes[layer] = gradient

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import inspect
 import os
 import random
@@ -16,11 +17,12 @@ import torch
 from torch import Tensor, nn
 
 from seewhy.cam.scores.outputs import first_tensor, read_output
-from seewhy.errors import ModelError, SeewhyError
+from seewhy.errors import ModelError, SeewhyError, listed
 from seewhy.records import Task
 
 T = TypeVar("T")
 _UNSET = object()
+_OF_TORCH = frozenset(vars(nn.Module()))  # what every module holds: parameters, hooks, submodules
 _PLAIN = (bool, int, float, str, tuple, type(None))  # the attributes of a module that count as part of its code
 SIZES: tuple[int, ...] = (224, 256, 128, 64, 32, 28, 96, 112, 160, 192, 299, 384, 48, 512)
 
@@ -183,7 +185,7 @@ def untouched(model: nn.Module) -> Iterator[None]:
 def _put_back(modules: Sequence[nn.Module], devices: Iterable[torch.device]) -> Iterator[None]:
     modes = [(module, module.training) for module in modules]
     states = (random.getstate(), np.random.get_state(), torch.random.get_rng_state())
-    home = _working_folder()
+    home, dtype, threads = _working_folder(), torch.get_default_dtype(), torch.get_num_threads()
     numbers = sorted({device.index for device in devices if device.type == "cuda"})
     cuda = [torch.cuda.get_rng_state(number) for number in numbers]
     try:
@@ -196,6 +198,9 @@ def _put_back(modules: Sequence[nn.Module], devices: Iterable[torch.device]) -> 
                 module.training = training
         if home and _working_folder() != home:
             os.chdir(home)
+        torch.set_default_dtype(dtype)
+        if torch.get_num_threads() != threads:
+            torch.set_num_threads(threads)
         random.setstate(states[0])
         np.random.set_state(states[1])
         torch.random.set_rng_state(states[2])
@@ -205,9 +210,10 @@ def _put_back(modules: Sequence[nn.Module], devices: Iterable[torch.device]) -> 
 
 @contextlib.contextmanager
 def restored(model: nn.Module, *, whole: bool = True) -> Iterator[None]:
-    """Put back the buffers and plain attributes that a forward pass in eval mode changes, and remember which.
+    """Put back the buffers and attributes that a forward pass in eval mode changes, and remember which.
 
-    Without `whole` the user's own modules are watched alone: in eval mode torch's own write nothing.
+    Of lists and dicts what they hold is put back. Without `whole` the user's own modules are watched alone: in eval
+    mode torch's own write nothing. Raises ModelError where it changes the weights, which are not copied.
     """
     modules = [m for m in _modules_of(model) if whole or not type(m).__module__.startswith("torch.")]
     attributes = [(m, {key: value for key, value in vars(m).items() if type(value) in _PLAIN}) for m in modules]
@@ -217,10 +223,29 @@ def restored(model: nn.Module, *, whole: bool = True) -> Iterator[None]:
         for name, buffer in m._buffers.items()
         if buffer is not None and not buffer.is_inference()
     ]
+    holders = [
+        (m, key, value, copy.copy(value))
+        for m in modules
+        for key, value in vars(m).items()
+        if type(value) in (list, dict) and key not in _OF_TORCH
+    ]
+    weights = [
+        (m, name, weight, weight._version)
+        for m in modules
+        for name, weight in m._parameters.items()
+        if weight is not None and not weight.is_inference()
+    ]
     try:
         yield
+        _refuse_changed(weights)
     finally:
         changed = set()
+        for module, key, holder, content in holders:
+            if vars(module).get(key) is not holder or not _holds(holder, content):
+                changed.add(f"{type(module).__name__}.{key}")
+                vars(module)[key] = holder
+                holder.clear()
+                (holder.extend if isinstance(holder, list) else holder.update)(content)
         for module, before in attributes:
             now = {key: value for key, value in vars(module).items() if type(value) in _PLAIN}
             for key in now.keys() | before.keys():
@@ -237,6 +262,31 @@ def restored(model: nn.Module, *, whole: bool = True) -> Iterator[None]:
                     buffer.copy_(content)
                 module._buffers[name] = buffer
         _written[model] = sorted(changed | set(_written.get(model, ())))
+
+
+def _refuse_changed(weights: Sequence[tuple[nn.Module, str, Tensor, int]]) -> None:
+    """Raise ModelError where a parameter is another one than before, or was written to."""
+    names = [
+        f"{type(module).__name__}.{name}"
+        for module, name, weight, version in weights
+        if module._parameters.get(name) is not weight or weight._version != version
+    ]
+    if names:
+        raise ModelError(
+            f"The network's forward pass changes its own weights, also in eval mode: {listed(names, 4)}. So the answer "
+            "to an image depends on the images before it.\n"
+            "  Change them in training alone:  if self.training: …",
+            slug="changes-itself",
+        )
+
+
+def _holds(holder: Any, content: Any) -> bool:
+    """Whether a list or dict holds the very objects that its copy holds."""
+    if len(holder) != len(content):
+        return False
+    if isinstance(holder, list):
+        return all(value is other for value, other in zip(holder, content, strict=True))
+    return all(key in content and content[key] is value for key, value in holder.items())
 
 
 def _differ(value: Any, other: Any) -> bool:
@@ -378,6 +428,22 @@ def refuse_meta(model: nn.Module) -> None:
             f"{type(model).__name__} lies on the meta device ({name} has a shape and no numbers).\n"
             "  Give it memory and load its weights:  model.to_empty(device='cpu'); model.load_state_dict(…)",
             slug="meta-device",
+        )
+
+
+def refuse_quantised(model: nn.Module) -> None:
+    """Raise ModelError for a network of integers, through which no gradient passes."""
+    kinds = {
+        name: type(module).__name__ for name, module in model.named_modules() if ".quantized" in type(module).__module__
+    }
+    if kinds:
+        shown = listed([f"{name} ({kind})" for name, kind in kinds.items()], 3)
+        raise ModelError(
+            f"{type(model).__name__} is quantised: {shown}. It computes with integers, through which no gradient "
+            "passes, and gradients are what maps are made of.\n"
+            "  Explain the network that it was made from, before convert() or quantize_dynamic().\n"
+            "  Without gradients, where a layer before the integers has a grid:  --method eigen-cam --layers NAME",
+            slug="quantised",
         )
 
 

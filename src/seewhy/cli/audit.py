@@ -7,7 +7,15 @@ from typing import Annotated
 import typer
 
 from seewhy.cli.config import value_of
-from seewhy.cli.options import ClassifierOptions, ImageOptions, LabelledImages, LayerOptions, RunOptions, Workers
+from seewhy.cli.options import (
+    ClassifierOptions,
+    ImageOptions,
+    LabelledImages,
+    LayerOptions,
+    RunOptions,
+    TaskName,
+    Workers,
+)
 from seewhy.cli.pages import typed_again, write_pages
 from seewhy.cli.printing import kept_clean, print_audit, print_json, print_plan, warn
 from seewhy.cli.signature import spelled_out
@@ -18,6 +26,11 @@ def audit(
     context: typer.Context,
     data: LabelledImages,
     classifier: ClassifierOptions,
+    task: TaskName = None,
+    label: Annotated[
+        str | None,
+        typer.Option(help="Of a network of several labels the one that is audited, against its absence."),
+    ] = None,
     regions: Annotated[
         str,
         typer.Option(
@@ -68,13 +81,13 @@ def audit(
     steady_process()
     with kept_clean(), forking(workers):
         asked = request(regions, core, properties, marks, recipients, donors)
-        network = classifier.load()
+        network = classifier.load(task)
         if run.out is not None:
             manifest.find(run.out)  # refused before anything is read, where it holds something else
         options = {**maps.arguments(), **taken.arguments(), **run.arguments()}
         with progress_bar("Reading images") as update:
             design = design_audit(
-                network, taken.table_of(data), asked, safeguards=SAFEGUARDS, progress=update, **options
+                network, taken.table_of(data), asked, safeguards=SAFEGUARDS, label=label, progress=update, **options
             )
     if run.understands(design.plan, classifier.weights):
         return

@@ -25,6 +25,9 @@ def explain(
     image_format: Annotated[str, typer.Option("--format", help="Overlays as jpg (quality 95) or png.")] = "jpg",
     *,
     taken: ImageOptions,
+    only: Annotated[
+        str | None, typer.Option(help="Only images that are answered wrong, or right; all are answered first.")
+    ] = None,
     extend: Annotated[
         bool, typer.Option("--extend", help="Take added images into the finished run of --out; only they are computed.")
     ] = False,
@@ -34,6 +37,7 @@ def explain(
     """Map what the network looks at in every image, into a run folder: maps, overlays, a sheet, mean maps, tables."""
     from seewhy.explanation.explain import check_extend
     from seewhy.explanation.folder import default_folder, run_in_folder
+    from seewhy.explanation.only import check_only, with_only
     from seewhy.run.folder import RunFolder
     from seewhy.run.plan import make_plan
     from seewhy.run.progress import progress_bar
@@ -54,9 +58,13 @@ def explain(
             **taken.arguments(),
             **run.arguments(),
         )
+        check_only(plan, only)
     if run.understands(plan, classifier.weights):
         return
     with kept_clean(), forking(workers):
+        if only is not None:
+            with progress_bar("Answering ") as update:
+                plan = with_only(plan, only, workers=workers, progress=update)
         folder = run.out or default_folder(plan)
         with RunFolder(folder).held():
             with progress_bar("Explaining") as update:

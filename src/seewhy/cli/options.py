@@ -22,6 +22,13 @@ LabelledImages = Annotated[
     str, typer.Argument(help="A folder with train/ and valid/ class folders, or a CSV with labels.")
 ]
 Workers = Annotated[int | None, typer.Option(help="Processes, on Linux and a CPU.  [default: one per core]")]
+TaskName = Annotated[
+    str | None,
+    typer.Option(
+        help="What the output means: classification, multi-label, regression, embedding, segmentation or "
+        "detection.  [default: told from the output]"
+    ),
+]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")]
 Seed = Annotated[int, typer.Option(help="Of every random choice.")]
 NoReport = Annotated[bool, typer.Option("--no-report", help="Leave out the pages (report/index.html).")]
@@ -176,13 +183,7 @@ class MapOptions(LayerOptions):
             "…; repeatable.  [default: predicted]",
         ),
     ] = None
-    task: Annotated[
-        str | None,
-        typer.Option(
-            help="What the output means: classification, multi-label, regression, embedding, segmentation or "
-            "detection.  [default: told from the output]"
-        ),
-    ] = None
+    task: TaskName = None
     grid: Annotated[
         str | None,
         typer.Option(help="Where it cannot be told: 14x14 for tokens, channels-first or channels-last."),

@@ -19,8 +19,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from seewhy.data.folder_names import is_split_name
-from seewhy.data.image_files import SUFFIXES
-from seewhy.errors import DataError, WorkError, listed
+from seewhy.data.image_files import has_image_suffix
+from seewhy.errors import DataError, WorkError, beside, listed
 from seewhy.records import Progress
 
 Counts = Mapping[tuple[str, str], int]  # (split, class) -> number of images; split is "" where there are none
@@ -106,7 +106,7 @@ def _opened(archive: Path) -> zipfile.ZipFile:
     try:
         return zipfile.ZipFile(archive)
     except FileNotFoundError as error:
-        raise DataError(f"There is no file {archive}.") from error
+        raise DataError(f"There is no file {archive}.  {beside(archive)}") from error
     except OSError as error:
         raise DataError(f"{archive} cannot be read: {error.strerror}.") from error
     except _DAMAGED as error:
@@ -160,7 +160,7 @@ def _danger(member: zipfile.ZipInfo) -> str | None:
 def _planned(archive: Path, members: list[zipfile.ZipInfo]) -> tuple[Members, Members, int]:
     """Where each image and each CSV file lands, sorted, and how many images fit nowhere."""
     paths = {PurePosixPath(member.filename): member for member in members if not _is_hidden(member.filename)}
-    images = {path: member for path, member in paths.items() if path.suffix.lower() in SUFFIXES}
+    images = {path: member for path, member in paths.items() if has_image_suffix(path.name)}
     in_splits = {path for path in images if len(path.parts) > 2 and is_split_name(path.parts[-3])}
     depth = 3 if in_splits else 2
     placed = in_splits or {path for path in images if len(path.parts) > 1}
@@ -242,7 +242,7 @@ def _on_disk(dest: Path, counts: Counts) -> dict[tuple[str, str], int]:
     """What `dest` holds, at the depth of `counts`: with splits or without."""
     pattern = "*/*/*" if any(split for split, _ in counts) else "*/*"
     paths = (path.relative_to(dest).as_posix() for path in dest.glob(pattern))
-    return _counted(path for path in paths if PurePosixPath(path).suffix.lower() in SUFFIXES and not _is_hidden(path))
+    return _counted(path for path in paths if has_image_suffix(path) and not _is_hidden(path))
 
 
 def _admit(dest: Path, names: set[str] | None, typed: str) -> None:
@@ -347,7 +347,7 @@ def _tables_of(counts: Counts) -> dict[str, str]:
 
 
 def _table(dest: Path, split: str) -> str:
-    paths = sorted(path for path in (dest / split).glob("*/*") if path.suffix.lower() in SUFFIXES)
+    paths = sorted(path for path in (dest / split).glob("*/*") if has_image_suffix(path.name))
     classes = sorted({path.parent.name for path in paths})
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")

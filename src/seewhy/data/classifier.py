@@ -23,8 +23,8 @@ from seewhy.records import TOLD, OutputAsked, Preprocess, Task, find_task, one_f
 RANDOM_NOTE = "No --weights were given: the network is as its code makes it, which is random unless that loads some."
 Opaque = Function  # a PIL image as its file holds it in, the network's input (C, H, W) out
 OPAQUE_NOTE = (
-    "The preprocessing is a function, so seewhy cannot see inside it: overlays assume that it stretches the whole "
-    "photograph over the input, and checks of the preprocessing and of whole-image properties (audit) are ruled out."
+    "The preprocessing is a function, so seewhy cannot see inside it: checks of the preprocessing and of whole-image "
+    "properties (audit) are ruled out."
 )
 
 

@@ -21,16 +21,21 @@ import PIL.ImageOps
 from numpy.typing import NDArray
 
 from seewhy.data.depth import (
-    Extremes,
+    Scan,
     Shares,
+    Source,
     eight_bits,
-    extremes_of,
+    in_colours,
     is_deep,
     misfit,
-    shares_of,
-    values_of,
-    window_for,
+    scan_of,
+    shown,
 )
+from seewhy.data.extras import TooShortError
+from seewhy.data.extras import UnreadableError as UnreadableError
+from seewhy.data.heic import check_avif, is_heic, open_heic
+from seewhy.data.next_steps import is_address
+from seewhy.data.scans import image_of_scan, is_scan, source_of
 from seewhy.records import Preprocess
 
 MOST_PIXELS = 178_956_970  # which is also where Pillow stops
@@ -38,14 +43,12 @@ MOST_PIXELS = 178_956_970  # which is also where Pillow stops
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "DIB", "PPM", "WEBP", "TIFF", "JPEG2000", "TGA", "AVIF")
 MOST_BYTES = 2**30  # of a file
 _PNG = b"\x89PNG\r\n\x1a\n"  # whose byte 24 says how many bits a channel has
+_HEAD = 512  # bytes by which a kind of file is told
+_HEADER = 2**20  # in which most scans say how large they are
 _PIECE = 2**20  # bytes that are hashed at once
 _LARGE = 40_000_000  # pixels, from which on memory counts more than time
 T = TypeVar("T")
 Pixels = NDArray[np.uint8]  # (H, W, 3), RGB
-
-
-class UnreadableError(Exception):
-    """Occurs when one image cannot be read; its text is the reason in the image's row."""
 
 
 @dataclass(frozen=True)
@@ -140,13 +143,16 @@ def file_digest(path: str | Path) -> str:
 def read_size(path: str | Path) -> tuple[int, int]:
     """The upright (height, width) from a file's header alone. Raises UnreadableError."""
     try:
-        with quiet():
-            _check_file(Path(path))
-            with PIL.Image.open(path, formats=FORMATS) as image:
-                if image.format == "TIFF":
-                    image.load()  # Pillow turns these by itself, some versions before and some after reading the size
-                turned = image.getexif().get(0x0112, 1) >= 5
-                return (image.width, image.height) if turned else (image.height, image.width)
+        head = _head_of(Path(path))
+        if is_scan(head):
+            return _source_in(Path(path)).size
+        with quiet(), _open_as(head, Path(path)) as image:
+            if image.format == "TIFF":
+                image.load()  # Pillow turns these by itself, some versions before and some after reading the size
+            turned = image.getexif().get(0x0112, 1) >= 5
+            return (image.width, image.height) if turned else (image.height, image.width)
+    except UnreadableError:
+        raise
     except PIL.Image.DecompressionBombError as error:
         raise UnreadableError(_too_large(error)) from error
     except Exception as error:
@@ -156,21 +162,21 @@ def read_size(path: str | Path) -> tuple[int, int]:
 def has_depth(path: str | Path) -> bool:
     """Whether the image in a file has more than 8 bits, by its header alone; False where that cannot be read."""
     try:
-        _check_file(Path(path))
-        with Path(path).open("rb") as file:
-            head = file.read(25)
+        head = _head_of(Path(path))
         if head.startswith(_PNG):
             return head[24] > 8
-        with quiet(), PIL.Image.open(path, formats=FORMATS) as image:
+        if is_scan(head):
+            return _source_in(Path(path)).deep
+        with quiet(), _open_as(head, Path(path)) as image:
             return is_deep(image)
     except Exception:  # noqa: BLE001 -- decoders raise anything; what is the matter is said when the file is read
         return False
 
 
-def read_extremes(path: str | Path) -> Extremes:
-    """The extremes of a file of more than 8 bits. Raises UnreadableError with the reason."""
+def read_scan(path: str | Path) -> Scan:
+    """The numbers in a file of more than 8 bits. Raises UnreadableError with the reason."""
     data = _bytes_of(Path(path))
-    return _checked(_extremes, data)
+    return _checked(_scanned, data)
 
 
 def photograph_of(image: PIL.Image.Image, how: Preprocess, data: bytes = b"") -> Photograph:
@@ -178,13 +184,7 @@ def photograph_of(image: PIL.Image.Image, how: Preprocess, data: bytes = b"") ->
 
     Raises UnreadableError for more than 8 bits without a scale, or beyond it.
     """
-    if not is_deep(image):
-        return Photograph(as_pixels(image))
-    values = values_of(image, data)
-    if reason := misfit(values, how):
-        raise UnreadableError(reason)
-    shares = shares_of(values, window_for(values, how) or extremes_of(values).window)
-    return Photograph(eight_bits(shares), shares=shares)
+    return _photograph_of_scan(scan_of(image, data), how) if is_deep(image) else Photograph(as_pixels(image))
 
 
 def as_pixels(image: PIL.Image.Image, how: Preprocess | None = None, data: bytes = b"") -> Pixels:
@@ -194,8 +194,7 @@ def as_pixels(image: PIL.Image.Image, how: Preprocess | None = None, data: bytes
     """
     how = how or Preprocess()
     if is_deep(image) and (how.window or how.scales or not image.mode.startswith("RGB")):
-        values = values_of(image, data)
-        return eight_bits(shares_of(values, window_for(values, how) or extremes_of(values).window))
+        return eight_bits(shown(scan_of(image, data), how))
     image = PIL.ImageOps.exif_transpose(image)
     if image.width * image.height > _LARGE:
         return _in_bands(image)
@@ -214,6 +213,8 @@ def _bytes_of(path: Path) -> bytes:
         if len(data) > size:  # what /proc shows has no size, and may have no end
             raise UnreadableError(f"it holds more than the {size:,} bytes that it is said to hold")
     except OSError as error:
+        if is_address(path):
+            raise UnreadableError("it is an address, and images are files here: download it first") from error
         raise UnreadableError(error.strerror or type(error).__name__) from error
     if not data:
         raise UnreadableError("the file is empty")
@@ -257,36 +258,103 @@ def _too_large(error: PIL.Image.DecompressionBombError) -> str:
 
 
 def _decoded(data: bytes, how: Preprocess) -> Photograph:
+    if (scan := _scan_in(data)) is not None:
+        return _photograph_of_scan(scan, how)
     with _open(data) as image:
         return photograph_of(image, how, data)
 
 
-def _extremes(data: bytes) -> Extremes:
+def _photograph_of_scan(scan: Scan, how: Preprocess) -> Photograph:
+    if not scan.is_deep:
+        return Photograph(_pixels_of_scan(scan, how))
+    if reason := misfit(scan, how):
+        raise UnreadableError(reason)
+    shares = shown(scan, how)
+    return Photograph(eight_bits(shares), shares=shares)
+
+
+def _scanned(data: bytes) -> Scan:
+    if (scan := _scan_in(data)) is not None:
+        return scan
     with _open(data) as image:
-        return extremes_of(values_of(image, data))
+        return scan_of(image, data)
 
 
 def _opened(data: bytes) -> PIL.Image.Image:
+    if (scan := _scan_in(data)) is not None:
+        return image_of_scan(scan)
     with _open(data) as image:
         return PIL.ImageOps.exif_transpose(image)  # which is a copy
 
 
 def _open(data: bytes) -> PIL.Image.Image:
-    image = PIL.Image.open(BytesIO(data), formats=FORMATS)
-    if image.width * image.height > MOST_PIXELS:
-        raise UnreadableError(f"{image.width} x {image.height} pixels is more than the limit of {MOST_PIXELS:,}")
+    image = _open_as(data[:_HEAD], BytesIO(data))
+    _check_size(image.width, image.height)
     return image
 
 
+def _check_size(width: int, height: int) -> None:
+    if width * height > MOST_PIXELS:
+        raise UnreadableError(f"{width} x {height} pixels is more than the limit of {MOST_PIXELS:,}")
+
+
+def _scan_in(data: bytes) -> Scan | None:
+    """The numbers in a file that Pillow does not open; None where it may."""
+    if not is_scan(data[:_HEAD]):
+        return None
+    source = source_of(data)
+    _check_size(source.size[1], source.size[0])
+    return source.scan()
+
+
+def _source_in(path: Path) -> Source:
+    """What such a file says before its pixels are read: by its first bytes, or by all where these are too few."""
+    with path.open("rb") as file:
+        head = file.read(_HEADER)
+    try:
+        with quiet():
+            return source_of(head)
+    except Exception as error:
+        if isinstance(error, UnreadableError) and not isinstance(error, TooShortError):
+            raise
+        return _checked(source_of, _bytes_of(path))
+
+
+def _head_of(path: Path) -> bytes:
+    """The first bytes of a file."""
+    _check_file(path)
+    with path.open("rb") as file:
+        return file.read(_HEAD)
+
+
+def _open_as(head: bytes, file: Path | BytesIO) -> PIL.Image.Image:
+    """The image in a file that begins so. Raises UnreadableError where what reads it is missing."""
+    if is_heic(head):
+        return open_heic(file)
+    check_avif(head)
+    return PIL.Image.open(file, formats=FORMATS)
+
+
 def _decoded_small(data: bytes, side: int, how: Preprocess) -> Pixels:
-    with _open(data) as image:
-        image.draft("RGB", (2 * side, 2 * side))  # a JPEG is decoded at a half, a quarter or an eighth
-        pixels = as_pixels(image, how, data)
+    scan = _scan_in(data)
+    pixels = _pixels_near(data, side, how) if scan is None else _pixels_of_scan(scan, how)
     factor = side / max(pixels.shape[:2])
     if factor >= 1:
         return pixels
     size = (max(1, round(pixels.shape[1] * factor)), max(1, round(pixels.shape[0] * factor)))
     return np.asarray(PIL.Image.fromarray(pixels).resize(size, PIL.Image.Resampling.BILINEAR, reducing_gap=2.0))
+
+
+def _pixels_near(data: bytes, side: int, how: Preprocess) -> Pixels:
+    """The picture that Pillow reads in a file's bytes, or that of a JPEG made smaller, with `side` pixels at least."""
+    with _open(data) as image:
+        if image.format == "JPEG":  # a HEIC would be shown by a picture within it, which may be another one
+            image.draft("RGB", (2 * side, 2 * side))  # it is decoded at a half, a quarter or an eighth
+        return as_pixels(image, how, data)
+
+
+def _pixels_of_scan(scan: Scan, how: Preprocess) -> Pixels:
+    return eight_bits(shown(scan, how)) if scan.is_deep else in_colours(scan.values)
 
 
 def _in_bands(image: PIL.Image.Image) -> Pixels:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from io import BytesIO
 from typing import Any, NamedTuple
 
@@ -20,8 +23,68 @@ Window = tuple[float, float]  # what becomes black, and what becomes white
 
 SCALES = (255.0, 1023.0, 4095.0, 65535.0)  # of whole numbers: 8, 10, 12 and 16 bits
 _HOUNSFIELD = (-1024.0, 3071.0)  # 12 bits of a computed tomography
+_GDAL_NODATA = 42113  # a TIFF tag
+_SAYS_NAN = "the tag GDAL_NODATA that says nan"
 _SLACK = 0.01  # of a window, by which rounding and interpolation may leave it
 _LOW_BYTES = {"B": "L", "L": "B", "N": "B" if sys.byteorder == "little" else "L"}  # Pillow reads the other ones
+
+
+@dataclass(frozen=True)
+class Scan:
+    """The numbers of one image, upright, in its file's own units: (H, W), or colours (H, W, 3).
+
+    Bytes are a picture of 8 bits. `window` is what the file asks for, and `no_data` are numbers that stand for none.
+    """
+
+    values: Values
+    window: Window | None = None
+    no_data: tuple[float, ...] = ()
+
+    @property
+    def is_deep(self) -> bool:
+        """Whether it has more than 8 bits, or signed ones."""
+        return self.values.dtype != np.uint8
+
+
+@dataclass(frozen=True)
+class Source:
+    """What a file that Pillow does not open says at once: (height, width), whether it is deep, how it is read."""
+
+    size: tuple[int, int]
+    deep: bool
+    scan: Callable[[], Scan]
+
+
+def rescaled(values: Values, slope: float, intercept: float) -> Values:
+    """The numbers times `slope` plus `intercept`; whole ones stay whole where these are."""
+    if (slope, intercept) == (1, 0):
+        return values
+    scaled: Values = values.astype(np.float64) * slope + intercept
+    whole = values.dtype.kind in "ui" and slope.is_integer() and intercept.is_integer()
+    return as_whole(scaled) if whole else scaled.astype(np.float32)
+
+
+def as_whole(values: Values) -> Values:
+    """Whole numbers of any type as 32 bits, and as floats where these do not hold them."""
+    limits = np.iinfo(np.int32)
+    fits = limits.min <= values.min(initial=0) and values.max(initial=0) <= limits.max
+    return values.astype(np.int32 if fits else np.float32)
+
+
+def turned(scan: Scan, total: float) -> Scan:
+    """The scan with black and white exchanged: `total` minus its numbers."""
+    window = None if scan.window is None else (total - scan.window[1], total - scan.window[0])
+    return Scan(_mirrored(scan.values, total), window, tuple(total - number for number in scan.no_data))
+
+
+def _mirrored(values: Values, total: float) -> Values:
+    """`total` minus the numbers, in their own type where that holds them."""
+    if values.dtype.kind == "f":
+        return np.asarray(total - values, values.dtype)
+    found: Values = total - values.astype(np.float64)
+    limits = np.iinfo(values.dtype)
+    fits = limits.min <= found.min(initial=0) and found.max(initial=0) <= limits.max
+    return found.astype(values.dtype) if fits else as_whole(found)
 
 
 def is_deep(image: PIL.Image.Image) -> bool:
@@ -50,17 +113,36 @@ def shares_of(values: Values, window: Window) -> Shares:
     return shares
 
 
+def shown(scan: Scan, how: Preprocess) -> Shares:
+    """The numbers as shares of the window that `how` has for them, else of their own extremes.
+
+    What the file says to stand for no data is black; what `how` says to does lies beyond the window, black or white.
+    """
+    shares = shares_of(scan.values, window_for(scan.values, how) or extremes_of(scan).window)
+    return np.where(holes_in(scan), np.float32(0), shares) if scan.no_data else shares
+
+
+def scan_of(image: PIL.Image.Image, data: bytes = b"") -> Scan:
+    """The numbers of a deep image; `data` are its file's bytes, from which 16-bit colours are read."""
+    return Scan(values_of(image, data), no_data=_declared(image))
+
+
 def window_for(values: Values, how: Preprocess) -> Window | None:
     """The window that is asked for, else the scale of such numbers; None where neither is known."""
     kind = kind_of(values)
     return how.window or next(((low, high) for name, low, high in how.scales if name == kind), None)
 
 
-def misfit(values: Values, how: Preprocess) -> str:
+def misfit(scan: Scan, how: Preprocess) -> str:
     """Why the numbers cannot be shown as `how` says; "" where they can. A scale from 0 on must hold them."""
-    if not np.isfinite(values).all():
-        return "it holds NaN or infinite values"
-    (low, high, kind), window = extremes_of(values), window_for(values, how)
+    scan = _without(scan, how)
+    values = scan.values[~holes_in(scan)] if scan.no_data else scan.values
+    if not (finite := np.isfinite(values)).all():
+        share = f"{100 * (1 - finite.mean()):.3g}%"
+        return (
+            f"it holds NaN or infinite values in {share} of its pixels: write a number there, or in a TIFF {_SAYS_NAN}"
+        )
+    (low, high, kind), window = extremes_of(scan)[:3], window_for(values, how)
     if window is None:
         return f"it holds {kind} numbers, {low:g} to {high:g}, as none looked at does: give a scale, --window 0,65535"
     slack = _SLACK * window[1] if kind == "float" else 0
@@ -78,11 +160,16 @@ def kind_of(values: Values) -> str:
 
 
 class Extremes(NamedTuple):
-    """The smallest and the largest finite number of images, and their kind."""
+    """The smallest and the largest finite number of images, their kind, and the window that a file asks for.
+
+    `declared` are numbers in it that the file says to stand for no data; both ends leave them out.
+    """
 
     low: float
     high: float
     kind: str
+    asked: Window | None = None
+    declared: tuple[float, ...] = ()
 
     @property
     def window(self) -> Window:
@@ -90,11 +177,38 @@ class Extremes(NamedTuple):
         return self.low, self.high
 
 
-def extremes_of(values: Values) -> Extremes:
+def extremes_of(scan: Scan) -> Extremes:
     """The extremes of one image; 0 and 0 where no number is finite."""
-    kind = kind_of(values)
+    values, kind = scan.values, kind_of(scan.values)
+    values = values[~holes_in(scan)] if scan.no_data else values
     finite = values[np.isfinite(values)] if kind == "float" else values
-    return Extremes(float(finite.min()), float(finite.max()), kind) if finite.size else Extremes(0, 0, kind)
+    low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
+    declared = tuple(number for number in scan.no_data if _are(scan.values, number).any())
+    return Extremes(low, high, kind, scan.window, declared)
+
+
+def holes_in(scan: Scan) -> NDArray[np.bool_]:
+    """Where the numbers stand for no data, in the shape of the values."""
+    holes = np.zeros(scan.values.shape, bool)
+    for number in scan.no_data:
+        holes |= _are(scan.values, number)
+    return holes
+
+
+def _are(values: Values, number: float) -> NDArray[np.bool_]:
+    """Where the values are the number, as their type holds it; nowhere where it holds no such one."""
+    same: NDArray[np.bool_] = np.zeros(values.shape, bool)
+    if values.dtype.kind == "f":
+        with np.errstate(over="ignore"):
+            same = np.isnan(values) if math.isnan(number) else values == values.dtype.type(number)
+    elif float(number).is_integer() and np.iinfo(values.dtype).min <= number <= np.iinfo(values.dtype).max:
+        same = values == int(number)
+    return same
+
+
+def _without(scan: Scan, how: Preprocess) -> Scan:
+    """The scan with what `how` says of numbers that stand for no data."""
+    return replace(scan, no_data=(*scan.no_data, *how.no_data)) if how.no_data else scan
 
 
 def joined(parts: Sequence[Extremes]) -> list[Extremes]:
@@ -109,7 +223,7 @@ def scale_of(seen: Extremes) -> Window:
     It is the least usual scale that holds them; of negative numbers that of Hounsfield units, -1 to 1, or their own
     extremes.
     """
-    low, high, kind = seen
+    low, high, kind = seen[:3]
     floats = kind == "float"
     if low >= (-_SLACK if floats else 0):
         scales = (1.0, *SCALES) if floats else SCALES
@@ -120,8 +234,21 @@ def scale_of(seen: Extremes) -> Window:
 
 def eight_bits(shares: NDArray[Any]) -> NDArray[np.uint8]:
     """Shares (H, W) or (H, W, 3) as 8-bit RGB (H, W, 3); NaN is black."""
-    pixels = np.rint(np.nan_to_num(shares) * 255).astype(np.uint8)
+    return in_colours(np.rint(np.nan_to_num(shares) * 255).astype(np.uint8))
+
+
+def in_colours(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Grey or coloured bytes as RGB (H, W, 3)."""
     return pixels if pixels.ndim == 3 else np.repeat(pixels[..., None], 3, axis=2)
+
+
+def _declared(image: PIL.Image.Image) -> tuple[float, ...]:
+    """The number that stands for no data by the TIFF's tag of GDAL, if there is one."""
+    tags: Any = getattr(image, "tag_v2", None)
+    words = "" if tags is None else str(tags.get(_GDAL_NODATA, ""))
+    with contextlib.suppress(ValueError):
+        return (float(words.strip("\0 ")),)
+    return ()
 
 
 def _tag(image: PIL.Image.Image, number: int) -> int | None:

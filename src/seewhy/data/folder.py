@@ -10,15 +10,26 @@ from pathlib import Path
 from typing import Any
 
 from seewhy.data.folder_names import Placement, is_split_name, placed
-from seewhy.data.image_files import RUN, SUFFIXES, holds_image, is_image_name, left_out, walk
+from seewhy.data.image_files import RUN, SUFFIXES, holds_image, is_image_name, is_of_a_system, left_out, walk
+from seewhy.data.item_labels import Reading, label_of
 from seewhy.data.items import are_rows, items_of, paths_in
-from seewhy.data.labels import SURE, LabelReader, are_sets, check_numbering, separator_of, set_separator, vocabulary
+from seewhy.data.labels import (
+    SURE,
+    OneLabel,
+    are_joined,
+    are_sets,
+    number_of,
+    one_case,
+    separator_of,
+    vocabulary,
+)
 from seewhy.data.listing import label_names, read_listing, relative, without_repeats
-from seewhy.data.places import as_on_disk, as_written
+from seewhy.data.next_steps import is_address, kind_of_file, steps_for
+from seewhy.data.places import as_on_disk, as_written, why_not_here
 from seewhy.data.sampling import sampled
 from seewhy.data.sheet import Sheet, read_lines, read_sheet, sheet_of
-from seewhy.errors import DataError, OptionError, listed, nearest
-from seewhy.records import Image, Task, one_form
+from seewhy.errors import DataError, OptionError, beside, listed
+from seewhy.records import Image, one_form
 
 _TABLES = (".xlsx", ".xls", ".ods", ".parquet", ".feather", ".json", ".jsonl", ".pkl")
 
@@ -38,7 +49,11 @@ class ImageTable:
     source: str = ""
     empty: tuple[str, ...] = ()  # class folders without an image
     whole: tuple[str, ...] = ()  # the labels of all images, where some were left out
-    first_label: int | None = None  # the number of the first class, where labels are numbers and it was said
+    first_label: int | None = None  # the number of the first class, where labels are numbers and it is known
+    one_label: OneLabel | None = None  # of several labels the only one that is asked about
+    either: int | None = None  # how deep the first of two levels of folders lies, either of which may be the classes
+    flags: tuple[str, ...] = ()  # columns of zeros and ones whose names are the labels
+    seen: tuple[Reading, ...] = ()  # what some items hold beside their images, where no label is known beforehand
 
     def __len__(self) -> int:
         return len(self.images)
@@ -48,19 +63,28 @@ class ImageTable:
         """The labels that are known, image by image, also of images that were left out."""
         return list(self.whole) or [image.label for image in self.images if image.label]
 
+    @property
+    def labels_seen(self) -> list[str]:
+        """The labels that are known; where there are none, those of the items that were looked at."""
+        return self.labels or [read.label for read in self.seen if read.label]
+
     def class_names(self, count: int) -> tuple[str, ...] | None:
         """The names of `count` classes; those of sets, or of folders without an image, where that makes so many."""
         with_empty = tuple(sorted({*self.classes, *self.empty}))
         separator = separator_of(self.labels, lambda names: len(names) == count)
         in_sets = vocabulary(self.labels, separator) if separator else ()
         as_sets = separator in SURE and any(separator in name for name in self.classes)
+        in_one_case = one_case(self.classes, self.labels)
         ways = [in_sets, self.classes, with_empty] if as_sets else [self.classes, with_empty, in_sets]
+        ways.append(in_one_case)
+        if are_joined(self.classes):  # two labels in one cell are no class of their own
+            ways = [in_sets]
         return next((names for names in ways if len(names) == count), None)
 
     def is_multi_label(self, classes: Sequence[str] | None, count: int) -> bool:
         """Whether labels are sets of `classes` (None: of the `count` that the table names)."""
         names = classes or self.class_names(count)
-        return names is not None and count > 1 and are_sets(self.labels, names, self.first_label or 0)
+        return names is not None and count > 1 and are_sets(self.labels_seen, names, self.first_label or 0)
 
 
 def read_table(
@@ -100,9 +124,9 @@ def read_table(
         raise OptionError(f"--{'limit' if limit is not None else 'sample'} is {number}, but must be at least 1.")
     if first_label not in (None, 0, 1):
         raise OptionError(f"--first-label is {first_label}, but must be 0 or 1.")
-    table = _storable(_table(source, columns or {}))
+    table = _storable(_table(source, columns or {}, first_label))
     if first_label is not None:
-        table = replace(table, first_label=first_label)
+        table = _counted_from(table, first_label)
     if not table.images:
         raise DataError(f"Found no images in {table.source}.", slug="no-images")
     if limit is not None:
@@ -112,31 +136,15 @@ def read_table(
     return table
 
 
-def with_labels(table: ImageTable, classes: Sequence[str], task: Task = "classification") -> ImageTable:
-    """The table with every label as one of `classes`, or a set of them; what is none of them is dropped, and said.
-
-    A label that is a number counts as a class index. Raises DataError where they are surely counted from 1.
-    """
-    first, several = table.first_label or 0, task == "multi-label"
-    separator = set_separator(table.labels, classes, first) if several else None
-    notes = [*table.notes]
-    if table.first_label is None and (said := check_numbering(vocabulary(table.labels, separator), classes)):
-        notes.append(said)
-    reader = LabelReader(classes, first, several, separator)
-    images = tuple(replace(image, label=reader.read(image.label)) for image in table.images)
-    if reader.other_case:
-        pairs = listed([f"{label} is {name}" for label, name in reader.other_case.items()], 4)
-        notes.append(f"Labels that differ from a class in case alone are that class: {pairs}.")
-    if reader.dropped:
-        said = ", ".join(f"{label!r} ({count})" for label, count in reader.dropped.most_common(5))
-        notes.append(f"Labels that are no class of this network were left out: {said}.")
-        if not several and are_sets(list(reader.dropped), classes, first):
-            notes.append("Some of them are several classes in one:  --task multi-label")
-    names = table.classes if table.items is None or table.classes else tuple(classes)
-    return replace(table, images=images, classes=names, notes=tuple(notes), whole=())
+def _counted_from(table: ImageTable, first: int) -> ImageTable:
+    """The table with the number of the first class, and numbers of items that have names as these."""
+    images = table.images
+    if table.items is not None and table.classes:
+        images = tuple(replace(image, label=label_of(image.label, table.classes, first)) for image in images)
+    return replace(table, images=images, first_label=first)
 
 
-def _table(source: Any, columns: Mapping[str, str]) -> ImageTable:
+def _table(source: Any, columns: Mapping[str, str], first: int | None) -> ImageTable:
     if isinstance(source, ImageTable):
         return source
     if isinstance(source, (str, Path)):
@@ -149,11 +157,30 @@ def _table(source: Any, columns: Mapping[str, str]) -> ImageTable:
         raise OptionError(f"--columns names columns of a table, but the images are {type(source).__name__}.")
     if (paths := paths_in(source)) is not None:
         return _from_list(paths, "the list")
-    items = items_of(source)
+    items = items_of(source, first)
     width = max(5, len(str(len(items.held))))
     labels = items.labels or (None,) * len(items.held)
     images = tuple(Image(f"{number:0{width}d}", label=label) for number, label in enumerate(labels))
-    return ImageTable(images, classes=items.classes, notes=items.notes, items=items.held, source=items.source)
+    return ImageTable(
+        images,
+        classes=items.classes or _words(images),
+        notes=items.notes,
+        items=items.held,
+        source=items.source,
+        first_label=first if first is not None else _first_seen(items.seen),
+        seen=items.seen,
+    )
+
+
+def _words(images: Sequence[Image]) -> tuple[str, ...]:
+    """The class names of images in memory whose labels are words, as those of a table are."""
+    names = label_names(images)
+    return () if any(number_of(name) is not None or name.startswith("-") for name in names) else names
+
+
+def _first_seen(seen: Sequence[Reading]) -> int | None:
+    """0 where some label of items is that number, or the first of their names; None where that is open."""
+    return 0 if any(read.label == "0" and not read.is_row for read in seen) else None
 
 
 def _from_path(source: str | Path, columns: Mapping[str, str]) -> ImageTable:
@@ -168,15 +195,25 @@ def _from_path(source: str | Path, columns: Mapping[str, str]) -> ImageTable:
     if path.is_dir():
         return _from_folder(path)
     if path.is_file():
-        if suffix in _TABLES:
-            raise DataError(f"{path} is a table that seewhy does not read.  Save it as CSV.", slug="csv")
-        if suffix == ".zip":
-            raise DataError(f"{path} is an archive.  Unpack it first:  seewhy data {path} DEST", slug="no-images")
+        _check_read(path)
         return _from_list([path], str(path))
+    if is_address(text):
+        said = f"{text} is an address, and images are files here: nothing is downloaded."
+        raise DataError(f"{said}\n  Download it, and name its folder.", slug="no-such-file")
     if any(letter in text for letter in "*?["):
         return _from_list(_matches(text, path.anchor), f"the glob {text}")
-    beside = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
-    raise DataError(f"There is no file or folder {text}.  {nearest(path.name, beside)}".rstrip(), slug="no-such-file")
+    raise DataError(f"There is no file or folder {text}.  {beside(path)}", slug="no-such-file")
+
+
+def _check_read(path: Path) -> None:
+    """Raise DataError for a file of a kind that is surely no picture, and that says what to do with it."""
+    suffix = path.suffix.lower()
+    if suffix in _TABLES:
+        raise DataError(f"{path} is a table that seewhy does not read.  Save it as CSV.", slug="csv")
+    if suffix == ".zip":
+        raise DataError(f"{path} is an archive.  Unpack it first:  seewhy data {path} DEST", slug="no-images")
+    if not is_image_name(path.name) and (steps := steps_for([kind_of_file(path)])):
+        raise DataError(f"{path} is no picture that seewhy reads.\n  {steps[0]}", slug="no-images")
 
 
 def _matches(pattern: str, anchor: str) -> list[Path]:
@@ -193,8 +230,9 @@ def _from_folder(root: Path) -> ImageTable:
     paths = sorted(walk(root, unread.append, others), key=lambda path: path.relative_to(root).as_posix())
     if not paths:
         held = listed(sorted(entry.name for entry in root.iterdir())) or "nothing"
+        steps = "".join(f"\n  {step}" for step in steps_for(others))
         raise DataError(
-            f"Found no images in {root}, which holds: {held}.\n  Suffixes read: {listed(sorted(SUFFIXES), 30)}",
+            f"Found no images in {root}, which holds: {held}.\n  Suffixes read: {listed(sorted(SUFFIXES), 30)}{steps}",
             slug="no-images",
         )
     images = [Image(path.relative_to(root).as_posix(), str(path)) for path in paths]
@@ -216,7 +254,15 @@ def _of_class_folders(root: Path, inside: Sequence[Image], beside: Sequence[Imag
     if beside:
         notes.append(f"Images beside the class folders have no class: {listed([image.id for image in beside], 4)}.")
     together = sorted([*images, *beside], key=lambda image: image.id)
-    return ImageTable(tuple(together), root, label_names(images), tuple(notes), source=str(root), empty=empty)
+    return ImageTable(
+        tuple(together),
+        root,
+        label_names(images),
+        tuple(notes),
+        source=str(root),
+        empty=empty,
+        either=placement.either,
+    )
 
 
 def _empty_classes(root: Path, placement: Placement) -> tuple[str, ...]:
@@ -225,7 +271,7 @@ def _empty_classes(root: Path, placement: Placement) -> tuple[str, ...]:
     empty = set()
     for home in placement.homes:
         for entry in os.scandir(root.joinpath(*home)):
-            if entry.is_dir() and entry.name not in labels and not entry.name.startswith("."):
+            if entry.is_dir() and entry.name not in labels and not is_of_a_system(entry.name):
                 inner = Path(entry.path)
                 if not (inner / RUN).exists() and next(walk(inner), None) is None:
                     empty.add(entry.name)
@@ -249,7 +295,7 @@ def _named_by_the_folder(root: Path, images: list[Image]) -> ImageTable:
     """Label and split of a folder that holds images itself, from its own and its sibling folders' names."""
     home = root.resolve()
     siblings = sorted(
-        entry.name for entry in home.parent.iterdir() if not entry.name.startswith(".") and holds_image(entry)
+        entry.name for entry in home.parent.iterdir() if not is_of_a_system(entry.name) and holds_image(entry)
     )
     if len(siblings) < 2 or all(map(is_split_name, siblings)):
         return ImageTable(tuple(_in_split(images, home.name)), root, source=str(root))
@@ -273,18 +319,23 @@ def _from_table(path: Path, columns: Mapping[str, str]) -> ImageTable:
 def _from_sheet(sheet: Sheet, folder: Path, source: str, columns: Mapping[str, str], name: str = "") -> ImageTable:
     listing = read_listing(sheet, folder, source, columns)
     images = tuple(_in_split(listing.images, name))
-    return ImageTable(images, folder, listing.classes or label_names(images), listing.notes, source=source)
+    classes = listing.classes or label_names(images)
+    return ImageTable(images, folder, classes, listing.notes, source=source, flags=listing.flags)
 
 
 def _from_list(paths: Sequence[Path], source: str) -> ImageTable:
     if not paths:
         raise DataError(f"Found no images in {source}.", slug="no-images")
     root = Path(os.path.commonpath([path.absolute().parent for path in paths]))
-    images, notes = without_repeats([Image(relative(path, root), str(path)) for path in paths])
+    images, notes = without_repeats(
+        [Image(relative(path, root), str(path), error=why_not_here(path)) for path in paths]
+    )
+    either = None
     if all("/" in image.id for image in images):  # they lie in folders below a common one: read those as a folder would
         images, placement = _in_folders(images)
         images, notes = _in_split(images, root.name), (*notes, *placement.notes)
-    return ImageTable(tuple(images), root, label_names(images), notes, source=source)
+        either = placement.either
+    return ImageTable(tuple(images), root, label_names(images), notes, source=source, either=either)
 
 
 def _storable(table: ImageTable) -> ImageTable:

@@ -7,11 +7,15 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePath
 
+from seewhy.data.next_steps import kind_of_file, steps_for
 from seewhy.errors import listed
 
 _COMMON = (".jpg", ".jpeg", ".jfif", ".jpe", ".png", ".webp", ".gif", ".bmp", ".dib", ".tif", ".tiff")
 _RARE = (".ppm", ".pgm", ".pbm", ".pnm", ".avif", ".jp2", ".tga")
-SUFFIXES = frozenset((*_COMMON, *_RARE))
+PLAIN = frozenset((*_COMMON, *_RARE))  # which Pillow reads
+_PACKED = ".nii.gz"  # the only suffix of two parts
+_BY_EXTRAS = (".heic", ".heif", ".hif", ".dcm", ".dicom", ".nii", _PACKED)  # without these, rows that say so
+SUFFIXES = PLAIN.union(_BY_EXTRAS)
 RUN = "manifest.json"  # a folder with it is a run, whose sheet.jpg does not make it a class
 # Beside pictures these are no pictures that somebody might miss.
 _WORDS = (".txt", ".csv", ".tsv", ".json", ".jsonl", ".xml", ".yaml", ".yml", ".toml", ".md", ".html", ".py", ".ipynb")
@@ -23,7 +27,7 @@ def walk(
 ) -> Iterator[Path]:
     """Every image file below root; linked folders are followed once, and what cannot be looked into is told.
 
-    `others` counts the files that may be pictures, but are not read, by their suffix.
+    `others` counts the files that may be pictures, but are not read, by their suffix; DICOM without one counts as such.
     """
     seen: set[str] = set()
     for folder, inner, names in os.walk(root, followlinks=True, onerror=refused):
@@ -32,12 +36,27 @@ def walk(
             inner.clear()
             continue
         seen.add(real)
-        inner[:] = sorted(name for name in inner if not name.startswith("."))
+        inner[:] = sorted(name for name in inner if not is_of_a_system(name))
         for name in names:
             if is_image_name(name):
                 yield Path(folder, name)
             elif others is not None and _may_be_missed(name):
-                others[Path(name).suffix.lower()] += 1
+                others[kind_of_file(Path(folder, name))] += 1
+
+
+def is_of_a_system(name: str) -> bool:
+    """Whether a folder is what an operating system or an editor leaves beside the user's."""
+    return name.startswith((".", "$")) or name in ("__MACOSX", "__pycache__", "@eaDir", "lost+found")
+
+
+def suffix_of(name: str) -> str:
+    """How a name ends, without case: ".png"; or ".nii.gz"."""
+    return _PACKED if name.lower().endswith(_PACKED) else PurePath(name).suffix.lower()
+
+
+def stem_of(name: str) -> str:
+    """A file's name without that."""
+    return name[: len(name) - len(suffix_of(name))]
 
 
 def is_image_name(name: str) -> bool:
@@ -47,7 +66,7 @@ def is_image_name(name: str) -> bool:
 
 def has_image_suffix(name: str) -> bool:
     """Whether the name ends as those of images do."""
-    return PurePath(name).suffix.lower() in SUFFIXES
+    return suffix_of(name) in SUFFIXES
 
 
 def holds_image(folder: Path) -> bool:
@@ -64,7 +83,7 @@ def left_out(empty: Sequence[str], unread: Sequence[OSError], others: Mapping[st
     notes = []
     if others:
         kinds = listed([f"{count:,} {suffix or 'without a suffix'}" for suffix, count in sorted(others.items())], 6)
-        notes.append(f"Files that are not read as images: {kinds}.")
+        notes += [f"Files that are not read as images: {kinds}.", *steps_for(others)]
     if unread:
         names = listed([f"{error.filename} ({error.strerror})" for error in unread], 3)
         notes.append(f"{len(unread)} folders cannot be looked into: {names}.")

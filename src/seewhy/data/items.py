@@ -3,54 +3,80 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import PIL.Image
 import torch
-from torch import Tensor
-from torch.utils.data import DataLoader, IterableDataset, RandomSampler, SequentialSampler, Subset
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, IterableDataset, RandomSampler, SequentialSampler, Subset, TensorDataset
 
-from seewhy.data.labels import label_of, number_of
+from seewhy.cam.model import untouched
+from seewhy.data.item_labels import (
+    IMAGES,
+    LABELS,
+    Reading,
+    entry,
+    image_in,
+    key_in,
+    label_of,
+    notes_of,
+    reading_of,
+    reading_of_label,
+)
+from seewhy.data.labels import JOINT, number_of
 from seewhy.errors import DataError, listed
 
-_IMAGES = ("image", "images", "img", "pixel_values", "pixels", "picture", "photo", "inputs", "input", "x", "data")
-_LABELS = ("label", "labels", "target", "targets", "class", "category", "y")
+LOOKED_AT = 32  # items of a Dataset whose labels are read beforehand, spread over it
 _FORMS = "a tensor or array (N, C, H, W), PIL images in a list, paths in a list, or a Dataset with a length"
 
 
 @dataclass(frozen=True)
 class Items:
-    """Images by position, with the class names and the labels that are known beforehand."""
+    """Images by position, with the class names and the labels that are known beforehand.
+
+    `read_as` are the names of numbers in them; `seen` is what some items hold where no label is known beforehand.
+    """
 
     held: Any
     classes: tuple[str, ...] = ()
     labels: tuple[str | None, ...] = ()
     notes: tuple[str, ...] = ()
     source: str = ""
+    read_as: tuple[str, ...] = ()
+    seen: tuple[Reading, ...] = ()
 
 
-def items_of(source: Any) -> Items:
-    """What can be explained of a source that is no path. Raises DataError that says what to give instead."""
+def items_of(source: Any, first: int | None = None) -> Items:
+    """What can be explained of a source that is no path; numbers of classes count from `first`.
+
+    Raises DataError that says what to give instead.
+    """
+    items = _items_of(source, first or 0)
+    return items if isinstance(items.held, Tensor) else _looked_into(items, first or 0)
+
+
+def _items_of(source: Any, first: int) -> Items:
     if isinstance(source, PIL.Image.Image):
         return Items([source], source="the picture")
     if isinstance(source, DataLoader):
-        return _of_loader(source)
+        return _of_loader(source, first)
     if isinstance(source, (Tensor, np.ndarray)):
-        return Items(_stack(source), source="the tensor" if isinstance(source, Tensor) else "the array")
+        name = "the tensor" if isinstance(source, Tensor) else "the array"
+        return Items(_stack(source), notes=_taken_as(source), source=name)
     if (batch := _batch_in(source)) is not None:
-        return _of_batch(*batch)
+        return _of_batch(*batch, first)
     if isinstance(source, IterableDataset) or not (hasattr(source, "__getitem__") and hasattr(source, "__len__")):
         raise DataError(f"Images are {type(source).__name__}, but must be {_places()}.", slug="no-images")
     if isinstance(source, Mapping):
         raise DataError(
             f"The dict has {listed(map(str, source))}, none of which is a batch of images (N, C, H, W).\n"
-            f"  Give {_FORMS}, or a dict with one called {listed(_IMAGES[:4])}.",
+            f"  Give {_FORMS}, or a dict with one called {listed(IMAGES[:4])}.",
             slug="no-images",
         )
-    return _of_dataset(source)
+    return _of_dataset(source, first)
 
 
 def paths_in(source: Any) -> list[Path] | None:
@@ -72,15 +98,25 @@ def are_rows(source: Any) -> bool:
     return plain and any(isinstance(cell, (str, Path)) for cell in cells)
 
 
-def image_and_label(item: Any, label: str | None, classes: Sequence[str]) -> tuple[Any, str | None]:
-    """The image of a Dataset's item (alone, with a label, or in a dict), and its label where none is known."""
-    given = None
-    if isinstance(item, Mapping):
-        image, given = _entry(item, _IMAGES), _entry(item, _LABELS)
-        item = item if image is None else image
-    elif isinstance(item, (tuple, list)) and item:
-        item, given = item[0], item[1] if len(item) > 1 else None
-    return _as_readable(item), label or label_of(given, classes)
+def image_and_label(
+    item: Any, label: str | None, classes: Sequence[str], first: int | None = None
+) -> tuple[Any, str | None]:
+    """The image of a Dataset's item (alone, with a label, or in a dict), and its own label, else the one known.
+
+    Raises DataError where that is a number that shows the count to be from 1, and nobody said the `first`.
+    """
+    own = reading_of(item, classes, first if label is None else first or 0).label
+    if own and label and _parts(own) != _parts(label) and (label in classes or number_of(label) is None):
+        raise DataError(
+            f"An item of the Dataset holds the label {own}, and its `targets` say {label}, though the first agree.\n"
+            "  Make them the same, or take `targets` away: what the items hold counts then.",
+            slug="label-twice",
+        )
+    return _as_readable(image_in(item)), label if own is None else own
+
+
+def _parts(label: str) -> set[str]:
+    return set(label.casefold().split(JOINT))
 
 
 def _as_readable(image: Any) -> Any:
@@ -98,7 +134,7 @@ def _places() -> str:
     return f"a folder, a CSV, a list of paths, a glob, {_FORMS}"
 
 
-def _of_loader(loader: DataLoader[Any]) -> Items:
+def _of_loader(loader: DataLoader[Any], first: int) -> Items:
     """A loader's dataset, in its own order; of a sampler of some rows those."""
     dataset: Any = loader.dataset
     if isinstance(dataset, IterableDataset) or not hasattr(dataset, "__len__"):
@@ -111,33 +147,37 @@ def _of_loader(loader: DataLoader[Any]) -> Items:
     if not isinstance(loader.sampler, (SequentialSampler, RandomSampler)):
         rows = sorted({int(row) for row in loader.sampler})
     whole = rows is None or len(rows) == len(dataset)
-    items = _of_dataset(dataset) if whole else _some(_of_dataset(dataset), rows or [])
+    items = _of_dataset(dataset, first) if whole else _some(_of_dataset(dataset, first), rows or [])
     which = "in its order" if whole else f"{len(rows or []):,} of its {len(dataset):,} rows, those of the sampler"
     note = f"The DataLoader's dataset is read ({which}), without its batches, shuffling and collate_fn."
-    return Items(items.held, items.classes, items.labels, (*items.notes, note), type(dataset).__name__)
+    return replace(items, notes=(*items.notes, note), source=type(dataset).__name__)
 
 
 def _some(items: Items, rows: Sequence[int]) -> Items:
     labels = tuple(items.labels[row] for row in rows) if items.labels else ()
-    return Items(Subset(items.held, rows), items.classes, labels, items.notes, items.source)
+    return replace(items, held=Subset(items.held, rows), labels=labels)
 
 
-def _batch_in(source: Any) -> tuple[Any, Any] | None:
-    """Images and labels (or None) of a batch: a pair as loaders give it, or a dict with names for both."""
+def _batch_in(source: Any) -> tuple[Any, Any, tuple[str, ...]] | None:
+    """Images, labels (or None) and notes of a batch: a pair as loaders give it, or a dict with names for both."""
     if isinstance(source, Mapping):
-        image = _entry(source, _IMAGES)
-        return (image, _entry(source, _LABELS)) if isinstance(image, (Tensor, np.ndarray)) and image.ndim == 4 else None
+        image = entry(source, IMAGES)
+        read = reading_of({**source, key: 0} if (key := key_in(source, LABELS)) is not None else source, ())
+        notes = notes_of([read], "batch") if image is not None else ()
+        is_batch = isinstance(image, (Tensor, np.ndarray)) and image.ndim == 4
+        return (image, entry(source, LABELS), notes) if is_batch else None
     if isinstance(source, (tuple, list)) and len(source) == 2:
         images, labels = source
         if isinstance(images, (Tensor, np.ndarray)) and images.ndim == 4 and not isinstance(labels, (str, Mapping)):
-            return (images, labels) if hasattr(labels, "__len__") and len(labels) == len(images) else None
+            return (images, labels, ()) if hasattr(labels, "__len__") and len(labels) == len(images) else None
     return None
 
 
-def _of_batch(images: Any, labels: Any) -> Items:
+def _of_batch(images: Any, labels: Any, notes: tuple[str, ...], first: int) -> Items:
     held = _stack(images)
-    names = () if labels is None else tuple(label_of(label, ()) for label in labels)
-    return Items(held, labels=names, source="the batch")
+    read = [] if labels is None else [reading_of_label(label, (), first) for label in labels]
+    notes = (*notes, *_taken_as(images), *notes_of(read, "images of the batch"))
+    return Items(held, labels=tuple(one.label for one in read), notes=notes, source="the batch")
 
 
 def _stack(values: Tensor | np.ndarray[Any, Any]) -> Any:
@@ -153,7 +193,8 @@ def _stack(values: Tensor | np.ndarray[Any, Any]) -> Any:
     if last and as_bytes:
         batch = batch[..., :3].permute(0, 3, 1, 2).contiguous()
     elif last or batch.ndim != 4 or (as_bytes and batch.shape[1] not in (1, 3)):
-        advice = "\n  Its channels are last:  images.permute(0, 3, 1, 2)" if last else ""
+        advice = f"\n  Its channels are last:  {_first(values)}" if last else ""
+        advice = "\n  One grey picture is  images[None]" if len(shape) == 2 and as_bytes else advice
         raise DataError(
             f"The tensor has shape {shape}, but images are floats (N, C, H, W), or bytes (N, 3, H, W) or (N, 1, H, W)."
             f"{advice}",
@@ -169,22 +210,134 @@ def _stack(values: Tensor | np.ndarray[Any, Any]) -> Any:
     return batch
 
 
-def _of_dataset(dataset: Any) -> Items:
+def _taken_as(values: Tensor | np.ndarray[Any, Any]) -> tuple[str, ...]:
+    """What a stack was taken as, where its shape may mean something else, and what to type if it does."""
+    shape = tuple(values.shape)
+    if values.dtype not in (torch.uint8, np.uint8) or len(shape) not in (3, 4):
+        return ()
+    first, last = shape[-3], shape[-1]
+    said = f"Images of the shape {shape} are taken as "
+    if first == 3 and last in (1, 3, 4):
+        what = "one picture" if len(shape) == 3 else f"{shape[0]} pictures"
+        return (f"{said}{what} of {shape[-2]} x {last} pixels, channels first. If they are last:  {_first(values)}",)
+    if len(shape) == 4:
+        return ()
+    if first == 3:
+        return (f"{said}one picture in colours, channels first. If they are three grey ones:  images[:, None]",)
+    if first == 4:
+        return (f"{said}four grey pictures. If it is one in colours, with alpha, channels first:  images[:3]",)
+    return ()
+
+
+def _first(values: Tensor | np.ndarray[Any, Any]) -> str:
+    """How channels that are last come first."""
+    turn = "permute" if isinstance(values, Tensor) else "transpose"
+    return f"images.{turn}(2, 0, 1)" if values.ndim == 3 else f"images.{turn}(0, 3, 1, 2)"
+
+
+def _of_dataset(dataset: Any, first: int) -> Items:
     """A Dataset with its `classes` and `targets`, or what a Hugging Face dataset says of its column of labels."""
     name = type(dataset).__name__
     if isinstance(dataset, Subset):
-        return _some(_of_dataset(dataset.dataset), [int(row) for row in dataset.indices])
-    names = getattr(dataset, "classes", None)
+        return _some(_of_dataset(dataset.dataset, first), [int(row) for row in dataset.indices])
+    names = _names(dataset)
     targets = getattr(dataset, "targets", None)
     features = getattr(dataset, "features", None)
-    if isinstance(features, Mapping) and (key := _key(features, _LABELS)) is not None:
+    if isinstance(features, Mapping) and (key := key_in(features, LABELS)) is not None:
         names = names or getattr(features[key], "names", None)
         targets = _column(dataset, key) if targets is None else targets
     classes = tuple(map(str, names)) if isinstance(names, (list, tuple)) else ()
     if targets is None or len(targets) != len(dataset):
-        return Items(dataset, classes, source=name)
-    read_as = () if _from_one(targets, len(classes)) else classes
-    return Items(dataset, classes, tuple(label_of(target, read_as) for target in targets), source=name)
+        return Items(dataset, classes, source=name, read_as=classes)
+    given, notes = _transformed(dataset, targets)
+    classes = () if notes else classes
+    read_as = () if not first and _from_one(given, len(classes)) else classes
+    read = [reading_of_label(target, read_as, first) for target in given]
+    notes = (*notes, *notes_of(read, "of the `targets`"))
+    return Items(dataset, classes, tuple(one.label for one in read), notes, name, read_as)
+
+
+def _transformed(dataset: Any, targets: Any) -> tuple[Any, tuple[str, ...]]:
+    """The targets as the `target_transform` of torchvision's Datasets makes them, and what is said of others."""
+    change = getattr(dataset, "target_transform", None)
+    if not callable(change):
+        return targets, ()
+    try:
+        changed = [change(target) for target in targets]
+    except Exception:  # noqa: BLE001 -- the user's own code may raise anything; the items then say what it makes
+        return targets, ()
+    if [label_of(target, ()) for target in changed] == [label_of(target, ()) for target in targets]:
+        return targets, ()
+    said = "Labels are what the Dataset's `target_transform` makes of its `targets`, whose names they have no more."
+    return changed, (f"{said}  Name the classes:  --classes",)
+
+
+def _looked_into(items: Items, first: int) -> Items:
+    """The items with the labels that they hold themselves, which count where `targets` are others.
+
+    All are looked at where they are in memory anyway, else some.
+    """
+    count, in_memory = len(items.held), _in_memory(items.held)
+    rows = range(count) if in_memory else _spread(count)
+    of = "items" if len(rows) == count else f"of {len(rows)} items looked at"
+    if items.labels:
+        read = _readings(items.held, rows, items.read_as, first)
+        known = items.labels
+        other = [row for row, one in read.items() if one.label and known[row] and one.label != known[row]]
+        if not other:
+            return items
+        said = _differing(len(other), of, other[0], read[other[0]].label, known[other[0]])
+        items = replace(items, classes=(), labels=(), notes=(*items.notes, said))
+    read = _readings(items.held, rows, (), first)
+    items = replace(items, notes=(*items.notes, *notes_of(list(read.values()), of)))
+    if not in_memory:
+        return replace(items, seen=tuple(read.values()))
+    labels = tuple(read[row].label if row in read else None for row in rows)
+    read_as = () if not first and _from_one(labels, len(items.classes)) else items.classes
+    labels = tuple(None if label is None else label_of(label, read_as, first) for label in labels)
+    return replace(items, labels=labels if any(labels) else ())
+
+
+def _differing(count: int, of: str, row: int, own: str | None, known: str | None) -> str:
+    return (
+        f"The labels of {count:,} {of} differ from the Dataset's `targets` (item {row} has {own}, there it is {known}):"
+        " those of the items count, and its `classes` are not their names.  Name them:  --classes"
+    )
+
+
+def _readings(held: Any, rows: Sequence[int], classes: Sequence[str], first: int) -> dict[int, Reading]:
+    """What these items hold beside their images, by row; an item that fails is left to be told by its own row."""
+    read = {}
+    with untouched(nn.Identity()):  # which puts the random states back
+        for row in rows:
+            try:
+                item = held[row]
+            except (Exception, SystemExit):  # noqa: BLE001 -- a Dataset's own code may raise anything
+                continue
+            read[row] = reading_of(item, classes, first)
+    return read
+
+
+def _in_memory(held: Any) -> bool:
+    """Whether asking for every item costs nothing."""
+    inner = held.dataset if isinstance(held, Subset) else held
+    return _in_memory(inner) if isinstance(inner, Subset) else isinstance(inner, (list, tuple, TensorDataset))
+
+
+def _spread(count: int) -> Sequence[int]:
+    if count <= LOOKED_AT:
+        return range(count)
+    return [round(step * (count - 1) / (LOOKED_AT - 1)) for step in range(LOOKED_AT)]
+
+
+def _names(dataset: Any) -> Any:
+    """The class names of a Dataset: its `classes`, or what it maps to the numbers 0 to K-1."""
+    for names in (getattr(dataset, name, None) for name in ("classes", "class_to_idx")):
+        if isinstance(names, Mapping) and sorted(map(str, names.values())) == sorted(map(str, range(len(names)))):
+            return sorted(names, key=lambda name: int(names[name]))
+        if isinstance(names, (list, tuple)):
+            return names
+    return None
 
 
 def _column(dataset: Any, key: str) -> Any:
@@ -200,14 +353,3 @@ def _from_one(targets: Any, count: int) -> bool:
     numbers = {number_of(label_of(target, ()) or "") for target in targets}
     known = {number for number in numbers if number is not None}
     return known == numbers != set() and min(known) > 0 and max(known) == count
-
-
-def _entry(item: Mapping[Any, Any], names: Sequence[str]) -> Any:
-    key = _key(item, names)
-    return None if key is None else item[key]
-
-
-def _key(item: Mapping[Any, Any], names: Sequence[str]) -> Any:
-    """The key that is called like one of the names, without case."""
-    plain = {str(key).lower(): key for key in item}
-    return next((plain[name] for name in names if name in plain), None)

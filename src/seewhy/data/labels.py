@@ -7,13 +7,9 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
-
-import numpy as np
-from torch import Tensor
 
 from seewhy.errors import DataError, listed
 from seewhy.records import Task
@@ -94,6 +90,26 @@ def label_set(label: str, classes: Sequence[str]) -> frozenset[str]:
     return frozenset() if label == NO_LABEL else frozenset(label.split(JOINT))
 
 
+@dataclass(frozen=True)
+class OneLabel:
+    """One of a network's several labels (`of`) as a class, beside a class for its absence."""
+
+    name: str
+    of: tuple[str, ...]
+
+    @property
+    def classes(self) -> tuple[str, str]:
+        """The label, and "not" the label."""
+        return self.name, f"not {self.name}"
+
+    def read(self, text: str | None) -> str | None:
+        """The class of an image with this set of labels, or with one of the two already; None where it is unknown."""
+        if text is None or text in self.classes:
+            return text
+        held = read_label(text, self.of, "multi-label")
+        return None if held is None else self.classes[self.name not in label_set(held, self.of)]
+
+
 def joined(names: Iterable[str | None], classes: Sequence[str]) -> str:
     """Labels as one text, in the order of the classes; NO_LABEL where there are none."""
     held = set(names)
@@ -134,6 +150,25 @@ def vocabulary(labels: Iterable[str], separator: str | None) -> tuple[str, ...]:
     return tuple(sorted(names))
 
 
+def one_case(classes: Sequence[str], labels: Iterable[str]) -> tuple[str, ...]:
+    """The classes with those that differ in case alone as one: that of most labels, in the place of the first."""
+    counts = Counter(labels)
+    forms: defaultdict[str, list[str]] = defaultdict(list)
+    for name in classes:
+        forms[name.casefold()].append(name)
+    return tuple(max(names, key=lambda name: counts[name]) for names in forms.values())
+
+
+def said_of_case(classes: Sequence[str], labels: Iterable[str]) -> str:
+    """What is said of classes that differ in case alone, and are more than letters; "" where there are none."""
+    counts, kept = Counter(labels), set(one_case(classes, labels))
+    twins = {name.casefold() for name in classes if name not in kept and len(name) > 1}
+    pairs = [f"{name} ({counts[name]:,})" for name in classes if name.casefold() in twins]
+    return (
+        f"Classes that differ in case alone: {listed(pairs, 6)}.  If they are one, write them alike." if pairs else ""
+    )
+
+
 def separator_of(labels: Iterable[str], fits: Callable[[tuple[str, ...]], bool]) -> str | None:
     """What the sets in these labels are joined by: what some label holds, and whose parts fit; None where nothing."""
     pool = set(labels)
@@ -150,6 +185,13 @@ def set_separator(labels: Iterable[str], classes: Sequence[str], first: int = 0)
     return strict or separator_of(joints, lambda names: any(reader.read(name) for name in names))
 
 
+def are_joined(names: Collection[str]) -> bool:
+    """Whether some name is of several others, as "edema|mass" beside both."""
+    pool = {name.strip() for name in names}
+    parts = ({part.strip() for part in name.split(mark)} for name in names for mark in SURE if mark in name)
+    return any(len(held) > 1 and held <= pool for held in parts)
+
+
 def are_sets(labels: Sequence[str], classes: Sequence[str], first: int = 0) -> bool:
     """Whether so many labels are sets of several classes that their network must be multi-label."""
     separator = set_separator(labels, classes, first)
@@ -162,53 +204,30 @@ def are_sets(labels: Sequence[str], classes: Sequence[str], first: int = 0) -> b
 def check_numbering(labels: Iterable[str], classes: Sequence[str]) -> str:
     """What is said of labels that are numbers without 0; raises DataError where they are surely counted from 1."""
     pool = set(labels)
-    numbers = {number_of(label) for label in pool}
-    count = len(classes)
-    known = {number for number in numbers if number is not None}
-    named = pool <= {*classes} and "0" not in classes
-    if not pool or len(known) < len(numbers) or named or 0 in known:
+    known = {number for label in pool if (number := number_of(label)) is not None}
+    count, names = len(classes), {name.casefold() for name in classes}
+    words = {label.casefold() for label in pool if number_of(label) is None}  # what is no class is no matter: -1
+    if not known or words & names or 0 in known or (pool <= {*classes} and "0" not in classes):
         return ""
     if max(known) != count:
         if len(known) < 2:
             return ""
         return f"No label is 0: {listed(map(str, sorted(known)))} are read as counted from 0.  From 1:  --first-label 1"
+    raise from_which(known, classes)
+
+
+def from_which(numbers: Iterable[int], classes: Sequence[str]) -> DataError:
+    """The error that asks whether labels without 0, whose largest is the number of classes, are counted from 1."""
+    known, count = set(numbers), len(classes)
+    said = f"numbers from {min(known)} to {count}" if len(known) > 1 else f"numbers, like {count}"
     firsts = f"1 is {classes[0]} and {count} is {classes[-1]}" if count > 1 else f"1 is {classes[0]}"
-    raise DataError(
-        f"The labels are numbers from {min(known)} to {count}, and there are {count} classes: {listed(classes)}.\n"
+    return DataError(
+        f"The labels are {said}, and there are {count} classes: {listed(classes)}.\n"
         f"  Counted from 1, {firsts}:  --first-label 1\n"
         f"  Counted from 0, {count} is none of them:  --first-label 0\n"
         "  In Python:  seewhy.read_table(images, first_label=1)",
         slug="label-numbers",
     )
-
-
-def label_of(value: Any, classes: Sequence[str]) -> str | None:
-    """The label as Datasets have it: a word, an index, a row of zeros and ones, or a list; None for anything else."""
-    if isinstance(value, str):
-        return value
-    if isinstance(value, (Tensor, np.ndarray)):
-        size = value.numel() if isinstance(value, Tensor) else value.size
-        value = value.item() if size == 1 else value.tolist() if value.ndim == 1 else None
-    if isinstance(value, (list, tuple)):
-        return label_of(value[0], classes) if len(value) == 1 else _label_of_several(list(value), classes)
-    if isinstance(value, (bool, int, np.bool_, np.integer)) or _is_whole(value):
-        index = int(value)
-        return classes[index] if 0 <= index < len(classes) else str(index)
-    return value if isinstance(value, str) else None
-
-
-def _is_whole(value: Any) -> bool:
-    return isinstance(value, (float, np.floating)) and float(value).is_integer()
-
-
-def _label_of_several(values: list[Any], classes: Sequence[str]) -> str | None:
-    """The labels of a row of zeros and ones, or of a list of names or indices."""
-    if not all(isinstance(value, (str, bool, int, float)) for value in values):
-        return None
-    is_row = set(values) <= {0, 1} and len(values) == (len(classes) or len(values))
-    held = [at for at, value in enumerate(values) if value] if is_row else values
-    names = [name for value in held if (name := label_of(value, classes)) is not None]
-    return (JOINT.join(names) or NO_LABEL) if len(names) == len(held) else None
 
 
 def _is_none(text: str) -> bool:

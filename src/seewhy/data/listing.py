@@ -8,12 +8,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
-from seewhy.data.columns import Columns, columns_of, flag_labels
+from seewhy.data.class_order import class_order, other_labels
+from seewhy.data.columns import LABELS, Columns, columns_of, flag_labels
 from seewhy.data.labels import DIFFERING, JOINT, NO_LABEL, whole
-from seewhy.data.places import located
-from seewhy.data.sheet import Sheet, cells
+from seewhy.data.places import located, why_not_here
+from seewhy.data.sheet import Sheet, cells, plain
 from seewhy.errors import listed
 from seewhy.records import Image
+
+_MISSING = ("nan", "<na>", "n/a", "#n/a", "null")  # "NA" and "none" may be classes
 
 
 @dataclass(frozen=True)
@@ -23,6 +26,7 @@ class Listing:
     images: tuple[Image, ...]
     classes: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    flags: tuple[str, ...] = ()  # the columns of zeros and ones that labels are the names of
 
 
 def read_listing(sheet: Sheet, folder: Path, source: str, asked: Mapping[str, str]) -> Listing:
@@ -35,19 +39,25 @@ def read_listing(sheet: Sheet, folder: Path, source: str, asked: Mapping[str, st
     rows = [row for row in sheet.rows if row.get(columns.path)]
     paths, moved = located(cells(rows, columns.path), folder, source)
     labels, said = _labels(rows, columns)
-    splits, numbered = _splits(rows, columns.split)
+    splits, numbered = columns.split.read(rows)
     images, repeated = without_repeats(
         [
-            Image(relative(path, folder), str(path), label, split or None)
+            Image(relative(path, folder), str(path), label, split or None, error=why_not_here(path))
             for path, label, split in zip(paths, labels, splits, strict=True)
         ]
     )
-    usual = () if columns.are_usual else (f"Read from {source}: {columns.said()}.",)
+    usual = () if columns.are_usual else (f"Read from {source}: {columns.said()}.{columns.way_out}",)
     no_label = _without_label(sheet, columns)
+    no_path = len([row for row in sheet.rows if any(row.values())]) - len(rows)
+    empty = (f"{no_path:,} rows of {source} have no path, and are left out.",) if no_path else ()
+    classes, order = (columns.flags, ()) if columns.flags else class_order(rows, labels, columns.others, columns.label)
+    like = [name for name in columns.others if plain(name) in LABELS and not any(name in note for note in order)]
+    order = [*order, *other_labels(rows, labels, like, columns.label)]
     return Listing(
         tuple(images),
-        _classes(rows, columns, labels),
-        (*sheet.notes, *usual, *no_label, *moved, *said, *numbered, *repeated),
+        tuple(classes),
+        (*sheet.notes, *usual, *empty, *no_label, *moved, *said, *columns.split.notes, *numbered, *order, *repeated),
+        columns.flags,
     )
 
 
@@ -90,7 +100,8 @@ def relative(path: Path, root: Path) -> str:
 def _labels(rows: Sequence[Mapping[str, str]], columns: Columns) -> tuple[list[str | None], list[str]]:
     """The label of each row as text ("" for an empty cell of a column of labels), and what is to be said."""
     if columns.label is not None:
-        return list(whole(cells(rows, columns.label))), []
+        given, missing = _without_missing(cells(rows, columns.label), columns.label)
+        return list(whole(given)), missing
     if not columns.flags:
         return [None] * len(rows), []
     sets = flag_labels(rows, columns.flags)
@@ -100,37 +111,21 @@ def _labels(rows: Sequence[Mapping[str, str]], columns: Columns) -> tuple[list[s
     return labels, [said] if unknown else []
 
 
-def _splits(rows: Sequence[Mapping[str, str]], column: str | None) -> tuple[list[str], list[str]]:
-    """The split of each row ("" where there is none); 0, 1 and 2 are train, valid and test, as CelebA has them."""
-    splits = list(whole(cells(rows, column))) if column else [""] * len(rows)
-    if set(splits) != {"0", "1", "2"}:
-        return splits, []
-    names = dict(zip("012", ("train", "valid", "test"), strict=True))
-    return [names[split] for split in splits], [f"{column} 0, 1 and 2 are read as train, valid and test."]
+def _without_missing(labels: Sequence[str], column: str) -> tuple[list[str], list[str]]:
+    """The labels without the words that programs write into empty cells, and what is said of these."""
+    words = Counter(label for label in labels if label.lower() in _MISSING)
+    said = ", ".join(f"{word!r} ({count:,})" for word, count in words.items())
+    kept = ["" if label in words else label for label in labels]
+    return kept, [f"What is written as {said} in {column} is read as no label."] if words else []
 
 
 def _without_label(sheet: Sheet, columns: Columns) -> list[str]:
-    others = [name for name in sheet.columns if name and name not in (columns.path, columns.split)]
+    others = [name for name in sheet.columns if name and name not in (columns.path, *columns.split.columns)]
     if columns.label or columns.flags or not others:
         return []
     return [
         f"No column is read as the label, but there are: {listed(others)}.  Say which:  --columns label={others[0]}"
     ]
-
-
-def _classes(rows: Sequence[Mapping[str, str]], columns: Columns, labels: Sequence[str | None]) -> tuple[str, ...]:
-    """The class names: in the order of their indices or columns, else sorted; numbers as numbers."""
-    if columns.flags:
-        return columns.flags
-    names = sorted({label for label in labels if label})
-    if names and all(map(str.isdecimal, whole(names))):
-        names = sorted(names, key=lambda name: int(whole([name])[0]))
-    numbers = whole(cells(rows, columns.index)) if columns.index else []
-    pairs = zip(labels, numbers, strict=False)
-    order = {label: int(number) for label, number in pairs if label and number.isdecimal()}
-    if len(set(order.values())) == len(order) == len(names):
-        names = sorted(names, key=order.__getitem__)
-    return tuple(names)
 
 
 def _differing(first: Image, again: Image) -> list[str]:

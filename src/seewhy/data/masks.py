@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from seewhy.data.decode import FORMATS, MOST_PIXELS, UnreadableError, quiet
-from seewhy.data.image_files import SUFFIXES
+from seewhy.data.image_files import PLAIN, stem_of
 from seewhy.data.network import module_of
 from seewhy.data.reader import Loaded
 from seewhy.errors import DataError, ModelError, OptionError, listed, nearest
@@ -89,7 +89,7 @@ def mask_files(folder: Path, images: Sequence[Image]) -> Reader:
 
 def is_mask(path: Path) -> bool:
     """Whether a file's name is that of a picture."""
-    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
+    return path.suffix.lower() in PLAIN and not path.name.startswith(".")
 
 
 # Which mask belongs to which image
@@ -106,7 +106,7 @@ class Catalogue:
     def name_for(self, image: Image) -> str:
         """The name whose path ends most like the image's. Raises UnreadableError where none or several do."""
         whole = _parts(image)
-        for last in (whole[-1], PurePath(whole[-1]).stem):
+        for last in (whole[-1], stem_of(whole[-1])):
             if last in self.names:
                 return self._closest((*whole[:-1], last))
         raise UnreadableError(f"{self.where} has no mask for it")
@@ -131,7 +131,7 @@ def catalogue_of(names: Iterable[str], images: Sequence[Image], where: Path) -> 
     by_last: dict[str, list[tuple[str, ...]]] = {}
     for image in images:
         *folders, last = _parts(image)
-        for key in {last, PurePath(last).stem}:
+        for key in {last, stem_of(last)}:
             by_last.setdefault(key, []).append((*folders, key))
     if images and not by_last.keys() & grouped.keys():
         held = listed(sorted(name for group in grouped.values() for name in group), 3) or "nothing that can be read"

@@ -6,7 +6,9 @@ import hashlib
 import importlib
 import importlib.util
 import inspect
+import os
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -18,7 +20,7 @@ from torch import nn
 
 from seewhy.data.hugging_face import read_directory
 from seewhy.data.processors import UnfitProcessorError
-from seewhy.errors import MissingExtraError, ModelError, OptionError, listed, nearest
+from seewhy.errors import MissingExtraError, ModelError, OptionError, beside, listed, nearest
 from seewhy.records import Task, distinct
 
 _neighbours: dict[str, str] = {}  # modules that a network's file imported from its own folder, with that folder
@@ -47,11 +49,26 @@ def find_network(model: str | nn.Module, arguments: dict[str, Any]) -> Found:
     """The network that `model` names, made with `arguments`. Raises ModelError with the nearest names."""
     if isinstance(model, nn.Module):
         return Found(model, type(model).__name__)
+    if not isinstance(model, (str, os.PathLike)):
+        raise ModelError(_no_network(model), slug="no-such-model")
+    model = os.fspath(model)
     kind, colon, name = model.partition(":")
     finders = {"timm": _from_timm, "torchvision": _from_torchvision, "hf": _from_hf}
     if colon and kind in finders:
         return finders[kind](name, arguments)
     return _from_code(model, arguments)
+
+
+def _no_network(given: Any) -> str:
+    """What is said of something given in place of a network."""
+    what = f"{type(given).__name__} is no network"
+    if isinstance(given, type) and issubclass(given, nn.Module):
+        return f"{given.__name__} is a class of networks.  Make one of it:  {given.__name__}()"
+    if isinstance(given, Mapping):
+        return f"{what}: it looks like weights. Give the network, and its weights in a file:  load(Net(), 'weights.pt')"
+    if callable(given):
+        return f"{what}: layers are watched, which a function has none of. Give the torch.nn.Module that it calls."
+    return f'{what}.  Give a torch.nn.Module, or its name: "net.py:Net", "timm:NAME", "hf:DIRECTORY".'
 
 
 def _from_code(spec: str, arguments: dict[str, Any]) -> Found:
@@ -107,8 +124,7 @@ def module_of(spec: str, forms: str = MODEL_FORMS) -> tuple[ModuleType, str]:
 
 def _import_file(path: Path) -> ModuleType:
     if not path.is_file():
-        beside = [file.name for file in path.parent.glob("*.py")] if path.parent.is_dir() else []
-        raise ModelError(f"There is no file {path}.  {nearest(path.name, beside)}".rstrip(), slug="no-such-file")
+        raise ModelError(f"There is no file {path}.  {beside(path, '*.py')}", slug="no-such-file")
     name = f"seewhy_user_{path.stem}_{hashlib.blake2b(str(path.resolve()).encode(), digest_size=4).hexdigest()}"
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:

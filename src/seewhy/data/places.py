@@ -8,12 +8,15 @@ import unicodedata
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
+from urllib.parse import unquote
 
-from seewhy.data.image_files import has_image_suffix, is_image_name
+from seewhy.data.image_files import PLAIN, is_image_name, stem_of, suffix_of
 from seewhy.errors import DataError
 
 _DEEP = 3  # folders below the table that are looked through
 _ELSEWHERE = re.compile(r"[\\/~]|[A-Za-z]:|\w+://|\.\.")  # how the names of another machine's files begin
+
+_WEB = re.compile(r"(?:^|/)(https?|ftp|s3|gs|az|hdfs):/+")
 
 Parts = tuple[str, ...]
 
@@ -26,6 +29,7 @@ def located(names: Sequence[str], folder: Path, source: str) -> tuple[list[Path]
     further down, with a suffix where the name has none, with slashes for backslashes. Raises DataError where a name
     fits several. What fits none keeps its name, and cannot be read.
     """
+    names = [unquote(name.removeprefix("file://")) if name.startswith("file://") else name for name in names]
     paths = [as_written(name, folder) for name in names]
     written = [path.exists() for path in paths]
     moved: dict[int, Path] = {}
@@ -50,6 +54,14 @@ def as_written(name: str, folder: Path) -> Path:
     return here
 
 
+def why_not_here(path: Path) -> str | None:
+    """The reason of a path that is an address on the web; None of any other, and of one whose file is here."""
+    if (found := _WEB.search(path.as_posix())) is None or path.exists():
+        return None
+    address = f"{found[1]}://{path.as_posix()[found.end() :]}"
+    return f"{address} is an address, and images are files: download it, and write its path on this machine"
+
+
 def as_on_disk(path: Path) -> Path:
     """The path in the Unicode form that its file has; as it is where there is none."""
     if path.exists() or str(path).isascii():
@@ -65,8 +77,8 @@ def _moved(names: dict[int, str], folder: Path, source: str, *, cut: bool) -> di
     for row, name in names.items():
         parts = tuple(part for part in re.split(r"[\\/]+", name) if part not in ("", ".")) or (name,)
         pool = ends.get(_key(parts[-1]), [])
-        if not pool and not has_image_suffix(name):  # a.dcm, which was made a.png here
-            pool = ends.get(_key(Path(parts[-1]).stem), [])
+        if not pool and suffix_of(name) not in PLAIN:  # a.dcm, which was made a.png here
+            pool = ends.get(_key(stem_of(parts[-1])), [])
         starts = range(len(parts) if cut else 1 + _shared(parts, folder))
         ways = ([path for path in pool if _ends_like(path.relative_to(folder).parts, parts[at:])] for at in starts)
         fitting = next(filter(None, ways), [])
@@ -92,7 +104,7 @@ def _ends(folder: Path) -> defaultdict[str, list[Path]]:
         deep = len(Path(home).relative_to(folder).parts)
         inner[:] = sorted(name for name in inner if not name.startswith(".")) if deep < _DEEP else []
         for name in filter(is_image_name, sorted(names)):
-            for key in {_key(name), _key(Path(name).stem)}:
+            for key in {_key(name), _key(stem_of(name))}:
                 ends[key].append(Path(home, name))
     return ends
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -26,12 +26,14 @@ from seewhy.data.decode import (
 )
 from seewhy.data.depth import eight_bits
 from seewhy.data.folder import ImageTable
+from seewhy.data.function_fit import known_rule
 from seewhy.data.items import image_and_label
 from seewhy.errors import DataError, listed
 from seewhy.geometry import Geometry, geometry_of
 from seewhy.records import Image, Preprocess
 
 PICTURE_SIDE = 1600  # overlays of larger photographs are drawn at this many pixels on the long side
+_INPUT_NAMES = ("pixel_values", "image", "img", "inputs")  # of a processor's or a transform's dict
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,11 @@ def load_image(table: ImageTable, image: Image, preprocess: Preprocess | Opaque)
         if isinstance(preprocess, Preprocess):
             return _from_photograph(read_photograph(path, preprocess), preprocess, image.label)
         return _by_function(*read_image(path), preprocess, image.label)
-    return _from_item(item_of(table, image), preprocess, image.label, table.classes)
+    held = item_of(table, image)
+    if table.one_label is None:
+        return _from_item(*image_and_label(held, image.label, table.classes, table.first_label), preprocess)
+    item, label = image_and_label(held, None, table.classes, table.first_label or 0)  # a set, of which one is asked
+    return _from_item(item, image.label if label is None else table.one_label.read(label), preprocess)
 
 
 def item_of(table: ImageTable, image: Image) -> Any:
@@ -112,8 +118,11 @@ def batch_of(
     if len(shapes) > 1:
         raise DataError(
             f"After preprocessing the images have different shapes: {listed(map(str, sorted(shapes)))}.\n"
-            "  Give one size:  --size 224"
-            + (", or let the preprocessing function give it" if not isinstance(preprocess, Preprocess) else ""),
+            + (
+                "  Give one size:  --size 224"
+                if isinstance(preprocess, Preprocess)
+                else "  Let the preprocessing function give one size, as Resize((224, 224)) does."
+            ),
             slug="mixed-sizes",
         )
     canvases = [image.canvas for image in loaded if image.canvas is not None]
@@ -159,24 +168,55 @@ def _by_function(image: PIL.Image.Image, digest: str, preprocess: Opaque, label:
     """An upright image of any mode, of which the user's function makes the input."""
     mode, size, picture = image.mode, (image.height, image.width), _reduced(as_pixels(image))
     try:
-        inputs = preprocess(image)
+        made = preprocess(image)
     except (Exception, SystemExit) as error:  # the user's code may raise anything
         failure = f"the preprocessing function failed: {type(error).__name__}: {error}"
         advice = _mode_advice(mode)
         raise UnreadableError(failure[: 200 - len(advice)] + advice) from error
-    if not isinstance(inputs, Tensor) or inputs.ndim != 3:
-        shape = tuple(inputs.shape) if isinstance(inputs, Tensor) else type(inputs).__name__
-        raise DataError(f"The preprocessing function gave {shape} for one image, where a tensor (C, H, W) is needed.")
-    geometry = geometry_of(size, Preprocess(size=(inputs.shape[1], inputs.shape[2])))
+    inputs = input_made(made)
+    geometry = known_rule(preprocess).geometry(size, (inputs.shape[1], inputs.shape[2]))
+    refuse_not_finite(inputs, "the preprocessing function")
     inputs = inputs.clone()  # a function may use its buffer again
     return Loaded(size, geometry, picture, inputs=inputs, digest=digest, label=label, mode=mode)
 
 
-def _from_item(item: Any, preprocess: Preprocess | Opaque, label: str | None, classes: tuple[str, ...]) -> Loaded:
-    item, label = image_and_label(item, label, classes)
+def input_made(made: Any) -> Tensor:
+    """The network's input (C, H, W) in what a function made: a tensor, an array of floats, a processor's dict.
+
+    Raises DataError for anything else.
+    """
+    part = next((made[name] for name in _INPUT_NAMES if name in made), made) if isinstance(made, Mapping) else made
+    part = part[0] if isinstance(part, (list, tuple)) and len(part) == 1 else part
+    tensor = torch.from_numpy(np.ascontiguousarray(part)) if _is_floats(part) else part
+    if isinstance(tensor, Tensor) and tensor.ndim == 4 and len(tensor) == 1:
+        tensor = tensor[0]
+    if isinstance(tensor, Tensor) and tensor.ndim == 3 and tensor.is_floating_point():
+        return tensor
+    what = f"{type(made).__name__}"
+    if isinstance(part, (Tensor, np.ndarray)):
+        what = f"{part.dtype} of shape {tuple(part.shape)}".removeprefix("torch.")
+    raise DataError(
+        f"The preprocessing function gave {what} for one image, where floats (C, H, W) are needed: the network's input."
+        "\n  Of a picture (H, W, 3) of bytes:  torch.from_numpy(array).permute(2, 0, 1) / 255",
+        slug="preprocessing-result",
+    )
+
+
+def _is_floats(part: Any) -> bool:
+    return isinstance(part, np.ndarray) and part.dtype.kind == "f" and part.ndim in (3, 4)
+
+
+def refuse_not_finite(inputs: Tensor, source: str) -> None:
+    """Raise UnreadableError where an input holds no finite numbers throughout; `source` is what made it."""
+    if not bool(inputs.isfinite().all()):
+        raise UnreadableError(f"{source} gave NaN or infinite values")
+
+
+def _from_item(item: Any, label: str | None, preprocess: Preprocess | Opaque) -> Loaded:
     if isinstance(item, Tensor) and item.is_floating_point() and item.ndim == 3:
         size = (item.shape[1], item.shape[2])
         known = preprocess if isinstance(preprocess, Preprocess) else None
+        refuse_not_finite(item, "the Dataset")
         return Loaded(size, geometry_of(size, Preprocess()), preprocess=known, inputs=item.clone(), label=label)
     image = image_of(item)
     if image is not None:

@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import csv
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from io import StringIO
+from itertools import dropwhile, islice
 from pathlib import Path
 from typing import Any
 
 from seewhy.data.image_files import has_image_suffix
-from seewhy.errors import DataError
+from seewhy.errors import DataError, listed
 
+# Names of columns of paths as `plain` writes them; the earlier outranks the later.
+PATHS = (
+    "path", "file", "filename", "filepath", "image", "imagepath", "img", "name", "imgpath", "imagefile",
+    "imagefilename", "imagename", "imgname", "fname", "imageid", "imgid", "imageindex", "idcode", "isicid", "photo",
+    "picture", "relativepath", "uri", "id", "uid",
+)  # fmt: skip
 _SEPARATORS = (",", ";", "\t", "|")
 _MARKS = ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))
 _LINE = re.compile(r"(?P<path>.+?\.\w+)(?:\s*[,;|]\s*|\s+)(?P<label>\S.*)")  # of a text: a.png 3
@@ -30,6 +38,8 @@ class Sheet:
 def read_sheet(path: Path) -> Sheet:
     """The table in a file. The separator is the most frequent in its first line; a first row of data is no header."""
     text, notes = read_text(path)
+    text, titles = _without_titles(text, path.name)
+    notes = (*notes, *titles)
     first, _, rest = text.partition("\n")
     separator = first.strip()[4:5] if first.lower().startswith("sep=") else ""  # as spreadsheets say it
     text, first = (rest, rest.partition("\n")[0]) if separator else (text, first)
@@ -44,7 +54,10 @@ def read_sheet(path: Path) -> Sheet:
         header = [f"column {number}" for number in range(1, len(lines[0]) + 1)]
         notes = (*notes, f"{path.name} has no header: its first line is an image.")
     else:
-        header, lines = [name.strip() for name in lines[0]], lines[1:]
+        header = [name.strip() for name in lines[0]]
+        lines, again = [line for line in lines[1:] if line != lines[0]], lines[1:].count(lines[0])
+        notes = (*notes, *([f"The header of {path.name} stands in it {again + 1} times."] if again else []))
+        header = _told_apart(header)
     if longer := sum(len(line) > len(header) for line in lines):
         notes = (
             *notes,
@@ -54,10 +67,54 @@ def read_sheet(path: Path) -> Sheet:
     return Sheet(tuple(rows), tuple(dict.fromkeys(header)), notes)
 
 
+def _without_titles(text: str, name: str) -> tuple[str, tuple[str, ...]]:
+    """The text from its header on, and what is said of lines before it: comments (#), or a title in a single cell."""
+    lines = text.split("\n")
+    at = 0
+    while at < len(lines) - 1 and (not lines[at].strip() or _is_before_header(lines[at], lines[at + 1 :])):
+        at += 1
+    left = [line.strip() for line in lines[:at] if line.strip()]
+    rest = "\n".join([lines[at].lstrip("# "), *lines[at + 1 :]]) if lines[at].startswith("#") else "\n".join(lines[at:])
+    said = f"Left out before the header of {name}: {listed([line[:60] for line in left], 3)}"
+    return rest, (said,) if left else ()
+
+
+def _is_before_header(line: str, rest: Sequence[str]) -> bool:
+    """Whether a line is a comment or a title, by what comes after it; "# path,label" before its rows is a header."""
+    bare = (_bare(other) for other in rest if other.strip() and not other.startswith("#"))
+    after = list(islice(dropwhile(lambda other: not any(sign in other for sign in _SEPARATORS), bare), 2))
+    line = _bare(line)
+    if not after or '"' in line:
+        return False
+    most = max(_SEPARATORS, key=after[0].count)
+    count = after[0].count(most)
+    if line.startswith("#"):
+        return not (count and line.count(most) == count and any(map(has_image_suffix, after[0].strip().split(most))))
+    filled = [cell for cell in line.strip().split(most) if cell.strip()]
+    alone = len(filled) == 1 and plain(filled[0]) not in PATHS and not has_image_suffix(filled[0])
+    in_step = count > 0 and all(other.count(most) == count for other in after)
+    return alone and in_step and not line.lower().startswith("sep=")
+
+
+def _bare(line: str) -> str:
+    """A line in which what stands in quotes holds no separators."""
+    return re.sub(r'"([^"]*)"', lambda match: re.sub(r"[,;\t|]", "", match[1]), line)
+
+
+def _told_apart(header: Sequence[str]) -> list[str]:
+    """The names of columns, of which the second of a name is called label.2."""
+    seen: Counter[str] = Counter()
+    names = []
+    for name in header:
+        seen[name] += 1
+        names.append(f"{name}.{seen[name]}" if name and seen[name] > 1 else name)
+    return names
+
+
 def read_lines(path: Path) -> Sheet:
     """A text with one path a line, or a path and its label, as a table; a text with columns as read_sheet does it."""
     text, notes = read_text(path)
-    lines = [line.strip() for line in text.split("\n") if line.strip()]
+    lines = [line.strip() for line in text.split("\n") if line.strip() and not line.startswith("# ")]
     pairs = [match for line in lines if (match := _LINE.fullmatch(line)) and has_image_suffix(match["path"])]
     if lines and len(pairs) == len(lines) and not any(map(has_image_suffix, lines)):
         rows = tuple({"path": pair["path"], "label": pair["label"]} for pair in pairs)
@@ -116,3 +173,8 @@ def _written(cell: Any) -> str:
 def cells(rows: Sequence[Mapping[str, str]], column: str) -> list[str]:
     """One column of the rows; what a short row lacks is empty."""
     return [row.get(column, "") for row in rows]
+
+
+def plain(name: str) -> str:
+    """The name of a column without case, blanks and signs."""
+    return re.sub(r"[\W_]+", "", name.casefold())

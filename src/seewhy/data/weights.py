@@ -6,7 +6,7 @@ import pickle
 import re
 import warnings
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from seewhy.data.inert import read_inert
-from seewhy.errors import WeightsError, listed, nearest
+from seewhy.errors import WeightsError, beside, listed, nearest
 
 SUFFIXES = (".pt", ".pth", ".ckpt", ".bin", ".safetensors")
 _WRAPPERS = ("state_dict", "model_state_dict", "model", "net", "weights", "params")
@@ -49,12 +49,12 @@ def load_weights(model: nn.Module, weights: Path, epoch: int | None = None, key:
     elif epoch is not None:
         raise WeightsError(f"--epoch {epoch} needs a directory of checkpoints, but {weights} is not one.")
     if not weights.exists():
-        raise WeightsError(f"There is no file {weights}.  {_neighbours(weights)}".rstrip(), slug="no-such-file")
+        raise WeightsError(f"There is no file {weights}.  {beside(weights)}", slug="no-such-file")
     if not weights.is_file():  # a pipe or a device, which may have no end
         raise WeightsError(f"{weights} is no regular file.", slug="no-such-file")
-    state, said = read_state(weights, key)
-    notes += said
     expected = model.state_dict()
+    state, said = read_state(weights, key, expected)
+    notes += said
     whole = state
     state, stripped = _strip_prefix(whole, expected)
     if stripped:
@@ -67,8 +67,13 @@ def load_weights(model: nn.Module, weights: Path, epoch: int | None = None, key:
     return notes
 
 
-def read_state(path: Path, key: str | None = None) -> tuple[dict[str, Tensor], list[str]]:
-    """The state dict in a file, and what was unwrapped. Raises WeightsError for files that hold code or no tensors."""
+def read_state(
+    path: Path, key: str | None = None, expected: Collection[str] = ()
+) -> tuple[dict[str, Tensor], list[str]]:
+    """The state dict in a file, and what was unwrapped. Raises WeightsError for files that hold code or no tensors.
+
+    Of several sets under names of the user's own the one with most of the `expected` keys is taken.
+    """
     if path.suffix == ".safetensors":
         try:
             return safetensors.torch.load_file(path), []
@@ -87,7 +92,7 @@ def read_state(path: Path, key: str | None = None) -> tuple[dict[str, Tensor], l
     except Exception as error:  # bytes that are no checkpoint make the reader raise anything
         raise _unreadable(path, error) from error
     try:
-        state, notes = _unwrapped(content, path, key)
+        state, notes = _unwrapped(_as_mapping(content), path, key, expected)
     except WeightsError:
         if left_out and key is None:
             raise _carries_code(path, left_out[0]) from None
@@ -97,11 +102,27 @@ def read_state(path: Path, key: str | None = None) -> tuple[dict[str, Tensor], l
     return state, notes
 
 
-def _unwrapped(content: Any, path: Path, asked: str | None) -> tuple[dict[str, Tensor], list[str]]:
+def _as_mapping(content: Any) -> Any:
+    """What lies in a list or tuple by its place ("0"), as in  torch.save((model.state_dict(), settings), path)."""
+    if isinstance(content, (list, tuple)) and any(isinstance(part, Mapping) for part in content):
+        return {str(place): part for place, part in enumerate(content)}
+    return content
+
+
+def _fit(part: Mapping[Any, Any], expected: Collection[str]) -> int:
+    """How many of the keys that a network expects a set of weights has, each with any words before it."""
+    ends = {str(key) for key in part} | {str(key).partition(".")[2] for key in part}
+    return len(ends.intersection(expected))
+
+
+def _unwrapped(
+    content: Any, path: Path, asked: str | None, expected: Collection[str]
+) -> tuple[dict[str, Tensor], list[str]]:
     """The state dict in what a file holds: the one asked for, else that under a usual name; and what is said of it."""
     notes: list[str] = []
     inside = _state_dicts(content)
-    key = asked or next((name for name in _WRAPPERS if name in inside), None) or next(iter(inside), None)
+    usual = next((name for name in _WRAPPERS if name in inside), None)
+    key = asked or usual or max(inside, key=lambda name: _fit(inside[name], expected), default=None)
     if asked is not None and asked not in inside:
         near = nearest(asked, inside)
         raise WeightsError(
@@ -113,7 +134,7 @@ def _unwrapped(content: Any, path: Path, asked: str | None) -> tuple[dict[str, T
         notes = [
             f"{path.name} is a Lightning checkpoint; its state_dict was taken."
             if is_lightning
-            else f"The weights were taken from {key!r} in {path.name}."
+            else f"The weights were taken from {f'place {key}' if key.isdecimal() else repr(key)} in {path.name}."
         ]
         if others := [name for name in inside if name != key]:
             notes.append(f"{path.name} also holds the weights {listed(others)}:  --weights-key {others[0]}")
@@ -258,14 +279,6 @@ def _casts(state: Mapping[str, Tensor], expected: Mapping[str, Tensor], path: Pa
 
 def _kind(tensor: Tensor) -> str:
     return str(tensor.dtype).removeprefix("torch.")
-
-
-def _neighbours(path: Path) -> str:
-    folder = path.parent
-    if not folder.is_dir():
-        return f"Nor is there a folder {folder}."
-    names = [entry.name for entry in folder.iterdir() if entry.suffix in SUFFIXES or entry.is_dir()]
-    return nearest(path.name, names) or (f"{folder} holds: {listed(sorted(names))}." if names else "")
 
 
 def _first_line(error: Exception) -> str:

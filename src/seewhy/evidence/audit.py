@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, ParamSpec
 
@@ -27,7 +28,7 @@ from seewhy.evidence.results.folder import AuditFolder
 from seewhy.evidence.results.map_shares import MapRecords, map_records, shares_of_recipients
 from seewhy.evidence.results.pictures import with_pictures
 from seewhy.evidence.results.result import Audit, Baseline, facts_of
-from seewhy.evidence.trials.budget import scorers_of, seconds_of, trials_of
+from seewhy.evidence.trials.budget import as_budget, scorers_of, seconds_of, trials_of
 from seewhy.evidence.trials.design import AuditDesign, design_audit, scheduled
 from seewhy.evidence.trials.edit import TrialKey
 from seewhy.evidence.trials.request import request
@@ -60,18 +61,19 @@ def _renamed(**words: str) -> Callable[[Callable[P, Audit]], Callable[P, Audit]]
     return with_old_words
 
 
-@_renamed(factors="properties", inserts="marks")
+@_renamed(data="images", factors="properties", inserts="marks")
 def audit(
     classifier: Classifier | nn.Module,
-    data: Any,
+    images: Any,
     *,
+    label: str | int | None = None,
     regions: str | Sequence[str | Region] = ("zones",),
     core: str | Sequence[str] = (),
     properties: str | Sequence[str | Property | Factor] = ("all",),
     marks: str | Sequence[str] = (),
     recipients: int = 300,
     donors: int = 300,
-    budget: int | str | None = None,
+    budget: int | str | timedelta | None = None,
     layers: str | Sequence[str] = "auto",
     method: str = "auto",
     limit: int | None = None,
@@ -87,7 +89,8 @@ def audit(
 
     Args:
         classifier: a Classifier or an nn.Module
-        data: images with labels; findings are about valid, compared with train
+        images: what names images, with labels; findings are about valid, compared with train
+        label: of a network of several labels the one that is audited, against its absence
         regions: words by commas or in a list: "zones", "border", "centre", "corners", "halves", "grid:4x4",
             "face", "background", "hair=masks/hair", "dog=coco.json#dog", "sky=file.py:function",
             "rest=not:hair"
@@ -119,10 +122,10 @@ def audit(
     asked = request(regions, core, properties, marks, recipients, donors)
     with chosen_progress(progress, "Auditing") as update:
         design = design_audit(
-            classifier, data, asked, safeguards=SAFEGUARDS, layers=layers, method=method, limit=limit, sample=sample,
-            batch_size=batch_size, seed=seed,
+            classifier, images, asked, safeguards=SAFEGUARDS, label=label, layers=layers, method=method, limit=limit,
+            sample=sample, batch_size=batch_size, seed=seed,
         )  # fmt: skip
-        return run_audit(design, budget=budget, folder=None if out is None else Path(out), progress=update)
+        return run_audit(design, budget=as_budget(budget), folder=None if out is None else Path(out), progress=update)
 
 
 def run_audit(
@@ -244,7 +247,7 @@ def _audited(
         cases=cases,
         before=before,
         trials=trials,
-        maps=maps,
+        map_records=maps,
         writer=functools.partial(_saved, budget),
     )
 

@@ -14,6 +14,7 @@ from torch import nn
 from seewhy.cam.scores.targets import Targets
 from seewhy.data.classifier import Classifier
 from seewhy.errors import OptionError
+from seewhy.explanation.only import check_only, with_only
 from seewhy.explanation.result import Explanation
 from seewhy.explanation.shard import explain_shard
 from seewhy.records import Progress
@@ -35,6 +36,7 @@ def explain(
     grid: str | None = None,
     limit: int | None = None,
     sample: int | None = None,
+    only: str | None = None,
     batch_size: int | None = None,
     seed: int = 0,
     out: str | Path | None = None,
@@ -58,6 +60,7 @@ def explain(
         grid: "14x14", "channels-first" or "channels-last", where a layer's grid cannot be told
         limit: only the first so many images
         sample: so many images by seeded chance, each class and split keeping its share
+        only: "wrong" or "right": the images that are answered so; all are answered first
         batch_size: images at once, 64 at most; None: by the free memory
         seed: of every random choice
         out: a run folder that survives being killed; None: in memory
@@ -93,6 +96,10 @@ def explain(
         batch_size=batch_size,
         seed=seed,
     )
+    check_only(plan, only)
+    if only is not None:
+        with chosen_progress(progress, "Answering") as update:
+            plan = with_only(plan, only, progress=update)
     with chosen_progress(progress, "Explaining") as update:
         if out is None:
             return run_in_memory(plan, progress=update)

@@ -61,17 +61,22 @@ def noticed(
     classes: Sequence[str],
     scores: Sequence[str],
     stats: Mapping[str, Mapping[int, MapStat]],
+    *,
+    picked: bool = False,
 ) -> list[str]:
-    """What must be known before the pictures are looked at, in sentences; `stats` by the maps' names and rows."""
+    """What must be known before the pictures are looked at, in sentences; `stats` by the maps' names and rows.
+
+    Of images that were `picked` by their answers these say nothing of the network.
+    """
     sentences = []
     results = [outcome for outcome in outcomes if outcome.error is None]
-    if (only := only_answer(outcomes)) is not None:
+    if not picked and (only := only_answer(outcomes)) is not None:
         sentences.append(f"Every one of the {len(results):,} images is predicted as {only!r}.")
         others = [score for score in scores if score in classes and score != only]
         if others:
             sentences[-1] += f"  The maps explain {listed(map(repr, others))}, which is never predicted here."
     for name, by_row in stats.items():
-        empty = Counter(stat.reason for stat in by_row.values() if stat.empty)
+        empty = Counter(stat.reason for row, stat in by_row.items() if stat.empty and outcomes[row].error is None)
         if empty.total() > 0.05 * max(1, len(results)):
             why = ", ".join(f"{count} {reason}" for reason, count in empty.most_common())
             sentences.append(f"{empty.total()} of {counted(len(results), 'map')} of {name} are empty ({why}).")
@@ -80,7 +85,7 @@ def noticed(
                     "  The score does not depend on its places; for a layer on which it does:  --layers auto"
                     '  (layers="auto" in Python)'
                 )
-    if (guessing := at_chance(results, len(classes))) is not None:
+    if not picked and (guessing := at_chance(results, len(classes))) is not None:
         among = f"{counted(guessing.accuracy.n, 'labelled image')}, where guessing gives {guessing.chance:.3f}"
         sentences.append(f"Accuracy {guessing.accuracy} on {among}.")
     advice = "Before reading the maps, check the classifier on a folder of all classes:  seewhy check"

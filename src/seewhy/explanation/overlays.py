@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from seewhy.data.image_files import SUFFIXES
+from seewhy.data.image_files import has_image_suffix
 from seewhy.data.reader import Loaded
 from seewhy.geometry import lay
 from seewhy.maps import fuse, scale_to_draw
@@ -55,7 +55,7 @@ def overlay_name(image_id: str, image_format: str) -> str:
     a.png and a.png.jpg do not collide. A name that would be too long for a file system loses its end to a hash.
     """
     path = PurePosixPath(image_id)
-    if path.suffix == ".jpg" and PurePosixPath(path.stem).suffix.lower() not in SUFFIXES:
+    if path.suffix == ".jpg" and not has_image_suffix(path.stem):
         path = path.with_suffix("")
     if len(path.name.encode()) > _LONGEST:
         kept = path.name.encode()[: _LONGEST - 17].decode(errors="ignore")

@@ -182,11 +182,16 @@ class Explanation:
     def notes(self) -> tuple[str, ...]:
         """What had to be decided or noticed, in sentences."""
         by_map = dict(zip(_names(self.keys), self._stats.values(), strict=True))
-        return (*self.plan.notes, *noticed(self.outcomes, self.classes, self.scores, by_map))
+        picked = self.plan.only is not None
+        return (*self.plan.notes, *noticed(self.outcomes, self.classes, self.scores, by_map, picked=picked))
 
     def summary(self) -> dict[str, Any]:
-        """Counts as plain values: images, without_result, predictions, accuracy, empty maps by layer, notes."""
-        judged = [outcome.correct for outcome in self.outcomes if outcome.correct is not None]
+        """Counts as plain values: images, without_result, predictions, accuracy, empty maps by layer, notes.
+
+        Of images that were picked by their answers there is no accuracy, and `only` says of how many they are.
+        """
+        only = self.plan.only
+        judged = [outcome.correct for outcome in self.outcomes if outcome.correct is not None and only is None]
         return {
             "images": len(self),
             "without_result": sum(outcome.error is not None for outcome in self.outcomes),
@@ -203,6 +208,7 @@ class Explanation:
                 for name, by_row in zip(_names(self.keys), self._stats.values(), strict=True)
             },
             "notes": list(self.notes),
+            **({"only": vars(only)} if only else {}),
         }
 
     @property
@@ -306,14 +312,17 @@ class Explanation:
         )
 
     def __repr__(self) -> str:
-        where = f", in {self.folder}" if self.folder else ""
+        where = f"; in {self.folder}" if self.folder else ""
         what = f"{self.method} of {', '.join(self.layers)} for {self.score}"
-        return f"<Explanation: {counted(len(self), 'image')}, {what}{where}>"
+        return f"<Explanation of {counted(len(self), 'image')}; {what}{where}>"
 
     def _facts(self) -> list[str]:
         """What was explained, the predictions by class, and the accuracy with its interval."""
         summary = self.summary()
-        facts = [counted(len(self), "image"), f"{self.method} of {', '.join(self.layers)} for {self.score}"]
+        facts = [
+            str(self.plan.only or counted(len(self), "image")),
+            f"{self.method} of {', '.join(self.layers)} for {self.score}",
+        ]
         facts += [predictions_of(summary["predictions"])] if summary["predictions"] else []
         if summary["labelled"]:
             accuracy = wilson(sum(bool(outcome.correct) for outcome in self.outcomes), summary["labelled"])

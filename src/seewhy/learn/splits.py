@@ -8,11 +8,12 @@ from dataclasses import dataclass, replace
 
 from seewhy.cam.scores.targets import one_logit_note
 from seewhy.data.classifier import Classifier
-from seewhy.data.folder import ImageTable, read_table, with_labels
+from seewhy.data.folder import ImageTable, read_table
 from seewhy.data.folder_names import role_of
+from seewhy.data.table_labels import by_class_names, with_labels
 from seewhy.errors import DataError, ModelError, OptionError, counted, listed
 from seewhy.records import Image
-from seewhy.run.plan import as_read, first_input
+from seewhy.run.first_pass import as_read, first_input
 from seewhy.run.probe import Probe
 
 HELD_OUT_FRAC = 0.2
@@ -37,6 +38,7 @@ def choose_splits(classifier: Classifier, table: ImageTable, asked: Sequence[str
 
     `asked` are the class names that the user gave. Raises the SeewhyError that says what does not fit.
     """
+    table = by_class_names(table, asked or classifier.classes)
     classifier, probe = _read(classifier, table)
     n_logits = probe.logits.shape[1]
     names = _class_names(table, asked, n_logits)
@@ -83,7 +85,7 @@ def _class_names(table: ImageTable, asked: Sequence[str] | None, n_logits: int) 
         )
     names = table.class_names(n_logits) or table.classes or tuple(sorted(labels))
     if not table.classes and all(map(str.isdecimal, labels)):
-        names = tuple(map(str, range(max(map(int, labels)) + 1)))
+        names = _numbered(labels, n_logits, table.first_label)
     if asked is not None:
         shared = [name for name in asked if name in names]
         if shared != sorted(shared, key=names.index):
@@ -101,6 +103,13 @@ def _class_names(table: ImageTable, asked: Sequence[str] | None, n_logits: int) 
             slug="class-count",
         )
     return names
+
+
+def _numbered(labels: set[str], n_logits: int, first: int | None) -> tuple[str, ...]:
+    """The classes of labels that are numbers; where these may count from 1 as many as there are logits: it is asked."""
+    numbers = {int(label) for label in labels}
+    is_asked = first is None and 0 not in numbers and max(numbers) == max(n_logits, 2)
+    return tuple(map(str, range(max(numbers) + (0 if first or is_asked else 1))))
 
 
 def _by_role(table: ImageTable, names: Sequence[str]) -> dict[str, list[Image]]:

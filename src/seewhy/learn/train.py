@@ -21,6 +21,7 @@ from seewhy.cam.model import fitting_size, input_channels, logits_of, untouched,
 from seewhy.cam.scores.targets import predicted
 from seewhy.data.classifier import RANDOM_NOTE, Classifier, load
 from seewhy.data.decode import UnreadableError
+from seewhy.data.extras import readers_of
 from seewhy.data.folder import read_table
 from seewhy.data.reader import Loaded, batch_of, load_image
 from seewhy.data.weights import SUFFIXES, load_weights
@@ -29,10 +30,11 @@ from seewhy.errors import DataError, ModelError, OptionError, SeewhyError, WorkE
 from seewhy.learn.history import PLOT, HistoryRow, Training, best_epoch, place, write_plot, write_table
 from seewhy.learn.splits import Splits, choose_splits
 from seewhy.records import Image, Preprocess, Progress
-from seewhy.run.identity import answers_of, are_near, source_digest
+from seewhy.run.first_pass import first_input
+from seewhy.run.identity import answers_of, are_near
 from seewhy.run.machine import out_of_memory
-from seewhy.run.plan import first_input
 from seewhy.run.progress import chosen_progress
+from seewhy.run.source import source_digest
 from seewhy.store import manifest
 
 __all__ = ["HistoryRow", "Training", "batches_of", "train"]
@@ -169,7 +171,9 @@ def batches_of(n_images: int, batch_size: int, seed: int, epoch: int) -> list[li
 def _identity(classifier: Classifier, splits: Splits, typed: Mapping[str, Any]) -> dict[str, str]:
     rows = [[name, image.id, image.label] for name, images in splits.images.items() for image in images]
     counts = " and ".join(f"{len(images)} {name}" for name, images in splits.images.items())
+    readers = readers_of(image.path for images in splits.images.values() for image in images)
     facts = {
+        **readers,
         "preprocess": classifier.identity()["preprocess"],
         "classes": ", ".join(splits.classes),
         "data": f"{counts} images (list {manifest.digest_of(rows)})",

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from seewhy.errors import DataError, OptionError, listed, nearest
+from seewhy.errors import DataError, OptionError, beside, listed, nearest
 from seewhy.render.color import font
 
 PLACES = {  # the middle of the mark, as shares of the free width and height
@@ -59,7 +59,7 @@ def _text(words: str) -> Image.Image:
 
 def _picture(path: Path) -> Image.Image:
     if not path.is_file():
-        raise DataError(f"There is no file {path} to insert.", slug="no-such-file")
+        raise DataError(f"There is no file {path} to insert.  {beside(path)}", slug="no-such-file")
     try:
         with Image.open(path, formats=("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")) as image:
             return image.convert("RGBA")

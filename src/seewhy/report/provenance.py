@@ -41,7 +41,9 @@ THRESHOLDS = {  # of an audit, in words
     "fragile": "logits by which donors of one class move the margin in a fragile factor",
     "fragile_flips": "share of decisions that flip in a fragile factor",
 }
-_SHARED = frozenset(("--model", "--weights", "--epoch", "--model-arg", "--classes", "--device"))
+_SHARED = frozenset(
+    ("--model", "--weights", "--epoch", "--model-arg", "--classes", "--device", "--task", "--output", "--output-form")
+)
 _FEEDING = frozenset(("--size", "--fit", "--mean", "--std", "--range", "--window", "--channels", "--preprocess"))
 _HASHES = ("weights", "code", "content", "ids", "masks")
 

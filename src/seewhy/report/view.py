@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from shlex import quote
 from typing import Any
 
 from seewhy.errors import counted
@@ -157,7 +158,8 @@ class View:
         count = len(self.stored.outcomes) or self.found.get("images", 0)
         some = f" ({', '.join(f'{n:,} {name}' for name, n in splits.items())})" if len(splits) > 1 else ""
         trials = f", {counted(self.found['trials'], 'trial')}" if self.found.get("trials") else ""
-        return f"{counted(count, 'image')}{some}{trials}"
+        picked = f", those answered {self.picked}ly of {self.found['only']['images']:,}" if self.picked else ""
+        return f"{counted(count, 'image')}{some}{picked}{trials}"
 
     @property
     def floor(self) -> float:
@@ -180,7 +182,8 @@ class View:
         if self.trouble:
             return self.trouble
         count = self.found.get("images", 0) - self.found.get("without_result", 0)
-        return f"Maps of {counted(count, 'image')}: hypotheses that nothing has tested yet"
+        picked = f" that {'is' if count == 1 else 'are'} answered {self.picked}ly" if self.picked else ""
+        return f"Maps of {counted(count, 'image')}{picked}: hypotheses that nothing has tested yet"
 
     @property
     def measured(self) -> str:
@@ -191,7 +194,13 @@ class View:
     @cached_property
     def trouble(self) -> str:
         """That the answers are no better than guesses, or all the same; "" where they are neither."""
-        return trouble_of(self.stored.outcomes, len(self.stored.classes)) if self.command == "explain" else ""
+        is_asked = self.command == "explain" and not self.picked
+        return trouble_of(self.stored.outcomes, len(self.stored.classes)) if is_asked else ""
+
+    @property
+    def picked(self) -> str:
+        """By which answers the images were picked, "wrong" or "right"; "" where they were not."""
+        return str(self.stored.identity.get("only", ""))
 
     @property
     def known(self) -> list[KeyFact]:
@@ -215,6 +224,11 @@ class View:
                 claim = next((name for name in paper.card.claims if name != "depends"), "depends")
                 words = f"{paper.card.factor}: {claim}"
                 facts.append(KeyFact(words, number.value, f"{number.interval}, {number.count}", paper.card.tone))
+        if self.picked:
+            only = self.found["only"]
+            facts.append(
+                KeyFact("answered wrongly", f"{only['wrong']:,}", f"of {only['right'] + only['wrong']:,}", "none")
+            )
         facts += [
             KeyFact(f"maps of {grade.layer}", f"grade {grade.grade}", grade.words, grade.tone) for grade in self.grades
         ]
@@ -222,8 +236,8 @@ class View:
 
     @cached_property
     def accuracy(self) -> list[Accuracy]:
-        """How often the classifier is right, by split and class."""
-        return accuracies(self.stored.outcomes, self.stored.classes)
+        """How often the classifier is right, by split and class; [] of images that were picked by that."""
+        return [] if self.picked else accuracies(self.stored.outcomes, self.stored.classes)
 
     @cached_property
     def chance(self) -> float | None:
@@ -330,14 +344,16 @@ class View:
         typed, labels = self.stored.typed, {outcome.image.label for outcome in self.stored.outcomes} - {None}
         every = all_classes_argument(self.stored)
         commands: list[tuple[str, str]] = []
-        if self.stored.identity.get("task", "classification") not in ("classification", "multi-label"):
+        task = self.stored.identity.get("task", "classification")
+        if task not in ("classification", "multi-label"):
             return commands
         if self.command != "check" and self.checked is None:
             words = "Does it work, is it fed right, may its maps be read?  (Run it, then write this report again.)"
             commands.append((words, other_command(typed, "check", every if labels else images_argument(typed))))
-        if self.command != "audit" and self.stored.identity.get("task") != "multi-label":
+        if self.command != "audit":
             words = "What do its decisions depend on? (--regions names parts, --core those that should matter.)"
-            commands.append((words, other_command(typed, "audit", every)))
+            label = f" --label {quote(self.stored.classes[0])}" if task == "multi-label" and self.stored.classes else ""
+            commands.append((words, other_command(typed, "audit", every) + label))
         return commands
 
     def page_of(self, paper: FindingText, exchanges: Sequence[Exchange], donors: Donors | None) -> FindingPage:

@@ -2,34 +2,30 @@
 
 from __future__ import annotations
 
-import ast
-import contextlib
-import hashlib
-import inspect
 import math
 import random
-import re
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache, cached_property, partial
+from functools import cached_property
 from pathlib import Path
-from types import CellType, CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from seewhy.cam.model import forward, state_of, untouched
 from seewhy.cam.scores.targets import Score
 from seewhy.data.classifier import Classifier
 from seewhy.data.decode import Pixels, UnreadableError, file_digest
+from seewhy.data.extras import readers_of
 from seewhy.data.folder import ImageTable
 from seewhy.data.reader import load_image, prepared
-from seewhy.errors import StoreError, is_users_file
+from seewhy.errors import StoreError
 from seewhy.records import Image, Task
-from seewhy.run.plan import Plan, first_input
+from seewhy.run.first_pass import first_input
+from seewhy.run.plan import Plan
+from seewhy.run.source import bytes_of, code_digest, short_hash, source_digest
 from seewhy.store import manifest
 from seewhy.version import __version__
 
@@ -88,6 +84,7 @@ def run_identity(plan: Plan, command: str = "explain", *, overlays: bool = True,
         "command": command,
         "classifier": plan.classifier_identity,
         **network_identity(plan),
+        **readers_identity(plan),
         "images": {
             "count": len(plan.table),
             "ids": manifest.digest_of([[i.id, i.label, i.split] for i in plan.table.images]),
@@ -95,6 +92,8 @@ def run_identity(plan: Plan, command: str = "explain", *, overlays: bool = True,
         "target": [_target_of(score) for score in plan.scores],
         "task": plan.task,
         **({"output": plan.form} if plan.form else {}),
+        **({"label": plan.label} if plan.label else {}),
+        **({"only": plan.only.answered} if plan.only else {}),
         "layers": {layer.asked: str(layer.grid) for layer in plan.layers},
         "method": list(plan.methods),
         "preset": plan.preset,
@@ -146,7 +145,9 @@ def _options(identity: Mapping[str, Any]) -> dict[str, Any]:
     plain = ("target", "task", "method", "preset", "smooth", "batch_size", "device", "seed")
     size = {"size": "x".join(map(str, how["size"]))} if how.get("size") else {}
     found = [f"{low:g},{high:g}" for _, low, high in how.get("scales", ())]
-    how = {key: value for key, value in how.items() if key != "scales"} | ({"window": " ".join(found)} if found else {})
+    found += [f"without {number:g}" for number in how.get("no_data", ())]
+    how = {key: value for key, value in how.items() if key not in ("scales", "no_data")}
+    how |= {"window": " ".join(found)} if found else {}
     named = {key: identity.get(key) for key in plain} | how | size | {"format": identity.get("image_format")}
     return {
         "seewhy": identity.get("seewhy"),
@@ -156,7 +157,10 @@ def _options(identity: Mapping[str, Any]) -> dict[str, Any]:
         "the code": identity.get("code"),
         "the network": identity.get("network"),
         "the network's answers": identity.get("answers"),
-        "--classes": classifier.get("classes"),
+        "--label": identity.get("label"),
+        "--only": identity.get("only"),
+        "--classes": None if "label" in identity else classifier.get("classes"),
+        "what reads the images": identity.get("readers"),
         "--layers": list(identity.get("layers", {})),
         **{f"--{key.replace('_', '-')}": value for key, value in named.items()},
     }
@@ -164,17 +168,9 @@ def _options(identity: Mapping[str, Any]) -> dict[str, Any]:
 
 def _said(value: Any) -> str:
     """The value as the command line takes it, cut where it is long."""
+    value = [" ".join(pair) for pair in value.items()] if isinstance(value, dict) else value
     text = ",".join(map(str, value)) if isinstance(value, list) else "nothing" if value is None else str(value)
     return text if len(text) <= 60 else text[:57] + "…"
-
-
-def code_digest(function: Any) -> str:
-    """A hash of what a function does: its code with the names, constants, defaults and closed-over values it uses."""
-    try:
-        text = repr(_described(function))
-    except RecursionError:  # functions that close over each other
-        text = f"{type(function).__qualname__} {getattr(function, '__qualname__', '')}"
-    return hashlib.blake2b(text.encode("utf-8", "backslashreplace"), digest_size=4).hexdigest()
 
 
 def network_digest(plan: Plan) -> str:
@@ -182,7 +178,7 @@ def network_digest(plan: Plan) -> str:
 
     Edited code is another run.
     """
-    kinds = {type(module) for module in plan.classifier.model.modules()}
+    kinds = dict.fromkeys(type(module) for module in plan.classifier.model.modules())  # in order: two may have one name
     own_kinds = sorted((k for k in kinds if not k.__module__.startswith("torch.")), key=lambda k: k.__qualname__)
     function = plan.classifier.preprocess if callable(plan.classifier.preprocess) else None
     methods = [plan.own_methods[name].code for name in plan.methods if name in plan.own_methods]
@@ -196,6 +192,12 @@ def network_identity(plan: Plan) -> dict[str, Any]:
     network = source_digest(plan.classifier.model, functions)
     answers = answers_of(plan.classifier, plan.table, plan.canvas, plan.task)
     return {"code": network_digest(plan), "network": network, "answers": answers}
+
+
+def readers_identity(plan: Plan) -> dict[str, Any]:
+    """The packages of our extras that read the images, with their versions; nothing where there are none."""
+    readers = readers_of(image.path for image in plan.table.images)
+    return {"readers": readers} if readers else {}
 
 
 def check_unchanged(plan: Plan) -> None:
@@ -223,102 +225,6 @@ def _file_of(source: Any) -> str:
     """The last part of where a network comes from, as in net.py:Net: the rest says no more than where it lies."""
     where, colon, name = str(source).rpartition(":")
     return Path(where).name + colon + name if where.endswith(".py") else str(source)
-
-
-def source_digest(model: nn.Module, functions: Sequence[Any] = ()) -> str:
-    """A hash of what a network is made of: the files of its classes with what they import, its parts and settings.
-
-    The files of the user's own functions (preprocessing, methods) count, too: what these call lies there.
-    """
-    parts: list[Any] = []
-    kinds = {kind for module in model.modules() for kind in type(module).__mro__ if _is_own(kind)}
-    for kind in sorted(kinds, key=lambda kind: (_module_of(kind), kind.__qualname__)):
-        parts.append([kind.__qualname__, *sorted({_source_of(part) for part in vars(kind).values()} - {""})])
-    for name, module in model.named_modules():
-        if _is_own(type(module)):
-            settings = {key: value for key, value in vars(module).items() if not key.startswith("_")}
-            parts.append([name, code_digest({key: value for key, value in settings.items() if key != "training"})])
-    parts.append([_source_of(getattr(function, "func", function)) for function in functions])
-    words = re.sub(r"0x[0-9a-f]+", "", repr(model))  # of things that print where they lie
-    return hashlib.blake2b(repr([words, parts]).encode("utf-8", "backslashreplace"), digest_size=4).hexdigest()
-
-
-def files_digest(value: Any) -> str:
-    """A hash of the user's files in which an object's functions lie, with what these import; "" for one of ours."""
-    functions = (*getattr(value, "__dict__", {}).values(), *vars(type(value)).values())
-    own = [part for part in functions if not str(getattr(part, "__module__", "seewhy.")).startswith("seewhy.")]
-    return ".".join(sorted({_source_of(part) for part in own} - {""}))
-
-
-def _module_of(kind: type) -> str:
-    """The name of a class's module, without what says where its file lies."""
-    name = str(kind.__module__)
-    return name.rpartition("_")[0] if name.startswith("seewhy_user_") else name
-
-
-def _is_own(kind: type) -> bool:
-    return kind is not object and kind.__module__.partition(".")[0] not in ("torch", "typing", "abc", "builtins")
-
-
-def _source_of(value: Any) -> str:
-    """A hash of the file that a function lies in, without its comments; of its own code where there is no file."""
-    function = inspect.unwrap(getattr(value, "__func__", value)) if callable(value) else value
-    code = getattr(function, "__code__", None)
-    if code is None and callable(value):  # an object that is called
-        code = getattr(type(value).__call__, "__code__", None)
-    if code is None:
-        return ""
-    try:
-        _change_of(code.co_filename)
-    except (OSError, ValueError):  # typed in, or gone
-        return code_digest(function)
-    files = {code.co_filename, *(_imported_by(code.co_filename, set()) if is_users_file(code.co_filename) else ())}
-    digests = sorted(_file_digest(name, *_change_of(name)) for name in files)
-    return digests[0] if len(digests) == 1 else _short_hash("".join(digests).encode())
-
-
-def _change_of(name: str) -> tuple[int, int]:
-    """When a file changed last, and its size: what is known of it stays while both do."""
-    status = Path(name).stat()
-    return status.st_mtime_ns, status.st_size
-
-
-def _imported_by(name: str, seen: set[str]) -> set[str]:
-    """The user's own files that a file imports, and what these import, as far as they are loaded."""
-    module = next((module for module in list(sys.modules.values()) if getattr(module, "__file__", None) == name), None)
-    package = getattr(module, "__package__", None) or ""
-    for words in _imports(name, package, *_change_of(name)):
-        path = getattr(sys.modules.get(words), "__file__", None)
-        if path and path not in seen and is_users_file(path) and Path(path).is_file():
-            seen |= {path} | _imported_by(path, seen | {path})
-    return seen
-
-
-@cache
-def _imports(name: str, package: str, changed: int, size: int) -> tuple[str, ...]:
-    """The full names of modules that the import statements of a file in that package may mean."""
-    names: list[str] = []
-    try:
-        tree = ast.parse(Path(name).read_bytes())
-    except (SyntaxError, ValueError, RecursionError):
-        return ()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            names += [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
-            above = package.rsplit(".", node.level - 1)[0] if node.level > 1 else package
-            base = ".".join(part for part in (above if node.level else "", node.module or "") if part)
-            names += [base, *(f"{base}.{alias.name}" if base else alias.name for alias in node.names)]
-    return tuple(names)
-
-
-@cache
-def _file_digest(name: str, changed: int, size: int) -> str:
-    text = Path(name).read_bytes()
-    if "site-packages" not in Path(name).parts:  # of an installed package every byte counts, which is quicker
-        with contextlib.suppress(SyntaxError, ValueError, RecursionError):
-            text = ast.dump(ast.parse(text)).encode("utf-8", "backslashreplace")
-    return _short_hash(text)
 
 
 def answers_of(
@@ -396,55 +302,8 @@ def _image_digest(plan: Plan, image: Image) -> str:
         if table.items is None:
             return file_digest(image.path or "")
         if isinstance(table.items, Tensor):
-            return _short_hash(_bytes_of(table.items[int(image.id)]))
+            return short_hash(bytes_of(table.items[int(image.id)]))
         loaded = load_image(table, image, plan.classifier.preprocess)
-        return _short_hash(loaded.picture.tobytes() + (b"" if loaded.inputs is None else _bytes_of(loaded.inputs)))
+        return short_hash(loaded.picture.tobytes() + (b"" if loaded.inputs is None else bytes_of(loaded.inputs)))
     except UnreadableError as error:
         return str(error)
-
-
-def _short_hash(data: bytes) -> str:
-    return hashlib.blake2b(data, digest_size=8).hexdigest()
-
-
-def _bytes_of(tensor: Tensor) -> bytes:
-    return tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
-
-
-def _described(value: Any) -> Any:
-    """Plain values that are equal where two things do the same, in every process."""
-    if value is None or isinstance(value, (bool, int, float, complex, str, bytes)):
-        return value
-    if isinstance(value, Tensor):
-        return _short_hash(_bytes_of(value))
-    if isinstance(value, (tuple, list)):
-        return [_described(item) for item in value]
-    if isinstance(value, (set, frozenset)):
-        return sorted(repr(_described(item)) for item in value)
-    if isinstance(value, dict):
-        return [(repr(_described(key)), _described(item)) for key, item in value.items()]
-    if isinstance(value, CodeType):
-        return [value.co_code.hex(), value.co_names, value.co_varnames, _described(value.co_consts)]
-    if isinstance(value, partial):
-        return [_described(value.func), _described(value.args), _described(value.keywords)]
-    if isinstance(value, MethodType):
-        return [_described(value.__func__), _described(value.__self__)]
-    if isinstance(value, FunctionType):
-        cells = [_described(_content_of(cell)) for cell in value.__closure__ or ()]
-        return [_described(value.__code__), cells, _described(value.__defaults__), _described(value.__kwdefaults__)]
-    return _described_object(value)
-
-
-def _described_object(value: Any) -> Any:
-    kind = type(value)
-    name = [_module_of(kind), kind.__qualname__, getattr(value, "__name__", "")]
-    if isinstance(value, (ModuleType, type)) or not callable(value):
-        return name
-    return [*name, _described(getattr(kind.__call__, "__code__", None)), _described(getattr(value, "__dict__", {}))]
-
-
-def _content_of(cell: CellType) -> Any:
-    try:
-        return cell.cell_contents
-    except ValueError:  # empty
-        return None

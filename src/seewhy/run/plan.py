@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from itertools import islice
 from typing import Any
 
 import torch
@@ -22,42 +20,36 @@ from seewhy.cam.model import (
     input_channels,
     refuse_meta,
     refuse_programs,
+    refuse_quantised,
     state_of,
     unwrap,
     written_by,
 )
-from seewhy.cam.scores.form import formed
-from seewhy.cam.scores.targets import Score, Targets, find_scores, one_logit_note
-from seewhy.data.classifier import Classifier, load, with_classes
-from seewhy.data.decode import UnreadableError, read_size
-from seewhy.data.folder import ImageTable, read_table, with_labels
-from seewhy.data.reader import Loaded, batch_of, load_image
+from seewhy.cam.scores.targets import Score, Targets, find_scores
+from seewhy.data.classifier import Classifier, load
+from seewhy.data.folder import ImageTable, read_table
+from seewhy.data.table_labels import by_class_names
 from seewhy.data.window import with_window
-from seewhy.errors import DataError, ModelError, OptionError, listed, nearest
-from seewhy.geometry import geometry_of
+from seewhy.errors import DataError, ModelError, OptionError, counted, listed, nearest
 from seewhy.records import INPUT, MapKey, Preprocess, Task
+from seewhy.run.class_names import SEVERAL_NOTE, as_multi_label, check_scores, named_classes, without_one_label
+from seewhy.run.first_pass import as_read, first_answered, first_input, learn_geometry, with_size
 from seewhy.run.machine import usual_batch, usual_workers
 from seewhy.run.methods import MethodName, named_methods, try_methods
+from seewhy.run.one_label import of_one_label
 from seewhy.run.probe import (
-    ONE_LABEL_NOTE,
     Probe,
     chosen_layer,
     layers_and_methods,
     memory_format_for,
-    probe_network,
     split_names,
 )
-from seewhy.run.steady import check_steady
+from seewhy.run.steady import check_alone, check_steady
 
 FORMATS = ("jpg", "png")
 DRAWS_NOTE = (
     "The network draws random numbers in eval mode, too (dropout that does not ask for self.training?): the same image "
     "may get other numbers each time."
-)
-_FIRST = 5  # images on which a network may fail before it is said to fail
-SEVERAL_NOTE = (
-    "Predicted are all labels with a probability of one half or more, right where they are the image's very set; the "
-    "target 'predicted' explains the most probable."
 )
 SHARD = 64  # images at most, and so in a batch
 
@@ -69,6 +61,26 @@ class Shard:
     index: int
     start: int
     stop: int
+
+
+@dataclass(frozen=True)
+class Only:
+    """Which images of how many are explained: those `answered` "wrong" or "right"; some may be neither."""
+
+    answered: str
+    images: int
+    right: int
+    wrong: int
+
+    def __str__(self) -> str:
+        count = self.wrong if self.answered == "wrong" else self.right
+        was_or_were = "was" if count == 1 else "were"
+        rest = self.images - self.right - self.wrong
+        neither = f", {rest:,} without a label or an answer" if rest else ""
+        return (
+            f"{count:,} of {counted(self.images, 'image')}, which {was_or_were} answered {self.answered}ly "
+            f"({self.right:,} right, {self.wrong:,} wrong{neither})"
+        )
 
 
 @dataclass(frozen=True)
@@ -95,6 +107,8 @@ class Plan:
     channels: int = 3  # of the network's input
     n_outputs: int = 0  # numbers that are kept of each image
     form: str = ""  # how the network's output is read, where not as it is
+    label: str = ""  # the one of several labels that is asked about
+    only: Only | None = None  # which of the images these are, by their answers
     state: int = field(default=0, compare=False)  # of the network, as `state_of` gives it
 
     @property
@@ -151,8 +165,12 @@ def make_plan(
     batch_size: int | None = None,
     image_format: str = "jpg",
     seed: int = 0,
+    label: str | int | None = None,
 ) -> Plan:
-    """The plan of an explanation. Raises the error that says what to change, before any work is done."""
+    """The plan of an explanation. Raises the error that says what to change, before any work is done.
+
+    With a `label` the network, of several, is one that decides for or against that one.
+    """
     smoothings = _smoothings(smooth, preset)
     _check_options(preset, batch_size, image_format)
     names, own_methods = named_methods(method)
@@ -163,20 +181,29 @@ def make_plan(
     if isinstance(images, Tensor) and images.is_meta:
         raise DataError("The images lie on the meta device: they have a shape and no numbers.", slug="meta-device")
     classifier = replace(classifier, model=network)
-    table = read_table(images, limit=limit, sample=sample, seed=seed)
-    classifier = _with_size(with_window(classifier, table), table)
+    table = by_class_names(read_table(images, limit=limit, sample=sample, seed=seed), classifier.classes)
+    classifier = with_size(with_window(classifier, table), table)
     check_steady(classifier, table, first_input)
-    classifier, probe, inputs = _first_answered(classifier, table)
-    network, probe = classifier.model, _as_multi_label(probe, classifier, table)
-    classifier, table, said = _with_classes(classifier, table, probe)
+    laid = learn_geometry(classifier, table)
+    classifier, probe, inputs = first_answered(classifier, table)
+    probe = as_multi_label(probe, classifier, table, asked=label is not None)
+    if probe.task != "detection" and batch_size != 1 and len(table) > 1:
+        check_alone(classifier.model, inputs, probe.task, probe.logits)
+    classifier, table, said = named_classes(classifier, table, probe)
+    if label is not None:
+        classifier, table, probe = of_one_label(label, classifier, table, network, inputs, probe)
+        said.remove(SEVERAL_NOTE)
+    network = classifier.model
     scores = find_scores(target, classifier.classes or (), task=probe.task, n_images=len(table))
-    _check_scores(scores, table, probe)
-    said += _without_one_label(scores, table, classifier.classes or (), probe.task)
+    check_scores(scores, table, probe)
+    said += without_one_label(scores, table, classifier.classes or (), probe.task)
     if "augment" in smoothings and probe.task in ("segmentation", "detection"):
         raise OptionError(
             f"--smooth augment mirrors the picture, and what is explained of a {probe.task} would not follow.\n"
             "  Leave it out."
         )
+    if any(name == "auto" or _method_named(name, own_methods).needs_gradient for name in names):
+        refuse_quantised(network)
     methods, layer_calls, why = layers_and_methods(network, inputs, probe, layers, names, own_methods, preset, grid)
     try_methods(network, inputs, layer_calls, own_methods, scores, probe.task)
     shard = _shard_size(len(table))
@@ -206,14 +233,21 @@ def make_plan(
             *said,
             *why,
             *_batch_note(batch_size),
+            *laid,
             *_misbehaviour(network),
+            *_broken_weights(network, probe),
         ),
         own_methods=own_methods,
         channels=inputs.shape[1],
         n_outputs=probe.logits.shape[1],
         state=state_of(network),
         form=str(probe.form),
+        label="" if table.one_label is None else table.one_label.name,
     )
+
+
+def _method_named(name: str, own_methods: Mapping[str, Method]) -> Method:
+    return own_methods.get(name) or find_method(name)
 
 
 def layers_of(classifier: Classifier) -> tuple[list[Candidate], Choice, tuple[int, int]]:
@@ -235,24 +269,6 @@ def layers_of(classifier: Classifier) -> tuple[list[Candidate], Choice, tuple[in
     inputs = as_input(network, torch.zeros(1, channels, *size))
     read, probe = as_read(replace(classifier, model=network), inputs)
     return candidates(probe.calls), chosen_layer(read.model, inputs, probe), size
-
-
-def as_read(classifier: Classifier, inputs: Tensor, table: ImageTable | None = None) -> tuple[Classifier, Probe]:
-    """The classifier whose network returns what is read of its output, and what its pass over these inputs shows."""
-    counts: set[int] = set()
-    if classifier.classes is not None:
-        counts = {len(classifier.classes)}
-    elif table is not None:
-        counts = {len(table.classes), len({*table.classes, *table.empty})}
-    n_names = len(classifier.classes or table.classes) if table is not None else 0
-    has_labels = (
-        table is not None
-        and any(image.label for image in table.images)
-        and not table.is_multi_label(classifier.classes, n_names)
-    )
-    fitting = tuple(sorted(counts - {0, 1}))
-    probe = probe_network(classifier.model, inputs, classifier.task, classifier.asked, fitting, has_labels)
-    return replace(classifier, model=formed(classifier.model, probe.form)), probe
 
 
 def _shard_size(count: int) -> int:
@@ -283,138 +299,19 @@ def _check_options(preset: str | None, batch_size: int | None, image_format: str
         raise OptionError(f"--batch-size is {batch_size}, but must be at least 1.")
 
 
-def _with_size(classifier: Classifier, table: ImageTable) -> Classifier:
-    """The classifier with the images' own size as its canvas where none was given. Raises DataError for mixed sizes."""
-    preprocess = classifier.preprocess
-    if not isinstance(preprocess, Preprocess) or preprocess.size is not None or table.items is not None:
-        return classifier
-    sizes: Counter[tuple[int, int]] = Counter()
-    for image in table.images:
-        try:
-            sizes[geometry_of(read_size(image.path or ""), preprocess).canvas] += 1
-        except UnreadableError:
-            continue  # its row will say so
-    if not sizes:
-        return classifier
-    if len(sizes) > 1:
-        fitting = fitting_size(classifier.model, input_channels(classifier.model))
-        shown = listed([f"{w} x {h} ({n})" for (h, w), n in sizes.most_common()], 4)
-        raise DataError(
-            f"The images have {len(sizes)} different sizes: {shown}.\n  Give the size that the network needs:"
-            f"  --size {fitting or sizes.most_common(1)[0][0][0]}",
-            slug="mixed-sizes",
-        )
-    return replace(classifier, preprocess=replace(preprocess, size=next(iter(sizes)), shorter=None))
-
-
 def _misbehaviour(network: nn.Module) -> list[str]:
     names = written_by(network)
     what = f"The network's forward pass changes {listed(names, 4)}, also in eval mode; it is put back after each batch."
     return [*([what] if names else []), *([DRAWS_NOTE] if draws(network) else [])]
 
 
-def first_input(classifier: Classifier, table: ImageTable) -> Tensor:
-    """The network's input (1, C, H, W) of the first image that can be read. Raises DataError where none can."""
-    return next(_inputs(classifier, table))
-
-
-def _inputs(classifier: Classifier, table: ImageTable) -> Iterator[Tensor]:
-    """The network's input (1, C, H, W) of each image that can be read. Raises DataError where none can."""
-    if isinstance(table.items, Tensor) and table.items.is_floating_point():
-        for image in table.images:
-            yield table.items[int(image.id), None].clone()  # a network may change its input in place
-        return
-    reasons = []
-    for image in table.images:
-        try:
-            loaded: Loaded = load_image(table, image, classifier.preprocess)
-        except UnreadableError as error:
-            reasons.append(f"  {image.id}: {error}")
-            continue
-        yield batch_of([loaded], classifier.preprocess)
-    if len(reasons) == len(table.images):
-        more = f"\n  … and {len(reasons) - 3} more" if len(reasons) > 3 else ""
-        raise DataError(
-            f"None of the {len(reasons)} images can be read:\n" + "\n".join(reasons[:3]) + more, slug="no-images"
-        )
-
-
-def _first_answered(classifier: Classifier, table: ImageTable) -> tuple[Classifier, Probe, Tensor]:
-    """The classifier as its output is read, what a pass shows, and its input: of the first image that it answers.
-
-    Raises what the network raises where it fails on each of the first images.
-    """
-    failure: Exception | None = None
-    for inputs in islice(_inputs(classifier, table), _FIRST):
-        try:
-            return *as_read(classifier, inputs, table), inputs
-        except OptionError:
-            raise
-        except Exception as error:  # noqa: BLE001 -- the network's own code may raise anything; it is raised again below
-            failure = failure or error
-    raise failure or DataError("There is no image.", slug="no-images")
-
-
-def _as_multi_label(probe: Probe, classifier: Classifier, table: ImageTable) -> Probe:
-    """What was probed, as multi-label where nobody said what the output means and the labels are sets of classes."""
-    if classifier.task or probe.task != "classification":
-        return probe
-    several = table.is_multi_label(classifier.classes, probe.logits.shape[1])
-    if not several:
-        return probe
-    return replace(probe, task="multi-label", notes=tuple(note for note in probe.notes if note != ONE_LABEL_NOTE))
-
-
-def _with_classes(classifier: Classifier, table: ImageTable, probe: Probe) -> tuple[Classifier, ImageTable, list[str]]:
-    """Class names for every logit: the user's, else the folders' if their count fits, else numbers; and what to say."""
-    n_logits, one_logit = probe.logits.shape[1], probe.task == "classification" and probe.logits.shape[1] == 1
-    unnamed = probe.task in ("embedding", "detection")  # whose numbers are not those of classes
-    count = 2 if one_logit else 0 if unnamed else n_logits
-    notes = [] if probe.task == "classification" else [f"The network's output is read as: {probe.task} (--task)."]
-    if classifier.classes is not None:
-        names = classifier.classes
-        if len(names) != count and not unnamed:
-            why = " (a one-logit network has two classes)" if one_logit else ""
-            raise DataError(
-                f"{len(names)} class names were given ({listed(names)}), but the network has {n_logits} logits{why}.",
-                slug="class-count",
-            )
-    elif probe.task in ("classification", "multi-label") and (fitting := table.class_names(count)):
-        names = fitting
-        notes.append(f"Classes from the data: {listed([f'{index} = {name}' for index, name in enumerate(names)])}.")
-    else:
-        names = tuple(str(index) for index in range(count))
-        if table.classes and probe.task == "classification":
-            notes.append(
-                f"The data names {len(table.classes)} classes and the network has {n_logits} logits, so classes are "
-                "numbers.  Name them with --classes."
-            )
-    if one_logit:
-        notes.append(one_logit_note(names))
-    if probe.task == "multi-label":
-        notes.append(SEVERAL_NOTE)
-    return with_classes(classifier, names), with_labels(table, names, probe.task), notes
-
-
-def _check_scores(scores: Sequence[Score], table: ImageTable, probe: Probe) -> None:
-    """Raise the error of a target that cannot be had of these images or of this output."""
-    if any(score.needs_labels for score in scores) and table.items is None and not any(i.label for i in table.images):
-        raise DataError(
-            "The target is 'label', but no image has one.\n  Use class folders or a CSV, or:  --target predicted",
-            slug="no-labels",
-        )
-    for score in scores:
-        if not score.needs_labels and score.count is None:
-            score.fix(probe.output)(probe.output)
-
-
-def _without_one_label(scores: Sequence[Score], table: ImageTable, classes: Sequence[str], task: Task) -> list[str]:
-    """That images with several labels, or with none, have no map for the target "label"."""
-    count = sum(image.label not in classes for image in table.images)
-    if task != "multi-label" or not count or not any(score.needs_labels for score in scores):
+def _broken_weights(network: nn.Module, probe: Probe) -> list[str]:
+    """That NaN in the network's answer comes from its weights, where it does."""
+    if bool(probe.logits.isfinite().all()):
         return []
-    example = f"  Name a label:  --target {classes[0]}" if classes else ""
-    return [f"The target 'label' is of images with a single one: {count:,} have none or several, and no map.{example}"]
+    tensors = {**dict(network.named_parameters()), **dict(network.named_buffers())}
+    broken = [name for name, tensor in tensors.items() if tensor.is_floating_point() and not tensor.isfinite().all()]
+    return [f"The weights hold NaN or infinite numbers: {listed(broken, 4)}."] if broken else []
 
 
 def _smoothings(smooth: str | Sequence[str], preset: str | None) -> tuple[str, ...]:

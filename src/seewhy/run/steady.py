@@ -1,4 +1,4 @@
-"""Whether the user's own code makes the same input of the same image each time: only then a map is of a picture."""
+"""Whether an image's numbers are its own: the same input each time, the same answer whatever stands beside it."""
 
 from __future__ import annotations
 
@@ -8,14 +8,16 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from seewhy.cam.model import untouched
+from seewhy.cam.model import answer, as_input, draws, remembered, untouched
+from seewhy.cam.scores.outputs import read_output
 from seewhy.data.classifier import Classifier
 from seewhy.data.folder import ImageTable
-from seewhy.errors import DataError
-from seewhy.records import Preprocess
+from seewhy.errors import DataError, ModelError
+from seewhy.records import Preprocess, Task
 
 _MOST_REPEATS = 7  # since a random flip gives the same picture every other time
 _ENOUGH_S = 0.5  # for all of them, from which on two must do
+_SAME_ANSWER = 0.02  # of the largest: half precision and the order of summation do less, statistics of a batch do more
 
 
 def check_steady(
@@ -29,12 +31,69 @@ def check_steady(
     if not is_function and (table.items is None or isinstance(table.items, Tensor)):
         return
     with untouched(nn.Identity()):
-        begun, inputs = time.monotonic(), first_input(classifier, table)
+        inputs, begun = first_input(classifier, table), time.monotonic()
         for _ in range(_MOST_REPEATS):
             if not _is_same(inputs, first_input(classifier, table)):
                 raise _random(table.source if not is_function else "")
             if time.monotonic() - begun > _ENOUGH_S:
                 break
+
+
+def check_alone(network: nn.Module, inputs: Tensor, task: Task, logits: Tensor) -> None:
+    """Raise ModelError where the answer to an image (1, C, H, W) depends on the images beside it, or takes no others.
+
+    `logits` (1, K) is the answer to the image alone. It is asked once, for all images of one shape.
+    """
+    key = ("alone", inputs.shape, inputs.dtype, task)
+    answers = remembered(network, key, lambda: _answers_beside(network, inputs, task, logits))
+    if isinstance(answers, str):
+        raise ModelError(
+            f"The network answers one image, and fails where it is given two at once: {answers}\n"
+            "  Let its forward keep the axis of the images, (N, C, H, W) in and (N, K) out; or run each image alone:  "
+            "--batch-size 1",
+            slug="one-image",
+        )
+    if not answers and not draws(network):
+        raise ModelError(
+            "The network's answer to an image depends on the images that stand beside it in the batch, as with a\n"
+            "softmax over the batch (dim=0) or a batch normalisation by the batch's own statistics (training=True):\n"
+            "a map would be of all of them.\n"
+            "  Write softmax(1), and training=self.training; or run each image alone:  --batch-size 1",
+            slug="batch-dependent",
+        )
+
+
+def _answers_beside(network: nn.Module, inputs: Tensor, task: Task, logits: Tensor) -> bool | str:
+    """Whether the answer stays the same beside another picture; the error where there is none."""
+    noise = torch.rand(inputs.shape, generator=torch.Generator().manual_seed(0)).to(inputs)
+    beside = _answered(network, torch.cat((inputs, noise)), task)  # a copy, which the network may overwrite
+    if isinstance(beside, str):  # a network that minds noise, or too little memory, says nothing of a second image
+        return "memory" in beside.lower() or not isinstance(_answered(network, noise, task), Tensor) or beside
+    if beside is None or _is_near(beside[:1], logits):
+        return True
+    again = _answered(network, inputs.clone(), task)
+    return not isinstance(again, Tensor) or not _is_near(
+        again, logits
+    )  # it answers otherwise each time: said elsewhere
+
+
+def _is_near(answers: Tensor, others: Tensor) -> bool:
+    others = others.to(answers)
+    largest = others.nan_to_num(0.0, 0.0, 0.0).abs().max()
+    near = (answers - others).abs() <= _SAME_ANSWER * largest + 1e-4
+    return bool((near | ~answers.isfinite() | ~others.isfinite()).all())
+
+
+def _answered(network: nn.Module, inputs: Tensor, task: Task) -> Tensor | str | None:
+    """The answers (N, K), or the first line of what a wrong shape raises. None for any other error of the network."""
+    try:
+        return read_output(answer(network, as_input(network, inputs)), len(inputs), task).logits
+    except ModelError as error:
+        return str(error).splitlines()[0]
+    except (RuntimeError, IndexError, AssertionError) as error:
+        return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
+    except Exception:  # noqa: BLE001 -- the network's own code may raise anything; the run itself will raise it
+        return None
 
 
 def _is_same(inputs: Tensor, again: Tensor) -> bool:

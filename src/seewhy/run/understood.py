@@ -43,7 +43,8 @@ def fed(plan: Plan) -> str:
 
 def _output(plan: Plan) -> str:
     numbers = "1 number" if plan.n_outputs == 1 else f"{plan.n_outputs} numbers"
-    return f"{numbers} an image" + (f": {plan.form}" if plan.form else "")
+    label = f" of the label {plan.label}" if plan.label else ""
+    return f"{numbers} an image{label}" + (f": {plan.form}" if plan.form else "")
 
 
 def _weights(plan: Plan, weights: Path | None) -> str:

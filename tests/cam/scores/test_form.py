@@ -62,7 +62,8 @@ SIGMOID: dict[str, Ending] = {
 
 
 def explained(network: nn.Module, **options: Any) -> seewhy.Explanation:
-    return seewhy.explain(seewhy.load(network, **options), images(6), layers="conv2", method="grad-cam", progress=False)
+    method = options.pop("method", "grad-cam")
+    return seewhy.explain(seewhy.load(network, **options), images(6), layers="conv2", method=method, progress=False)
 
 
 def assert_same(one: seewhy.Explanation, other: seewhy.Explanation) -> None:
@@ -117,6 +118,44 @@ def test_what_cannot_be_told_is_asked() -> None:
         np.stack([r.logits for r in told.outcomes]), np.stack([r.logits for r in wanted.outcomes]), rtol=1e-3
     )
     np.testing.assert_allclose(told.maps, wanted.maps, rtol=1e-2, atol=1e-4)  # single digits are left of 1 - 1e-5
+
+
+@pytest.mark.parametrize(
+    ("ending", "how"),
+    [
+        (lambda z: 100 * z[:, 1:2].sigmoid(), "mul of sigmoid"),
+        (lambda z: z[:, 1:2].sigmoid().mul(255).round(), "round of sigmoid"),
+        (lambda z: nn.functional.logsigmoid(z[:, :1]), "log_?sigmoid"),
+        (lambda z: z.sigmoid().log(), "log of sigmoid"),
+        (lambda z: 2 * z.sigmoid() - 1, "sub of sigmoid"),
+        (lambda z: z.softmax(1) * 10, "mul of softmax"),
+    ],
+)
+def test_what_was_made_of_probabilities_is_not_taken_for_logits(ending: Ending, how: str) -> None:
+    network = seeded(Ended(ending, 3))
+    with pytest.raises(ModelError, match=rf"output is {how}.*\n.*0 to 1\.\n.*--task regression.*--output-form logits"):
+        explained(network)
+    as_logits = explained(network, output_form="logits").outcomes[0].logits
+    np.testing.assert_allclose(as_logits, network(images(6)[:1]).detach().numpy()[0], rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "ending",
+    [
+        lambda z: z.softmax(1).log(),
+        lambda z: z * z.mean(1, keepdim=True).sigmoid(),  # a gate
+        lambda z: z.mean(1, keepdim=True).sigmoid() * z,
+        lambda z: 30 * nn.functional.normalize(z.sigmoid(), dim=1).matmul(torch.eye(3)) - 9,
+    ],
+)
+def test_what_only_passes_a_squashing_function_is_logits(ending: Ending) -> None:
+    assert explained(seeded(Ended(ending, 3))).plan.form == ""
+
+
+def test_a_list_of_single_columns_is_no_choice_of_the_first() -> None:
+    network = seeded(Ended(lambda z: list(z.split(1, 1)), 3))
+    with pytest.raises(ModelError, match=r"3 outputs of one column each.*\n.*torch.cat\(outputs, 1\).*--output 0"):
+        explained(network, classes=["a", "b", "c"])
 
 
 def test_logits_between_0_and_1_are_logits() -> None:
@@ -209,6 +248,16 @@ def test_a_hook_on_the_network_itself_is_part_of_it() -> None:
     assert_same(explained(model), explained(seeded(Ended(lambda z: z))))
 
 
+def test_a_hook_with_keywords_is_given_them() -> None:
+    model, plain = seeded(Ended(lambda z: z.softmax(1))), seeded(Ended(lambda z: 2 * z))
+    model.register_forward_hook(lambda module, args, kwargs, output: output.log().mul(2).softmax(1), with_kwargs=True)
+    got, wanted = explained(model), explained(plain)
+    logits = [
+        torch.from_numpy(np.stack([row.logits for row in made.outcomes])).log_softmax(1) for made in (got, wanted)
+    ]
+    torch.testing.assert_close(*logits, rtol=1e-4, atol=1e-4)
+
+
 def test_probabilities_in_percent_are_read_as_their_logarithms() -> None:
     got, wanted = explained(seeded(Ended(lambda z: 100 * z.softmax(1), 3))), explained(seeded(Ended(lambda z: z, 3)))
     shares = torch.from_numpy(np.stack([row.logits for row in got.outcomes])).softmax(1)
@@ -229,3 +278,10 @@ def test_bounded_numbers_are_asked_of_though_another_head_comes_last() -> None:
 def test_a_squeeze_of_all_axes_is_named() -> None:
     with pytest.raises(ModelError, match=r"squeeze\(1\)"):
         seewhy.explain(seewhy.load(seeded(Ended(lambda z: z.sigmoid().squeeze(), 1))), images(1), progress=False)
+
+
+def test_rounded_percent_is_read_as_probabilities() -> None:
+    got = explained(seeded(Ended(lambda z: (100 * (0.1 * z).softmax(1)).round(decimals=1), 3)), method="eigen-cam")
+    wanted = explained(seeded(Ended(lambda z: 0.1 * z, 3)), method="eigen-cam")
+    probabilities = [[row.probability for row in made.outcomes] for made in (got, wanted)]
+    np.testing.assert_allclose(*probabilities, atol=2e-3)

@@ -253,3 +253,10 @@ def test_unknown_tasks_name_the_nearest() -> None:
 
 def test_an_output_is_its_main_tensor_and_one_row_for_each_image() -> None:
     assert len(Output(DENSE, Z)) == 2
+
+
+@pytest.mark.parametrize("shape", [(4, 3, 1), (4, 1, 3), (4, 3, 1, 1)])
+def test_logits_with_an_axis_of_one_are_logits(shape: tuple[int, ...]) -> None:
+    raw = torch.arange(12.0).reshape(shape)
+    assert guess_task(raw, nn.Identity()) == "classification"
+    assert torch.equal(read_output(raw, 4).logits, torch.arange(12.0).reshape(4, 3))

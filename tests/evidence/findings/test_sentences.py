@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -36,7 +37,8 @@ def contrast(value: float, half: float = 0.01, each: int = 100) -> ClassDifferen
 
 
 def effect(value: float, half: float = 0.01, each: int = 100, sensitivity: float = 0.1, against: str = "dog") -> Effect:
-    flips, own, spread = (Estimate(one, one, one, 400) for one in (0.125, 0.02, sensitivity))
+    own_flips = 0.02 if abs(value) >= FLOOR else 0.125  # what moves no probability flips as much with its own class
+    flips, own, spread = (Estimate(one, one, one, 400) for one in (0.125, own_flips, sensitivity))
     return Effect(
         factor="tint",
         kind="region",
@@ -53,6 +55,7 @@ def effect(value: float, half: float = 0.01, each: int = 100, sensitivity: float
     )
 
 
+FLOOR = AUDIT_THRESHOLDS["floor"]
 MEASURED = {"control": "control", "removals": "edits", "edge": "edge", "overfit": "train"}  # by safeguard
 
 
@@ -84,8 +87,6 @@ def excess(claimed: bool) -> OverfitExcess:
 
 
 FALLS, RISES, OPEN = Estimate(1.0, 0.5, 1.5, 80), Estimate(-1.0, -1.5, -0.5, 80), Estimate(0.1, -0.5, 0.7, 80)
-FLOOR = AUDIT_THRESHOLDS["floor"]
-
 
 # Levels.
 
@@ -370,3 +371,17 @@ def test_a_finding_is_asked_for_by_name(hostile: seewhy.Audit) -> None:
     assert hostile["core"] in hostile.findings and len(hostile) == len(hostile.findings)
     with pytest.raises(seewhy.SeewhyError, match=r"no finding about 'nose'; it has: .*core"):
         hostile["nose"]
+
+
+def test_decisions_that_flip_without_probability_are_no_none_larger_than(tmp_path: Path) -> None:
+    """The same decisions at a fiftieth of the logits: each probability within 2 points of one half."""
+    data = write_images(tmp_path / "data", counts={"valid": 40})
+    findings = {}
+    for scale in (1.0, 0.02):
+        classifier = classifier_of(Reader(core=2 * scale, tint=20.0 * scale))
+        made = audit(classifier, data, regions="border", properties="tint", recipients=30, progress=False)
+        findings[scale] = made["tint"]
+    assert findings[1.0].level in ("STRONG", "MODERATE", "WEAK")
+    assert findings[0.02].level == "CANNOT SAY"
+    assert re.search(r"too little for points of probability, but \d+% of the decisions flip", findings[0.02].text)
+    assert "calibrate" in findings[0.02].todo

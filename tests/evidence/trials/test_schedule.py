@@ -183,7 +183,19 @@ def test_the_plan_adds_up(design: AuditDesign) -> None:
 
 @pytest.mark.parametrize(
     ("words", "seconds"),
-    [("5m", 300.0), ("90s", 90.0), ("1.5h", 5400.0), (" 2M ", 120.0), ("500", None), (500, None), (None, None)],
+    [
+        ("5m", 300.0),
+        ("90s", 90.0),
+        ("1.5h", 5400.0),
+        (" 2M ", 120.0),
+        ("5 min", 300.0),
+        ("2 hours", 7200.0),
+        ("500", None),
+        ("50,000", None),
+        ("50_000", None),
+        (500, None),
+        (None, None),
+    ],
 )
 def test_a_budget_of_time_in_seconds(words: str | int | None, seconds: float | None) -> None:
     assert seconds_of(words) == seconds

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from seewhy.cam.scores.outputs import LOGITS, tensor_in
 from seewhy.errors import ModelError, listed, nearest
 
 Squash = Literal["", "sigmoid", "softmax"]
@@ -56,38 +57,69 @@ class LastCalls(TorchFunctionMode):
         return "", None, []
 
     def source(self, tensor: Tensor, names: Collection[str]) -> str:
-        """The name of the nearest function behind `tensor` that is among `names`; "" where none was seen."""
+        """The name of the nearest function behind `tensor` that is among `names`; "" where none was seen.
+
+        Of tensors that are put together (stack, cat) the first is followed.
+        """
         for func, args, kwargs, result in reversed(self._calls):
             if result is not tensor:
                 continue
             name, given = getattr(func, "__name__", ""), args[0] if args else kwargs.get("input")
             if name in names:
                 return name
+            given = given[0] if isinstance(given, (list, tuple)) and given else given
             if not isinstance(given, Tensor):
                 return ""
             tensor = given
         return ""
 
+    def squashed(self, tensor: Tensor) -> tuple[str, str]:
+        """The squashing function that `tensor` is computed from, each number from one, and the function that made it.
+
+        ("", "") where another tensor comes in on the way, or none was seen.
+        """
+        last = ""
+        for func, args, kwargs, result in reversed(self._calls):
+            if result is not tensor:
+                continue
+            name = getattr(func, "__name__", "")
+            last = last or ("" if name in _RESHAPING else name)
+            if name in (*_SOFTMAX, *_SIGMOID, "logsigmoid", "log_sigmoid"):
+                return name, last
+            tensors = [value for value in (*args, *kwargs.values()) if isinstance(value, Tensor) and value.ndim]
+            if len(tensors) != 1 or tensors[0].numel() != result.numel():
+                break
+            tensor = tensors[0]
+        return "", ""
+
 
 @dataclass(frozen=True)
 class Form:
-    """How a network's output is read: `output` names one of several tensors, `squash` what made probabilities of it."""
+    """How a network's output is read: `output` names one of several tensors, `squash` what made probabilities of it.
+
+    With a `column` of logits (N, K) that one is read alone, as one logit (N, 1) of two classes of which the first is
+    the column's: minus it.
+    """
 
     output: tuple[str, ...] = ()
     squash: Squash = ""
+    column: int | None = None
 
     def read(self, raw: Any, calls: LastCalls) -> Tensor:
         """The logits, or the tensor as it is where nothing squashed it.
 
         Raises ModelError where the output has no such part.
         """
-        tensor = tensor_at(raw, self.output)
-        return before(tensor, calls, self.squash) if self.squash else tensor
+        usual = None if self.output or self.column is None else tensor_in(raw, LOGITS)
+        tensor = tensor_at(raw, self.output) if usual is None else usual
+        logits = before(tensor, calls, self.squash) if self.squash else tensor
+        return logits if self.column is None else -logits[:, [self.column]]
 
     def __str__(self) -> str:
         """As it stands among the options of a run."""
         output = f"output {'.'.join(self.output)}" if self.output else ""
-        return ", ".join(filter(None, (output, self.squash and f"the logits before {self.squash}")))
+        column = "" if self.column is None else f"minus column {self.column}"
+        return ", ".join(filter(None, (output, self.squash and f"the logits before {self.squash}", column)))
 
 
 AS_RETURNED = Form()
@@ -108,7 +140,9 @@ def formed(model: nn.Module, form: Form) -> nn.Module:
     content, now = vars(twins[form]), {key: value for key, value in vars(model).items() if key != "forward"}
     now |= {
         "_forward_hooks": _NONE,
-        "_hooks_before": tuple(model._forward_hooks.values()),
+        "_hooks_before": tuple(
+            (hook, number in model._forward_hooks_with_kwargs) for number, hook in model._forward_hooks.items()
+        ),
     }  # they see what was returned
     if content.keys() != now.keys() or any(content[key] is not value for key, value in now.items()):
         content.clear()
@@ -123,8 +157,8 @@ def _twin(model: nn.Module, form: Form) -> nn.Module:
     def forward(self: nn.Module, *args: Any, **kwargs: Any) -> Tensor:
         with LastCalls() as calls:
             raw = instance_forward(*args, **kwargs) if instance_forward else kind.forward(self, *args, **kwargs)
-            for hook in vars(self)["_hooks_before"]:
-                changed = hook(self, args, raw)
+            for hook, takes_kwargs in vars(self)["_hooks_before"]:
+                changed = hook(self, args, kwargs, raw) if takes_kwargs else hook(self, args, raw)
                 raw = raw if changed is None else changed
             return form.read(raw, calls)
 

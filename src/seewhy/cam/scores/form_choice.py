@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from seewhy.cam.scores.form import AS_RETURNED, Form, LastCalls, Squash, leaves, spelled, squash_seen, tensor_at
 from seewhy.cam.scores.outputs import LOGITS, guess_task, tensor_in
-from seewhy.errors import OptionError, listed
+from seewhy.errors import ModelError, OptionError, listed
 from seewhy.records import OutputAsked, Task
 
 _NAMED = ("logits", "out")
@@ -64,6 +64,15 @@ def _output(
     is_clear = isinstance(raw, Tensor) or usual[-1] in _NAMED or list(rows) == [usual]
     if is_clear or (not fitting and usual not in rows):
         return (None if task == "embedding" else usual), []
+    is_split = len(rows) in class_counts or len(rows) > 2  # an age beside one logit is none
+    if not fitting and is_split and all(columns(tensor, n_images) == 1 for tensor in rows.values()):
+        first = ".".join(next(iter(rows)))
+        raise ModelError(
+            f"The network gives {len(rows)} outputs of one column each: {listed(['.'.join(way) for way in rows], 4)}.\n"
+            f"  Where each is a class, let forward return one tensor (N, {len(rows)}):  torch.cat(outputs, 1);  or "
+            f"choose one:  --output {first}",
+            slug="output-columns",
+        )
     path = _of_several(rows, fitting or list(rows))
     kinds = listed([spelled(way, tensor) for way, tensor in there.items()], 6)
     other = next(".".join(way) for way in there if way != path)
@@ -93,8 +102,8 @@ def _squash(tensor: Tensor, calls: LastCalls, asked: OutputAsked, others: Callab
     if asked.form == "logits":
         return "", ""
     sums = tensor.ndim > 1 and tensor.shape[1] > 1 and _sum_to_one(tensor)
-    if not sums and tensor.ndim > 1 and tensor.shape[1] > 1 and _sum_to_one(tensor / 100):
-        return ("softmax", "they add up to 100 for every image") if _sum_to_one(others() / 100) else ("", "")
+    if not sums and tensor.ndim > 1 and tensor.shape[1] > 1 and _sum_to_hundred(tensor):
+        return _percent(tensor, calls, others())
     if asked.form == "probabilities":
         return ("softmax" if sums else "sigmoid"), "--output-form"
     if seen := squash_seen(tensor, calls):
@@ -102,15 +111,45 @@ def _squash(tensor: Tensor, calls: LastCalls, asked: OutputAsked, others: Callab
             return "", ""
         return seen, f"its last step is {seen}"
     if not _are_shares(tensor):
+        _refuse_changed(tensor, calls)
         return "", ""
     more = others()
+    if not _are_shares(more):
+        _refuse_changed(tensor, calls)
+        return "", ""
     if sums:
-        return ("softmax", "they add up to 1 for every image") if _are_shares(more) and _sum_to_one(more) else ("", "")
-    if calls.source(tensor, (*_LAYERS, *_BOUNDS)) in _LAYERS or not _are_shares(more) or not bool(more.any()):
+        return ("softmax", "they add up to 1 for every image") if _sum_to_one(more) else ("", "")
+    if calls.source(tensor, (*_LAYERS, *_BOUNDS)) in _LAYERS or not bool(more.any()):
         return "", ""
     raise OptionError(
         "The network's output lies between 0 and 1 for every image tried: these may be probabilities or logits, and "
         "the difference decides the predictions.\n  Say which:  --output-form probabilities  or  --output-form logits",
+        slug="output-form",
+    )
+
+
+def _percent(tensor: Tensor, calls: LastCalls, more: Tensor) -> tuple[Squash, str]:
+    """As `_squash`, of numbers that add up to 100 for the first image; `more` are those of others."""
+    if _sum_to_hundred(more):
+        return "softmax", "they add up to 100 for every image"
+    _refuse_changed(tensor, calls)
+    return "", ""
+
+
+def _refuse_changed(tensor: Tensor, calls: LastCalls) -> None:
+    """Raise ModelError for what was made of probabilities in a way that leaves neither them nor logits: percent, say.
+
+    The logarithm of a softmax is as good as its logits.
+    """
+    squash, last = calls.squashed(tensor)
+    if not squash or ("softmax" in squash and last in ("log", "log_") and tensor.shape[1] > 1):
+        return
+    how = squash if last == squash else f"{last} of {squash}"
+    raise ModelError(
+        f"The network's output is {how}, {float(tensor.min()):.3g} to {float(tensor.max()):.3g} for the first image: "
+        "neither logits nor probabilities.\n"
+        "  Let forward return what goes into it (the logits), or probabilities from 0 to 1.\n"
+        "  A number that is no class:  --task regression;  logits all the same:  --output-form logits",
         slug="output-form",
     )
 
@@ -124,8 +163,10 @@ def _usual(raw: Any) -> tuple[str, ...] | None:
 
 def columns(tensor: Tensor, n_images: int) -> int:
     """How many numbers for each of N images, 0 where these are no rows of numbers."""
-    if tensor.ndim == 0 or len(tensor) != n_images or tensor.ndim == 3 or 0 in tensor.shape:
+    if tensor.ndim == 0 or len(tensor) != n_images or 0 in tensor.shape:
         return 0
+    if tensor.ndim == 3:
+        return max(tensor.shape[1:]) if 1 in tensor.shape[1:] else 0
     if tensor.ndim == 4 and tensor.shape[2:] != (1, 1):
         return 0
     return 1 if tensor.ndim == 1 else tensor.shape[1]
@@ -135,5 +176,10 @@ def _are_shares(tensor: Tensor) -> bool:
     return bool(((tensor >= 0) & (tensor <= 1)).all())
 
 
-def _sum_to_one(tensor: Tensor) -> bool:
-    return _are_shares(tensor) and bool(((tensor.double().sum(1) - 1).abs() < _CLOSE).all())
+def _sum_to_one(tensor: Tensor, close: float = _CLOSE) -> bool:
+    return _are_shares(tensor) and bool(((tensor.double().sum(1) - 1).abs() < close).all())
+
+
+def _sum_to_hundred(tensor: Tensor) -> bool:
+    """Whether rows are shares in percent, also where each was rounded to a digit behind the point."""
+    return _sum_to_one(tensor / 100, _CLOSE + 5e-4 * tensor.shape[1])

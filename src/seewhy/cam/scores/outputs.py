@@ -84,8 +84,9 @@ def read_output(raw: Any, n_images: int, task: Task = "classification") -> Outpu
 
     A tensor; a tuple's or list's first; a dict's or a Hugging Face output's "logits" or "out", for an embedding
     rather its "image_embeds", "pooler_output" or "last_hidden_state". A single column may be (N,), and logits may be
-    (N, K, 1, 1). For an embedding, tokens (N, T, D) and feature maps (N, C, H, W) or (N, H, W, C) are averaged over
-    tokens or places (which token stands for the image is not known). Raises ModelError for any other output.
+    (N, K, 1, 1), (N, K, 1) or (N, 1, K). For an embedding, tokens (N, T, D) and feature maps (N, C, H, W) or
+    (N, H, W, C) are averaged over tokens or places (which token stands for the image is not known). Raises ModelError
+    for any other output.
     """
     if task == "detection":
         return _detection(raw, n_images)
@@ -98,6 +99,8 @@ def read_output(raw: Any, n_images: int, task: Task = "classification") -> Outpu
     if shaped.ndim == 1 and task != "segmentation":
         shaped = shaped[:, None]
     if shaped.ndim == 4 and task != "segmentation" and shaped.shape[2:] == (1, 1):
+        shaped = shaped.flatten(1)
+    if shaped.ndim == 3 and task not in ("segmentation", "embedding") and 1 in shaped.shape[1:]:
         shaped = shaped.flatten(1)
     if shaped.ndim != (4 if task == "segmentation" else 2) or len(shaped) != n_images or shaped.shape[1] == 0:
         said = f"The network returned shape {tuple(tensor.shape)} for {n_images} images"
@@ -118,7 +121,7 @@ def guess_task(raw: Any, model: nn.Module) -> Task:
     headless = getattr(model, "num_classes", None) == 0
     if headless or (logits is None and tensor_in(raw, _FEATURES) is not None):
         return "embedding"
-    if logits is not None and logits.ndim == 3:
+    if logits is not None and logits.ndim == 3 and 1 not in logits.shape[1:]:
         return "embedding"
     if logits is not None and logits.ndim == 4 and logits.shape[2:] != (1, 1):
         return "segmentation"

@@ -128,9 +128,9 @@ def feeding_findings(feeding: Feeding | None, why_not: str = "") -> list[CheckFi
         return [CheckFinding("good", "fed", f"{text}n = {feeding.n_images:,}).", "", numbers)]
     best = max(undecided, key=lambda variant: variant.difference.high)
     text = (
-        f"Another way of feeding it may separate the classes better: of {n_tried} usual ones {len(undecided)} may, at "
-        f"most {best.name} by {_signed(best.difference)} "
-        f"(AUC now {feeding.auc:.3f}, n = {feeding.n_images:,})."
+        f"Whether another way of feeding it separates the classes better: of {n_tried} usual ones {len(undecided)} "
+        f"cannot be ruled out, first of all {best.name} (AUC {best.auc:.3f} against {feeding.auc:.3f}, "
+        f"{_signed(best.difference)}, n = {feeding.n_images:,})."
     )
     return [
         CheckFinding("cannot say", "fed", text, "More labelled images would tell; so would the training code.", numbers)

@@ -11,7 +11,7 @@ from seewhy.data.face_detector import face_masks
 from seewhy.data.folder import ImageTable
 from seewhy.data.folder_names import SPLITS
 from seewhy.data.masks import function_masks, is_mask, mask_files
-from seewhy.errors import DataError, OptionError, listed, nearest
+from seewhy.errors import DataError, OptionError, beside, listed, nearest
 from seewhy.evidence.factors.regions import Region, complement, mask_region, zone_region
 from seewhy.evidence.factors.zones import WORDS, zones_of
 
@@ -131,11 +131,7 @@ def _given(name: str, value: str, table: ImageTable) -> list[Region]:
         )
     if ":" in value:
         return [mask_region(name, value, function_masks(value))]
-    beside = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
-    close = nearest(path.name, beside)
-    raise DataError(
-        f"There is no file or folder {path} for the region {name!r}.  {close}".rstrip(), slug="no-such-file"
-    )
+    raise DataError(f"There is no file or folder {path} for the region {name!r}.  {beside(path)}", slug="no-such-file")
 
 
 def _from_folder(name: str, folder: Path, category: str | None, table: ImageTable) -> list[Region]:

@@ -96,6 +96,15 @@ def is_none(case: Case) -> bool:
     return equivalent(case.effect.probability, AUDIT_THRESHOLDS["floor"], level=0.95)
 
 
+def moves_decisions(case: Case) -> bool:
+    """Whether another class's content is shown to flip decisions more often than the own class's does, by the floor.
+
+    Where all probabilities lie close together, decisions can flip though no probability moves by the floor.
+    """
+    flips, own_flips = case.effect.flips, case.effect.flips_own
+    return flips.low - (own_flips.high if own_flips is not None else 0.0) > AUDIT_THRESHOLDS["floor"]
+
+
 def acts_outside(case: Case) -> bool:
     """Whether the effect is shown for what lies outside of the core: always so for a region that is none of it."""
     if case.outside is None:
@@ -129,6 +138,7 @@ def numbers_of(case: Case) -> dict[str, Any]:
         "selected_interval": [case.selected.low, case.selected.high],
         "p_holm": case.p_holm,
         "flips": vars(effect.flips),
+        "flips_own": None if effect.flips_own is None else vars(effect.flips_own),
         "sensitivity": vars(effect.sensitivity),
         "recipients": effect.n_recipients,
         "donors": effect.n_donors,

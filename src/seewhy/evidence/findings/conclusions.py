@@ -132,8 +132,11 @@ def _of_the_classifier(behaviour: Behaviour, before: Mapping[str, Scores]) -> li
     findings = []
     for split, scores in before.items():
         if broken := int((scores.predictions == UNDECIDED).sum()):
-            text = f"{broken} of {len(scores)} images of {split} give NaN or infinite logits, and are left out."
-            todo = "Look at the weights and the input's range.  More:  seewhy check"
+            text = (
+                f"{broken} of {len(scores)} images of {split} give NaN or infinite logits, or make the network fail, "
+                "and are left out."
+            )
+            todo = "Why, image by image:  seewhy explain.  The weights and the input's range:  seewhy check"
             findings.append(Finding(CLASSIFIER, "CANNOT SAY", ("classifier",), text, todo))
     return findings + [
         Finding(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from seewhy.evidence.findings.case import Case, acts_outside, depends, is_fragile, is_none, too_few
+from seewhy.evidence.findings.case import Case, acts_outside, depends, is_fragile, is_none, moves_decisions, too_few
 from seewhy.evidence.findings.finding import Claim, Level
 from seewhy.evidence.findings.safeguards.removals import Removals
 from seewhy.evidence.thresholds import AUDIT_THRESHOLDS
@@ -30,6 +30,7 @@ RULES: tuple[tuple[Level, tuple[Callable[[Case], bool], ...]], ...] = (  # the f
     ("STRONG", (depends, all_pass, is_strong)),
     ("MODERATE", (depends, all_pass)),
     ("WEAK", (depends,)),
+    ("CANNOT SAY", (is_none, moves_decisions)),
     ("NONE LARGER THAN", (is_none,)),
     ("CANNOT SAY", ()),
 )

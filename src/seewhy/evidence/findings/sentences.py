@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from seewhy.estimates import p_words
-from seewhy.evidence.findings.case import Case, Outcome, numbers_of, too_few
+from seewhy.evidence.findings.case import Case, Outcome, is_none, numbers_of, too_few
 from seewhy.evidence.findings.figures import interval, points, signed_points, watched_of
 from seewhy.evidence.findings.finding import Claim, Finding, Level
 from seewhy.evidence.findings.levels import claims_of, level_of
@@ -71,7 +71,9 @@ def _text(case: Case, level: Level, claims: Sequence[Claim]) -> str:
     if level in ("NONE LARGER THAN", "CANNOT SAY"):
         moves = f"{exchange(case)} moves by {points(effect.probability.value)} points"
         text = f"{moves} {interval(effect.probability)} ({_counts(case)})"
-        if level == "CANNOT SAY" and case.p_holm < AUDIT_THRESHOLDS["level"]:
+        if level == "CANNOT SAY" and is_none(case):
+            text += f": too little for points of probability, but {_flips(case)}"
+        elif level == "CANNOT SAY" and case.p_holm < AUDIT_THRESHOLDS["level"]:
             text += f": that is shown, but not whether it reaches {points(AUDIT_THRESHOLDS['floor'])} points"
         elif level == "CANNOT SAY":
             text += f": {points(AUDIT_THRESHOLDS['floor'])} points or more are neither shown nor excluded"
@@ -140,6 +142,8 @@ def _overfit_words(case: Case) -> str:
 def _todo(case: Case, level: Level) -> str:
     if too_few(case):
         return f"Add images, or a larger --donors: {LEAST_IMAGES} of each class at least, 300 to see small effects."
+    if level == "CANNOT SAY" and is_none(case):
+        return "The network's probabilities hardly vary: calibrate it, then audit again."
     if level == "CANNOT SAY":
         return "More images of each class, or a larger --budget, would tell."
     if level == "NONE LARGER THAN":

@@ -25,15 +25,9 @@ from seewhy.evidence.trials.contrast import MOST_CLASSES
 from seewhy.evidence.trials.design import AuditDesign
 from seewhy.evidence.trials.trial import NO_DONOR, UNDECIDED, Job, Scores, Trials
 from seewhy.run.folder import RunFolder
-from seewhy.run.identity import (
-    as_known,
-    check_unchanged,
-    code_digest,
-    differing,
-    files_digest,
-    network_identity,
-)
+from seewhy.run.identity import as_known, check_unchanged, differing, network_identity, readers_identity
 from seewhy.run.machine import environment
+from seewhy.run.source import code_digest, files_digest
 from seewhy.store import checksums, manifest
 from seewhy.store.schema import DONOR_EFFECTS, IMAGE_EFFECTS, MAP_SHARES, RECORDS, TRIALS
 from seewhy.store.tables import Column, is_part, merge, part, read_columns, record_row, write_columns, write_rows
@@ -117,9 +111,9 @@ class AuditFolder:
         write_rows(self.folder / "records.parquet", map(record_row, outcomes_of(audit)), RECORDS)
         write_columns(self.folder / "image_effects.parquet", image_effect_columns(audit), IMAGE_EFFECTS)
         write_columns(self.folder / "donor_effects.parquet", donor_effect_columns(audit), DONOR_EFFECTS)
-        rows = map_share_rows(audit.maps, self.design.samples)
+        rows = map_share_rows(audit.map_records, self.design.samples)
         write_columns(self.folder / "map_shares.parquet", rows, MAP_SHARES)
-        write_map_tables(self.folder, self.design, audit.maps)
+        write_map_tables(self.folder, self.design, audit.map_records)
         draw_examples(self.design, audit.findings, self.folder / "pictures")
         if audit.design.schedule.controls:
             masks = {
@@ -232,6 +226,8 @@ def identity_of(design: AuditDesign) -> dict[str, Any]:
         "command": "audit",
         "classifier": plan.classifier_identity,
         **network_identity(plan),
+        **readers_identity(plan),
+        **({"label": plan.label} if plan.label else {}),
         "images": {
             split: {
                 "count": len(sample),

@@ -43,9 +43,19 @@ class Audit:
     cases: Cases
     before: Mapping[str, Baseline]
     trials: Mapping[TrialKey, Trials]
-    maps: Mapping[str, MapRecords]
+    map_records: Mapping[str, MapRecords]
     writer: Callable[[Path, Audit], Path]
     folder: Path | None = None
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The class names."""
+        return tuple(self.facts["classes"])
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What had to be decided, in sentences."""
+        return tuple(self.facts["notes"])
 
     def __len__(self) -> int:
         return len(self.findings)
@@ -64,7 +74,8 @@ class Audit:
     def __repr__(self) -> str:
         said = "\n".join(f"  {paragraph.title}\n      {paragraph.text}" for paragraph in paragraphs_of(self.findings))
         counts = f"{counted(self.facts['images'], 'image')}, {counted(self.facts['trials'], 'trial')}"
-        return f"<Audit of {counts}>\n{said}"
+        where = f"; in {self.folder}" if self.folder else ""
+        return f"<Audit of {counts}{where}>\n{said}"
 
     def _repr_html_(self) -> str:
         colours = {finding.title: _colour(finding) for finding in self.findings}

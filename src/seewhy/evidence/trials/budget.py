@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import time
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import numpy as np
@@ -18,6 +20,11 @@ from seewhy.evidence.trials.sample import Sample
 from seewhy.evidence.trials.scorer import Scorer
 from seewhy.run.machine import usual_workers
 
+_SECONDS = {  # of each word for a unit
+    **dict.fromkeys(("s", "sec", "secs", "second", "seconds"), 1.0),
+    **dict.fromkeys(("m", "min", "mins", "minute", "minutes"), 60.0),
+    **dict.fromkeys(("h", "hour", "hours"), 3600.0),
+}
 _PROBED = 3  # batches whose time tells how many trials fit into a budget of minutes
 
 
@@ -34,7 +41,7 @@ def trials_of(design: AuditDesign, budget: int | str | None, workers: int) -> in
     """A budget as a number of trials: as it is, or as many as the time allows at the speed of a few batches."""
     seconds = seconds_of(budget)
     if isinstance(budget, int) or (budget is not None and seconds is None):
-        count = int(budget)
+        count = count_of(budget) or int(budget)
         if count < 1:
             raise OptionError(f"--budget is {budget}, but must be at least 1 trial, or a time like 5m.", slug="budget")
         return count
@@ -112,16 +119,31 @@ def _time(seconds: float) -> str:
 
 
 def seconds_of(budget: int | str | None) -> float | None:
-    """The seconds of a budget like 5m, 90s or 1.5h; None where it is a number of trials or nothing."""
-    if not isinstance(budget, str) or (budget.strip().isdecimal() and int(budget) > 0):
+    """The seconds of a budget like 5m, 90s or 1.5h; None where it is a number of trials or nothing.
+
+    Raises OptionError for what is neither.
+    """
+    if budget is None or (isinstance(budget, int) and not isinstance(budget, bool)) or count_of(budget):
         return None
-    text, units = budget.strip().lower(), {"s": 1.0, "m": 60.0, "h": 3600.0}
+    match = re.fullmatch(r"([\d.]+)\s*([a-z]+)", budget.strip().lower()) if isinstance(budget, str) else None
     try:
-        seconds = float(text[:-1]) * units[text[-1]]
-    except (KeyError, ValueError, IndexError):
+        seconds = float(match[1]) * _SECONDS[match[2]] if match else 0.0
+    except (KeyError, ValueError):
         seconds = 0.0
     if seconds <= 0:
         raise OptionError(
             f"--budget is {budget!r}, but must look like 50000 (trials), 5m (minutes), 90s or 1h.", slug="budget"
         )
     return seconds
+
+
+def as_budget(budget: int | str | timedelta | None) -> int | str | None:
+    """A budget as folders hold it: a timedelta becomes its seconds, "90s"."""
+    return f"{budget.total_seconds():g}s" if isinstance(budget, timedelta) else budget
+
+
+def count_of(budget: Any) -> int:
+    """The number of trials that a text like 50000, 50,000 or 50_000 says; 0 for any other."""
+    if not isinstance(budget, str) or not re.fullmatch(r"\d+|\d{1,3}([,_]\d{3})+", budget.strip()):
+        return 0
+    return int(re.sub("[,_]", "", budget))

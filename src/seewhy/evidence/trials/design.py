@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from shlex import quote
 from typing import Any, TypeVar
 
 import numpy as np
@@ -41,11 +42,6 @@ from seewhy.run.plan import Plan, make_plan
 Named = TypeVar("Named", Factor, Mark)
 MOST_ALIKE = 0.95  # of the images may share a factor's value
 MORE_VARIED = "Leave it out, or add images in which it differs."
-ONE_LABEL = (
-    "audit compares classes that exclude each other, but this network gives several labels at once (multi-label).\n"
-    "  Audit one label at a time: wrap the network so that forward returns its column alone, logits[:, [3]], and name "
-    "both sides:\n  --classes no_edema,edema  and, of a table with a column of 0 and 1 for it,  --columns label=edema"
-)
 NEEDS_CANVAS = RuledOut(
     "the preprocessing is a function or the images are already the network's input, so there is no canvas in 0..1",
     "Give --size, --mean and --std in place of the function; regions are tested all the same.",
@@ -114,10 +110,11 @@ def _spared(design: AuditDesign) -> list[frozenset[str]]:
 
 def design_audit(
     classifier: Classifier | nn.Module,
-    data: Any,
+    images: Any,
     request: AuditRequest,
     *,
     safeguards: Sequence[NeedsTrials],
+    label: str | int | None = None,
     batch_size: int | None = None,
     layers: str | Sequence[str] = "auto",
     method: str = "auto",
@@ -126,17 +123,18 @@ def design_audit(
     seed: int = 0,
     progress: Progress = lambda done, total: None,
 ) -> AuditDesign:
-    """The design of an audit, with the trials that the safeguards need.
+    """The design of an audit, with the trials that the safeguards need; of several labels that of one, `label`.
 
     Raises the SeewhyError that says what to change, before any trial is made.
     """
     plan = make_plan(
-        classifier, data, layers=layers, method=method, limit=limit, sample=sample, batch_size=batch_size, seed=seed
-    )
+        classifier, images, layers=layers, method=method, limit=limit, sample=sample, batch_size=batch_size, seed=seed,
+        label=label,
+    )  # fmt: skip
     if len(plan.methods) > 1 or len(plan.layers) > 1:
         raise OptionError("audit lays the maps of one method and one layer beside its findings.  Name one of each.")
     if plan.task == "multi-label":
-        raise OptionError(ONE_LABEL, slug="audit-task")
+        raise _names_no_label(plan.classes)
     if plan.task != "classification":
         raise OptionError(f"audit judges classifiers, but this network's output is read as: {plan.task} (--task).")
     samples, notes = read_samples(plan, request.effort, seed, progress)
@@ -182,6 +180,15 @@ def design_audit(
         notes=(*plan.notes, *notes),
     )
     return scheduled(design, None)
+
+
+def _names_no_label(labels: Sequence[str]) -> OptionError:
+    return OptionError(
+        "audit compares classes that exclude each other, but this network gives several labels at once (multi-label): "
+        f"{listed(labels, 40)}.\n"
+        f'  Audit one of them against its absence:  --label {quote(labels[0])}  (label="{labels[0]}" in Python)',
+        slug="audit-task",
+    )
 
 
 def _asked_about(classes: Sequence[str], audited: Sample) -> tuple[Contrast, ...]:

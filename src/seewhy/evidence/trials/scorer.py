@@ -149,9 +149,20 @@ class Scorer:
         return torch.cat([self._answer(part).cpu() for part in parts])
 
     def _answer(self, inputs: Tensor) -> Tensor:
+        """The logits (N, K); NaN for an image on which the network fails. Raises its error where it fails on all."""
         try:
             return forward(self.model, inputs)
-        except (RuntimeError, MemoryError) as error:
+        except Exception as error:
             if (full := out_of_memory(error, len(inputs))) is not None:
                 raise full from error
-            raise
+            answers = [self._answer_alone(image) for image in inputs.split(1)]
+            known = next((logits for logits in answers if logits is not None), None)
+            if known is None:
+                raise
+            return torch.cat([torch.full_like(known, torch.nan) if row is None else row for row in answers])
+
+    def _answer_alone(self, image: Tensor) -> Tensor | None:
+        try:
+            return forward(self.model, image)
+        except Exception:  # noqa: BLE001 -- the network's own code may raise anything; explain and check say what
+            return None
