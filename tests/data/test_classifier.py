@@ -850,7 +850,8 @@ def test_mean_and_std_of_another_range_are_refused(options: dict[str, Any], fitt
     ],
 )
 def test_usual_means_of_a_range_are_taken(options: dict[str, Any]) -> None:
-    seewhy.load(seeded(FourConv()), **options)
+    preprocess = seewhy.load(seeded(FourConv()), **options).preprocess
+    assert {name: getattr(preprocess, name) for name in options} == options
 
 
 def test_a_size_that_no_memory_holds_is_refused_before_it_is_tried() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -92,11 +92,10 @@ def _is_blind(made: Made, rule: Rule, photograph: Size) -> bool:
     frame = np.zeros(photograph)
     top, left = (round(_FRAME * side) for side in photograph)
     frame[top : photograph[0] - top, left : photograph[1] - left] = 255
-    black, white, framed = (
-        made(_picture(levels)).double() for levels in (np.zeros(photograph), np.full(photograph, 255.0), frame)
-    )
-    if black.shape != framed.shape:
+    tensors = _all_made(made, (np.zeros(photograph), np.full(photograph, 255.0), frame))
+    if tensors is None:
         return False
+    black, white, framed = tensors
     shares = _share(framed, black, white - black)
     geometry = rule.geometry(photograph, (black.shape[1], black.shape[2]))
     x = (np.arange(black.shape[2]) + 0.5 - geometry.offset[1]) / geometry.scale[1]
@@ -140,13 +139,10 @@ def geometry_seen(made: Made, photograph: Size) -> Geometry | None:
     height, width = photograph
     across = np.broadcast_to(np.linspace(0, 255, width), photograph)
     down = np.broadcast_to(np.linspace(0, 255, height)[:, None], photograph)
-    pictures = (np.zeros(photograph), np.full(photograph, 255.0), across, down)
-    try:
-        black, white, *ramps = (made(_picture(levels)).double() for levels in pictures)
-    except Exception:  # noqa: BLE001 -- the user's code may raise anything, and may take photographs alone
+    tensors = _all_made(made, (np.zeros(photograph), np.full(photograph, 255.0), across, down))
+    if tensors is None:
         return None
-    if len({tensor.shape for tensor in (black, white, *ramps)}) > 1:
-        return None
+    black, white, *ramps = tensors
     span = white - black
     if float(span.abs().max()) < _LEAST_CONTRAST:
         return None
@@ -155,6 +151,15 @@ def geometry_seen(made: Made, photograph: Size) -> Geometry | None:
     if x is None or y is None:
         return None
     return Geometry(photograph, (black.shape[1], black.shape[2]), (y[0], x[0]), (y[1], x[1]))
+
+
+def _all_made(made: Made, pictures: Sequence[NDArray[np.float64]]) -> list[Tensor] | None:
+    """What the function makes of pictures of grey levels; None where it fails, or gives several sizes."""
+    try:
+        tensors = [made(_picture(levels)).double() for levels in pictures]
+    except Exception:  # noqa: BLE001 -- the user's code may raise anything, and may take photographs alone
+        return None
+    return tensors if len({tensor.shape for tensor in tensors}) == 1 else None
 
 
 def _picture(levels: NDArray[np.float64]) -> PIL.Image.Image:

@@ -72,9 +72,7 @@ def _answers_beside(network: nn.Module, inputs: Tensor, task: Task, logits: Tens
     if beside is None or _is_near(beside[:1], logits):
         return True
     again = _answered(network, inputs.clone(), task)
-    return not isinstance(again, Tensor) or not _is_near(
-        again, logits
-    )  # it answers otherwise each time: said elsewhere
+    return not isinstance(again, Tensor) or not _is_near(again, logits)  # otherwise each time, which is said elsewhere
 
 
 def _is_near(answers: Tensor, others: Tensor) -> bool:
