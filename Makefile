@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test check tests test-slow sweep bench gpu-check bench-audit bench-planted bench-report docs format clean
+.PHONY: demo test check tests test-slow sweep bench gpu-check bench-audit planted bench-report docs format clean
 
 demo: .make/core
 	$(BIN)/seewhy demo
@@ -36,8 +36,9 @@ gpu-check:
 bench-audit: .make/dev
 	$(BIN)/python benchmarks/audit.py
 
-bench-planted: .make/dev
-	$(BIN)/python benchmarks/planted.py
+# Hours: it goes on where it was stopped.
+planted: .make/dev
+	$(BIN)/python -m benchmarks.planted --workers 2
 
 bench-report: .make/dev .make/chromium
 	$(BIN)/python benchmarks/pages.py

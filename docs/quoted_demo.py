@@ -16,7 +16,7 @@ from seewhy.evidence.results.result import paragraphs_of
 HERE = Path(__file__).parent
 BEGIN, END = "<!-- made by docs/generate.py -->\n", "<!-- as far as here -->\n"
 COLUMNS = 110
-_KEPT = ("factor", "level", "claims", "text", "todo", "evidence", "numbers", "members")
+_KEPT = ("factor", "level", "claims", "text", "todo", "evidence", "numbers", "members", "alternatives")
 
 
 def first_finding(audit: Path) -> dict[str, Any]:

@@ -17,6 +17,7 @@ import typer
 
 import seewhy
 from seewhy import errors
+from seewhy.cam.methods.catalogue import METHODS
 from seewhy.cli.app import app
 from seewhy.planted.folder import write_faces
 from seewhy.store import schema
@@ -211,3 +212,9 @@ def test_every_column_of_numbers_has_a_unit(name: str) -> None:
         is_number = pa.types.is_floating(plain) or pa.types.is_integer(plain)
         assert (column in schema.UNITS) == is_number, column
     assert name in schema.ROWS and name in schema.FILES
+
+
+def test_the_page_about_blind_networks_has_a_row_for_every_method() -> None:
+    page = (DOCS / "blind.md").read_text(encoding="utf-8")
+    rows = [line.split("|")[1].strip() for line in page.splitlines() if line.startswith("| ")]
+    assert rows[2:] == list(METHODS)

@@ -40,7 +40,14 @@ FLOORS = {  # of each package, from the top; imports go down, or stay inside one
         ("properties", "inference"),
         ("thresholds",),
     ),
-    "cam": (("attribute",), ("methods",), ("layers", "tail"), ("capture",), ("model",), ("augment", "grid", "scores")),
+    "cam": (
+        ("attribute",),
+        ("methods",),
+        ("layers", "tail"),
+        ("capture",),
+        ("model",),
+        ("augment", "grid", "pass_effects", "scores"),
+    ),
 }
 OWNERS = {  # where a third-party package may be imported; () is nowhere
     "zarr": ("store/",),

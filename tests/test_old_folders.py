@@ -43,7 +43,18 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+def test_an_audit_of_other_thresholds_and_safeguards_is_not_taken_for_this_one(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = tree(home / "audit")
+    with pytest.raises(SystemExit):
+        main(["audit", *COMMANDS["audit"], "--out", "audit", "--no-report", "--json"])
+    said = capsys.readouterr().err
+    assert "the thresholds" in said and "--out" in said
+    assert tree(home / "audit") == before
+
+
+@pytest.mark.parametrize("command", [command for command in COMMANDS if command != "audit"])
 def test_the_same_command_finds_its_old_folder_finished(
     command: str, home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

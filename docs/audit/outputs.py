@@ -24,7 +24,7 @@ def main() -> None:
         home = Path(name)
         for link, target in (("faces", "rvf10k"), ("photographs", "imagenet"), ("model_4.pt", "rvf/model_4.pt")):
             (home / link).symlink_to(DATA / target)
-        for script in (*CHECKED, HERE / "marked.py", HERE / "marks.py"):
+        for script in (*CHECKED, HERE / "marked.py", HERE / "marks.py", HERE / "watermarks.py"):
             (home / script.name).write_text(script.read_text())
         rows = [f"photographs/{path.name},{int(path.name[:4])}" for path in sorted((DATA / "imagenet").glob("*.jpg"))]
         (home / "photographs.csv").write_text("\n".join(["path,label", *rows]) + "\n")

@@ -15,14 +15,7 @@ HERE = Path(__file__).resolve().parent
 DATA = HERE.parents[2] / "shared" / "data"
 SEEWHY = Path(sys.executable).with_name("seewhy")
 FACES = "faces --model faces.py:net --weights checkpoints"
-HEAD = """# What `seewhy check` says
-
-Seven classifiers, each with the command and all that it prints. `faces` is 1,300 photographs of real and fake faces
-(rvf10k), `photographs.csv` names 200 of ImageNet; [faces.py](check/faces.py) and [imagenet.py](check/imagenet.py) are
-the networks. Written by [check/outputs.py](check/outputs.py). A line is `BAD`, `CAUTION`, `CANNOT SAY` or `GOOD`, worst
-first; with `--strict` the command leaves with status 1 where one is `BAD`. The numbers behind every line, and the
-thresholds, are in the run's `manifest.json`.
-"""
+PAGE = HERE.parent / "check.md"
 CASES = (
     (
         "The tutorial's checkpoint, as the tutorial feeds it",
@@ -55,7 +48,8 @@ def main() -> None:
         rows = [f"photographs/{path.name},{int(path.name[:4])}" for path in sorted((DATA / "imagenet").glob("*.jpg"))]
         (home / "photographs.csv").write_text("\n".join(["path,label", *rows]) + "\n")
         said(home, TRAIN)
-        (HERE.parent / "check.md").write_text("\n".join([HEAD, *pages(home)]), encoding="utf-8")
+        head = PAGE.read_text(encoding="utf-8").partition("\n## ")[0]  # what stands above the first case is kept
+        PAGE.write_text("\n".join([head, *pages(home)]), encoding="utf-8")
 
 
 def pages(home: Path) -> Iterator[str]:

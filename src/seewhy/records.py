@@ -91,7 +91,8 @@ class Image:
     """One row of the image table.
 
     `id` is the path relative to the table's root with forward slashes (or a number in order, for images that are
-    not files); `label` is a class name; `error` says why the image cannot be read.
+    not files); `label` is a class name; `error` says why the image cannot be read. `cluster` names what it shares with
+    others (a patient, a video), `cells` are what its row of a table says, by the table's `columns`.
     """
 
     id: str
@@ -99,6 +100,8 @@ class Image:
     label: str | None = None
     split: str | None = None
     error: str | None = None
+    cluster: str | None = None
+    cells: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

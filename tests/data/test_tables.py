@@ -212,7 +212,7 @@ def test_a_class_that_is_called_train_is_a_class(tmp_path: Path) -> None:
     assert rows(table) == [("a.png", "bus|train"), ("b.png", "train")] and table.classes == ("bus", "train")
     files = read_table(written(tmp_path / "u.csv", "path,label,valid\na.png,x,1\nb.png,y,0\n"))
     assert {image.split for image in files.images} == {None}
-    assert any("left out: valid (columns of 0 and 1)" in note for note in files.notes)
+    assert any("no labels: valid (columns of 0 and 1)" in note for note in files.notes)
 
 
 @pytest.mark.parametrize(
@@ -305,7 +305,7 @@ def test_a_column_of_labels_is_the_label_and_zeros_and_ones_beside_it_are_left_o
     text = f"path,is_b,{name},male\na.png,1,0,1\nb.png,0,1,1\nc.png,1,1,0\n"
     table = read_table(written(touch(tmp_path, "a.png", "b.png", "c.png") / "t.csv", text))
     assert [image.label for image in table.images] == ["0", "1", "1"] and not table.is_multi_label(None, 2)
-    assert any(f"label = {name}; left out: is_b, male (columns of 0 and 1)" in note for note in table.notes)
+    assert any(f"label = {name}; no labels: is_b, male (columns of 0 and 1)" in note for note in table.notes)
 
 
 def test_columns_of_zeros_and_ones_that_are_no_class_are_left_out(tmp_path: Path) -> None:
@@ -331,7 +331,7 @@ def test_columns_of_zeros_and_ones_that_are_no_class_are_left_out(tmp_path: Path
         pytest.param("row,species", ["1,ant", "0,bee", "2,cow"], "ant bee cow", "", id="numbers-of-rows"),
         pytest.param("label_str,label", ["ant,2", "bee,0", "cow,1"], "bee cow ant", "", id="usual"),
         pytest.param("species,age", ["ant,30", "bee,41", "cow,7"], "ant bee cow", "", id="an-age"),
-        pytest.param("species,male", ["ant,0", "bee,1", "cow,0"], "ant bee cow", "left out: male", id="a-flag"),
+        pytest.param("species,male", ["ant,0", "bee,1", "cow,0"], "ant bee cow", "no labels: male", id="a-flag"),
         pytest.param("class_name,class_id", ["ant,0", "bee,0", "cow,1"], "ant bee cow",
                      r"contradict each other \(0 is ant, bee\): .*--columns label=class_id", id="two-names"),
         pytest.param("class_name,class_id", ["ant,0", "ant,1", "bee,2"], "ant bee", r"\(ant has 0, 1\)", id="numbers"),

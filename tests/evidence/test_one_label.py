@@ -78,10 +78,14 @@ def edema(home: Path) -> seewhy.Audit:
 
 
 def test_what_the_label_depends_on_is_found_with_its_size(edema: seewhy.Audit) -> None:
-    around = edema["around"]
-    assert {"depends", "shortcut"} <= {*around.claims}
-    assert "of edema images in place of not edema ones, P(edema) rises by" in around.text
-    assert around.numbers["margin"]["value"] == pytest.approx((2 * 0.9 - 1) * TINT * full_redness(), rel=0.05)
+    shortcut = edema["around"]
+    assert {"depends", "shortcut"} <= {*shortcut.claims} and {shortcut.factor, *shortcut.alternatives} == {
+        "around",
+        "tint",
+    }
+    assert "of edema images in place of not edema ones, P(edema) rises by" in shortcut.text
+    around = next(case for case in edema.cases.singles if case.factor == "around")
+    assert around.effect.margin.value == pytest.approx((2 * 0.9 - 1) * TINT * full_redness(), rel=0.05)
     assert "intended" in edema["core"].claims
 
 

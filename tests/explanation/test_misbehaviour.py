@@ -395,6 +395,29 @@ def test_lists_dicts_and_settings_that_a_forward_pass_changes_are_put_back(photo
     assert any("Collects.seen" in note and "put back" in note for note in explanation.notes)
 
 
+class Hooks(Pooled):
+    """Hangs another hook and another submodule onto itself in every pass, and one hook onto a layer of torch."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.act.register_forward_hook(lambda module, inputs, output: output * 1.5)
+        self.register_forward_pre_hook(lambda module, inputs: None)
+        self.add_module(f"extra{len(self._modules)}", nn.Identity())
+        logits: Tensor = super().forward(x)
+        return logits
+
+
+def test_hooks_and_submodules_that_a_forward_pass_adds_are_taken_off_again(photos: Path) -> None:
+    model = seeded(Hooks())
+    calls: list[int] = []
+    handle = model.act.register_forward_hook(lambda module, inputs, output: calls.append(1))
+    names, hooks = list(model._modules), dict(model.act._forward_hooks)
+    explanation = seewhy.explain(model, photos, progress=False)
+    assert list(model._modules) == names and model.act._forward_hooks == hooks and not model._forward_pre_hooks
+    assert calls and any("Hooks.modules" in note and "put back" in note for note in explanation.notes)
+    handle.remove()
+    assert not model.act._forward_hooks
+
+
 class Learns(Pooled):
     def forward(self, x: Tensor) -> Tensor:
         with torch.no_grad():

@@ -9,7 +9,7 @@ import PIL.Image
 import pytest
 
 from seewhy.errors import DataError, OptionError
-from seewhy.render.mark import PLACES, find_mark
+from seewhy.render.mark import PLACES, against_of, find_mark
 
 
 def logo(path: Path, size: tuple[int, int] = (60, 30), alpha: int = 255) -> Path:
@@ -111,3 +111,75 @@ def test_what_is_no_mark_is_refused(tmp_path: Path) -> None:
     ):
         with pytest.raises(error, match=said):
             find_mark(spec, (64, 64))
+
+
+def letters(path: Path, size: tuple[int, int] = (224, 224), box: tuple[int, int, int, int] = (90, 130, 4, 220)) -> Path:
+    """A transparent picture with half-opaque white bars, like letters, in rows and columns of its own."""
+    pixels = np.zeros((size[0], size[1], 4), np.uint8)
+    top, bottom, left, right = box
+    pixels[top:bottom, left:right][:, ::7] = pixels[top:bottom, left:right][:, 1::7] = (255, 255, 255, 128)
+    PIL.Image.fromarray(pixels).save(path)
+    return path
+
+
+def test_a_picture_over_the_whole_canvas_is_laid_as_it_is(tmp_path: Path) -> None:
+    path = letters(tmp_path / "wm.png")
+    words, mark, neutral = find_mark(f"{path}@full", (224, 224))
+    drawn = np.asarray(PIL.Image.open(path), np.float32).transpose(2, 0, 1) / 255
+    assert np.array_equal(mark, drawn) and words == f"{path} over the whole canvas"
+    assert box_of(neutral) == box_of(mark)
+
+
+@pytest.mark.parametrize("size", [(224, 224), (112, 160), (32, 32), (7, 5)])
+def test_its_neutral_patch_has_the_same_pixels_near_their_place(tmp_path: Path, size: tuple[int, int]) -> None:
+    _, mark, neutral = find_mark(f"{letters(tmp_path / 'wm.png')}@full", size)
+    one, other = (np.sort(each.reshape(4, -1).T.round(6), axis=0) for each in (mark, neutral))
+    assert np.array_equal(one, other), "as many pixels of each colour and opacity"
+    assert mark.shape == neutral.shape == (4, *size)
+    if min(size) >= 32:
+        assert not np.array_equal(mark, neutral)
+        near = 8 * max(1, min(size) // 56)
+        coarse = [each[3, : size[0] // near * near].reshape(-1, near, size[1]).sum((1, 2)) for each in (mark, neutral)]
+        assert abs(coarse[0] - coarse[1]).max() <= 0.6 * coarse[0].max(), "the band stays where it is"
+
+
+def test_what_lies_at_the_rim_stays_there_when_it_is_shuffled(tmp_path: Path) -> None:
+    pixels = np.zeros((224, 224, 4), np.uint8)
+    pixels[:10], pixels[-10:], pixels[:, :10], pixels[:, -10:] = ((255, 0, 0, 200),) * 4
+    PIL.Image.fromarray(pixels).save(tmp_path / "frame.png")
+    _, mark, neutral = find_mark(f"{tmp_path / 'frame.png'}@full", (224, 224))
+    assert not neutral[3, 40:-40, 40:-40].any() and neutral[3].sum() == pytest.approx(mark[3].sum())
+
+
+def test_a_word_over_the_whole_canvas_keeps_its_shape() -> None:
+    _, mark, _ = find_mark("text:SAMPLE@full", (100, 200))
+    top, bottom, left, right = box_of(mark)
+    assert right - left >= 190 and abs((top + bottom) / 2 - 50) <= 2
+    _, small, _ = find_mark("text:SAMPLE", (100, 200))
+    shape = [(b - t) / (r - le) for t, b, le, r in (box_of(mark), box_of(small))]
+    assert shape[0] == pytest.approx(shape[1], rel=0.15)
+
+
+def test_what_leaves_nothing_of_the_picture_is_refused(tmp_path: Path) -> None:
+    PIL.Image.new("RGB", (50, 50), "red").save(tmp_path / "opaque.png")
+    with pytest.raises(OptionError, match=r"not transparent anywhere[\s\S]*opaque.png@centre"):
+        find_mark(f"{tmp_path / 'opaque.png'}@full", (64, 64))
+    assert find_mark(f"{tmp_path / 'opaque.png'}@centre", (64, 64))[1][3].any()
+
+
+@pytest.mark.parametrize("place", ["full", "centre", "top-left"])
+def test_another_mark_can_take_the_place_of_the_shuffled_one(tmp_path: Path, place: str) -> None:
+    first, second = letters(tmp_path / "a@2x.png"), letters(tmp_path / "b@2x.png", box=(10, 50, 4, 220))
+    words, mark, other = find_mark(f"{first}@{place}:{second}", (64, 64))
+    assert np.array_equal(mark, find_mark(f"{first}@{place}", (64, 64))[1])
+    assert np.array_equal(other, find_mark(f"{second}@{place}", (64, 64))[1])
+    assert words.endswith(f"in place of {second}") and against_of(f"{first}@{place}:{second}") == str(second)
+    assert against_of(f"{first}@{place}") == "the same pixels shuffled"
+    assert np.array_equal(find_mark(f"{first}@{place}:text:A", (64, 64))[2], find_mark(f"text:A@{place}", (64, 64))[1])
+
+
+def test_a_place_that_is_misspelt_names_those_there_are(tmp_path: Path) -> None:
+    with pytest.raises(OptionError, match=r"no place 'ful'.*Nearest: full[\s\S]*top-left.*full"):
+        find_mark(f"{letters(tmp_path / 'wm.png')}@ful", (64, 64))
+    with pytest.raises(OptionError, match="nothing after the colon"):
+        find_mark(f"{letters(tmp_path / 'wm.png')}@full:", (64, 64))

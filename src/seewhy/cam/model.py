@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import copy
 import inspect
 import os
 import random
@@ -16,14 +15,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from seewhy.cam.pass_effects import PLAIN, modules_of, restored, written_by
 from seewhy.cam.scores.outputs import first_tensor, read_output
 from seewhy.errors import ModelError, SeewhyError, listed
 from seewhy.records import Task
 
 T = TypeVar("T")
-_UNSET = object()
-_OF_TORCH = frozenset(vars(nn.Module()))  # what every module holds: parameters, hooks, submodules
-_PLAIN = (bool, int, float, str, tuple, type(None))  # the attributes of a module that count as part of its code
 SIZES: tuple[int, ...] = (224, 256, 128, 64, 32, 28, 96, 112, 160, 192, 299, 384, 48, 512)
 
 
@@ -101,8 +98,6 @@ _locks_guard = threading.Lock()
 
 
 _known: weakref.WeakKeyDictionary[nn.Module, tuple[int, dict[Hashable, Any]]] = weakref.WeakKeyDictionary()
-_written: weakref.WeakKeyDictionary[nn.Module, list[str]] = weakref.WeakKeyDictionary()  # what its pass changes in it
-_drawing: weakref.WeakSet[nn.Module] = weakref.WeakSet()  # whose pass draws random numbers
 _held: weakref.WeakSet[nn.Module] = weakref.WeakSet()  # by `untouched`, each guarded by its own lock
 
 
@@ -142,14 +137,14 @@ def state_of(model: nn.Module) -> int:
     Whether a module is in training mode does not count, since nothing is learned in it.
     """
     state: list[Hashable] = []
-    for module in _modules_of(model):
+    for module in modules_of(model):
         attributes = vars(module)
         kind = type(module)
         state += [id(module), id(kind), id(kind.forward), id(attributes.get("forward"))]
         state += [*module._modules, *map(id, module._modules.values())]
         state += [*module._forward_hooks, *module._forward_pre_hooks]
         # As words, since -1 and -2 have one hash.
-        state += [str(value) for key, value in attributes.items() if key != "training" and type(value) in _PLAIN]
+        state += [str(value) for key, value in attributes.items() if key != "training" and type(value) in PLAIN]
         for weight in module._parameters.values():
             if weight is not None:
                 version = -1 if weight.is_inference() else weight._version
@@ -171,7 +166,7 @@ def untouched(model: nn.Module) -> Iterator[None]:
             return
         _held.add(model)
         try:
-            modules = _modules_of(model)
+            modules = modules_of(model)
             weights = (weight for module in modules for weight in module._parameters.values() if weight is not None)
             devices = {weight.device for weight in weights}
             restoring = restored(model, whole=bool(written_by(model)))
@@ -208,119 +203,6 @@ def _put_back(modules: Sequence[nn.Module], devices: Iterable[torch.device]) -> 
             torch.cuda.set_rng_state(state, number)
 
 
-@contextlib.contextmanager
-def restored(model: nn.Module, *, whole: bool = True) -> Iterator[None]:
-    """Put back the buffers and attributes that a forward pass in eval mode changes, and remember which.
-
-    Of lists and dicts what they hold is put back. Without `whole` the user's own modules are watched alone: in eval
-    mode torch's own write nothing. Raises ModelError where it changes the weights, which are not copied.
-    """
-    modules = [m for m in _modules_of(model) if whole or not type(m).__module__.startswith("torch.")]
-    attributes = [(m, {key: value for key, value in vars(m).items() if type(value) in _PLAIN}) for m in modules]
-    buffers = [
-        (m, name, buffer, buffer._version, buffer.clone())
-        for m in modules
-        for name, buffer in m._buffers.items()
-        if buffer is not None and not buffer.is_inference()
-    ]
-    holders = [
-        (m, key, value, copy.copy(value))
-        for m in modules
-        for key, value in vars(m).items()
-        if type(value) in (list, dict) and key not in _OF_TORCH
-    ]
-    weights = [
-        (m, name, weight, weight._version)
-        for m in modules
-        for name, weight in m._parameters.items()
-        if weight is not None and not weight.is_inference()
-    ]
-    try:
-        yield
-        _refuse_changed(weights)
-    finally:
-        changed = set()
-        for module, key, holder, content in holders:
-            if vars(module).get(key) is not holder or not _holds(holder, content):
-                changed.add(f"{type(module).__name__}.{key}")
-                vars(module)[key] = holder
-                holder.clear()
-                (holder.extend if isinstance(holder, list) else holder.update)(content)
-        for module, before in attributes:
-            now = {key: value for key, value in vars(module).items() if type(value) in _PLAIN}
-            for key in now.keys() | before.keys():
-                if key != "training" and _differ(now.get(key, _UNSET), before.get(key, _UNSET)):
-                    changed.add(f"{type(module).__name__}.{key}")
-                    if key in before:
-                        vars(module)[key] = before[key]
-                    else:
-                        del vars(module)[key]
-        for module, name, buffer, version, content in buffers:
-            if module._buffers.get(name) is not buffer or buffer._version != version:
-                changed.add(f"{type(module).__name__}.{name}")
-                with torch.no_grad():
-                    buffer.copy_(content)
-                module._buffers[name] = buffer
-        _written[model] = sorted(changed | set(_written.get(model, ())))
-
-
-def _refuse_changed(weights: Sequence[tuple[nn.Module, str, Tensor, int]]) -> None:
-    """Raise ModelError where a parameter is another one than before, or was written to."""
-    names = [
-        f"{type(module).__name__}.{name}"
-        for module, name, weight, version in weights
-        if module._parameters.get(name) is not weight or weight._version != version
-    ]
-    if names:
-        raise ModelError(
-            f"The network's forward pass changes its own weights, also in eval mode: {listed(names, 4)}. So the answer "
-            "to an image depends on the images before it.\n"
-            "  Change them in training alone:  if self.training: …",
-            slug="changes-itself",
-        )
-
-
-def _holds(holder: Any, content: Any) -> bool:
-    """Whether a list or dict holds the very objects that its copy holds."""
-    if len(holder) != len(content):
-        return False
-    if isinstance(holder, list):
-        return all(value is other for value, other in zip(holder, content, strict=True))
-    return all(key in content and content[key] is value for key, value in holder.items())
-
-
-def _differ(value: Any, other: Any) -> bool:
-    """Whether two attributes are others: by their words, since NaN equals nothing and tuples may hold tensors."""
-    return value is not other and repr(value) != repr(other)
-
-
-@contextlib.contextmanager
-def drawing_noticed(model: nn.Module) -> Iterator[None]:
-    """Remember whether a forward pass draws random numbers, whose states `untouched` puts back."""
-    states = _random_states()
-    yield
-    if _random_states() != states:
-        _drawing.add(model)
-
-
-def written_by(model: nn.Module) -> list[str]:
-    """The buffers and attributes that the model's own forward pass was seen to change, as "Class.name"."""
-    return _written.get(model, [])
-
-
-def draws(model: nn.Module) -> bool:
-    """Whether the model's own forward pass was seen to draw random numbers, in eval mode."""
-    return model in _drawing
-
-
-def _random_states() -> list[bytes]:
-    """Those of torch and numpy; Python's own moves where a first pass imports something."""
-    devices = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
-    numpy_state: Any = np.random.get_state()
-    torch_states = [state.numpy().tobytes() for state in (torch.get_rng_state(), *devices)]
-    return [numpy_state[1].tobytes(), str(numpy_state[2]).encode(), *torch_states]
-
-
 def _working_folder() -> str:
     """Where relative names begin; "" where that folder is gone."""
     try:
@@ -339,18 +221,6 @@ def _as_written(modules: Sequence[nn.Module], devices: Iterable[torch.device]) -
         if compiled and hasattr(torch.compiler, "set_stance"):  # torch 2.6
             stack.enter_context(torch.compiler.set_stance("force_eager"))
         yield
-
-
-def _modules_of(model: nn.Module) -> list[nn.Module]:
-    """The model and every module in it, each once; `model.modules()` recurses, and takes three times as long."""
-    seen, modules, rest = {id(model)}, [model], [model]
-    while rest:
-        for module in rest.pop()._modules.values():
-            if module is not None and id(module) not in seen:
-                seen.add(id(module))
-                modules.append(module)
-                rest.append(module)
-    return modules
 
 
 def logits_of(output: Any, n_images: int) -> Tensor:

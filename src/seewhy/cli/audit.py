@@ -9,6 +9,7 @@ import typer
 from seewhy.cli.config import value_of
 from seewhy.cli.options import (
     ClassifierOptions,
+    ClusterBy,
     ImageOptions,
     LabelledImages,
     LayerOptions,
@@ -46,8 +47,12 @@ def audit(
     ] = "all",
     mark: Annotated[
         list[str] | None,
-        typer.Option(help="A mark to lay over images: NAME=text:WORD or NAME=logo.png, then @top-left, …; repeatable."),
+        typer.Option(
+            help="A mark to lay over images: NAME=text:WORD or NAME=logo.png, then @top-left, …, or @full for the "
+            "whole canvas; repeatable."
+        ),
     ] = None,
+    cluster_by: ClusterBy = None,
     factors: Annotated[str | None, typer.Option(help="The old word for --properties.", hidden=True)] = None,
     insert: Annotated[list[str] | None, typer.Option(help="The old word for --mark.", hidden=True)] = None,
     recipients: Annotated[int, typer.Option(help="Images of each split that are edited for each factor.")] = 300,
@@ -57,6 +62,10 @@ def audit(
     ] = None,
     plan_only: Annotated[
         bool, typer.Option("--plan", help="Say what would run, its cost, and the smallest effect that would show.")
+    ] = False,
+    as_given: Annotated[
+        bool,
+        typer.Option("--as-given", help="Go on where the classes are clearly in another order than the network's."),
     ] = False,
     *,
     maps: LayerOptions,
@@ -68,7 +77,7 @@ def audit(
     from seewhy.evidence.audit import audit_in_folder
     from seewhy.evidence.findings.safeguards.catalogue import SAFEGUARDS
     from seewhy.evidence.results.folder import default_audit_folder
-    from seewhy.evidence.trials.budget import planned, seconds_of
+    from seewhy.evidence.trials.budget import planned, seconds_of, smallest_of
     from seewhy.evidence.trials.design import design_audit
     from seewhy.evidence.trials.request import request
     from seewhy.run.folder import RunFolder
@@ -80,16 +89,24 @@ def audit(
     arrays.load()  # what is imported later is looked through for garbage, in each worker, too
     steady_process()
     with kept_clean(), forking(workers):
-        asked = request(regions, core, properties, marks, recipients, donors)
+        taken, columns = taken.without_compared()
+        asked = request(regions, core, properties, marks, recipients, donors, columns, as_given=as_given)
         network = classifier.load(task)
         if run.out is not None:
             manifest.find(run.out)  # refused before anything is read, where it holds something else
         options = {**maps.arguments(), **taken.arguments(), **run.arguments()}
         with progress_bar("Reading images") as update:
             design = design_audit(
-                network, taken.table_of(data), asked, safeguards=SAFEGUARDS, label=label, progress=update, **options
+                network,
+                taken.table_of(data),
+                asked,
+                safeguards=SAFEGUARDS,
+                label=label,
+                cluster_by=cluster_by,
+                progress=update,
+                **options,
             )
-    if run.understands(design.plan, classifier.weights):
+    if run.understands(design.plan, classifier.weights, {} if plan_only else {"Shows": smallest_of(design)}):
         return
     with kept_clean(), forking(workers):
         if plan_only:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from seewhy.cli.options import ClassifierOptions, ImageOptions, Images, MapOptions, RunOptions
+from seewhy.cli.options import ClassifierOptions, ClusterBy, ImageOptions, Images, MapOptions, RunOptions
 from seewhy.cli.pages import typed_again, write_pages
 from seewhy.cli.printing import kept_clean, print_check, print_json
 from seewhy.cli.signature import spelled_out
@@ -20,6 +20,7 @@ def check(
     maps: MapOptions,
     taken: ImageOptions,
     run: RunOptions,
+    cluster_by: ClusterBy = None,
     strict: Annotated[bool, typer.Option("--strict", help="Leave with status 1 for bad news.")] = False,
 ) -> None:
     """Say whether the classifier works, whether it is fed right, and whether its maps may be read; worst first."""
@@ -33,6 +34,7 @@ def check(
         plan = check_plan(
             classifier.load(maps.task),
             taken.table_of(images),
+            cluster_by=cluster_by,
             **maps.arguments(),
             **taken.arguments(),
             **run.arguments(),

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -22,6 +22,13 @@ LabelledImages = Annotated[
     str, typer.Argument(help="A folder with train/ and valid/ class folders, or a CSV with labels.")
 ]
 Workers = Annotated[int | None, typer.Option(help="Processes, on Linux and a CPU.  [default: one per core]")]
+ClusterBy = Annotated[
+    str | None,
+    typer.Option(
+        help="What images share that are not independent, then the unit: a column of the CSV (patient), or a pattern "
+        "over file names like 'name:(\\d+)_\\d+', whose group is the cluster.  [default: near-duplicates alone]"
+    ),
+]
 TaskName = Annotated[
     str | None,
     typer.Option(
@@ -201,7 +208,8 @@ class TableOptions:
     columns: Annotated[
         str | None,
         typer.Option(
-            help="What the columns of a table are: path=scan,label=grade,split=part.  [default: by their names]"
+            help="What the columns of a table are: path=scan,label=grade,split=part.  [default: by their names]  For "
+            "audit also which others are compared with labels and answers: site,scanner, or none.  [default: all]"
         ),
     ] = None
     first_label: Annotated[
@@ -220,6 +228,12 @@ class TableOptions:
 @dataclass(frozen=True, kw_only=True)
 class ImageOptions(TableOptions):
     """Which of the images are taken."""
+
+    def without_compared(self) -> tuple[ImageOptions, tuple[str, ...]]:
+        """The options whose columns all have roles, and the names of those that are compared: all where none is."""
+        parts = [part.strip() for part in (self.columns or "").split(",") if part.strip()]
+        roles, names = [part for part in parts if "=" in part], tuple(part for part in parts if "=" not in part)
+        return replace(self, columns=",".join(roles) or None), names or ("all",)
 
     limit: Annotated[int | None, typer.Option(help="Only the first N images.")] = None
     sample: Annotated[int | None, typer.Option(help="N images by seeded chance, every class keeping its share.")] = None
@@ -247,12 +261,12 @@ class RunOptions:
     as_json: AsJson = False
     config: Config = None
 
-    def understands(self, plan: Plan, weights: Path | None) -> bool:
-        """Say what was understood; whether that is all that was asked for."""
+    def understands(self, plan: Plan, weights: Path | None, more: Mapping[str, str] | None = None) -> bool:
+        """Say what was understood, and `more` by name; whether that is all that was asked for."""
         from seewhy.cli.printing import print_json, print_understood
         from seewhy.run.understood import understood
 
-        rows = understood(plan, weights)
+        rows = {**understood(plan, weights), **(more or {})}
         if self.dry_run and self.as_json:
             print_json(rows)
         elif not self.as_json:
@@ -283,7 +297,10 @@ def pairs_of(option: str, text: str | None) -> dict[str, str]:
     """Names and values from text like path=scan,label=grade."""
     pairs = [part.partition("=") for part in (text or "").split(",") if part.strip()]
     if not all(equals and name.strip() and value.strip() for name, equals, value in pairs):
-        raise OptionError(f"{option} is {text!r}, but must look like path=scan,label=grade.")
+        raise OptionError(
+            f"{option} is {text!r}, but must look like path=scan,label=grade.  Names alone are for audit, which "
+            "compares these columns."
+        )
     return {name.strip(): value.strip() for name, _, value in pairs}
 
 

@@ -77,7 +77,7 @@ def print_check(summary: Mapping[str, Any], folder: Path) -> None:
     unread = f" ({summary['without_result']} cannot be read)" if summary["without_result"] else ""
     what = f"{counted(summary['images'], 'image')}{unread} of {listed(summary['classes'], 4)}"
     say(f"{what}, fed {summary['preprocess']}\n{summary['sampled']}".rstrip() + "\n")
-    width = min(shutil.get_terminal_size((110, 24)).columns, 120)
+    width = _width()
     for finding in summary["findings"]:
         todo = (
             textwrap.wrap(f"→ {plain(finding['todo'])}", width - 14, subsequent_indent="  ") if finding["todo"] else []
@@ -104,9 +104,22 @@ def print_audit(summary: Mapping[str, Any], folder: Path) -> None:
         say(f"  - {counted(len(summary['unreadable']), 'image')} could not be used: {reasons}")
     say("")
     print_findings(summary["told"])
+    print_by_class(summary.get("by_class", ()))
+    print_columns(summary.get("columns") or {})
     say(f"\n{summary['scope']}\n")
     kinds = [("Report", PAGES), ("Findings", "findings.json"), ("Pictures", "pictures"), ("Trials", "trials.parquet")]
     print_places(folder, kinds)
+
+
+def print_by_class(rows: Sequence[Mapping[str, Any]]) -> None:
+    """What is shown for single classes, as a table; nothing where two classes are each other's mirror."""
+    from seewhy.evidence.results.class_table import class_table
+
+    table = class_table(rows)
+    if table.is_by_class and (lines := table.lines(_width() - 6)):
+        say("  BY CLASS")
+        for line in lines:
+            say(f"      {line}")
 
 
 def print_plan(plan: Mapping[str, Any]) -> None:
@@ -128,13 +141,38 @@ def print_plan(plan: Mapping[str, Any]) -> None:
 
 def print_findings(told: Sequence[Mapping[str, Any]]) -> None:
     """Titles over wrapped words, evidence line by line, and what to do about it."""
-    width = min(shutil.get_terminal_size((110, 24)).columns, 120)
+    width = _width()
     for finding in told:
         print(f"  {plain(finding['title'])}")
         for text in (finding["text"], *finding["evidence"], f"→ {finding['todo']}" if finding["todo"] else ""):
             hanging = "  " if text[:2] in ("+ ", "- ", "? ", "→ ") else ""
             for line in textwrap.wrap(plain(text), width - 6, subsequent_indent=hanging):
                 print(f"      {line}")
+
+
+def print_columns(columns: Mapping[str, Any]) -> None:
+    """What goes with other columns of the table, apart from the findings; nothing where none was compared."""
+    tested, left = columns.get("tested", ()), columns.get("left_out", {})
+    if not tested and not left:
+        return
+    say(f"\n  {columns['title']} ({columns['split']})")
+    shown = [{**column, "title": column["column"], "evidence": ()} for column in tested if column["is_shown"]]
+    print_findings(shown)
+    others = [f"{column['column']} ({counted(column['n'], 'image')})" for column in tested if not column["is_shown"]]
+    rest = [f"Not shown to go with the label or the answers: {listed(others, 20)}."] if others else []
+    rest += [f"Left out: {listed([f'{name}: {why}' for name, why in left.items()], 8)}."] if left else []
+    for text in rest:
+        print_wrapped(text)
+
+
+def print_wrapped(text: str) -> None:
+    """A text below a heading."""
+    for line in textwrap.wrap(plain(text), _width() - 6):
+        print(f"      {line}")
+
+
+def _width() -> int:
+    return min(shutil.get_terminal_size((110, 24)).columns, 120)
 
 
 def print_rows(rows: Sequence[Sequence[str]]) -> None:

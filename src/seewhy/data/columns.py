@@ -39,7 +39,7 @@ class Columns:
         words = [f"{role} = {name}" for role, name in pairs if name]
         if self.flags:
             words.append(f"labels = {listed(self.flags, 4)} (columns of 0 and 1)")
-        left = f"; left out: {listed(self.left, 4)} (columns of 0 and 1)" if self.left else ""
+        left = f"; no labels: {listed(self.left, 4)} (columns of 0 and 1)" if self.left else ""
         return ", ".join(words) + left
 
     @property

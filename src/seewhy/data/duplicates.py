@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,14 +14,16 @@ from seewhy.errors import DataError
 from seewhy.estimates import Floats, Integers
 
 Booleans = NDArray[np.bool_]
+Greys = NDArray[np.floating[Any]]
 SIDE, FREQUENCIES = 32, 16
 MOST_BITS = 18  # of 255; see near_duplicates
 MOST_SHIFT = 2
 _BLOCK = 1024
+_AT_ONCE = 64  # images
 _FLAT = 1e-9
 
 
-def perceptual_hashes(grey: Floats, *, margin: int = 0, shift: tuple[int, int] = (0, 0)) -> Booleans:
+def perceptual_hashes(grey: Greys, *, margin: int = 0, shift: tuple[int, int] = (0, 0)) -> Booleans:
     """The hash of each grey image, (N, H, W) in [0, 1] to (N, 255): is a low frequency above the image's median one?
 
     The image is averaged to 32 x 32 and the 16 x 16 lowest frequencies of its cosine transform are kept but for the
@@ -37,11 +40,13 @@ def perceptual_hashes(grey: Floats, *, margin: int = 0, shift: tuple[int, int] =
         )
     rows, columns = _averaging(height - 2 * margin), _averaging(width - 2 * margin)
     hashes = np.zeros((len(grey), FREQUENCIES**2 - 1), dtype=bool)
-    for place, image in enumerate(grey):
-        window = image[margin + down : height - margin + down, margin + right : width - margin + right]
-        frequencies = fft.dctn(rows @ window @ columns.T, norm="ortho")[:FREQUENCIES, :FREQUENCIES].reshape(-1)[1:]
+    for start in range(0, len(grey), _AT_ONCE):
+        some = grey[start : start + _AT_ONCE]
+        windows = some[:, margin + down : height - margin + down, margin + right : width - margin + right]
+        lowest = fft.dctn(rows @ windows @ columns.T, axes=(1, 2), norm="ortho")[:, :FREQUENCIES, :FREQUENCIES]
+        frequencies = lowest.reshape(len(some), -1)[:, 1:]
         frequencies[np.abs(frequencies) < _FLAT] = 0
-        hashes[place] = frequencies > np.median(frequencies)
+        hashes[start : start + _AT_ONCE] = frequencies > np.median(frequencies, axis=1, keepdims=True)
     return hashes
 
 
@@ -67,14 +72,42 @@ def clusters_of(hashes: Booleans, most_bits: int = MOST_BITS) -> Integers:
     return np.asarray(connected_components(links, directed=False)[1], dtype=np.int64)
 
 
-def _pairs(windows: Booleans, most_bits: int) -> Iterator[Integers]:
+def _pairs(windows: Booleans, most_bits: int, others: Booleans | None = None) -> Iterator[Integers]:
+    """Pairs (2, P) of images, by their moved windows (S, N, B), and others, by their unmoved ones (M, B); of all."""
     signs = windows.astype(np.float32) * 2 - 1
+    against = signs[0] if others is None else others.astype(np.float32) * 2 - 1
     bits = signs.shape[2]
     for moved in signs:
         for start in range(0, len(moved), _BLOCK):
-            agreeing = moved[start : start + _BLOCK] @ signs[0].T  # bits that agree less those that differ
+            agreeing = moved[start : start + _BLOCK] @ against.T  # bits that agree less those that differ
             rows, columns = np.nonzero(agreeing >= bits - 2 * most_bits)
             yield np.stack([rows + start, columns]).astype(np.int64)
+
+
+def near_pairs(grey: Greys, others: Greys, *, most_bits: int = MOST_BITS, most_shift: int = MOST_SHIFT) -> Integers:
+    """The pairs (P, 2) of a grey image (N, H, W) and another (M, H, W) that are near duplicates, in order.
+
+    A pair is what `near_duplicates` links: of these windows of one are moved, of those none.
+    """
+    margin = most_shift if min(grey.shape[1:]) >= SIDE else 0
+    reach = range(-margin, margin + 1)
+    moved = [perceptual_hashes(grey, margin=margin, shift=(right, down)) for down in reach for right in reach]
+    pairs = list(_pairs(np.stack(moved), most_bits, perceptual_hashes(others, margin=margin)))
+    return np.unique(np.concatenate(pairs, axis=1).T, axis=0)
+
+
+def joined_groups(groups: Integers, names: Sequence[str | None]) -> Integers:
+    """The group of each image (N,): those of one of the `groups` (N,), or of one name, are in one; None is no name.
+
+    Groups that no name joins keep their order.
+    """
+    numbers = {name: number for number, name in enumerate(dict.fromkeys(names)) if name is not None}
+    named = [place for place, name in enumerate(names) if name is not None]
+    first = int(groups.max(initial=-1)) + 1
+    nodes = [first + numbers[name] for name in names if name is not None]
+    size = first + len(dict.fromkeys(names))
+    links = sparse.coo_matrix((np.ones(len(named)), (groups[named], nodes)), shape=(size, size))
+    return np.asarray(connected_components(links, directed=False)[1][groups], dtype=np.int64)
 
 
 def near_duplicates(grey: Floats, *, most_bits: int = MOST_BITS, most_shift: int = MOST_SHIFT) -> Integers:

@@ -54,6 +54,9 @@ class ImageTable:
     either: int | None = None  # how deep the first of two levels of folders lies, either of which may be the classes
     flags: tuple[str, ...] = ()  # columns of zeros and ones whose names are the labels
     seen: tuple[Reading, ...] = ()  # what some items hold beside their images, where no label is known beforehand
+    columns: tuple[str, ...] = ()  # of a table, all but that of paths: what `Image.cells` are
+    read_as: tuple[str, ...] = ()  # those of them that labels and splits were read from
+    cluster_by: str = ""  # what `Image.cluster` comes from
 
     def __len__(self) -> int:
         return len(self.images)
@@ -320,7 +323,16 @@ def _from_sheet(sheet: Sheet, folder: Path, source: str, columns: Mapping[str, s
     listing = read_listing(sheet, folder, source, columns)
     images = tuple(_in_split(listing.images, name))
     classes = listing.classes or label_names(images)
-    return ImageTable(images, folder, classes, listing.notes, source=source, flags=listing.flags)
+    return ImageTable(
+        images,
+        folder,
+        classes,
+        listing.notes,
+        source=source,
+        flags=listing.flags,
+        columns=listing.columns,
+        read_as=listing.read_as,
+    )
 
 
 def _from_list(paths: Sequence[Path], source: str) -> ImageTable:

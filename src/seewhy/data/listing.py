@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -27,6 +28,8 @@ class Listing:
     classes: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     flags: tuple[str, ...] = ()  # the columns of zeros and ones that labels are the names of
+    columns: tuple[str, ...] = ()  # all but that of paths: what the images' cells are
+    read_as: tuple[str, ...] = ()  # those that labels and splits were read from
 
 
 def read_listing(sheet: Sheet, folder: Path, source: str, asked: Mapping[str, str]) -> Listing:
@@ -40,10 +43,18 @@ def read_listing(sheet: Sheet, folder: Path, source: str, asked: Mapping[str, st
     paths, moved = located(cells(rows, columns.path), folder, source)
     labels, said = _labels(rows, columns)
     splits, numbered = columns.split.read(rows)
+    named = tuple(name for name in sheet.columns if name and name != columns.path)
     images, repeated = without_repeats(
         [
-            Image(relative(path, folder), str(path), label, split or None, error=why_not_here(path))
-            for path, label, split in zip(paths, labels, splits, strict=True)
+            Image(
+                relative(path, folder),
+                str(path),
+                label,
+                split or None,
+                error=why_not_here(path),
+                cells=tuple(sys.intern(row.get(name, "")) for name in named),
+            )
+            for path, label, split, row in zip(paths, labels, splits, rows, strict=True)
         ]
     )
     usual = () if columns.are_usual else (f"Read from {source}: {columns.said()}.{columns.way_out}",)
@@ -58,6 +69,8 @@ def read_listing(sheet: Sheet, folder: Path, source: str, asked: Mapping[str, st
         tuple(classes),
         (*sheet.notes, *usual, *empty, *no_label, *moved, *said, *columns.split.notes, *numbered, *order, *repeated),
         columns.flags,
+        named,
+        tuple(filter(None, (columns.label, *columns.flags, *columns.split.columns))),
     )
 
 

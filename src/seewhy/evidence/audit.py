@@ -15,25 +15,30 @@ from torch import nn
 
 from seewhy.cam.scores.targets import probabilities
 from seewhy.data.classifier import Classifier
+from seewhy.data.clusters import ClusterBy
 from seewhy.errors import OptionError, SeewhyError, listed
+from seewhy.estimates import Integers
 from seewhy.evidence.checks.behaviour import Behaviour, behaviour_of
-from seewhy.evidence.checks.findings import behaviour_findings
 from seewhy.evidence.factors.factor import Factor
 from seewhy.evidence.factors.regions import Region
-from seewhy.evidence.findings.cases import Cases, cases_of
+from seewhy.evidence.findings.beforehand import as_told, tell_beforehand
+from seewhy.evidence.findings.cases import Cases, cases_of, first_cases
+from seewhy.evidence.findings.columns import columns_of
 from seewhy.evidence.findings.conclusions import Results, conclusions
+from seewhy.evidence.findings.follow_up import with_follow_up
 from seewhy.evidence.findings.safeguards.catalogue import SAFEGUARDS
 from seewhy.evidence.properties.catalogue import Property
+from seewhy.evidence.results.by_class import facts_by_class
 from seewhy.evidence.results.folder import AuditFolder
 from seewhy.evidence.results.map_shares import MapRecords, map_records, shares_of_recipients
 from seewhy.evidence.results.pictures import with_pictures
 from seewhy.evidence.results.result import Audit, Baseline, facts_of
-from seewhy.evidence.trials.budget import as_budget, scorers_of, seconds_of, trials_of
+from seewhy.evidence.trials.budget import as_budget, scorers_of, seconds_of, smallest_of, trials_of
 from seewhy.evidence.trials.design import AuditDesign, design_audit, scheduled
 from seewhy.evidence.trials.edit import TrialKey
 from seewhy.evidence.trials.request import request
 from seewhy.evidence.trials.scorer import Scorer
-from seewhy.evidence.trials.trial import Scores, Trials, scores_of, trials_of_job
+from seewhy.evidence.trials.trial import UNDECIDED, Scores, Trials, scores_of, trials_of_job
 from seewhy.records import Progress
 from seewhy.run.machine import usual_workers
 from seewhy.run.progress import chosen_progress
@@ -76,10 +81,13 @@ def audit(
     budget: int | str | timedelta | None = None,
     layers: str | Sequence[str] = "auto",
     method: str = "auto",
+    cluster_by: ClusterBy = None,
+    columns: str | Sequence[str] = ("all",),
     limit: int | None = None,
     sample: int | None = None,
     batch_size: int | None = None,
     seed: int = 0,
+    as_given: bool = False,
     out: str | Path | None = None,
     progress: bool | Progress = True,
 ) -> Audit:
@@ -96,12 +104,15 @@ def audit(
             "rest=not:hair"
         core: the regions or properties that should decide: anything else can be a shortcut
         properties: names, "all", "none", "file.py:name", or a Property
-        marks: marks to lay over images: "watermark=text:SAMPLE@centre", "logo=logo.png@top-left"
+        marks: marks to lay over images: "watermark=text:SAMPLE@centre", "logo=logo.png@top-left", "wm=wm.png@full"
         recipients: images of each split that are edited for each factor
         donors: images of each class that give content
         budget: at most so many trials, or so much time ("5m"); None: all
         layers, method: of the maps that stand beside the findings; they decide no finding
+        cluster_by: the unit that images share, like a patient: a column, "name:PATTERN" of file names, or values
+        columns: of the table, which are compared with labels and answers, as associations: names, "all", "none"
         limit, sample, batch_size, seed: as in explain
+        as_given: go on where the classes are clearly in another order than the network's
         out: a run folder that survives being killed; None: in memory
         progress: True: a bar; False: none; or a function of (done, total), in trials
 
@@ -109,8 +120,8 @@ def audit(
         an Audit.
 
     Raises:
-        DataError (no labels, masks that fit no image), OptionError (no such region or property),
-        StoreError.
+        DataError (no labels, masks that fit no image), OptionError (no such region or property,
+        classes in another order), StoreError.
 
     Example:
         >>> audit = seewhy.audit(classifier, "faces", regions="centre,border", core="centre", properties=["tint"])
@@ -119,11 +130,11 @@ def audit(
         >>> print(audit["tint"].text)  # also where another finding holds it
         >>> folder = audit.save("runs/audit")
     """
-    asked = request(regions, core, properties, marks, recipients, donors)
+    asked = request(regions, core, properties, marks, recipients, donors, columns, as_given=as_given)
     with chosen_progress(progress, "Auditing") as update:
         design = design_audit(
-            classifier, images, asked, safeguards=SAFEGUARDS, label=label, layers=layers, method=method, limit=limit,
-            sample=sample, batch_size=batch_size, seed=seed,
+            classifier, images, asked, safeguards=SAFEGUARDS, label=label, cluster_by=cluster_by, layers=layers,
+            method=method, limit=limit, sample=sample, batch_size=batch_size, seed=seed,
         )  # fmt: skip
         return run_audit(design, budget=as_budget(budget), folder=None if out is None else Path(out), progress=update)
 
@@ -147,21 +158,27 @@ def run_audit(
     if folder is None:
         design = scheduled(design, trials_of(design, budget, 1))
         before = _before(design)
-        _warn_of(design, before, warn)
-        trials = run_jobs(design, range(len(design.schedule.jobs)), 1, before)
-        return _audited(design, budget, before, trials, progress, weighing)
+        tell_beforehand(design, _behaviour(design, before), warn)
+
+        def made(design: AuditDesign, indices: Sequence[int]) -> Iterator[Trials]:
+            return run_jobs(design, indices, 1, before)
+
+        return _audited(design, budget, before, made, progress, weighing)
     kept = AuditFolder(folder, design, budget)
     with kept.run.held():
         design = scheduled(design, kept.begun() or trials_of(design, budget, workers))
-        kept = kept.of(design)
-        done = kept.begin()
-        missing = [index for index in range(len(design.schedule.jobs)) if index not in done]
         before = _before(design)
-        if missing:
-            _warn_of(design, before, warn)
-        new_trials = kept.kept(run_jobs(design, missing, workers, before), missing)
-        result = _audited(design, budget, before, new_trials, progress, weighing, kept.read)
-        kept.finish(result)
+        if kept.of(design).stored() is None:  # before the folder is begun, so that the line to type can name the same
+            tell_beforehand(design, _behaviour(design, before), warn)
+        kept.of(design).begin()
+
+        def made_or_read(design: AuditDesign, indices: Sequence[int]) -> Iterator[Trials]:
+            there = kept.of(design)
+            missing = there.missing(indices)
+            return _in_order(indices, there.read, there.kept(run_jobs(design, missing, workers, before), missing))
+
+        result = _audited(design, budget, before, made_or_read, progress, weighing)
+        kept.of(result.design).finish(result)
         result.folder = folder
     return result
 
@@ -204,17 +221,6 @@ def run_jobs(
         yield trials_of_job(jobs[index], design.samples[split], before[split].scores, after)
 
 
-def _warn_of(design: AuditDesign, before: Mapping[str, Baseline], warn: Callable[[str], None]) -> None:
-    """Tell of a classifier that gives one answer or guesses, before its trials are run."""
-    behaviour = _behaviour(design, before)
-    for finding in behaviour_findings(behaviour) if behaviour.n_images else []:
-        if finding.stops_audit and finding.level == "bad":
-            warn(
-                f"{finding.text}\n  What an audit says of it is little, and its {design.schedule.n_trials:,} trials "
-                "may take long.  First:  seewhy check (with the same arguments)"
-            )
-
-
 def _before(design: AuditDesign) -> dict[str, Baseline]:
     return {split: _baseline(scorer) for split, scorer in scorers_of(design).items()}
 
@@ -223,23 +229,36 @@ def _audited(
     design: AuditDesign,
     budget: int | str | None,
     before: Mapping[str, Baseline],
-    new_trials: Iterator[Trials],
+    make: Callable[[AuditDesign, Sequence[int]], Iterator[Trials]],
     progress: Progress,
     weighing: Progress,
-    before_hand: Callable[[int], Trials | None] = lambda index: None,
 ) -> Audit:
-    """The trials collected under the progress bar, and what follows from them."""
-    jobs, total = design.schedule.jobs, design.schedule.n_trials
+    """The trials collected under the progress bar, then those that follow from them, and what follows from all."""
     trials: dict[TrialKey, Trials] = {}
-    for job_trials in _in_order(range(len(jobs)), before_hand, new_trials):
-        trials[job_trials.key] = job_trials
-        progress(sum(map(len, trials.values())), total)
-    cases = cases_of(design, trials, SAFEGUARDS, weighing)
-    behaviour, scores = _behaviour(design, before), {split: baseline.scores for split, baseline in before.items()}
+
+    def collect(design: AuditDesign) -> None:
+        for job_trials in make(design, range(len(trials), len(design.schedule.jobs))):
+            trials[job_trials.key] = job_trials
+            progress(sum(map(len, trials.values())), design.schedule.n_trials)
+
+    collect(design)
+    first = first_cases(design, trials, weighing)
+    design = with_follow_up(design, first.singles, SAFEGUARDS)
+    collect(design)
+    cases = cases_of(design, trials, first, SAFEGUARDS, weighing)
+    behaviour = as_told(design, _behaviour(design, before))
+    scores = {split: baseline.scores for split, baseline in before.items()}
     findings = with_pictures(design, conclusions(Results(design, trials, cases, behaviour, scores)))
     maps, notes = _maps(design)
     facts = facts_of(design, behaviour, shares_of_recipients(design, maps), trials, findings)
-    facts["notes"] += [*notes, *design.schedule.effort.given_up(design.request.effort), *_not_compared(cases, before)]
+    facts["columns"] = columns_of(design, before[design.audited.split].scores, findings)
+    facts |= facts_by_class(design, trials, cases, scores[design.audited.split])
+    facts["notes"] += [
+        smallest_of(design),
+        *notes,
+        *design.schedule.effort.given_up(design.request.effort),
+        *_not_compared(cases, before),
+    ]
     return Audit(
         findings=findings,
         facts=facts,
@@ -294,4 +313,13 @@ def _behaviour(design: AuditDesign, before: Mapping[str, Baseline]) -> Behaviour
     rows = np.flatnonzero(np.isfinite(logits).all(axis=1))
     labels = [sample.images[row].label for row in rows]
     of_classes = probabilities(torch.from_numpy(logits[rows])).numpy()
-    return behaviour_of(logits[rows], of_classes, labels, design.classes)
+    clusters = [sample.images[row].cluster for row in rows]
+    others = next((_answers(design, before, split) for split in before if split != sample.split), None)
+    return behaviour_of(logits[rows], of_classes, labels, design.classes, clusters=clusters, others=others)
+
+
+def _answers(design: AuditDesign, before: Mapping[str, Baseline], split: str) -> tuple[Integers, Integers]:
+    """The class indices and the predictions of a split's images that are answered."""
+    predictions = before[split].scores.predictions
+    answered = predictions != UNDECIDED
+    return design.samples[split].labels[answered], predictions[answered]

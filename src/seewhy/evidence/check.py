@@ -13,11 +13,13 @@ from torch import nn
 from seewhy.cam.methods.catalogue import METHODS
 from seewhy.cam.scores.targets import Target
 from seewhy.data.classifier import Classifier
+from seewhy.data.clusters import ClusterBy
 from seewhy.errors import OptionError, counted, listed
 from seewhy.evidence.checks.behaviour import Behaviour
 from seewhy.evidence.checks.feeding import Feeding
 from seewhy.evidence.checks.findings import CheckFinding, Reason
 from seewhy.evidence.checks.judgement import SampleNote, judged
+from seewhy.evidence.checks.leaks import Leaks, leak_rows, leaks_summary
 from seewhy.evidence.checks.readings import Passes, write_records
 from seewhy.evidence.checks.trust import Trust
 from seewhy.evidence.thresholds import CHECK_THRESHOLDS
@@ -29,9 +31,11 @@ from seewhy.run.identity import RunIdentity, check_unchanged, content_of, run_id
 from seewhy.run.machine import environment
 from seewhy.run.plan import Plan, make_plan
 from seewhy.run.progress import chosen_progress
+from seewhy.store import manifest
 from seewhy.store.frames import frame_of
 from seewhy.store.plain import plain
-from seewhy.store.tables import read_digests
+from seewhy.store.schema import LEAKS
+from seewhy.store.tables import read_digests, write_rows
 
 MOST_IMAGES = 2000  # unless --limit or --sample says otherwise
 
@@ -40,7 +44,8 @@ MOST_IMAGES = 2000  # unless --limit or --sample says otherwise
 class Check:
     """What `check` gives: `findings`, worst first, and behind them `behaviour`, `feeding` and `graded` by layer.
 
-    `graded` has for each layer what was measured of its maps, and the reasons for its grade.
+    `graded` has for each layer what was measured of its maps, and the reasons for its grade. `leaks` are pictures and
+    clusters that train shares with the split that it is judged by; None where there are not both.
 
     `folder` is the run folder that it was written to; None where it is in memory alone.
     """
@@ -53,6 +58,7 @@ class Check:
     facts: dict[str, Any]
     plan: Plan = field(compare=False)
     passes: Passes = field(compare=False)
+    leaks: Leaks | None = None
     seed: int = 0
     folder: Path | None = None
 
@@ -124,6 +130,7 @@ class Check:
                 **self.facts,
                 "findings": [finding.as_stored() for finding in self.findings],
                 "grades": self.grades,
+                "leaks": None if self.leaks is None else leaks_summary(self.leaks),
                 "behaviour": behaviour,
                 "maps": [
                     {**vars(trust), "reasons": [vars(reason) for reason in reasons]} for trust, reasons in self.graded
@@ -168,6 +175,7 @@ def check(
     layers: str | Sequence[str] = "auto",
     method: str = "auto",
     grid: str | None = None,
+    cluster_by: ClusterBy = None,
     limit: int | None = None,
     sample: int | None = None,
     batch_size: int | None = None,
@@ -184,6 +192,7 @@ def check(
         target: one target, as in explain
         layers, method, grid: whose maps are examined: several layers, but one method, by activation or
             gradient
+        cluster_by: as in audit
         limit, sample, batch_size, seed: as in explain
         out: a run folder; None: in memory
         progress: as in explain
@@ -202,8 +211,8 @@ def check(
         >>> print(check.grades, check.is_bad)
     """
     plan = check_plan(
-        classifier, images, target=target, layers=layers, method=method, grid=grid, limit=limit, sample=sample,
-        batch_size=batch_size, seed=seed,
+        classifier, images, target=target, layers=layers, method=method, grid=grid, cluster_by=cluster_by, limit=limit,
+        sample=sample, batch_size=batch_size, seed=seed,
     )  # fmt: skip
     if out is not None:
         run = RunFolder(Path(out))
@@ -223,7 +232,7 @@ def check_plan(classifier: Classifier | nn.Module, images: Any, **options: Any) 
         sampled = make_plan(classifier, images, **{**options, "sample": MOST_IMAGES})
         counts = f"{len(sampled.table):,} of {len(plan.table):,} images"
         note = SampleNote(f"A seeded sample: {counts} (--sample and --limit take others).")
-        plan = replace(sampled, notes=(*sampled.notes, note))
+        plan = replace(sampled, notes=(*sampled.notes, note), beside=plan.table.images)
     _check_scope(plan)
     return plan
 
@@ -243,8 +252,9 @@ def _check_scope(plan: Plan) -> None:
 
 
 def check_identity(plan: Plan, seed: int) -> RunIdentity:
-    """Everything that decides the result of a check."""
-    return run_identity(plan, "check", overlays=False, seed=seed)
+    """Everything that decides the result of a check: also images that are compared and not judged."""
+    compared = manifest.digest_of([[i.id, i.label, i.split, i.cluster] for i in plan.beside]) if plan.beside else None
+    return run_identity(plan, "check", overlays=False, seed=seed, compared=compared)
 
 
 def check_in_folder(plan: Plan, folder: Path, *, seed: int, progress: Progress) -> dict[str, Any]:
@@ -262,6 +272,8 @@ def check_in_folder(plan: Plan, folder: Path, *, seed: int, progress: Progress) 
 def _write(result: Check, run: RunFolder, identity: RunIdentity) -> dict[str, Any]:
     """Write a check to the folder that is held for it; gives its summary."""
     write_records(run.path, result.passes)
+    if result.leaks is not None and result.leaks.copies.copies:
+        write_rows(run.path / "leaks.parquet", leak_rows(result.leaks), LEAKS)
     summary = {**result.summary(), "environment": environment(result.plan.classifier.device)}
     run.finish(identity.whole(content_of(result.plan, read_digests(run.path))), summary)
     return summary

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-LEAST_IMAGES = 30  # of a class, for donors to say anything
+LEAST_IMAGES = 8  # of a class, for donors to say anything
+FEW_IMAGES = 30  # of a class, below which what is said is said to rest on few
 
 AUDIT_THRESHOLDS: dict[str, float] = {
     "level": 0.05,  # of the family of all tests, by Holm
@@ -10,8 +11,16 @@ AUDIT_THRESHOLDS: dict[str, float] = {
     "strong": 2.0,  # floors that a strong finding's interval stays above
     "least_images": LEAST_IMAGES,  # of each class
     "few_donors": 60,  # of each class: with fewer a finding is weak
+    "broken_flips": 0.1,  # of the decisions, by donors of the own class: from here on the edit itself may do it, where
+    "broken_share": 0.5,  # of as many as donors of another class flip, it does
     "edge": 0.5,  # of the effect, in proportion to the area, that must be left 4 pixels away from the region's edge
     "outside": 0.25,  # of the effect that must be left outside of the core
+    "rim": 0.5,  # of the effect, in proportion to the area, below which it is shown to die with a larger core
+    "rest": 0.5,  # of a region's own effect that everything outside of the core must be able to have
+    "explained": 0.35,  # of an effect: where no more is left with another factor held, that explains it, unless
+    "unexplained": 0.7,  # of it may be left
+    "suffices": 0.5,  # of an effect that its cause has to have by itself
+    "together": 0.75,  # of an effect that several causes explain together
     "fragile": 1.0,  # logits by which donors of one class move the margin (standard deviation), where
     "fragile_flips": 0.1,  # of the decisions flip
 }
@@ -22,7 +31,8 @@ CHECK_THRESHOLDS: dict[str, float] = {
     "gap": 0.05,  # of accuracy, between training images and others
     "idle_channels": 0.5,  # of a layer
     "overconfidence": 0.05,
-    "undecided_auc": 0.02,  # a variant may be better by this much and still be called equal
+    "undecided_auc": 0.02,  # what is better by less is called equal
+    "useful_auc": 0.55,  # a tenth of the way from guessing to always right: what reaches less is no advice
     "empty": 0.05,
     "no_gradient": 0.05,
     "random_weights": 0.5,  # rank correlation with the map of a network whose weights are all random
@@ -34,5 +44,6 @@ CHECK_THRESHOLDS: dict[str, float] = {
     "other_class": 0.9,
     "null_shape": 0.9,
     "incomplete": 0.01,  # of the score's spread
+    "false_mass": 0.05,  # of a map, in places that the classifier does not see: B; C from what an even map has there
     "little_better": 0.1,  # than a picture that knows nothing of the classifier, in rank correlation with swaps
 }

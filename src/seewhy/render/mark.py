@@ -1,7 +1,8 @@
-"""Marks that are laid over pictures: a word, or a picture with transparency, at a place of the canvas."""
+"""Marks that are laid over pictures: a word, or a picture with transparency, at a place or over the whole canvas."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -18,33 +19,106 @@ PLACES = {  # the middle of the mark, as shares of the free width and height
     "bottom-right": (1.0, 1.0),
     "centre": (0.5, 0.5),
 }
+FULL = "full"  # over the whole canvas
+SHUFFLED = "the same pixels shuffled"
 _WIDTH_SHARE, _MARGIN_SHARE, _OPACITY = 0.4, 0.02, 0.75
 _LETTERS_PX = 96
 _PATCH = 8  # the neutral mark's patches, along the mark's shorter side
+_FULL_PATCH = 56  # the same along the shorter side of the canvas, of a mark over all of it
+_NEAR = 8  # patches of such a mark, along a side, that change places among themselves
+_COVERS = 0.98  # of opacity everywhere, from which on a mark over the whole canvas leaves nothing of the picture
 
 Mark = NDArray[np.float32]  # (4, H, W): red, green, blue and opacity in [0, 1]
 
 
-def find_mark(spec: str, size: tuple[int, int]) -> tuple[str, Mark, Mark]:
-    """The words, the mark (4, H, W) and its neutral patch for "text:SAMPLE@centre" or "logo.png@top-left".
+@dataclass(frozen=True)
+class _Spec:
+    """A mark as it was typed: what is drawn, where, and what it is compared with; "" is the mark itself, shuffled."""
 
-    The mark is 40 % as wide as the canvas of `size` (height, width), at the bottom right unless a place is named. The
-    neutral patch has the mark's own pixels in shuffled patches: as large, as bright, without its shape.
+    what: str
+    place: str
+    against: str
+
+    @property
+    def words(self) -> str:
+        where = "over the whole canvas" if self.place == FULL else f"at the {self.place}"
+        return f"{self.what} {where}" + (f", in place of {self.against}" if self.against else "")
+
+
+def find_mark(spec: str, size: tuple[int, int]) -> tuple[str, Mark, Mark]:
+    """The words, the mark (4, H, W) and its neutral patch for "text:SAMPLE@centre", "logo.png@top-left", "wm.png@full".
+
+    The mark is 40 % as wide as the canvas of `size` (height, width), at the bottom right unless a place is named; at
+    "full" a picture is as large as the canvas, and a word as large as fits. The neutral patch has the mark's own pixels
+    in shuffled patches: as large, as bright, without its shape; over the whole canvas patches change places with near
+    ones alone, so that what lies in the middle stays there. "@centre:other.png" names another mark in place of it.
     """
-    has_place = "@" in spec and not Path(spec).is_file()
-    what, _, place = spec.rpartition("@") if has_place else (spec, "", "bottom-right")
-    if place not in PLACES:
+    read = _spec_of(spec)
+    mark = _drawn(read.what, read.place, size)
+    return read.words, mark, _drawn(read.against, read.place, size) if read.against else _neutral(read, size)
+
+
+def against_of(spec: str) -> str:
+    """What a mark is compared with, in words."""
+    return _spec_of(spec).against or SHUFFLED
+
+
+def _spec_of(spec: str) -> _Spec:
+    what, place, colon, against = _parts_of(spec)
+    if place not in (*PLACES, FULL):
         raise OptionError(
-            f"There is no place {place!r} for a mark.  {nearest(place, PLACES)}".rstrip()
-            + f"\n  Places: {listed(PLACES)}"
+            f"There is no place {place!r} for a mark.  {nearest(place, (*PLACES, FULL))}".rstrip()
+            + f"\n  Places: {listed((*PLACES, FULL))}",
+            slug="insert",
         )
-    image = _text(what.removeprefix("text:")) if what.startswith("text:") else _picture(Path(what))
+    if colon and not against:
+        raise OptionError(
+            f"{spec!r} names nothing after the colon.  With another mark to compare with:  "
+            f"{spec}other.png  or  {spec}text:WORD",
+            slug="insert",
+        )
+    return _Spec(what, place, against)
+
+
+def _parts_of(spec: str) -> tuple[str, str, str, str]:
+    """What is drawn, the place, a colon where there is one behind it, and what follows; paths may hold any of these."""
+    if "@" not in spec or Path(spec).is_file():
+        return spec, "bottom-right", "", ""
+    parts = spec.split("@")
+    ways = [("@".join(parts[:cut]), *"@".join(parts[cut:]).partition(":")) for cut in range(len(parts) - 1, 0, -1)]
+    return next((way for way in ways if way[1] in (*PLACES, FULL)), ways[0])
+
+
+def _drawn(what: str, place: str, size: tuple[int, int]) -> Mark:
+    """A mark at its place of the canvas."""
+    values = _scaled(what, place, size)
+    if place != FULL:
+        return _placed(values, size, place)
+    return values if values.shape[1:] == size else _in_the_middle(values, size)
+
+
+def _scaled(what: str, place: str, size: tuple[int, int]) -> Mark:
+    """What is drawn, as large as it is laid over the canvas."""
+    is_text = what.startswith("text:")
+    image = _text(what.removeprefix("text:")) if is_text else _picture(Path(what))
     height, width = size
-    wide = max(4, round(width * _WIDTH_SHARE))
-    high = max(2, min(height, round(image.height * wide / image.width)))
+    if place != FULL:
+        wide = max(4, round(width * _WIDTH_SHARE))
+        high = max(2, min(height, round(image.height * wide / image.width)))
+    elif is_text:
+        scale = min(width / image.width, height / image.height)
+        wide, high = max(1, round(image.width * scale)), max(1, round(image.height * scale))
+    else:
+        wide, high = width, height
     small = image.resize((wide, high), Image.Resampling.LANCZOS)
     values = np.asarray(small, dtype=np.float32).transpose(2, 0, 1) / np.float32(255)
-    return f"{what} at the {place}", _placed(values, size, place), _placed(_shuffled(values), size, place)
+    if place == FULL and values[3].min() >= _COVERS:
+        raise OptionError(
+            f"{what} is not transparent anywhere, so over the whole canvas nothing of the picture would be left.\n"
+            f"  A picture with transparency, or a place:  {what}@centre",
+            slug="insert",
+        )
+    return values
 
 
 def _text(words: str) -> Image.Image:
@@ -68,21 +142,43 @@ def _picture(path: Path) -> Image.Image:
 
 
 def _placed(values: Mark, size: tuple[int, int], place: str) -> Mark:
-    canvas = np.zeros((4, *size), np.float32)
     margin = round(min(size) * _MARGIN_SHARE)
     x, y = PLACES[place]
     left = margin + round(x * (size[1] - values.shape[2] - 2 * margin))
     top = margin + round(y * (size[0] - values.shape[1] - 2 * margin))
-    top, left = max(0, top), max(0, left)
+    return _at(values, size, max(0, top), max(0, left))
+
+
+def _in_the_middle(values: Mark, size: tuple[int, int]) -> Mark:
+    return _at(values, size, (size[0] - values.shape[1]) // 2, (size[1] - values.shape[2]) // 2)
+
+
+def _at(values: Mark, size: tuple[int, int], top: int, left: int) -> Mark:
+    canvas = np.zeros((4, *size), np.float32)
     canvas[:, top : top + values.shape[1], left : left + values.shape[2]] = values
     return canvas
 
 
-def _shuffled(values: Mark) -> Mark:
-    """The patches of the mark in another order, its rest as it is."""
-    side = max(1, min(values.shape[1:]) // _PATCH)
+def _neutral(spec: _Spec, size: tuple[int, int]) -> Mark:
+    """The mark's own pixels in another order, at the same place."""
+    if spec.place != FULL:
+        values = _scaled(spec.what, spec.place, size)
+        return _placed(_shuffled(values, max(1, min(values.shape[1:]) // _PATCH)), size, spec.place)
+    mark = _drawn(spec.what, spec.place, size)
+    rows, columns = (np.flatnonzero(mark[3].any(axis=axis)) for axis in (1, 0))
+    neutral, side = mark.copy(), max(1, min(size) // _FULL_PATCH)
+    step = side * _NEAR
+    for top in range(int(rows[0]), int(rows[-1]) + 1, step) if len(rows) else ():
+        for left in range(int(columns[0]), int(columns[-1]) + 1, step):
+            near = np.s_[:, top : min(top + step, int(rows[-1]) + 1), left : min(left + step, int(columns[-1]) + 1)]
+            neutral[near] = _shuffled(mark[near], side, seed=top * size[1] + left)
+    return neutral
+
+
+def _shuffled(values: Mark, side: int, seed: int = 0) -> Mark:
+    """The patches of a mark in another order, its rest as it is."""
     rows, columns = values.shape[1] // side, values.shape[2] // side
-    order = np.random.default_rng(0).permutation(rows * columns)
+    order = np.random.default_rng(seed).permutation(rows * columns)
     whole = values[:, : rows * side, : columns * side].reshape(4, rows, side, columns, side)
     patches = whole.transpose(1, 3, 0, 2, 4).reshape(rows * columns, 4, side, side)[order]
     moved = patches.reshape(rows, columns, 4, side, side).transpose(2, 0, 3, 1, 4)

@@ -46,6 +46,26 @@ def card(badge: str, title: str, text: str, lines: Iterable[str] = (), todo: str
     return f'<div style="{_CARD} {colour}">{head}{body}</div>'
 
 
+def grid(head: Sequence[str], rows: Iterable[tuple[str, Iterable[tuple[str, str, int]]]], deepest: int) -> str:
+    """A table of numbers, each with its interval below it; a step from -deepest to deepest colours its cell."""
+    line = f"padding:3px 8px;border-bottom:1px solid {LINE};text-align:right;font-weight:400"
+    names = "".join(f'<th style="{line};color:{QUIET}">{_escaped(name)}</th>' for name in head)
+    lines = [f"<tr><th></th>{names}</tr>"]
+    for name, cells in rows:
+        told = "".join(
+            f'<td style="{line};background:{_wash(step, deepest)}">{_escaped(value)}'
+            f'<div style="color:{QUIET};font-size:11px">{_escaped(interval)}</div></td>'
+            for value, interval, step in cells
+        )
+        lines.append(f'<tr><th style="{line};text-align:left">{_escaped(name)}</th>{told}</tr>')
+    return f'<table style="border-collapse:collapse;margin:10px 0 0;font-size:13px">{"".join(lines)}</table>'
+
+
+def _wash(step: int, deepest: int) -> str:
+    """Orange for what rises, blue for what falls, on white; no colour for 0."""
+    return f"rgba({'217,119,6' if step > 0 else '37,99,195'},{0.5 * abs(step) / deepest:.2f})"
+
+
 def sentence(words: str) -> str:
     """A quiet sentence by itself."""
     return f'<div style="margin:10px 0 0;color:{QUIET}">{_escaped(words)}</div>'

@@ -8,6 +8,7 @@ from typing import Any
 from seewhy.evidence.findings.finding import Finding
 from seewhy.evidence.results.chart import rows_of_findings
 from seewhy.render.chart import NARROW, WIDE, Share, histogram_chart, interval_chart, share_chart
+from seewhy.render.rows import Row
 from seewhy.report.accuracy import Accuracy, Sureness
 from seewhy.report.averages import EVERY_CLASS
 from seewhy.report.exchanges import Donors
@@ -20,6 +21,11 @@ def effect_chart(findings: Sequence[Finding], floor: float, title: str) -> str:
     """The effects of tested factors with their intervals, the floor and the controls, as SVG; "" without any."""
     rows = rows_of_findings([vars(finding) for finding in findings if too_few(finding) is None])
     describe = "How many points of probability each factor moves, with 95 % intervals, beside train and controls."
+    return interval_svg(rows, floor, title, describe)
+
+
+def interval_svg(rows: Sequence[Row], floor: float, title: str, describe: str) -> str:
+    """Rows with their intervals and the floor as SVG; "" without any."""
     return _for_screens(interval_chart, rows, floor=floor, title=title, describe=describe) if rows else ""
 
 

@@ -14,7 +14,12 @@ GRADES = {
     "B": "read them with the reasons in mind",
     "C": "do not read them as what the network uses",
 }
-_PARTS = {"works": "Does it work?", "fed": "Is it fed as it was trained?", "maps": "May its maps be read?"}
+_PARTS = {
+    "works": "Does it work?",
+    "leaks": "Does train hold what it is judged by?",
+    "fed": "Is it fed as it was trained?",
+    "maps": "May its maps be read?",
+}
 _TONES = {"bad": "bad", "caution": "caution", "cannot say": "unknown", "good": "good"}
 
 

@@ -41,7 +41,8 @@ class Safeguard:
 class Card:
     """A finding in short. `tone` is bad, caution, good, unknown or none; `page` and `images` are links, "" without.
 
-    `plain` says it for everyone, `measured` the effect in numbers; "" where nothing was measured.
+    `plain` says it for everyone, `measured` the effect in numbers; "" where nothing was measured. `alternatives` are
+    the factors that may be the cause in its place.
     """
 
     factor: str
@@ -55,6 +56,7 @@ class Card:
     images: str = ""
     plain: str = ""
     measured: str = ""
+    alternatives: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -112,6 +114,7 @@ def texts_of(findings: Sequence[Finding]) -> list[FindingText]:
             images,
             plain_of(finding) if too_few(finding) is None else "",
             _measured(finding),
+            tuple(finding.alternatives),
         )
         papers.append(FindingText(finding, card, numbers_of(finding)))
     return papers
@@ -187,6 +190,9 @@ def too_few(finding: Finding) -> int | None:
     return fewest if is_few else None
 
 
+_ACCURACIES = {"before": "as the images are", "patch": "with what it is compared with", "mark": "with the mark"}
+
+
 def numbers_of(finding: Finding) -> tuple[Number, ...]:
     """Everything that is known of a factor, line by line, every number with unit, interval and count."""
     numbers = finding.numbers
@@ -210,6 +216,13 @@ def numbers_of(finding: Finding) -> tuple[Number, ...]:
         _control(numbers.get("control")),
         _in_points("Outside of the core", numbers.get("outside")),
     ]
+    answers = numbers.get("answers") or {}
+    lines += [
+        _number(f"Accuracy {words}", answers.get(key), 100.0, "%", ".1f", "images")
+        for key, words in _ACCURACIES.items()
+    ]
+    less = "Accuracy with the mark less that with what it is compared with"
+    lines.append(_in_points(less, answers.get("change"), "images"))
     elsewhere = "fall of the label's margin, beyond the same edit elsewhere where there was room"
     lines += [
         _in_logits(f"Taken away by {name}: {elsewhere}", estimate, "images")
@@ -222,7 +235,10 @@ def numbers_of(finding: Finding) -> tuple[Number, ...]:
     overfit = numbers.get("overfit") or {}
     excess = _in_logits("More on train than on valid, beyond other regions", overfit.get("margin"), "images")
     lines.append(excess and replace(excess, key="overfit"))
-    lines += [_in_points(f"Not separated from it: {name}", estimate) for name, estimate in _items(numbers, "members")]
+    held = numbers.get("held") or {}
+    for name, estimate in _items(numbers, "members"):
+        lines.append(_in_points(f"{'Explained by it' if name in held else 'Not separated from it'}: {name}", estimate))
+        lines.append(_in_points(f"What is left of {name} where it is put back as it was", held.get(name)))
     return tuple(line for line in lines if line is not None)
 
 

@@ -37,7 +37,8 @@ def plain_headline_of(papers: Sequence[FindingText]) -> str:
         with_it = [paper.finding for paper in papers if _makes(paper.finding, claim)]
         if with_it:
             several = f" ({len(with_it)} {many} in all)" if len(with_it) > 1 and many else ""
-            words = PLAIN[claim].replace("{factor}", f"the {with_it[0].factor}", 1)
+            factor = " or the ".join((with_it[0].factor, *with_it[0].alternatives))
+            words = PLAIN[claim].replace("{factor}", f"the {factor}", 1)
             return f"{words[0].upper()}{words[1:]}{several}"
     return ""
 

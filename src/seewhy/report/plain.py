@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from seewhy.evidence.findings.finding import Finding
 from seewhy.evidence.trials.contrast import OWN_CLASS
+from seewhy.render.mark import SHUFFLED
 
 MEANINGS = {  # of a claim, the gravest first
     "overfit": "That helps it far more on the images that it was trained on than on new ones: it is overfit to them.",
@@ -13,6 +14,10 @@ MEANINGS = {  # of a claim, the gravest first
     ),
     "against the label": "It leads the answers away from the right class.",
     "intended": "It was named as what should matter, so that is as it should be.",
+    "at the core's rim": (
+        "That is gone where what was named as what should matter is drawn a little larger: it may leave out part of "
+        "what matters, so whether this is a shortcut cannot be said."
+    ),
     "through the core": "It acts through what was named as what should matter.",
     "jointly": "Together they do more than each by itself: one can stand in for the other.",
     "fragile": "Whichever class it is taken from, single answers change with it: they are fragile.",
@@ -35,7 +40,9 @@ def plain_of(finding: Finding) -> str:
 def _done(finding: Finding) -> str:
     factor, contrast = finding.factor, finding.numbers.get("contrast")
     if finding.numbers.get("kind") == "insert":
-        return f"The mark {factor} was laid over images, and beside that the same pixels in disorder."
+        against = finding.numbers.get("against", SHUFFLED)
+        beside = "the same pixels in disorder" if against == SHUFFLED else against
+        return f"The mark {factor} was laid over images, and beside that {beside}."
     if contrast == OWN_CLASS:
         return f"Images were given the {factor} of other images, of their own class and of others."
     return f"Images were given the {factor} of other images, of the class {contrast} and of others."
@@ -52,7 +59,7 @@ def _came(finding: Finding, value: float) -> str:
     changed = "" if flips is None else f", and {100 * flips:.0f} of 100 answers change"
     if finding.level == "NONE LARGER THAN":
         return f"On average that moves the probability of {watched} by next to nothing{changed}."
-    if finding.level == "CANNOT SAY":
+    if finding.level == "CANNOT SAY" and "at the core's rim" not in finding.claims:
         return f"Whether that moves the probability of {watched} cannot be said from these trials."
     way = "rises" if value > 0 else "falls"
     size = f"{abs(100 * value):.0f}" if abs(value) >= 0.015 else f"{abs(100 * value):.1f}"

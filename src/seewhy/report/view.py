@@ -15,6 +15,7 @@ from seewhy.report.accuracy import Accuracy, Confusion, accuracies, confusions, 
 from seewhy.report.averages import MeanTable, mean_tables
 from seewhy.report.charts import accuracy_chart, donors_chart, effect_chart, sureness_chart
 from seewhy.report.check import Grade, cards_of, grades_of, grades_of_maps, ungraded_words
+from seewhy.report.classes import ClassGrid, ConfusionCard, confusion_cards, grid_of
 from seewhy.report.exchanges import Donors, Exchange
 from seewhy.report.findings import (
     Card,
@@ -285,6 +286,18 @@ class View:
         return effect_chart([paper.finding for paper in self.papers], self.floor, "Effect of each tested factor")
 
     @cached_property
+    def class_grid(self) -> ClassGrid | None:
+        """Factor by class, of more than two classes."""
+        pages = {name: paper.card.page for paper in self.papers for name in (paper.card.factor, *paper.finding.members)}
+        return grid_of(self.found, pages) if self.command == "audit" else None
+
+    @cached_property
+    def confused(self) -> list[ConfusionCard]:
+        """The most frequent confusions, with what moves the one class into the other."""
+        split = next(iter(self.found.get("splits") or ()), None)
+        return confusion_cards(self.found, split, self.floor) if self.command == "audit" else []
+
+    @cached_property
     def accuracy_chart(self) -> str:
         """The accuracy by split and class."""
         return accuracy_chart(self.accuracy, self.chance)
@@ -316,6 +329,12 @@ class View:
     def warnings(self) -> list[str]:
         """What speaks against the regions that were named."""
         return [f"{name}: {text}" for name, words in (self.found.get("warnings") or {}).items() for text in words]
+
+    @property
+    def columns(self) -> Mapping[str, Any]:
+        """Other columns of the table and what they go with; {} where none was compared."""
+        columns: Mapping[str, Any] = self.found.get("columns") or {} if self.command == "audit" else {}
+        return columns if columns.get("tested") or columns.get("left_out") else {}
 
     @cached_property
     def shares(self) -> list[RegionShare]:

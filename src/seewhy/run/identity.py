@@ -30,7 +30,8 @@ from seewhy.store import manifest
 from seewhy.version import __version__
 
 _PROBES = 8  # items of a Dataset that are looked at
-_SINCE = ("network", "answers", "files", "safeguards")  # what folders of older versions do not hold
+# What folders of older versions do not hold.
+_SINCE = ("network", "answers", "files", "safeguards", "compared", "columns")
 _MOST_ANSWERS = 64
 VARYING = "others each time"  # in place of a network's answers
 _NEAR = 1e-3  # of the largest answer: threads and batches sum in another order
@@ -94,6 +95,7 @@ def run_identity(plan: Plan, command: str = "explain", *, overlays: bool = True,
         **({"output": plan.form} if plan.form else {}),
         **({"label": plan.label} if plan.label else {}),
         **({"only": plan.only.answered} if plan.only else {}),
+        **clusters_identity(plan),
         "layers": {layer.asked: str(layer.grid) for layer in plan.layers},
         "method": list(plan.methods),
         "preset": plan.preset,
@@ -159,6 +161,7 @@ def _options(identity: Mapping[str, Any]) -> dict[str, Any]:
         "the network's answers": identity.get("answers"),
         "--label": identity.get("label"),
         "--only": identity.get("only"),
+        "--cluster-by": identity.get("cluster_by"),
         "--classes": None if "label" in identity else classifier.get("classes"),
         "what reads the images": identity.get("readers"),
         "--layers": list(identity.get("layers", {})),
@@ -198,6 +201,14 @@ def readers_identity(plan: Plan) -> dict[str, Any]:
     """The packages of our extras that read the images, with their versions; nothing where there are none."""
     readers = readers_of(image.path for image in plan.table.images)
     return {"readers": readers} if readers else {}
+
+
+def clusters_identity(plan: Plan) -> dict[str, Any]:
+    """What the images are clustered by, and which cluster each is in; nothing where they are not."""
+    if not plan.table.cluster_by:
+        return {}
+    clusters = manifest.digest_of([[image.id, image.cluster] for image in plan.table.images])
+    return {"cluster_by": plan.table.cluster_by, "clusters": clusters}
 
 
 def check_unchanged(plan: Plan) -> None:

@@ -15,7 +15,6 @@ from seewhy.cam.layers.choice import Candidate, Choice, candidates
 from seewhy.cam.methods.catalogue import PRESETS, SMOOTHINGS, Method, find_method
 from seewhy.cam.model import (
     as_input,
-    draws,
     fitting_size,
     input_channels,
     refuse_meta,
@@ -23,15 +22,16 @@ from seewhy.cam.model import (
     refuse_quantised,
     state_of,
     unwrap,
-    written_by,
 )
+from seewhy.cam.pass_effects import draws, written_by
 from seewhy.cam.scores.targets import Score, Targets, find_scores
 from seewhy.data.classifier import Classifier, load
+from seewhy.data.clusters import ClusterBy, clustered
 from seewhy.data.folder import ImageTable, read_table
 from seewhy.data.table_labels import by_class_names
 from seewhy.data.window import with_window
 from seewhy.errors import DataError, ModelError, OptionError, counted, listed, nearest
-from seewhy.records import INPUT, MapKey, Preprocess, Task
+from seewhy.records import INPUT, Image, MapKey, Preprocess, Task
 from seewhy.run.class_names import SEVERAL_NOTE, as_multi_label, check_scores, named_classes, without_one_label
 from seewhy.run.first_pass import as_read, first_answered, first_input, learn_geometry, with_size
 from seewhy.run.machine import usual_batch, usual_workers
@@ -109,6 +109,7 @@ class Plan:
     form: str = ""  # how the network's output is read, where not as it is
     label: str = ""  # the one of several labels that is asked about
     only: Only | None = None  # which of the images these are, by their answers
+    beside: tuple[Image, ...] = ()  # all images, where the table is a sample of them that nobody asked for
     state: int = field(default=0, compare=False)  # of the network, as `state_of` gives it
 
     @property
@@ -166,6 +167,7 @@ def make_plan(
     image_format: str = "jpg",
     seed: int = 0,
     label: str | int | None = None,
+    cluster_by: ClusterBy = None,
 ) -> Plan:
     """The plan of an explanation. Raises the error that says what to change, before any work is done.
 
@@ -181,6 +183,7 @@ def make_plan(
     if isinstance(images, Tensor) and images.is_meta:
         raise DataError("The images lie on the meta device: they have a shape and no numbers.", slug="meta-device")
     classifier = replace(classifier, model=network)
+    images = images if cluster_by is None else clustered(read_table(images), cluster_by)
     table = by_class_names(read_table(images, limit=limit, sample=sample, seed=seed), classifier.classes)
     classifier = with_size(with_window(classifier, table), table)
     check_steady(classifier, table, first_input)

@@ -8,7 +8,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from seewhy.cam.model import answer, as_input, draws, remembered, untouched
+from seewhy.cam.model import answer, as_input, remembered, untouched
+from seewhy.cam.pass_effects import draws
 from seewhy.cam.scores.outputs import read_output
 from seewhy.data.classifier import Classifier
 from seewhy.data.folder import ImageTable

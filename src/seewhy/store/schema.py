@@ -63,6 +63,33 @@ DONOR_EFFECTS = {
     "effect": (pa.float64(), "how far its content moves the probability, less the mean donor's; least squares"),
     "n": (pa.int32(), "trials in which it gave the content"),
 }
+CLASS_EFFECTS = {
+    "factor": (pa.string(), "what was exchanged"),
+    "label": (pa.string(), "class whose probability moves; own class: that of each edited image"),
+    "effect": (pa.float64(), "how far donors of the class raise its probability beyond donors of the others"),
+    "low": (pa.float64(), "lower end of its 95 % interval; of what is shown after the choice of findings"),
+    "high": (pa.float64(), "upper end of it"),
+    "p": (pa.float64(), "two-sided, by Holm over all tests of the audit"),
+    "said": (pa.string(), "shown; none: as much as the floor is excluded; cannot say"),
+    "images": (pa.int32(), "edited images"),
+    "donors": (pa.int32(), "distinct images that gave the content"),
+}
+CONFUSION_EFFECTS = {
+    "label": (pa.string(), "the class of the edited images"),
+    "prediction": (pa.string(), "the class that many of them are called"),
+    "factor": (pa.string(), "what was exchanged"),
+    "effect": (pa.float64(), "how far donors of the latter raise its probability beyond donors of the former"),
+    "low": (pa.float64(), "lower end of its 95 % interval; of what is shown after the choice of what is told"),
+    "high": (pa.float64(), "upper end of it"),
+    "margin": (pa.float64(), "the same of the latter's logit less the former's"),
+    "margin_low": (pa.float64(), "lower end of its 95 % interval"),
+    "margin_high": (pa.float64(), "upper end of it"),
+    "p": (pa.float64(), "two-sided, of the margin, by Holm over all confusions and factors"),
+    "said": (pa.string(), "shown; the other way; none: as much as the floor is excluded; cannot say"),
+    "images": (pa.int32(), "distinct edited images"),
+    "donors": (pa.int32(), "distinct images of the two classes that gave the content"),
+    "own_images": (pa.bool_(), "whether only images of the former class were edited; all where those are too few"),
+}
 MAP_SHARES = {
     "id": (pa.string(), "the image's id"),
     "split": (pa.string(), "train or valid"),
@@ -72,6 +99,13 @@ MAP_SHARES = {
     "lift": (pa.float64(), "share / area; null where either is nothing"),
 }
 
+LEAKS = {
+    "id": (pa.string(), "the image of valid, or test"),
+    "label": (pa.string(), "its class name; null where unknown"),
+    "train_id": (pa.string(), "the image of train that it is"),
+    "train_label": (pa.string(), "the class name of that; null where unknown"),
+    "same": (pa.bool_(), "byte by byte; else nearly, by a perceptual hash"),
+}
 
 TABLES = {
     "records.parquet": RECORDS,
@@ -79,7 +113,10 @@ TABLES = {
     "trials.parquet": TRIALS,
     "image_effects.parquet": IMAGE_EFFECTS,
     "donor_effects.parquet": DONOR_EFFECTS,
+    "class_effects.parquet": CLASS_EFFECTS,
+    "confusion_effects.parquet": CONFUSION_EFFECTS,
     "map_shares.parquet": MAP_SHARES,
+    "leaks.parquet": LEAKS,
 }
 ROWS = {  # what a row of each table is
     "records.parquet": "one image, in the order of the maps; also the images that could not be read",
@@ -87,7 +124,10 @@ ROWS = {  # what a row of each table is
     "trials.parquet": "one edited image that was scored again",
     "image_effects.parquet": "one image and one factor",
     "donor_effects.parquet": "one donor of one factor, for one class",
+    "class_effects.parquet": "one factor and one class",
+    "confusion_effects.parquet": "one factor, for one class that is called another",
     "map_shares.parquet": "one image and one region",
+    "leaks.parquet": "one picture that the split a classifier is judged by shares with train",
 }
 UNITS = {  # of every column of numbers, by its name
     "width": "pixels",
@@ -107,6 +147,14 @@ UNITS = {  # of every column of numbers, by its name
     "sufficiency": "change of a probability, -1 to 1",
     "effect": "change of a probability, -1 to 1",
     "n": "trials",
+    "low": "as effect",
+    "high": "as effect",
+    "margin": "logits",
+    "margin_low": "logits",
+    "margin_high": "logits",
+    "p": "0 to 1",
+    "images": "images",
+    "donors": "images",
     "area": "0 to 1",
     "share": "0 to 1",
     "lift": "ratio",
@@ -140,7 +188,10 @@ FILES = {  # name: the commands that write it, and what it holds
     "trials.parquet": (_AUDIT, "every trial, raw"),
     "image_effects.parquet": (_AUDIT, "how much an image needs a factor, and how much its own is worth elsewhere"),
     "donor_effects.parquet": (_AUDIT, "how much a donor's content moves others"),
+    "class_effects.parquet": (_AUDIT, "what each factor does to each class"),
+    "confusion_effects.parquet": (_AUDIT, "what each factor does to the most frequent confusions; no rows without any"),
     "map_shares.parquet": (_AUDIT, "how much of a map lies in a region: a hypothesis, never a finding"),
+    "leaks.parquet": (("check",), "pictures that valid shares with train; absent where there are none"),
     "controls.npz": (_AUDIT, "the control regions; absent where there are none"),
     "pictures/": (
         _AUDIT,

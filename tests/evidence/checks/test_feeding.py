@@ -81,3 +81,28 @@ def test_nothing_is_said_of_the_feeding_of_a_network_that_guesses() -> None:
     assert feeding.is_chance
     (finding,) = feeding_findings(feeding)
     assert finding.level == "cannot say" and "not shown to separate the classes" in finding.text
+
+
+def sweep(now: float, then: float, n: int = 4000, n_classes: int = 2) -> str:
+    """The level of what is said where the way now separates the classes by `now`, and BGR by `then`, of the noise."""
+    rng = np.random.default_rng(0)
+    labels, common = np.arange(n) % n_classes, rng.normal(size=(n, n_classes))
+    own = np.eye(n_classes)[labels]
+    ways = [common + quality * own + 0.1 * rng.normal(size=own.shape) for quality in (now, then)]
+    (finding,) = feeding_findings(judge(ways[0], labels, [("BGR", "--channels bgr", ways[1])]))
+    if finding.level != "bad":
+        assert "--channels" not in finding.todo + finding.text, "no advice"
+    return finding.level
+
+
+@pytest.mark.parametrize("n_classes", [2, 10])
+def test_a_difference_that_is_shown_and_helps_nobody_is_no_advice(n_classes: int) -> None:
+    """Thousands of images show that .516 is more than .500: neither is a classifier that works."""
+    assert sweep(0.0, 0.06, 4000, n_classes) == "cannot say"
+    assert sweep(0.06, 0.06, 4000, n_classes) == "cannot say", "hardly better than guessing, however it is fed"
+    assert sweep(0.0, 1.0, 4000, n_classes) == "bad", "a way of feeding it that works"
+
+
+def test_a_difference_that_is_shown_and_tiny_is_no_advice() -> None:
+    assert sweep(2.00, 2.05, 3000) == "good", "both work, and by .01 of AUC it does not matter"
+    assert sweep(2.00, 2.60, 3000) == "bad"

@@ -128,3 +128,30 @@ def test_without_labels_nothing_can_be_said_and_constant_logits_are_bad() -> Non
     assert said.level == "cannot say"
     (said,) = label_findings(behaviour_of_labels(np.ones((40, 3)), ["mass"] * 40, CLASSES))
     assert said.level == "bad"
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_an_order_that_is_shown_and_helps_nobody_is_no_advice(seed: int) -> None:
+    """Many images show that a guessing network ranks two labels a little better in each other's place."""
+    logits, truth = data(6000, seed, gain=0.1)
+    found = behaviour(logits[:, [1, 0, 2]], truth)
+    assert found.permutation is None
+    assert behaviour(data(6000, seed, gain=2)[0][:, [1, 0, 2]], truth).permutation == ("mass", "edema", "nodule")
+
+
+def test_a_label_that_is_turned_by_next_to_nothing_is_not_told() -> None:
+    logits, truth = data(6000, gain=4)
+    noise = np.random.default_rng(3).normal(size=len(truth))
+    for size, told in ((0.1, False), (1.0, True)):
+        turned = logits.copy()
+        turned[:, 1] = noise - size * truth[:, 1]
+        levels = [
+            finding.numbers for finding in label_findings(behaviour(turned, truth)) if "turned" in finding.numbers
+        ]
+        assert bool(levels) is told
+
+
+@pytest.mark.parametrize(("gain", "is_clear"), [(4.0, True), (0.3, False)])
+def test_an_order_of_labels_is_clear_where_much_is_gained(gain: float, is_clear: bool) -> None:
+    logits, truth = data(1500, gain=gain)
+    assert behaviour(logits[:, [1, 0, 2]], truth).is_order_clear is is_clear

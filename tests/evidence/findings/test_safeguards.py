@@ -53,14 +53,14 @@ def test_a_safeguard_is_one_class_and_one_entry(
     regions = f"core={write_masks(tmp_path / 'core', data)},around=not:core"
     monkeypatch.setattr("seewhy.evidence.audit.SAFEGUARDS", (*SAFEGUARDS, Toy(promised)))
     audit = seewhy.audit(
-        classifier_of(Reader(core=20.0, tint=20.0)), data, regions=regions, core="core", properties="tint",
+        classifier_of(Reader(core=20.0, tint=20.0)), data, regions=regions, core="core", properties="brightness",
         recipients=120, progress=False,
     )  # fmt: skip
     finding = audit["around"]
     assert finding.numbers["toy"] == 240 and finding.level == level
     assert f"{sign} 240 toy trials." in finding.evidence
-    tint = next(case for case in audit.cases.singles if case.factor == "tint")
-    assert tint.measured["toy"] is None and "toy" not in {outcome.name for outcome in tint.outcomes}
+    brightness = next(case for case in audit.cases.singles if case.factor == "brightness")
+    assert brightness.measured["toy"] is None and "toy" not in {outcome.name for outcome in brightness.outcomes}
 
 
 def test_each_safeguard_has_its_own_name() -> None:

@@ -11,7 +11,7 @@ from scipy import stats
 
 from seewhy.errors import DataError, OptionError
 from seewhy.estimates import wilson
-from seewhy.evidence.inference.bootstrap import draw_weights, omnibus, two_way_bootstrap
+from seewhy.evidence.inference.bootstrap import omnibus, two_way_bootstrap
 from seewhy.evidence.inference.differences import (
     ClassDifference,
     class_difference,
@@ -34,6 +34,7 @@ from seewhy.evidence.inference.two_way import (
     sufficiency,
     two_way,
 )
+from seewhy.evidence.inference.units import draw_weights
 
 Array = np.ndarray
 AGAINST = {1: 1.0, 0: -1.0}

@@ -25,7 +25,16 @@ from seewhy.evidence.findings.safeguards.catalogue import SAFEGUARDS
 from seewhy.evidence.trials.design import AuditDesign, design_audit
 from seewhy.evidence.trials.request import request
 from seewhy.evidence.trials.scorer import Scorer
-from seewhy.store.schema import DONOR_EFFECTS, IMAGE_EFFECTS, MAP_SHARES, MAP_STATS, RECORDS, TRIALS
+from seewhy.store.schema import (
+    CLASS_EFFECTS,
+    CONFUSION_EFFECTS,
+    DONOR_EFFECTS,
+    IMAGE_EFFECTS,
+    MAP_SHARES,
+    MAP_STATS,
+    RECORDS,
+    TRIALS,
+)
 from tests.small_images import Reader, classifier_of, write_images, write_masks
 
 ROOT = Path(__file__).parents[3]
@@ -34,6 +43,8 @@ TABLES = {
     "records": RECORDS,
     "image_effects": IMAGE_EFFECTS,
     "donor_effects": DONOR_EFFECTS,
+    "class_effects": CLASS_EFFECTS,
+    "confusion_effects": CONFUSION_EFFECTS,
     "map_stats": MAP_STATS,
     "map_shares": MAP_SHARES,
 }
@@ -279,7 +290,8 @@ def test_a_folder_that_is_something_else_is_left_alone(tmp_path: Path, design: A
 
 def test_the_trials_repeat_the_findings(home: Path, whole: dict[str, str], design: AuditDesign) -> None:
     table = pq.read_table(home / "whole" / "trials.parquet").to_pydict()
-    assert len(table["factor"]) == design.schedule.n_trials
+    told = json.loads((home / "whole" / "findings.json").read_text(encoding="utf-8"))
+    assert len(table["factor"]) == told["trials"] > design.schedule.n_trials  # more is asked of what matters
     labels = {image.id: image.label for sample in design.samples.values() for image in sample.images}
     moved: dict[str, list[float]] = {"cat": [], "dog": []}
     for name, edit, split, donor, before, after in zip(

@@ -13,9 +13,18 @@ import torch
 
 from seewhy.data.folder import read_table
 from seewhy.errors import DataError
+from seewhy.evidence.trials.clusters import cluster_notes
 from seewhy.evidence.trials.contrast import MOST_CLASSES
-from seewhy.evidence.trials.dealing import with_partners
-from seewhy.evidence.trials.sample import Sample, gathered, load_sample, n_groups, with_clusters, with_masks
+from seewhy.evidence.trials.dealing import NO_PARTNER, with_partners
+from seewhy.evidence.trials.sample import (
+    Sample,
+    gathered,
+    load_sample,
+    n_groups,
+    one_of_each,
+    with_clusters,
+    with_masks,
+)
 from seewhy.records import Image, Preprocess
 from tests.small_images import CLASSES, Reader, classifier_of, pictures_of, write_images
 
@@ -58,9 +67,48 @@ def test_nobody_meets_itself_or_a_copy_of_itself() -> None:
     assert (sample.clusters[sample.partners] != sample.clusters[sample.recipients][:, None]).all()
 
 
-def test_a_class_of_copies_of_one_image_still_meets_another_row() -> None:
-    sample = with_partners(sample_of((5, 5), [0] * 5 + [1] * 5), 10, 2, 0)
-    assert (sample.partners != sample.recipients[:, None]).all()
+def test_where_a_class_is_one_cluster_its_images_meet_the_others_alone() -> None:
+    sample = with_partners(sample_of((5, 6), [0] * 5 + [1] * 3 + [2] * 3), 11, 2, 0)
+    donors = sample.partners[sample.labels[sample.recipients] == 0]
+    assert ((donors == NO_PARTNER) | (sample.labels[donors] == 1)).all() and (donors == NO_PARTNER).sum() == 10
+    pairs = sample.pairs()
+    assert (pairs >= 0).all() and (sample.clusters[pairs[:, 0]] != sample.clusters[pairs[:, 1]]).all()
+    assert len(pairs) == sample.partners.size - 10
+
+
+def test_one_of_every_cluster_comes_before_the_second_of_any() -> None:
+    places, clusters = np.array([4, 1, 0, 3, 2, 5]), np.array([7, 7, 2, 2, 7, 3])
+    assert one_of_each(places, clusters).tolist() == [4, 3, 5, 1, 2, 0]
+    assert one_of_each(places, np.arange(6)).tolist() == places.tolist()
+    assert one_of_each(places[:0], clusters).tolist() == []
+
+
+def test_few_recipients_are_of_many_clusters() -> None:
+    sample = with_partners(sample_of((40, 40), [row // 8 for row in range(80)]), 10, 4, 0)
+    assert len(set(sample.clusters[sample.recipients].tolist())) == 10
+
+
+def test_named_clusters_and_near_duplicates_are_one_unit_also_across_splits() -> None:
+    pixels = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (5, 3, 32, 32), dtype=np.uint8))
+    made = {}
+    for split, rows, names in (("valid", [0, 1, 2], ("a", "b", None)), ("train", [0, 3, 4], (None, "b", None))):
+        images = tuple(Image(str(row), cluster=name) for row, name in zip(rows, names, strict=True))
+        made[split] = Sample(split, images, np.array([0, 1, 0]), pixels[rows], Preprocess(), np.arange(3))
+    found = with_clusters(made)
+    valid, train = found["valid"].clusters.tolist(), found["train"].clusters.tolist()
+    assert valid[0] == train[0] and valid[1] == train[1]  # the same picture; the same name
+    assert len({*valid, *train}) == 4
+    notes = cluster_notes(found, "patient", ("cat", "dog"))
+    assert "the 3 images of valid are 3 clusters" in notes[0]
+    assert "1 of 2 clusters of valid stand in train, too (b): 1 of 3 images, and 1 more by near" in notes[-1]
+
+
+def test_a_class_of_one_cluster_is_said_and_so_is_that_nothing_is_left_to_compare() -> None:
+    valid = sample_of((4, 4), [0, 0, 0, 0, 1, 1, 2, 2])
+    valid = replace(valid, images=tuple(replace(image, cluster=str(int(image.id) // 2)) for image in valid.images))
+    notes = cluster_notes({"valid": valid, "train": replace(valid, split="train")}, "site", ("cat", "dog"))
+    assert "All images of one cluster: cat (4 images)" in notes[1] and "dog" not in notes[1]
+    assert "none is left: nothing can be said about overfitting" in notes[2]
 
 
 def test_of_many_classes_an_image_meets_its_own_and_another() -> None:

@@ -178,7 +178,7 @@ def test_the_plan_adds_up(design: AuditDesign) -> None:
         assert one["trials"] == sum(
             job.n_trials for job in schedule.jobs if one["factor"] in {factor.name for factor in job.factors}
         )
-    assert "30 donors" in found["smallest"] and found["time"].startswith("about ")
+    assert "30 images" in found["smallest"] and found["time"].startswith("about ")
 
 
 @pytest.mark.parametrize(

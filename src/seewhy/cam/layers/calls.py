@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from torch.nn.modules import batchnorm, conv, instancenorm, pooling
 
 from seewhy.cam.layers.inferred import Call, grids_of
-from seewhy.cam.model import drawing_noticed, logits_of, restored, run, untouched
+from seewhy.cam.model import logits_of, run, untouched
+from seewhy.cam.pass_effects import drawing_noticed, restored
 from seewhy.cam.scores.outputs import first_tensor
 
 _WINDOWED_POOLS = (pooling._AvgPoolNd, pooling._MaxPoolNd, pooling._LPPoolNd)

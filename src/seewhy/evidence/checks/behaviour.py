@@ -8,16 +8,16 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import linear_sum_assignment
 
 from seewhy.data.folder_names import role_of
 from seewhy.data.labels import joined
-from seewhy.estimates import Estimate, Floats, mean_of, share_difference, wilson
+from seewhy.estimates import Estimate, Floats, Integers, mean_of, share_difference
+from seewhy.evidence.checks.class_order import other_order
 from seewhy.evidence.checks.label_scores import LabelScore, label_order, label_scores, truth_of
+from seewhy.evidence.inference.units import share_of, unit_means, units_of
 
 COLLAPSED = 0.95  # of the images, where the labels are spread further
 CONSTANT = 1e-4  # of the logits' size
-_FOLDS_LEAST = 5  # images of a class in each half before an order of the classes is looked for
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,8 @@ class Behaviour:
     `confusion[i, j]` counts images of class i predicted as j. `overconfidence` is the mean predicted probability minus
     the accuracy. `label_share` is the most frequent
     label's. `spread` is the logits' largest range over the images, as a share of their size. `permutation[j]` is
-    the class that prediction j seems to mean, with the accuracy that this reading has on images it was not found on.
+    the class that prediction j seems to mean, with the accuracy that this reading has on images it was not found on;
+    `is_order_clear`, `first_label` and `order_was_found` are as ClassOrder has them.
     Of a multi-label network predictions and labels are sets, and `by_label` says how each label is told.
     """
 
@@ -46,6 +47,9 @@ class Behaviour:
     by_split: dict[str, Estimate] | None = None
     permutation: tuple[str, ...] | None = None
     permuted_accuracy: Estimate | None = None
+    is_order_clear: bool = False
+    first_label: int | None = None
+    order_was_found: bool = False
     judged_on: str = ""
     gap: Estimate | None = None
     by_label: tuple[LabelScore, ...] | None = None
@@ -76,8 +80,15 @@ def behaviour_of(
     labels: Sequence[str | None],
     classes: Sequence[str],
     splits: Sequence[str | None] = (),
+    clusters: Sequence[str | None] = (),
+    others: tuple[Integers, Integers] | None = None,
 ) -> Behaviour:
-    """The behaviour from logits (N, K), class probabilities (N, classes), and names of classes and splits (or None)."""
+    """The behaviour from logits (N, K), class probabilities (N, classes), and names of classes and splits (or None).
+
+    Where images belong to `clusters` these are the units of its shares. `others` are class indices and predictions of
+    images of other splits, which another order of the classes has to fit as well; where `splits` are named, those that
+    it is not judged by are such.
+    """
     decided = probabilities.argmax(axis=1)
     predictions = Counter(classes[index] for index in decided)
     if not len(logits):
@@ -89,21 +100,24 @@ def behaviour_of(
         return Behaviour(tuple(classes), len(labels), dict(predictions), spread)
     parts = np.array([split or "" for split in splits] or [""] * len(labels))
     of_all = np.array([known[i] and classes.index(label or "") == decided[i] for i, label in enumerate(labels)])
+    units = units_of(clusters, len(labels))
     by_split = {
-        str(part): wilson(int(of_all[at].sum()), int(np.count_nonzero(at)))
+        str(part): share_of(of_all[at], units[at])
         for part in np.unique(parts[known])
         if (at := known & (parts == part)).any()
     }
     judged, held_out = held_out_of(splits, known)
-    truth = np.array([classes.index(label or "") for label, taken in zip(labels, judged, strict=True) if taken])
+    trained = known & ~judged
+    truth = _indices(labels, judged, classes)
+    if trained.any():
+        others = _indices(labels, trained, classes), decided[trained]
     decided, probabilities = decided[judged], probabilities[judged]
     hits = decided == truth
-    trained = known & ~judged
     confusion = np.zeros((len(classes), len(classes)), dtype=np.int64)
     np.add.at(confusion, (truth, decided), 1)
     top = probabilities.max(axis=1)
-    order = _other_order(truth, decided, len(classes))
-    accuracy = wilson(int(hits.sum()), len(hits))
+    order = other_order(truth, decided, classes, others)
+    accuracy = share_of(hits, units[judged])
     return Behaviour(
         classes=tuple(classes),
         n_images=len(labels),
@@ -112,15 +126,24 @@ def behaviour_of(
         accuracy=accuracy,
         label_share=float(np.bincount(truth).max() / len(truth)),
         confusion=confusion,
-        recall={classes[c]: wilson(int(confusion[c, c]), int(confusion[c].sum())) for c in np.unique(truth)},
+        recall={classes[c]: share_of(hits[truth == c], units[judged][truth == c]) for c in np.unique(truth)},
         confidence=float(top.mean()),
-        overconfidence=mean_of(top - hits),
+        overconfidence=mean_of(unit_means(top - hits, units[judged])),
         by_split=by_split if len(by_split) > 1 else None,
-        permutation=tuple(classes[index] for index in order[0]) if order else None,
-        permuted_accuracy=order[1] if order else None,
+        permutation=tuple(classes[index] for index in order.order) if order else None,
+        permuted_accuracy=order.accuracy if order else None,
+        is_order_clear=order is not None and order.is_clear,
+        first_label=order.first_label if order else None,
+        order_was_found=order is not None and order.was_found,
         judged_on=held_out,
-        gap=share_difference(wilson(int(of_all[trained].sum()), int(trained.sum())), accuracy) if held_out else None,
+        gap=share_difference(share_of(of_all[trained], units[trained]), accuracy) if held_out else None,
     )
+
+
+def _indices(labels: Sequence[str | None], taken: NDArray[np.bool_], classes: Sequence[str]) -> Integers:
+    """The class indices of the labels that are taken (N,)."""
+    known = [classes.index(label or "") for label, kept in zip(labels, taken, strict=True) if kept]
+    return np.array(known, dtype=np.int64)
 
 
 def held_out_of(splits: Sequence[str | None], known: NDArray[np.bool_]) -> tuple[NDArray[np.bool_], str]:
@@ -137,9 +160,16 @@ def held_out_of(splits: Sequence[str | None], known: NDArray[np.bool_]) -> tuple
 
 
 def behaviour_of_labels(
-    logits: Floats, labels: Sequence[str | None], classes: Sequence[str], splits: Sequence[str | None] = ()
+    logits: Floats,
+    labels: Sequence[str | None],
+    classes: Sequence[str],
+    splits: Sequence[str | None] = (),
+    clusters: Sequence[str | None] = (),
 ) -> Behaviour:
-    """The behaviour of a multi-label network from logits (N, K), sets of labels as text (or None) and splits."""
+    """The behaviour of a multi-label network from logits (N, K), sets of labels as text (or None) and splits.
+
+    Where images belong to `clusters` these are the units of the shares of images.
+    """
     decided = logits >= 0
     sets = [joined(np.array(classes)[row], classes) for row in decided]
     if not sets:
@@ -155,52 +185,22 @@ def behaviour_of_labels(
     of_all[known] = (truth_of([label for label in labels if label is not None], classes) == decided[known]).all(axis=1)
     judged, held_out = held_out_of(splits, known)
     rows: list[int] = np.flatnonzero(judged).tolist()
+    units = units_of(clusters, len(labels))
     truth = truth_of([labels[row] for row in rows], classes)
     order = label_order(logits[rows], truth)
     by_split = {
-        str(part): wilson(int(of_all[at].sum()), int(at.sum()))
+        str(part): share_of(of_all[at], units[at])
         for part in np.unique(parts[known])
         if (at := known & (parts == part)).any()
     }
     return replace(
         behaviour,
-        accuracy=wilson(int(of_all[rows].sum()), len(rows)),
+        accuracy=share_of(of_all[rows], units[rows]),
         judged_on=held_out,
         label_share=Counter(labels[row] for row in rows).most_common(1)[0][1] / len(rows),
         by_split=dict(sorted(by_split.items())) if len(by_split) > 1 else None,
         by_label=label_scores(logits[rows], truth, classes),
-        permutation=tuple(classes[index] for index in order[0]) if order else None,
-        permutation_gain=order[1] if order else None,
+        permutation=tuple(classes[index] for index in order.order) if order else None,
+        permutation_gain=order.gain if order else None,
+        is_order_clear=order is not None and order.is_clear,
     )
-
-
-def _other_order(
-    truth: NDArray[np.int64], decided: NDArray[np.int64], n_classes: int
-) -> tuple[NDArray[np.int64], Estimate] | None:
-    """The order of the classes that fits better than the given one, and its accuracy on images it was not found on.
-
-    The order is the best assignment of predictions to labels on one half, judged on the other half, and the other way
-    round; None unless its interval lies above the given order's, so that many classes with few images find nothing.
-    """
-    if len(np.unique(truth)) < 2:  # images of one class say nothing of an order
-        return None
-    places = np.arange(len(truth))
-    halves = np.zeros(len(truth), dtype=bool)
-    for label in np.unique(truth):  # every class in both halves
-        halves[places[truth == label][::2]] = True
-    if min(halves.sum(), (~halves).sum()) < _FOLDS_LEAST * len(np.unique(truth)):
-        return None
-    hits = 0
-    for half in (halves, ~halves):
-        order = _best_order(truth[half], decided[half], n_classes)
-        hits += int((order[decided[~half]] == truth[~half]).sum())
-    other, given = wilson(hits, len(truth)), wilson(int((truth == decided).sum()), len(truth))
-    return (_best_order(truth, decided, n_classes), other) if other.low > given.high else None
-
-
-def _best_order(truth: NDArray[np.int64], decided: NDArray[np.int64], n_classes: int) -> NDArray[np.int64]:
-    """For each prediction the label that it should be read as, each label once (the Hungarian method)."""
-    counts = np.zeros((n_classes, n_classes))
-    np.add.at(counts, (decided, truth), 1.0)
-    counts += np.eye(n_classes) * 1e-6  # where nothing speaks for another label, the own one
-    return np.asarray(linear_sum_assignment(counts, maximize=True)[1])

@@ -103,9 +103,7 @@ def faithfulness_of(
     `n_images` counts those that are left.
     """
     finite_maps = np.nan_to_num(maps[swaps.images], posinf=0, neginf=0)
-    effects = swaps.changes.mean(axis=1)
-    spread = np.ptp(effects.reshape(len(effects), -1), axis=1)
-    moved = np.isfinite(effects).all(axis=(1, 2)) & (spread > _NOTHING * np.abs(swaps.before))
+    effects, moved = swaps.changes.mean(axis=1), moved_images(swaps)
     plain = {name: cell_means(picture[swaps.images], swaps.edges) for name, picture in pictures.items()}
     plain[DARKNESS] = -plain["brightness"]
     rng = np.random.default_rng(seed)
@@ -132,6 +130,19 @@ def faithfulness_of(
         amount=agreement(cell_means(finite_maps.clip(min=0), swaps.edges), np.abs),
         direction=agreement(cell_means(finite_maps, swaps.edges), np.negative),
     )
+
+
+def moved_images(swaps: Swaps) -> NDArray[np.bool_]:
+    """The images (n,) whose score some swap moves, by more than rounding does."""
+    effects = swaps.changes.mean(axis=1)
+    spread = np.ptp(effects.reshape(len(effects), -1), axis=1)
+    return np.asarray(np.isfinite(effects).all(axis=(1, 2)) & (spread > _NOTHING * np.abs(swaps.before)))
+
+
+def still_cells(swaps: Swaps, images: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """The cells (rows, columns) whose swap moves the score of none of the images (n,), whichever donor gives."""
+    moves = np.abs(swaps.changes) > _NOTHING * np.abs(swaps.before)[:, None, None, None]
+    return np.asarray(~moves[images].any(axis=(0, 1)))
 
 
 def alike(cells: Floats, other: Floats) -> Floats:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from seewhy.estimates import Estimate, Floats
 from seewhy.evidence.inference.ranks import holm, mean_label_auc, paired_difference, rank_auc
+from seewhy.evidence.thresholds import CHECK_THRESHOLDS
 from seewhy.records import FITS, RANGES, Preprocess
 
 LEVEL = 0.05  # of Holm's procedure over all variants
@@ -39,15 +40,16 @@ class Variant:
 
     @property
     def is_better(self) -> bool:
-        """Whether the images show that the variant separates the classes better."""
-        return self.p_value < LEVEL and self.difference.low > 0 and self.auc > 0.5
+        """Whether the images show that it separates the classes better, by an amount that counts, and usefully."""
+        is_shown = self.p_value < LEVEL and self.difference.low > 0
+        return is_shown and self.difference.value >= CHECK_THRESHOLDS["undecided_auc"] and is_useful(self.auc)
 
 
 @dataclass(frozen=True)
 class Feeding:
     """The AUC of the class margins as fed now, and every variant's, the best first.
 
-    `is_chance`: the current one is not shown to lie above 0.5.
+    `is_chance`: the current one is not shown to lie above 0.5. `is_useless`: no way of feeding it is of any use.
     """
 
     auc: float
@@ -59,6 +61,16 @@ class Feeding:
     def better(self) -> list[Variant]:
         """The variants that are shown to be better, the best first."""
         return [variant for variant in self.variants if variant.is_better]
+
+    @property
+    def is_useless(self) -> bool:
+        """Whether neither the current way nor any variant separates the classes by more than next to nothing."""
+        return not any(map(is_useful, (self.auc, *(variant.auc for variant in self.variants))))
+
+
+def is_useful(auc: float) -> bool:
+    """Whether an AUC is further from guessing than next to nothing."""
+    return auc >= CHECK_THRESHOLDS["useful_auc"]
 
 
 def variants_of(preprocess: Preprocess) -> dict[str, tuple[Preprocess, str]]:

@@ -11,12 +11,14 @@ import numpy as np
 from seewhy.errors import listed
 from seewhy.estimates import Estimate, p_words
 from seewhy.evidence.checks.behaviour import Behaviour
+from seewhy.evidence.checks.class_order import line_to_type
 from seewhy.evidence.checks.faithfulness import CHANCE, Faithfulness, Word
-from seewhy.evidence.checks.feeding import LEVEL, Feeding, Variant
+from seewhy.evidence.checks.feeding import Feeding, Variant
 from seewhy.evidence.checks.trust import Trust
 from seewhy.evidence.thresholds import CHECK_THRESHOLDS
 
 Level = Literal["bad", "caution", "cannot say", "good"]
+_PLACES_TODO = "Only an intervention says which places count here."
 LEVELS: tuple[Level, ...] = ("bad", "caution", "cannot say", "good")  # worst first
 
 
@@ -110,19 +112,15 @@ def feeding_findings(feeding: Feeding | None, why_not: str = "") -> list[CheckFi
     if feeding.better:
         return [_fed_wrongly(feeding, feeding.better)]
     numbers = _sweep_numbers(feeding)
-    open_ = [
-        variant
-        for variant in feeding.variants
-        if variant.difference.high > 0 and variant.p_value >= LEVEL and _moves(variant)
-    ]
-    undecided = [variant for variant in open_ if variant.difference.high > CHECK_THRESHOLDS["undecided_auc"]]
-    n_tried = len(feeding.variants)
-    if feeding.is_chance:
+    n_tried, best = len(feeding.variants), feeding.variants[0]
+    if feeding.is_chance or feeding.is_useless:
+        how = "is not shown to separate" if feeding.is_chance else "hardly separates"
         text = (
-            f"Whether it is fed as it was trained: fed so, and in {n_tried} other usual ways, it is not shown to "
-            f"separate the classes (AUC {feeding.auc:.3f}, n = {feeding.n_images:,})."
+            f"Whether it is fed as it was trained: fed so, and in {n_tried} other usual ways, it {how} the classes "
+            f"(AUC {feeding.auc:.3f}, at best {best.auc:.3f} as {best.name}, n = {feeding.n_images:,})."
         )
         return [CheckFinding("cannot say", "fed", text, "", numbers)]
+    undecided = [variant for variant in feeding.variants if _is_open(variant)]
     if not undecided:
         text = f"Fed as asked: none of {n_tried} usual variants separates the classes better (AUC {feeding.auc:.3f}, "
         return [CheckFinding("good", "fed", f"{text}n = {feeding.n_images:,}).", "", numbers)]
@@ -183,12 +181,17 @@ def _collapse(behaviour: Behaviour) -> CheckFinding:
 def _other_order(behaviour: Behaviour, given: Estimate, other: Estimate) -> CheckFinding:
     order = behaviour.permutation or ()
     moved = [f"{now!r} means {then!r}" for now, then in zip(behaviour.classes, order, strict=True) if now != then]
-    text = f"The classes seem to be in another order ({listed(moved, 3)}): accuracy {other} so, {given} as given"
+    what = (
+        f"The classes seem to be in another order ({listed(moved, 3)})"
+        if behaviour.first_label is None
+        else f"The labels seem to be counted from {behaviour.first_label} ({listed(moved, 3)})"
+    )
+    how = ", the order found on one half and judged on the other" if behaviour.order_was_found else ""
     return CheckFinding(
         "bad",
         "works",
-        f"{text} (n = {given.n:,}, the order found on one half and judged on the other).",
-        f"--classes {','.join(order)}" if len(order) <= 10 else "Look at the order of the class names.",
+        f"{what}: accuracy {other} so, {given} as given (n = {given.n:,}{how}).",
+        line_to_type(order, behaviour.first_label),
         {"permutation": list(order), "accuracy": vars(other), "given": vars(given)},
         stops_audit=True,
     )
@@ -292,8 +295,10 @@ def _sweep_numbers(feeding: Feeding) -> dict[str, Any]:
     return {"auc": feeding.auc, "n": feeding.n_images, "variants": tried}
 
 
-def _moves(variant: Variant) -> bool:
-    return variant.difference.high > variant.difference.low
+def _is_open(variant: Variant) -> bool:
+    """Whether a variant that is not shown to be better may be so, by an amount that counts."""
+    is_measured = variant.difference.high > variant.difference.low
+    return is_measured and variant.difference.high > CHECK_THRESHOLDS["undecided_auc"]
 
 
 def _reasons(trust: Trust, verdict: Word | None) -> list[Reason]:
@@ -307,6 +312,12 @@ def _reasons(trust: Trust, verdict: Word | None) -> list[Reason]:
     say("C", trust.empty > CHECK_THRESHOLDS["empty"], f"{trust.empty:.0%} of the maps are empty", trust.empty, other)
     silent = trust.no_gradient
     say("C", silent > CHECK_THRESHOLDS["no_gradient"], f"no gradient reaches it in {silent:.0%}", silent, other)
+    if trust.unseen is not None:
+        mass, share = trust.unseen.false_mass, trust.unseen.share
+        text = f"{mass.value:.0%} of it lies in the {share:.0%} of the picture that the classifier does not see"
+        worst: Literal["B", "C"] = "C" if mass.value >= share else "B"
+        todo = "--method hirescam" if trust.with_hirescam < CHECK_THRESHOLDS["with_hirescam"] else _PLACES_TODO
+        say(worst, mass.value > CHECK_THRESHOLDS["false_mass"], text, mass.value, todo)
     final = trust.randomised[-1][1] if trust.randomised else float("nan")
     text = f"with random weights it is much the same (rank correlation {final:.2f})"
     say("C", final >= CHECK_THRESHOLDS["random_weights"], text, final, "It shows the picture more than the classifier.")
@@ -331,9 +342,8 @@ def _reasons(trust: Trust, verdict: Word | None) -> list[Reason]:
     say("B", trust.null_shape > CHECK_THRESHOLDS["null_shape"], text, trust.null_shape)
     if trust.faithful is not None and verdict is not None:
         text = _faithful_text(trust.faithful, verdict)
-        todo = "Only an intervention says which places count here."
         best = trust.faithful.best
-        say("B", verdict == "no better", text, best.better_by[best.rival].value, todo)
+        say("B", verdict == "no better", text, best.better_by[best.rival].value, _PLACES_TODO)
     return reasons
 
 

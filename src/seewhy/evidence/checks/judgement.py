@@ -29,6 +29,7 @@ from seewhy.evidence.checks.findings import (
 from seewhy.evidence.checks.idle import idle_layers
 from seewhy.evidence.checks.label_findings import label_findings
 from seewhy.evidence.checks.label_scores import truth_of
+from seewhy.evidence.checks.leaks import Leaks, leak_findings, leaks_of
 from seewhy.evidence.checks.readings import Passes
 from seewhy.evidence.checks.trust import Trust, examine, n_steps
 from seewhy.records import Preprocess, Progress
@@ -53,6 +54,7 @@ class Judgement:
     feeding: Feeding | None
     graded: tuple[tuple[Trust, tuple[Reason, ...]], ...]
     facts: dict[str, Any]
+    leaks: Leaks | None
 
 
 def judged(plan: Plan, *, seed: int, progress: Progress) -> tuple[Judgement, Passes]:
@@ -87,7 +89,7 @@ def judged(plan: Plan, *, seed: int, progress: Progress) -> tuple[Judgement, Pas
         step=step,
     )
     progress(total, total)
-    judgement = _judgement(plan, passes, inputs, trusts)
+    judgement = _judgement(plan, passes, inputs, trusts, leaks_of(plan, list(passes.outcomes()), seed))
     passes.logits, passes.kept = {"": passes.logits[""]}, []  # all that its rows need
     return judgement, passes
 
@@ -98,12 +100,13 @@ def _few(n_images: int) -> list[int]:
     return list(dict.fromkeys(chosen))[:n_images]
 
 
-def _judgement(plan: Plan, passes: Passes, inputs: Tensor, trusts: Sequence[Trust]) -> Judgement:
+def _judgement(plan: Plan, passes: Passes, inputs: Tensor, trusts: Sequence[Trust], leaks: Leaks | None) -> Judgement:
     logits = torch.cat(passes.logits[""])
     finite = logits.isfinite().all(dim=1)
     behaviour = _behaviour(plan, passes, logits, finite)
     feeding, why_not = _feeding(plan, passes, behaviour.permutation or plan.classes)
     findings = _of_the_classifier(plan, behaviour)
+    findings += leak_findings(leaks)
     findings += feeding_findings(feeding, why_not)
     if len(inputs) > 1:
         some = _on_device(plan, inputs[:_N_IDLE])
@@ -116,7 +119,8 @@ def _judgement(plan: Plan, passes: Passes, inputs: Tensor, trusts: Sequence[Trus
         graded.append((trust, tuple(reasons)))
     findings += _not_finite(int((~finite).sum()), len(logits))
     findings.sort(key=lambda finding: LEVELS.index(finding.level))
-    return Judgement(tuple(findings), grades, behaviour, feeding, tuple(graded), _facts(plan, passes, feeding))
+    facts = _facts(plan, passes, feeding)
+    return Judgement(tuple(findings), grades, behaviour, feeding, tuple(graded), facts, leaks)
 
 
 def _behaviour(plan: Plan, passes: Passes, logits: Tensor, finite: Tensor) -> Behaviour:
@@ -124,9 +128,10 @@ def _behaviour(plan: Plan, passes: Passes, logits: Tensor, finite: Tensor) -> Be
     labels = [label for label, fine in zip(passes.labels, finite.tolist(), strict=True) if fine]
     splits = [split for split, fine in zip(passes.splits, finite.tolist(), strict=True) if fine]
     known = logits[finite]
+    clusters = [cluster for cluster, fine in zip(passes.clusters, finite.tolist(), strict=True) if fine]
     if plan.task == "multi-label":
-        return behaviour_of_labels(known.numpy(), labels, plan.classes, splits)
-    return behaviour_of(known.numpy(), probabilities(known).numpy(), labels, plan.classes, splits)
+        return behaviour_of_labels(known.numpy(), labels, plan.classes, splits, clusters)
+    return behaviour_of(known.numpy(), probabilities(known).numpy(), labels, plan.classes, splits, clusters)
 
 
 def _of_the_classifier(plan: Plan, behaviour: Behaviour) -> list[CheckFinding]:

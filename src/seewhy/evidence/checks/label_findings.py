@@ -9,6 +9,7 @@ import numpy as np
 from seewhy.errors import listed
 from seewhy.estimates import Estimate
 from seewhy.evidence.checks.behaviour import Behaviour
+from seewhy.evidence.checks.class_order import line_to_type
 from seewhy.evidence.checks.findings import CheckFinding, Level, behaviour_findings
 from seewhy.evidence.checks.label_scores import LabelScore
 from seewhy.evidence.thresholds import CHECK_THRESHOLDS
@@ -25,7 +26,8 @@ def label_findings(behaviour: Behaviour) -> list[CheckFinding]:
     if not judged:
         text = "Every label is had by all of these images or by none, so nothing can be said about how it is told."
         return [CheckFinding("cannot say", "works", text, "Check images with and without them.", stops_audit=True)]
-    turned = [f"{score.name} {auc}" for score, auc in judged if auc.high < _GUESSING]
+    least = 1 - CHECK_THRESHOLDS["useful_auc"]
+    turned = [f"{score.name} {auc}" for score, auc in judged if auc.high < _GUESSING and auc.value <= least]
     findings = _other_order(behaviour)
     if turned and not findings:
         text = f"Images with the label get less of it than images without: AUC of {listed(turned, 4)}."
@@ -44,9 +46,8 @@ def _other_order(behaviour: Behaviour) -> list[CheckFinding]:
         f"The labels seem to be in another order ({listed(moved, 3)}): mean AUC {gain.value:+.3f} "
         f"[{gain.low:+.3f}, {gain.high:+.3f}] so (n = {gain.n:,}, the order found on one half and judged on the other)."
     )
-    todo = f"--classes {','.join(order)}" if len(order) <= 20 else "Look at the order of the class names."
     numbers = {"permutation": list(order), "gain": vars(gain)}
-    return [CheckFinding("bad", "works", text, todo, numbers, stops_audit=True)]
+    return [CheckFinding("bad", "works", text, line_to_type(order), numbers, stops_audit=True)]
 
 
 def _told(

@@ -12,9 +12,11 @@ from scipy.optimize import linear_sum_assignment
 from seewhy.data.labels import label_set
 from seewhy.estimates import Estimate, Floats, mean_of, wilson
 from seewhy.evidence.inference.ranks import label_auc, mean_label_auc, paired_difference
+from seewhy.evidence.thresholds import CHECK_THRESHOLDS
 
 _LEAST = 5  # images with a label in each half before another output is looked for
 _MOST = 30  # labels whose order is looked for
+_CLEAR = 0.1  # of AUC, that labels gain by another order which leaves no doubt
 
 Truth = NDArray[np.bool_]  # (N, K): which labels each image has
 
@@ -47,11 +49,24 @@ def label_scores(logits: Floats, truth: Truth, classes: Sequence[str]) -> tuple[
     return tuple(_score(name, logits[:, k], truth[:, k]) for k, name in enumerate(classes))
 
 
-def label_order(logits: Floats, truth: Truth) -> tuple[NDArray[np.int64], Estimate] | None:
-    """The order of the labels that the outputs (N, K) fit better than the given one, and what it gains in mean AUC.
+@dataclass(frozen=True)
+class LabelOrder:
+    """Another order of the labels: output j means label `order[j]`.
+
+    `gain` is what all labels gain in mean AUC by it, `is_clear` says whether those that it moves gain .1 at the least.
+    """
+
+    order: tuple[int, ...]
+    gain: Estimate
+    is_clear: bool
+
+
+def label_order(logits: Floats, truth: Truth) -> LabelOrder | None:
+    """The order of the labels that the outputs (N, K) fit better than the given one, and by how much.
 
     The order is the best assignment of outputs to labels on one half of the images, judged on the other, and the other
-    way round; None unless the interval of the gain lies above 0. Labels that few images have stay where they are.
+    way round; None unless the interval of the gain lies above 0 and the labels that are moved are told usefully by it,
+    and better by an amount that counts. Labels that few images have stay where they are.
     """
     halves = np.zeros(len(truth), dtype=bool)
     halves[np.lexsort(truth.T)[::2]] = True  # alike images alternate
@@ -60,17 +75,30 @@ def label_order(logits: Floats, truth: Truth) -> tuple[NDArray[np.int64], Estima
     if not 2 <= len(known) <= _MOST:
         return None
     logits, truth, count = logits[:, known], truth[:, known], logits.shape[1]
-    gains, influences = np.empty(2), np.empty(len(truth))
-    for at, half in enumerate((halves, ~halves)):
-        order = _best_order(logits[half], truth[half])
-        other, given = (mean_label_auc(logits[~half][:, columns], truth[~half]) for columns in (order, slice(None)))
-        gains[at], influences[~half] = other[0] - given[0], other[1] - given[1]
-    gain, _ = paired_difference(float(gains.mean()), influences)
-    if gain.low <= 0:
+    best = _best_order(logits, truth)
+    moved = best != np.arange(len(known))
+    folds = [(half, _best_order(logits[half], truth[half])) for half in (halves, ~halves)]
+    gain, _ = _gain(logits, truth, folds, np.ones(len(known), dtype=bool))
+    if gain.low <= 0 or not moved.any():
+        return None
+    of_moved, area = _gain(logits, truth, folds, moved)
+    if of_moved.value < CHECK_THRESHOLDS["undecided_auc"] or area < CHECK_THRESHOLDS["useful_auc"]:
         return None
     found = np.arange(count)
-    found[known[_best_order(logits, truth)]] = known  # which label each output means
-    return found, gain
+    found[known[best]] = known  # which label each output means
+    return LabelOrder(tuple(found.tolist()), gain, of_moved.low >= _CLEAR)
+
+
+def _gain(
+    logits: Floats, truth: Truth, folds: Sequence[tuple[NDArray[np.bool_], NDArray[np.int64]]], which: NDArray[np.bool_]
+) -> tuple[Estimate, float]:
+    """What some labels (K,) gain in mean AUC by the order of the other half of the images, and their mean AUC by it."""
+    gains, areas, influences = np.empty(2), np.empty(2), np.empty(len(truth))
+    for at, (half, order) in enumerate(folds):
+        there = truth[~half][:, which]
+        other, given = (mean_label_auc(logits[~half][:, columns][:, which], there) for columns in (order, slice(None)))
+        gains[at], areas[at], influences[~half] = other[0] - given[0], other[0], other[1] - given[1]
+    return paired_difference(float(gains.mean()), influences)[0], float(areas.mean())
 
 
 def _best_order(logits: Floats, truth: Truth) -> NDArray[np.int64]:

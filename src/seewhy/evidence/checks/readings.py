@@ -36,6 +36,7 @@ class Passes:
         self.logits: dict[str, list[Tensor]] = {"": []}
         self.labels: list[str | None] = []
         self.splits: list[str | None] = []
+        self.clusters: list[str | None] = []
         self.kept: list[Tensor] = []
         self.kept_labels: list[str | None] = []
         self.reasons: Counter[str] = Counter()
@@ -113,6 +114,7 @@ class Passes:
             return
         self.labels += [self.rows[place].image.label for place, _, _ in loaded]
         self.splits += [image.split for _, image, _ in loaded]
+        self.clusters += [image.cluster for _, image, _ in loaded]
         canvases: dict[tuple[Any, ...], list[Loaded]] = {}
         for name, way in self.ways.items():
             pictures = [picture for _, _, picture in loaded]

@@ -21,6 +21,7 @@ from seewhy.cam.scores.targets import find_score, predicted, two_sided
 from seewhy.evidence.checks.faithfulness import RIVALS, Faithfulness, faithfulness_of, trivial_pictures
 from seewhy.evidence.checks.randomised import _stages_of, contentless, randomised_stages
 from seewhy.evidence.checks.swaps import N_STEPS, swap_cells
+from seewhy.evidence.checks.unseen import Unseen, unseen_of
 from seewhy.evidence.inference.ranks import spearman
 from seewhy.maps import empty_reason
 
@@ -40,7 +41,8 @@ class Trust:
     both in the outermost cells; `randomised` holds (share of the layers made random, likeness of the absolute maps);
     `flipped`, `noisy` and `other_class` compare with the mirrored image, 1 % of noise and the runner-up's map;
     `trivial` with the image's brightness, its edges and a blob in the centre. `faithful` compares with the effect of
-    swapping places between images; None where there is one image alone.
+    swapping places between images; None where there is one image alone. `unseen` says what of the map lies where no
+    swap moves the score of any image; None where there is no such place.
     """
 
     layer: str
@@ -59,6 +61,7 @@ class Trust:
     other_class: float
     trivial: dict[str, float] = field(default_factory=dict)
     faithful: Faithfulness | None = None
+    unseen: Unseen | None = None
 
 
 @dataclass(frozen=True)
@@ -142,6 +145,7 @@ def examine(
                 other_class=_median(_alike(maps, against.maps[asked][method])),
                 trivial={name: _median(_alike(maps, _on_grid(picture, grid))) for name, picture in pictures.items()},
                 faithful=None if swaps is None else faithfulness_of(swaps, maps, baselines, seed=seed),
+                unseen=None if swaps is None else unseen_of(swaps, maps, inputs),
             )
         )
     return trusts

@@ -92,6 +92,11 @@ def shrunk(masks: Tensor, pixels: int) -> Tensor:
     return -functional.max_pool2d(rows, (1, side), 1, (0, pixels))[:, 0]
 
 
+def grown(masks: Tensor, pixels: int) -> Tensor:
+    """The masks drawn larger by `pixels` on every side, up to the image's border: each value the largest near it."""
+    return 1 - shrunk(1 - masks, pixels) if pixels else masks
+
+
 def _unseeded(edit: Callable[[Tensor, Tensor], Tensor]) -> Removal:
     return lambda canvases, masks, seed: edit(canvases, masks)
 

@@ -12,6 +12,7 @@ from torch import Tensor
 from seewhy.evidence.factors.edits import REMOVALS, filled, transplanted
 from seewhy.evidence.factors.regions import Region
 from seewhy.evidence.properties.catalogue import Property
+from seewhy.render.mark import SHUFFLED
 
 Kind = Literal["region", "property", "insert"]
 AVERAGE = "average"
@@ -143,13 +144,14 @@ class Mark:
     """A mark that is laid over the image: unlike a transplant it needs no donors, so one image per class will do.
 
     `pixels` (4, H, W) are red, green, blue and opacity in [0, 1] on the whole canvas; `patch` covers as much of it with
-    the same opacity and colours, its small patches in another order.
+    the same opacity and colours, its small patches in another order, or is another mark: `against` says which.
     """
 
     name: str
     words: str
     pixels: Tensor
     patch: Tensor
+    against: str = SHUFFLED
 
     def laid(self, canvases: Tensor) -> Tensor:
         """The canvases (N, 3, H, W) with the mark."""

@@ -7,12 +7,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from seewhy.evidence.findings.effects import Effect
+from seewhy.evidence.findings.mark_answers import MarkAnswers
 from seewhy.evidence.inference.differences import ClassDifference, equivalent
 from seewhy.evidence.inference.overfit import OverfitExcess
 from seewhy.evidence.thresholds import AUDIT_THRESHOLDS
 from seewhy.evidence.trials.edit import Pair
+from seewhy.evidence.trials.resolution import images_needed
 
-OUTSIDE, TRAIN = "outside", "train"  # the safeguards that claims turn on
+OUTSIDE, RIM, TRAIN = "outside", "rim", "train"  # the safeguards that claims turn on
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,8 @@ class Case:
 
     `is_core` is None where no core was named, or none that can be used (`core_named`); a part of the core is core, too,
     without being named (`is_named`). `pair` are the two factors that were exchanged together, `means` a mark's mean
-    probabilities of the images as they are, with its neutral patch, and with it. `measured` holds what each safeguard
+    probabilities of the images as they are, with its neutral patch, and with it, `answers` the same of its answers, and
+    `against` says what it is compared with. `measured` holds what each safeguard
     measured, by its name, `outcomes` what became of them, and `stored` their numbers as findings.json has them.
     """
 
@@ -46,6 +49,8 @@ class Case:
     is_named: bool = True
     pair: Pair | None = None
     means: tuple[float, float, float] | None = None
+    answers: MarkAnswers | None = None
+    against: str = ""
     warnings: tuple[str, ...] = ()
     measured: Mapping[str, Any] = field(default_factory=dict)
     outcomes: tuple[Outcome, ...] = ()
@@ -61,6 +66,11 @@ class Case:
         """The units of the class that has the fewest; of the own class in the many, half of all."""
         counts = self.effect.probability.n.values()
         return sum(counts) // 2 if self.effect.contrast.is_own_class else min(counts, default=0)
+
+    @property
+    def needed(self) -> float:
+        """About how many images of each class settle whether the effect reaches the floor."""
+        return images_needed(self.effect.probability, self.fewest)
 
     @property
     def outside(self) -> ClassDifference | None:
@@ -114,6 +124,12 @@ def acts_outside(case: Case) -> bool:
     return aligned and case.outside.p_value < AUDIT_THRESHOLDS["level"]
 
 
+def is_at_rim(case: Case) -> bool:
+    """Whether the effect is shown to die where the core is drawn larger: the core may leave out what matters."""
+    rim = case.measured.get(RIM)
+    return case.is_core is False and rim is not None and bool(rim.dies)
+
+
 def too_few(case: Case) -> bool:
     """Whether a class has too few images for donors to say anything."""
     return case.fewest < AUDIT_THRESHOLDS["least_images"]
@@ -142,11 +158,14 @@ def numbers_of(case: Case) -> dict[str, Any]:
         "sensitivity": vars(effect.sensitivity),
         "recipients": effect.n_recipients,
         "donors": effect.n_donors,
+        "unit": effect.unit,
         "trials": effect.n_trials,
         "fewest": case.fewest,
+        "images_needed": case.needed,
         "train": None if case.on_train is None else vars(case.on_train.probability),
         "core": case.is_core,
         "gates": [vars(outcome) for outcome in case.outcomes],
         **case.stored,
+        **({} if case.answers is None else {"answers": case.answers.stored(), "against": case.against}),
         "warnings": list(case.warnings),
     }

@@ -13,15 +13,20 @@ from seewhy.estimates import Floats, mean_of
 from seewhy.evidence.factors.factor import Factor, Mark
 from seewhy.evidence.findings.case import Case, acts_outside, depends
 from seewhy.evidence.findings.effects import Effect, class_effect, effect_of, weights_of
+from seewhy.evidence.findings.mark_answers import mark_answers
+from seewhy.evidence.findings.safeguards.outside import OutsideCore
 from seewhy.evidence.findings.safeguards.safeguard import Evidence, Safeguard, with_measurements, with_outcomes
 from seewhy.evidence.findings.safeguards.train import BOOTSTRAP
 from seewhy.evidence.inference.bootstrap import Omnibus, omnibus
 from seewhy.evidence.inference.differences import ClassDifference, difference_of, fcr_level
 from seewhy.evidence.inference.ranks import holm
+from seewhy.evidence.inference.two_way import cluster_effects
+from seewhy.evidence.inference.units import unit_means
 from seewhy.evidence.thresholds import AUDIT_THRESHOLDS
 from seewhy.evidence.trials.contrast import MOST_CLASSES, Contrast, contrasts_of
 from seewhy.evidence.trials.design import AuditDesign
 from seewhy.evidence.trials.edit import EXCHANGE, MARKED, PATCHED, Pair, TrialKey
+from seewhy.evidence.trials.masked import is_part
 from seewhy.evidence.trials.sample import DISJOINT, Ints, Sample, overlap_of
 from seewhy.evidence.trials.trial import Trials
 from seewhy.records import Progress
@@ -44,13 +49,11 @@ class Cases:
         return len(self.singles) + len(self.pairs) + len(self.marks) + 1
 
 
-def cases_of(
-    design: AuditDesign,
-    trials: AllTrials,
-    safeguards: Sequence[Safeguard],
-    progress: Progress = lambda done, total: None,
-) -> Cases:
-    """Every case with its p-value among all tests (Holm) and its interval among those that stood out (FCR)."""
+def first_cases(design: AuditDesign, trials: AllTrials, progress: Progress = lambda done, total: None) -> Cases:
+    """Every case with its p-value among all tests (Holm) and its interval among those that stood out (FCR).
+
+    Nothing is known yet of safeguards, but for what single factors do outside of the core.
+    """
     singles: list[Case] = []
     for done, factor in enumerate(design.factors, 1):
         singles += _of_factor(design, trials, factor)
@@ -61,12 +64,24 @@ def cases_of(
     singles, pairs, marks = ([next(selected) for _ in group] for group in (singles, pairs, marks))
     shown = {case.factor for case in singles if depends(case)}
     pairs = [case for case in pairs if _is_more_than_both(case, trials, shown)]
-    singles = _safeguarded(design, trials, singles, safeguards, progress)
+    evidence, outside = Evidence(design, trials, singles), [OutsideCore()]
+    singles = [with_measurements(case, outside, evidence, {}) if depends(case) else case for case in singles]
+    return Cases(tuple(singles), tuple(pairs), tuple(marks), _omnibus(design, trials))
+
+
+def cases_of(
+    design: AuditDesign,
+    trials: AllTrials,
+    first: Cases,
+    safeguards: Sequence[Safeguard],
+    progress: Progress = lambda done, total: None,
+) -> Cases:
+    """The first cases with what became of their safeguards, from all trials."""
     return Cases(
-        singles=tuple(singles),
-        pairs=tuple(with_outcomes(case, safeguards) for case in pairs),
-        marks=tuple(with_outcomes(case, safeguards) for case in marks),
-        rest=_omnibus(design, trials),
+        singles=tuple(_safeguarded(design, trials, first, safeguards, progress)),
+        pairs=tuple(with_outcomes(case, safeguards) for case in first.pairs),
+        marks=tuple(with_outcomes(case, safeguards) for case in first.marks),
+        rest=first.rest,
     )
 
 
@@ -79,16 +94,19 @@ def not_separated(case: Case, other: Case, sample: Sample, regions: Mapping[str,
     first, second = regions.get(case.factor), regions.get(other.factor)
     if case.is_core is not other.is_core and acts_outside(case) and acts_outside(other):
         return False  # the core, and what is shown to act outside of it
-    rho, low, high = _within_classes(case.effect.donors, other.effect.donors, sample.labels)
+    rho, low, high = _within_classes(case.effect.donors, other.effect.donors, sample.labels, sample.clusters)
     if first and second and overlap_of(sample, first, second) <= DISJOINT:
         return low > 0.5
     both_vary = min(case.effect.sensitivity.low, other.effect.sensitivity.low) > 0
     return not (both_vary and high < 0.5 and rho < 0.5)
 
 
-def _within_classes(effects: Floats, other: Floats, labels: Ints) -> tuple[float, float, float]:
-    """The correlation within classes, with its interval (Fisher's z)."""
-    kept = np.isfinite(effects) & np.isfinite(other)
+def _within_classes(effects: Floats, other: Floats, labels: Ints, clusters: Ints) -> tuple[float, float, float]:
+    """The correlation within classes, with its interval (Fisher's z); each cluster counts once."""
+    both = np.isfinite(effects) & np.isfinite(other)
+    effects, classes = cluster_effects(np.where(both, effects, np.nan), labels, clusters)
+    other, labels = cluster_effects(np.where(both, other, np.nan), labels, clusters)[0], classes
+    kept = np.isfinite(effects)
     left = [np.where(kept, values, 0.0) for values in (effects, other)]
     for index in np.unique(labels[kept]):
         rows = kept & (labels == index)
@@ -141,11 +159,7 @@ def _is_core(design: AuditDesign, factor: Factor) -> bool | None:
         return True
     if factor.region is None or not design.core_regions:
         return False
-    sample = design.audited
-    area = sample.masks[factor.region].float().mean()
-    inside = overlap_of(sample, factor.region, design.core_regions[0])
-    core = sample.masks[design.core_regions[0]].float().mean()
-    return bool(area < core and inside > 1 - DISJOINT)
+    return is_part(design.audited, factor.region, design.core_regions[0])
 
 
 def _of_pair(design: AuditDesign, trials: Trials) -> list[Case]:
@@ -185,13 +199,13 @@ def _of_mark(design: AuditDesign, trials: AllTrials, mark: Mark) -> list[Case]:
     marked, patched = (trials.get(TrialKey(mark.name, edit, design.audited.split)) for edit in (MARKED, PATCHED))
     if marked is None or patched is None:
         return []
-    cases = []
+    cases, answers = [], mark_answers(marked, patched, design.classes)
     for contrast in design.contrasts:
         column = contrast.column
         columns = [scores.probabilities[:, column] for scores in (marked.before, patched.after, marked.after)]
         plain, patch, with_mark = (float(values.mean()) for values in columns)
         case = _case(_mark_effect(marked, patched, contrast), mark.words)
-        cases.append(replace(case, means=(plain, patch, with_mark)))
+        cases.append(replace(case, means=(plain, patch, with_mark), answers=answers, against=mark.against))
     return cases
 
 
@@ -207,19 +221,19 @@ def _mark_effect(marked: Trials, patched: Trials, contrast: Contrast) -> Effect:
         contrast=contrast,
         margin=_mean_difference(in_margin, clusters),
         probability=_mean_difference(in_probability, clusters),
-        flips=mean_of(flips),
+        flips=mean_of(unit_means(flips, clusters)),
         flips_own=None,
-        sensitivity=mean_of(in_margin),
+        sensitivity=mean_of(unit_means(in_margin, clusters)),
         n_recipients=len(marked),
         n_trials=2 * len(marked),
         donors=np.full(marked.n_images, np.nan),
+        unit=marked.unit,
     )
 
 
 def _mean_difference(values: Floats, clusters: Ints) -> ClassDifference:
-    """The mean over distinct images by Student's t."""
-    _, place, counts = np.unique(clusters, return_inverse=True, return_counts=True)
-    values = np.bincount(place, values) / counts
+    """The mean over distinct images, or clusters of them, by Student's t."""
+    values = unit_means(values, clusters)
     n = len(values)
     error = float(values.std(ddof=1)) / math.sqrt(n) if n > 1 else math.inf
     return difference_of(float(values.mean()), error, max(n - 1.0, 1.0), {0: n})
@@ -238,13 +252,14 @@ def _selected(cases: Sequence[Case]) -> list[Case]:
 def _safeguarded(
     design: AuditDesign,
     trials: AllTrials,
-    cases: Sequence[Case],
+    first: Cases,
     safeguards: Sequence[Safeguard],
     progress: Progress,
 ) -> list[Case]:
-    evidence, kept, n_factors = Evidence(design, trials, cases), dict[Any, Any](), len(design.factors)
+    evidence = Evidence(design, trials, first.singles, first.rest)
+    kept, n_factors = dict[Any, Any](), len(design.factors)
     safeguarded = []
-    for done, case in enumerate(cases, 1):
+    for done, case in enumerate(first.singles, 1):
         safeguarded.append(with_outcomes(with_measurements(case, safeguards, evidence, kept), safeguards))
         progress(n_factors + done // len(design.contrasts), 2 * n_factors)
     return safeguarded
@@ -266,6 +281,7 @@ def _omnibus(design: AuditDesign, trials: AllTrials) -> Omnibus | None:
         recipient_class=exchanges.labels,
         donor_class=exchanges.labels,
         weights=weights_of(exchanges, first),
+        clusters=exchanges.clusters,
         draws=BOOTSTRAP,
         rng=np.random.default_rng(design.seed),
     )

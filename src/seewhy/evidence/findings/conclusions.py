@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from seewhy.errors import listed
+from seewhy.errors import counted, listed
 from seewhy.evidence.checks.behaviour import Behaviour
 from seewhy.evidence.checks.findings import behaviour_findings
-from seewhy.evidence.findings.case import Case, depends, numbers_of, too_few
+from seewhy.evidence.findings.case import Case, acts_outside, depends, numbers_of, too_few
 from seewhy.evidence.findings.cases import AllTrials, Cases, not_separated
+from seewhy.evidence.findings.causes import Cause, causes_of, explanation
 from seewhy.evidence.findings.examples import with_exchanges, with_marked
 from seewhy.evidence.findings.figures import interval, points
 from seewhy.evidence.findings.finding import Finding, Level
@@ -23,7 +24,7 @@ from seewhy.evidence.trials.design import AuditDesign
 from seewhy.evidence.trials.edit import EXCHANGE, MARKED, PATCHED, Edit, TrialKey
 from seewhy.evidence.trials.trial import UNDECIDED, Scores, Trials
 
-CLASSIFIER, REST = "classifier", "everything outside the core"
+CLASSIFIER, NO_CORE, REST = "classifier", "shortcuts", "everything outside the core"
 
 
 @dataclass(frozen=True)
@@ -49,22 +50,41 @@ def conclusions(results: Results) -> tuple[Finding, ...]:
     cases = results.cases
     chosen = [_most_telling(of_factor) for of_factor in _by_factor(cases.singles)]
     shown = [case for case in chosen if depends(case) and not too_few(case)]
-    groups = _groups([case for case in shown if not case.is_overfit], results.design)
-    groups += [(case, []) for case in shown if case.is_overfit]  # a claim of its own is never a member's
-    findings = [_with_members(results, leader, members) for leader, members in groups]
+    of_the_core = [case for case in shown if case.is_core or (case.is_core is False and not acts_outside(case))]
+    findings = [_with_members(results, leader, members) for leader, members in _groups(of_the_core, results.design)]
+    findings += _causes(results, [case for case in shown if case not in of_the_core])
     findings += [finding_of(case) for case in chosen if case not in shown]
     findings += [finding_of(case) for case in cases.pairs]
     findings += [_of_a_mark(results, _most_telling(of_factor)) for of_factor in _by_factor(cases.marks)]
     findings += _rest(results) + _untested(results.design)
-    return (*_of_the_classifier(results.behaviour, results.before), *_in_order(findings))
+    first = [*_of_the_classifier(results.behaviour, results.before), *_without_core(results.design, shown)]
+    return (*first, *_in_order(findings, results.design))
 
 
-def _in_order(findings: Sequence[Finding]) -> list[Finding]:
-    """The gravest claims first, then by level, then by size: of several about one pair that of the last."""
+def _without_core(design: AuditDesign, shown: Sequence[Case]) -> list[Finding]:
+    """What can be said at all where no core was named, once something is shown."""
+    if design.request.core or not shown:
+        return []
+    text = (
+        "No core was named, so what follows says what the decisions depend on, and not whether they should. A property "
+        "of the whole picture reads the object as well as what surrounds it."
+    )
+    todo = "Name where the object lies, by a zone or by masks:  --core centre  or  --core object=FOLDER"
+    return [Finding(NO_CORE, "CANNOT SAY", (), text, todo, numbers={"reason": "core"})]
+
+
+def _in_order(findings: Sequence[Finding], design: AuditDesign) -> list[Finding]:
+    """The gravest claims first, then by level, then by size: of several about one pair that of the last.
+
+    Without a core what depends on a region comes before what depends on a property of the whole picture.
+    """
+    regions = {factor.name for factor in design.factors if factor.region}
     sizes = {finding.factor: abs(finding.numbers.get("probability", {}).get("value") or 0.0) for finding in findings}
 
-    def place(finding: Finding) -> tuple[bool, int, float]:
-        return not {"overfit", "shortcut"} & {*finding.claims}, LEVELS.index(finding.level), -sizes[finding.factor]
+    def place(finding: Finding) -> tuple[bool, bool, int, float]:
+        is_grave = bool({"overfit", "shortcut"} & {*finding.claims})
+        is_later = not design.request.core and "depends" in finding.claims and finding.factor not in regions
+        return not is_grave, is_later, LEVELS.index(finding.level), -sizes[finding.factor]
 
     return sorted(findings, key=place)
 
@@ -84,6 +104,25 @@ def _most_telling(cases: Sequence[Case]) -> Case:
     return max(cases, key=lambda case: max(abs(case.effect.probability.low), abs(case.effect.probability.high)))
 
 
+def _causes(results: Results, cases: Sequence[Case]) -> list[Finding]:
+    """What acts outside of the core, each cause with what it explains; what is overfit under an overfit cause alone."""
+    findings = []
+    for cause in causes_of(cases, results.trials, results.design):
+        alone = [case for case in cause.explained if case.is_overfit and not cause.case.is_overfit]
+        findings += [_with_members(results, case, []) for case in alone]
+        findings.append(_with_explained(results, cause, [case for case in cause.explained if case not in alone]))
+    return findings
+
+
+def _with_explained(results: Results, cause: Cause, explained: Sequence[Case]) -> Finding:
+    """The finding of a cause: what it explains, and what is left of that where the cause stays as it was."""
+    finding = _with_members(results, cause.case, explained, explanation(cause, explained))
+    names = {case.factor for case in explained}
+    alternatives = tuple(name for name in cause.alternatives if name in names)
+    held = {name: vars(held.probability) | {"share": held.share} for name, held in cause.held.items() if name in names}
+    return replace(finding, alternatives=alternatives, numbers={**finding.numbers, "held": held})
+
+
 def _groups(cases: Sequence[Case], design: AuditDesign) -> list[tuple[Case, list[Case]]]:
     """Dependences under the largest one that these data cannot separate them from."""
     regions = {factor.name: factor.region for factor in design.factors}
@@ -98,13 +137,13 @@ def _groups(cases: Sequence[Case], design: AuditDesign) -> list[tuple[Case, list
     return groups
 
 
-def _with_members(results: Results, leader: Case, members: Sequence[Case]) -> Finding:
+def _with_members(results: Results, leader: Case, members: Sequence[Case], words: str | None = None) -> Finding:
     finding, sample = finding_of(leader), results.design.audited
     if members:
         named = listed([f"{member.factor} ({100 * member.value:+.1f} points)" for member in members], 6)
         finding = replace(
             finding,
-            text=f"{finding.text} Not separated from it by these data: {named}.",
+            text=f"{finding.text} {words or f'Not separated from it by these data: {named}.'}",
             members=tuple(member.factor for member in members),
             numbers={**finding.numbers, "members": {member.factor: _as_member(member) for member in members}},
         )
@@ -157,9 +196,10 @@ def _rest(results: Results) -> list[Finding]:
     design, cases = results.design, results.cases
     if cases.rest is None:
         return []
-    counts_of = design.audited.counts
-    if (fewest := min(counts_of[counts_of > 0])) < LEAST_IMAGES:
-        text = f"A class has {fewest} images on {design.audited.split}; {LEAST_IMAGES} are needed."
+    counts_of = design.audited.unit_counts
+    if (fewest := int(min(counts_of[counts_of > 0]))) < LEAST_IMAGES:
+        had = counted(fewest, design.audited.unit)
+        text = f"A class has {had} on {design.audited.split}; {LEAST_IMAGES} are needed."
         return [Finding(REST, "CANNOT SAY", (), text, "Add images.")]
     benefit, contrast = cases.rest.benefit, cases.rest.contrast
     core = " and ".join(design.core_regions)

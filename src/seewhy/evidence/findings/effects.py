@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from seewhy.estimates import Estimate, Floats
-from seewhy.evidence.inference.bootstrap import two_way_bootstrap
+from seewhy.evidence.inference.bootstrap import for_few_recipients
 from seewhy.evidence.inference.differences import (
     ClassDifference,
     class_difference,
-    difference_of,
     flip_rate,
     one_versus_rest,
     own_class_difference,
@@ -21,12 +19,12 @@ from seewhy.evidence.inference.two_way import cluster_effects, necessity, sensit
 from seewhy.evidence.trials.contrast import Contrast
 from seewhy.evidence.trials.trial import Trials
 
-FEW_RECIPIENTS = 200
-
 
 @dataclass(frozen=True)
 class Effect:
     """What a factor does to one contrast on one split: δ of margins (logits) and of probabilities, donors as units.
+
+    `unit` says whether these are images or clusters of them.
 
     `flips` and `flips_own` are the shares of trials that change the decision, with donors of another class and of the
     recipient's own (None without donors), `sensitivity` how far donors move the margin whatever their
@@ -45,6 +43,7 @@ class Effect:
     n_recipients: int
     n_trials: int
     donors: Floats = field(repr=False, compare=False)
+    unit: str = "image"
 
     @property
     def n_donors(self) -> int:
@@ -62,6 +61,7 @@ def effect_of(trials: Trials, contrast: Contrast, kind: str) -> Effect:
         probability = _for_few_recipients(probability, trials, in_probability, contrast)
     flipped = (trials.after.predictions != trials.before.predictions).astype(np.float64)
     same_class = trials.recipient_labels == trials.donor_labels
+    rows, columns = trials.clusters[trials.recipients], trials.clusters[trials.donors]
     return Effect(
         factor=trials.name,
         kind=kind,
@@ -69,12 +69,13 @@ def effect_of(trials: Trials, contrast: Contrast, kind: str) -> Effect:
         contrast=contrast,
         margin=margin,
         probability=probability,
-        flips=flip_rate(trials.recipients, trials.donors, np.where(same_class, np.nan, flipped)),
-        flips_own=flip_rate(trials.recipients, trials.donors, np.where(same_class, flipped, np.nan)),
-        sensitivity=sensitivity(trials.recipients, trials.donors, in_margin, trials.n_images),
+        flips=flip_rate(rows, columns, np.where(same_class, np.nan, flipped)),
+        flips_own=flip_rate(rows, columns, np.where(same_class, flipped, np.nan)),
+        sensitivity=sensitivity(trials.recipients, trials.donors, in_margin, trials.n_images, clusters=trials.clusters),
         n_recipients=len(np.unique(trials.recipients)),
         n_trials=len(trials),
         donors=donors,
+        unit=trials.unit,
     )
 
 
@@ -91,18 +92,12 @@ def class_effect(trials: Trials, change: Floats, contrast: Contrast) -> tuple[Cl
 def _for_few_recipients(
     difference: ClassDifference, trials: Trials, change: Floats, contrast: Contrast
 ) -> ClassDifference:
-    """The difference with an error that knows how differently few recipients respond: the bootstrap's, if larger.
-
-    Many recipients speak for themselves.
-    """
-    if len(np.unique(trials.recipients)) >= FEW_RECIPIENTS or not math.isfinite(difference.error):
-        return difference
+    """The difference with an error that knows how differently few recipients respond."""
     rng = np.random.default_rng((len(trials.name), *trials.name.encode()))
-    weights = weights_of(trials, contrast)
-    wider = two_way_bootstrap(trials.recipients, trials.donors, change, trials.labels, weights, rng=rng)
-    if wider.error <= difference.error:
-        return difference
-    return difference_of(difference.value, wider.error, wider.df, difference.n)
+    rows, columns, weights = trials.recipients, trials.donors, weights_of(trials, contrast)
+    return for_few_recipients(
+        difference, rows, columns, change, trials.labels, weights, clusters=trials.clusters, rng=rng
+    )
 
 
 def weights_of(trials: Trials, contrast: Contrast) -> dict[int, float]:

@@ -14,8 +14,8 @@ class Finding:
     """A finding: a factor with its level, its claims, words, numbers and examples.
 
     `evidence` are its safeguards in words, "+" for those that hold, "-" for those that do not, "?" for those that
-    settle nothing. `members` are factors that these data cannot separate from it. `examples` and `counter_examples` are
-    trials chosen by rule.
+    settle nothing. `members` are factors that it explains, or that these data cannot separate from it; `alternatives`
+    are those of them that may be the cause in its place. `examples` and `counter_examples` are trials chosen by rule.
     """
 
     factor: str
@@ -28,11 +28,12 @@ class Finding:
     members: tuple[str, ...] = ()
     examples: tuple[Mapping[str, Any], ...] = field(default=(), repr=False)
     counter_examples: tuple[Mapping[str, Any], ...] = field(default=(), repr=False)
+    alternatives: tuple[str, ...] = ()
 
     @property
     def is_plain(self) -> bool:
-        """Whether nothing is claimed of a tested factor: such findings are told together."""
-        return not self.claims and bool(self.numbers.get("probability"))
+        """Whether nothing is claimed of a tested factor: such findings are told together, but for marks."""
+        return not self.claims and bool(self.numbers.get("probability")) and "answers" not in self.numbers
 
     @property
     def level_words(self) -> str:
@@ -42,9 +43,10 @@ class Finding:
 
     @property
     def title(self) -> str:
-        """Level, factor and claims: "STRONG  background: depends, shortcut"."""
+        """Level, factor and claims: "STRONG  background: depends, shortcut", "WEAK  noise or sharpness: depends"."""
         claims = ", ".join(claim for claim in self.claims if claim != "classifier")
-        return f"{self.level_words}  {self.factor}" + (f": {claims}" if claims else "")
+        named = " or ".join((self.factor, *self.alternatives))
+        return f"{self.level_words}  {named}" + (f": {claims}" if claims else "")
 
 
 Level = Literal["STRONG", "MODERATE", "WEAK", "NONE LARGER THAN", "CANNOT SAY"]
@@ -55,6 +57,7 @@ Claim = Literal[
     "shortcut",
     "intended",
     "through the core",
+    "at the core's rim",
     "against the label",
     "overfit",
     "jointly",

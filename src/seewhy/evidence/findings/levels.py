@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from seewhy.evidence.findings.case import Case, acts_outside, depends, is_fragile, is_none, moves_decisions, too_few
+from seewhy.evidence.findings.case import (
+    Case,
+    acts_outside,
+    depends,
+    is_at_rim,
+    is_fragile,
+    is_none,
+    moves_decisions,
+    too_few,
+)
 from seewhy.evidence.findings.finding import Claim, Level
 from seewhy.evidence.findings.safeguards.removals import Removals
 from seewhy.evidence.thresholds import AUDIT_THRESHOLDS
@@ -27,6 +36,7 @@ def all_pass(case: Case) -> bool:
 
 RULES: tuple[tuple[Level, tuple[Callable[[Case], bool], ...]], ...] = (  # the first whose conditions all hold
     ("CANNOT SAY", (too_few,)),
+    ("CANNOT SAY", (depends, acts_outside, is_at_rim)),
     ("STRONG", (depends, all_pass, is_strong)),
     ("MODERATE", (depends, all_pass)),
     ("WEAK", (depends,)),
@@ -44,6 +54,8 @@ def level_of(case: Case) -> Level:
 def claims_of(case: Case, level: Level) -> tuple[Claim, ...]:
     """What is claimed: dependence, shortcut and overfit are three things, and one does not follow from another."""
     claims = _of_a_dependence(case, level) if level in ("STRONG", "MODERATE", "WEAK") else []
+    if level == "CANNOT SAY" and depends(case) and is_at_rim(case):
+        claims.append("at the core's rim")
     if case.is_overfit:
         claims.append("overfit")
     if level == "NONE LARGER THAN":

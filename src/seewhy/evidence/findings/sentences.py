@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from seewhy.errors import counted
 from seewhy.estimates import p_words
-from seewhy.evidence.findings.case import Case, Outcome, is_none, numbers_of, too_few
+from seewhy.evidence.findings.case import RIM, Case, Outcome, depends, is_at_rim, is_none, numbers_of, too_few
 from seewhy.evidence.findings.figures import interval, points, signed_points, watched_of
 from seewhy.evidence.findings.finding import Claim, Finding, Level
 from seewhy.evidence.findings.levels import claims_of, level_of
 from seewhy.evidence.thresholds import AUDIT_THRESHOLDS, LEAST_IMAGES
 from seewhy.evidence.trials.contrast import OTHERS
+from seewhy.evidence.trials.resolution import advice
+from seewhy.render.mark import SHUFFLED
 
 
 def finding_of(case: Case) -> Finding:
@@ -46,7 +49,7 @@ def exchange(case: Case) -> str:
     contrast = case.effect.contrast
     thing, watched = _thing(case), watched_of(contrast.name)
     if case.kind == "insert":
-        return f"With the {thing} in place of the same pixels shuffled, {watched}"
+        return f"With the {thing} in place of {case.against}, {watched}"
     if contrast.is_own_class:
         return f"With the {thing} of images of its own class in place of others, {watched}"
     instead = "others" if contrast.against == OTHERS else f"{contrast.against} ones"
@@ -59,15 +62,20 @@ def _thing(case: Case) -> str:
 
 def _counts(case: Case) -> str:
     effect = case.effect
-    donors = "" if case.kind == "insert" else f"{effect.n_donors} donors, "
+    units = "clusters of donors" if effect.unit == "cluster" else "donors"
+    donors = "" if case.kind == "insert" else f"{effect.n_donors} {units}, "
     return f"{effect.n_recipients} images, {donors}{effect.split}; {p_words(case.p_holm, digits=2)} after Holm"
 
 
 def _text(case: Case, level: Level, claims: Sequence[Claim]) -> str:
     effect = case.effect
     if too_few(case):
-        had = f"{case.fewest} distinct image{'' if case.fewest == 1 else 's'} of a class can be used on {effect.split}"
+        unit = "cluster" if effect.unit == "cluster" else "distinct image"
+        had = f"{counted(case.fewest, unit)} of a class can be used on {effect.split}"
         return f"{had}; {LEAST_IMAGES} are needed."
+    if "at the core's rim" in claims:
+        moved = f"{exchange(case)} moves by {points(case.value)} points {interval(case.selected)}"
+        return f"{moved} ({_counts(case)}).{_rim_words(case)}"
     if level in ("NONE LARGER THAN", "CANNOT SAY"):
         moves = f"{exchange(case)} moves by {points(effect.probability.value)} points"
         text = f"{moves} {interval(effect.probability)} ({_counts(case)})"
@@ -79,7 +87,7 @@ def _text(case: Case, level: Level, claims: Sequence[Claim]) -> str:
             text += f": {points(AUDIT_THRESHOLDS['floor'])} points or more are neither shown nor excluded"
         if "core not used" in claims:
             text += ": what should matter hardly does"
-        return f"{text}.{_fragile_words(case, claims)}{_overfit_words(case)}"
+        return f"{text}.{_fragile_words(case, claims)}{_answer_words(case)}{_overfit_words(case)}"
     way = "rises" if case.value > 0 else "falls"
     margin = effect.margin
     text = (
@@ -100,11 +108,22 @@ def _fragile_words(case: Case, claims: Sequence[Claim]) -> str:
     )
 
 
+def _rim_words(case: Case) -> str:
+    rim = case.measured[RIM]
+    left = rim.effects[rim.largest]
+    where = f" Most of it lies within {rim.largest} pixels of the core." if rim.is_all_rim else ""
+    return (
+        f"{where} With the core drawn {rim.largest} pixels larger {signed_points(left.value)} {interval(left)} are "
+        "left: whether it is a shortcut cannot be said, since the core as named may leave out part of what matters."
+    )
+
+
 def _claim_words(case: Case, claims: Sequence[Claim]) -> str:
     train = "" if case.on_train is None else f" (on train {signed_points(case.on_train.probability.value)})"
     if case.means is not None:
         plain, patch, mark = case.means
-        return f" On average it is {plain:.3f} as the images are, {patch:.3f} with the patch, {mark:.3f} with the mark."
+        means = f"{plain:.3f} as the images are, {patch:.3f} with {_against(case)}, {mark:.3f} with the mark"
+        return f" On average it is {means}.{_answer_words(case)}"
     if "jointly" in claims:
         return " Together they do more than one by one adds up to: each can stand in for the other."
     if "through the core" in claims and case.outside is not None:
@@ -127,6 +146,16 @@ def _claim_words(case: Case, claims: Sequence[Claim]) -> str:
     return f" It is no part of the core{train}."
 
 
+def _against(case: Case) -> str:
+    """What a mark is compared with, said for the second time."""
+    return "the patch" if case.against == SHUFFLED else case.against
+
+
+def _answer_words(case: Case) -> str:
+    """What a mark does to the answers themselves."""
+    return "" if case.answers is None else f" {case.answers.words(_against(case))}"
+
+
 def _overfit_words(case: Case) -> str:
     excess = case.overfit
     if excess is None or not excess.overfit:
@@ -141,11 +170,16 @@ def _overfit_words(case: Case) -> str:
 
 def _todo(case: Case, level: Level) -> str:
     if too_few(case):
-        return f"Add images, or a larger --donors: {LEAST_IMAGES} of each class at least, 300 to see small effects."
+        more = "Add images of other clusters" if case.effect.unit == "cluster" else "Add images"
+        return f"{more}, or a larger --donors: {LEAST_IMAGES} of each class at least, 300 to see small effects."
+    if level == "CANNOT SAY" and depends(case) and is_at_rim(case):
+        return "Name a core that holds all that matters, a larger zone or masks:  --core NAME=FOLDER"
+    if level == "CANNOT SAY" and is_none(case) and case.kind == "insert":
+        return "More images would tell which way its answers turn."
     if level == "CANNOT SAY" and is_none(case):
         return "The network's probabilities hardly vary: calibrate it, then audit again."
     if level == "CANNOT SAY":
-        return "More images of each class, or a larger --budget, would tell."
+        return advice(case.needed, case.fewest, "images" if case.kind == "insert" else "images of each class")
     if level == "NONE LARGER THAN":
         return ""
     if case.kind == "insert":

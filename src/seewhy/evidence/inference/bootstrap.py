@@ -11,16 +11,8 @@ from scipy import sparse
 
 from seewhy.estimates import Estimate, Floats, Integers
 from seewhy.evidence.inference.differences import ClassDifference, class_difference, difference_of
-from seewhy.evidence.inference.two_way import donor_effects, two_way
-
-
-def draw_weights(strata: Integers, draws: int, rng: np.random.Generator) -> Floats:
-    """How often each image (N,) is drawn in each bootstrap sample (draws, N), every stratum keeping its size."""
-    weights = np.zeros((draws, len(strata)))
-    for stratum in np.unique(strata):
-        members = np.flatnonzero(strata == stratum)
-        weights[:, members] = rng.multinomial(len(members), np.full(len(members), 1 / len(members)), size=draws)
-    return weights
+from seewhy.evidence.inference.two_way import cluster_effects, donor_effects, two_way
+from seewhy.evidence.inference.units import draw_clusters, draw_weights
 
 
 def trial_table(rows: Integers, columns: Integers, values: Floats, shape: tuple[int, int]) -> sparse.csr_matrix:
@@ -35,6 +27,7 @@ def two_way_bootstrap(
     donor_class: Integers,
     weights: Mapping[int, float],
     *,
+    clusters: Integers | None = None,
     draws: int = 1000,
     rng: np.random.Generator,
     level: float = 0.95,
@@ -46,19 +39,25 @@ def two_way_bootstrap(
     recipients' effects are removed first, so what they add is how differently they respond to donors. The interval is
     Student's t with the bootstrap's standard error and the smaller of the two samples' degrees of freedom. For fewer
     than some 200 recipients; with more, `class_difference` speaks of these recipients and is narrower.
+
+    With `clusters` (M,) of the images these are drawn as a whole, recipients and donors, and are the units.
     """
     n_recipients = int(recipient.max()) + 1 if len(recipient) else 0
+    clusters = np.arange(max(n_recipients, len(donor_class))) if clusters is None else clusters
     fit = two_way(recipient, donor, change, n_recipients, len(donor_class))
-    plain = class_difference(fit.donors, donor_class, weights, level=level)
+    effects = cluster_effects(fit.donors, donor_class, clusters[: len(donor_class)])
+    plain = class_difference(*effects, weights, level=level)
     kept = np.isfinite(change)
     if not math.isfinite(plain.error) or not kept.any():
         return plain
-    images, rows = np.unique(recipient[kept], return_inverse=True)
-    donors, columns = np.unique(donor[kept], return_inverse=True)
+    images, rows = np.unique(clusters[recipient[kept]], return_inverse=True)
+    keys = np.stack([clusters[donor[kept]], donor_class[donor[kept]]], axis=1)
+    donors, columns = np.unique(keys, axis=0, return_inverse=True)
+    columns = columns.reshape(-1)
     left = change[kept] - fit.recipients[recipient[kept]]
-    classes = donor_class[donors]
+    classes = donors[:, 1]
     chosen = draw_weights(np.zeros(len(images), dtype=np.int64), draws, rng)
-    given = draw_weights(classes, draws, rng)
+    given = draw_clusters(classes, donors[:, 0], draws, rng)
     shape = (len(images), len(donors))
     sums, uses = (chosen @ trial_table(rows, columns, each, shape) for each in (left, np.ones(len(left))))
     means, counted = np.nan_to_num(_ratio(sums, uses)), given * (uses > 0)
@@ -69,6 +68,32 @@ def two_way_bootstrap(
             values += weight * _ratio((means * counted)[:, group].sum(axis=1), counted[:, group].sum(axis=1))
     error = float(np.nanstd(values, ddof=1))
     return difference_of(plain.value, error, min(plain.df, max(len(images) - 1.0, 1.0)), plain.n, level)
+
+
+FEW_RECIPIENTS = 200  # below this it matters how differently they respond
+
+
+def for_few_recipients(
+    difference: ClassDifference,
+    recipient: Integers,
+    donor: Integers,
+    change: Floats,
+    donor_class: Integers,
+    weights: Mapping[int, float],
+    *,
+    clusters: Integers,
+    rng: np.random.Generator,
+) -> ClassDifference:
+    """The difference with an error that knows how differently few recipients respond: the bootstrap's, if larger.
+
+    Many recipients speak for themselves.
+    """
+    if len(np.unique(clusters[recipient])) >= FEW_RECIPIENTS or not math.isfinite(difference.error):
+        return difference
+    wider = two_way_bootstrap(recipient, donor, change, donor_class, weights, clusters=clusters, rng=rng)
+    if wider.error <= difference.error:
+        return difference
+    return difference_of(difference.value, wider.error, wider.df, difference.n)
 
 
 def _ratio(sums: Floats, uses: Floats) -> Floats:
@@ -97,6 +122,7 @@ def omnibus(
     donor_class: Integers,
     weights: Mapping[int, float],
     *,
+    clusters: Integers | None = None,
     draws: int = 1000,
     rng: np.random.Generator,
     level: float = 0.95,
@@ -104,16 +130,23 @@ def omnibus(
     """The omnibus test of a core swap: is anything outside of the core, known or not, predictive for the network?
 
     `after` (T,) is the score after the exchange (not its change: the score before knows the class), `right` (T,) is 1
-    where the decision is the recipient's label, 0 where not, NaN where missing. The unit is the recipient, the donors'
-    effects being removed; the interval of the benefit resamples recipients and donors within their classes.
+    where the decision is the recipient's label, 0 where not, NaN where missing. The unit is the recipient, or its
+    cluster of `clusters` (M,), the donors' effects being removed; the interval of the benefit resamples recipients and
+    donors within their classes.
     """
+    recipient_clusters = np.arange(len(recipient_class)) if clusters is None else clusters
+    donor_clusters = np.arange(len(donor_class)) if clusters is None else clusters
     effects = donor_effects(donor, recipient, after, len(recipient_class))
-    contrast = class_difference(effects, recipient_class, weights, level=level)
+    units = cluster_effects(effects, recipient_class, recipient_clusters)
+    contrast = class_difference(*units, weights, level=level)
     kept = np.isfinite(right)
     rows, columns, values = recipient[kept], donor[kept], right[kept]
     everyone = np.ones((1, len(recipient_class))), np.ones((1, len(donor_class)))
     value = float(_balanced_accuracy(rows, columns, values, recipient_class, donor_class, *everyone)[0])
-    drawn = draw_weights(recipient_class, draws, rng), draw_weights(donor_class, draws, rng)
+    drawn = (
+        draw_clusters(recipient_class, recipient_clusters, draws, rng),
+        draw_clusters(donor_class, donor_clusters, draws, rng),
+    )
     spread = _balanced_accuracy(rows, columns, values, recipient_class, donor_class, *drawn)
     chance = 1 / max(len(np.unique(recipient_class)), 1)
     low, high = np.nanquantile(spread, [(1 - level) / 2, (1 + level) / 2]) if kept.any() else (-math.inf, math.inf)

@@ -111,7 +111,7 @@ def own_class_difference(
 
     `change` (T,) is that of the label margin. The trials are fitted by recipient + donor + effect of "own class", so a
     recipient that met more donors of its own class is not taken for a responsive one, nor a donor that spoils every
-    margin for one of a foreign class. The error is clustered by donor, or by `clusters` (M,) of near duplicates (Liang
+    margin for one of a foreign class. The error is clustered by donor, or by `clusters` (M,) of them (Liang
     & Zeger 1986, Biometrika 73, times the degrees of freedom that the recipients take), so donors may differ in how
     much they speak for their class; the t has as many degrees of freedom as there are donors that count fully, less 1.
     Where each donor meets as many recipients of its own class as of others, and each recipient as many such donors,
@@ -129,7 +129,10 @@ def own_class_difference(
     fit = two_way(rows, columns, change[kept], *sizes)
     units = np.arange(len(donor_class)) if clusters is None else clusters
     energy = np.bincount(columns, own_class**2, minlength=len(donor_class))
-    counts = {int(index): int(((donor_class == index) & (energy > _NOTHING)).sum()) for index in np.unique(donor_class)}
+    counts = {
+        int(index): len(np.unique(units[(donor_class == index) & (energy > _NOTHING)]))
+        for index in np.unique(donor_class)
+    }
     weight = np.bincount(units[columns], own_class**2) if len(rows) else np.zeros(1)
     total, trials = float(weight.sum()), len(rows)
     df = total**2 / float((weight**2).sum()) - 1 if total > _NOTHING else 0.0

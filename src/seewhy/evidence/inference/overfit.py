@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from seewhy.errors import DataError, OptionError
 from seewhy.estimates import Estimate, Floats, Integers
-from seewhy.evidence.inference.bootstrap import draw_weights, trial_table
+from seewhy.evidence.inference.bootstrap import trial_table
+from seewhy.evidence.inference.units import count_units, draw_weights
 
 Booleans = NDArray[np.bool_]
 _LEAST_ABOVE_CHANCE = 0.05
@@ -23,6 +24,7 @@ class EditTrials:
 
     Margins are those of the label against the best other class, right says whether the decision is the label; before
     is the unedited image, repeated for each of its trials. A missing trial has a NaN margin after, or no row.
+    `clusters` (M,) are those of the images, drawn as a whole; None: each is one of its own.
     """
 
     recipient: Integers
@@ -31,6 +33,12 @@ class EditTrials:
     margin_after: Floats
     right_before: Booleans
     right_after: Booleans
+    clusters: Integers | None = None
+
+    @property
+    def n_units(self) -> int:
+        """How many recipients, or clusters of them, there are."""
+        return count_units(self.recipient if self.clusters is None else self.clusters[self.recipient])
 
 
 @dataclass(frozen=True)
@@ -89,7 +97,7 @@ def overfit_excess(
         )
     seen, controls_seen = _split_losses(train, control_train, chance, draws, rng)
     unseen, controls_unseen = _split_losses(valid, control_valid, chance, draws, rng)
-    n = min(len(np.unique(train.recipient)), len(np.unique(valid.recipient)))
+    n = min(train.n_units, valid.n_units)
     plain = seen.margin - unseen.margin
     margin = _interval(plain - (controls_seen.margin - controls_unseen.margin), n, level)
     lost = (seen.accuracy - unseen.accuracy) - (controls_seen.accuracy - controls_unseen.accuracy)
@@ -99,8 +107,8 @@ def overfit_excess(
         accuracy=accuracy,
         overfit=margin.low > 0 and accuracy.low > 0,
         plain_margin=_interval(plain, n, level),
-        benefit_train=_interval(seen.margin, len(np.unique(train.recipient)), level),
-        benefit_valid=_interval(unseen.margin, len(np.unique(valid.recipient)), level),
+        benefit_train=_interval(seen.margin, train.n_units, level),
+        benefit_valid=_interval(unseen.margin, valid.n_units, level),
     )
 
 
@@ -116,16 +124,19 @@ def _split_losses(
     present = [np.zeros(size, dtype=bool) for size in shape]
     for edit in everything:
         present[0][edit.recipient], present[1][edit.donor] = True, True
-    weights = [_observed_first(here, draws, rng) for here in present]
+    weights = [_observed_first(here, trials.clusters, draws, rng) for here in present]
     losses = [_losses(edit, (shape[0], shape[1]), weights[0], weights[1], chance) for edit in everything]
     margins, accuracies = ([getattr(loss, name) for loss in losses[1:]] for name in ("margin", "accuracy"))
     return losses[0], _Losses(np.mean(margins, axis=0), np.mean(accuracies, axis=0))
 
 
-def _observed_first(present: Booleans, draws: int, rng: np.random.Generator) -> Floats:
+def _observed_first(present: Booleans, clusters: Integers | None, draws: int, rng: np.random.Generator) -> Floats:
     weights = np.zeros((draws + 1, len(present)))
     weights[0] = present
-    weights[1:, present] = draw_weights(np.zeros(int(present.sum()), dtype=np.int64), draws, rng)
+    places = np.flatnonzero(present)
+    _, units = np.unique(places if clusters is None else clusters[places], return_inverse=True)
+    drawn = draw_weights(np.zeros(int(units.max(initial=-1)) + 1, dtype=np.int64), draws, rng)
+    weights[1:, present] = drawn[:, units]
     return weights
 
 

@@ -120,7 +120,7 @@ def _placed(fitted: Floats, rows: Integers, columns: Integers, values: Floats, g
 
 
 def cluster_effects(effects: Floats, classes: Integers, clusters: Integers) -> tuple[Floats, Integers]:
-    """The mean effect of each unit (U,) and its class (U,), where near duplicates, one `clusters` label, are one unit.
+    """The mean effect of each unit (U,) and its class (U,), where the donors of one `clusters` label are one unit.
 
     A cluster that holds several classes gives one unit for each. Donors without an effect (NaN) are left out, so that
     no unit is NaN.
@@ -133,32 +133,40 @@ def cluster_effects(effects: Floats, classes: Integers, clusters: Integers) -> t
 
 
 def sensitivity(
-    recipient: Integers, donor: Integers, change: Floats, n_donors: int, *, level: float = 0.95
+    recipient: Integers,
+    donor: Integers,
+    change: Floats,
+    n_donors: int,
+    *,
+    clusters: Integers | None = None,
+    level: float = 0.95,
 ) -> Estimate:
     """The standard deviation of the donors' effects beyond noise: how far the content moves the score, class or not.
 
     The variance is Henderson's method 3 (1953, Biometrics 9): the sum of squares that donors explain after
     recipients, less its share of noise. The interval takes the spread of the fitted effects with its own fourth
     moment, on the log scale, so that it holds for effects that are not normal; it ends at 0 where noise can explain
-    all. NaN where the trials leave no residual to measure the noise.
+    all. NaN where the trials leave no residual to measure the noise. Of `clusters` (M,) of the donors each says as much
+    about the spread as one donor does, which errs on the wide side.
     """
     n_recipients = int(recipient.max()) + 1 if len(recipient) else 0
     fit = two_way(recipient, donor, change, n_recipients, n_donors)
     effects = fit.donors[np.isfinite(fit.donors)]
-    if fit.freedom <= 0 or len(effects) < 3:
-        return Estimate(math.nan, 0.0, math.inf, len(effects))
+    n_units = len(effects) if clusters is None else len(np.unique(clusters[np.isfinite(fit.donors)]))
+    if fit.freedom <= 0 or n_units < 3:
+        return Estimate(math.nan, 0.0, math.inf, n_units)
     variance = _between_donors(recipient, donor, change, fit)
     spread = float(effects.var(ddof=1))
     if spread == 0:
-        return Estimate(0.0, 0.0, 0.0, len(effects))
+        return Estimate(0.0, 0.0, 0.0, n_units)
     noise = spread - variance
     fourth = float(((effects - effects.mean()) ** 4).mean())
-    error = math.sqrt(max(fourth - (len(effects) - 3) / (len(effects) - 1) * spread**2, 0.0) / len(effects))
+    error = math.sqrt(max(fourth - (n_units - 3) / (n_units - 1) * spread**2, 0.0) / n_units)
     stretch = math.exp(NormalDist().inv_cdf((1 + level) / 2) * error / spread)
     value, low, high = (
         math.sqrt(max(0.0, square)) for square in (variance, spread / stretch - noise, spread * stretch - noise)
     )
-    return Estimate(value, low, high, len(effects))
+    return Estimate(value, low, high, n_units)
 
 
 def _between_donors(recipient: Integers, donor: Integers, change: Floats, fit: TwoWay) -> float:

@@ -14,18 +14,33 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from seewhy.evidence.factors.factor import Factor, RegionFactor
+from seewhy.evidence.factors.factor import Factor, Mark, RegionFactor
+from seewhy.evidence.findings.columns import columns_identity
 from seewhy.evidence.properties.catalogue import PROPERTIES
 from seewhy.evidence.results.map_shares import map_share_rows
 from seewhy.evidence.results.pictures import draw_examples
 from seewhy.evidence.results.result import Audit
-from seewhy.evidence.results.tables import donor_effect_columns, image_effect_columns, outcomes_of, write_map_tables
+from seewhy.evidence.results.tables import (
+    class_columns,
+    donor_effect_columns,
+    image_effect_columns,
+    outcomes_of,
+    write_map_tables,
+)
 from seewhy.evidence.thresholds import AUDIT_THRESHOLDS
 from seewhy.evidence.trials.contrast import MOST_CLASSES
 from seewhy.evidence.trials.design import AuditDesign
 from seewhy.evidence.trials.trial import NO_DONOR, UNDECIDED, Job, Scores, Trials
+from seewhy.render.mark import SHUFFLED
 from seewhy.run.folder import RunFolder
-from seewhy.run.identity import as_known, check_unchanged, differing, network_identity, readers_identity
+from seewhy.run.identity import (
+    as_known,
+    check_unchanged,
+    clusters_identity,
+    differing,
+    network_identity,
+    readers_identity,
+)
 from seewhy.run.machine import environment
 from seewhy.run.source import code_digest, files_digest
 from seewhy.store import checksums, manifest
@@ -64,12 +79,14 @@ class AuditFolder:
         """Everything that decides the result."""
         return AuditIdentity({**identity_of(self.design), "budget": self.budget, "trials": self.design.budget})
 
-    def begin(self) -> set[int]:
-        """Mark the folder as this audit's; the jobs that are finished. Raises StoreError where it is another's."""
+    def begin(self) -> None:
+        """Mark the folder as this audit's. Raises StoreError where it is another's."""
         self.run.open(self.identity)
-        every = range(len(self.design.schedule.jobs))
+
+    def missing(self, indices: Sequence[int]) -> list[int]:
+        """Which of these jobs are not finished."""
         whole = (self.folder / "trials.parquet").exists()
-        return {index for index in every if whole or self._has(index)}
+        return [index for index in indices if not whole and not self._has(index)]
 
     def _has(self, index: int) -> bool:
         return is_part(part(self.folder, "trials", index), self._token)
@@ -111,6 +128,8 @@ class AuditFolder:
         write_rows(self.folder / "records.parquet", map(record_row, outcomes_of(audit)), RECORDS)
         write_columns(self.folder / "image_effects.parquet", image_effect_columns(audit), IMAGE_EFFECTS)
         write_columns(self.folder / "donor_effects.parquet", donor_effect_columns(audit), DONOR_EFFECTS)
+        for name, columns, kinds in class_columns(audit):
+            write_columns(self.folder / name, columns, kinds)
         rows = map_share_rows(audit.map_records, self.design.samples)
         write_columns(self.folder / "map_shares.parquet", rows, MAP_SHARES)
         write_map_tables(self.folder, self.design, audit.map_records)
@@ -174,6 +193,7 @@ class AuditFolder:
             after=self._scores(columns, ""),
             labels=sample.labels,
             clusters=sample.clusters,
+            unit=sample.unit,
         )
 
     def _scores(self, columns: Mapping[str, Column], which: str) -> Scores:
@@ -228,6 +248,7 @@ def identity_of(design: AuditDesign) -> dict[str, Any]:
         **network_identity(plan),
         **readers_identity(plan),
         **({"label": plan.label} if plan.label else {}),
+        **clusters_identity(plan),
         "images": {
             split: {
                 "count": len(sample),
@@ -243,7 +264,8 @@ def identity_of(design: AuditDesign) -> dict[str, Any]:
         "core": list(design.core),
         "factors": {factor.name: factor_digest(factor) for factor in design.factors},
         "files": {factor.name: files_digest(getattr(factor, "of", factor)) for factor in design.factors},
-        "inserts": {mark.name: [mark.words, _hash(mark.pixels)] for mark in design.marks},
+        "inserts": {mark.name: _digests_of(mark) for mark in design.marks},
+        "columns": columns_identity(design),
         "effort": design.request.effort.as_stored(),
         "batch_size": design.plan.batch_size,
         "seed": design.seed,
@@ -260,6 +282,11 @@ def factor_digest(factor: Factor) -> str:
     return "" if known else code_digest(of)
 
 
+def _digests_of(mark: Mark) -> list[str]:
+    """What a mark is; its neutral patch follows from it, unless it was named."""
+    return [mark.words, _hash(mark.pixels), *([] if mark.against == SHUFFLED else [_hash(mark.patch)])]
+
+
 def default_audit_folder(design: AuditDesign, budget: int | str | None) -> Path:
     """runs/audit-<hash of everything that decides the result>."""
     identity = {**identity_of(design), "budget": budget}
@@ -274,6 +301,7 @@ def _other_parts(there: Mapping[str, Any], asked: Mapping[str, Any]) -> list[str
     names = {"regions": "--regions", "core": "--core", "factors": "--properties", "inserts": "--mark"}
     names |= {
         "effort": "--recipients or --donors",
+        "columns": "--columns, or what they say",
         "budget": "--budget",
         "files": "the file of a property, or what it imports",
         "thresholds": "the thresholds",

@@ -13,13 +13,16 @@ from seewhy.errors import OptionError, counted, listed
 from seewhy.estimates import Estimate
 from seewhy.evidence.checks.behaviour import Behaviour
 from seewhy.evidence.findings.cases import Cases
+from seewhy.evidence.findings.confusion_words import ConfusionFinding
 from seewhy.evidence.findings.finding import Finding
 from seewhy.evidence.results.chart import kind_of, rows_of_findings
+from seewhy.evidence.results.class_table import ClassTable
 from seewhy.evidence.results.map_shares import MapRecords, MapShares
 from seewhy.evidence.thresholds import AUDIT_THRESHOLDS, LEAST_IMAGES
 from seewhy.evidence.trials.contrast import contrasts_of
 from seewhy.evidence.trials.design import AuditDesign
 from seewhy.evidence.trials.edit import TrialKey
+from seewhy.evidence.trials.resolution import MORE, in_short
 from seewhy.evidence.trials.trial import Scores, Trials
 from seewhy.render import notebook
 from seewhy.render.chart import interval_chart
@@ -48,6 +51,16 @@ class Audit:
     folder: Path | None = None
 
     @property
+    def by_class(self) -> ClassTable:
+        """What each tested factor does to each class: a table in a notebook."""
+        return ClassTable(self.facts["by_class"])
+
+    @property
+    def confusions(self) -> tuple[ConfusionFinding, ...]:
+        """The most frequent confusions of more than two classes, with what moves the one class into the other."""
+        return tuple(self.facts["confusions"])
+
+    @property
     def classes(self) -> tuple[str, ...]:
         """The class names."""
         return tuple(self.facts["classes"])
@@ -72,7 +85,7 @@ class Audit:
         )
 
     def __repr__(self) -> str:
-        said = "\n".join(f"  {paragraph.title}\n      {paragraph.text}" for paragraph in paragraphs_of(self.findings))
+        said = "\n".join(f"  {one.title}\n      {one.text}" for one in paragraphs_of(self.findings, self.confusions))
         counts = f"{counted(self.facts['images'], 'image')}, {counted(self.facts['trials'], 'trial')}"
         where = f"; in {self.folder}" if self.folder else ""
         return f"<Audit of {counts}{where}>\n{said}"
@@ -82,7 +95,9 @@ class Audit:
         return notebook.page(
             notebook.heading("Audit", _header(self.facts)),
             _chart(self.findings),
-            *(_card(paragraph, colours.get(paragraph.title)) for paragraph in paragraphs_of(self.findings)),
+            *(_card(one, colours.get(one.title)) for one in paragraphs_of(self.findings, self.confusions)),
+            self.by_class.grid() if self.by_class.is_by_class else "",
+            *_column_cards(self.columns),
             notebook.sentence(self.facts["scope"]),
             notebook.typed("The full report, with pictures of the exchanges:", _REPORT),
         )
@@ -91,6 +106,11 @@ class Audit:
     def records(self) -> list[dict[str, Any]]:
         """A dict for each finding: factor, level, claims, effect with its interval and p, flips, text."""
         return [_record_of(finding) for finding in self.findings]
+
+    @property
+    def columns(self) -> list[dict[str, Any]]:
+        """A dict for each column of the table that was compared: what goes with it, as associations, and in words."""
+        return list(self.facts.get("columns", {}).get("tested", ()))
 
     def to_pandas(self) -> Any:
         """`records` as a pandas DataFrame. Raises MissingExtraError without pandas."""
@@ -149,6 +169,15 @@ def _colour(finding: Finding) -> str:
     return BAD if "classifier" in finding.claims else look_of(kind_of(vars(finding)), AUDIT_THRESHOLDS["floor"]).colour
 
 
+def _column_cards(columns: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Columns that are shown to go with labels or answers, told apart from findings."""
+    return [
+        notebook.card("ASSOCIATION", column["column"], column["text"], (), column["todo"], colour=QUIET)
+        for column in columns
+        if column["is_shown"]
+    ]
+
+
 def _card(paragraph: Paragraph, colour: str | None) -> str:
     level, _, title = paragraph.title.partition("  ")
     if colour is None:
@@ -166,7 +195,7 @@ class Baseline:
 
 def summary_of(findings: Sequence[Finding], facts: Mapping[str, Any]) -> dict[str, Any]:
     """The findings and facts as plain values."""
-    told = [paragraph.as_stored() for paragraph in paragraphs_of(findings)]
+    told = [paragraph.as_stored() for paragraph in paragraphs_of(findings, facts.get("confusions", ()))]
     all_of = [vars(finding) for finding in findings]
     summary: dict[str, Any] = plain({**facts, "findings": all_of, "told": told, "thresholds": AUDIT_THRESHOLDS})
     return summary
@@ -190,8 +219,8 @@ class Paragraph:
         return {name: value for name, value in vars(self).items() if name != "is_open"}
 
 
-def paragraphs_of(findings: Sequence[Finding]) -> list[Paragraph]:
-    """The findings in the order to read them; factors without a dependence share one."""
+def paragraphs_of(findings: Sequence[Finding], confusions: Sequence[ConfusionFinding] = ()) -> list[Paragraph]:
+    """The findings in the order to read them, factors without a dependence in one; then the confusions."""
     plain_ones = [finding for finding in findings if finding.is_plain]
     told = [
         Paragraph(finding.title, finding.text, finding.evidence, finding.todo)
@@ -210,18 +239,15 @@ def paragraphs_of(findings: Sequence[Finding]) -> list[Paragraph]:
         ("CANNOT SAY", f"CANNOT SAY whether {floor} or more"),
         ("NONE LARGER THAN", f"NONE LARGER THAN {floor}"),
     ):
-        named = [f"{finding.factor} {_small(finding)}" for finding in plain_ones if finding.level == level]
+        those = [finding for finding in plain_ones if finding.level == level]
+        is_open = level == "CANNOT SAY"
+        named = [f"{one.factor} {_small(one)}" + (in_short(one.numbers) if is_open else "") for one in those]
         if named:
-            advice = "More images of each class, or a larger --budget, would tell." if level == "CANNOT SAY" else ""
-            told.append(
-                Paragraph(
-                    title=title,
-                    text=f"{listed(named, 40)} (points of probability, 95 %).",
-                    todo=advice,
-                    is_open=level == "CANNOT SAY",
-                )
-            )
-    return told
+            words = "points of probability, 95 %" + ("; ~: images of each class that would tell" if is_open else "")
+            used = max(one.numbers.get("fewest") or 0 for one in those)
+            todo = f"{used:,} of each class were used. {MORE}" if is_open else ""
+            told.append(Paragraph(title=title, text=f"{listed(named, 40)} ({words}).", todo=todo, is_open=is_open))
+    return told + [Paragraph(one.title, one.text, (), one.todo, one.said == "cannot say") for one in confusions]
 
 
 def _small(finding: Finding) -> str:
@@ -248,6 +274,7 @@ def facts_of(
         "images": sum(map(len, samples.values())),
         "splits": {split: len(sample) for split, sample in samples.items()},
         "distinct": {split: len(np.unique(sample.clusters)) for split, sample in samples.items()},
+        **({"cluster_by": design.plan.table.cluster_by} if design.plan.table.cluster_by else {}),
         "unreadable": {i.id: why for sample in samples.values() for i, why in sample.unreadable},
         "classes": list(design.classes),
         "contrasts": [contrast.name for contrast in contrasts_of(design.classes)],

@@ -18,7 +18,7 @@ from seewhy.evidence.trials.edit import EXCHANGE, TrialKey
 from seewhy.records import Outcome
 from seewhy.run.outcomes import judged, unread_outcome
 from seewhy.store import arrays
-from seewhy.store.schema import DONOR_EFFECTS, IMAGE_EFFECTS, MAP_STATS
+from seewhy.store.schema import CLASS_EFFECTS, CONFUSION_EFFECTS, DONOR_EFFECTS, IMAGE_EFFECTS, MAP_STATS
 from seewhy.store.tables import stat_row, write_rows
 
 
@@ -84,3 +84,18 @@ def donor_effect_columns(audit: Audit) -> dict[str, list[Any]]:
         columns["effect"] += effect.donors[places].tolist()
         columns["n"] += uses[places].tolist()
     return columns
+
+
+def class_columns(audit: Audit) -> Iterator[tuple[str, dict[str, list[Any]], dict[str, Any]]]:
+    """The name, columns and kinds of class_effects.parquet and of confusion_effects.parquet."""
+    effects = [vars(one) for one in audit.by_class]
+    moves = [{"label": one.label, "prediction": one.prediction, **row} for one in audit.confusions for row in one.moves]
+    for name, rows, kinds in (
+        ("class_effects.parquet", effects, CLASS_EFFECTS),
+        ("confusion_effects.parquet", moves, CONFUSION_EFFECTS),
+    ):
+        yield name, {column: [_known(row[column]) for row in rows] for column in kinds}, kinds
+
+
+def _known(value: Any) -> Any:
+    return None if isinstance(value, float) and not math.isfinite(value) else value

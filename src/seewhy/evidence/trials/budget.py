@@ -8,15 +8,11 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-import numpy as np
-
-from seewhy.errors import OptionError
-from seewhy.evidence.inference.differences import smallest_effect
-from seewhy.evidence.thresholds import AUDIT_THRESHOLDS, LEAST_IMAGES
-from seewhy.evidence.trials.contrast import contrasts_of
+from seewhy.errors import OptionError, counted
+from seewhy.evidence.thresholds import LEAST_IMAGES
 from seewhy.evidence.trials.dealing import donors_of, uses_of
 from seewhy.evidence.trials.design import AuditDesign, scheduled
-from seewhy.evidence.trials.sample import Sample
+from seewhy.evidence.trials.resolution import shows
 from seewhy.evidence.trials.scorer import Scorer
 from seewhy.run.machine import usual_workers
 
@@ -72,10 +68,6 @@ def planned(design: AuditDesign, budget: int | str | None, workers: int | None =
     workers = workers or usual_workers(design.plan.classifier.device, len(design.schedule.jobs))
     design = scheduled(design, trials_of(design, budget, workers))
     sample, schedule = design.audited, design.schedule
-    counts = np.bincount(sample.labels)[np.unique(sample.labels)]
-    most = donors_of(schedule.effort.recipients, uses_of(sample.n_groups, schedule.effort.uses))
-    fewest = int(min(counts.min(), most)) if sample.n_groups == len(counts) else int(counts.sum() // 2)
-    n_tests = max(1, len(design.factors) * len(contrasts_of(design.classes)))
     seconds = schedule.n_trials / (speed_of(design) * workers) if schedule.jobs else 0.0
     per_factor = {
         factor.name: sum(job.n_trials for job in schedule.jobs if factor in job.factors) for factor in design.factors
@@ -84,7 +76,7 @@ def planned(design: AuditDesign, budget: int | str | None, workers: int | None =
         "trials": schedule.n_trials,
         "time": f"about {_time(seconds)}",
         "recipients": min(schedule.effort.recipients, len(sample)),
-        "smallest": _smallest(sample, fewest, n_tests),
+        "smallest": smallest_of(design),
         "factors": [
             {
                 "factor": factor.name,
@@ -99,19 +91,19 @@ def planned(design: AuditDesign, budget: int | str | None, workers: int | None =
     }
 
 
-def _smallest(sample: Sample, fewest: int, n_tests: int) -> str:
-    """What so many donors can show, or why nothing can be said."""
-    counts = sample.counts[sample.counts > 0]
+def smallest_of(design: AuditDesign) -> str:
+    """What so many images can show, or why nothing can be said."""
+    sample, effort = design.audited, design.schedule.effort
+    counts = sample.unit_counts[sample.unit_counts > 0]
     if len(counts) < 2:
         return "There are images of one class alone, so nothing can be exchanged: --sample N takes some of each."
     if counts.min() < LEAST_IMAGES:
-        return f"A class has {counts.min()} images on {sample.split}; below {LEAST_IMAGES} nothing can be said of it."
-    spreads = smallest_effect(fewest, alpha=AUDIT_THRESHOLDS["level"] / n_tests)
-    return (
-        f"With {fewest} donors of the smallest class and {n_tests} tests, what shows in 4 of 5 cases is an effect of "
-        f"{10 * spreads:.1f} points where donors of a class differ by 10 points from each other, of {spreads:.1f} "
-        f"where they differ by 1. None below {100 * AUDIT_THRESHOLDS['floor']:.0f} points is reported."
-    )
+        had = counted(int(counts.min()), sample.unit)
+        return f"A class has {had} on {sample.split}; below {LEAST_IMAGES} nothing can be said of it."
+    most = donors_of(effort.recipients, uses_of(sample.n_groups, effort.uses))
+    is_by_class = sample.n_groups == len(counts)
+    fewest = int(min(counts.min(), most)) if is_by_class else int(counts.sum() // 2)
+    return shows(fewest, sample.n_groups, len(design.factors) * len(design.contrasts))
 
 
 def _time(seconds: float) -> str:

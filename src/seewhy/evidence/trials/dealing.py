@@ -7,10 +7,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from seewhy.evidence.thresholds import LEAST_IMAGES
+from seewhy.evidence.thresholds import FEW_IMAGES
 from seewhy.evidence.trials.contrast import MOST_CLASSES
-from seewhy.evidence.trials.sample import Ints, Sample, _in_turn
+from seewhy.evidence.trials.sample import Ints, Sample, _in_turn, one_of_each
 
+NO_PARTNER = -1
 EACH_USED = 4  # times that a donor is used: with one or two its own effect drowns in its recipients'
 
 
@@ -21,20 +22,22 @@ def uses_of(groups: int, asked: int) -> int:
 
 def donors_of(recipients: int, uses: int) -> int:
     """How many donors of a class are of use, so that each is used EACH_USED times."""
-    return max(LEAST_IMAGES, -(-recipients * uses // EACH_USED))
+    return max(FEW_IMAGES, -(-recipients * uses // EACH_USED))
 
 
 def with_partners(sample: Sample, recipients: int, uses: int, seed: int) -> Sample:
     """The sample with `recipients` images, every class alike, that meet `uses` donors of every group each.
 
     Of more than two classes they meet fewer of each. Every donor is used about equally often, EACH_USED times or so,
-    so that what it does can be told from how its recipients react; none meets itself or its near-duplicate.
+    so that what it does can be told from how its recipients react; none meets itself, its near-duplicate or another of
+    its cluster. Of few images of a class one of every cluster is taken first.
     """
     rng = np.random.default_rng((seed, len(sample.split), *sample.split.encode()))
     groups = [rng.permutation(np.flatnonzero(sample.labels == index)) for index in np.unique(sample.labels)]
+    groups = [one_of_each(group, sample.clusters) for group in groups]
     own_only = len(groups) > MOST_CLASSES
     if own_only:
-        groups = [group for group in groups if len(group) > 1]
+        groups = [group for group in groups if len(np.unique(sample.clusters[group])) > 1]
     chosen = _in_turn(groups)[:recipients] if len(groups) > 1 else []
     uses = uses_of(sample.n_groups, uses)
     if not own_only:
@@ -67,10 +70,17 @@ class _Decks:
         return [self._deal(key, place, label) for _ in range(uses) for key in keys]
 
     def _deal(self, key: int, place: int, label: int) -> int:
-        for _ in range(2):
-            deck = self._decks[key]
-            for position, donor in enumerate(deck):
-                if self._clusters[donor] != self._clusters[place] and not (key == -1 and self._labels[donor] == label):
-                    return deck.pop(position)
-            deck.extend(self._rng.permutation(self._pools[key]).tolist())
-        return int(next((other for other in self._pools[key] if other != place), place))  # all are near-duplicates
+        """A donor from a deck that the recipient may meet; NO_PARTNER where all in it are of its own cluster."""
+
+        def first(donors: Sequence[int]) -> int | None:
+            mine = self._clusters[place]
+            apart = (at for at, donor in enumerate(donors) if self._clusters[donor] != mine)
+            return next((at for at in apart if key != -1 or self._labels[donors[at]] != label), None)
+
+        deck, pool = self._decks[key], self._pools[key]
+        if (at := first(deck)) is None:
+            if first(pool.tolist()) is None:
+                return NO_PARTNER
+            deck.extend(self._rng.permutation(pool).tolist())
+            at = first(deck)
+        return NO_PARTNER if at is None else deck.pop(at)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from shlex import quote
 from typing import Any, TypeVar
 
@@ -12,6 +13,9 @@ import torch
 from torch import nn
 
 from seewhy.data.classifier import Classifier
+from seewhy.data.clusters import ClusterBy
+from seewhy.data.folder import read_table
+from seewhy.data.table_columns import check_columns
 from seewhy.errors import OptionError, listed
 from seewhy.estimates import Floats
 from seewhy.evidence.factors.factor import Factor, Mark, RegionFactor
@@ -27,6 +31,7 @@ from seewhy.evidence.trials.masked import (
     OTHER_MASKS,
     RuledOut,
     core_of,
+    outside_of_core,
     with_core_masks,
     with_regions,
     words_with_core,
@@ -36,7 +41,7 @@ from seewhy.evidence.trials.sample import Sample, Samples
 from seewhy.evidence.trials.schedule import NeedsTrials, Schedule, Tested, make_schedule
 from seewhy.evidence.trials.splits import read_samples
 from seewhy.records import Progress
-from seewhy.render.mark import find_mark
+from seewhy.render.mark import against_of, find_mark
 from seewhy.run.plan import Plan, make_plan
 
 Named = TypeVar("Named", Factor, Mark)
@@ -72,6 +77,8 @@ class AuditDesign:
     seed: int
     budget: int | None
     notes: tuple[str, ...] = field(default=(), compare=False)
+    values: Mapping[str, Floats] = field(default_factory=dict, compare=False)  # (M, D) of the audited images, by factor
+    all_labels: Callable[[], Plan] | None = field(default=None, compare=False)  # of which one is audited
 
     @property
     def audited(self) -> Sample:
@@ -115,6 +122,7 @@ def design_audit(
     *,
     safeguards: Sequence[NeedsTrials],
     label: str | int | None = None,
+    cluster_by: ClusterBy = None,
     batch_size: int | None = None,
     layers: str | Sequence[str] = "auto",
     method: str = "auto",
@@ -127,9 +135,11 @@ def design_audit(
 
     Raises the SeewhyError that says what to change, before any trial is made.
     """
+    if label is not None:
+        images = read_table(images)  # which are read once more with all of their labels
     plan = make_plan(
         classifier, images, layers=layers, method=method, limit=limit, sample=sample, batch_size=batch_size, seed=seed,
-        label=label,
+        label=label, cluster_by=cluster_by,
     )  # fmt: skip
     if len(plan.methods) > 1 or len(plan.layers) > 1:
         raise OptionError("audit lays the maps of one method and one layer beside its findings.  Name one of each.")
@@ -137,6 +147,7 @@ def design_audit(
         raise _names_no_label(plan.classes)
     if plan.task != "classification":
         raise OptionError(f"audit judges classifiers, but this network's output is read as: {plan.task} (--task).")
+    check_columns(plan.table, request.columns)
     samples, notes = read_samples(plan, request.effort, seed, progress)
     words = [word for word in words_with_core(request) if word != "none"]
     regions = find_regions(words, plan.table) if words else []
@@ -151,9 +162,14 @@ def design_audit(
         {split: with_core_masks(of_split, core) for split, of_split in samples.items()},
         (CORE,) if len(core) > 1 else core,
     )
+    if all_samples.core:
+        parts, regions, too_small = outside_of_core(
+            all_samples.by_split, [region for region in regions if region.name not in ruled_out], all_samples.core[0]
+        )
+        all_samples, ruled_out = replace(all_samples, by_split=parts), ruled_out | too_small
     audited = all_samples.audited
     candidates = _distinct([*_regional(regions, core, ruled_out), *_properties(request.properties)])
-    associations, unfit = _measured(candidates, audited)
+    associations, unfit, values = _measured(candidates, audited)
     ruled_out |= unfit
     factors = sorted(
         (candidate for candidate in candidates if candidate.name not in unfit),
@@ -178,6 +194,10 @@ def design_audit(
         seed=seed,
         budget=None,
         notes=(*plan.notes, *notes),
+        values=values,
+        all_labels=partial(make_plan, classifier, images, limit=limit, sample=sample, seed=seed)
+        if label is not None
+        else None,
     )
     return scheduled(design, None)
 
@@ -209,20 +229,23 @@ def _regional(regions: Sequence[Region], core: Sequence[str], ruled_out: Mapping
     return factors
 
 
-def _measured(factors: Sequence[Factor], audited: Sample) -> tuple[dict[str, float], dict[str, RuledOut]]:
-    """How far each factor that can be measured goes with the classes, and which cannot be tested."""
+def _measured(
+    factors: Sequence[Factor], audited: Sample
+) -> tuple[dict[str, float], dict[str, RuledOut], dict[str, Floats]]:
+    """How far each factor that can be measured goes with the classes, which cannot be tested, and all values (M, D)."""
     associations: dict[str, float] = {}
+    measured: dict[str, Floats] = {}
     blind = (
         [] if audited.preprocess is not None else [factor for factor in factors if not isinstance(factor, RegionFactor)]
     )
     unfit = {factor.name: NEEDS_CANVAS for factor in blind}
     for factor in (factor for factor in factors if factor.name not in unfit):
-        values = values_of(factor, audited)
+        values = measured[factor.name] = values_of(factor, audited)
         has = audited.found.get(factor.region or "", np.ones(len(audited), dtype=bool))
         associations[factor.name] = association(values[has], audited.labels[has])
         if reason := _unfit(factor, values, audited):
             unfit[factor.name] = reason
-    return associations, unfit
+    return associations, unfit, measured
 
 
 def _distinct(factors: Sequence[Named]) -> list[Named]:
@@ -271,4 +294,4 @@ def _mark(spec: str, sample: Sample) -> Mark:
     words, pixels, patch = find_mark(what, size)
     if sample.preprocess is None:
         raise OptionError(f"--mark {name} needs a canvas in 0..1, but {NEEDS_CANVAS.reason}.", slug="insert")
-    return Mark(name.strip(), words, torch.from_numpy(pixels), torch.from_numpy(patch))
+    return Mark(name.strip(), words, torch.from_numpy(pixels), torch.from_numpy(patch), against_of(what))

@@ -11,22 +11,33 @@ class Edit:
     """What is done to an image. `str()` of it is the column "edit" of trials.parquet.
 
     An exchange puts the donor's content in: with the region drawn back by `shrink_px` pixels, or only outside of the
-    region `outside` (the rest of a region, or a property of donors with that region painted over). A removal takes the
-    content away by `removal`; a mark is laid over, a patch is the same pixels shuffled in its place. A control is an
-    exchange, or a removal, of another region in place of the factor.
+    region `outside` (the rest of a region, or a property of donors with that region painted over) drawn larger by
+    `grow_px` pixels, or with the factor `held` put back as the recipient has it. A removal takes the content away by
+    `removal`; a mark is laid over, a patch is the same pixels shuffled in its place. A control is an exchange, or a
+    removal, of another region in place of the factor.
     """
 
     kind: Literal["exchange", "removal", "mark", "patch", "control"]
     shrink_px: int = 0
     outside: str | None = None
+    grow_px: int = 0
+    held: str | None = None
     removal: str | None = None
 
     def __str__(self) -> str:
         if self.kind == "exchange":
-            return "outside" if self.outside else f"shrunk-{self.shrink_px}" if self.shrink_px else "donors"
+            return self._exchange
         if self.kind == "control":
             return f"control {self.removal}" if self.removal else "control"
         return self.removal or {"mark": "inserted", "patch": "neutral mark"}[self.kind]
+
+    @property
+    def _exchange(self) -> str:
+        if self.held:
+            return f"held {self.held}"
+        if self.outside:
+            return f"outside-grown-{self.grow_px}" if self.grow_px else "outside"
+        return f"shrunk-{self.shrink_px}" if self.shrink_px else "donors"
 
 
 EXCHANGE, MARKED, PATCHED, CONTROL = Edit("exchange"), Edit("mark"), Edit("patch"), Edit("control")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -13,9 +13,10 @@ from seewhy.evidence.factors.region_quality import region_quality
 from seewhy.evidence.factors.regions import Region, read_masks
 from seewhy.evidence.properties.catalogue import PROPERTIES
 from seewhy.evidence.trials.request import AuditRequest
-from seewhy.evidence.trials.sample import Sample, with_masks
+from seewhy.evidence.trials.sample import DISJOINT, Sample, mean_mask, overlap_of, with_masks
 from seewhy.run.plan import Plan
 
+LEAST_AREA = 0.01  # of the picture, for what is left of a region outside of the core to be tested
 CORE = "core"  # the name of the union of several core regions
 OTHER_MASKS = "Look at the region's masks; another source may fit:  --regions NAME=FOLDER"
 
@@ -74,6 +75,49 @@ def with_regions(
                 has[region.name] = region_masks.found
         masked[split] = with_masks(sample, kept, has)
     return masked, ruled_out, warnings
+
+
+def outside_of_core(
+    samples: Mapping[str, Sample], regions: Sequence[Region], core: str
+) -> tuple[dict[str, Sample], list[Region], dict[str, RuledOut]]:
+    """The samples and regions where a region that is no part of the core, but shares pixels with it, is without them.
+
+    Why one of which next to nothing is left then cannot be tested.
+    """
+    parts, ruled_out = dict(samples), dict[str, RuledOut]()
+    cut: list[Region] = []
+    for region in regions:
+        audited = next(iter(samples.values()))
+        if (
+            region.name == core
+            or overlap_of(audited, region.name, core) <= DISJOINT
+            or is_part(audited, region.name, core)
+        ):
+            cut.append(region)
+            continue
+        parts = {split: _without(sample, region.name, core) for split, sample in parts.items()}
+        left = float(mean_mask(next(iter(parts.values())), region.name).mean())
+        if left < LEAST_AREA:
+            reason = f"it lies in the core, and outside of it {left:.1%} of the picture are left"
+            ruled_out[region.name] = RuledOut(reason, "What the core does says it all.")
+        else:
+            cut.append(replace(region, source=f"{region.source}, outside of {core}"))
+    return parts, cut, ruled_out
+
+
+def is_part(sample: Sample, region: str, core: str) -> bool:
+    """Whether a region is smaller than the core and lies in it mostly."""
+    smaller = float(mean_mask(sample, region).mean()) < float(mean_mask(sample, core).mean())
+    return smaller and overlap_of(sample, region, core) > 1 - DISJOINT
+
+
+def _without(sample: Sample, region: str, core: str) -> Sample:
+    """The sample with a region's masks outside of the core."""
+    left = sample.masks[region].float() * (255 - sample.masks[core].float()) / 255
+    has = np.ones(len(sample), dtype=bool)
+    has = np.logical_and(sample.found.get(region, has), sample.found.get(core, has))
+    known = {**sample.found, region: has} if not has.all() else sample.found
+    return with_masks(sample, {**sample.masks, region: left.round().byte()}, known)
 
 
 def with_core_masks(sample: Sample, core: Sequence[str]) -> Sample:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from seewhy.data.table_columns import ALL
 from seewhy.errors import OptionError
 from seewhy.evidence.factors.factor import Factor
 from seewhy.evidence.factors.regions import Region
@@ -62,7 +63,9 @@ class AuditRequest:
     core: tuple[str, ...] = ()
     properties: tuple[str | Property | Factor, ...] = ("all",)
     marks: tuple[str, ...] = ()
+    columns: tuple[str, ...] = (ALL,)  # of the table, which are compared with labels and answers
     effort: Effort = field(default_factory=Effort)
+    as_given: bool = False  # whether classes that are clearly in another order are taken as they are
 
 
 def request(
@@ -72,6 +75,9 @@ def request(
     marks: Any = (),
     recipients: int = 300,
     donors: int = 300,
+    columns: Any = (ALL,),
+    *,
+    as_given: bool = False,
 ) -> AuditRequest:
     """What the user asked for: words by commas, or lists of words and objects."""
     for name, count in (("recipients", recipients), ("donors", donors)):
@@ -82,7 +88,9 @@ def request(
         core=_listed(core),
         properties=_listed(properties),
         marks=_listed(marks),
+        columns=_listed(columns),
         effort=Effort(recipients, donors),
+        as_given=as_given,
     )
 
 

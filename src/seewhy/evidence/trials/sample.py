@@ -14,7 +14,7 @@ from torch.nn import functional
 from seewhy.data.canvas import canvas_from_input, input_from_canvas
 from seewhy.data.classifier import Classifier
 from seewhy.data.decode import UnreadableError
-from seewhy.data.duplicates import near_duplicates
+from seewhy.data.duplicates import joined_groups, near_duplicates
 from seewhy.data.folder import ImageTable
 from seewhy.data.reader import Loaded, load_image, refuse_others
 from seewhy.errors import DataError
@@ -38,8 +38,9 @@ class Sample:
 
     `pixels` are canvases (M, 3, H, W), uint8 or in [0, 1] as floats, or the network's own input where nothing else is
     known (`preprocess` None). `labels` (M,) are class indices, `clusters` (M,) say which images are near-duplicates of
-    each other, `masks` hold (M, H, W) or (1, H, W) by region and `found` (M,) whether an image has one. `recipients`
-    (N,) and `partners` (N, D) are places in `images`: the donors that each recipient meets, the same for every factor.
+    each other or of one named cluster, `masks` hold (M, H, W) or (1, H, W) by region and `found` (M,) whether an image
+    has one. `recipients` (N,) and `partners` (N, D) are places in `images`: the donors that each recipient meets, the
+    same for every factor; -1 where all images of a group are of its own cluster.
     """
 
     split: str
@@ -89,6 +90,7 @@ class Sample:
         """
         rows = self.partners if uses is None else self.partners[:, : uses * self.n_groups]
         pairs = np.stack(np.broadcast_arrays(self.recipients[:, None], rows), axis=-1).reshape(-1, 2)
+        pairs = pairs[pairs[:, 1] >= 0]
         for region in regions:
             has = self.found.get(region)
             pairs = pairs if has is None else pairs[has[pairs].all(axis=1)]
@@ -99,9 +101,20 @@ class Sample:
         """How many images each class index has."""
         return np.bincount(self.labels)
 
+    @property
+    def unit_counts(self) -> Ints:
+        """How many clusters each class index has."""
+        units = np.unique(np.stack([self.labels, self.clusters], axis=1), axis=0)
+        return np.bincount(units[:, 0])
+
+    @property
+    def unit(self) -> str:
+        """What is the unit of inference: "cluster" where clusters are named, else "image"."""
+        return "cluster" if any(image.cluster for image in self.images) else "image"
+
     def spread(self, count: int) -> Ints:
         """The places of at most `count` images, of every class alike."""
-        groups = [np.flatnonzero(self.labels == index) for index in np.unique(self.labels)]
+        groups = [one_of_each(np.flatnonzero(self.labels == index), self.clusters) for index in np.unique(self.labels)]
         return np.array(_in_turn(groups)[:count], dtype=np.int64)
 
     @property
@@ -194,6 +207,16 @@ def with_masks(sample: Sample, masks: Mapping[str, Tensor], has_mask: Mapping[st
     return replace(sample, masks=dict(masks), found=dict(has_mask))
 
 
+def one_of_each(places: Ints, clusters: Ints) -> Ints:
+    """The places, in order, but the first of every cluster before the second of any."""
+    of_places = clusters[places]
+    order = np.argsort(of_places, kind="stable")
+    starts = np.flatnonzero(np.diff(of_places[order], prepend=-1))
+    rank = np.empty(len(places), dtype=np.int64)
+    rank[order] = np.arange(len(places)) - np.repeat(starts, np.diff(np.append(starts, len(places))))
+    return np.asarray(places[np.argsort(rank, kind="stable")])
+
+
 def _in_turn(groups: Sequence[Ints]) -> list[int]:
     """One of each group in turn, until all are taken."""
     longest = max(map(len, groups), default=0)
@@ -230,13 +253,14 @@ def _as_canvases(pixels: Tensor, preprocess: Preprocess | None) -> tuple[Tensor,
 
 
 def with_clusters(samples: Mapping[str, Sample]) -> dict[str, Sample]:
-    """The samples with their near-duplicates marked, also those that one split shares with another."""
+    """The samples with near-duplicates and named clusters as one, also those that one split shares with another."""
     small = [
         functional.adaptive_avg_pool2d(part.float().mean(dim=1)[:, None], _HASH_SIDE)[:, 0].double().numpy()
         for sample in samples.values()
         for part in sample.pixels.split(64)
     ]
-    clusters, start, clustered = near_duplicates(np.concatenate(small)), 0, {}
+    names = [image.cluster for sample in samples.values() for image in sample.images]
+    clusters, start, clustered = joined_groups(near_duplicates(np.concatenate(small)), names), 0, {}
     for split, sample in samples.items():
         clustered[split] = replace(sample, clusters=clusters[start : start + len(sample)])
         start += len(sample)

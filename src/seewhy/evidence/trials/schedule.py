@@ -20,6 +20,7 @@ from seewhy.evidence.trials.request import Effort
 from seewhy.evidence.trials.sample import DISJOINT, Ints, Sample, Samples, mean_mask, overlap_of
 from seewhy.evidence.trials.trial import NO_DONOR, Job
 
+FOR_LATER = 0.2  # of a budget, for the trials that follow from the first ones
 N_BINS = 4  # of areas, that share their control regions
 
 
@@ -60,12 +61,16 @@ class Tested:
 
 @dataclass(frozen=True)
 class Schedule:
-    """All jobs in order, what was left out for want of budget, and what each control region covers."""
+    """All jobs in order, what was left out for want of budget, and what each control region covers.
+
+    `n_first` counts the jobs that do not follow from the trials of others; None where all are such.
+    """
 
     jobs: tuple[Job, ...]
     effort: Effort
     left_out: tuple[str, ...] = ()
     controls: Mapping[ControlRegion, Tensor] = field(default_factory=dict)
+    n_first: int | None = None
 
     @property
     def n_trials(self) -> int:
@@ -81,15 +86,15 @@ def make_schedule(samples: Samples, tested: Tested, effort: Effort, budget: int 
     controls = _controls(samples, tested.factors, effort.controls, seed) if len(samples.audited.recipients) else {}
     frame = Frame(samples, controls, effort, seed)
     schedule = _schedule(_dealt(frame, effort), tested)
-    if budget is None or schedule.n_trials <= budget:
+    if budget is None or schedule.n_trials <= (first := budget - int(FOR_LATER * budget)):
         return schedule
     for less in effort.smaller():
         dealt = _dealt(frame, less)
         schedule = _schedule(dealt, tested)
-        if schedule.n_trials <= budget:
+        if schedule.n_trials <= first:
             return schedule
     kept = list(tested.factors)
-    while len(kept) > 1 and schedule.n_trials > budget:
+    while len(kept) > 1 and schedule.n_trials > first:
         kept.remove(_least_needed(kept, tested.spared))
         schedule = _schedule(dealt, replace(tested, factors=kept))
     if schedule.n_trials > budget:
@@ -109,6 +114,21 @@ def _least_needed(factors: Sequence[Factor], spared: Sequence[frozenset[str]]) -
         if others:
             return others[-1]
     raise ValueError("no factor is left")
+
+
+def followed(schedule: Schedule, later: Sequence[Job], budget: int | None) -> Schedule:
+    """The schedule with the jobs that follow from the trials of the first ones, as far as the budget reaches."""
+    jobs, left = list(schedule.jobs), float("inf") if budget is None else budget - schedule.n_trials
+    for job in later:
+        if job.n_trials and job.n_trials <= left:
+            jobs.append(job)
+            left -= job.n_trials
+    return replace(schedule, jobs=tuple(jobs), n_first=len(schedule.jobs))
+
+
+def frame_of(samples: Samples, schedule: Schedule, seed: int) -> Frame:
+    """What the jobs of a schedule were made of."""
+    return _dealt(Frame(samples, schedule.controls, schedule.effort, seed), schedule.effort)
 
 
 def without_donors(sample: Sample, regions: Sequence[str]) -> Ints:

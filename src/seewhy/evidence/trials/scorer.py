@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from seewhy.cam.model import forward, untouched
-from seewhy.evidence.factors.edits import REMOVALS, filled, shrunk, transplanted
+from seewhy.evidence.factors.edits import REMOVALS, filled, grown, shrunk, transplanted
 from seewhy.evidence.factors.factor import Factor, PropertyFactor, RegionFactor
 from seewhy.evidence.trials.sample import CHUNK, Ints, Sample, gathered
 from seewhy.evidence.trials.trial import Job, Scores, scores_of
@@ -27,7 +27,7 @@ class Scorer:
         self.model, self.sample, self.batch_size = model, sample.on(device), batch_size
         self._format = memory_format
         self.labels = torch.from_numpy(sample.labels)
-        self._content: tuple[tuple[str, str | None], Tensor] | None = None
+        self._content: tuple[tuple[str, str | None, int], Tensor] | None = None
 
     def logits(self) -> Tensor:
         """The logits (M, K) of every image of the sample as it is."""
@@ -55,7 +55,8 @@ class Scorer:
             return self._control_of(job, job.control)
         if job.edit.kind == "exchange":
             contents = [
-                (factor, self.content(factor, None if factor.region else job.edit.outside)) for factor in job.factors
+                (factor, self.content(factor, None if factor.region else job.edit.outside, job.edit.grow_px))
+                for factor in job.factors
             ]
             return lambda recipients, other: self._transplant(job, contents, recipients, other)
         (factor,) = job.factors
@@ -76,20 +77,38 @@ class Scorer:
     def _transplant(
         self, job: Job, contents: Sequence[tuple[Factor, Tensor]], recipients: Tensor, other: Tensor
     ) -> Tensor:
-        canvases = self.sample.canvases(recipients)
+        canvases = before = self.sample.canvases(recipients)
         for factor, content in contents:
             masks = self._masks(factor, recipients, job.edit.shrink_px)
             if masks is not None and job.edit.outside is not None:
-                masks = masks * (1 - self.sample.masks_at(job.edit.outside, recipients))
-            canvases = factor.put(canvases, masks, gathered(content, other))
-        return canvases
+                masks = masks * (1 - grown(self.sample.masks_at(job.edit.outside, recipients), job.edit.grow_px))
+            given = gathered(content, other)
+            if job.held is not None and masks is not None and job.held.region is None:
+                given = _with_own(job.held, before, filled(given, self._needed_masks(factor, other)), masks)
+            canvases = factor.put(canvases, masks, given)
+        if job.held is None or (job.held.region is None and job.factors[0].region is not None):
+            return canvases
+        return self._put_back(job.held, canvases, recipients)
+
+    def _put_back(self, held: Factor, canvases: Tensor, recipients: Tensor) -> Tensor:
+        """The edited canvases with a factor as the recipients have it: a region's own pixels, a property's value."""
+        masks, before = self._masks(held, recipients), self.sample.canvases(recipients)
+        if isinstance(held, RegionFactor) and masks is not None:
+            return transplanted(canvases, before, masks)
+        return held.put(canvases, masks, held.take(before, masks))
+
+    def _needed_masks(self, factor: Factor, places: Tensor) -> Tensor:
+        masks = self._masks(factor, places)
+        if masks is None:
+            raise ValueError("the content of a region needs its masks")
+        return masks
 
     def _by_recipient(self, job: Job) -> Scores | None:
         """The scores of a property's transplants, where each recipient is prepared once for all of its donors.
 
         None where the job is no such thing, or its recipients do not all meet equally many donors.
         """
-        if len(job.factors) != 1 or job.edit.kind != "exchange" or job.edit.shrink_px:
+        if len(job.factors) != 1 or job.edit.kind != "exchange" or job.edit.shrink_px or job.held is not None:
             return None
         if not isinstance(factor := job.factors[0], PropertyFactor):
             return None
@@ -97,7 +116,7 @@ class Scorer:
         uses = int(counts[0]) if len(counts) else 0
         if not uses or (counts != uses).any() or (np.repeat(job.pairs[::uses, 0], uses) != job.pairs[:, 0]).any():
             return None
-        content = self.content(factor, job.edit.outside)
+        content = self.content(factor, job.edit.outside, job.edit.grow_px)
         places, others = (
             torch.from_numpy(job.pairs[::uses, 0].copy()),
             torch.from_numpy(job.pairs[:, 1].reshape(-1, uses)),
@@ -119,21 +138,24 @@ class Scorer:
         masks = self.sample.masks_at(factor.region, places)
         return shrunk(masks, shrink_px) if shrink_px else masks
 
-    def content(self, factor: Factor, core: str | None = None) -> Tensor:
-        """What every image of the sample gives as a donor (M, …); pixels as bytes. With `core` painted over before."""
+    def content(self, factor: Factor, core: str | None = None, grow_px: int = 0) -> Tensor:
+        """What every image of the sample gives as a donor (M, …); pixels as bytes.
+
+        With the region `core`, drawn larger by `grow_px` pixels, painted over before.
+        """
         is_region = isinstance(factor, RegionFactor)
         if is_region and self.sample.masks[factor.name].shape[0] == 1:
             return self.sample.pixels  # the same place in every image: its pixels as they are
-        if self._content is None or self._content[0] != (factor.name, core):
+        if self._content is None or self._content[0] != (factor.name, core, grow_px):
             parts = []
             for places in torch.arange(len(self.sample)).split(CHUNK):
                 canvases = self.sample.canvases(places)
                 if core is not None:
-                    canvases = filled(canvases, 1 - self.sample.masks_at(core, places))
+                    canvases = filled(canvases, 1 - grown(self.sample.masks_at(core, places), grow_px))
                 taken = factor.take(canvases, self._masks(factor, places))
                 as_bytes = is_region and self.sample.pixels.dtype == torch.uint8
                 parts.append((taken * 255).round().clamp(0, 255).byte() if as_bytes else taken)
-            self._content = (factor.name, core), torch.cat(parts)
+            self._content = (factor.name, core, grow_px), torch.cat(parts)
         return self._content[1]
 
     def _scored(self, pairs: Ints, edit: Editing) -> Scores:
@@ -166,3 +188,8 @@ class Scorer:
             return forward(self.model, image)
         except Exception:  # noqa: BLE001 -- the network's own code may raise anything; explain and check say what
             return None
+
+
+def _with_own(held: Factor, before: Tensor, content: Tensor, masks: Tensor) -> Tensor:
+    """A region's content from donors, with a property as the recipients' own region has it."""
+    return held.put(content, None, held.take(filled(before, masks), None))

@@ -10,10 +10,11 @@ import numpy as np
 
 from seewhy.data.folder_names import role_of
 from seewhy.errors import DataError, counted
+from seewhy.evidence.trials.clusters import cluster_notes
 from seewhy.evidence.trials.contrast import MOST_CLASSES
 from seewhy.evidence.trials.dealing import with_partners
 from seewhy.evidence.trials.request import Effort
-from seewhy.evidence.trials.sample import Sample, load_sample, with_clusters
+from seewhy.evidence.trials.sample import Sample, load_sample, one_of_each, with_clusters
 from seewhy.records import Image, Progress
 from seewhy.run.plan import Plan
 
@@ -54,20 +55,10 @@ def read_samples(plan: Plan, effort: Effort, seed: int, progress: Progress) -> t
             raise DataError(f"No labelled image of {split!r} can be read.{first}", slug="no-images")
         samples[split] = sample
     samples = with_clusters(samples)
-    notes += _shared(samples)
+    notes += cluster_notes(samples, plan.table.cluster_by, plan.classes)
     return {
         split: with_partners(sample, effort.recipients, effort.uses, seed) for split, sample in samples.items()
     }, notes
-
-
-def _shared(samples: dict[str, Sample]) -> list[str]:
-    """What is said about images that one split shares with the other."""
-    if len(samples) < 2:
-        return []
-    (name, audited), (other, train) = samples.items()
-    count = int(np.isin(audited.clusters, train.clusters).sum())
-    said = f"{count} of {len(audited)} images of {name} are near-duplicates of images of {other}"
-    return [f"{said}; they are left out of the comparison of both."] if count else []
 
 
 def _further(progress: Progress, done: int, total: int) -> Progress:
@@ -75,7 +66,10 @@ def _further(progress: Progress, done: int, total: int) -> Progress:
 
 
 def _chosen(images: Sequence[Image], effort: Effort, n_classes: int, seed: int) -> list[Image]:
-    """A seeded choice of at most `donors` images of each class, in table order; of many classes fewer of each."""
+    """A seeded choice of at most `donors` images of each class, in table order; of many classes fewer of each.
+
+    Of clusters that are named as many as can be are in it.
+    """
     most = effort.donors if n_classes <= MOST_CLASSES else max(2, 2 * effort.donors // n_classes)
     groups: dict[str, list[int]] = defaultdict(list)
     for place, image in enumerate(images):
@@ -83,5 +77,14 @@ def _chosen(images: Sequence[Image], effort: Effort, n_classes: int, seed: int) 
     if "" in groups:  # items whose labels come with them
         most = max(most * n_classes, effort.recipients)
     dice = random.Random(seed)
-    kept = [place for places in groups.values() for place in dice.sample(places, min(most, len(places)))]
+    kept = [place for places in groups.values() for place in _drawn(images, places, most, dice)]
     return [images[place] for place in sorted(kept)]
+
+
+def _drawn(images: Sequence[Image], places: Sequence[int], most: int, dice: random.Random) -> list[int]:
+    if len(places) <= most or not any(images[place].cluster for place in places):
+        return dice.sample(places, min(most, len(places)))
+    shuffled = dice.sample(places, len(places))
+    names = [images[place].cluster or f"#{place}" for place in shuffled]
+    clusters = np.unique(names, return_inverse=True)[1].astype(np.int64)
+    return [shuffled[at] for at in one_of_each(np.arange(len(shuffled)), clusters)[:most].tolist()]

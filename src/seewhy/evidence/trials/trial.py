@@ -26,7 +26,8 @@ class Job:
     """Trials that belong together, not made yet: `factors` are put in one after the other, from the same donor.
 
     `pairs` (T, 2) are the places of recipient and donor, -1 where there is none. `mark` is what is laid over, `control`
-    (H, W) or (n, H, W) the regions that are edited in place of a factor: of several each image has its own.
+    (H, W) or (n, H, W) the regions that are edited in place of a factor: of several each image has its own. `held` is
+    a factor that is put back afterwards, as the recipient has it.
     """
 
     key: TrialKey
@@ -34,6 +35,7 @@ class Job:
     factors: tuple[Factor, ...] = ()
     mark: Mark | None = None
     control: Tensor | None = None
+    held: Factor | None = None
     seed: int = 0
 
     @property
@@ -103,7 +105,7 @@ class Trials:
     """The table of one job's trials (T,), row by row: recipient, donor (-1: none), scores before and after the edit.
 
     Recipients and donors are places among the M images of a sample, whose class indices are `labels` (M,) and whose
-    clusters of near-duplicates are `clusters` (M,).
+    clusters, of near-duplicates or named, are `clusters` (M,): the units, called `unit`.
     """
 
     key: TrialKey
@@ -113,6 +115,7 @@ class Trials:
     after: Scores = field(repr=False)
     labels: Ints = field(repr=False)
     clusters: Ints = field(repr=False)
+    unit: str = "image"
 
     def __len__(self) -> int:
         return len(self.recipients)
@@ -152,15 +155,24 @@ class Trials:
         labels = self.recipient_labels
         return self.before.label_margins(labels) - self.after.label_margins(labels)
 
+    def matching(self, other: Trials) -> Trials:
+        """The trials whose recipient and donor meet in the other trials, too."""
+        pairs = {*zip(other.recipients.tolist(), other.donors.tolist(), strict=True)}
+        mine = zip(self.recipients.tolist(), self.donors.tolist(), strict=True)
+        return self.at(np.flatnonzero([pair in pairs for pair in mine]))
+
     def only(self, places: NDArray[np.bool_]) -> Trials:
         """The trials whose recipient is among the places (M,)."""
-        kept = np.flatnonzero(places[self.recipients])
+        return self.at(np.flatnonzero(places[self.recipients]))
+
+    def at(self, rows: Ints) -> Trials:
+        """The trials of some rows."""
         return replace(
             self,
-            recipients=self.recipients[kept],
-            donors=self.donors[kept],
-            before=self.before.at(kept),
-            after=self.after.at(kept),
+            recipients=self.recipients[rows],
+            donors=self.donors[rows],
+            before=self.before.at(rows),
+            after=self.after.at(rows),
         )
 
 
@@ -175,6 +187,7 @@ def trials_of_job(job: Job, sample: Sample, before: Scores, after: Scores) -> Tr
         after=after,
         labels=sample.labels,
         clusters=sample.clusters,
+        unit=sample.unit,
     )
 
 

@@ -6,8 +6,22 @@ from seewhy.evidence.findings.safeguards.control import Control
 from seewhy.evidence.findings.safeguards.counts import Donors, Selection
 from seewhy.evidence.findings.safeguards.edge import Edge
 from seewhy.evidence.findings.safeguards.outside import OutsideCore
+from seewhy.evidence.findings.safeguards.price import Price
 from seewhy.evidence.findings.safeguards.removals import Removals
+from seewhy.evidence.findings.safeguards.rest import Rest
+from seewhy.evidence.findings.safeguards.rim import Rim
 from seewhy.evidence.findings.safeguards.safeguard import Safeguard
 from seewhy.evidence.findings.safeguards.train import Train
 
-SAFEGUARDS: tuple[Safeguard, ...] = (Selection(), Control(), OutsideCore(), Removals(), Edge(), Donors(), Train())
+SAFEGUARDS: tuple[Safeguard, ...] = (
+    Selection(),
+    Control(),
+    OutsideCore(),
+    Rim(),
+    Rest(),
+    Price(),
+    Removals(),
+    Edge(),
+    Donors(),
+    Train(),
+)

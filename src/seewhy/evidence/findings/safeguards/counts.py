@@ -6,7 +6,7 @@ from typing import Any
 
 from seewhy.evidence.findings.case import Case, Outcome, excludes_zero
 from seewhy.evidence.findings.safeguards.safeguard import Safeguard
-from seewhy.evidence.thresholds import AUDIT_THRESHOLDS
+from seewhy.evidence.thresholds import AUDIT_THRESHOLDS, FEW_IMAGES
 
 
 class Selection(Safeguard):
@@ -28,5 +28,8 @@ class Donors(Safeguard):
 
     def outcome(self, case: Case, measured: Any) -> Outcome | None:
         """It is always told."""
-        what = "distinct images" if case.kind == "insert" else "distinct donors of the smallest class"
-        return Outcome(self.name, case.fewest >= AUDIT_THRESHOLDS["few_donors"], f"{case.fewest} {what}")
+        of_unit = "clusters of images" if case.effect.unit == "cluster" else "distinct images"
+        donors = "clusters of donors" if case.effect.unit == "cluster" else "distinct donors"
+        what = of_unit if case.kind == "insert" else f"{donors} of the smallest class"
+        few = "few images: " if case.fewest < FEW_IMAGES else ""
+        return Outcome(self.name, case.fewest >= AUDIT_THRESHOLDS["few_donors"], f"{few}{case.fewest} {what}")

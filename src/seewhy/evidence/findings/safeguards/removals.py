@@ -10,12 +10,14 @@ import torch
 from numpy.typing import NDArray
 
 from seewhy.errors import listed
-from seewhy.estimates import Estimate, mean_of
+from seewhy.estimates import Estimate
 from seewhy.evidence.factors.edits import REMOVALS
 from seewhy.evidence.factors.factor import Factor
 from seewhy.evidence.findings.case import Case, Outcome
 from seewhy.evidence.findings.safeguards.matching import Controls, matched_controls
 from seewhy.evidence.findings.safeguards.safeguard import Evidence, Safeguard
+from seewhy.evidence.inference.differences import mean_with_interval
+from seewhy.evidence.inference.units import unit_means
 from seewhy.evidence.trials.edit import Edit, TrialKey
 from seewhy.evidence.trials.schedule import Frame, without_donors
 from seewhy.evidence.trials.trial import Job, Trials
@@ -94,7 +96,7 @@ class Removals(Safeguard):
 
 
 def mean_fall(trials: Trials, elsewhere: Trials | None) -> Estimate:
-    """How much more the label's margin falls than for the same edit of regions elsewhere; the image is the unit.
+    """How much more the label's margin falls than for the same edit of regions elsewhere; image or cluster is the unit.
 
     Without regions elsewhere, how far it falls. Every class counts alike.
     """
@@ -105,9 +107,10 @@ def mean_fall(trials: Trials, elsewhere: Trials | None) -> Estimate:
         other[elsewhere.recipients] = elsewhere.falls()
         fall = fall - other
     kept = np.isfinite(fall)
-    if kept.sum() < 2:
-        return Estimate(float("nan"), float("-inf"), float("inf"), int(kept.sum()))
-    return mean_of(fall[kept])
+    falls = unit_means(fall[kept], trials.clusters[kept])
+    if len(falls) < 2:
+        return Estimate(float("nan"), float("-inf"), float("inf"), len(falls))
+    return mean_with_interval(falls)
 
 
 def _apart_places(evidence: Evidence, controls: Controls) -> NDArray[np.bool_]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from seewhy.evidence.factors.factor import Factor
 from seewhy.evidence.findings.case import Case, Outcome
+from seewhy.evidence.inference.bootstrap import Omnibus
 from seewhy.evidence.trials.design import AuditDesign
 from seewhy.evidence.trials.edit import ControlRegion, Edit, TrialKey
 from seewhy.evidence.trials.sample import Sample
@@ -17,11 +18,12 @@ from seewhy.evidence.trials.trial import Job, Trials
 
 @dataclass(frozen=True)
 class Evidence:
-    """What safeguards are measured on: the design, all trials, and the effects of all single factors."""
+    """What safeguards are measured on: the design, all trials, the effects of all single factors, the omnibus test."""
 
     design: AuditDesign
     trials: Mapping[TrialKey, Trials]
     cases: Sequence[Case]
+    rest: Omnibus | None = None
     factors: Mapping[str, Factor] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -55,6 +57,10 @@ class Safeguard:
         """The trials that it needs once, for all factors."""
         return []
 
+    def later_jobs(self, frame: Frame, factor: Factor) -> list[Job]:
+        """The trials that it needs for a factor that is shown to matter, of which more is asked."""
+        return []
+
     def measure(self, evidence: Evidence, case: Case) -> Any:
         """What it finds out about a single factor; None where it cannot be had."""
         return None
@@ -70,13 +76,12 @@ class Safeguard:
 
 def with_measurements(case: Case, safeguards: Sequence[Safeguard], evidence: Evidence, kept: dict[Any, Any]) -> Case:
     """The case with what each safeguard measures; `kept` holds what is the same for every contrast of a factor."""
-    measured: dict[str, Any] = {}
     for safeguard in safeguards:
         key = (safeguard.name, case.factor, case.effect.contrast if safeguard.by_contrast else None)
         if key not in kept:
             kept[key] = safeguard.measure(evidence, case)
-        measured[safeguard.name] = kept[key]
-    return replace(case, measured=measured)
+        case = replace(case, measured={**case.measured, safeguard.name: kept[key]})
+    return case
 
 
 def with_outcomes(case: Case, safeguards: Sequence[Safeguard]) -> Case:

@@ -37,7 +37,7 @@ class Train(Safeguard):
             return None
         both = _on_both(evidence, case.factor, EXCHANGE)
         others = _compared_with(evidence, evidence.factors[case.factor])
-        if both is None or not others or min(len(np.unique(trials.recipient)) for trials in both) < LEAST_IMAGES:
+        if both is None or not others or min(trials.n_units for trials in both) < LEAST_IMAGES:
             return None  # nearly all images are in both splits
         excess = partial(
             overfit_excess,
@@ -106,4 +106,5 @@ def _edited(evidence: Evidence, trials: Trials) -> EditTrials:
         margin_after=trials.after.label_margins(labels),
         right_before=trials.before.predictions == labels,
         right_after=trials.after.predictions == labels,
+        clusters=trials.clusters,
     )

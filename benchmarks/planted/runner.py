@@ -1,0 +1,121 @@
+"""From cases to records: trained, asked by drawing, audited; each step kept, so that a killed run goes on."""
+
+from __future__ import annotations
+
+import multiprocessing
+import time
+import traceback
+from collections.abc import Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import torch
+from benchmarks.planted.audits import audited
+from benchmarks.planted.cache import (
+    Cache,
+    audit_key,
+    case_key,
+    network_key,
+    oracle_key,
+    read,
+    thresholds_key,
+    write_record,
+)
+from benchmarks.planted.cases import Case
+from benchmarks.planted.oracle import effects
+from benchmarks.planted.scores import Score, score_of
+
+STAGES = ("make", "oracle", "audit", "score")
+COVERED = 3  # of so many networks one has its effects through all factors drawn, too: that takes as long as an audit
+
+
+@dataclass(frozen=True)
+class Work:
+    """What is done with each case: which stages, and where everything is kept."""
+
+    folder: Path
+    stages: tuple[str, ...] = STAGES
+    covered: int = COVERED
+
+    def __call__(self, case: Case) -> str:
+        """One case through the stages that it has not been through; in a word what was done."""
+        torch.set_num_threads(1)
+        kept, done = Cache(self.folder), []
+        start = time.perf_counter()
+        if "make" in self.stages and not kept.has_network(case.network):
+            kept.network(case.network)
+            done.append("trained")
+        if "oracle" in self.stages and not kept.oracle_file(case.network).exists():
+            module, _ = kept.network(case.network)
+            key = {"network_key": network_key(case.network)}
+            write_record(kept.oracle_file(case.network), {**effects(case.network, module), **key})
+            done.append("drawn")
+        if "audit" in self.stages and not kept.audit_file(case).exists():
+            module, _ = kept.network(case.network)
+            self._audit(case, module, kept)
+            done.append("audited")
+        return f"{', '.join(done) or 'kept'}, {time.perf_counter() - start:.0f} s"
+
+    def _audit(self, case: Case, module: torch.nn.Module, kept: Cache) -> None:
+        file = kept.audit_file(case)
+        is_covered = int(network_key(case.network), 16) % self.covered == 0
+        record = audited(case, module, file.with_suffix(".png"), is_covered=is_covered)
+        keys = {"audit_key": audit_key(), "thresholds": thresholds_key(), "case_key": case_key(case)}
+        write_record(file, {**record, **keys})
+
+
+def run(cases: Sequence[Case], work: Work, workers: int, minutes: float | None) -> list[str]:
+    """All cases through the stages; which failed, with the reason. After so many minutes none is begun any more."""
+    until = time.monotonic() + 60 * minutes if minutes is not None else float("inf")
+    failed: list[str] = []
+    if workers == 1:
+        for number, case in enumerate(cases, 1):
+            if time.monotonic() > until:
+                break
+            _told(number, len(cases), case, lambda case=case: work(case), failed)
+        return failed
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, mp_context=context) as pool:
+        waiting, running, number = iter(cases), dict[Future[str], Case](), 0
+        while True:
+            free = workers - len(running) if time.monotonic() < until else 0
+            running |= {pool.submit(work, case): case for case in islice(waiting, free)}
+            if not running:
+                return failed
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                number += 1
+                _told(number, len(cases), running.pop(future), future.result, failed)
+
+
+def _told(number: int, total: int, case: Case, result: object, failed: list[str]) -> None:
+    """One line about a case; one that fails is told and the others go on."""
+    try:
+        words = result()  # type: ignore[operator]
+    except Exception:  # noqa: BLE001
+        words = f"FAILED\n{traceback.format_exc()}"
+        failed.append(f"{case.name}: {traceback.format_exc().strip().splitlines()[-1]}")
+    print(f"{number}/{total} {case.name}: {words}", flush=True)
+
+
+def scores_in(folder: Path, cases: Sequence[Case], without: str = "") -> list[Score]:
+    """The scores of all cases that today's code has audited with today's thresholds; of others nothing is shown."""
+    kept, found = Cache(folder), []
+    for case in cases:
+        record, oracle = read(kept.audit_file(case)), read(kept.oracle_file(case.network))
+        if record is None or oracle is None:
+            continue
+        refuse_others(record, case)
+        if oracle["network_key"] != network_key(case.network):
+            raise ValueError(f"{case.name}: {oracle_key(case.network)} is the oracle of another network")
+        found.append(score_of(case, record, oracle, without))
+    return found
+
+
+def refuse_others(record: dict[str, object], case: Case) -> None:
+    """Raise ValueError for a record of other thresholds, other code or another case."""
+    now = {"audit_key": audit_key(), "thresholds": thresholds_key(), "case_key": case_key(case)}
+    other = [f"{name} {record.get(name)}, now {key}" for name, key in now.items() if record.get(name) != key]
+    if other:
+        raise ValueError(f"{case.name} was scored by something else ({'; '.join(other)}): audit it again")

@@ -1,0 +1,215 @@
+"""Leaks between the splits: pictures of valid that train holds, too, and what they do to the accuracy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from seewhy.data.copies import Copies, Copy, find_copies
+from seewhy.data.folder_names import role_of
+from seewhy.errors import counted, listed
+from seewhy.estimates import Estimate
+from seewhy.evidence.checks.findings import CheckFinding
+from seewhy.evidence.inference.units import share_of, units_of
+from seewhy.records import Outcome, Preprocess
+from seewhy.run.plan import Plan
+
+SHOWN = 3  # pairs in the sentence
+_ALIKE = 0.1  # of the pictures nearly are another of their own split: then they are alike by nature
+
+
+@dataclass(frozen=True)
+class Accuracies:
+    """The accuracy on the judged images, on those of them that did not leak, and on those that did."""
+
+    whole: Estimate
+    without: Estimate
+    leaked: Estimate
+
+
+@dataclass(frozen=True)
+class Leaks:
+    """What one split, `split`, shares with train: copies of pictures, and named clusters; None where nobody named any.
+
+    `accuracies` are those with and without images that leaked, by "pictures" and by "clusters".
+    """
+
+    split: str
+    copies: Copies
+    clusters: tuple[str, ...] | None
+    n_clusters: int
+    n_in_clusters: int
+    accuracies: Mapping[str, Accuracies] = field(default_factory=dict)
+
+    @property
+    def relabelled(self) -> list[Copy]:
+        """The copies whose label is another one there."""
+        return [
+            copy for copy in self.copies.copies if copy.image.label and copy.other.label not in (None, copy.image.label)
+        ]
+
+
+def leaks_of(plan: Plan, outcomes: Sequence[Outcome], seed: int) -> Leaks | None:
+    """The leaks between train and the split that accuracy is judged on; None without both, or without files.
+
+    `outcomes` are the rows of the check's images; of train all images count, also those that a sample left out.
+    """
+    images = plan.beside or plan.table.images
+    splits = {role_of(image.split) for image in images}
+    judged = next((split for split in ("valid", "test") if split in splits), None)
+    if judged is None or "train" not in splits or plan.table.items is not None:
+        return None
+    train = [image for image in images if role_of(image.split) == "train" and not image.error]
+    rows = [row for row in outcomes if role_of(row.image.split) == judged and row.error is None]
+    if not rows or not train:
+        return None
+    how = plan.classifier.preprocess if isinstance(plan.classifier.preprocess, Preprocess) else None
+    digests = {row.image.id: row.digest for row in outcomes}
+    copies = find_copies([row.image for row in rows], train, how, digests, seed)
+    there = {image.cluster for image in train} - {None}
+    mine = {row.image.cluster for row in rows} - {None}
+    both = {name for name in mine & there if name}
+    leaked = {
+        "pictures": {copy.image.id for copy in copies.copies},
+        "clusters": {row.image.id for row in rows if row.image.cluster in both},
+    }
+    return Leaks(
+        split=judged,
+        copies=copies,
+        clusters=tuple(sorted(both)) if plan.table.cluster_by else None,
+        n_clusters=len(mine),
+        n_in_clusters=len(leaked["clusters"]),
+        accuracies={what: found for what, ids in leaked.items() if (found := _accuracies(rows, ids)) is not None},
+    )
+
+
+def leak_findings(leaks: Leaks | None) -> list[CheckFinding]:
+    """The sentences on leaks: pictures, clusters, and labels that differ."""
+    return [] if leaks is None else [_pictures(leaks), *_clusters(leaks), *_labels(leaks)]
+
+
+def leak_rows(leaks: Leaks) -> list[dict[str, Any]]:
+    """A row of leaks.parquet for every picture that leaked."""
+    return [
+        {
+            "id": copy.image.id,
+            "label": copy.image.label,
+            "train_id": copy.other.id,
+            "train_label": copy.other.label,
+            "same": copy.is_same,
+        }
+        for copy in leaks.copies.copies
+    ]
+
+
+def leaks_summary(leaks: Leaks) -> dict[str, Any]:
+    """The counts and accuracies as plain values."""
+    copies = leaks.copies
+    counts = {name: value for name, value in vars(copies).items() if name != "copies"}
+    return {
+        "split": leaks.split,
+        **counts,
+        "n_same": sum(copy.is_same for copy in copies.copies),
+        "n_near": sum(not copy.is_same for copy in copies.copies),
+        "n_relabelled": len(leaks.relabelled),
+        "clusters": None if leaks.clusters is None else list(leaks.clusters),
+        "n_clusters": leaks.n_clusters,
+        "n_in_clusters": leaks.n_in_clusters,
+        "accuracy": {
+            what: {name: vars(value) for name, value in vars(found).items()} for what, found in leaks.accuracies.items()
+        },
+    }
+
+
+def _accuracies(rows: Sequence[Outcome], ids: set[str]) -> Accuracies | None:
+    """The accuracies of the rows that have a label, in which those of `ids` are some, but not all."""
+    known = [row for row in rows if row.correct is not None]
+    hits = np.array([bool(row.correct) for row in known], dtype=bool)
+    leaked = np.array([row.image.id in ids for row in known], dtype=bool)
+    if not leaked.any() or leaked.all():
+        return None
+    units = units_of([row.image.cluster for row in known], len(known))
+    parts = (np.ones(len(known), dtype=bool), ~leaked, leaked)
+    return Accuracies(*(share_of(hits[part], units[part]) for part in parts))
+
+
+def _pictures(leaks: Leaks) -> CheckFinding:
+    copies, split = leaks.copies, leaks.split
+    same = sum(copy.is_same for copy in copies.copies)
+    near = len(copies.copies) - same
+    numbers = leaks_summary(leaks)
+    among = f"{counted(copies.n_images, 'image')} of {split}"
+    compared = _compared(copies)
+    if not copies.copies:
+        text = f"None of {among} is the same as one of {copies.n_others:,} of train, nor nearly so{compared}."
+        return CheckFinding("good", "leaks", text, "", numbers)
+    what = [f"{same:,} are byte by byte"] if same else []
+    what += [f"{near:,} {'nearly are' if same else 'are nearly'}"] if near else []
+    pairs = [f"{copy.image.id} is {copy.other.id}" for copy in copies.copies]
+    more = "; all in leaks.parquet" if len(pairs) > SHOWN else ""
+    text = (
+        f"Of {among} {' and '.join(what)} one of {copies.n_others:,} of train{compared} "
+        f"({'; '.join(pairs[:SHOWN])}{more}). {_what_it_does(leaks, 'pictures')}"
+    )
+    if near and copies.n_twins > _ALIKE * copies.n_images_seen:
+        text += (
+            f" But {copies.n_twins:,} of {copies.n_images_seen:,} nearly are another of {split} itself: pictures are "
+            "alike here, like those of one video, and nearly the same need not be the same."
+        )
+    todo = f"Take them out of {split} (or of train, and train anew), then check again."
+    return CheckFinding("caution", "leaks", text, todo, numbers)
+
+
+def _compared(copies: Copies) -> str:
+    """How many were compared, where not all were."""
+    seen, there = copies.n_images_seen, copies.n_others_seen
+    left = []
+    if seen < copies.n_images or there < copies.n_others:
+        left.append(f"by their looks a sample was compared, {seen:,} with {there:,}")
+    if not copies.is_whole:
+        left.append("byte by byte only some of the files of one size")
+    return f" ({'; '.join(left)})" if left else ""
+
+
+def _what_it_does(leaks: Leaks, what: str) -> str:
+    found = leaks.accuracies.get(what)
+    if found is None:
+        return "What that does to the accuracy cannot be said: none, or all, of the labelled images are such."
+    return (
+        f"Accuracy {found.whole} of {found.whole.n:,}, without them {found.without} of {found.without.n:,}, on them "
+        f"{found.leaked} of {found.leaked.n:,}."
+    )
+
+
+def _clusters(leaks: Leaks) -> list[CheckFinding]:
+    if leaks.clusters is None:
+        return []
+    if not leaks.clusters:
+        text = f"None of {counted(leaks.n_clusters, 'cluster')} of {leaks.split} stands in train."
+        return [CheckFinding("good", "leaks", text, "", {"clusters": []})]
+    text = (
+        f"{len(leaks.clusters):,} of {counted(leaks.n_clusters, 'cluster')} of {leaks.split} stand in train, too "
+        f"({listed(leaks.clusters, SHOWN)}): {leaks.n_in_clusters:,} of {counted(leaks.copies.n_images, 'image')}. "
+        f"{_what_it_does(leaks, 'clusters')}"
+    )
+    todo = "Split by cluster: all images of one on the same side."
+    return [CheckFinding("caution", "leaks", text, todo, {"clusters": list(leaks.clusters)})]
+
+
+def _labels(leaks: Leaks) -> list[CheckFinding]:
+    """That the same pictures have other labels in train."""
+    if not leaks.relabelled:
+        return []
+    pairs = [
+        f"{copy.image.id} is {copy.image.label}, {copy.other.id} is {copy.other.label}" for copy in leaks.relabelled
+    ]
+    same = sum(copy.is_same for copy in leaks.relabelled)
+    text = (
+        f"{len(pairs):,} pictures of {leaks.split} ({same:,} of them byte by byte) have another label in train: "
+        f"{'; '.join(pairs[:SHOWN])}{', …' if len(pairs) > SHOWN else ''}."
+    )
+    todo = "One of both labels is wrong, or the picture does not tell; look at them."
+    return [CheckFinding("caution", "leaks", text, todo, {"relabelled": len(pairs)})]

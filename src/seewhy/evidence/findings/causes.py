@@ -1,0 +1,242 @@
+"""Which factors are causes, and which only carry what another factor does: the smallest set that explains the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import combinations
+from typing import Literal
+
+import torch
+
+from seewhy.errors import listed
+from seewhy.evidence.factors.factor import Factor
+from seewhy.evidence.findings.case import Case
+from seewhy.evidence.findings.effects import class_effect, plain_difference
+from seewhy.evidence.findings.figures import interval, signed_points
+from seewhy.evidence.inference.differences import ClassDifference
+from seewhy.evidence.thresholds import AUDIT_THRESHOLDS
+from seewhy.evidence.trials.design import AuditDesign
+from seewhy.evidence.trials.edit import EXCHANGE, Edit, TrialKey
+from seewhy.evidence.trials.sample import mean_mask
+from seewhy.evidence.trials.trial import Trials
+
+SMALL = 0.15  # of the picture: a region up to this size says more than a property of the whole picture
+
+Verdict = Literal["explained", "apart", "open"]
+Relations = Mapping[tuple[str, str], "Held"]  # by (factor, factor held) what is left
+
+
+@dataclass(frozen=True)
+class Held:
+    """What is left of a factor's effect where another factor is put back as the recipient has it.
+
+    `whole` is the effect of the same exchanges without that, both of the margin, in which causes add up;
+    `probability` is what is left in points.
+    """
+
+    left: ClassDifference
+    whole: float
+    probability: ClassDifference
+
+    @property
+    def share(self) -> float:
+        """The share that is left; above 1 the other factor had worked against this one."""
+        return self.left.value / self.whole
+
+    @property
+    def verdict(self) -> Verdict:
+        """Whether the other factor explains this one, is shown to leave a fair part of it, or neither."""
+        low, high = sorted((self.left.low / self.whole, self.left.high / self.whole))
+        if self.share < AUDIT_THRESHOLDS["explained"] and high < AUDIT_THRESHOLDS["unexplained"]:
+            return "explained"
+        return "apart" if self.share >= AUDIT_THRESHOLDS["explained"] and low > 0 else "open"
+
+
+@dataclass(frozen=True)
+class Cause:
+    """A factor that these data cannot explain by a smaller one; `explained` are those that it explains.
+
+    `alternatives` are the factors among them that may be the cause in its place.
+    """
+
+    case: Case
+    explained: tuple[Case, ...] = ()
+    alternatives: tuple[str, ...] = ()
+    held: Mapping[str, Held] = field(default_factory=dict)
+
+
+def explanation(cause: Cause, explained: Sequence[Case]) -> str:
+    """What a cause explains in words, with the effects and what is left of each where the cause is held."""
+    told = []
+    for case in explained:
+        held = cause.held.get(case.factor)
+        left = (
+            "" if held is None else f", {signed_points(held.probability.value)} {interval(held.probability)} of it left"
+        )
+        told.append(f"{case.factor} ({signed_points(case.value)}{left})")
+    name, others = cause.case.factor, cause.alternatives
+    words = f"With the {name} put back as it was, too, these do little more: {listed(told, 6)}."
+    if others:
+        words += f" Which of {listed([name, *others], 4)} it is, these data cannot tell."
+    return words
+
+
+def held_edit(factor: str) -> Edit:
+    """The exchange of one factor with another one put back."""
+    return Edit("exchange", held=factor)
+
+
+def causes_of(cases: Sequence[Case], trials: Mapping[TrialKey, Trials], design: AuditDesign) -> list[Cause]:
+    """The smallest factors that suffice, the largest effect first, each with the factors that it explains.
+
+    A factor is no cause where its effect dies with a smaller one held, or with one held that a smaller one explains; or
+    where several causes explain it together. Where neither is shown, it stands beside the smaller one as a possible
+    cause in its place; only a factor that is shown to keep a fair part of its effect is a cause of its own.
+    """
+    relations = _relations(cases, trials, design)
+    by_name = {case.factor: case for case in cases}
+    order = sorted(by_name, key=lambda name: _size(by_name[name], design), reverse=True)
+    homes = homes_of(order, relations, {name: abs(case.effect.margin.value) for name, case in by_name.items()})
+    return [
+        _cause(
+            by_name, [member for member in reversed(order) if homes[member] == name != member], name, relations, design
+        )
+        for name in sorted({*homes.values()}, key=lambda name: -abs(by_name[name].value))
+    ]
+
+
+def _cause(
+    cases: Mapping[str, Case],
+    members: Sequence[str],
+    name: str,
+    relations: Relations,
+    design: AuditDesign,
+) -> Cause:
+    regions = {factor.name for factor in design.factors if factor.region}
+    return Cause(
+        cases[name],
+        tuple(cases[member] for member in members),
+        tuple(member for member in members if _may_be(relations, name, member, {name, member} <= regions)),
+        {member: relations[member, name] for member in members if (member, name) in relations},
+    )
+
+
+def homes_of(order: Sequence[str], relations: Relations, sizes: Mapping[str, float]) -> dict[str, str]:
+    """By factor the cause that it is told under, a cause under itself; `order` has what exchanges most first.
+
+    A factor goes where its effect dies with a cause held, or with a factor held that the cause explains, and where the
+    cause alone suffices for a fair part of it; where two causes explain it together; or, to the smaller one, where it
+    is not shown to keep a fair part of its effect. `sizes` are those of the effects on the margin.
+    """
+    reach = _closure(order, relations)
+    kept = list(order)
+    for name in order:
+        others = [other for other in kept if other != name]
+        smaller = [other for other in others if order.index(other) > order.index(name)]
+        enough = AUDIT_THRESHOLDS["suffices"] * sizes[name]
+        by_one = any(name in reach[other] and sizes[other] >= enough for other in others)
+        if by_one or _explained_by_two(name, smaller, relations, reach, sizes):
+            kept.remove(name)
+    homes = {name: _home(name, kept, relations, reach) for name in order}
+    for name in order:
+        smaller = [other for other in kept if order.index(other) > order.index(name)]
+        unclear = [
+            other
+            for other in smaller
+            if _is_open(relations, name, other) and sizes[other] >= AUDIT_THRESHOLDS["suffices"] * sizes[name]
+        ]
+        if name in kept and unclear:
+            kept.remove(name)
+            homes = {member: unclear[-1] if home == name else home for member, home in homes.items()}
+    return homes
+
+
+def _relations(cases: Sequence[Case], trials: Mapping[TrialKey, Trials], design: AuditDesign) -> Relations:
+    """What is left of each factor with each other one held, as far as it was tried."""
+    relations = {}
+    for case in cases:
+        plain = trials.get(TrialKey(case.factor, EXCHANGE, design.audited.split))
+        for other in cases:
+            held = trials.get(TrialKey(case.factor, held_edit(other.factor), design.audited.split))
+            if plain is not None and held is not None and other is not case:
+                relations[case.factor, other.factor] = _held(case, plain, held)
+    return relations
+
+
+def _held(case: Case, plain: Trials, held: Trials) -> Held:
+    contrast = case.effect.contrast
+    left, _ = class_effect(held, held.margin_changes(contrast), contrast)
+    probability, _ = class_effect(held, held.probability_changes(contrast), contrast)
+    same = plain.matching(held)
+    whole = plain_difference(same, same.margin_changes(contrast), contrast)
+    return Held(left, whole if whole * case.value > 0 else case.effect.margin.value, probability)
+
+
+def _closure(names: Iterable[str], relations: Relations) -> dict[str, set[str]]:
+    """By factor all that it explains, itself or through others that it explains."""
+    reach: dict[str, set[str]] = {name: set() for name in names}
+    for (factor, other), held in relations.items():
+        if held.verdict == "explained":
+            reach[other].add(factor)
+    for middle in reach:
+        for name in reach:
+            if middle in reach[name]:
+                reach[name] |= reach[middle]
+    return reach
+
+
+def _size(case: Case, design: AuditDesign) -> tuple[int, float, float]:
+    """How much a factor exchanges: small regions first, then properties by their numbers, then larger regions.
+
+    Without a core all regions come first: what a property of the whole picture does is then what the region holds.
+    """
+    factor = next(factor for factor in design.factors if factor.name == case.factor)
+    if factor.region is None:
+        return (1, float(_numbers(factor, design)), -abs(case.value))
+    area = float(mean_mask(design.audited, factor.region).mean())
+    return (0 if area <= SMALL or not design.core else 2, area, -abs(case.value))
+
+
+def _numbers(factor: Factor, design: AuditDesign) -> int:
+    return int(factor.measure(design.audited.canvases(torch.arange(1)), None).shape[1])
+
+
+def _explained_by_two(
+    name: str,
+    smaller: Sequence[str],
+    relations: Relations,
+    reach: Mapping[str, set[str]],
+    sizes: Mapping[str, float],
+) -> bool:
+    """Whether what two smaller factors explain of an effect adds up to most of it, neither explaining the other."""
+    parts = {other: 1 - relations[name, other].share for other in smaller if (name, other) in relations}
+    return any(
+        min(parts[first], parts[second]) > 0
+        and parts[first] + parts[second] >= AUDIT_THRESHOLDS["together"]
+        and sizes[first] + sizes[second] >= AUDIT_THRESHOLDS["suffices"] * sizes[name]
+        and first not in reach[second]
+        and second not in reach[first]
+        for first, second in combinations(parts, 2)
+    )
+
+
+def _home(name: str, kept: Sequence[str], relations: Relations, reach: Mapping[str, set[str]]) -> str:
+    """The cause that a factor is told under: the one that leaves least of it, if any explains it."""
+    if name in kept:
+        return name
+    explaining = [other for other in kept if name in reach[other]] or list(kept)
+    return min(explaining, key=lambda other: relations[name, other].share if (name, other) in relations else 2.0)
+
+
+def _is_open(relations: Relations, name: str, other: str) -> bool:
+    """Whether it is not shown that a factor keeps a fair part of its effect with a smaller one held."""
+    held = relations.get((name, other))
+    return held is not None and held.verdict == "open"
+
+
+def _may_be(relations: Relations, cause: str, member: str, both_regions: bool) -> bool:
+    """Whether a member may be the cause as well: it explains the cause, too, and is not just a region around it."""
+    back = relations.get((cause, member))
+    explains = back is not None and back.verdict == "explained" and not both_regions
+    return explains or _is_open(relations, member, cause)

@@ -1,0 +1,35 @@
+"""Is a shortcut compatible with what the omnibus test says of everything outside of the core?"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from seewhy.evidence.findings.case import Case, Outcome
+from seewhy.evidence.findings.safeguards.safeguard import Evidence, Safeguard
+from seewhy.evidence.inference.bootstrap import Omnibus
+from seewhy.evidence.thresholds import AUDIT_THRESHOLDS
+from seewhy.evidence.trials.contrast import contrasts_of
+
+
+class Rest(Safeguard):
+    """A region outside of the core does not do more than all that is outside of it together."""
+
+    name = "everything outside"
+
+    def measure(self, evidence: Evidence, case: Case) -> Omnibus | None:
+        """The omnibus test, where it is about this contrast and the factor is a region outside of the core."""
+        is_first = case.effect.contrast == contrasts_of(evidence.design.classes)[0]
+        is_region = evidence.factors[case.factor].region is not None
+        return evidence.rest if is_first and is_region and case.is_core is False and case.value > 0 else None
+
+    def outcome(self, case: Case, measured: Any) -> Outcome | None:
+        """It is told only where it fails: all that is outside moves the margin by far less than the region alone."""
+        if measured is None or measured.contrast.high >= AUDIT_THRESHOLDS["rest"] * case.effect.margin.low:
+            return None
+        all_of_it, alone = measured.contrast, case.effect.margin
+        words = (
+            f"with the core exchanged, everything outside of it moves the margin by {all_of_it.value:+.2f} "
+            f"[{all_of_it.low:+.2f}, {all_of_it.high:+.2f}] logits, this alone by {alone.value:+.2f} "
+            f"[{alone.low:+.2f}, {alone.high:+.2f}]: both cannot hold"
+        )
+        return Outcome(self.name, False, words)

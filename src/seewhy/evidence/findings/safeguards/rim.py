@@ -1,0 +1,149 @@
+"""Does a shortcut outlive a larger core? What leaks from the rim of a core drawn too small dies within a few pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+
+from seewhy.evidence.factors.edits import grown
+from seewhy.evidence.factors.factor import Factor
+from seewhy.evidence.findings.case import RIM, Case, Outcome
+from seewhy.evidence.findings.effects import class_effect
+from seewhy.evidence.findings.figures import interval, signed_points
+from seewhy.evidence.findings.safeguards.safeguard import Evidence, Safeguard
+from seewhy.evidence.inference.differences import ClassDifference
+from seewhy.evidence.thresholds import AUDIT_THRESHOLDS
+from seewhy.evidence.trials.edit import Edit, TrialKey
+from seewhy.evidence.trials.sample import Sample
+from seewhy.evidence.trials.schedule import Frame
+from seewhy.evidence.trials.trial import Job
+
+GROWTHS = (1 / 8, 1 / 16)  # of the shorter side, by which the core is drawn larger
+LEAST_LEFT = 0.5  # of the factor's area, for a growth to be used; what keeps less with the smallest one is all rim
+_SOME = 32  # images on which the share that is left is measured
+
+
+@dataclass(frozen=True)
+class LargerCore:
+    """The effect outside of the core as it is named (`whole`), and with it drawn larger by so many pixels.
+
+    `left` are the shares of the factor's area that are left then.
+    """
+
+    whole: ClassDifference
+    is_region: bool
+    effects: Mapping[int, ClassDifference] = field(default_factory=dict)
+    left: Mapping[int, float] = field(default_factory=dict)
+
+    @property
+    def largest(self) -> int:
+        """The pixels of the largest core that was tried."""
+        return max(self.effects)
+
+    @property
+    def persists(self) -> bool:
+        """Whether with the largest core tried a fair part of the effect is shown to be left.
+
+        Of a region it is fair by its area; what a property does need not grow with the area that it is measured in.
+        """
+        left = self.effects[self.largest]
+        if self.is_all_rim:
+            return False
+        least = (
+            AUDIT_THRESHOLDS["rim"] * self._expected if self.is_region else AUDIT_THRESHOLDS["outside"] * self._expected
+        )
+        return self._sign * left.value >= least and left.p_value < AUDIT_THRESHOLDS["level"]
+
+    @property
+    def dies(self) -> bool:
+        """Whether what is left is shown to be less than its area's fair share of the effect, or all of it is rim."""
+        left = self.effects[self.largest]
+        upper = max(self._sign * left.low, self._sign * left.high)
+        return self.is_all_rim or (not self.persists and upper < AUDIT_THRESHOLDS["rim"] * self._expected)
+
+    @property
+    def is_all_rim(self) -> bool:
+        """Whether most of the factor's area lies so near to the core that it cannot be told from its rim."""
+        return self.left[self.largest] < LEAST_LEFT
+
+    @property
+    def _sign(self) -> float:
+        return float(np.sign(self.whole.value)) or 1.0
+
+    @property
+    def _expected(self) -> float:
+        return abs(self.whole.value) * self.left[self.largest]
+
+
+class Rim(Safeguard):
+    """What is called a shortcut is left where the core is drawn larger."""
+
+    name = RIM
+
+    def later_jobs(self, frame: Frame, factor: Factor) -> list[Job]:
+        """The exchange outside of the core, drawn larger by the growths that leave enough of the factor."""
+        audited, core = frame.samples.audited, frame.samples.core
+        if not core or factor.name in core:
+            return []
+        pairs = audited.pairs([*([factor.region] if factor.region else []), *core])
+        return [
+            Job(TrialKey(factor.name, _edit(core[0], pixels), audited.split), pairs, (factor,))
+            for pixels in _growths(audited, factor, core[0])
+        ]
+
+    def measure(self, evidence: Evidence, case: Case) -> LargerCore | None:
+        """The effects on the probability outside of the larger cores."""
+        core = evidence.design.core_regions
+        if not core:
+            return None
+        effects, left, contrast = {}, {}, case.effect.contrast
+        factor = evidence.factors[case.factor]
+        for pixels in _sizes(evidence.audited):
+            exchanges = evidence.of(case.factor, _edit(core[0], pixels))
+            if exchanges is not None:
+                effects[pixels] = class_effect(exchanges, exchanges.probability_changes(contrast), contrast)[0]
+                left[pixels] = _left(evidence.audited, factor, core[0], pixels)
+        whole = case.outside or case.effect.probability
+        return LargerCore(whole, factor.region is not None, effects, left) if effects else None
+
+    def outcome(self, case: Case, measured: LargerCore | None) -> Outcome | None:
+        """It passes where enough is shown to be left; of the core itself, and where none was named, nothing is said."""
+        if measured is None or case.is_core is not False:
+            return None
+        pixels = measured.largest
+        left = measured.effects[pixels]
+        words = f"with the core drawn {pixels} pixels larger it is {signed_points(left.value)} {interval(left)}"
+        return Outcome(self.name, measured.persists, words)
+
+    def stored(self, measured: LargerCore | None) -> dict[str, Any]:
+        """By pixels the effect that is left."""
+        return {"rim": {str(pixels): vars(effect) for pixels, effect in measured.effects.items()} if measured else {}}
+
+
+def _edit(core: str, pixels: int) -> Edit:
+    return Edit("exchange", outside=core, grow_px=pixels)
+
+
+def _sizes(sample: Sample) -> list[int]:
+    """The growths in pixels, the largest first."""
+    side = min(sample.pixels.shape[2:])
+    return list(dict.fromkeys(max(1, round(side * growth)) for growth in GROWTHS))
+
+
+def _growths(sample: Sample, factor: Factor, core: str) -> list[int]:
+    sizes = _sizes(sample)
+    enough = [pixels for pixels in sizes if _left(sample, factor, core, pixels) >= LEAST_LEFT]
+    return enough or sizes[-1:]
+
+
+def _left(sample: Sample, factor: Factor, core: str, pixels: int) -> float:
+    """The share of the factor's area outside of the core that the larger core leaves; of a property's the canvas's."""
+    some = torch.arange(min(len(sample), _SOME))
+    cores = sample.masks_at(core, some)
+    masks = 1 - cores if factor.region is None else sample.masks_at(factor.region, some) * (1 - cores)
+    left = masks * (1 - grown(cores, pixels))
+    return float(left.mean()) / max(float(masks.mean()), 1e-9)

@@ -1,0 +1,134 @@
+"""Columns through a whole audit: what is planted is told with its size, as an association; what is not stays silent."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import PIL.Image
+import pytest
+
+import seewhy
+from seewhy.errors import OptionError, StoreError
+from seewhy.evidence.findings.columns import TITLE
+from tests.small_images import Reader, classifier_of, write_images, write_masks
+from tests.test_cli import run
+
+EACH = 60
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`site` goes with the tint of the surround, so with the label; `coin` with nothing; `age` with the label."""
+    folder = tmp_path_factory.mktemp("columns")
+    data = write_images(folder / "data", counts={"valid": EACH}, aligned=0.8)
+    write_masks(folder / "core", data)
+    rng = np.random.default_rng(3)
+    rows = []
+    for path in sorted(data.rglob("*.png")):
+        pixels = np.asarray(PIL.Image.open(path), dtype=float)
+        is_red = pixels[:4, :, 0].mean() > pixels[:4, :, 1].mean()
+        label = path.parent.name
+        age = 50 + 10 * (label == "cat") + rng.normal(0, 5)
+        name = f"data/{path.relative_to(data)}"
+        rows.append(f"{name},{label},valid,{'north' if is_red else 'south'},{rng.integers(2)},{age:.1f},id-{len(rows)}")
+    (folder / "table.csv").write_text("\n".join(["path,label,split,site,coin,age,scan", *rows]))
+    return folder
+
+
+def audited(home: Path, **options: object) -> seewhy.Audit:
+    asked = {
+        "regions": f"core={home / 'core'},around=not:core",
+        "core": "core",
+        "properties": "none",
+        "recipients": 60,
+        "progress": False,
+        **options,
+    }
+    return seewhy.audit(classifier_of(Reader(tint=12.0)), home / "table.csv", **asked)
+
+
+@pytest.fixture(scope="module")
+def found(home: Path) -> seewhy.Audit:
+    return audited(home)
+
+
+def column(audit: seewhy.Audit, name: str) -> dict:
+    return next(record for record in audit.columns if record["column"] == name)
+
+
+def test_what_goes_with_label_and_answer_is_told_with_its_size(found: seewhy.Audit) -> None:
+    site = column(found, "site")
+    sample = found.design.audited
+    south = np.array([image.cells[2] == "south" for image in sample.images])
+    dog = sample.labels == 1
+    assert site["label"]["difference"]["value"] == pytest.approx(dog[south].mean() - dog[~south].mean())
+    assert site["label"]["difference"]["value"] == pytest.approx(0.6, abs=1e-9)  # .8 against .2
+    assert site["label"]["cramers_v"] == pytest.approx(0.6) and site["label"]["p_holm"] < 0.05
+    answers = found.before["valid"].scores.predictions == 1
+    within = [answers[south & (dog == side)].mean() - answers[~south & (dog == side)].mean() for side in (True, False)]
+    assert site["prediction"]["difference"]["value"] == pytest.approx(np.mean(within))  # both classes alike
+    assert site["prediction"]["p_holm"] < 0.05 and site["is_shown"]
+
+
+def test_it_names_the_factor_that_carries_it_and_claims_nothing(found: seewhy.Audit) -> None:
+    site = column(found, "site")
+    assert [each["factor"] for each in site["goes_with"]] == ["around"] and site["goes_with"][0]["share"] > 0.5
+    assert "never a dependence" in site["todo"] and "shortcut" in site["goes_with"][0]["finding"]
+    assert not {"site", "age", "coin"} & {finding.factor for finding in found.findings}
+    assert not any(word in site["text"] for word in ("depends", "shortcut"))
+
+
+def test_a_coin_is_not_shown_and_numbers_are_compared_by_their_median(found: seewhy.Audit) -> None:
+    coin, age = column(found, "coin"), column(found, "age")
+    assert not coin["is_shown"] and coin["todo"] == ""
+    assert age["label"]["p_holm"] < 0.05 and age["kind"] == "number" and age["label"]["group"].startswith("above ")
+    assert age["prediction"]["p_holm"] > 0.05 and age["goes_with"] == []
+    assert "No tested region or property goes with it" in age["todo"]
+    assert list(found.facts["columns"]["left_out"]) == ["scan"]
+
+
+def test_without_a_table_there_are_none(home: Path) -> None:
+    asked = {"regions": f"core={home / 'core'},around=not:core", "properties": "none", "progress": False}
+    plain = seewhy.audit(classifier_of(Reader()), home / "data", core="core", recipients=20, **asked)
+    assert plain.columns == [] and plain.facts["columns"]["left_out"] == {}
+
+
+def test_columns_are_chosen_and_a_folder_knows_them(home: Path, tmp_path: Path) -> None:
+    chosen = audited(home, columns="site", out=tmp_path / "run")
+    assert [record["column"] for record in chosen.columns] == ["site"]
+    stored = json.loads((tmp_path / "run/findings.json").read_text())
+    assert stored["columns"]["tested"][0]["text"] == chosen.columns[0]["text"]
+    for other in ("none", "site,age"):
+        with pytest.raises(StoreError, match="--columns"):
+            audited(home, columns=other, out=tmp_path / "run")
+    with pytest.raises(OptionError, match=r"no column 'sites'.*Nearest: site"):
+        audited(home, columns="sites")
+
+
+def test_clusters_are_what_is_permuted(home: Path) -> None:
+    halves = audited(home, cluster_by="site", columns="coin,site")
+    assert column(halves, "coin")["label"]["unit"] == "image within its cluster"
+    site = column(halves, "site")["label"]
+    assert site["unit"] == "cluster" and site["p_value"] == pytest.approx(1)  # two clusters show nothing
+
+
+NET = "from tests.small_images import Reader\n\n\ndef net():\n    return Reader(tint=12.0)\n"
+
+
+def test_the_command_prints_them_apart_and_the_report_has_a_section(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("net.py").write_text(NET)
+    words = ["audit", str(home / "table.csv"), "--model", "net.py:net", "--classes", "cat,dog", "--size", "32"]
+    words += ["--regions", "corners", "--properties", "none", "--recipients", "20", "--workers", "1"]
+    assert run(*words, "--columns", "path=path,label=label,site,scan", "--out", "a") == 0
+    printed = capsys.readouterr().out
+    assert f"{TITLE} (valid)" in printed and printed.index(TITLE) < printed.index("Tested: ")
+    assert "Left out: scan:" in printed and "\n  age\n" not in printed
+    page = Path("a/report/index.html").read_text()
+    assert '<h2 id="columns">' in page and "no dependence" in page
+    assert run(*words, "--columns", "none", "--no-report", "--out", "b") == 0
+    assert TITLE not in capsys.readouterr().out
