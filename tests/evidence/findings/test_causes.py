@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import permutations
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import PIL.Image
@@ -12,7 +13,7 @@ import torch
 from torch import Tensor
 
 import seewhy
-from seewhy.evidence.findings.causes import Held, homes_of
+from seewhy.evidence.findings.causes import Cause, Held, homes_of, led_by
 from seewhy.evidence.inference.differences import difference_of
 from tests.small_images import (
     CORNER,
@@ -93,6 +94,16 @@ def test_two_causes_explain_together_what_holds_both() -> None:
         {"a": "b", "b": "b", "c": "c"},
         {"a": "c", "b": "b", "c": "c"},
     )
+
+
+def test_a_cause_that_is_shown_weakly_is_told_under_the_alternative_that_is_shown_well() -> None:
+    names = ("tint", "around", "border")
+    tint, around, border = (SimpleNamespace(factor=name) for name in names)
+    relations = dict.fromkeys(permutations(names, 2), DEAD)
+    cause = Cause(tint, (around, border), ("around",), {"around": DEAD, "border": DEAD}, relations)  # type: ignore[arg-type]
+    led = led_by(cause, around)  # type: ignore[arg-type]
+    assert led.case is around and led.explained == (tint, border) and led.alternatives == ("tint",)
+    assert led.held == {"tint": DEAD, "border": DEAD}
 
 
 def strip(rows: slice) -> Tensor:

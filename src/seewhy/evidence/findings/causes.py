@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import combinations
 from typing import Literal
 
@@ -57,13 +57,31 @@ class Held:
 class Cause:
     """A factor that these data cannot explain by a smaller one; `explained` are those that it explains.
 
-    `alternatives` are the factors among them that may be the cause in its place.
+    `alternatives` are the factors among them that may be the cause in its place. `held` says by factor what is left of
+    each with the cause held, `relations` the same of all pairs.
     """
 
     case: Case
     explained: tuple[Case, ...] = ()
     alternatives: tuple[str, ...] = ()
     held: Mapping[str, Held] = field(default_factory=dict)
+    relations: Relations = field(default_factory=dict, repr=False)
+
+
+def led_by(cause: Cause, case: Case) -> Cause:
+    """The same cause told under one of its alternatives."""
+    others = [cause.case, *(other for other in cause.explained if other is not case)]
+    return replace(
+        cause,
+        case=case,
+        explained=tuple(others),
+        alternatives=(cause.case.factor, *(name for name in cause.alternatives if name != case.factor)),
+        held={
+            other.factor: cause.relations[other.factor, case.factor]
+            for other in others
+            if (other.factor, case.factor) in cause.relations
+        },
+    )
 
 
 def explanation(cause: Cause, explained: Sequence[Case]) -> str:
@@ -119,6 +137,7 @@ def _cause(
         tuple(cases[member] for member in members),
         tuple(member for member in members if _may_be(relations, name, member, {name, member} <= regions)),
         {member: relations[member, name] for member in members if (member, name) in relations},
+        relations,
     )
 
 

@@ -13,17 +13,18 @@ from seewhy.evidence.checks.behaviour import Behaviour
 from seewhy.evidence.checks.findings import behaviour_findings
 from seewhy.evidence.findings.case import Case, acts_outside, depends, numbers_of, too_few
 from seewhy.evidence.findings.cases import AllTrials, Cases, not_separated
-from seewhy.evidence.findings.causes import Cause, causes_of, explanation
+from seewhy.evidence.findings.causes import Cause, causes_of, explanation, led_by
 from seewhy.evidence.findings.examples import with_exchanges, with_marked
 from seewhy.evidence.findings.figures import interval, points
 from seewhy.evidence.findings.finding import Finding, Level
-from seewhy.evidence.findings.levels import LEVELS
+from seewhy.evidence.findings.levels import LEVELS, level_of
 from seewhy.evidence.findings.sentences import finding_of
 from seewhy.evidence.thresholds import AUDIT_THRESHOLDS, LEAST_IMAGES
 from seewhy.evidence.trials.design import AuditDesign
 from seewhy.evidence.trials.edit import EXCHANGE, MARKED, PATCHED, Edit, TrialKey
 from seewhy.evidence.trials.trial import UNDECIDED, Scores, Trials
 
+WEAKLY: tuple[Level, ...] = ("WEAK", "CANNOT SAY")
 CLASSIFIER, NO_CORE, REST = "classifier", "shortcuts", "everything outside the core"
 
 
@@ -107,11 +108,19 @@ def _most_telling(cases: Sequence[Case]) -> Case:
 def _causes(results: Results, cases: Sequence[Case]) -> list[Finding]:
     """What acts outside of the core, each cause with what it explains; what is overfit under an overfit cause alone."""
     findings = []
-    for cause in causes_of(cases, results.trials, results.design):
+    for cause in map(_led_by_the_best_shown, causes_of(cases, results.trials, results.design)):
         alone = [case for case in cause.explained if case.is_overfit and not cause.case.is_overfit]
         findings += [_with_members(results, case, []) for case in alone]
         findings.append(_with_explained(results, cause, [case for case in cause.explained if case not in alone]))
     return findings
+
+
+def _led_by_the_best_shown(cause: Cause) -> Cause:
+    """The cause, led by the largest of its alternatives that is shown well where its own factor is shown weakly."""
+    if level_of(cause.case) not in WEAKLY:
+        return cause
+    well = [case for case in cause.explained if case.factor in cause.alternatives and level_of(case) not in WEAKLY]
+    return led_by(cause, max(well, key=lambda case: abs(case.value))) if well else cause
 
 
 def _with_explained(results: Results, cause: Cause, explained: Sequence[Case]) -> Finding:
