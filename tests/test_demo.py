@@ -19,6 +19,7 @@ from seewhy.evidence.findings.effects import Effect
 from seewhy.evidence.findings.safeguards.catalogue import SAFEGUARDS
 from seewhy.evidence.findings.safeguards.control import ControlEffects
 from seewhy.evidence.findings.safeguards.edge import DrawnBack
+from seewhy.evidence.findings.safeguards.rim import LargerCore
 from seewhy.evidence.findings.safeguards.safeguard import with_outcomes
 from seewhy.evidence.findings.sentences import finding_of
 from seewhy.evidence.inference.differences import ClassDifference
@@ -39,6 +40,12 @@ def case_of(factor: str, numbers: dict[str, Any], against: str) -> Case:
         "control": ControlEffects(**{**numbers["control"], "values": tuple(numbers["control"]["values"])}),
         "edits": {name: Estimate(**numbers["families"][name]) for name in REMOVALS if name in numbers["families"]},
         "edge": DrawnBack({int(pixels): difference(left) for pixels, left in numbers["edge"].items()}),
+        "rim": LargerCore(
+            difference(numbers["probability"]),
+            is_region=numbers["kind"] == "region",
+            effects={int(pixels): difference(left) for pixels, left in numbers["rim"].items()},
+            left=dict.fromkeys(map(int, numbers["rim"]), 0.8),
+        ),
         "outside": numbers["outside"] and difference(numbers["outside"]),
         "train": excess
         and OverfitExcess(**{name: Estimate(**v) if isinstance(v, dict) else v for name, v in excess.items()}),
@@ -82,18 +89,21 @@ def difference(stored: dict[str, Any]) -> ClassDifference:
 
 def test_the_words_of_the_quote_are_those_of_an_audit_today() -> None:
     made = finding_of(case_of(FINDING["factor"], FINDING["numbers"], against="real"))
-    text, _, members = FINDING["text"].partition(" Not separated from it by these data: ")
+    text, _, explained = FINDING["text"].partition(" With the background put back as it was, too, ")
     assert (made.level, list(made.claims), made.text) == (FINDING["level"], FINDING["claims"], text)
     assert list(made.evidence) == FINDING["evidence"] and made.todo == FINDING["todo"]
-    named = [
-        f"{name} ({100 * one['value']:+.1f} points)" for name, one in FINDING["numbers"].get("members", {}).items()
-    ]
-    assert sorted(members.removesuffix(".").split(", ")) == sorted(named)
+    held = FINDING["numbers"]["held"]
+    for name, member in FINDING["numbers"]["members"].items():
+        left = f"{100 * held[name]['value']:+.1f} points"
+        assert f"{name} ({100 * member['value']:+.1f} points, {left} [" in explained
+    assert sorted(FINDING["numbers"]["members"]) == sorted(FINDING["members"])
+    assert {*FINDING["alternatives"]} <= {*FINDING["members"]}
 
 
 def plain(text: str) -> str:
     """A quote without its numbers, without the lists in it that hang on them, and in one line."""
-    text = re.sub(r" Not separated from it by these data: .*?\)\.", "", " ".join(text.split()))
+    text = re.sub(r" With the \S+ put back as it was, too, .*?\)\.", "", " ".join(text.split()))
+    text = re.sub(r" Which of [^.]* it is, these data cannot tell\.|(?<=background) or [\w ,-]+(?=:)", "", text)
     text = re.sub(r"Taking it away \(.*?\) lowers the margin of the right class[^.]*", "Taking it away", text)
     return re.sub(NUMBER, "N", text)
 
@@ -114,8 +124,10 @@ def test_the_demo_prints_what_is_quoted(tmp_path: Path, monkeypatch: pytest.Monk
 
 def test_a_quote_is_compared_without_what_hangs_on_the_machine() -> None:
     first = (
-        "P(fake) rises by 3.1 points [+2.9, +3.3]. Not separated from it by these data: top-left (+2.8 points). + So."
+        "background or tint: P(fake) rises by 3.1 points [+2.9, +3.3]. With the background put back as it was, too, "
+        "these do little more: top-left (+2.8 points, +0.1 points [-0.1, +0.3] of it left). Which of background, tint "
+        "it is, these data cannot tell. + So."
     )
-    assert plain(first) == "P(fake) rises by N points [N, N]. + So."
+    assert plain(first) == "background: P(fake) rises by N points [N, N]. + So."
     second = "+ Taking it away (blur, in-paint) lowers the margin of the right class; mean does not. + So."
     assert plain(second) == "+ Taking it away. + So."
