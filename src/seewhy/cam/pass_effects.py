@@ -50,7 +50,9 @@ def restored(model: nn.Module, *, whole: bool = True) -> Iterator[None]:
         if buffer is not None and not buffer.is_inference()
     ]
     every = modules if whole else modules_of(model)
-    holders = [(m, key, vars(m)[key], copy.copy(vars(m)[key])) for m in every for key in _CALLED]
+    holders: list[tuple[nn.Module, str, Any, Any]] = [
+        (m, key, vars(m)[key], dict(vars(m)[key])) for m in every for key in _CALLED
+    ]
     holders += [
         (m, key, value, copy.copy(value))
         for m in modules
