@@ -69,29 +69,41 @@ def restored(model: nn.Module, *, whole: bool = True) -> Iterator[None]:
         yield
         _refuse_changed(weights)
     finally:
-        changed = set()
-        for module, key, holder, content in holders:
-            if vars(module).get(key) is not holder or not _holds(holder, content):
-                changed.add(f"{type(module).__name__}.{key.lstrip('_') if key in _CALLED else key}")
-                vars(module)[key] = holder
-                holder.clear()
-                (holder.extend if isinstance(holder, list) else holder.update)(content)
-        for module, before in attributes:
-            now = {key: value for key, value in vars(module).items() if type(value) in PLAIN}
-            for key in now.keys() | before.keys():
-                if key != "training" and _differ(now.get(key, _UNSET), before.get(key, _UNSET)):
-                    changed.add(f"{type(module).__name__}.{key}")
-                    if key in before:
-                        vars(module)[key] = before[key]
-                    else:
-                        del vars(module)[key]
-        for module, name, buffer, version, content in buffers:
-            if module._buffers.get(name) is not buffer or buffer._version != version:
-                changed.add(f"{type(module).__name__}.{name}")
-                with torch.no_grad():
-                    buffer.copy_(content)
-                module._buffers[name] = buffer
+        changed = {*_holders_put_back(holders), *_attributes_put_back(attributes), *_buffers_put_back(buffers)}
         _written[model] = sorted(changed | set(_written.get(model, ())))
+
+
+def _holders_put_back(holders: Sequence[tuple[nn.Module, str, Any, Any]]) -> Iterator[str]:
+    """The names of lists and dicts that hold something else than before, each put back."""
+    for module, key, holder, content in holders:
+        if vars(module).get(key) is not holder or not _holds(holder, content):
+            yield f"{type(module).__name__}.{key.lstrip('_') if key in _CALLED else key}"
+            vars(module)[key] = holder
+            holder.clear()
+            (holder.extend if isinstance(holder, list) else holder.update)(content)
+
+
+def _attributes_put_back(attributes: Sequence[tuple[nn.Module, dict[str, Any]]]) -> Iterator[str]:
+    """The names of plain attributes that are others than before, each put back."""
+    for module, before in attributes:
+        now = {key: value for key, value in vars(module).items() if type(value) in PLAIN}
+        for key in now.keys() | before.keys():
+            if key != "training" and _differ(now.get(key, _UNSET), before.get(key, _UNSET)):
+                yield f"{type(module).__name__}.{key}"
+                if key in before:
+                    vars(module)[key] = before[key]
+                else:
+                    del vars(module)[key]
+
+
+def _buffers_put_back(buffers: Sequence[tuple[nn.Module, str, Tensor, int, Tensor]]) -> Iterator[str]:
+    """The names of buffers that were replaced or written to, each put back."""
+    for module, name, buffer, version, content in buffers:
+        if module._buffers.get(name) is not buffer or buffer._version != version:
+            yield f"{type(module).__name__}.{name}"
+            with torch.no_grad():
+                buffer.copy_(content)
+            module._buffers[name] = buffer
 
 
 def _refuse_changed(weights: Sequence[tuple[nn.Module, str, Tensor, int]]) -> None:
