@@ -15,6 +15,7 @@ import torch
 from benchmarks.planted import oracle
 from benchmarks.planted.cases import Case
 from benchmarks.planted.cores import core_masks
+from benchmarks.planted.kept_trials import trials_kept
 from benchmarks.planted.latents import Floats
 from benchmarks.planted.networks import MEAN, STD, canvases_of
 from benchmarks.planted.renderers import RENDERERS, Drawn
@@ -92,12 +93,13 @@ def classifier_of(case: Case, module: nn.Module, classes: tuple[str, ...]) -> Cl
     return Classifier(module, Preprocess(size=(side, side), mean=(MEAN,), std=(STD,)), classes)
 
 
-def audited(case: Case, module: nn.Module, picture: Path, *, is_covered: bool) -> Record:
+def audited(case: Case, module: nn.Module, picture: Path, trials: Path, *, is_covered: bool) -> Record:
     """What the audit tells of a case, with each safeguard and without; `picture` is drawn where it tells a shortcut.
 
-    `is_covered`: the effects through all factors are drawn, too.
+    `trials` is the folder that keeps the case's trials; `seconds` are told where all were made anew. `is_covered`: the
+    effects through all factors are drawn, too.
     """
-    with tempfile.TemporaryDirectory() as home:
+    with tempfile.TemporaryDirectory() as home, trials_kept(trials) as taken:
         classes, levels = write_pictures(case, Path(home))
 
         def region(name: str) -> Region:
@@ -113,7 +115,8 @@ def audited(case: Case, module: nn.Module, picture: Path, *, is_covered: bool) -
         seconds = time.perf_counter() - start
     told = [brief(finding) for finding in audit.findings]
     record: Record = {
-        "case": case.name, "core": core_name(case), "seconds": seconds, "threads": torch.get_num_threads(),
+        "case": case.name, "core": core_name(case), "seconds": None if taken else seconds,
+        "threads": torch.get_num_threads(),
         "trials": audit.facts["trials"], "accuracy": audit.facts["accuracy"], "findings": told,
         "effects": effects_of(audit.findings), "without": without_each(audit),
     }  # fmt: skip
@@ -204,7 +207,9 @@ def picture_of(case: Case, factors: Sequence[Any], name: str, file: Path) -> Non
     factor = next((factor for factor in factors if factor.name == name), None)
     if factor is None:
         return
-    drawn = pictures_of(case, "valid").drawn
+    renderer = RENDERERS[case.recipe.renderer]
+    latents = renderer.sample(case.recipe, "valid", case.images, case.network.seed)
+    drawn = renderer.draw(latents.at(slice(2 * EXAMPLES)))
     canvases = canvases_of(drawn.images)
     masks = _masks_at(case, factor.region, drawn)
     if factor.region is not None and masks is None:

@@ -23,6 +23,7 @@ from seewhy.evidence.thresholds import AUDIT_THRESHOLDS
 ROOT = Path(__file__).parents[2]
 TRAINER = ("benchmarks/planted/networks.py",)
 ORACLE = ("benchmarks/planted/oracle.py",)
+OUTSIDE = ("benchmarks/planted/outside.py", "benchmarks/planted/cores.py")
 AUDIT = (
     *ORACLE,
     "benchmarks/planted/audits.py", "benchmarks/planted/cores.py", "src/seewhy/evidence", "src/seewhy/data",
@@ -70,7 +71,7 @@ def case_key(case: Case) -> str:
 
 @dataclass(frozen=True)
 class Cache:
-    """A folder: networks/ (weights, how training went), oracles/, audits/ by the audit's code, pictures/."""
+    """A folder: networks/ (weights, how training went), oracles/, trials/, audits/ by their code."""
 
     folder: Path
 
@@ -92,9 +93,16 @@ class Cache:
     def oracle_file(self, network: Network) -> Path:
         return self.folder / "oracles" / f"{oracle_key(network)}.json"
 
+    def outside_file(self, case: Case) -> Path:
+        return self.folder / "oracles" / f"{key_of(oracle_key(case.network), case_key(case), digest_of(OUTSIDE))}.json"
+
     def audit_file(self, case: Case) -> Path:
         """Of the audit's code and thresholds of today: other code has other files."""
         return self.folder / "audits" / audit_key() / thresholds_key() / f"{case_key(case)}.json"
+
+    def trials_folder(self, case: Case) -> Path:
+        """Of all audits of a case, whatever is concluded from them."""
+        return self.folder / "trials" / case_key(case)
 
 
 def read(file: Path) -> Record | None:

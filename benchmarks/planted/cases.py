@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import count
+from typing import Any
 
 from benchmarks.planted.latents import Recipe
 from benchmarks.planted.names import half_of
@@ -151,9 +152,16 @@ class Planted:
     effect: float
 
 
-def asked_of(case: Case, oracle: dict[str, dict[str, dict[str, float]]]) -> list[Planted]:
-    """What goes with the label in what is audited, and by how much the network uses it: (2 strength - 1) times tau."""
+def asked_of(
+    case: Case, oracle: Mapping[str, Mapping[str, Any]], outside: Mapping[str, Mapping[str, float]]
+) -> list[Planted]:
+    """What goes with the label in what is audited, and by how much the network uses it: (2 strength - 1) times tau.
+
+    Of kinds that lie somewhere what they do outside of the core.
+    """
     share = 2 * case.recipe.strength - 1 if case.recipe.is_aligned("valid") else 0.0
     return [
-        Planted(kind, share * oracle["kinds"][kind]["value"]) for kind in case.recipe.kinds if kind in oracle["kinds"]
+        Planted(kind, share * outside.get(kind, oracle["kinds"].get(kind))["value"])
+        for kind in case.recipe.kinds
+        if kind in oracle["kinds"]
     ]

@@ -50,7 +50,7 @@ def figures_of(scores: Sequence[Score]) -> dict[str, str]:
     """Each figure in words, over some cases."""
     mean, error, networks = coverage(scores)
     covered = f"{100 * mean:.1f} % ± {100 * error:.1f} ({networks} networks)" if networks > 1 else "too few"
-    seconds = [score.seconds for score in scores]
+    seconds = [score.seconds for score in scores if score.seconds is not None]
     return {
         "audits with a false shortcut, of all negatives": str(false_alarms(scores)),
         "recall, effect to see of 4 points or more": str(recall(scores, SEEN)),
@@ -105,7 +105,7 @@ def safeguards_table(scores: Sequence[Score]) -> str:
     names = list(scores[0].record["without"]) if scores else []
     rows = []
     for name in names:
-        others = [score_of(score.case, score.record, score.oracle, name) for score in scores]
+        others = [score_of(score.case, score.record, score.oracle, score.outside, name) for score in scores]
         saved = _hits(others, false_alarms) - _hits(scores, false_alarms)
         cost = _hits(others, lambda of: recall(of, SEEN)) - _hits(scores, lambda of: recall(of, SEEN))
         exact = _hits(scores, exactness) - _hits(others, exactness)
@@ -177,7 +177,7 @@ def rows_of(scores: Sequence[Score]) -> list[Mapping[str, object]]:
             "case": score.case.name, "half": score.case.half, "truth": score.truth, "verdict": score.verdict,
             "effects": {kind: round(effect, 4) for kind, effect in score.effects.items()},
             "shortcuts": [row["title"] for row in score.shortcuts], "named": score.named, "exact": score.exact,
-            "coverage": score.coverage, "seconds": round(score.seconds, 1),
+            "coverage": score.coverage, "seconds": None if score.seconds is None else round(score.seconds, 1),
             "accuracy": score.oracle["accuracy"], "memory": round(score.oracle["memory"]["value"], 4),
         }
         for score in scores

@@ -44,7 +44,8 @@ HOW = """## How it is done
   below a twentieth of that; else twice as many epochs). Some are audited after 4 epochs.
 - **Truth** is what switching a kind does to these very weights, times 2 strength - 1, which is how far the kind goes
   with the label: the effect that an exchange between classes can see. 4 points or more is a shortcut to be found, up to
-  1 point there is none; what lies between is left out, and counted.
+  1 point there is none; what lies between is left out, and counted. Of a kind that has a place, only what it does
+  outside of the core as named counts; where the core covers it, no audit can tell, and it is left out of recall.
 - **Negatives**: kinds that go with no label (clean); kinds that go with it in what is audited, though the network
   learned without (decoy); the core alone (legit); a background that says nothing of the label but helps to read the
   core (suppressor); backgrounds learned by heart (memorised: overfit, and no shortcut); clean networks with a core much
@@ -53,9 +54,9 @@ HOW = """## How it is done
   other.
 - **Names**: which factors tell a kind is fixed in `benchmarks/planted/names.py`: {names}. A kind inside of the object
   ({within}) is intended by what the user named, and is left out of recall.
-- **Coverage**: in every third network of two classes each factor's effect is drawn as well (the audited pictures get
-  the factor from new ones, each drawn as both classes and otherwise the same). For each network the share of intervals
-  that hold it; the mean over networks, with its standard error.
+- **Coverage**: in every third frozen network of two classes each factor's effect is drawn as well (the audited pictures
+  get the factor from new ones, each drawn as both classes and otherwise the same). For each network the share of
+  intervals that hold it; the mean over networks, with its standard error.
 - **A detector**: a logistic map, fitted on the half for tuning, from the strongest shortcut's level and effect to the
   probability that the network has one; cross entropy in nats (a coin: .693), intervals by bootstrap over networks.
 - **A safeguard switched off**: the same trials, concluded without it.

@@ -25,10 +25,13 @@ from benchmarks.planted.cache import (
 )
 from benchmarks.planted.cases import Case
 from benchmarks.planted.oracle import effects
+from benchmarks.planted.outside import effects_outside
 from benchmarks.planted.scores import Score, score_of
 
 STAGES = ("make", "oracle", "audit", "score")
-COVERED = 3  # of so many networks one has its effects through all factors drawn, too: that takes as long as an audit
+COVERED = (
+    3  # of so many frozen networks one has its effects through all factors drawn, too: that takes as long as an audit
+)
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,9 @@ class Work:
             key = {"network_key": network_key(case.network)}
             write_record(kept.oracle_file(case.network), {**effects(case.network, module), **key})
             done.append("drawn")
+        if "oracle" in self.stages and not kept.outside_file(case).exists():
+            module, _ = kept.network(case.network)
+            write_record(kept.outside_file(case), effects_outside(case, module))
         if "audit" in self.stages and not kept.audit_file(case).exists():
             module, _ = kept.network(case.network)
             self._audit(case, module, kept)
@@ -60,8 +66,8 @@ class Work:
 
     def _audit(self, case: Case, module: torch.nn.Module, kept: Cache) -> None:
         file = kept.audit_file(case)
-        is_covered = int(network_key(case.network), 16) % self.covered == 0
-        record = audited(case, module, file.with_suffix(".png"), is_covered=is_covered)
+        is_covered = case.half == "frozen" and int(network_key(case.network), 16) % self.covered == 0
+        record = audited(case, module, file.with_suffix(".png"), kept.trials_folder(case), is_covered=is_covered)
         keys = {"audit_key": audit_key(), "thresholds": thresholds_key(), "case_key": case_key(case)}
         write_record(file, {**record, **keys})
 
@@ -103,13 +109,14 @@ def scores_in(folder: Path, cases: Sequence[Case], without: str = "") -> list[Sc
     """The scores of all cases that today's code has audited with today's thresholds; of others nothing is shown."""
     kept, found = Cache(folder), []
     for case in cases:
-        record, oracle = read(kept.audit_file(case)), read(kept.oracle_file(case.network))
-        if record is None or oracle is None:
+        files = kept.audit_file(case), kept.oracle_file(case.network), kept.outside_file(case)
+        record, oracle, outside = map(read, files)
+        if record is None or oracle is None or outside is None:
             continue
         refuse_others(record, case)
         if oracle["network_key"] != network_key(case.network):
             raise ValueError(f"{case.name}: {oracle_key(case.network)} is the oracle of another network")
-        found.append(score_of(case, record, oracle, without))
+        found.append(score_of(case, record, oracle, outside, without))
     return found
 
 

@@ -36,11 +36,12 @@ class Score:
     named: dict[str, bool]
     exact: bool
     evidence: tuple[float, float]  # of the strongest finding that tells a shortcut: its level, and its effect
-    seconds: float
+    seconds: float | None  # None where trials of an earlier audit were taken
     coverage: float | None
     hidden: bool
     record: Record = field(repr=False)
     oracle: Record = field(repr=False)
+    outside: Record = field(repr=False)
 
     @property
     def largest(self) -> float:
@@ -60,10 +61,10 @@ class Score:
 LEVELS = {"WEAK": 1.0, "MODERATE": 2.0, "STRONG": 3.0}
 
 
-def score_of(case: Case, record: Record, oracle: Record, without: str = "") -> Score:
+def score_of(case: Case, record: Record, oracle: Record, outside: Record, without: str = "") -> Score:
     """The score of an audit, or of what it would have told without one safeguard."""
     findings = record["without"][without] if without else record["findings"]
-    effects = {planted.kind: planted.effect for planted in asked_of(case, dict(oracle))}
+    effects = {planted.kind: planted.effect for planted in asked_of(case, oracle, outside)}
     shortcuts = [row for row in findings if "shortcut" in row["claims"]]
     asked = [kind for kind, effect in effects.items() if abs(effect) >= SEEN]
     renderer = case.recipe.renderer
@@ -80,8 +81,15 @@ def score_of(case: Case, record: Record, oracle: Record, without: str = "") -> S
     return Score(
         case, effects, truth_of(effects, oracle), verdict_of(findings), shortcuts, found, named, is_exact,
         strongest if shortcuts else (0.0, _largest_open(findings)), record["seconds"],
-        None if without else coverage_of(record), bool(set(effects) & set(WITHIN_THE_CORE)), record, oracle,
+        None if without else coverage_of(record), is_hidden(case, effects, oracle), record, oracle, outside,
     )  # fmt: skip
+
+
+def is_hidden(case: Case, effects: Mapping[str, float], oracle: Record) -> bool:
+    """Whether a kind lies within the core: by what it is, or since the core as named covers what matters of it."""
+    wholes = {planted.kind: planted.effect for planted in asked_of(case, oracle, {})}
+    covered = (abs(wholes[kind]) >= SEEN and abs(effect) < SEEN for kind, effect in effects.items())
+    return bool(set(effects) & set(WITHIN_THE_CORE)) or any(covered)
 
 
 def truth_of(effects: Mapping[str, float], oracle: Record) -> str:

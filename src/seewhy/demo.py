@@ -16,7 +16,6 @@ from seewhy.data.masks import write_mask
 from seewhy.errors import StoreError, listed
 from seewhy.evidence.audit import run_audit
 from seewhy.evidence.check import check_in_folder, check_plan
-from seewhy.evidence.findings.safeguards.catalogue import SAFEGUARDS
 from seewhy.evidence.results.result import Audit
 from seewhy.evidence.trials.design import design_audit
 from seewhy.evidence.trials.request import request
@@ -109,7 +108,7 @@ def run_demo(
     with forking(), stage("Auditing         ") as update:
         regions = [*(f"{name}={masks / name}" for name in MASKS), *REGIONS]
         asked = request(regions, CORE, FACTORS, (), N_VALID, N_VALID)
-        design = design_audit(classifier, faces, asked, safeguards=SAFEGUARDS)
+        design = design_audit(classifier, faces, asked)
         audit = run_audit(design, folder=folder / "audit", workers=None, progress=update)
     commands = _commands(folder, spec, checkpoints, training)
     story, truth = _story(training), _truth(classifier, faces)

@@ -20,6 +20,7 @@ from benchmarks.planted.latents import Recipe
 from benchmarks.planted.names import HELD_OUT, RIGHT, half_of, is_right, named_in
 from benchmarks.planted.networks import Network, is_flat, trained
 from benchmarks.planted.oracle import effects
+from benchmarks.planted.outside import effects_outside
 from benchmarks.planted.page import write_page
 from benchmarks.planted.renderers import RENDERERS
 from benchmarks.planted.runner import Work, refuse_others, run, scores_in
@@ -172,8 +173,26 @@ def test_the_oracle_of_a_classifier_that_reads_the_mark_alone() -> None:
     assert abs(told["kinds"]["debris"]["value"]) < 0.1
     assert abs(told["core"]["value"]) < 0.01 and abs(told["memory"]["value"]) < 0.03
     assert 0.35 < told["accuracy"] < 0.65  # the mark goes with no label there
-    asked = asked_of(Case("planted", network), told)
+    asked = asked_of(Case("planted", network), told, {})
     assert asked[0] == Planted("logo", pytest.approx(0.8 * told["kinds"]["logo"]["value"]))
+
+
+@pytest.mark.parametrize(("column", "is_seen"), [(0, True), (5, False)])
+def test_what_a_kind_does_within_the_named_core_is_left_out(column: int, is_seen: bool) -> None:
+    """The classifier reads the frame in one column: at the edge, or within a core that takes the middle."""
+    import torch
+
+    class Reader(torch.nn.Module):
+        def forward(self, x: Any) -> Any:
+            pale = (x[:, :, 10:22, column].mean(dim=(1, 2)) * 4).float()
+            return torch.stack([pale, -pale], dim=1)
+
+    network = Network(Recipe("faces", ("frame",), "planted", 1.0, 0.3, amount=2.0, size=32), seed=3)
+    case = Case("planted", network, core="centre")
+    whole, outside = effects(network, Reader()), effects_outside(case, Reader())
+    share = outside["frame"]["value"] / whole["kinds"]["frame"]["value"]
+    assert share > 0.95 if is_seen else share < 0.3
+    assert asked_of(case, whole, outside)[0].effect == outside["frame"]["value"]
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -201,7 +220,7 @@ def scored(*rows: dict[str, Any], tau: float = 0.5, kinds: tuple[str, ...] = ("t
     case = Case("planted", Network(Recipe("objects", kinds, "planted", 0.9)))
     record = {"findings": list(rows), "without": {"edge": []}, "effects": {}, "seconds": 1.0}
     oracle = {"kinds": {kind: {"value": tau} for kind in kinds}, "memory": {"value": memory}, "accuracy": 0.9}
-    return score_of(case, record, oracle)
+    return score_of(case, record, oracle, {})
 
 
 def test_how_one_audit_is_scored() -> None:

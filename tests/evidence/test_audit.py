@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 import seewhy
+from seewhy.evidence.findings.case import depends
 from seewhy.evidence.findings.effects import Effect
 from seewhy.evidence.trials.sample import Sample
 from tests.small_images import (
@@ -149,8 +150,7 @@ def test_without_a_core_nothing_is_called_a_shortcut(home: Path) -> None:
 
 def test_a_shortcut_of_both_splits_is_no_overfit(planted: seewhy.Audit) -> None:
     corner = next(one for one in planted.cases.singles if one.factor == "corner")
-    assert corner.overfit is not None and not corner.overfit.overfit
-    assert corner.overfit.margin.low <= 0 <= corner.overfit.margin.high
+    assert depends(corner) and not corner.is_overfit
     assert not any("overfit" in one.claims for one in planted.findings)
 
 

@@ -75,7 +75,6 @@ def audit(
 ) -> None:
     """Say what the decisions depend on, tested by exchanging it between images: shortcuts, overfit, or nothing."""
     from seewhy.evidence.audit import audit_in_folder
-    from seewhy.evidence.findings.safeguards.catalogue import SAFEGUARDS
     from seewhy.evidence.results.folder import default_audit_folder
     from seewhy.evidence.trials.budget import planned, seconds_of, smallest_of
     from seewhy.evidence.trials.design import design_audit
@@ -100,7 +99,6 @@ def audit(
                 network,
                 taken.table_of(data),
                 asked,
-                safeguards=SAFEGUARDS,
                 label=label,
                 cluster_by=cluster_by,
                 progress=update,

@@ -126,6 +126,7 @@ def print_plan(plan: Mapping[str, Any]) -> None:
     """What an audit would run, and what it costs."""
     edited = counted(plan["recipients"], "image")
     say(f"{counted(plan['trials'], 'trial')}, {plan['time']}; edited for a factor: {edited} of each split.")
+    say(f"Of each factor that is shown to matter more is asked, by about {plan['more']:,} trials.")
     say(f"{plan['smallest']}\n")
     rows = [
         (factor["factor"], factor["kind"], f"{factor['trials']:,}", f"{factor['association']:.3f}")

@@ -22,11 +22,13 @@ from seewhy.evidence.checks.behaviour import Behaviour, behaviour_of
 from seewhy.evidence.factors.factor import Factor
 from seewhy.evidence.factors.regions import Region
 from seewhy.evidence.findings.beforehand import as_told, tell_beforehand
-from seewhy.evidence.findings.cases import Cases, cases_of, first_cases
+from seewhy.evidence.findings.cases import Cases, cases_of, first_cases, with_outside
 from seewhy.evidence.findings.columns import columns_of
 from seewhy.evidence.findings.conclusions import Results, conclusions
-from seewhy.evidence.findings.follow_up import with_follow_up
+from seewhy.evidence.findings.follow_up import outside_the_core, with_follow_up
 from seewhy.evidence.findings.safeguards.catalogue import SAFEGUARDS
+from seewhy.evidence.findings.safeguards.safeguard import Evidence
+from seewhy.evidence.findings.safeguards.train import may_be_overfit
 from seewhy.evidence.properties.catalogue import Property
 from seewhy.evidence.results.by_class import facts_by_class
 from seewhy.evidence.results.folder import AuditFolder
@@ -133,7 +135,7 @@ def audit(
     asked = request(regions, core, properties, marks, recipients, donors, columns, as_given=as_given)
     with chosen_progress(progress, "Auditing") as update:
         design = design_audit(
-            classifier, images, asked, safeguards=SAFEGUARDS, label=label, cluster_by=cluster_by, layers=layers,
+            classifier, images, asked, label=label, cluster_by=cluster_by, layers=layers,
             method=method, limit=limit, sample=sample, batch_size=batch_size, seed=seed,
         )  # fmt: skip
         return run_audit(design, budget=as_budget(budget), folder=None if out is None else Path(out), progress=update)
@@ -243,7 +245,10 @@ def _audited(
 
     collect(design)
     first = first_cases(design, trials, weighing)
-    design = with_follow_up(design, first.singles, SAFEGUARDS)
+    design = outside_the_core(design, first.singles)
+    collect(design)
+    first = with_outside(first, design, trials)
+    design = with_follow_up(design, trials, first.singles, SAFEGUARDS)
     collect(design)
     cases = cases_of(design, trials, first, SAFEGUARDS, weighing)
     behaviour = as_told(design, _behaviour(design, before))
@@ -257,7 +262,8 @@ def _audited(
         smallest_of(design),
         *notes,
         *design.schedule.effort.given_up(design.request.effort),
-        *_not_compared(cases, before),
+        *_not_compared(design, trials, cases),
+        *_left_out(design),
     ]
     return Audit(
         findings=findings,
@@ -271,12 +277,24 @@ def _audited(
     )
 
 
-def _not_compared(cases: Cases, before: Mapping[str, Baseline]) -> list[str]:
-    """Which factors could not be compared with train, where there is one."""
-    names = list(dict.fromkeys(case.factor for case in cases.singles if case.overfit is None))
-    if len(before) < 2 or not names:
+def _not_compared(design: AuditDesign, trials: Mapping[TrialKey, Trials], cases: Cases) -> list[str]:
+    """Which factors may be overfit, and could not be compared with other regions on train."""
+    evidence = Evidence(design, trials, cases.singles)
+    unknown = dict.fromkeys(case.factor for case in cases.singles if case.overfit is None)
+    names = [name for name in unknown if may_be_overfit(evidence, name)]
+    if not names:
         return []
     return [f"Not compared with train, since no other region leaves them alone: {listed(names, 12)}."]
+
+
+def _left_out(design: AuditDesign) -> list[str]:
+    """What the budget did not reach of the trials that followed from others."""
+    count = design.schedule.n_unpaid
+    if not count:
+        return []
+    return [
+        f"The budget does not reach {count:,} trials that would ask more of what was shown: a larger --budget does."
+    ]
 
 
 def _maps(design: AuditDesign) -> tuple[dict[str, MapRecords], list[str]]:

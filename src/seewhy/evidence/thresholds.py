@@ -10,7 +10,7 @@ AUDIT_THRESHOLDS: dict[str, float] = {
     "floor": 0.02,  # of probability: what is smaller is not reported
     "strong": 2.0,  # floors that a strong finding's interval stays above
     "least_images": LEAST_IMAGES,  # of each class
-    "few_donors": 60,  # of each class: with fewer a finding is weak
+    "few_donors": FEW_IMAGES,  # of each class: with fewer a finding is weak
     "broken_flips": 0.1,  # of the decisions, by donors of the own class: from here on the edit itself may do it, where
     "broken_share": 0.5,  # of as many as donors of another class flip, it does
     "edge": 0.5,  # of the effect, in proportion to the area, that must be left 4 pixels away from the region's edge

@@ -28,7 +28,7 @@ class Toy(Safeguard):
     def __init__(self, promised: int) -> None:
         self.promised = promised
 
-    def jobs(self, frame: Frame, factor: Factor) -> list[Job]:
+    def later_jobs(self, frame: Frame, factor: Factor) -> list[Job]:
         if factor.region is None:
             return []
         audited = frame.samples.audited

@@ -20,6 +20,7 @@ from seewhy.evidence.findings.levels import BANNED, LEVELS, RULES, claims_of, le
 from seewhy.evidence.findings.safeguards.catalogue import SAFEGUARDS
 from seewhy.evidence.findings.safeguards.control import ControlEffects
 from seewhy.evidence.findings.safeguards.edge import DrawnBack
+from seewhy.evidence.findings.safeguards.rim import LargerCore
 from seewhy.evidence.findings.safeguards.safeguard import with_outcomes
 from seewhy.evidence.findings.sentences import finding_of
 from seewhy.evidence.inference.differences import ClassDifference, difference_of
@@ -56,7 +57,7 @@ def effect(value: float, half: float = 0.01, each: int = 100, sensitivity: float
 
 
 FLOOR = AUDIT_THRESHOLDS["floor"]
-MEASURED = {"control": "control", "removals": "edits", "edge": "edge", "overfit": "train"}  # by safeguard
+MEASURED = {"control": "control", "removals": "edits", "edge": "edge", "overfit": "train", "rim": "rim"}  # by safeguard
 
 
 def case(value: float = 0.3, half: float = 0.01, p: float = 1e-6, each: int = 100, **more: object) -> Case:
@@ -66,6 +67,7 @@ def case(value: float = 0.3, half: float = 0.01, p: float = 1e-6, each: int = 10
     measured = {MEASURED[name]: more.pop(name) for name in MEASURED if name in more}
     if "edge" in measured:
         measured["edge"] = DrawnBack(measured["edge"])
+    measured.setdefault("rim", LargerCore(own.probability, True, {4: own.probability}, {4: 1.0}))
     if more.pop("joint", False):
         more["pair"] = Pair("tint", "core")
     made = Case(
@@ -118,6 +120,13 @@ FALLS, RISES, OPEN = Estimate(1.0, 0.5, 1.5, 80), Estimate(-1.0, -1.5, -0.5, 80)
 )
 def test_the_level_is_that_of_the_first_rule_that_holds(made: Case, level: str) -> None:
     assert level_of(made) == level
+
+
+def test_no_shortcut_is_told_where_the_budget_did_not_reach_the_larger_core() -> None:
+    made = case(is_core=False, rim=None)
+    assert level_of(made) == "WEAK" and claims_of(made, "WEAK") == ("depends",)
+    assert claims_of(case(is_core=False), level_of(case(is_core=False))) == ("depends", "shortcut")
+    assert "- The core was not drawn larger: the budget does not reach it." in finding_of(made).evidence
 
 
 def test_a_dependence_and_its_absence_exclude_each_other() -> None:
@@ -308,7 +317,7 @@ def test_numbers_hold_everything_that_the_words_say() -> None:
     )
     found = numbers_of(made)
     assert found["probability"]["value"] == 0.3 and found["p_holm"] == 1e-6 and found["core"] is False
-    assert {gate["name"] for gate in found["gates"]} == {"control", "edge", "donors"}
+    assert {gate["name"] for gate in found["gates"]} == {"control", "edge", "donors", "rim"}
     assert found["overfit"]["overfit"] is True and found["edge"]["4"]["value"] == 0.2
     assert found["selected_interval"] == [made.selected.low, made.selected.high]
 

@@ -21,7 +21,6 @@ import torch
 import seewhy
 from seewhy.errors import StoreError
 from seewhy.evidence.audit import run_audit
-from seewhy.evidence.findings.safeguards.catalogue import SAFEGUARDS
 from seewhy.evidence.trials.design import AuditDesign, design_audit
 from seewhy.evidence.trials.request import request
 from seewhy.evidence.trials.scorer import Scorer
@@ -109,9 +108,7 @@ def design_of(home: Path, tint: float = 20.0, **options: Any) -> AuditDesign:
     asked = {"regions": f"core={home / 'core'},around=not:core", "core": "core", "properties": "tint", "recipients": 20}
     model = classifier_of(Reader(core=20.0, tint=tint))
     seed = options.pop("seed", 0)
-    return design_audit(
-        model, home / "data", request(**{**asked, **options}), batch_size=40, seed=seed, safeguards=SAFEGUARDS
-    )
+    return design_audit(model, home / "data", request(**{**asked, **options}), batch_size=40, seed=seed)
 
 
 @pytest.fixture(scope="module")
@@ -316,9 +313,7 @@ def test_the_folder_stays_as_it_is_when_the_network_raises(home: Path, tmp_path:
             return super().forward(x)
 
     asked = request(f"core={home / 'core'},around=not:core", "core", "tint", recipients=20)
-    broken = design_audit(
-        classifier_of(Broken(core=20.0, tint=20.0)), home / "data", asked, batch_size=40, safeguards=SAFEGUARDS
-    )
+    broken = design_audit(classifier_of(Broken(core=20.0, tint=20.0)), home / "data", asked, batch_size=40)
     with pytest.raises(ValueError, match="on purpose"):
         run_audit(broken, folder=tmp_path / "run")
     kept = len(list((tmp_path / "run" / "parts").glob("trials-*")))

@@ -11,7 +11,6 @@ import torch
 from torch import Tensor, nn
 
 import seewhy
-from seewhy.evidence.findings.safeguards.catalogue import SAFEGUARDS
 from seewhy.evidence.results.map_shares import MapRecords, map_records, map_share_rows, shares_of_recipients
 from seewhy.evidence.trials.design import AuditDesign, design_audit
 from seewhy.evidence.trials.request import request
@@ -35,7 +34,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def design_of(home: Path, model: nn.Module, method: str = "hirescam") -> AuditDesign:
     asked = request(f"core={home / 'core'},around=not:core,top", "core", "none", recipients=20)
-    return design_audit(classifier_of(model), home / "data", asked, layers="look", method=method, safeguards=SAFEGUARDS)
+    return design_audit(classifier_of(model), home / "data", asked, layers="look", method=method)
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,6 @@ import torch
 import seewhy
 from seewhy.errors import ModelError
 from seewhy.evidence.audit import run_audit
-from seewhy.evidence.findings.safeguards.catalogue import SAFEGUARDS
 from seewhy.evidence.results.pictures import picture_folder, picture_name
 from seewhy.evidence.results.result import Audit
 from seewhy.evidence.trials.design import AuditDesign, design_audit
@@ -44,9 +43,7 @@ def design_of(
 ) -> AuditDesign:
     words = {"core": "core", "properties": "tint", "recipients": 40, **asked}
     own = request([f"core={home / 'core'}", *regions.split(",")], **words)
-    return design_audit(
-        classifier_of(model or Reader(core=20.0, tint=20.0)), home / "data", own, batch_size=40, safeguards=SAFEGUARDS
-    )
+    return design_audit(classifier_of(model or Reader(core=20.0, tint=20.0)), home / "data", own, batch_size=40)
 
 
 @pytest.fixture(scope="module")
@@ -157,9 +154,7 @@ def test_of_three_classes_each_contrast_has_its_own(tmp_path: Path) -> None:
     data = write_images(tmp_path / "data", counts={"valid": 30}, classes=classes)
     write_masks(tmp_path / "core", data)
     asked = request([f"core={tmp_path / 'core'}", "around=not:core"], core="core", properties="none", recipients=45)
-    made = design_audit(
-        classifier_of(Steps(3, core=20.0, tint=20.0), classes), data, asked, batch_size=45, safeguards=SAFEGUARDS
-    )
+    made = design_audit(classifier_of(Steps(3, core=20.0, tint=20.0), classes), data, asked, batch_size=45)
     found = run_audit(made)
     found.save(tmp_path / "run")
     rows = donors_of(tmp_path / "run")

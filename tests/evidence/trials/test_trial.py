@@ -16,7 +16,6 @@ import seewhy
 from seewhy.evidence.factors.edits import filled
 from seewhy.evidence.factors.factor import PropertyFactor, RegionFactor
 from seewhy.evidence.findings.case import depends
-from seewhy.evidence.findings.safeguards.catalogue import SAFEGUARDS
 from seewhy.evidence.properties.catalogue import PROPERTIES
 from seewhy.evidence.trials.budget import scorers_of
 from seewhy.evidence.trials.contrast import contrasts_of
@@ -116,7 +115,7 @@ def test_pairs_and_control_regions_are_words_on_disk() -> None:
 @pytest.fixture(scope="module")
 def design(home: Path) -> AuditDesign:
     asked = request(**{**options_of(home), "properties": "tint,brightness,jpeg,crop"})
-    return design_audit(classifier_of(Reader(core=20.0, tint=20.0)), home / "data", asked, safeguards=SAFEGUARDS)
+    return design_audit(classifier_of(Reader(core=20.0, tint=20.0)), home / "data", asked)
 
 
 def scorer_of(design: AuditDesign, batch_size: int = 16) -> Scorer:
@@ -191,7 +190,7 @@ def test_images_without_a_mask_are_in_no_trial(tmp_path: Path) -> None:
     for path in gone:
         path.unlink()
     asked = request(f"core={tmp_path / 'core'},around=not:core", "core", "tint")
-    found = design_audit(classifier_of(Reader()), data, asked, safeguards=SAFEGUARDS)
+    found = design_audit(classifier_of(Reader()), data, asked)
     sample = found.audited
     without = {row for row, image in enumerate(sample.images) if tmp_path / "core" / image.id in gone}
     assert len(without) == 10

@@ -52,7 +52,7 @@ class Cases:
 def first_cases(design: AuditDesign, trials: AllTrials, progress: Progress = lambda done, total: None) -> Cases:
     """Every case with its p-value among all tests (Holm) and its interval among those that stood out (FCR).
 
-    Nothing is known yet of safeguards, but for what single factors do outside of the core.
+    Nothing is known yet of safeguards.
     """
     singles: list[Case] = []
     for done, factor in enumerate(design.factors, 1):
@@ -64,9 +64,14 @@ def first_cases(design: AuditDesign, trials: AllTrials, progress: Progress = lam
     singles, pairs, marks = ([next(selected) for _ in group] for group in (singles, pairs, marks))
     shown = {case.factor for case in singles if depends(case)}
     pairs = [case for case in pairs if _is_more_than_both(case, trials, shown)]
-    evidence, outside = Evidence(design, trials, singles), [OutsideCore()]
-    singles = [with_measurements(case, outside, evidence, {}) if depends(case) else case for case in singles]
     return Cases(tuple(singles), tuple(pairs), tuple(marks), _omnibus(design, trials))
+
+
+def with_outside(first: Cases, design: AuditDesign, trials: AllTrials) -> Cases:
+    """The first cases with what factors that are shown to matter do outside of the core."""
+    evidence, outside = Evidence(design, trials, first.singles), [OutsideCore()]
+    singles = [with_measurements(case, outside, evidence, {}) if depends(case) else case for case in first.singles]
+    return replace(first, singles=tuple(singles))
 
 
 def cases_of(

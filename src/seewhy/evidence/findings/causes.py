@@ -22,6 +22,7 @@ from seewhy.evidence.trials.sample import mean_mask
 from seewhy.evidence.trials.trial import Trials
 
 SMALL = 0.15  # of the picture: a region up to this size says more than a property of the whole picture
+MANY_NUMBERS = 16  # of a property: with more it is a picture itself, and says less than any region
 
 Verdict = Literal["explained", "apart", "open"]
 Relations = Mapping[tuple[str, str], "Held"]  # by (factor, factor held) what is left
@@ -100,9 +101,14 @@ def explanation(cause: Cause, explained: Sequence[Case]) -> str:
     return words
 
 
-def held_edit(factor: str) -> Edit:
-    """The exchange of one factor with another one put back."""
-    return Edit("exchange", held=factor)
+def held_edit(factor: Factor, held: str, core: Sequence[str]) -> Edit:
+    """The exchange of one factor with another one put back; of a property outside of the core, where there is one."""
+    return replace(_plain_edit(factor, core), held=held)
+
+
+def _plain_edit(factor: Factor, core: Sequence[str]) -> Edit:
+    """The same exchange with nothing put back: what a property does through the core is no matter here."""
+    return EXCHANGE if factor.region or not core else Edit("exchange", outside=core[0])
 
 
 def causes_of(cases: Sequence[Case], trials: Mapping[TrialKey, Trials], design: AuditDesign) -> list[Cause]:
@@ -115,7 +121,7 @@ def causes_of(cases: Sequence[Case], trials: Mapping[TrialKey, Trials], design: 
     relations = _relations(cases, trials, design)
     by_name = {case.factor: case for case in cases}
     order = sorted(by_name, key=lambda name: _size(by_name[name], design), reverse=True)
-    homes = homes_of(order, relations, {name: abs(case.effect.margin.value) for name, case in by_name.items()})
+    homes = homes_of(order, relations, {case.factor: _moved(case, trials, design) for case in cases})
     return [
         _cause(
             by_name, [member for member in reversed(order) if homes[member] == name != member], name, relations, design
@@ -174,13 +180,30 @@ def homes_of(order: Sequence[str], relations: Relations, sizes: Mapping[str, flo
 def _relations(cases: Sequence[Case], trials: Mapping[TrialKey, Trials], design: AuditDesign) -> Relations:
     """What is left of each factor with each other one held, as far as it was tried."""
     relations = {}
+    factors = {factor.name: factor for factor in design.factors}
     for case in cases:
-        plain = trials.get(TrialKey(case.factor, EXCHANGE, design.audited.split))
+        plain = _plain(case, trials, design)
         for other in cases:
-            held = trials.get(TrialKey(case.factor, held_edit(other.factor), design.audited.split))
+            edit = held_edit(factors[case.factor], other.factor, design.core_regions)
+            held = trials.get(TrialKey(case.factor, edit, design.audited.split))
             if plain is not None and held is not None and other is not case:
                 relations[case.factor, other.factor] = _held(case, plain, held)
     return relations
+
+
+def _plain(case: Case, trials: Mapping[TrialKey, Trials], design: AuditDesign) -> Trials | None:
+    """The exchanges of a factor with nothing put back."""
+    factor = next(factor for factor in design.factors if factor.name == case.factor)
+    return trials.get(TrialKey(case.factor, _plain_edit(factor, design.core_regions), design.audited.split))
+
+
+def _moved(case: Case, trials: Mapping[TrialKey, Trials], design: AuditDesign) -> float:
+    """How far a factor moves the margin, outside of the core."""
+    plain = _plain(case, trials, design)
+    if plain is None:
+        return abs(case.effect.margin.value)
+    contrast = case.effect.contrast
+    return abs(class_effect(plain, plain.margin_changes(contrast), contrast)[0].value)
 
 
 def _held(case: Case, plain: Trials, held: Trials) -> Held:
@@ -208,11 +231,13 @@ def _closure(names: Iterable[str], relations: Relations) -> dict[str, set[str]]:
 def _size(case: Case, design: AuditDesign) -> tuple[int, float, float]:
     """How much a factor exchanges: small regions first, then properties by their numbers, then larger regions.
 
-    Without a core all regions come first: what a property of the whole picture does is then what the region holds.
+    A property of many numbers is last. Without a core all regions come first: what a property of the whole picture does
+    is then what the region holds.
     """
     factor = next(factor for factor in design.factors if factor.name == case.factor)
     if factor.region is None:
-        return (1, float(_numbers(factor, design)), -abs(case.value))
+        numbers = float(_numbers(factor, design))
+        return (1 if numbers <= MANY_NUMBERS else 3, numbers, -abs(case.value))
     area = float(mean_mask(design.audited, factor.region).mean())
     return (0 if area <= SMALL or not design.core else 2, area, -abs(case.value))
 

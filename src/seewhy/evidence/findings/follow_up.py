@@ -1,4 +1,8 @@
-"""What the first trials lead to: more is asked of factors that they show to matter, and of how these hang together."""
+"""What the first trials lead to: more is asked of factors that they show to matter, and of how these hang together.
+
+An audit has three stages: every factor is exchanged; what is shown to matter is exchanged outside of the core; then its
+safeguards are tried, and it is asked which of what acts outside explains the others.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +12,10 @@ from itertools import permutations
 
 from seewhy.evidence.factors.factor import Factor
 from seewhy.evidence.findings.case import Case, acts_outside, depends, too_few
+from seewhy.evidence.findings.cases import AllTrials
 from seewhy.evidence.findings.causes import held_edit
-from seewhy.evidence.findings.safeguards.safeguard import Safeguard
+from seewhy.evidence.findings.safeguards.outside import OutsideCore
+from seewhy.evidence.findings.safeguards.safeguard import Evidence, Safeguard
 from seewhy.evidence.trials.design import AuditDesign
 from seewhy.evidence.trials.edit import TrialKey
 from seewhy.evidence.trials.schedule import Frame, followed, frame_of
@@ -17,32 +23,49 @@ from seewhy.evidence.trials.trial import Job
 
 MOST_SUSPECTS = 8  # factors of which it is asked whether one explains another: 56 ordered pairs
 USES = 2  # donors of each group that a recipient meets there
+STAGES = ("exchanges", "outside of the core", "what is asked of those that matter")  # in whose order trials are kept
 
 
-def with_follow_up(design: AuditDesign, singles: Sequence[Case], safeguards: Sequence[Safeguard]) -> AuditDesign:
-    """The design with the trials that follow from the cases of single factors; the budget holds for them, too."""
+def outside_the_core(design: AuditDesign, singles: Sequence[Case]) -> AuditDesign:
+    """The design with the exchange outside of the core of each factor that is shown to matter."""
     frame = frame_of(design.samples, design.schedule, design.seed)
     factors = {factor.name: factor for factor in design.factors}
-    names = [case.factor for case in suspects(singles)]
-    jobs = [job for name in names for each in safeguards for job in each.later_jobs(frame, factors[name])]
-    some = [factors[name] for name in names[:MOST_SUSPECTS]]
-    jobs += [_held_job(frame, factor, other) for factor, other in permutations(some, 2)]
+    jobs = [job for case in suspects(singles) for job in OutsideCore().later_jobs(frame, factors[case.factor])]
     return replace(design, schedule=followed(design.schedule, jobs, design.budget))
 
 
-def suspects(singles: Sequence[Case]) -> list[Case]:
-    """The factors outside of the core that are shown to matter, each by its most telling contrast.
+def with_follow_up(
+    design: AuditDesign, trials: AllTrials, singles: Sequence[Case], safeguards: Sequence[Safeguard]
+) -> AuditDesign:
+    """The design with all other trials that follow from the cases of single factors; the budget holds for them, too."""
+    frame = frame_of(design.samples, design.schedule, design.seed)
+    factors = {factor.name: factor for factor in design.factors}
+    cases = suspects(singles)
+    shown = [factors[case.factor] for case in cases]
+    evidence = Evidence(design, trials, singles)
+    jobs = [job for each in safeguards for factor in shown for job in each.later_jobs(frame, factor)]
+    jobs += [job for each in safeguards for job in each.shared_jobs(frame, evidence, shown)]
+    some = [factors[case.factor] for case in cases if not case.is_core and acts_outside(case)][:MOST_SUSPECTS]
+    jobs += [_held_job(frame, factor, other) for factor, other in permutations(some, 2)]
+    distinct = {job.key: job for job in jobs if job.key not in trials}  # two safeguards may ask for the same
+    return replace(design, schedule=followed(design.schedule, list(distinct.values()), design.budget))
 
-    Those that act outside of the core come first, then the largest.
+
+def suspects(singles: Sequence[Case]) -> list[Case]:
+    """The factors that are shown to matter, each by its most telling contrast.
+
+    Those outside of the core that act there come first, then the others, then the core itself; the largest first.
     """
-    shown = [case for case in singles if depends(case) and not case.is_core and not too_few(case)]
+    shown = [case for case in singles if depends(case) and not too_few(case)]
     best: dict[str, Case] = {}
     for case in sorted(shown, key=lambda case: -abs(case.value)):
         best.setdefault(case.factor, case)
-    return sorted(best.values(), key=lambda case: (not acts_outside(case), -abs(case.value)))
+    return sorted(best.values(), key=lambda case: (bool(case.is_core), not acts_outside(case), -abs(case.value)))
 
 
 def _held_job(frame: Frame, factor: Factor, held: Factor) -> Job:
     audited = frame.samples.audited
-    pairs = audited.pairs([region for region in (factor.region, held.region) if region], uses=USES)
-    return Job(TrialKey(factor.name, held_edit(held.name), audited.split), pairs, (factor,), held=held)
+    edit = held_edit(factor, held.name, frame.samples.core)
+    regions = {factor.region, held.region, edit.outside}
+    pairs = audited.pairs([region for region in regions if region], uses=USES)
+    return Job(TrialKey(factor.name, edit, audited.split), pairs, (factor,), held=held)

@@ -111,7 +111,7 @@ def _fragile_words(case: Case, claims: Sequence[Claim]) -> str:
 def _rim_words(case: Case) -> str:
     rim = case.measured[RIM]
     left = rim.effects[rim.largest]
-    where = f" Most of it lies within {rim.largest} pixels of the core." if rim.is_all_rim else ""
+    where = f" Most of it lies within {rim.smallest} pixels of the core." if rim.is_all_rim else ""
     return (
         f"{where} With the core drawn {rim.largest} pixels larger {signed_points(left.value)} {interval(left)} are "
         "left: whether it is a shortcut cannot be said, since the core as named may leave out part of what matters."

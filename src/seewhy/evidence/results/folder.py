@@ -16,6 +16,8 @@ from torch import Tensor
 
 from seewhy.evidence.factors.factor import Factor, Mark, RegionFactor
 from seewhy.evidence.findings.columns import columns_identity
+from seewhy.evidence.findings.follow_up import STAGES
+from seewhy.evidence.findings.safeguards.catalogue import SAFEGUARDS
 from seewhy.evidence.properties.catalogue import PROPERTIES
 from seewhy.evidence.results.map_shares import map_share_rows
 from seewhy.evidence.results.pictures import draw_examples
@@ -271,7 +273,8 @@ def identity_of(design: AuditDesign) -> dict[str, Any]:
         "seed": design.seed,
         "device": plan.classifier.device.type,
         "thresholds": AUDIT_THRESHOLDS,
-        "safeguards": [safeguard.name for safeguard in design.safeguards],
+        "safeguards": [safeguard.name for safeguard in SAFEGUARDS],
+        "stages": STAGES,
     }
 
 
@@ -306,6 +309,7 @@ def _other_parts(there: Mapping[str, Any], asked: Mapping[str, Any]) -> list[str
         "files": "the file of a property, or what it imports",
         "thresholds": "the thresholds",
         "safeguards": "the safeguards",
+        "stages": "the order of its trials",
     }
     there = {**there, "factors": _without_ours(there)}
     return [word for key, word in names.items() if there.get(key) != asked.get(key)]

@@ -21,6 +21,7 @@ _SECONDS = {  # of each word for a unit
     **dict.fromkeys(("m", "min", "mins", "minute", "minutes"), 60.0),
     **dict.fromkeys(("h", "hour", "hours"), 3600.0),
 }
+ASKED_MORE = 6  # exchanges that each factor is put to that is shown to matter, about
 _PROBED = 3  # batches whose time tells how many trials fit into a budget of minutes
 
 
@@ -72,8 +73,10 @@ def planned(design: AuditDesign, budget: int | str | None, workers: int | None =
     per_factor = {
         factor.name: sum(job.n_trials for job in schedule.jobs if factor in job.factors) for factor in design.factors
     }
+    exchange = max((job.n_trials for job in schedule.jobs if job.split == sample.split), default=0)
     return {
         "trials": schedule.n_trials,
+        "more": ASKED_MORE * exchange,
         "time": f"about {_time(seconds)}",
         "recipients": min(schedule.effort.recipients, len(sample)),
         "smallest": smallest_of(design),

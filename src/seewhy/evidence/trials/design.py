@@ -38,7 +38,7 @@ from seewhy.evidence.trials.masked import (
 )
 from seewhy.evidence.trials.request import AuditRequest
 from seewhy.evidence.trials.sample import Sample, Samples
-from seewhy.evidence.trials.schedule import NeedsTrials, Schedule, Tested, make_schedule
+from seewhy.evidence.trials.schedule import Schedule, Tested, make_schedule
 from seewhy.evidence.trials.splits import read_samples
 from seewhy.records import Progress
 from seewhy.render.mark import against_of, find_mark
@@ -59,7 +59,7 @@ class AuditDesign:
 
     `factors` come by association with the classes, largest first; `associations` are between 0 and 1. `ruled_out` says
     by factor why it cannot be tested, `notes` what had to be decided, `warnings` what a region's masks make doubtful.
-    `contrasts` are what every effect is asked about, `safeguards` need trials of their own.
+    `contrasts` are what every effect is asked about.
     """
 
     plan: Plan
@@ -69,7 +69,6 @@ class AuditDesign:
     contrasts: tuple[Contrast, ...]
     factors: tuple[Factor, ...]
     marks: tuple[Mark, ...]
-    safeguards: tuple[NeedsTrials, ...]
     schedule: Schedule
     associations: dict[str, float]
     ruled_out: dict[str, RuledOut]
@@ -99,7 +98,7 @@ class AuditDesign:
 def scheduled(design: AuditDesign, budget: int | None) -> AuditDesign:
     """The design with at most `budget` trials."""
     factors = design.factors if _has_donors(design.audited) else ()
-    tested = Tested(factors, design.marks, design.safeguards, _spared(design))
+    tested = Tested(factors, design.marks, _spared(design))
     schedule = make_schedule(design.samples, tested, design.request.effort, budget, design.seed)
     return replace(design, schedule=schedule, budget=budget)
 
@@ -120,7 +119,6 @@ def design_audit(
     images: Any,
     request: AuditRequest,
     *,
-    safeguards: Sequence[NeedsTrials],
     label: str | int | None = None,
     cluster_by: ClusterBy = None,
     batch_size: int | None = None,
@@ -131,7 +129,7 @@ def design_audit(
     seed: int = 0,
     progress: Progress = lambda done, total: None,
 ) -> AuditDesign:
-    """The design of an audit, with the trials that the safeguards need; of several labels that of one, `label`.
+    """The design of an audit with its first trials; of several labels that of one, `label`.
 
     Raises the SeewhyError that says what to change, before any trial is made.
     """
@@ -186,7 +184,6 @@ def design_audit(
         contrasts=_asked_about(plan.classes, audited),
         factors=tuple(factors),
         marks=tuple(marks),
-        safeguards=tuple(safeguards),
         schedule=Schedule((), request.effort),
         associations=associations,
         ruled_out=ruled_out,

@@ -12,7 +12,7 @@ class Edit:
 
     An exchange puts the donor's content in: with the region drawn back by `shrink_px` pixels, or only outside of the
     region `outside` (the rest of a region, or a property of donors with that region painted over) drawn larger by
-    `grow_px` pixels, or with the factor `held` put back as the recipient has it. A removal takes the content away by
+    `grow_px` pixels; with `held` that factor is put back as the recipient has it. A removal takes the content away by
     `removal`; a mark is laid over, a patch is the same pixels shuffled in its place. A control is an exchange, or a
     removal, of another region in place of the factor.
     """
@@ -34,7 +34,7 @@ class Edit:
     @property
     def _exchange(self) -> str:
         if self.held:
-            return f"held {self.held}"
+            return f"outside, held {self.held}" if self.outside else f"held {self.held}"
         if self.outside:
             return f"outside-grown-{self.grow_px}" if self.grow_px else "outside"
         return f"shrunk-{self.shrink_px}" if self.shrink_px else "donors"

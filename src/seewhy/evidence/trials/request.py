@@ -16,8 +16,7 @@ from seewhy.evidence.properties.catalogue import Property
 class Effort:
     """How much work: images edited for each factor and split, donors of each class, and how many of them each meets.
 
-    `controls` are regions for each area, `pairs` factors exchanged together, `removals` says whether content is also
-    taken away in other ways and regions are drawn back.
+    `controls` are regions for each area, `pairs` factors exchanged together.
     """
 
     recipients: int = 300
@@ -25,12 +24,10 @@ class Effort:
     uses: int = 4
     controls: int = 20
     pairs: int = 6
-    removals: bool = True
 
-    def as_stored(self) -> dict[str, int | bool]:
+    def as_stored(self) -> dict[str, int]:
         """The effort as findings.json and the manifest have it."""
-        stored = {"families" if name == "removals" else name: count for name, count in vars(self).items()}
-        return stored
+        return dict(vars(self))
 
     def given_up(self, asked: Effort) -> list[str]:
         """What is said of an effort that a budget made smaller than the one that was asked for; [] where it is that."""
@@ -41,7 +38,6 @@ class Effort:
             for words, name in counts.items()
             if getattr(self, name) < getattr(asked, name)
         ]
-        less += [] if self.removals else ["nothing taken away in other ways, no region drawn back"]
         return [f"The budget does not reach all: {'; '.join(less)}."] if less else []
 
     def smaller(self) -> list[Effort]:
@@ -49,10 +45,9 @@ class Effort:
 
         Never below 120 recipients and 60 donors of a class.
         """
-        steps = [self, replace(self, controls=min(12, self.controls)), replace(self, controls=12, pairs=0)]
+        steps = [self, replace(self, controls=min(12, self.controls), pairs=0)]
         steps += [replace(steps[-1], uses=min(2, self.uses))]
-        steps += [replace(steps[-1], recipients=count) for count in (200, 120) if count < self.recipients]
-        return [*steps, replace(steps[-1], controls=0), replace(steps[-1], controls=0, removals=False)]
+        return steps + [replace(steps[-1], recipients=count) for count in (200, 120) if count < self.recipients]
 
 
 @dataclass(frozen=True)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import combinations
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -20,7 +20,9 @@ from seewhy.evidence.trials.request import Effort
 from seewhy.evidence.trials.sample import DISJOINT, Ints, Sample, Samples, mean_mask, overlap_of
 from seewhy.evidence.trials.trial import NO_DONOR, Job
 
-FOR_LATER = 0.2  # of a budget, for the trials that follow from the first ones
+FOR_LATER = (
+    0.5  # of a budget, for the trials that follow from the first ones: always enough to try all outside of a core
+)
 N_BINS = 4  # of areas, that share their control regions
 
 
@@ -34,28 +36,15 @@ class Frame:
     seed: int
 
 
-class NeedsTrials(Protocol):
-    """Whatever needs trials beside the exchange itself: a safeguard."""
-
-    name: str
-
-    def jobs(self, frame: Frame, factor: Factor) -> list[Job]:
-        """The jobs that it needs for one factor."""
-
-    def shared_jobs(self, frame: Frame) -> list[Job]:
-        """The jobs that it needs once, for all factors."""
-
-
 @dataclass(frozen=True)
 class Tested:
-    """What is tested: factors, marks, and what has to hold besides.
+    """What is tested: factors and marks.
 
     `spared` are names of factors that a small budget leaves out last, those of the first set after all others.
     """
 
     factors: Sequence[Factor]
     marks: Sequence[Mark]
-    safeguards: Sequence[NeedsTrials]
     spared: Sequence[frozenset[str]] = ()
 
 
@@ -63,14 +52,14 @@ class Tested:
 class Schedule:
     """All jobs in order, what was left out for want of budget, and what each control region covers.
 
-    `n_first` counts the jobs that do not follow from the trials of others; None where all are such.
+    `n_unpaid` counts the trials that should have followed from those of others, and were left out.
     """
 
     jobs: tuple[Job, ...]
     effort: Effort
     left_out: tuple[str, ...] = ()
     controls: Mapping[ControlRegion, Tensor] = field(default_factory=dict)
-    n_first: int | None = None
+    n_unpaid: int = 0
 
     @property
     def n_trials(self) -> int:
@@ -97,11 +86,12 @@ def make_schedule(samples: Samples, tested: Tested, effort: Effort, budget: int 
     while len(kept) > 1 and schedule.n_trials > first:
         kept.remove(_least_needed(kept, tested.spared))
         schedule = _schedule(dealt, replace(tested, factors=kept))
-    if schedule.n_trials > budget:
+    if schedule.n_trials > first:
         what = f"{kept[0].name} alone takes" if kept else "the marks alone take"
+        needed = math.ceil(schedule.n_trials / (1 - FOR_LATER))
         raise OptionError(
-            f"The budget comes to {budget:,}, but {what} {schedule.n_trials:,} trials, and a part of them says "
-            f"nothing.\n  --budget {schedule.n_trials}",
+            f"The budget comes to {budget:,}, but {what} up to {needed:,} trials, and a part of them says "
+            f"nothing.\n  --budget {needed}",
             slug="budget",
         )
     return replace(schedule, left_out=tuple(factor.name for factor in tested.factors if factor not in kept))
@@ -119,11 +109,14 @@ def _least_needed(factors: Sequence[Factor], spared: Sequence[frozenset[str]]) -
 def followed(schedule: Schedule, later: Sequence[Job], budget: int | None) -> Schedule:
     """The schedule with the jobs that follow from the trials of the first ones, as far as the budget reaches."""
     jobs, left = list(schedule.jobs), float("inf") if budget is None else budget - schedule.n_trials
+    unpaid = 0
     for job in later:
-        if job.n_trials and job.n_trials <= left:
-            jobs.append(job)
+        if job.n_trials <= left:
+            jobs += [job] if job.n_trials else []
             left -= job.n_trials
-    return replace(schedule, jobs=tuple(jobs), n_first=len(schedule.jobs))
+        else:
+            unpaid += job.n_trials
+    return replace(schedule, jobs=tuple(jobs), n_unpaid=unpaid)
 
 
 def frame_of(samples: Samples, schedule: Schedule, seed: int) -> Frame:
@@ -148,21 +141,19 @@ def _dealt(frame: Frame, effort: Effort) -> Frame:
 
 
 def _schedule(frame: Frame, tested: Tested) -> Schedule:
-    jobs = [job for factor in tested.factors for job in _of_factor(frame, factor, tested.safeguards)]
+    jobs = [job for factor in tested.factors for job in _of_factor(frame, factor)]
     jobs += [job for mark in tested.marks for job in _of_mark(frame, mark)]
-    jobs += [job for safeguard in tested.safeguards for job in safeguard.shared_jobs(frame)]
     jobs += _of_pairs(frame, tested.factors)
     return Schedule(tuple(job for job in jobs if job.n_trials), frame.effort, controls=frame.controls)
 
 
-def _of_factor(frame: Frame, factor: Factor, safeguards: Sequence[NeedsTrials]) -> list[Job]:
-    """The exchange on every split, and what the safeguards need."""
+def _of_factor(frame: Frame, factor: Factor) -> list[Job]:
+    """The exchange on every split."""
     regions = [factor.region] if factor.region else []
-    jobs = [
+    return [
         Job(TrialKey(factor.name, EXCHANGE, split), sample.pairs(regions), (factor,))
         for split, sample in frame.samples.items()
     ]
-    return jobs + [job for safeguard in safeguards for job in safeguard.jobs(frame, factor)]
 
 
 def _of_mark(frame: Frame, mark: Mark) -> list[Job]:

@@ -86,9 +86,19 @@ class Scorer:
             if job.held is not None and masks is not None and job.held.region is None:
                 given = _with_own(job.held, before, filled(given, self._needed_masks(factor, other)), masks)
             canvases = factor.put(canvases, masks, given)
-        if job.held is None or (job.held.region is None and job.factors[0].region is not None):
+        if job.held is not None and (job.held.region is not None or job.factors[0].region is None):
+            canvases = self._put_back(job.held, canvases, recipients)
+        if job.edit.outside is None or any(factor.region for factor in job.factors):
             return canvases
-        return self._put_back(job.held, canvases, recipients)
+        return self._with_core_kept(job, canvases, before, recipients)
+
+    def _with_core_kept(self, job: Job, canvases: Tensor, before: Tensor, recipients: Tensor) -> Tensor:
+        """The edited canvases; what acts outside of the core leaves the recipients' core as it was."""
+        if job.edit.outside is None:
+            return canvases
+        return transplanted(
+            canvases, before, grown(self.sample.masks_at(job.edit.outside, recipients), job.edit.grow_px)
+        )
 
     def _put_back(self, held: Factor, canvases: Tensor, recipients: Tensor) -> Tensor:
         """The edited canvases with a factor as the recipients have it: a region's own pixels, a property's value."""
@@ -127,8 +137,10 @@ class Scorer:
             block = max(self.batch_size, _BLOCK_PX // (int(height) * int(width)))
             for start in range(0, len(recipients), block):
                 rows = slice(start, start + block)
-                edit = factor.of.editor(self.sample.canvases(places[rows]))
-                columns = [self._logits(edit(gathered(content, others[rows, use]))) for use in range(uses)]
+                before = self.sample.canvases(places[rows])
+                edit = factor.of.editor(before)
+                edited = (edit(gathered(content, others[rows, use])) for use in range(uses))
+                columns = [self._logits(self._with_core_kept(job, each, before, places[rows])) for each in edited]
                 parts.append(torch.stack(columns, dim=1).flatten(0, 1))  # the first recipient's donors first
         return scores_of(torch.cat(parts), self.labels[torch.from_numpy(job.pairs[:, 0].copy())])
 

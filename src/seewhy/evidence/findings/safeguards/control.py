@@ -8,21 +8,22 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from torch import Tensor
 
 from seewhy.estimates import Floats
-from seewhy.evidence.findings.case import Case, Outcome
+from seewhy.evidence.factors.factor import Factor
+from seewhy.evidence.findings.case import Case, Outcome, depends
 from seewhy.evidence.findings.effects import Effect, plain_difference, weights_of
 from seewhy.evidence.findings.figures import points
 from seewhy.evidence.findings.safeguards.matching import Controls, matched_controls
 from seewhy.evidence.findings.safeguards.safeguard import Evidence, Safeguard
 from seewhy.evidence.inference.differences import permuted_controls
 from seewhy.evidence.inference.two_way import cluster_effects
-from seewhy.evidence.trials.edit import CONTROL, EXCHANGE, TrialKey
-from seewhy.evidence.trials.sample import Ints, mean_mask
+from seewhy.evidence.trials.edit import CONTROL, EXCHANGE, ControlRegion, TrialKey
+from seewhy.evidence.trials.sample import Ints, Sample, mean_mask
 from seewhy.evidence.trials.schedule import Frame
 from seewhy.evidence.trials.trial import Job, Trials
 
-ON_TRAIN = 12  # of the control regions, for the comparison with train
 LEAST_CONTROLS = 12  # regions that leave a factor alone; with fewer its donors are scrambled
 N_SCRAMBLED = 20
 
@@ -44,19 +45,15 @@ class Control(Safeguard):
 
     name = "control"
 
-    def shared_jobs(self, frame: Frame) -> list[Job]:
-        """Exchanges of the control regions, each donor once; some of them on train, which are compared there, too."""
-        return [
-            Job(TrialKey(region, CONTROL, split), sample.pairs(uses=1), control=mask[None])
-            for split, sample in frame.samples.items()
-            for region, mask in frame.controls.items()
-            if sample is frame.samples.audited or (region.number or 0) < ON_TRAIN
-        ]
+    def shared_jobs(self, frame: Frame, evidence: Evidence, shown: Sequence[Factor]) -> list[Job]:
+        """Exchanges of the control regions of these factors, each donor once."""
+        regions = [region for factor in shown for region in matched_controls(evidence, factor)]
+        return [control_job(frame.samples.audited, region, frame.controls[region]) for region in dict.fromkeys(regions)]
 
     def measure(self, evidence: Evidence, case: Case) -> ControlEffects | None:
-        """The sizes of the effects of regions elsewhere; of too few of them nothing can be said."""
+        """The sizes of the effects of regions elsewhere; None where no dependence is shown."""
         exchanges = evidence.of(case.factor, EXCHANGE)
-        if exchanges is None:
+        if exchanges is None or not depends(case):
             return None
         sizes = []
         for region in _without_stronger(evidence, case, matched_controls(evidence, evidence.factors[case.factor])):
@@ -81,6 +78,11 @@ class Control(Safeguard):
     def stored(self, measured: ControlEffects | None) -> dict[str, Any]:
         """The kind of the controls, their sizes and the limit."""
         return {"control": None if measured is None else vars(measured)}
+
+
+def control_job(sample: Sample, region: ControlRegion, mask: Tensor) -> Job:
+    """The exchange of one control region (H, W), each donor once."""
+    return Job(TrialKey(region, CONTROL, sample.split), sample.pairs(uses=1), control=mask[None])
 
 
 def control_effects(effect: Effect, elsewhere: Sequence[float], exchanges: Trials, seed: int) -> ControlEffects:

@@ -41,10 +41,10 @@ class Edge(Safeguard):
 
     name = "edge"
 
-    def jobs(self, frame: Frame, factor: Factor) -> list[Job]:
+    def later_jobs(self, frame: Frame, factor: Factor) -> list[Job]:
         """Exchanges of a region that differs between the images, drawn back."""
         audited = frame.samples.audited
-        if not frame.effort.removals or not factor.region or len(audited.masks[factor.region]) < 2:
+        if not factor.region or len(audited.masks[factor.region]) < 2:
             return []
         pairs = audited.pairs([factor.region])
         edits = [Edit("exchange", shrink_px=pixels) for pixels in MARGINS]

@@ -20,7 +20,7 @@ class OutsideCore(Safeguard):
 
     name = OUTSIDE
 
-    def jobs(self, frame: Frame, factor: Factor) -> list[Job]:
+    def later_jobs(self, frame: Frame, factor: Factor) -> list[Job]:
         """The exchange outside of the core, of a factor whose pixels are partly those of the core."""
         audited, core = frame.samples.audited, frame.samples.core
         if not core or factor.name in core or not _acts_on(audited, factor, core[0]):
@@ -29,7 +29,10 @@ class OutsideCore(Safeguard):
         return [Job(TrialKey(factor.name, Edit("exchange", outside=core[0]), audited.split), pairs, (factor,))]
 
     def measure(self, evidence: Evidence, case: Case) -> ClassDifference | None:
-        """The effect on the probability outside of the core; a property's donors have the core painted over."""
+        """The effect on the probability outside of the core; a property's donors have the core painted over.
+
+        The recipients keep their core.
+        """
         core = evidence.design.core_regions
         exchanges = evidence.of(case.factor, Edit("exchange", outside=core[0])) if core else None
         if exchanges is None:

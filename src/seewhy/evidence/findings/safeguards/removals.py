@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -29,22 +29,24 @@ class Removals(Safeguard):
     name = "edits"
     by_contrast = False
 
-    def jobs(self, frame: Frame, factor: Factor) -> list[Job]:
+    def later_jobs(self, frame: Frame, factor: Factor) -> list[Job]:
         """Each way of taking the factor's content away, once for each recipient."""
-        if not frame.effort.removals:
-            return []
         audited = frame.samples.audited
         alone = without_donors(audited, [factor.region] if factor.region else [])
         edits = [Edit("removal", removal=removal) for removal in factor.removals]
         return [Job(TrialKey(factor.name, edit, audited.split), alone, (factor,), seed=frame.seed) for edit in edits]
 
-    def shared_jobs(self, frame: Frame) -> list[Job]:
-        """The same for control regions, each image having one of those of an area, in turn."""
-        if not frame.effort.removals:
+    def shared_jobs(self, frame: Frame, evidence: Evidence, shown: Sequence[Factor]) -> list[Job]:
+        """The same for control regions of the areas of these factors, each image having one of an area, in turn.
+
+        Without a core what matters most may lie elsewhere, so nothing is compared.
+        """
+        if not frame.samples.core:
             return []
         alone = without_donors(frame.samples.audited, ())
         jobs = []
-        for area in dict.fromkeys(region.all_of_its_area for region in frame.controls):
+        areas = [region.all_of_its_area for factor in shown for region in matched_controls(evidence, factor)]
+        for area in dict.fromkeys(areas):
             stack = torch.stack([mask for region, mask in frame.controls.items() if region.all_of_its_area == area])
             for removal in REMOVALS:
                 key = TrialKey(area, Edit("control", removal=removal), frame.samples.audited.split)

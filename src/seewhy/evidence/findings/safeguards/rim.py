@@ -11,19 +11,20 @@ import torch
 
 from seewhy.evidence.factors.edits import grown
 from seewhy.evidence.factors.factor import Factor
-from seewhy.evidence.findings.case import RIM, Case, Outcome
+from seewhy.evidence.findings.case import RIM, Case, Outcome, depends
 from seewhy.evidence.findings.effects import class_effect
 from seewhy.evidence.findings.figures import interval, signed_points
 from seewhy.evidence.findings.safeguards.safeguard import Evidence, Safeguard
 from seewhy.evidence.inference.differences import ClassDifference
 from seewhy.evidence.thresholds import AUDIT_THRESHOLDS
 from seewhy.evidence.trials.edit import Edit, TrialKey
+from seewhy.evidence.trials.masked import is_part
 from seewhy.evidence.trials.sample import Sample
 from seewhy.evidence.trials.schedule import Frame
 from seewhy.evidence.trials.trial import Job
 
 GROWTHS = (1 / 8, 1 / 16)  # of the shorter side, by which the core is drawn larger
-LEAST_LEFT = 0.5  # of the factor's area, for a growth to be used; what keeps less with the smallest one is all rim
+LEAST_LEFT = 0.15  # of the factor's area, for a growth to be used; what keeps less with the smallest one is all rim
 _SOME = 32  # images on which the share that is left is measured
 
 
@@ -43,6 +44,11 @@ class LargerCore:
     def largest(self) -> int:
         """The pixels of the largest core that was tried."""
         return max(self.effects)
+
+    @property
+    def smallest(self) -> int:
+        """The pixels of the smallest."""
+        return min(self.effects)
 
     @property
     def persists(self) -> bool:
@@ -68,7 +74,7 @@ class LargerCore:
     @property
     def is_all_rim(self) -> bool:
         """Whether most of the factor's area lies so near to the core that it cannot be told from its rim."""
-        return self.left[self.largest] < LEAST_LEFT
+        return self.left[self.smallest] < LEAST_LEFT
 
     @property
     def _sign(self) -> float:
@@ -87,7 +93,7 @@ class Rim(Safeguard):
     def later_jobs(self, frame: Frame, factor: Factor) -> list[Job]:
         """The exchange outside of the core, drawn larger by the growths that leave enough of the factor."""
         audited, core = frame.samples.audited, frame.samples.core
-        if not core or factor.name in core:
+        if not core or factor.name in core or (factor.region and is_part(audited, factor.region, core[0])):
             return []
         pairs = audited.pairs([*([factor.region] if factor.region else []), *core])
         return [
@@ -112,8 +118,11 @@ class Rim(Safeguard):
 
     def outcome(self, case: Case, measured: LargerCore | None) -> Outcome | None:
         """It passes where enough is shown to be left; of the core itself, and where none was named, nothing is said."""
-        if measured is None or case.is_core is not False:
+        if case.is_core is not False or case.kind in ("pair", "insert"):
             return None
+        if measured is None:
+            words = "the core was not drawn larger: the budget does not reach it"
+            return Outcome(self.name, False, words) if depends(case) else None
         pixels = measured.largest
         left = measured.effects[pixels]
         words = f"with the core drawn {pixels} pixels larger it is {signed_points(left.value)} {interval(left)}"

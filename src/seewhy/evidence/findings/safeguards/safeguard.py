@@ -49,16 +49,12 @@ class Safeguard:
     name: str
     by_contrast = True  # whether what is measured differs between the contrasts of one factor
 
-    def jobs(self, frame: Frame, factor: Factor) -> list[Job]:
-        """The trials that it needs for one factor, beside the exchange itself."""
-        return []
-
-    def shared_jobs(self, frame: Frame) -> list[Job]:
-        """The trials that it needs once, for all factors."""
-        return []
-
     def later_jobs(self, frame: Frame, factor: Factor) -> list[Job]:
-        """The trials that it needs for a factor that is shown to matter, of which more is asked."""
+        """The trials that it needs for a factor that is shown to matter."""
+        return []
+
+    def shared_jobs(self, frame: Frame, evidence: Evidence, shown: Sequence[Factor]) -> list[Job]:
+        """The trials that it needs once, for all factors; `shown` are those that are shown to matter."""
         return []
 
     def measure(self, evidence: Evidence, case: Case) -> Any:
