@@ -76,8 +76,15 @@ def fuse(layers: Sequence[Tensor], size: tuple[int, int]) -> Tensor:
     ReLU, min-max scaling on each layer's grid, bilinear resizing, mean over the layers, min-max scaling again. Sign and
     magnitude are lost; for comparison with that package only.
     """
-    scaled = [resize(_min_max(positive(maps)), size) for maps in layers]
-    return _min_max(torch.stack(scaled).mean(dim=0).clamp(min=0))
+    scaled = [resize(min_max(positive(maps)), size) for maps in layers]
+    return min_max(torch.stack(scaled).mean(dim=0).clamp(min=0))
+
+
+def min_max(maps: Tensor) -> Tensor:
+    """Maps (N, h, w) from 0 to just below 1 each, as pytorch-grad-cam scales them; a constant one is 0."""
+    low = maps.amin(dim=(1, 2), keepdim=True)
+    shifted = maps - low
+    return shifted / (1e-7 + shifted.amax(dim=(1, 2), keepdim=True))
 
 
 def empty_reason(maximum: float, n_cells: int, score: float, *, in_score_units: bool) -> str | None:
@@ -111,9 +118,3 @@ def _with_neighbours(maps: Tensor) -> Tensor:
     """Each cell (N, h, w) counting twice, its neighbours along each side once."""
     padded = functional.pad(maps[:, None], (1, 1, 1, 1), mode="replicate")
     return functional.avg_pool2d(functional.avg_pool2d(padded, 2, 1), 2, 1)[:, 0]
-
-
-def _min_max(maps: Tensor) -> Tensor:
-    low = maps.amin(dim=(1, 2), keepdim=True)
-    shifted = maps - low
-    return shifted / (1e-7 + shifted.amax(dim=(1, 2), keepdim=True))

@@ -122,6 +122,12 @@ PRECISION = {
     "eigen-cam": (5e-6, 0.03, 5e-3),
     "eigengrad-cam": (5e-6, 0.05, 5e-3),
     "finer-cam": (1e-6, 0.03, 2e-3),
+    "seg-eigen-cam": (5e-6, 0.05, 5e-3),
+    "kpca-cam": (5e-6, 0.03, 5e-3),
+    "grad-cam-elementwise": (1e-6, 0.02, 2e-3),
+    "fem": (1e-6, 0.03, 5e-3),
+    "shapley-cam": (1e-6, 0.06, 2e-3),
+    "recipro-cam": (2e-6, 0.12, 0.015),  # differences of scores
     "smooth-grad-cam++": (1e-6, 0.02, 3e-3),
     "ablation-cam": (2e-6, 0.05, 5e-3),
     "score-cam": (2e-6, 0.05, 5e-3),

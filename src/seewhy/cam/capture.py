@@ -6,9 +6,9 @@ import contextlib
 import threading
 import weakref
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Generic, Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +18,17 @@ from seewhy.cam.model import as_input, run, untouched
 from seewhy.cam.scores.outputs import Output, read_output
 from seewhy.errors import LayerError, ModelError, nearest
 from seewhy.records import Task
+
+
+class Answer(Protocol):
+    """What a network gave for a batch, as it is read."""
+
+    @property
+    def differentiable(self) -> bool:
+        """Whether a gradient can be taken of it."""
+
+
+A = TypeVar("A", bound=Answer)
 
 _overwriting: weakref.WeakSet[nn.Module] = weakref.WeakSet()  # models seen to change an activation in place
 
@@ -36,16 +47,21 @@ class LayerCall:
 
 
 @dataclass
-class Captured:
+class Watched(Generic[A]):
     """The output with a graph back to the activations, by layer as asked; `calls` counts each layer's runs.
 
     `inputs` are what the model was given: on its device, in its type.
     """
 
     inputs: Tensor
-    output: Output
+    output: A
     activations: dict[str, Tensor]
     calls: dict[str, int]
+
+
+@dataclass
+class Captured(Watched[Output]):
+    """What `capture` gives: the output as its task reads it."""
 
     @property
     def logits(self) -> Tensor:
@@ -87,11 +103,24 @@ def capture(
     Without `graph` there are activations alone. Raises LayerError for a layer that never runs or whose output is not a
     grid, ModelError where no gradient reaches the layers.
     """
+
+    def read(raw: Any) -> Output:
+        return read_output(raw, len(inputs), task)
+
+    with watch(model, inputs, layers, read, graph=graph) as seen:
+        yield Captured(seen.inputs, seen.output, seen.activations, seen.calls)
+
+
+@contextlib.contextmanager
+def watch(
+    model: nn.Module, inputs: Tensor, layers: Sequence[LayerCall], read: Callable[[Any], A], *, graph: bool = True
+) -> Iterator[Watched[A]]:
+    """As `capture`, for a network whose output `read` reads, whatever it is."""
     inputs = as_input(model, inputs)
     with untouched(model), torch.inference_mode(False):
         # A model that detaches what it computed (a backbone under its own no_grad) needs gradients from the start.
         for from_the_start in (False, True) if graph else (False,):
-            recorder, output = _recorded(model, inputs, _Recorder(layers, task, graph), from_the_start)
+            recorder, output = _recorded(model, inputs, _Recorder(layers, graph), read, from_the_start)
             if output.differentiable or not graph:
                 break
         else:
@@ -103,7 +132,7 @@ def capture(
                 slug="no-gradient",
             )
         with torch.set_grad_enabled(graph):
-            yield Captured(inputs, output, recorder.activations(), recorder.runs())
+            yield Watched(inputs, output, recorder.activations(), recorder.runs())
 
 
 def gradients(values: Tensor, activations: dict[str, Tensor], *, retain: bool = False) -> dict[str, Tensor]:
@@ -132,12 +161,14 @@ def gradients(values: Tensor, activations: dict[str, Tensor], *, retain: bool = 
     return slopes
 
 
-def _recorded(model: nn.Module, inputs: Tensor, recorder: _Recorder, from_the_start: bool) -> tuple[_Recorder, Output]:
+def _recorded(
+    model: nn.Module, inputs: Tensor, recorder: _Recorder, read: Callable[[Any], A], from_the_start: bool
+) -> tuple[_Recorder, A]:
     """One pass with its recorder and output; once more on copies where the model overwrites what was captured."""
     recorder.copies = model in _overwriting
     try:
         with torch.set_grad_enabled(from_the_start), recorder.attached(model):
-            output = read_output(run(model, inputs), len(inputs), recorder.task)
+            output = read(run(model, inputs))
         overwritten = recorder.overwritten()
     except RuntimeError as error:
         if recorder.copies or "in-place" not in str(error):
@@ -145,8 +176,7 @@ def _recorded(model: nn.Module, inputs: Tensor, recorder: _Recorder, from_the_st
         overwritten = True
     if overwritten and not recorder.copies:
         _overwriting.add(model)
-        again = _Recorder(recorder.layers, recorder.task, recorder.graph)
-        return _recorded(model, inputs, again, from_the_start)
+        return _recorded(model, inputs, _Recorder(recorder.layers, recorder.graph), read, from_the_start)
     recorder.check(model)
     return recorder, output
 
@@ -156,7 +186,6 @@ class _Recorder:
     """Forward hooks on the asked layers, for one pass of one thread; `copies` hands on copies of what is kept."""
 
     layers: Sequence[LayerCall]
-    task: Task = "classification"
     graph: bool = True
     copies: bool = False
     owner: int = field(default_factory=threading.get_ident)

@@ -36,6 +36,20 @@ def overlay_like_grad_cam(canvas: Pixels, mask: Mask) -> Pixels:
     return picture
 
 
+def blend_like_grad_cam(
+    image: NDArray[np.floating], mask: NDArray[np.floating], table: Table, weight: float = 0.5
+) -> Pixels:
+    """As `overlay_like_grad_cam`, of an image (H, W, 3) in [0, 1] that counts `weight`, and of any colours.
+
+    Number by number as that package: in the image's own precision, truncated.
+    """
+    coloured = table[(255 * mask).astype(np.uint8)].astype(np.float32) / 255
+    mixed = (1 - weight) * coloured + weight * image
+    peak = mixed.max()
+    picture: Pixels = (255 * (mixed / peak if peak > 0 else mixed)).astype(np.uint8)
+    return picture
+
+
 def side_by_side(pictures: Sequence[Pixels]) -> Pixels:
     """Pictures of one height, left to right with a white gap; a single one as it is."""
     if len(pictures) == 1:

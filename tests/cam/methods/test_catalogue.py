@@ -60,6 +60,41 @@ def eigen_cam_by_hand(a: Array, _: Array) -> Array:
     return np.stack(maps).reshape(len(a), *a.shape[2:])
 
 
+def elementwise_by_hand(a: Array, g: Array) -> Array:
+    return np.maximum(a * g, 0).sum(1)
+
+
+def fem_by_hand(a: Array, _: Array) -> Array:
+    out = np.zeros((len(a), *a.shape[2:]))
+    for n, k in np.ndindex(*a.shape[:2]):
+        stands_out = a[n, k] > a[n, k].mean() + 2 * a[n, k].std()
+        out[n] += stands_out.sum() / stands_out.size * a[n, k]
+    return out
+
+
+def seg_eigen_by_hand(a: Array, g: Array) -> Array:
+    maps = []
+    for image in np.abs(g) * a:
+        cells = image.reshape(len(image), -1).T
+        values, vectors = np.linalg.eigh(np.cov(cells.T))
+        projection = (cells - cells.mean(0)) @ vectors[:, values.argmax()]
+        maps.append(projection * np.sign(projection[np.abs(projection).argmax()]))
+    return np.stack(maps).reshape(len(a), *a.shape[2:])
+
+
+def kpca_cam_by_hand(a: Array, _: Array) -> Array:
+    maps = []
+    for image in a:
+        cells = image.reshape(len(image), -1).T
+        centred = cells - cells.mean(0)
+        kernel = np.tanh(centred @ centred.T / len(image) + 1)
+        middle = np.eye(len(cells)) - 1 / len(cells)
+        values, vectors = np.linalg.eigh(middle @ kernel @ middle)
+        projection = vectors[:, -1] * np.sqrt(values[-1])
+        maps.append(np.sign(np.cov(projection, np.linalg.norm(cells, axis=1))[0, 1]) * projection)
+    return np.stack(maps).reshape(len(a), *a.shape[2:])
+
+
 BY_HAND = {
     "grad-cam": grad_cam_by_hand,
     "hirescam": hirescam_by_hand,
@@ -68,6 +103,10 @@ BY_HAND = {
     "xgrad-cam": xgrad_cam_by_hand,
     "eigen-cam": eigen_cam_by_hand,
     "eigengrad-cam": lambda a, g: eigen_cam_by_hand(a * g, g),
+    "seg-eigen-cam": seg_eigen_by_hand,
+    "kpca-cam": kpca_cam_by_hand,
+    "grad-cam-elementwise": elementwise_by_hand,
+    "fem": fem_by_hand,
     "finer-cam": grad_cam_by_hand,
 }
 PURE = [name for name, method in METHODS.items() if method.kind in ("gradient", "activation")]

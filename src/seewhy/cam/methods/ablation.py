@@ -108,7 +108,7 @@ def _by_replay(scene: Scene, tail: Tail, readers: tuple[Reader, ...]) -> Tensor:
 def _whole_tails(tail: Tail, live: Tensor, axis: int) -> Iterator[tuple[Tensor, Tensor, object]]:
     """For image and channel in turn the model's output without it, as many at once as memory suits."""
     each = tail.raw[:1].numel() * tail.raw.element_size() + tail.plan.bytes_each
-    for part in torch.split(live.nonzero(), _rows_at_once(each)):
+    for part in torch.split(live.nonzero(), rows_at_once(each)):
         rows, channels = part.unbind(dim=1)
         changed = tail.raw.index_select(0, rows)
         changed.movedim(axis, 1)[torch.arange(len(rows), device=rows.device), channels] = 0
@@ -129,7 +129,7 @@ def _through_readers(
                 reader.key: prepare(tail, reader, bases[reader.key][image : image + 1], image, axis)
                 for reader in readers
             }
-            for channels in torch.split(live[image].nonzero().squeeze(1), _rows_at_once(each)):
+            for channels in torch.split(live[image].nonzero().squeeze(1), rows_at_once(each)):
                 rows = torch.full_like(channels, image)
                 answers = {key: off.rows(channels) for key, off in prepared.items()}
                 if only:
@@ -144,5 +144,6 @@ def _behind(tail: Tail, key: Key, base: Tensor) -> contextlib.AbstractContextMan
     return tail_of(tail.model, tail.inputs, LayerCall(key[0], *key), raw=base)
 
 
-def _rows_at_once(bytes_each: int) -> int:
+def rows_at_once(bytes_each: int) -> int:
+    """How many changed outputs of so many bytes are run at once."""
     return max(1, min(_MOST_ROWS, _AT_ONCE // max(1, bytes_each)))

@@ -14,14 +14,17 @@ from seewhy.cam.methods.captum import captum_method, captum_name, folded
 from seewhy.cam.methods.captum_calls import CAPTUM
 from seewhy.cam.methods.fullgrad import fullgrad
 from seewhy.cam.methods.guided import guided_backprop, guided_grad_cam
+from seewhy.cam.methods.kernel import kernel_principal
+from seewhy.cam.methods.recipro import recipro_cam
 from seewhy.cam.methods.scene import Scene
 from seewhy.cam.methods.score_cam import score_cam
+from seewhy.cam.methods.shapley import shapley_cam
 from seewhy.cam.methods.smoothed import random_weights, smooth_grad_cam_plus_plus
 from seewhy.cam.scores.score import Score
 from seewhy.cam.scores.targets import as_finer
 from seewhy.errors import OptionError, listed, nearest
 
-Kind = Literal["activation", "gradient", "passes", "maps", "input", "laid"]
+Kind = Literal["activation", "gradient", "passes", "maps", "places", "input", "laid"]
 Combine = Callable[[Tensor, Tensor], Tensor]
 
 
@@ -32,10 +35,11 @@ class Method:
     `kind` says what `function` takes and gives: "activation" and "gradient" weigh a layer's features from the
     activation, or from activation and gradient (N, C, H, W); "passes" weighs them from a Scene and runs the network
     again; all three give weights (N, C) or (N, C, H, W), which `combine` turns into a map (N, H, W) with the
-    activation. "maps" gives the map (N, H, W) itself from a Scene, "input" that on the input's own pixels, "laid"
-    that of a layer, laid on them. `cost` is in passes over one image (C channels of the layer). `adapt` turns the
-    score that was asked for into the one that the method explains. `in_score_units` says that the map's cells add
-    up in units of the score, so that a peak can be judged against it, `seeded` that the seed decides what it shows.
+    activation. "maps" gives the map (N, H, W) itself from a Scene, "places" too without a gradient, "input" that on
+    the input's own pixels, "laid" that of a layer, laid on them. `cost` is in passes over one image (C channels of the
+    layer). `adapt` turns the score that was asked for into the one that the method explains. `in_score_units` says that
+    the map's cells add up in units of the score, so that a peak can be judged against it, `seeded` that the seed
+    decides what it shows.
     `code` is the user's own function.
     """
 
@@ -52,7 +56,7 @@ class Method:
 
     def map_of(self, scene: Scene) -> Tensor:
         """The raw signed map (N, H, W) of a batch, one layer (or the input) and one score."""
-        if self.kind in ("maps", "input", "laid") or scene.activation is None:
+        if self.kind in ("maps", "places", "input", "laid") or scene.activation is None:
             return self.function(scene)
         if self.kind == "passes":
             return self.combine(self.function(scene).to(scene.activation.dtype), scene.activation)
@@ -119,6 +123,38 @@ METHODS: dict[str, Method] = {
         ONE,
         combine=weighting.principal,
     ),
+    "seg-eigen-cam": Method(
+        weighting.absolute_gradient,
+        "first principal component of |gradient| times activation",
+        "10.3390/app15137562",
+        ONE,
+        combine=weighting.principal_peaked,
+    ),
+    "kpca-cam": Method(
+        weighting.unweighted,
+        "first component of a kernel PCA, whatever the class",
+        "arXiv:2410.00267",
+        "forward",
+        "activation",
+        kernel_principal,
+    ),
+    "grad-cam-elementwise": Method(
+        weighting.grad_cam_elementwise, "gradient times activation where it is positive", "no paper", ONE
+    ),
+    "fem": Method(
+        weighting.fem,
+        "channels weighted by how many places stand out, whatever the class",
+        "hal-02963298",
+        "forward",
+        "activation",
+    ),
+    "shapley-cam": Method(
+        shapley_cam,
+        "channels weighted by their Shapley value, of second order",
+        "arXiv:2501.06261",
+        "2 x forward + small backward twice",
+        "passes",
+    ),
     "finer-cam": Method(
         weighting.grad_cam,
         "Grad-CAM of a class against those most like it",
@@ -148,6 +184,14 @@ METHODS: dict[str, Method] = {
         "arXiv:1910.01279",
         "C x forward",
         "passes",
+    ),
+    "recipro-cam": Method(
+        recipro_cam,
+        "the score of each place's features alone, without a gradient",
+        "arXiv:2209.14074",
+        "forward + places x the tail",
+        "places",
+        in_score_units=True,
     ),
     "random": Method(
         random_weights,
@@ -180,6 +224,7 @@ METHODS: dict[str, Method] = {
         "laid",
     ),
 }
+OWN_COMPONENT = (kernel_principal, weighting.principal_peaked)  # which "eigen" leaves as they are
 PRESETS = ("pytorch-grad-cam",)
 SMOOTHINGS = {
     "augment": "the mean over mirrored and scaled inputs, six passes",
@@ -197,7 +242,7 @@ def find_method(name: str, preset: str | None = None, *, eigen: bool = False) ->
     if known.startswith(CAPTUM_PREFIX):
         return _from_captum(known)
     method = METHODS[known]
-    if method.on_canvas or (not eigen and method.combine is not weighting.principal):
+    if method.on_canvas or method.combine in OWN_COMPONENT or (not eigen and method.combine is not weighting.principal):
         return method
     combine = weighting.principal_unsigned if preset else weighting.principal
     return replace(method, combine=combine, in_score_units=False)

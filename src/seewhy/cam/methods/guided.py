@@ -29,12 +29,17 @@ def guided_backprop(scene: Scene) -> Tensor:
     The score's derivative by the input, where every ReLU (and ReLU6) passes back positive gradients alone.
     Springenberg et al. 2015, arXiv:1412.6806, sec. 3.4. Raises OptionError for a network without a ReLU.
     """
+    return guided_gradient(scene).sum(dim=1)
+
+
+def guided_gradient(scene: Scene) -> Tensor:
+    """As `guided_backprop`, for each channel of the input (N, C, H, W)."""
     leaf = leaf_of(scene.inputs)
     with _PositiveGradients() as guiding:
         gradient, _ = input_gradient(scene, leaf)
     if not guiding.n_relus:
         raise OptionError(_without_relu(scene, sorted(guiding.others)), slug="no-relu")
-    return gradient.sum(dim=1)
+    return gradient
 
 
 def guided_grad_cam(scene: Scene) -> Tensor:

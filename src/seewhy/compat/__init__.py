@@ -1,0 +1,1 @@
+"""Other packages' names, over seewhy's own core: change one import, and a script runs."""

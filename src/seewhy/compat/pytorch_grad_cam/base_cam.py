@@ -1,0 +1,283 @@
+"""The class that every CAM derives from, ours and those of scripts: one pass, maps of each layer, one picture-like map.
+
+A class of ours names a method of seewhy's own; one of a script replaces `get_cam_weights` or `get_cam_image`, which
+then get numpy arrays, as upstream.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Sequence
+from functools import partial
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.utils._pytree import tree_map
+
+from seewhy.cam.augment import augmentations
+from seewhy.cam.methods import weighting
+from seewhy.cam.methods.catalogue import Method, find_method
+from seewhy.cam.model import as_input, untouched, unwrap
+from seewhy.compat.arrays import Array, as_array, as_tensor, like, planes, scaled
+from seewhy.compat.layers import Transform, as_layers, names_of
+from seewhy.compat.notice import device_notice
+from seewhy.compat.outputs import ByOutputs, predicted_targets, targets_for, values_of
+from seewhy.compat.pytorch_grad_cam.activations_and_gradients import Passing
+from seewhy.errors import LayerError, ModelError, OptionError
+
+
+class BaseCAM:
+    """Maps of images by layers of a network, which comes back exactly as it was.
+
+    `outputs` is what the network gave at the last call, detached.
+    """
+
+    method: ClassVar[str | None] = None  # of seewhy's own, by name
+
+    def __init__(
+        self,
+        model: nn.Module,
+        target_layers: Any,
+        reshape_transform: Transform | None = None,
+        compute_input_gradient: bool = False,
+        uses_gradients: bool = True,
+        tta_transforms: Iterable[Any] | None = None,
+        detach: bool = True,
+        *,
+        use_cuda: Any = None,
+        device: Any = None,
+    ) -> None:
+        if isinstance(reshape_transform, bool):  # where use_cuda stood until 1.4.8
+            use_cuda, reshape_transform = reshape_transform, None
+            if compute_input_gradient is None or not isinstance(compute_input_gradient, bool):
+                whole = isinstance(tta_transforms, bool)
+                reshape_transform, compute_input_gradient = compute_input_gradient, uses_gradients if whole else False
+                uses_gradients, tta_transforms = bool(tta_transforms) if whole else True, None
+        self.model = model
+        self.target_layers = as_layers(target_layers)
+        if not self.target_layers and not compute_input_gradient:
+            raise OptionError(
+                "target_layers is empty.\n  Give at least one layer of the network:  target_layers=[model.layer4]",
+                slug="no-such-layer",
+            )
+        names_of(unwrap(model)[0], self.target_layers)
+        self.device = next((weight.device for weight in model.parameters()), torch.device("cpu"))
+        device_notice(use_cuda, device, self.device)
+        self.reshape_transform = reshape_transform
+        self.compute_input_gradient = compute_input_gradient
+        self.uses_gradients = uses_gradients and (self.method is None or self._method().needs_gradient)
+        self.tta_transforms = tta_transforms
+        self.detach = detach
+        self.outputs: Any = None
+        self.activations_and_grads: Any = Passing(model, self.target_layers, reshape_transform, detach)
+
+    def __call__(
+        self, input_tensor: Tensor, targets: Any = None, aug_smooth: bool = False, eigen_smooth: bool = False
+    ) -> Array:
+        """Maps (N, H, W) from 0 to just below 1, of the inputs' size (N, C, H, W); volumes (N, D, H, W).
+
+        `targets` holds a function of its own output for each image, or is one for all; None explains the class that
+        is predicted. `aug_smooth` is the mean over six mirrored and scaled inputs, `eigen_smooth` the first principal
+        component in place of the sum. Raises OptionError, LayerError and ModelError.
+        """
+        if aug_smooth:
+            return self.forward_augmentation_smoothing(input_tensor, targets, eigen_smooth)
+        return self.forward(input_tensor, targets, eigen_smooth)
+
+    def forward(self, input_tensor: Tensor, targets: Any = None, eigen_smooth: bool = False) -> Array:
+        """As a call without `aug_smooth`."""
+        inputs = _checked(input_tensor)
+        if type(self.activations_and_grads) is Passing and self.detach and not self.compute_input_gradient:
+            try:
+                return self._passed(inputs, targets, eigen_smooth)
+            except LayerError as error:  # a layer that gives a dict, which a function makes features of
+                if error.slug != "layer-without-grid" or self.reshape_transform is None:
+                    raise
+        return self._hooked(inputs, targets, eigen_smooth)
+
+    def _passed(self, inputs: Tensor, targets: Any, eigen_smooth: bool) -> Array:
+        """One pass that keeps the graph behind the layers alone."""
+        watched = self.activations_and_grads
+        with watched.passing(inputs, graph=self.uses_gradients) as seen:
+            rows = seen.output.of
+            self.outputs = tree_map(_detached, rows)
+            chosen = self.targets_of(targets, rows)
+            if self.uses_gradients:
+                watched.take_gradients(values_of(rows, chosen), seen)
+            with torch.no_grad():
+                per_layer = self.compute_cam_per_layer(seen.inputs, chosen, eigen_smooth)
+        return self.aggregate_multi_layers(per_layer)
+
+    def _hooked(self, inputs: Tensor, targets: Any, eigen_smooth: bool) -> Array:
+        """One pass with its whole graph, for what scripts put in our place, and for what reads the input's gradient."""
+        with untouched(unwrap(self.model)[0]), torch.inference_mode(False), torch.set_grad_enabled(self.uses_gradients):
+            leaf = as_input(self.model, inputs).clone().requires_grad_(self.uses_gradients)
+            rows = self.activations_and_grads(leaf.clone())
+            self.outputs = tree_map(_detached, rows)
+            chosen = self.targets_of(targets, rows)
+            if self.uses_gradients:
+                numbers = [target(row) for target, row in zip(chosen, rows, strict=True)]
+                self._take_gradients(sum(numbers), leaf)
+            with contextlib.nullcontext() if not self.detach else torch.no_grad():
+                per_layer = self.compute_cam_per_layer(leaf, chosen, eigen_smooth)
+        return self.aggregate_multi_layers(per_layer)
+
+    def _take_gradients(self, total: Any, leaf: Tensor) -> None:
+        """The gradient by the input, on the way to which every layer's is recorded; no parameter gets one."""
+        if not isinstance(total, Tensor) or total.numel() != 1 or not total.requires_grad:
+            raise OptionError(
+                f"The targets add up to {tuple(total.shape) if isinstance(total, Tensor) else total!r:.40}, where one "
+                "number with a gradient is needed.\n  For example:  targets=[ClassifierOutputTarget(281)]",
+                slug="target",
+            )
+        gradient = partial(torch.autograd.grad, total.reshape(()), create_graph=not self.detach, allow_unused=True)
+        (slope,) = gradient(leaf, retain_graph=True)
+        leaf.grad = None if slope is None else slope.detach()
+        if slope is None:  # the network detaches what it computes: to its weights instead, where there is a way
+            gradient([weight for weight in self.model.parameters() if weight.requires_grad])
+
+    def targets_of(self, targets: Any, rows: Any) -> Any:
+        """The targets that are explained of outputs for N images; None where none is asked for, and none needed."""
+        if targets is None:
+            try:
+                return predicted_targets(rows)
+            except ModelError:
+                if self.uses_gradients:
+                    raise
+                return None
+        return targets_for(targets, rows)
+
+    def compute_cam_per_layer(self, input_tensor: Tensor, targets: Any, eigen_smooth: bool) -> list[Array]:
+        """For each layer its maps (N, 1, H, W), positive and scaled, from what was recorded."""
+        watched = self.activations_and_grads
+        slopes = watched.gradients if self.uses_gradients else [None] * len(self.target_layers)
+        self._check_recorded(watched.activations, slopes)
+        size, maps = input_tensor.shape[2:], []
+        for layer, activation, slope in zip(self.target_layers, watched.activations, slopes, strict=True):
+            given = (activation, slope) if self._takes_tensors() else (_as_given(activation), _as_given(slope))
+            cam = as_tensor(self.get_cam_image(input_tensor, layer, targets, *given, eigen_smooth))
+            maps.append(as_array(scaled(cam.clamp(min=0), size))[:, None])
+        return maps
+
+    def _check_recorded(self, activations: Sequence[Any], slopes: Sequence[Any]) -> None:
+        for what, recorded in (("gave nothing", activations), ("got no gradient", slopes)):
+            if len(recorded) != len(self.target_layers):
+                raise LayerError(
+                    f"{len(self.target_layers) - len(recorded)} of {len(self.target_layers)} target layers {what} in "
+                    "the pass: they do not run, or what is explained does not depend on them.\n"
+                    "  Take layers between the input and what is explained.",
+                    slug="no-gradient",
+                )
+
+    def _takes_tensors(self) -> bool:
+        """Whether what makes the maps is ours, or asks for tensors."""
+        makers = (type(self).get_cam_image, type(self).get_cam_weights)
+        return not self.detach or all(maker.__module__.startswith(__package__) for maker in makers)
+
+    def get_cam_weights(
+        self, input_tensor: Tensor, target_layers: Any, targets: Any, activations: Any, grads: Any
+    ) -> Any:
+        """Weights (N, C), or (N, C, H, W), of one layer's features (N, C, ...), as tensor or array like these.
+
+        What scripts replace. Raises NotImplementedError where neither they nor we say how.
+        """
+        method = self._method()
+        weights = method.function(planes(activations), None if grads is None else planes(grads))
+        return like(weights, activations)
+
+    def get_cam_image(
+        self,
+        input_tensor: Tensor,
+        target_layer: nn.Module,
+        targets: Any,
+        activations: Any,
+        grads: Any,
+        eigen_smooth: bool = False,
+    ) -> Any:
+        """Signed maps (N, ...) of one layer on its own grid, as tensor or array like the activations."""
+        weights = as_tensor(self.get_cam_weights(input_tensor, target_layer, targets, activations, grads))
+        features = planes(activations)
+        combine = weighting.weighted_sum if self.method is None else self._method(eigen_smooth).combine
+        combine = weighting.principal if eigen_smooth else combine
+        cam = combine(weights.to(features), features)
+        return like(cam.view(len(cam), *activations.shape[2:]), activations)
+
+    def _method(self, eigen_smooth: bool = False) -> Method:
+        if self.method is None:
+            raise NotImplementedError(f"{type(self).__name__} has to say how features are weighted: get_cam_weights()")
+        return find_method(self.method, eigen=eigen_smooth)
+
+    def get_target_width_height(self, input_tensor: Tensor) -> tuple[int, ...]:
+        """The size of the maps, last axis first: (width, height)."""
+        return tuple(input_tensor.shape[:1:-1])
+
+    def aggregate_multi_layers(self, cam_per_target_layer: Sequence[Any]) -> Array:
+        """The mean (N, H, W) over the layers' maps (N, 1, H, W), scaled once more."""
+        maps = torch.from_numpy(np.concatenate(cam_per_target_layer, axis=1)).clamp(min=0)
+        return as_array(scaled(maps.mean(dim=1)))
+
+    def forward_augmentation_smoothing(
+        self, input_tensor: Tensor, targets: Any = None, eigen_smooth: bool = False
+    ) -> Array:
+        """The mean (N, H, W) of the maps of changed inputs: six, or `tta_transforms`; not scaled again.
+
+        Of `targets=None` all explain the class that is predicted for the input as it is.
+        """
+        inputs = _checked(input_tensor)
+        plain = self.forward(inputs, targets, eigen_smooth)
+        if targets is None or isinstance(targets, ByOutputs):
+            targets = self.targets_of(targets, self.outputs)
+        outputs = self.outputs
+        if self.tta_transforms is None:
+            maps = [
+                plain
+                if change.factor == 1 and not change.mirrored
+                else _mirrored(self.forward(change.forward(inputs), targets, eigen_smooth), change.mirrored)
+                for change in augmentations()
+            ]
+        else:
+            maps = []
+            for transform in self.tta_transforms:
+                cam = self.forward(transform.augment_image(inputs), targets, eigen_smooth)
+                maps.append(transform.deaugment_mask(torch.from_numpy(cam)[:, None])[:, 0].numpy())
+        self.outputs = outputs
+        mean: Array = np.mean(np.asarray(maps, np.float32), axis=0)
+        return mean
+
+    def __enter__(self) -> BaseCAM:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Let go of what is kept. Errors go on; upstream prints an IndexError and goes on as if there were none."""
+        self.activations_and_grads.release()
+
+
+def _checked(inputs: Any) -> Tensor:
+    if not isinstance(inputs, Tensor):
+        raise OptionError(
+            f"input_tensor is a {type(inputs).__name__}, and must be a tensor (N, C, H, W).\n"
+            "  Of an image (H, W, 3) in [0, 1]:  preprocess_image(image, mean=…, std=…)",
+            slug="inputs-not-images",
+        )
+    if inputs.ndim == 3:
+        raise OptionError(
+            f"input_tensor has shape {tuple(inputs.shape)}, without the axis of the images.\n"
+            "  One image is a batch of one:  input_tensor[None]",
+            slug="inputs-not-images",
+        )
+    return inputs
+
+
+def _as_given(value: Any) -> Any:
+    """What scripts get: a numpy array on the CPU."""
+    return as_array(value) if isinstance(value, Tensor) else value
+
+
+def _detached(value: Any) -> Any:
+    return value.detach() if isinstance(value, Tensor) else value
+
+
+def _mirrored(maps: Array, mirrored: bool) -> Array:
+    return maps[..., ::-1] if mirrored else maps

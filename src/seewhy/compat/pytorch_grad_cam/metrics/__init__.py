@@ -1,0 +1,1 @@
+"""The names of pytorch_grad_cam.metrics."""
