@@ -19,7 +19,12 @@ if TYPE_CHECKING:
     from seewhy.evidence.results.result import Audit
     from seewhy.explanation.explain import explain
     from seewhy.explanation.result import Explanation
+    from seewhy.learn.compare import compare
+    from seewhy.learn.comparison import Comparison
+    from seewhy.learn.repair import repair
+    from seewhy.learn.repaired import Repair
     from seewhy.learn.train import train
+    from seewhy.learn.watch import Watch
     from seewhy.records import Preprocess
     from seewhy.report.write import write_report
 
@@ -27,18 +32,23 @@ __all__ = [
     "Audit",
     "Check",
     "Classifier",
+    "Comparison",
     "Explanation",
     "Preprocess",
     "Property",
+    "Repair",
     "SeewhyError",
+    "Watch",
     "__version__",
     "audit",
     "boxes",
     "check",
+    "compare",
     "explain",
     "load",
     "pixels",
     "read_table",
+    "repair",
     "similarity",
     "train",
     "write_report",
@@ -48,17 +58,22 @@ _HOMES = {
     "Audit": "seewhy.evidence.results.result",
     "Check": "seewhy.evidence.check",
     "Classifier": "seewhy.data.classifier",
+    "Comparison": "seewhy.learn.comparison",
     "Explanation": "seewhy.explanation.result",
     "Preprocess": "seewhy.records",
     "Property": "seewhy.evidence.properties.catalogue",
+    "Repair": "seewhy.learn.repaired",
     "SeewhyError": "seewhy.errors",
+    "Watch": "seewhy.learn.watch",
     "audit": "seewhy.evidence.audit",
     "boxes": "seewhy.cam.scores.targets",
     "check": "seewhy.evidence.check",
+    "compare": "seewhy.learn.compare",
     "explain": "seewhy.explanation.explain",
     "load": "seewhy.data.classifier",
     "pixels": "seewhy.cam.scores.targets",
     "read_table": "seewhy.data.folder",
+    "repair": "seewhy.learn.repair",
     "similarity": "seewhy.cam.scores.targets",
     "train": "seewhy.learn.train",
     "write_report": "seewhy.report.write",

@@ -18,11 +18,13 @@ from typer.core import TyperGroup
 
 from seewhy.cli.audit import audit
 from seewhy.cli.check import check
+from seewhy.cli.compare import compare
 from seewhy.cli.data import data
 from seewhy.cli.demo import demo
 from seewhy.cli.explain import explain
 from seewhy.cli.lists import layers, methods
 from seewhy.cli.printing import plain
+from seewhy.cli.repair import repair
 from seewhy.cli.report import report, verify
 from seewhy.cli.train import train
 from seewhy.errors import ModelError, SeewhyError, is_users_file
@@ -130,7 +132,7 @@ app = typer.Typer(
     epilog=DEBUG,
 )
 
-for command in (explain, check, audit, report, verify, layers, methods, train, data, demo):
+for command in (explain, check, audit, repair, compare, report, verify, layers, methods, train, data, demo):
     app.command(epilog=DEBUG)(command)
 
 

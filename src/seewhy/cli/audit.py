@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -19,7 +19,43 @@ from seewhy.cli.options import (
 )
 from seewhy.cli.pages import typed_again, write_pages
 from seewhy.cli.printing import kept_clean, print_audit, print_json, print_plan, warn
-from seewhy.cli.signature import spelled_out
+from seewhy.cli.signature import filled, spelled_out
+
+if TYPE_CHECKING:
+    from seewhy.evidence.trials.design import AuditDesign
+    from seewhy.records import Progress
+
+
+def designed(context: typer.Context, progress: Progress) -> AuditDesign:
+    """The design that the options of `seewhy audit` ask for, as they stand in its context."""
+    from seewhy.evidence.trials.design import design_audit
+    from seewhy.evidence.trials.request import request
+
+    properties, marks = value_of(context, "properties"), value_of(context, "mark") or ()
+    typed = context.params
+    classifier, maps = filled(ClassifierOptions, typed), filled(LayerOptions, typed)
+    taken, columns = filled(ImageOptions, typed).without_compared()
+    asked = request(
+        typed["regions"],
+        typed["core"],
+        properties,
+        marks,
+        typed["recipients"],
+        typed["donors"],
+        columns,
+        as_given=typed["as_given"],
+    )
+    return design_audit(
+        classifier.load(typed["task"]),
+        taken.table_of(typed["data"]),
+        asked,
+        label=typed["label"],
+        cluster_by=typed["cluster_by"],
+        progress=progress,
+        **maps.arguments(),
+        **taken.arguments(),
+        **filled(RunOptions, typed).arguments(),
+    )
 
 
 @spelled_out
@@ -77,33 +113,18 @@ def audit(
     from seewhy.evidence.audit import audit_in_folder
     from seewhy.evidence.results.folder import default_audit_folder
     from seewhy.evidence.trials.budget import planned, seconds_of, smallest_of
-    from seewhy.evidence.trials.design import design_audit
-    from seewhy.evidence.trials.request import request
     from seewhy.run.folder import RunFolder
     from seewhy.run.progress import progress_bar, progress_bars
     from seewhy.run.workers import forking, steady_process
     from seewhy.store import arrays, manifest
 
-    properties, marks = value_of(context, "properties"), value_of(context, "mark") or ()
     arrays.load()  # what is imported later is looked through for garbage, in each worker, too
     steady_process()
     with kept_clean(), forking(workers):
-        taken, columns = taken.without_compared()
-        asked = request(regions, core, properties, marks, recipients, donors, columns, as_given=as_given)
-        network = classifier.load(task)
         if run.out is not None:
             manifest.find(run.out)  # refused before anything is read, where it holds something else
-        options = {**maps.arguments(), **taken.arguments(), **run.arguments()}
         with progress_bar("Reading images") as update:
-            design = design_audit(
-                network,
-                taken.table_of(data),
-                asked,
-                label=label,
-                cluster_by=cluster_by,
-                progress=update,
-                **options,
-            )
+            design = designed(context, update)
     if run.understands(design.plan, classifier.weights, {} if plan_only else {"Shows": smallest_of(design)}):
         return
     with kept_clean(), forking(workers):

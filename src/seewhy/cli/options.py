@@ -36,6 +36,14 @@ TaskName = Annotated[
         "detection.  [default: told from the output]"
     ),
 ]
+Watched = Annotated[
+    str | None,
+    typer.Option(
+        "--watch",
+        help="Factors whose effect is measured after every epoch: border, tint, background=masks/background, …, by "
+        "commas.",
+    ),
+]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")]
 Seed = Annotated[int, typer.Option(help="Of every random choice.")]
 NoReport = Annotated[bool, typer.Option("--no-report", help="Leave out the pages (report/index.html).")]

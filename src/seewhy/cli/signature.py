@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import MISSING, fields, is_dataclass
-from typing import Any, get_type_hints
+from typing import Any, TypeVar, get_type_hints
+
+Options = TypeVar("Options")
 
 
 def spelled_out(command: Callable[..., None]) -> Callable[..., None]:
@@ -34,6 +36,11 @@ def spelled_out(command: Callable[..., None]) -> Callable[..., None]:
     vars(spelled)["__signature__"] = signature.replace(parameters=parameters)
     spelled.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     return spelled
+
+
+def filled(group: type[Options], values: Mapping[str, Any]) -> Options:
+    """An option class with its values among those of a command, by the names of its fields."""
+    return group(**{field.name: values[field.name] for field in fields(group)})  # type: ignore[arg-type]
 
 
 def _fields_of(group: Any) -> list[inspect.Parameter]:

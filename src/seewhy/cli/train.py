@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from seewhy.cli.options import AsJson, ClassifierOptions, Config, LabelledImages, Seed, TableOptions
+from seewhy.cli.options import AsJson, ClassifierOptions, Config, LabelledImages, Seed, TableOptions, Watched
 from seewhy.cli.pages import typed_options
 from seewhy.cli.printing import kept_clean, print_json, print_rows, say
 from seewhy.cli.signature import spelled_out
@@ -29,6 +29,7 @@ def train(
         "checkpoints"
     ),
     seed: Seed = 0,
+    watch: Watched = None,
     *,
     table: TableOptions,
     as_json: AsJson = False,
@@ -39,6 +40,11 @@ def train(
     from seewhy.run.progress import progress_bar
     from seewhy.run.workers import steady_process
 
+    watching = None
+    if watch is not None:
+        from seewhy.learn.watch import Watch
+
+        watching = Watch(factors=watch, seed=seed)
     steady_process()
     with kept_clean(), progress_bar("Training") as update:
         training = run(
@@ -52,6 +58,7 @@ def train(
             resume=resume,
             out=out,
             weights=classifier.weights,
+            watch=watching,
             progress=update,
             **classifier.arguments(),
         )
@@ -65,6 +72,8 @@ def train(
         [("epoch", "split", "loss", "accuracy", "images")]
         + [(str(r.epoch), r.split, f"{r.loss:.4f}", f"{r.accuracy:.4f}", f"{r.n:,}") for r in training.history]
     )
+    for words in watching.words if watching is not None else ():
+        say(f"\n  {words}")
     say(f"\nCheckpoints  {training.folder}")
     groups, own = (classifier, table), {"weights", "epoch", "weights_key"}
     names = {"data", *(option.name for group in groups for option in fields(group))} - own

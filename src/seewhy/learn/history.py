@@ -8,7 +8,7 @@ import io
 from collections.abc import Callable, Sequence
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from seewhy.errors import MissingExtraError, WorkError
 from seewhy.store import durable
@@ -27,12 +27,39 @@ class HistoryRow:
     n: int
 
 
+class EpochWatch(Protocol):
+    """What a training shows its network to after each epoch; a `Watch`."""
+
+    @property
+    def words(self) -> list[str]:
+        """What was seen, a sentence for each factor."""
+
+    @property
+    def records(self) -> list[dict[str, Any]]:
+        """What was measured, row by row."""
+
+    def begin(self, images: Any) -> None:
+        """Be given the training's own valid images, for where none were named."""
+
+    def __call__(self, model: Any, epoch: int) -> Any:
+        """Look at the classifier after an epoch, and leave it as found."""
+
+    def save(self, folder: Path) -> Path:
+        """Write what was seen so far to the folder of the checkpoints."""
+
+    def resume(self, folder: Path, before: int) -> None:
+        """Take up what was seen in the epochs below `before`."""
+
+    def draw(self, axes: Any) -> None:
+        """Draw what was seen on matplotlib axes."""
+
+
 @dataclass(frozen=True)
 class Training:
     """A finished training: `folder` holds model_<epoch>.pt, history.csv and history.png; epochs count from 0.
 
-    `history` has one row per epoch and split ("train", "valid"), `best_epoch` the lowest valid loss, and `notes` say
-    what had to be decided or left out.
+    `history` has one row per epoch and split ("train", "valid"), `best_epoch` the lowest valid loss, `notes` say what
+    had to be decided or left out, and `watch` is the watch that was given, with what it saw.
     """
 
     folder: Path
@@ -41,6 +68,7 @@ class Training:
     best_epoch: int
     classes: tuple[str, ...]
     notes: tuple[str, ...] = ()
+    watch: EpochWatch | None = None
 
     def summary(self) -> dict[str, Any]:
         """The outcome in a few plain values, ready for JSON."""
@@ -55,6 +83,7 @@ class Training:
             "n_train": best["train"].n,
             "n_valid": best["valid"].n,
             "classes": list(self.classes),
+            **({} if self.watch is None else {"watched": self.watch.words, "watch": self.watch.records}),
         }
 
 
@@ -71,15 +100,20 @@ def write_table(folder: Path, history: Sequence[HistoryRow]) -> None:
     place(folder / TABLE, lambda file: file.write(text.getvalue().encode()))
 
 
-def write_plot(folder: Path, history: Sequence[HistoryRow]) -> list[str]:
-    """Write history.png, loss and accuracy by epoch, without matplotlib's global state; and what is to be said."""
+def write_plot(folder: Path, history: Sequence[HistoryRow], watch: EpochWatch | None = None) -> list[str]:
+    """Write history.png, loss, accuracy and what was watched by epoch; and what is to be said.
+
+    Matplotlib's global state is left alone.
+    """
+    width, panels = (7.6, 2) if watch is None else (11.4, 3)
     try:
-        figure = importlib.import_module("matplotlib.figure").Figure(figsize=(7.6, 3.2), layout="constrained")
+        figure = importlib.import_module("matplotlib.figure").Figure(figsize=(width, 3.2), layout="constrained")
     except ModuleNotFoundError:
         return [str(MissingExtraError("matplotlib", "plot", PLOT))]
     best = best_epoch(history)
     figure.suptitle(f"{folder.name}: lowest valid loss in epoch {best}", fontsize=11)
-    for axes, name in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
+    each = figure.subplots(1, panels)
+    for axes, name in zip(each[:2], ("loss", "accuracy"), strict=True):
         axes.axvline(best, color="0.8", linewidth=1, linestyle=":")
         for split in ("train", "valid"):
             rows = [row for row in history if row.split == split]
@@ -88,6 +122,9 @@ def write_plot(folder: Path, history: Sequence[HistoryRow]) -> list[str]:
         axes.set(xlabel="epoch", ylabel=name)
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.legend(frameon=False)
+    if watch is not None:
+        each[2].axvline(best, color="0.8", linewidth=1, linestyle=":")
+        watch.draw(each[2])
     place(folder / PLOT, lambda file: figure.savefig(file, format="png", dpi=150, metadata={"Software": None}))
     return []
 

@@ -27,7 +27,7 @@ from seewhy.data.reader import Loaded, batch_of, load_image
 from seewhy.data.weights import SUFFIXES, load_weights
 from seewhy.data.window import with_window
 from seewhy.errors import DataError, ModelError, OptionError, SeewhyError, WorkError, counted, listed
-from seewhy.learn.history import PLOT, HistoryRow, Training, best_epoch, place, write_plot, write_table
+from seewhy.learn.history import PLOT, EpochWatch, HistoryRow, Training, best_epoch, place, write_plot, write_table
 from seewhy.learn.splits import Splits, choose_splits
 from seewhy.records import Image, Preprocess, Progress
 from seewhy.run.first_pass import first_input
@@ -57,6 +57,7 @@ class _Job:
     notes: list[str]
     optimizer: torch.optim.Optimizer
     report: Progress
+    watch: EpochWatch | None = None
     kept: dict[str, Loaded] = field(default_factory=dict)
     content: str = ""  # a hash of all images as they were read
     total: int = 0
@@ -88,6 +89,7 @@ def train(
     model_args: Mapping[str, Any] | None = None,
     weights: str | Path | None = None,
     device: str = "auto",
+    watch: EpochWatch | None = None,
     progress: bool | Progress = True,
     **changes: Any,
 ) -> Training:
@@ -105,6 +107,7 @@ def train(
         classes: their names, in the order of the logits; None: from the data
         weights: a state dict to start from
         device: "auto", "cpu", "cuda", "cuda:1", "mps"
+        watch: a Watch: what named factors do is measured after each epoch; it changes no weight
         progress: True: a bar; False: none; or a function of (done, total), in images
         **changes: epoch of weights, and fields of Preprocess: size, mean, …
 
@@ -150,7 +153,7 @@ def train(
         optimizer = torch.optim.Adam([p for p in network.parameters() if p.requires_grad], lr=rate)
         folder = Path(out) / type(network).__name__
         notes = [*(note for note in classifier.notes if note != RANDOM_NOTE), *splits.notes]
-        job = _Job(classifier, splits, batch_size, rate, seed, folder, identity, notes, optimizer, report)
+        job = _Job(classifier, splits, batch_size, rate, seed, folder, identity, notes, optimizer, report, watch)
         with untouched(network), manifest.writer(folder):
             return _run(job, epochs, patience, resume)
 
@@ -186,6 +189,9 @@ def _identity(classifier: Classifier, splits: Splits, typed: Mapping[str, Any]) 
 def _run(job: _Job, epochs: int, patience: int | None, resume: bool) -> Training:
     history = _resumed(job, resume)
     first = len(history) // 2
+    if job.watch is not None:
+        job.watch.begin(replace(job.splits.table, images=tuple(job.splits.images["valid"])))
+        job.watch.resume(job.folder, first)
     if isinstance(how := job.classifier.preprocess, Preprocess) and how != Preprocess():
         job.notes.append(f"Trained on images as {how.describe()}: explain and check need the same options.")
     n_train, n_valid = (len(images) for images in job.splits.images.values())
@@ -197,12 +203,15 @@ def _run(job: _Job, epochs: int, patience: int | None, resume: bool) -> Training
             break
         images = images or _read(job)
         history += _epoch(job, images, epoch)
+        if job.watch is not None:
+            job.watch(replace(job.classifier, classes=job.splits.classes), epoch)
+            job.watch.save(job.folder)
         _write_epoch(job, history)
     if len(history) > 2 * first or not (job.folder / PLOT).exists():
-        job.notes += write_plot(job.folder, history)
+        job.notes += write_plot(job.folder, history, job.watch)
     job.advance(job.total)
     done, best = len(history) // 2, best_epoch(history)
-    return Training(job.folder, done, tuple(history), best, job.splits.classes, tuple(job.notes))
+    return Training(job.folder, done, tuple(history), best, job.splits.classes, tuple(job.notes), job.watch)
 
 
 def _resumed(job: _Job, resume: bool) -> list[HistoryRow]:

@@ -87,6 +87,11 @@ def page(
     return shown
 
 
+def picture_tile(picture: NDArray[np.uint8], caption: tuple[str, ...]) -> Tile:
+    """Pixels (H, W, 3) with a caption."""
+    return Tile(Image.fromarray(picture), caption)
+
+
 def mean_map_tile(mean: NDArray[np.float32], top: float, caption: tuple[str, ...]) -> Tile:
     """A mean map (h, w) in colours on the scale 0 to `top`; what lies above it gets the last colour."""
     index = np.clip(mean / max(top, 1e-12) * 255, 0, 255).astype(np.uint8)

@@ -1,0 +1,188 @@
+"""The ways to repair and their control arms: each a function from a seed to a network, of equal budget."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+import numpy as np
+from torch import nn
+
+from seewhy.errors import ModelError, SeewhyError, counted, listed
+from seewhy.estimates import Integers
+from seewhy.evidence.factors.factor import Factor
+from seewhy.evidence.trials.sample import Sample
+from seewhy.learn.exchange import Exchanging, FactorExchange, unrelated
+from seewhy.learn.fine_tune import Tuning, fine_tuned
+from seewhy.learn.groups import LEAST_CELL, Groups
+from seewhy.learn.last_layer import Head, head_of, refitted, with_head
+from seewhy.learn.projection import direction_of, projected
+
+Making = Callable[[int], nn.Module]  # from a seed
+
+EXCHANGE, CONSISTENCY, LAST_LAYER, PROJECTION = "exchange", "consistency", "last-layer", "projection"
+WAYS = {
+    EXCHANGE: "R1: fine-tuned with its content from donors of any class in half of the images",
+    CONSISTENCY: "R1: fine-tuned to answer the same with its content from donors of any class",
+    LAST_LAYER: "R2: the last layer fitted anew, every class and group weighing the same",
+    PROJECTION: "R4: its direction in front of the last layer projected away",
+}
+PLAIN, UNRELATED, SCRAMBLED = "plain", "unrelated", "scrambled"
+CONSISTENCY_WEIGHT = 4.0
+CHEAP = 3  # times as many networks, where none is trained
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is to be repaired: a network, the factor, the images that may be learned from, and their groups.
+
+    `sample` are the images of train, `held` those of the half of valid that chooses; `groups` and `held_groups` say
+    what the factor says in them. `core` are the regions that decide by right, `unrelated` properties that go with the
+    classes least.
+    """
+
+    network: nn.Module
+    factor: Factor
+    sample: Sample
+    held: Sample
+    groups: Groups
+    held_groups: Groups
+    core: tuple[str, ...]
+    tuning: Tuning
+    n_outputs: int
+    unrelated: tuple[Factor, ...] = ()
+    seed: int = 0
+
+    @cached_property
+    def cells(self) -> tuple[Sample, Groups]:
+        """The images that a last layer is fitted to: held-out ones where every cell has enough, else those of train.
+
+        Raises ModelError where neither do.
+        """
+        counts = []
+        for sample, groups in ((self.held, self.held_groups), (self.sample, self.groups)):
+            cells = groups.cells(sample.labels, int(sample.labels.max()) + 1)
+            present = cells[np.unique(sample.labels)]
+            if present.size and present.min() >= LEAST_CELL:
+                return sample, groups
+            counts.append(f"{sample.split} {int(present.min(initial=len(sample)))}" if present.size else "no groups")
+        raise ModelError(
+            f"The smallest cell of class and group has fewer than {LEAST_CELL} images ({listed(counts)}), so nothing "
+            "can be fitted to it.",
+            slug="empty-cell",
+        )
+
+    @cached_property
+    def head(self) -> Head:
+        """The network's head, with the features of the images that it is fitted to."""
+        return head_of(self.network, self.cells[0])
+
+
+@dataclass(frozen=True)
+class Way:
+    """A way to repair: how a seed's network is made, and its control arms by name, with what they are in words.
+
+    Of a way that trains nothing, and whose controls are dealt by chance, each arm has `times` as many networks.
+    """
+
+    name: str
+    words: str
+    make: Making
+    controls: Mapping[str, Making] = field(default_factory=dict)
+    control_words: Mapping[str, str] = field(default_factory=dict)
+    times: int = 1
+
+
+def ways_of(job: Job, names: tuple[str, ...]) -> tuple[list[Way], dict[str, str]]:
+    """The ways that can be tried, and why the others cannot, by name."""
+    makers = {EXCHANGE: _tuned, CONSISTENCY: _consistent, LAST_LAYER: _last_layer, PROJECTION: _projection}
+    ways, refused = [], {}
+    for name in names:
+        try:
+            ways.append(makers[name](job))
+        except SeewhyError as error:
+            refused[name] = str(error.args[0]).splitlines()[0]
+    return ways, refused
+
+
+def _tuned(job: Job) -> Way:
+    return _by_exchange(job, EXCHANGE, job.tuning)
+
+
+def _consistent(job: Job) -> Way:
+    return _by_exchange(job, CONSISTENCY, replace(job.tuning, consistency=CONSISTENCY_WEIGHT))
+
+
+def _by_exchange(job: Job, name: str, tuning: Tuning) -> Way:
+    if not any(parameter.requires_grad for parameter in job.network.parameters()):
+        raise ModelError("All of the network's parameters are frozen, so it cannot be fine-tuned.", slug="cannot-train")
+    placed = job.sample.on(next(job.network.parameters()).device)
+    wanted, other = FactorExchange(placed, job.factor), _unrelated(job, placed)
+    n_passes = tuning.epochs * tuning.views
+    return Way(
+        name=name,
+        words=WAYS[name],
+        make=lambda seed: fine_tuned(job.network, placed, tuning, exchange=wanted, seed=seed),
+        controls={
+            PLAIN: lambda seed: fine_tuned(job.network, placed, tuning, seed=seed),
+            UNRELATED: lambda seed: fine_tuned(job.network, placed, tuning, exchange=other, seed=seed),
+        },
+        control_words={
+            PLAIN: f"plain fine-tuning, {n_passes} times over the same images",
+            UNRELATED: f"the same fine-tuning with {other.words}",
+        },
+    )
+
+
+def _unrelated(job: Job, placed: Sample) -> Exchanging:
+    return unrelated(job.sample, placed, job.factor, job.unrelated, job.core, job.seed)
+
+
+def _last_layer(job: Job) -> Way:
+    head, (sample, groups) = job.head, job.cells
+
+    def fitted(groups_of: Integers, seed: int) -> nn.Module:
+        return with_head(
+            job.network, head.name, *refitted(head.features, sample.labels, groups_of, job.n_outputs, seed)
+        )
+
+    return Way(
+        name=LAST_LAYER,
+        words=f"{WAYS[LAST_LAYER]} ({counted(len(sample), 'image')} of {sample.split}, groups by {groups.source})",
+        make=lambda seed: fitted(groups.of, seed),
+        controls={SCRAMBLED: lambda seed: fitted(_scrambled(groups.of, sample.labels, seed), seed)},
+        control_words={SCRAMBLED: "the same fit with the groups dealt by chance within each class"},
+        times=CHEAP,
+    )
+
+
+def _projection(job: Job) -> Way:
+    head, (sample, groups) = job.head, job.cells
+    if len(groups.names) != 2:
+        raise ModelError("A direction needs two groups.", slug="empty-cell")
+    linear = job.network.get_submodule(head.name)
+    weight, bias = (value.detach().double().cpu() for value in linear.parameters())
+
+    def without(groups_of: Integers) -> nn.Module:
+        direction, point = direction_of(head.features, sample.labels, groups_of)
+        return with_head(job.network, head.name, *projected(weight, bias, direction, point))
+
+    return Way(
+        name=PROJECTION,
+        words=f"{WAYS[PROJECTION]} ({counted(len(sample), 'image')} of {sample.split}, groups by {groups.source})",
+        make=lambda seed: without(groups.of),
+        controls={SCRAMBLED: lambda seed: without(_scrambled(groups.of, sample.labels, seed))},
+        control_words={SCRAMBLED: "the same projection of a direction of groups dealt by chance within each class"},
+        times=CHEAP,
+    )
+
+
+def _scrambled(groups: Integers, labels: Integers, seed: int) -> Integers:
+    """The groups permuted within each class: cells of the same sizes that say nothing."""
+    rng = np.random.default_rng((seed, 11))
+    mixed = groups.copy()
+    for index in np.unique(labels):
+        members = np.flatnonzero(labels == index)
+        mixed[members] = rng.permutation(groups[members])
+    return mixed

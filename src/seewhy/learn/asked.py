@@ -1,0 +1,87 @@
+"""What is asked of a repair: which finding of an audit, and how."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from seewhy.errors import OptionError, listed, nearest
+from seewhy.evidence.trials.design import AuditDesign
+from seewhy.learn.arms import WAYS
+from seewhy.learn.fine_tune import Tuning
+
+LEAST_SEEDS = 3
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is to be repaired: a factor of an audit's design, for the class whose probability it moves."""
+
+    design: AuditDesign
+    factor: str
+    contrast: str
+    claims: tuple[str, ...]
+    level: str
+
+
+@dataclass(frozen=True)
+class RepairOptions:
+    """How a repair is made: the ways that are tried, the networks of each arm, and how they are fine-tuned."""
+
+    ways: tuple[str, ...] = tuple(WAYS)
+    seeds: int = LEAST_SEEDS
+    tuning: Tuning = field(default_factory=Tuning)
+    groups: str | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.seeds < LEAST_SEEDS:
+            raise OptionError(f"--seeds is {self.seeds}, but an arm needs at least {LEAST_SEEDS} networks.")
+        if self.tuning.epochs < 1 or self.tuning.batch_size < 1:
+            raise OptionError("--epochs and --batch-size must be at least 1.")
+        if not 0 < self.tuning.rate < math.inf:
+            raise OptionError(f"--rate is {self.tuning.rate}, but must be a number above 0, like 0.0001.")
+
+    def stored(self) -> dict[str, Any]:
+        """The options as the folder's identity has them."""
+        return {**vars(self), "ways": list(self.ways), "tuning": vars(self.tuning)}
+
+
+def named_ways(ways: str | Sequence[str]) -> tuple[str, ...]:
+    """The ways by name. Raises OptionError with the nearest for an unknown one."""
+    names = [word.strip() for word in ways.split(",")] if isinstance(ways, str) else list(ways)
+    for name in names:
+        if name not in WAYS:
+            raise OptionError(
+                f"There is no way {name!r}.  {nearest(name, WAYS)}".rstrip() + f"\n  Ways: {listed(WAYS)}"
+            )
+    return tuple(dict.fromkeys(names))
+
+
+def find(
+    design: AuditDesign, findings: Sequence[Mapping[str, Any]], which: int | str, *, anyway: bool = False
+) -> Asked:
+    """The finding that is to be repaired, by number (from 1) or factor, among those about factors.
+
+    Raises OptionError where there is none such, or it is no shortcut and `anyway` is not said.
+    """
+    factors = {factor.name for factor in design.factors}
+    about = [one for one in findings if one["factor"] in factors and one["numbers"].get("probability")]
+    names = [one["factor"] for one in about]
+    number = int(which) if isinstance(which, int) or str(which).isdecimal() else None
+    place = names.index(which) if which in names else None if number is None else number - 1
+    if place is None or not 0 <= place < len(about):
+        told = listed([f"{at} {one['factor']}" for at, one in enumerate(about, 1)], 12) or "none about a factor"
+        raise OptionError(f"There is no finding {which}.  The audit has: {told}.", slug="no-such-finding")
+    found = about[place]
+    claims, level = tuple(found["claims"]), str(found["level"])
+    if "shortcut" not in claims and not anyway:
+        said = f"{level} {found['factor']}: {', '.join(claims) or 'nothing is claimed'}"
+        raise OptionError(
+            f"Finding {place + 1} is no shortcut ({said}), so there may be nothing to repair.\n"
+            "  Name with --core what should decide, and audit again; or repair it all the same:  --anyway",
+            slug="no-shortcut",
+        )
+    return Asked(design, str(found["factor"]), str(found["numbers"]["contrast"]), claims, level)

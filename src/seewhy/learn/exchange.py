@@ -1,0 +1,142 @@
+"""Exchange in training: a factor's content from other images, so that it says nothing about the class any more."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from seewhy.evidence.factors.controls import ROOM, control_masks, free_pixels
+from seewhy.evidence.factors.edits import transplanted
+from seewhy.evidence.factors.factor import Factor
+from seewhy.evidence.trials.sample import CHUNK, Sample, gathered, mean_mask
+
+DonorsOf = Literal["any class", "the same class"]
+_CORNER = 0.1  # the area of a region that stands against a property, which has none
+
+
+class Exchanging(Protocol):
+    """Puts the content of some images of a sample into others."""
+
+    @property
+    def words(self) -> str:
+        """What is exchanged, and from which donors."""
+
+    @property
+    def eligible(self) -> NDArray[np.bool_]:
+        """Which images of the sample (M,) can give and take."""
+
+    def donors_for(self, places: Tensor, generator: torch.Generator) -> Tensor:
+        """A donor (n,) for each recipient (n,), drawn by chance."""
+
+    def edited(self, recipients: Tensor, donors: Tensor) -> Tensor:
+        """The canvases (n, 3, H, W) of the recipients with the donors' content."""
+
+
+@dataclass(frozen=True)
+class FactorExchange:
+    """A factor's content from donors of any class: what it says about the class is lost, what it looks like stays.
+
+    With donors of the same class alone everything is the same but that: a control arm.
+    """
+
+    sample: Sample
+    factor: Factor
+    donors: DonorsOf = "any class"
+
+    @property
+    def words(self) -> str:
+        """What is exchanged, and from which donors."""
+        return f"{self.factor.name} from donors of {self.donors}"
+
+    @property
+    def eligible(self) -> NDArray[np.bool_]:
+        """Which images have the factor's region."""
+        everyone = np.ones(len(self.sample), dtype=bool)
+        return self.sample.found.get(self.factor.region or "", everyone)
+
+    def donors_for(self, places: Tensor, generator: torch.Generator) -> Tensor:
+        """A donor (n,) for each recipient (n,); one may be given itself, as one of many."""
+        pool = torch.from_numpy(np.flatnonzero(self.eligible))
+        if self.donors == "any class":
+            return pool[torch.randint(len(pool), (len(places),), generator=generator)]
+        labels = torch.from_numpy(self.sample.labels)
+        chosen = []
+        for place in places.tolist():
+            own = pool[labels[pool] == labels[place]]
+            chosen.append(int(own[torch.randint(len(own), (1,), generator=generator)]))
+        return torch.tensor(chosen, dtype=torch.int64)
+
+    def edited(self, recipients: Tensor, donors: Tensor) -> Tensor:
+        """The canvases (n, 3, H, W) of the recipients with the donors' content."""
+        region = self.factor.region
+        masks = None if region is None else self.sample.masks_at(region, recipients)
+        return self.factor.put(self.sample.canvases(recipients), masks, gathered(self._content, donors))
+
+    @cached_property
+    def _content(self) -> Tensor:
+        """What every image gives as a donor (M, …), taken once: pixels as bytes where the sample holds bytes."""
+        sample, region = self.sample, self.factor.region
+        if region is not None and len(sample.masks[region]) == 1:
+            return sample.pixels  # the same place in every image
+        parts = []
+        for places in torch.arange(len(sample)).split(CHUNK):
+            masks = None if region is None else sample.masks_at(region, places)
+            taken = self.factor.take(sample.canvases(places), masks)
+            as_bytes = region is not None and sample.pixels.dtype == torch.uint8
+            parts.append((taken * 255).round().clamp(0, 255).byte() if as_bytes else taken)
+        return torch.cat(parts)
+
+
+@dataclass(frozen=True)
+class RegionExchange:
+    """The pixels of a region (H, W) that has nothing to do with the factor, from donors of any class: a control arm."""
+
+    sample: Sample
+    region: Tensor
+
+    @property
+    def words(self) -> str:
+        """What is exchanged, and from which donors."""
+        return f"an unrelated region of {float(self.region.mean()):.0%} of the picture from donors of any class"
+
+    @property
+    def eligible(self) -> NDArray[np.bool_]:
+        """All images."""
+        return np.ones(len(self.sample), dtype=bool)
+
+    def donors_for(self, places: Tensor, generator: torch.Generator) -> Tensor:
+        """A donor (n,) for each recipient (n,)."""
+        return torch.randint(len(self.sample), (len(places),), generator=generator)
+
+    def edited(self, recipients: Tensor, donors: Tensor) -> Tensor:
+        """The canvases (n, 3, H, W) of the recipients with the donors' content."""
+        sample = self.sample
+        return transplanted(sample.canvases(recipients), sample.canvases(donors), self.region[None])
+
+
+def unrelated(
+    sample: Sample, placed: Sample, factor: Factor, others: Sequence[Factor], core: Sequence[str], seed: int
+) -> Exchanging:
+    """The same exchange of something else: a region of the factor's area away from it and from the core.
+
+    `placed` is the sample where the exchange is to be made. Where there is no room for such a region (a background
+    fills the picture), it is the first of `others`, a property; where there is none, the factor itself from donors of
+    the same class, which leaves it what it says about the class.
+    """
+    taken = torch.zeros(sample.pixels.shape[2:])
+    for region in (*core, *([factor.region] if factor.region else [])):
+        if region in sample.masks:
+            taken = torch.maximum(taken, mean_mask(sample, region))
+    area = float(mean_mask(sample, factor.region).mean()) if factor.region else _CORNER
+    if 0 < ROOM * area <= float(free_pixels(taken).float().mean()):
+        return RegionExchange(placed, control_masks(area, taken, 1, seed)[0])
+    if others:
+        return FactorExchange(placed, others[0])
+    return FactorExchange(placed, factor, "the same class")

@@ -1,0 +1,146 @@
+"""Fine-tuning a copy of a network: as it is, with an exchange mixed in, or held to answer as before the exchange."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from seewhy.cam.model import logits_of, untouched
+from seewhy.cam.scores.targets import two_sided
+from seewhy.errors import ModelError, SeewhyError, WorkError
+from seewhy.evidence.trials.sample import Sample
+from seewhy.learn.exchange import Exchanging
+from seewhy.learn.train import batches_of
+from seewhy.run.machine import out_of_memory
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """How a copy is fine-tuned: passes over the images, images a step, Adam's rate.
+
+    `share` of the images of a batch get the exchange, where there is one. With `consistency` above 0 every image goes
+    through the network twice, as it is and exchanged, and that many times the divergence KL(as it is || exchanged) of
+    both answers is added to the loss. `views` counts passes per image: a control arm without an exchange sees each
+    image as often.
+    """
+
+    epochs: int = 6
+    batch_size: int = 32
+    rate: float = 3e-4
+    share: float = 0.5
+    consistency: float = 0.0
+
+    @property
+    def views(self) -> int:
+        """How often an image goes through the network in an epoch."""
+        return 2 if self.consistency else 1
+
+
+def fine_tuned(
+    network: nn.Module, sample: Sample, tuning: Tuning, *, exchange: Exchanging | None = None, seed: int = 0
+) -> nn.Module:
+    """A copy of the network, fine-tuned on the sample's images with Adam; in eval mode, the network left as found.
+
+    Of two arms with one seed, images come in the same order. Raises ModelError where the network cannot be trained,
+    WorkError where the loss is no number any more or memory does not reach.
+    """
+    tuned = copy.deepcopy(network)
+    parameters = [parameter for parameter in tuned.parameters() if parameter.requires_grad]
+    if not parameters:
+        raise ModelError(f"{type(network).__name__} has no parameter to train: all are frozen.", slug="cannot-train")
+    optimizer = torch.optim.Adam(parameters, lr=tuning.rate)
+    with untouched(nn.Identity()), torch.inference_mode(False), torch.enable_grad():  # which puts random states back
+        torch.manual_seed(seed)
+        generator = torch.Generator().manual_seed(seed)
+        tuned.train()
+        try:
+            for places in _batches(len(sample), tuning, exchange, seed):
+                loss = _loss(tuned, sample, places, tuning, exchange, generator)
+                if not bool(torch.isfinite(loss)):
+                    raise _diverged(tuning)
+                optimizer.zero_grad()
+                torch.autograd.backward(loss)
+                optimizer.step()
+        except (RuntimeError, ValueError) as error:
+            if isinstance(error, SeewhyError):
+                raise
+            full = out_of_memory(error, tuning.batch_size)
+            name = type(network).__name__
+            raise full or ModelError(f"{name} ran, but cannot be trained: {error}", slug="cannot-train") from error
+    if not all(bool(parameter.isfinite().all()) for parameter in parameters):
+        raise _diverged(tuning)
+    return tuned.eval()
+
+
+def _batches(n_images: int, tuning: Tuning, exchange: Exchanging | None, seed: int) -> Iterator[Tensor]:
+    """The places of each step; an arm without an exchange takes each image as often as one with it."""
+    passes = tuning.epochs * (tuning.views if exchange is None else 1)
+    for epoch in range(passes):
+        for places in batches_of(n_images, tuning.batch_size, seed, epoch):
+            yield torch.tensor(places)
+
+
+def _loss(
+    network: nn.Module,
+    sample: Sample,
+    places: Tensor,
+    tuning: Tuning,
+    exchange: Exchanging | None,
+    generator: torch.Generator,
+) -> Tensor:
+    targets = torch.from_numpy(sample.labels)[places]
+    canvases = sample.canvases(places)
+    if exchange is None:
+        return _cross_entropy(_logits(network, sample, canvases), targets)
+    can = torch.from_numpy(exchange.eligible)[places]
+    if tuning.consistency:
+        changed = _with_exchange(canvases, places, can, exchange, generator)
+        both = _logits(network, sample, torch.cat([canvases, changed]))
+        plain, exchanged = both.split(len(places))
+        return _cross_entropy(plain, targets) + tuning.consistency * _divergence(plain, exchanged)
+    chosen = can & (torch.rand(len(places), generator=generator) < tuning.share)
+    mixed = _with_exchange(canvases, places, chosen, exchange, generator)
+    return _cross_entropy(_logits(network, sample, mixed), targets)
+
+
+def _with_exchange(
+    canvases: Tensor, places: Tensor, chosen: Tensor, exchange: Exchanging, generator: torch.Generator
+) -> Tensor:
+    """The canvases with the exchange in those that are chosen (n,)."""
+    rows = torch.nonzero(chosen)[:, 0]
+    donors = exchange.donors_for(places[rows], generator)
+    if not len(rows):
+        return canvases
+    mixed = canvases.clone()
+    mixed[rows.to(mixed.device)] = exchange.edited(places[rows], donors)
+    return mixed
+
+
+def _logits(network: nn.Module, sample: Sample, canvases: Tensor) -> Tensor:
+    """The logits (n, K), of a single one both sides (n, 2), in float32 or wider."""
+    like = next(parameter for parameter in network.parameters() if parameter.is_floating_point())
+    inputs = sample.inputs(canvases).to(like.device, like.dtype)
+    logits = logits_of(network(inputs), len(canvases))
+    logits = logits if logits.dtype == torch.float64 else logits.float()
+    return two_sided(logits) / 2 if logits.shape[1] == 1 else logits
+
+
+def _cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
+    return functional.cross_entropy(logits, targets.to(logits.device))
+
+
+def _divergence(plain: Tensor, exchanged: Tensor) -> Tensor:
+    """The mean KL divergence of the exchanged images' answers from the plain ones'."""
+    return functional.kl_div(exchanged.log_softmax(1), plain.log_softmax(1), log_target=True, reduction="batchmean")
+
+
+def _diverged(tuning: Tuning) -> WorkError:
+    return WorkError(
+        f"The loss of the fine-tuning became NaN or infinite.\n  Take smaller steps:  --rate {tuning.rate / 10:g}",
+        slug="diverged",
+    )

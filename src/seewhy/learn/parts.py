@@ -1,0 +1,91 @@
+"""Parts of a sample: its images cut into halves that share no cluster, and what is measured on a part."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from seewhy.data.folder_names import role_of
+from seewhy.errors import DataError
+from seewhy.evidence.factors.factor import Factor
+from seewhy.evidence.trials.dealing import with_partners
+from seewhy.evidence.trials.design import AuditDesign, design_audit, scheduled
+from seewhy.evidence.trials.request import Effort
+from seewhy.evidence.trials.sample import Ints, Sample, Samples
+from seewhy.learn.measure import Measure
+
+ALL = 10**9  # donors: as many as there are
+
+
+def part_of(sample: Sample, places: Ints) -> Sample:
+    """The sample of the images at `places` alone; who meets whom is dealt anew."""
+    masks = {name: mask if len(mask) == 1 else mask[places] for name, mask in sample.masks.items()}
+    digests = tuple(sample.digests[place] for place in places) if sample.digests else ()
+    return replace(
+        sample,
+        images=tuple(sample.images[place] for place in places),
+        labels=sample.labels[places],
+        pixels=sample.pixels[places],
+        clusters=sample.clusters[places],
+        masks=masks,
+        found={name: has[places] for name, has in sample.found.items()},
+        recipients=np.zeros(0, np.int64),
+        partners=np.zeros((0, 0), np.int64),
+        unreadable=(),
+        digests=digests,
+        sizes=tuple(sample.sizes[place] for place in places) if sample.sizes else (),
+    )
+
+
+def halves_of(sample: Sample, seed: int) -> tuple[Sample, Sample]:
+    """Two halves, every class alike in both, that share no cluster: what is chosen by one is proved by the other."""
+    rng = np.random.default_rng((seed, 2, len(sample)))
+    counts = np.zeros((2, int(sample.labels.max(initial=0)) + 1), dtype=np.int64)
+    half = np.zeros(len(sample), dtype=np.int64)
+    for cluster in rng.permutation(np.unique(sample.clusters)):
+        members = np.flatnonzero(sample.clusters == cluster)
+        held = np.bincount(sample.labels[members], minlength=counts.shape[1])
+        fuller = int((counts[1] - counts[0]) @ held < 0)  # the half that has fewer of these classes takes it
+        half[members] = fuller
+        counts[fuller] += held
+    first, second = (part_of(sample, np.flatnonzero(half == which)) for which in (0, 1))
+    return first, second
+
+
+def measure_on(
+    design: AuditDesign, sample: Sample, factors: Sequence[Factor], *, recipients: int, uses: int, seed: int
+) -> Measure:
+    """The measure of some of a design's factors on a sample: each recipient meets `uses` donors of every class."""
+    dealt = with_partners(sample, recipients, uses, seed)
+    effort = Effort(recipients, ALL, uses=uses, controls=0, pairs=0)
+    asked = replace(
+        design,
+        samples=Samples({sample.split: dealt}, design.samples.core),
+        request=replace(design.request, effort=effort),
+        factors=tuple(factors),
+        marks=(),
+        seed=seed,
+    )
+    return Measure(scheduled(asked, None))
+
+
+def with_all_images(design: AuditDesign) -> AuditDesign:
+    """The design with every image of its splits, not only those that an audit of so many donors takes."""
+    effort = Effort(design.request.effort.recipients, ALL, controls=0, pairs=0)
+    request = replace(design.request, effort=effort, marks=(), columns=("none",), as_given=True)
+    plan = design.plan
+    return design_audit(plan.classifier, plan.table, request, batch_size=plan.batch_size, seed=design.seed)
+
+
+def train_of(design: AuditDesign) -> Sample:
+    """The images of train. Raises DataError where there are none beside those that are judged."""
+    train = next((sample for split, sample in design.samples.items() if role_of(split) == "train"), None)
+    if train is None or train is design.audited:
+        raise DataError(
+            "A repair learns from train and is proved on valid, and these images have no such two splits.\n"
+            "  Put them below train/ and valid/, and audit again.",
+            slug="no-split",
+        )
+    return train

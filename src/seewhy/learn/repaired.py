@@ -1,0 +1,238 @@
+"""What a repair gives: the changed network, the proof against control arms, or why it failed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from seewhy.errors import counted, listed
+from seewhy.estimates import Estimate, p_words
+from seewhy.evidence.findings.figures import interval, points, signed_points, watched_of
+from seewhy.evidence.inference.differences import ClassDifference
+from seewhy.evidence.thresholds import AUDIT_THRESHOLDS
+from seewhy.learn.groups import Cell
+from seewhy.learn.proof import Cost, OtherFactor, Worst
+from seewhy.render import notebook
+from seewhy.render.page import BAD
+from seewhy.store.plain import plain
+
+BEFORE, REPAIRED = "before", "repaired"
+MOST_LOST = 0.03  # of accuracy: a repair that costs more has failed
+
+
+@dataclass(frozen=True)
+class Try:
+    """One way on the images that choose: what it leaves of the effect, and the accuracy it gains or loses there."""
+
+    way: str
+    words: str
+    remaining: float
+    accuracy: float
+    change: float
+    error: str = ""
+
+
+@dataclass(frozen=True)
+class Arm:
+    """The networks of one arm on the images that prove: the mean effect over the seeds, and those of its first seed.
+
+    `effect` is that of the first seed with its interval, `effects` those of all seeds, `exchanged` the accuracy where
+    the factor is another image's.
+    """
+
+    name: str
+    words: str
+    mean: float
+    effects: tuple[float, ...]
+    effect: ClassDifference
+    accuracy: Estimate
+    exchanged: Estimate
+    worst: Worst | None
+
+
+@dataclass(frozen=True, repr=False)
+class Repair:
+    """A repair that is proved, or has failed: `arms` by name ("before", "repaired" and the controls), and `margins`.
+
+    `margins` are how much more of the effect each control has left than the repaired networks, `reduction` the same of
+    the network before. `reasons` say why it failed; it is proved where there are none. `network` is the repaired
+    network of the first seed, in eval mode (None where no way could be tried), `others` the other factors of the audit
+    before and after, `cells` what to collect or to trim, `tried` and `refused` the other ways.
+    """
+
+    factor: str
+    contrast: str
+    way: str
+    words: str
+    arms: Mapping[str, Arm]
+    margins: Mapping[str, ClassDifference]
+    reduction: ClassDifference | None
+    cost: Cost | None
+    others: tuple[OtherFactor, ...]
+    cells: tuple[Cell, ...]
+    collect: str
+    tried: tuple[Try, ...]
+    refused: Mapping[str, str]
+    reasons: tuple[str, ...]
+    seeds: int
+    images: int
+    donors: int
+    network: nn.Module | None = field(default=None, compare=False)
+    folder: Path | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def is_proved(self) -> bool:
+        """Whether it beats all of its controls, and nothing else is shown to be worse."""
+        return not self.reasons
+
+    @property
+    def closest(self) -> str:
+        """The control with the most to say against it: that of the smallest lower end of its margin."""
+        return min(self.margins, key=lambda name: self.margins[name].low, default="")
+
+    @property
+    def headline(self) -> str:
+        """The repair in one sentence."""
+        if not self.margins:
+            return f"{self.factor}: no repair. {' '.join(self.reasons)}"
+        beats = f"{self.factor}: {self.way} {self._verb} its control ({self.arms[self.closest].words})"
+        return f"{beats} by {self._margin(self.closest)}."
+
+    def lines(self) -> list[str]:
+        """The repair in about a dozen sentences."""
+        proof = [*self._effects(), *self._accuracy(), *self._others()] if self.margins else []
+        failed = ["The repair failed: " + " ".join(self.reasons)] if self.reasons and self.margins else []
+        return [self.headline, *failed, *proof, self.collect, *self._ways(), *self.notes]
+
+    def summary(self) -> dict[str, Any]:
+        """Everything as plain values, ready for JSON."""
+        held = {name: value for name, value in vars(self).items() if name not in ("network", "folder", "others")}
+        others = [{**vars(other), "said": other.said} for other in self.others]
+        told = {"proved": self.is_proved, "headline": self.headline, "closest": self.closest, "lines": self.lines()}
+        summary: dict[str, Any] = plain({**held, "others": others, **told})
+        return summary
+
+    def __repr__(self) -> str:
+        return "\n".join([f"<Repair of {self.factor}>", *(f"  {line}" for line in self.lines())])
+
+    def _repr_html_(self) -> str:
+        first, *rest = self.lines()
+        badge = "PROVED" if self.is_proved else "FAILED"
+        colour = notebook.INK if self.is_proved else BAD
+        card = notebook.card(badge, self.factor, first, rest[:1] if not self.is_proved else (), colour=colour)
+        return notebook.page(notebook.heading("Repair", [self.words or "none"]), card, notebook.bullets(rest))
+
+    @property
+    def _verb(self) -> str:
+        margin = self.margins[self.closest]
+        return "beats" if margin.low > 0 else "does not beat"
+
+    def _margin(self, control: str) -> str:
+        margin = self.margins[control]
+        tests = f"{p_words(margin.p_value)}; {counted(self.seeds, 'seed')} each"
+        basis = f"{counted(self.images, 'image')} edited, {counted(self.donors, 'donor')}"
+        return f"{points(margin.value)} points {interval(margin)} ({tests}, {basis})"
+
+    def _effects(self) -> list[str]:
+        left = [f"{arm.words} {points(arm.mean)}" for name, arm in self.arms.items() if name not in (BEFORE, REPAIRED)]
+        before, after = self.arms[BEFORE], self.arms[REPAIRED]
+        lines = [
+            f"Effect on {watched_of(self.contrast)}, mean of {counted(self.seeds, 'seed')}: {points(before.mean)} "
+            f"before, {points(after.mean)} repaired; {listed(left, 4)} points."
+        ]
+        rest = [name for name in self.margins if name != self.closest]
+        lines += [f"Over {self.arms[name].words}: {self._margin(name)}." for name in rest]
+        return lines
+
+    def _accuracy(self) -> list[str]:
+        before, after = self.arms[BEFORE], self.arms[REPAIRED]
+        lines = []
+        if self.cost is not None:
+            change = self.cost.difference
+            lines.append(
+                f"Accuracy {before.accuracy} → {after.accuracy}: {signed_points(change.value)} {interval(change)} "
+                f"({p_words(self.cost.p_value)}, McNemar's exact test, {counted(change.n, 'image')})."
+            )
+            if change.low < -MOST_LOST and self.cost.p_value >= AUDIT_THRESHOLDS["level"]:
+                lines.append(
+                    f"That it costs more than {round(100 * MOST_LOST)} points is not excluded by so few images."
+                )
+        shown = [arm for name, arm in self.arms.items() if name in (BEFORE, REPAIRED, self.closest)]
+        told = [f"{arm.name} {arm.exchanged}" for arm in shown]
+        lines.append(
+            f"Accuracy where {self.factor} is another image's ({before.exchanged.n:,} trials): {listed(told)}."
+        )
+        worst = [
+            f"{arm.name} {worst.accuracy} ({worst.label} where it {worst.group}, {counted(worst.accuracy.n, 'image')})"
+            for arm in shown
+            if (worst := arm.worst) is not None
+        ]
+        return [*lines, *([f"Worst class and group: {listed(worst)}."] if worst else [])]
+
+    def _others(self) -> list[str]:
+        floor = round(100 * AUDIT_THRESHOLDS["floor"])
+        aside = [other for other in self.others if not other.is_core]
+        up = [f"{_risen(one)} ({one.said})" for one in aside if one.said in ("rose", "may have risen")]
+        lines = [f"Other factors up by more than {floor} points: {listed(up, 8)}."] if up else []
+        unknown = dict.fromkeys(other.factor for other in aside if other.said == "cannot say")
+        count = sum(other.said == "no" for other in aside)
+        if aside:
+            rest = f"; cannot say: {listed(unknown, 12)}" if unknown else ""
+            lines.append(f"Not up by {floor} points: {count} of {counted(len(aside), 'other effect')}{rest}.")
+        core = [_risen(other) for other in self.others if other.is_core]
+        return [*lines, *([f"What should decide: {listed(core, 4)}."] if core else [])]
+
+    def _ways(self) -> list[str]:
+        tried = [
+            f"{one.way} {'failed: ' + one.error if one.error else f'leaves {points(one.remaining)} points'}"
+            for one in self.tried
+        ]
+        lines = [f"Chosen on the other half of the images: {listed(tried, 6)}."] if len(tried) > 1 else []
+        lines += [f"Not tried: {name}, {why}" for name, why in self.refused.items()]
+        return lines
+
+
+def _risen(other: OtherFactor) -> str:
+    rise = f"{signed_points(other.rise.value)} {interval(other.rise)}"
+    return f"{other.factor} {points(other.before)} → {points(other.after)}, {rise}"
+
+
+def reasons_of(
+    margins: Mapping[str, ClassDifference],
+    reduction: ClassDifference,
+    cost: Cost,
+    arms: Mapping[str, Arm],
+    others: Sequence[OtherFactor],
+    chance: float,
+) -> list[str]:
+    """Why a repair has failed; [] where it is proved.
+
+    It has to beat every control at 5 % (so all together are a test at 5 %: Berger 1982, Technometrics 24), to leave
+    less than before, not to be shown to cost more than 3 points or to let another factor rise; and something must be
+    left that tells the classes apart.
+    """
+    after = arms[REPAIRED]
+    reasons = [
+        f"It is not shown to leave less than its control ({arms[name].words}): {points(margin.value)} points "
+        f"{interval(margin)} ({p_words(margin.p_value)})."
+        for name, margin in margins.items()
+        if not (margin.low > 0 and margin.p_value < AUDIT_THRESHOLDS["level"])
+    ]
+    if not reduction.low > 0:
+        reasons.append(f"The effect is not shown to be smaller: by {points(reduction.value)} {interval(reduction)}.")
+    if cost.difference.value < -MOST_LOST and cost.p_value < AUDIT_THRESHOLDS["level"]:
+        reasons.append(f"It costs {points(-cost.difference.value)} points of accuracy {interval(cost.difference)}.")
+    rose = [other.factor for other in others if other.said == "rose" and not other.is_core]
+    if rose:
+        reasons.append(f"Other factors rose instead: {listed(dict.fromkeys(rose), 8)}.")
+    if after.exchanged.low <= chance:
+        reasons.append(
+            f"Nothing else is shown to be learned: with the factor of another image it is right in {after.exchanged}, "
+            f"where guessing gives {chance:.2f}. Other images are needed, not another training."
+        )
+    return reasons

@@ -1,0 +1,231 @@
+"""Repairs on networks whose every weight is known: what is removed, what a control leaves, and what fails and why."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import PIL.Image
+import pytest
+import torch
+from torch import Tensor, nn
+
+import seewhy
+from seewhy.cli.app import main
+from seewhy.errors import DataError, OptionError, StoreError
+from seewhy.evidence.results.result import Audit
+from seewhy.learn.repair import repair
+from tests.small_images import CORE, write_images
+
+QUIET: dict[str, Any] = {"progress": False}
+FAST: dict[str, Any] = {"epochs": 4, "rate": 0.1, "batch_size": 32, "progress": False}
+
+
+class Known(nn.Module):
+    """Two features, the brightness of the core and the redness of what surrounds it, and a linear head on them."""
+
+    def __init__(self, core: float = 1.0, surround: float = 1.5) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 3, 1)  # so that there is a grid
+        self.head = nn.Linear(2, 2)
+        with torch.no_grad():
+            self.conv.weight.copy_(torch.eye(3)[..., None, None])
+            self.conv.bias.zero_()
+            self.head.weight.copy_(torch.tensor([[core, surround], [-core, -surround]]))
+            self.head.bias.zero_()
+        self.conv.requires_grad_(False)
+
+    def features(self, x: Tensor) -> Tensor:
+        x = self.conv(x)
+        core = x[:, :, CORE, CORE].mean(dim=(1, 2, 3)) - 0.5
+        outside = torch.ones(x.shape[2:], device=x.device)
+        outside[CORE, CORE] = 0
+        redness = ((x[:, 0] - x[:, 1]) * outside).sum(dim=(1, 2)) / outside.sum()
+        return torch.stack([5 * core, 10 * redness], dim=1)  # the core is learned slowly
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.head(self.features(x))
+        return logits
+
+
+class Frozen(Known):
+    """The same network without a parameter to train."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.requires_grad_(False)
+
+
+class Curved(Known):
+    """The same answers, but not from a linear layer."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = super().forward(x)
+        return 3 * torch.tanh(logits / 3)
+
+
+def audited(data: Path, model: nn.Module, **options: Any) -> Audit:
+    classifier = seewhy.load(model, classes=["cat", "dog"])
+    asked = {"regions": ["centre", "surround=not:centre"], "core": "centre", "properties": ["contrast"], **QUIET}
+    return seewhy.audit(classifier, data, **{**asked, **options})
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A core that tells the classes apart, and a surround that goes with them in eight of ten images."""
+    return write_images(tmp_path_factory.mktemp("repair") / "data", counts={"train": 110, "valid": 60}, aligned=0.8)
+
+
+@pytest.fixture(scope="module")
+def audit(data: Path) -> Audit:
+    return audited(data, Known())
+
+
+def test_an_exchange_beats_plain_fine_tuning_and_the_network_is_left_as_found(audit: Audit, tmp_path: Path) -> None:
+    network = audit.design.plan.classifier.model
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    state = torch.get_rng_state()
+    found = repair(audit, "surround", ways="exchange", out=tmp_path / "repair", **FAST)
+    assert found.is_proved and found.way == "exchange" and set(found.margins) == {"plain", "unrelated"}
+    assert all(margin.low > 0 for margin in found.margins.values()) and found.seeds == 3
+    assert found.arms["repaired"].mean < 0.5 * found.arms["before"].mean
+    assert found.headline.startswith("surround: exchange beats its control")
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+    assert torch.equal(torch.get_rng_state(), state)
+    stored = json.loads((tmp_path / "repair" / "repair.json").read_text())
+    assert stored["proved"] and stored["margins"]["plain"]["low"] > 0 and stored["images"] == 60
+    loaded = seewhy.load(Known(), weights=tmp_path / "repair" / "model.pt", classes=["cat", "dog"]).model
+    assert found.network is not None
+    for name, value in loaded.state_dict().items():
+        assert torch.equal(value, found.network.state_dict()[name])
+    weights = loaded.state_dict()["head.weight"]
+    assert abs(float(weights[0, 1] - weights[1, 1])) < 0.6 * 3.0  # of the surround's own weight
+
+
+def test_a_repair_that_was_killed_goes_on_to_the_same_result(audit: Audit, tmp_path: Path) -> None:
+    class Killed(Exception):
+        pass
+
+    def after_three(done: int, total: int) -> None:
+        if done == 3:
+            raise Killed
+
+    options = {**FAST, "ways": "consistency"}
+    whole = repair(audit, "surround", out=tmp_path / "whole", **options)
+    with pytest.raises(Killed):
+        repair(audit, "surround", out=tmp_path / "killed", **{**options, "progress": after_three})
+    made = sorted(path.name for path in (tmp_path / "killed" / "parts").iterdir())
+    assert made == ["consistency-0.pt", "consistency-1.pt"]
+    again = repair(audit, "surround", out=tmp_path / "killed", **options)
+    assert again.summary() == whole.summary()
+    files = [(tmp_path / name / "model.pt").read_bytes() for name in ("whole", "killed")]
+    assert files[0] == files[1] and not (tmp_path / "killed" / "parts").exists()
+    with pytest.raises(StoreError, match="holds another run: seed"):
+        repair(audit, "surround", out=tmp_path / "killed", seed=5, **options)
+
+
+def test_without_training_the_last_layer_loses_the_factor(audit: Audit) -> None:
+    found = repair(audit, "surround", ways=["last-layer", "projection"], **FAST)
+    assert found.way in ("last-layer", "projection") and found.seeds == 9 and set(found.margins) == {"scrambled"}
+    assert {one.way for one in found.tried} == {"last-layer", "projection"} and not found.refused
+    assert abs(found.arms["repaired"].mean) < 0.4 * found.arms["before"].mean
+    assert any("Chosen on the other half" in line for line in found.lines())
+    assert [cell.count for cell in found.cells] == [22, 88, 88, 22]  # 8 of 10 go with the class
+    assert "add 66 of cat where it says not cat" in found.collect
+    assert "surround" in found._repr_html_() and repr(found).startswith("<Repair of surround>")
+
+
+def test_groups_named_by_a_column_are_those_of_the_column(data: Path, tmp_path: Path) -> None:
+    rows = []
+    for split in ("train", "valid"):
+        for path in sorted((data / split).rglob("*.png")):
+            pixels = np.asarray(PIL.Image.open(path), dtype=np.float64)
+            red = "red" if (pixels[:6, :, 0] - pixels[:6, :, 1]).mean() > 0 else "green"
+            rows.append(f"{path},{path.parent.name},{split},{red}")
+    table = tmp_path / "images.csv"
+    table.write_text("\n".join(["path,label,split,surround", *rows]) + "\n")
+    of_table = audited(table, Known())
+    found = repair(of_table, "surround", ways="projection", groups="surround", **FAST)
+    assert [(cell.group, cell.count) for cell in found.cells[:2]] == [("green", 22), ("red", 88)]
+    with pytest.raises(OptionError, match=r"There is no column 'surroundings'.  Nearest: surround"):
+        repair(of_table, "surround", groups="surroundings", **FAST)
+
+
+def test_what_cannot_be_repaired_says_so(tmp_path: Path) -> None:
+    """The core says nothing in these images, and the surround all."""
+    data = write_images(tmp_path / "all", counts={"train": 40, "valid": 40}, aligned=1.0)
+    found = repair(audited(data, Known(core=0.0, surround=3.0)), "surround", ways="exchange", anyway=True, **FAST)
+    assert not found.is_proved and any("Nothing else is shown to be learned" in reason for reason in found.reasons)
+    assert any(line.startswith("The repair failed:") for line in found.lines())
+    last = repair(audited(data, Known()), "surround", ways="last-layer,projection", anyway=True, **FAST)
+    assert not last.is_proved and last.reasons[0].startswith("No way could be tried: last-layer")
+    assert all("fewer than 20 images" in why for why in last.refused.values())
+    assert last.network is None and last.headline.startswith("surround: no repair.")
+
+
+def test_networks_that_a_way_does_not_fit_are_refused_with_the_reason(data: Path) -> None:
+    frozen = repair(audited(data, Frozen()), "surround", ways="exchange,projection", **FAST)
+    assert "frozen" in frozen.refused["exchange"] and frozen.way == "projection"
+    curved = repair(audited(data, Curved()), "surround", ways="last-layer,projection", **FAST)
+    assert set(curved.refused) == {"last-layer", "projection"}
+    assert "not the output of one linear layer" in curved.refused["projection"]
+
+
+@pytest.mark.parametrize(
+    ("finding", "options", "said"),
+    [
+        ("centre", {}, "is no shortcut .*intended"),
+        (9, {}, "There is no finding 9.  The audit has: 1 "),
+        ("tint", {}, "There is no finding tint"),
+        ("surround", {"seeds": 2}, "at least 3 networks"),
+        ("surround", {"ways": "exchnage"}, "Nearest: exchange"),
+        ("surround", {"rate": 0.0}, "must be a number above 0"),
+    ],
+    ids=["intended", "number", "factor", "seeds", "way", "rate"],
+)
+def test_bad_input_says_what_to_type(finding: int | str, options: dict[str, Any], said: str, audit: Audit) -> None:
+    with pytest.raises(OptionError, match=said):
+        repair(audit, finding, **{**FAST, **options})
+
+
+def test_a_repair_needs_train_beside_valid(data: Path) -> None:
+    with pytest.raises(DataError, match="learns from train and is proved on valid"):
+        repair(audited(data / "valid", Known()), "surround", **FAST)
+
+
+def test_the_finding_can_be_told_by_its_number(audit: Audit) -> None:
+    from seewhy.learn.asked import find
+
+    findings = [vars(one) for one in audit.findings]
+    numbered = [find(audit.design, findings, at, anyway=True).factor for at in (1, 2)]
+    assert sorted(numbered) == ["centre", "surround"]
+    assert find(audit.design, findings, str(1 + numbered.index("surround"))).claims == ("depends", "shortcut")
+    assert replace(find(audit.design, findings, "surround"), level="") is not None
+
+
+def test_the_command_repairs_what_an_audit_found(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def typed(*words: str) -> str:
+        with pytest.raises(SystemExit) as left:
+            main(list(words))
+        return f"{left.value.code} {capsys.readouterr()}"
+
+    monkeypatch.chdir(data.parent)
+    known = ["--model", "tests.learn.test_repair:Known", "--classes", "cat,dog", "--device", "cpu"]
+    chosen = ["--regions", "centre,surround=not:centre", "--core", "centre", "--properties", "none", "--no-report"]
+    run = str(tmp_path / "audit")
+    said = typed("audit", "data", *known, *chosen, "--workers", "1", "--out", run)
+    assert said.startswith(("0", "None")), said
+    options = ["--finding", "surround", "--ways", "exchange", "--epochs", "4", "--rate", "0.1"]
+    first = typed("repair", run, *options)
+    assert "surround: exchange" in first and (tmp_path / "audit-repair" / "model.pt").exists()
+    stored = json.loads((tmp_path / "audit-repair" / "repair.json").read_text())
+    assert stored["headline"] in typed("repair", run, *options, "--json")  # what is finished is read
+    assert "is no shortcut" in typed("repair", run, "--finding", "centre")
+    assert "holds another run: factor" in typed("repair", run, "--finding", "centre", "--anyway")
+    monkeypatch.chdir(tmp_path)
+    assert "errors.md#repair-moved" in typed("repair", run, "--finding", "surround")

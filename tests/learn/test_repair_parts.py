@@ -1,0 +1,213 @@
+"""The pieces of a repair: halves, groups, the exchange, fine-tuning, the last layer, the projection, and the margin."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from seewhy.errors import WorkError
+from seewhy.evidence.factors.factor import PropertyFactor
+from seewhy.evidence.properties.catalogue import PROPERTIES
+from seewhy.evidence.trials.contrast import Contrast
+from seewhy.evidence.trials.edit import EXCHANGE, TrialKey
+from seewhy.evidence.trials.sample import Sample
+from seewhy.evidence.trials.trial import Scores, Trials
+from seewhy.learn.exchange import FactorExchange, RegionExchange, unrelated
+from seewhy.learn.fine_tune import Tuning, fine_tuned
+from seewhy.learn.groups import Groups, cells_of, groups_by_effects
+from seewhy.learn.last_layer import head_of, refitted, with_head
+from seewhy.learn.parts import halves_of
+from seewhy.learn.projection import direction_of, projected
+from seewhy.learn.proof import Reading, cost_of, margin_over, remaining, worst_of
+from seewhy.records import Image, Preprocess
+
+
+def sample_of(n: int = 24, side: int = 16, seed: int = 0) -> Sample:
+    rng = np.random.default_rng(seed)
+    pixels = torch.from_numpy(rng.integers(0, 255, (n, 3, side, side)).astype(np.uint8))
+    images = tuple(Image(f"{number}", label="ab"[number % 2], split="train") for number in range(n))
+    return Sample("train", images, np.arange(n) % 2, pixels, Preprocess(), np.arange(n))
+
+
+class Small(nn.Module):
+    def __init__(self, outputs: int = 2) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3)
+        self.norm = nn.BatchNorm2d(4)
+        self.drop = nn.Dropout(0.5)
+        self.head = nn.Linear(4, outputs)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        logits: torch.Tensor = self.head(self.drop(self.norm(self.conv(x)).relu().mean(dim=(2, 3))))
+        return logits
+
+
+def test_halves_share_no_cluster_and_hold_the_classes_alike() -> None:
+    sample = replace(sample_of(40), clusters=np.repeat(np.arange(20), 2))
+    first, second = halves_of(sample, seed=3)
+    assert not set(first.clusters) & set(second.clusters) and len(first) + len(second) == 40
+    assert abs(len(first) - len(second)) <= 2 and first.counts.tolist() == [len(first) // 2] * 2
+    assert {image.id for image in first.images} | {image.id for image in second.images} == set(map(str, range(40)))
+    assert torch.equal(first.pixels[0], sample.pixels[int(first.images[0].id)])
+
+
+def test_groups_are_cut_where_the_effects_part() -> None:
+    rng = np.random.default_rng(0)
+    effects = np.concatenate([rng.normal(-0.1, 0.02, 30), rng.normal(0.2, 0.03, 10), [np.nan]])
+    groups = groups_by_effects(effects, ("low", "high"))
+    assert groups.of.tolist() == [0] * 30 + [1] * 10 + [-1]
+    labels = np.array([0] * 25 + [1] * 16)
+    cells = cells_of(groups, labels, ["a", "b"], [Image(str(number)) for number in range(41)])
+    assert [(cell.label, cell.group, cell.count, cell.to_add) for cell in cells] == [
+        ("a", "low", 25, 0), ("a", "high", 0, 25), ("b", "low", 5, 5), ("b", "high", 10, 0),
+    ]  # fmt: skip
+
+
+def test_an_exchange_gives_the_donors_value_and_any_class_is_any_class() -> None:
+    sample, factor = sample_of(), PropertyFactor(PROPERTIES["brightness"])
+    exchange = FactorExchange(sample, factor)
+    donors = torch.tensor([5, 9, 20])
+    edited = exchange.edited(torch.tensor([0, 1, 2]), donors)
+    assert torch.allclose(factor.measure(edited, None), factor.measure(sample.canvases(donors), None), atol=0.02)
+    generator = torch.Generator().manual_seed(0)
+    places = torch.arange(24).repeat(50)
+    any_class = exchange.donors_for(places, generator)
+    same = FactorExchange(sample, factor, "the same class").donors_for(places[:48], generator)
+    assert 0.4 < float((any_class % 2 == places % 2).double().mean()) < 0.6
+    assert bool((same % 2 == places[:48] % 2).all())
+
+
+def test_the_unrelated_exchange_leaves_the_factor_alone() -> None:
+    masks = torch.zeros(1, 16, 16, dtype=torch.uint8)
+    masks[:, :4, :4] = 255
+    sample = replace(sample_of(), masks={"corner": masks})
+    from seewhy.evidence.factors.factor import RegionFactor
+    from seewhy.evidence.factors.regions import Region
+
+    factor = RegionFactor(Region("corner", "here", draw=lambda canvas: masks[0].numpy(), fixed=True))
+    other = unrelated(sample, sample, factor, (), (), 0)
+    assert isinstance(other, RegionExchange) and float(other.region[:4, :4].max()) == 0.0
+    assert float(other.region.mean()) == pytest.approx(1 / 16, rel=0.05)
+    whole = replace(sample, masks={"corner": torch.full((1, 16, 16), 255, dtype=torch.uint8)})
+    contrast = PropertyFactor(PROPERTIES["contrast"])
+    assert unrelated(whole, whole, factor, (contrast,), (), 0).words == "contrast from donors of any class"
+    assert unrelated(whole, whole, factor, (), (), 0).words == "corner from donors of the same class"
+
+
+@pytest.mark.parametrize("outputs", [1, 2])
+def test_fine_tuning_is_repeatable_and_leaves_the_network_and_the_random_state(outputs: int) -> None:
+    torch.manual_seed(0)
+    network, sample = Small(outputs).eval(), sample_of()
+    before, state = {n: v.clone() for n, v in network.state_dict().items()}, torch.get_rng_state()
+    exchange = FactorExchange(sample, PropertyFactor(PROPERTIES["brightness"]))
+    for tuning in (Tuning(epochs=2, batch_size=8), Tuning(epochs=1, batch_size=8, consistency=2.0)):
+        tuned = [fine_tuned(network, sample, tuning, exchange=exchange, seed=1) for _ in range(2)]
+        first, second = (one.state_dict() for one in tuned)
+        assert all(torch.equal(first[name], second[name]) for name in first)
+        assert not torch.equal(first["head.weight"], before["head.weight"]) and not tuned[0].training
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+    assert torch.equal(torch.get_rng_state(), state)
+    assert all(parameter.grad is None for parameter in network.parameters())
+
+
+def test_a_loss_that_is_no_number_says_what_to_type() -> None:
+    network = Small()
+    with torch.no_grad():
+        network.head.bias.fill_(float("nan"))
+    with pytest.raises(WorkError, match=r"NaN or infinite.*\n.*--rate 3e-05"):
+        fine_tuned(network, sample_of(), Tuning(epochs=1))
+
+
+def test_a_refitted_head_does_not_use_what_the_groups_balance_away() -> None:
+    rng = np.random.default_rng(0)
+    labels = np.repeat([0, 1], 300)
+    groups = np.where(rng.random(600) < 0.9, labels, 1 - labels)
+    signal = 2.0 * labels - 1 + rng.normal(0, 1, 600)
+    shortcut = 2.0 * groups - 1 + rng.normal(0, 0.3, 600)
+    features = torch.from_numpy(np.stack([signal, 5 * shortcut + 3, np.zeros(600)], axis=1))
+    weight, bias = refitted(features, labels, groups, 2, seed=0)
+    plain, _ = refitted(features, labels, np.zeros(600, np.int64) + labels, 2, seed=0)
+    margins = (weight[1] - weight[0]).numpy()
+    assert abs(5 * margins[1]) < 0.15 * margins[0] < 0.15 * 5 * float(plain[1, 1] - plain[0, 1])
+    one, offset = refitted(features, labels, groups, 1, seed=0)
+    assert one.shape == (1, 3) and offset.shape == (1,)
+    answers = (features @ one[0] + offset > 0).numpy()
+    assert (answers == ((features @ weight.T + bias).argmax(dim=1) == 1).numpy()).all()
+
+
+def test_the_folded_projection_is_the_projection_of_the_features() -> None:
+    torch.manual_seed(0)
+    features, labels = torch.randn(200, 5, dtype=torch.float64), np.arange(200) % 2
+    groups = np.arange(200) // 2 % 2
+    features[:, 2] += 3 * torch.from_numpy(groups)
+    features[:, 0] += 4 * torch.from_numpy(labels)
+    direction, point = direction_of(features, labels, groups)
+    assert abs(float(direction[2])) > 0.97 and abs(float(direction[0])) < 0.15
+    weight, bias = torch.randn(3, 5, dtype=torch.float64), torch.randn(3, dtype=torch.float64)
+    removed = features - torch.outer((features - point) @ direction, direction)
+    new_weight, new_bias = projected(weight, bias, direction, point)
+    assert torch.allclose(features @ new_weight.T + new_bias, removed @ weight.T + bias)
+
+
+def test_the_head_is_found_and_its_features_give_the_logits() -> None:
+    torch.manual_seed(0)
+    network, sample = Small().eval(), sample_of()
+    head = head_of(network, sample)
+    logits = network(sample.canvases(torch.arange(24)))
+    weight, bias = network.head.weight.detach().double(), network.head.bias.detach().double()
+    assert head.name == "head" and torch.allclose(head.features @ weight.T + bias, logits.double(), atol=1e-6)
+    assert not network.head._forward_hooks
+    same = with_head(network, "head", weight, bias)
+    assert torch.equal(same(sample.canvases(torch.arange(4))), network(sample.canvases(torch.arange(4))))
+
+
+def readings(rng: np.random.Generator, left: float, of_seeds: float, base: np.ndarray, n: int = 3) -> list[Reading]:
+    """What networks of an arm say that have `left` of an effect, and differ by `of_seeds`."""
+    pairs = [(r, (r + 1 + k) % 24) for r in range(24) for k in (0, 1, 4, 7)]
+    recipients, donors = np.array(pairs).T
+    labels = np.arange(24) % 2
+    found = []
+    for _ in range(n):
+        size = left + of_seeds * rng.standard_normal()
+        moves = np.where(labels[donors] == 0, size / 2, -size / 2) + base[donors] + 0.03 * rng.standard_normal(96)
+        nothing, said = np.zeros((96, 1), np.float32), np.zeros(96, np.int64)
+        after = Scores(nothing, moves[:, None].astype(np.float32), said)
+        key = TrialKey("tint", EXCHANGE, "valid")
+        trials = Trials(key, recipients, donors, Scores(nothing, nothing, said), after, labels, np.arange(24))
+        found.append(Reading(trials, (rng.random(24) < 0.9).astype(np.int64)))
+    return found
+
+
+def test_the_margin_is_the_difference_of_the_sizes_and_knows_the_seeds() -> None:
+    contrast, rng = Contrast(0, "a", "b"), np.random.default_rng(1)
+    base = 0.02 * rng.standard_normal(24)
+    mine, other = readings(rng, -0.02, 0.0, base), readings(rng, 0.2, 0.0, base)
+    margin = margin_over(mine, other, contrast)
+    assert margin.value == pytest.approx(abs(remaining(other, contrast)) - abs(remaining(mine, contrast)))
+    assert margin.low > 0.1
+    shaky = margin_over(mine, readings(rng, 0.2, 0.15, base), contrast)
+    assert shaky.high - shaky.low > 3 * (margin.high - margin.low)
+
+
+def test_the_margin_is_rarely_claimed_where_both_arms_are_alike() -> None:
+    contrast, alarms = Contrast(0, "a", "b"), 0
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        base = 0.03 * rng.standard_normal(24)
+        margin = margin_over(readings(rng, 0.1, 0.03, base), readings(rng, 0.1, 0.03, base), contrast)
+        alarms += margin.p_value < 0.05
+    assert alarms <= 7  # of 60: 3 are expected
+
+
+def test_the_cost_and_the_worst_cell() -> None:
+    before, after = np.array([1, 1, 1, 0] * 10), np.array([1, 1, 0, 1] * 10)
+    cost = cost_of(before, after)
+    assert cost.difference.value == 0.0 and cost.p_value == 1.0
+    labels, groups = np.repeat([0, 1], 20), Groups(np.tile([0, 1], 20), ("dark", "bright"), "here")
+    worst = worst_of(after, labels, groups, ["a", "b"])
+    assert worst is not None and (worst.group, worst.accuracy.value) == ("dark", 0.5)
+    assert worst_of(after[:8], labels[:8], replace(groups, of=groups.of[:8]), ["a", "b"]) is None
