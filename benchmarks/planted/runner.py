@@ -66,7 +66,8 @@ class Work:
 
     def _audit(self, case: Case, module: torch.nn.Module, kept: Cache) -> None:
         file = kept.audit_file(case)
-        is_covered = case.half == "frozen" and int(network_key(case.network), 16) % self.covered == 0
+        is_asked = case.half == "frozen" or self.covered == 1
+        is_covered = is_asked and int(network_key(case.network), 16) % self.covered == 0
         record = audited(case, module, file.with_suffix(".png"), kept.trials_folder(case), is_covered=is_covered)
         keys = {"audit_key": audit_key(), "thresholds": thresholds_key(), "case_key": case_key(case)}
         write_record(file, {**record, **keys})

@@ -100,10 +100,8 @@ FALLS, RISES, OPEN = Estimate(1.0, 0.5, 1.5, 80), Estimate(-1.0, -1.5, -0.5, 80)
         (case(-0.3), "STRONG"),
         (case(each=7), "CANNOT SAY"),  # too few images, whatever else
         (case(each=8), "WEAK"),  # few widen the interval and lower the level; they hide no effect
-        (case(each=28), "WEAK"),
-        (case(each=30), "WEAK"),
-        (case(each=59), "WEAK"),
-        (case(each=60), "STRONG"),
+        (case(each=29), "WEAK"),
+        (case(each=30), "STRONG"),
         (case(p=0.049), "STRONG"),
         (case(p=0.051), "CANNOT SAY"),
         (case(FLOOR - 1e-6, 0.001), "CANNOT SAY"),  # the interval reaches beyond
@@ -201,8 +199,8 @@ def test_a_dependence_against_the_label_asks_for_the_other_sign() -> None:
         (case(is_core=True), {"depends", "intended"}),
         (case(-0.3, is_core=False), {"depends", "against the label"}),
         (case(-0.3, is_core=True), {"depends", "against the label"}),
-        (case(is_core=False, each=40), {"depends"}),  # weak
-        (case(is_core=True, each=40), {"depends", "intended"}),
+        (case(is_core=False, each=29), {"depends"}),  # weak
+        (case(is_core=True, each=29), {"depends", "intended"}),
         (case(overfit=excess(True)), {"depends", "overfit"}),
         (case(overfit=excess(False), is_core=False), {"depends", "shortcut"}),
         (case(0.0, 0.01, p=1.0, overfit=excess(True)), {"overfit"}),  # one does not follow from the other
@@ -295,8 +293,8 @@ def test_the_safeguards_are_told_with_their_outcome() -> None:
     assert [line[0] for line in told] == ["-", "?", "+", "+"]
     assert "50.0 points" in told[0] and "100 distinct donors" in told[3]
     assert told[2].startswith("+ With 4 pixels along its edge left as they were it is +30.0 points")
-    (line,) = finding_of(case(each=40)).evidence
-    assert line.startswith("- 40 distinct donors of the smallest class")
+    (line,) = finding_of(case(each=29)).evidence
+    assert line.startswith("- Few images: 29 distinct donors of the smallest class")
 
 
 def test_no_text_has_two_spaces() -> None:
@@ -304,7 +302,7 @@ def test_no_text_has_two_spaces() -> None:
 
 
 def test_weak_findings_outside_the_core_are_not_called_shortcuts() -> None:
-    told = finding_of(case(is_core=False, each=40))
+    told = finding_of(case(is_core=False, each=29))
     assert told.level == "WEAK" and "shortcut" not in told.text
 
 

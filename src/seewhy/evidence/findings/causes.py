@@ -14,6 +14,7 @@ from seewhy.evidence.factors.factor import Factor
 from seewhy.evidence.findings.case import Case
 from seewhy.evidence.findings.effects import class_effect, plain_difference
 from seewhy.evidence.findings.figures import interval, signed_points
+from seewhy.evidence.findings.safeguards.outside import outside_edit
 from seewhy.evidence.inference.differences import ClassDifference
 from seewhy.evidence.thresholds import AUDIT_THRESHOLDS
 from seewhy.evidence.trials.design import AuditDesign
@@ -101,14 +102,14 @@ def explanation(cause: Cause, explained: Sequence[Case]) -> str:
     return words
 
 
-def held_edit(factor: Factor, held: str, core: Sequence[str]) -> Edit:
+def held_edit(factor: Factor, held: str, core: Sequence[str], everywhere: frozenset[str]) -> Edit:
     """The exchange of one factor with another one put back; of a property outside of the core, where there is one."""
-    return replace(_plain_edit(factor, core), held=held)
+    return replace(_plain_edit(factor, core, everywhere), held=held)
 
 
-def _plain_edit(factor: Factor, core: Sequence[str]) -> Edit:
+def _plain_edit(factor: Factor, core: Sequence[str], everywhere: frozenset[str]) -> Edit:
     """The same exchange with nothing put back: what a property does through the core is no matter here."""
-    return EXCHANGE if factor.region or not core else Edit("exchange", outside=core[0])
+    return EXCHANGE if factor.region or not core else outside_edit(factor, core, everywhere)
 
 
 def causes_of(cases: Sequence[Case], trials: Mapping[TrialKey, Trials], design: AuditDesign) -> list[Cause]:
@@ -184,7 +185,7 @@ def _relations(cases: Sequence[Case], trials: Mapping[TrialKey, Trials], design:
     for case in cases:
         plain = _plain(case, trials, design)
         for other in cases:
-            edit = held_edit(factors[case.factor], other.factor, design.core_regions)
+            edit = held_edit(factors[case.factor], other.factor, design.core_regions, design.everywhere)
             held = trials.get(TrialKey(case.factor, edit, design.audited.split))
             if plain is not None and held is not None and other is not case:
                 relations[case.factor, other.factor] = _held(case, plain, held)
@@ -194,7 +195,9 @@ def _relations(cases: Sequence[Case], trials: Mapping[TrialKey, Trials], design:
 def _plain(case: Case, trials: Mapping[TrialKey, Trials], design: AuditDesign) -> Trials | None:
     """The exchanges of a factor with nothing put back."""
     factor = next(factor for factor in design.factors if factor.name == case.factor)
-    return trials.get(TrialKey(case.factor, _plain_edit(factor, design.core_regions), design.audited.split))
+    return trials.get(
+        TrialKey(case.factor, _plain_edit(factor, design.core_regions, design.everywhere), design.audited.split)
+    )
 
 
 def _moved(case: Case, trials: Mapping[TrialKey, Trials], design: AuditDesign) -> float:

@@ -18,6 +18,7 @@ from seewhy.evidence.findings.safeguards.outside import OutsideCore
 from seewhy.evidence.findings.safeguards.safeguard import Evidence, Safeguard
 from seewhy.evidence.trials.design import AuditDesign
 from seewhy.evidence.trials.edit import TrialKey
+from seewhy.evidence.trials.everywhere import goes_everywhere
 from seewhy.evidence.trials.schedule import Frame, followed, frame_of
 from seewhy.evidence.trials.trial import Job
 
@@ -28,17 +29,27 @@ STAGES = ("exchanges", "outside of the core", "what is asked of those that matte
 
 def outside_the_core(design: AuditDesign, singles: Sequence[Case]) -> AuditDesign:
     """The design with the exchange outside of the core of each factor that is shown to matter."""
-    frame = frame_of(design.samples, design.schedule, design.seed)
     factors = {factor.name: factor for factor in design.factors}
-    jobs = [job for case in suspects(singles) for job in OutsideCore().later_jobs(frame, factors[case.factor])]
+    shown = [factors[case.factor] for case in suspects(singles) if not case.is_core]
+    if not design.core_regions:
+        return design
+    core, audited = design.core_regions[0], design.audited
+    properties = [factor for factor in shown if factor.region is None]
+    names = (factor.name for factor in properties if goes_everywhere(audited, factor, core))
+    design = replace(design, everywhere=frozenset(names))
+    jobs = [job for factor in shown for job in OutsideCore().later_jobs(_frame(design), factor)]
     return replace(design, schedule=followed(design.schedule, jobs, design.budget))
+
+
+def _frame(design: AuditDesign) -> Frame:
+    return frame_of(design.samples, design.schedule, design.seed, design.everywhere)
 
 
 def with_follow_up(
     design: AuditDesign, trials: AllTrials, singles: Sequence[Case], safeguards: Sequence[Safeguard]
 ) -> AuditDesign:
     """The design with all other trials that follow from the cases of single factors; the budget holds for them, too."""
-    frame = frame_of(design.samples, design.schedule, design.seed)
+    frame = _frame(design)
     factors = {factor.name: factor for factor in design.factors}
     cases = suspects(singles)
     shown = [factors[case.factor] for case in cases]
@@ -65,7 +76,7 @@ def suspects(singles: Sequence[Case]) -> list[Case]:
 
 def _held_job(frame: Frame, factor: Factor, held: Factor) -> Job:
     audited = frame.samples.audited
-    edit = held_edit(factor, held.name, frame.samples.core)
+    edit = held_edit(factor, held.name, frame.samples.core, frame.everywhere)
     regions = {factor.region, held.region, edit.outside}
     pairs = audited.pairs([region for region in regions if region], uses=USES)
     return Job(TrialKey(factor.name, edit, audited.split), pairs, (factor,), held=held)

@@ -12,15 +12,17 @@ class Edit:
 
     An exchange puts the donor's content in: with the region drawn back by `shrink_px` pixels, or only outside of the
     region `outside` (the rest of a region, or a property of donors with that region painted over) drawn larger by
-    `grow_px` pixels; with `held` that factor is put back as the recipient has it. A removal takes the content away by
-    `removal`; a mark is laid over, a patch is the same pixels shuffled in its place. A control is an exchange, or a
-    removal, of another region in place of the factor.
+    `grow_px` pixels, where `whole` puts such a property into the recipient's `outside` region, too. With `held` that
+    factor is put back as the recipient has it. A removal takes the content away by `removal`; a mark is laid over, a
+    patch is the same pixels shuffled in its place. A control is an exchange, or a removal, of another region in place
+    of the factor.
     """
 
     kind: Literal["exchange", "removal", "mark", "patch", "control"]
     shrink_px: int = 0
     outside: str | None = None
     grow_px: int = 0
+    whole: bool = False
     held: str | None = None
     removal: str | None = None
 
@@ -34,10 +36,14 @@ class Edit:
     @property
     def _exchange(self) -> str:
         if self.held:
-            return f"outside, held {self.held}" if self.outside else f"held {self.held}"
+            return f"{self._outside}, held {self.held}" if self.outside else f"held {self.held}"
         if self.outside:
-            return f"outside-grown-{self.grow_px}" if self.grow_px else "outside"
+            return f"{self._outside}-grown-{self.grow_px}" if self.grow_px else self._outside
         return f"shrunk-{self.shrink_px}" if self.shrink_px else "donors"
+
+    @property
+    def _outside(self) -> str:
+        return "outside-into-whole" if self.whole else "outside"
 
 
 EXCHANGE, MARKED, PATCHED, CONTROL = Edit("exchange"), Edit("mark"), Edit("patch"), Edit("control")

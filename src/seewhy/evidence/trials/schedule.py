@@ -34,6 +34,7 @@ class Frame:
     controls: Mapping[ControlRegion, Tensor]
     effort: Effort
     seed: int
+    everywhere: frozenset[str] = frozenset()  # properties that go with the classes in the core, too
 
 
 @dataclass(frozen=True)
@@ -119,9 +120,9 @@ def followed(schedule: Schedule, later: Sequence[Job], budget: int | None) -> Sc
     return replace(schedule, jobs=tuple(jobs), n_unpaid=unpaid)
 
 
-def frame_of(samples: Samples, schedule: Schedule, seed: int) -> Frame:
+def frame_of(samples: Samples, schedule: Schedule, seed: int, everywhere: frozenset[str]) -> Frame:
     """What the jobs of a schedule were made of."""
-    return _dealt(Frame(samples, schedule.controls, schedule.effort, seed), schedule.effort)
+    return _dealt(Frame(samples, schedule.controls, schedule.effort, seed, everywhere), schedule.effort)
 
 
 def without_donors(sample: Sample, regions: Sequence[str]) -> Ints:

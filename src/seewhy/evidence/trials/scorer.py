@@ -88,13 +88,13 @@ class Scorer:
             canvases = factor.put(canvases, masks, given)
         if job.held is not None and (job.held.region is not None or job.factors[0].region is None):
             canvases = self._put_back(job.held, canvases, recipients)
-        if job.edit.outside is None or any(factor.region for factor in job.factors):
+        if any(factor.region for factor in job.factors):
             return canvases
         return self._with_core_kept(job, canvases, before, recipients)
 
     def _with_core_kept(self, job: Job, canvases: Tensor, before: Tensor, recipients: Tensor) -> Tensor:
         """The edited canvases; what acts outside of the core leaves the recipients' core as it was."""
-        if job.edit.outside is None:
+        if job.edit.outside is None or job.edit.whole:
             return canvases
         return transplanted(
             canvases, before, grown(self.sample.masks_at(job.edit.outside, recipients), job.edit.grow_px)

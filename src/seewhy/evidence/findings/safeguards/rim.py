@@ -14,10 +14,11 @@ from seewhy.evidence.factors.factor import Factor
 from seewhy.evidence.findings.case import RIM, Case, Outcome, depends
 from seewhy.evidence.findings.effects import class_effect
 from seewhy.evidence.findings.figures import interval, signed_points
+from seewhy.evidence.findings.safeguards.outside import outside_edit
 from seewhy.evidence.findings.safeguards.safeguard import Evidence, Safeguard
 from seewhy.evidence.inference.differences import ClassDifference
 from seewhy.evidence.thresholds import AUDIT_THRESHOLDS
-from seewhy.evidence.trials.edit import Edit, TrialKey
+from seewhy.evidence.trials.edit import TrialKey
 from seewhy.evidence.trials.masked import is_part
 from seewhy.evidence.trials.sample import Sample
 from seewhy.evidence.trials.schedule import Frame
@@ -97,7 +98,11 @@ class Rim(Safeguard):
             return []
         pairs = audited.pairs([*([factor.region] if factor.region else []), *core])
         return [
-            Job(TrialKey(factor.name, _edit(core[0], pixels), audited.split), pairs, (factor,))
+            Job(
+                TrialKey(factor.name, outside_edit(factor, core, frame.everywhere, pixels), audited.split),
+                pairs,
+                (factor,),
+            )
             for pixels in _growths(audited, factor, core[0])
         ]
 
@@ -109,7 +114,7 @@ class Rim(Safeguard):
         effects, left, contrast = {}, {}, case.effect.contrast
         factor = evidence.factors[case.factor]
         for pixels in _sizes(evidence.audited):
-            exchanges = evidence.of(case.factor, _edit(core[0], pixels))
+            exchanges = evidence.of(case.factor, outside_edit(factor, core, evidence.design.everywhere, pixels))
             if exchanges is not None:
                 effects[pixels] = class_effect(exchanges, exchanges.probability_changes(contrast), contrast)[0]
                 left[pixels] = _left(evidence.audited, factor, core[0], pixels)
@@ -131,10 +136,6 @@ class Rim(Safeguard):
     def stored(self, measured: LargerCore | None) -> dict[str, Any]:
         """By pixels the effect that is left."""
         return {"rim": {str(pixels): vars(effect) for pixels, effect in measured.effects.items()} if measured else {}}
-
-
-def _edit(core: str, pixels: int) -> Edit:
-    return Edit("exchange", outside=core, grow_px=pixels)
 
 
 def _sizes(sample: Sample) -> list[int]:
