@@ -44,7 +44,7 @@ def test_every_command_reads_what_pillow_would_warn_of(between: Path, fit: str) 
     assert all(outcome.error is None for outcome in explanation.outcomes)
     seewhy.write_report(explanation)
     assert seewhy.check(classifier, between / "data", progress=False).facts["without_result"] == 0
-    audit = seewhy.audit(classifier, between / "data", regions=[f"core={between / 'masks'}"], budget=50, progress=False)
+    audit = seewhy.audit(classifier, between / "data", regions=[f"core={between / 'masks'}"], budget=64, progress=False)
     assert "core" in {finding.factor for finding in audit.findings}
     function = seewhy.load(FourConv(40), preprocess=as_square)
     assert seewhy.explain(function, between / "data", progress=False).outcomes[0].error is None

@@ -86,7 +86,7 @@ def test_a_run_folder_with_pages_a_check_and_an_audit(channels: int, tmp_path: P
     assert len(list((tmp_path / "run/overlays").rglob("*.jpg"))) == 5 * N
     seewhy.write_report(explanation)
     seewhy.check(network, items, out=tmp_path / "check", progress=False)
-    audit = seewhy.audit(network, items, regions=["centre"], budget=200, out=tmp_path / "audit", progress=False)
+    audit = seewhy.audit(network, items, regions=["centre"], budget=400, out=tmp_path / "audit", progress=False)
     assert "centre" in {finding.factor for finding in audit.findings}
 
 

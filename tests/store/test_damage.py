@@ -16,6 +16,7 @@ from seewhy.errors import StoreError
 from seewhy.explanation.folder import run_in_folder
 from seewhy.run.plan import Plan, make_plan
 from seewhy.store import arrays, checksums, manifest
+from seewhy.store.tables import read_digests
 from tests.models import FourConv, seeded
 
 DAMAGES = {
@@ -120,6 +121,19 @@ def test_pages_are_no_part_of_it_and_files_of_others_do_not_count(run: Path) -> 
     seewhy.write_report(run)
     (run / "notes.txt").write_text("mine")
     assert checksums.damages(run, manifest.read_manifest(run)) == []
+
+
+def test_a_bit_flipped_anywhere_in_a_part_leaves_its_digests_out_or_as_they_were(
+    finished: Path, tmp_path: Path
+) -> None:
+    whole = (finished / "records.parquet").read_bytes()
+    known = read_digests(finished)
+    (tmp_path / "parts").mkdir()
+    for place in range(0, len(whole), max(1, len(whole) // 150)):
+        flipped = whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :]
+        (tmp_path / "parts" / "records-000000.parquet").write_bytes(flipped)
+        digests = read_digests(tmp_path)
+        assert not digests or digests == known, place
 
 
 @pytest.mark.parametrize("damage", ["emptied", "flipped"])

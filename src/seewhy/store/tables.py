@@ -116,7 +116,7 @@ def read_digests(folder: Path) -> dict[str, str | None]:
     for path in paths:
         try:
             table = _read(path, ["id", "digest"])
-        except pa.ArrowException:  # a loss of power took it: its shard is not finished
+        except (OSError, pa.ArrowException):  # lost or damaged: its shard is not finished
             continue
         digests |= zip(table["id"].to_pylist(), table["digest"].to_pylist(), strict=True)
     return digests

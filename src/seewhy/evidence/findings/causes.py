@@ -139,10 +139,15 @@ def _cause(
     design: AuditDesign,
 ) -> Cause:
     regions = {factor.name for factor in design.factors if factor.region}
+    pictures = {factor.name for factor in design.factors if not factor.region and _is_picture(factor, design)}
     return Cause(
         cases[name],
         tuple(cases[member] for member in members),
-        tuple(member for member in members if _may_be(relations, name, member, {name, member} <= regions)),
+        tuple(
+            member
+            for member in members
+            if member not in pictures and _may_be(relations, name, member, {name, member} <= regions)
+        ),
         {member: relations[member, name] for member in members if (member, name) in relations},
         relations,
     )
@@ -240,9 +245,14 @@ def _size(case: Case, design: AuditDesign) -> tuple[int, float, float]:
     factor = next(factor for factor in design.factors if factor.name == case.factor)
     if factor.region is None:
         numbers = float(_numbers(factor, design))
-        return (1 if numbers <= MANY_NUMBERS else 3, numbers, -abs(case.value))
+        return (3 if _is_picture(factor, design) else 1, numbers, -abs(case.value))
     area = float(mean_mask(design.audited, factor.region).mean())
     return (0 if area <= SMALL or not design.core else 2, area, -abs(case.value))
+
+
+def _is_picture(factor: Factor, design: AuditDesign) -> bool:
+    """Whether a property has so many numbers that it names no cause beside one that does."""
+    return _numbers(factor, design) > MANY_NUMBERS
 
 
 def _numbers(factor: Factor, design: AuditDesign) -> int:
