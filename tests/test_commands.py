@@ -10,8 +10,10 @@ from pathlib import Path
 import numpy as np
 import PIL.Image
 import pytest
+import torch
 import typer
 
+import seewhy
 from seewhy.cli.app import app, main
 
 ROOT = Path(__file__).parents[1]
@@ -104,6 +106,11 @@ def test_data_planted_then_explain_its_csv(home: Path, capsys: pytest.CaptureFix
     )
     found = json.loads(capsys.readouterr().out)
     assert found["labelled"] == 6 and found["without_result"] == 0
+
+
+def test_the_version_is_told_beside_that_of_torch(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("--version") == 0
+    assert capsys.readouterr().out == f"seewhy {seewhy.__version__}, torch {torch.__version__}\n"
 
 
 def test_every_command_and_option_is_documented() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from unittest import mock
 
@@ -54,12 +55,17 @@ def trials_kept(folder: Path) -> Iterator[list[Job]]:
 
 def _key_of(job: Job) -> str:
     held = job.held.name if job.held is not None else ""
-    parts = [repr(job.key), held, str(job.seed), code_digest(EDITING, ROOT)]
+    parts = [repr(job.key), held, str(job.seed), _editing_code()]
     arrays = [job.pairs] if job.control is None else [job.pairs, job.control.numpy()]
     digest = hashlib.sha256("\n".join(parts).encode())
     for array in arrays:
         digest.update(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()[:20]
+
+
+@cache
+def _editing_code() -> str:
+    return code_digest(EDITING, ROOT)
 
 
 def _read(file: Path) -> Scores:

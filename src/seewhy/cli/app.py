@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import importlib.metadata
 import os
 import signal
 import sys
@@ -11,7 +12,7 @@ import threading
 import traceback
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 from typer.core import TyperGroup
@@ -28,6 +29,7 @@ from seewhy.cli.repair import repair
 from seewhy.cli.report import report, verify
 from seewhy.cli.train import train
 from seewhy.errors import ModelError, SeewhyError, is_users_file
+from seewhy.version import __version__
 
 
 class _Commands(TyperGroup):
@@ -131,6 +133,21 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog=DEBUG,
 )
+
+
+def _print_version(is_asked: bool) -> None:
+    if is_asked:
+        print(f"seewhy {__version__}, torch {importlib.metadata.version('torch')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and exit.", is_eager=True, callback=_print_version)
+    ] = False,
+) -> None: ...
+
 
 for command in (explain, check, audit, repair, compare, report, verify, layers, methods, train, data, demo):
     app.command(epilog=DEBUG)(command)
