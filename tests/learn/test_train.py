@@ -20,10 +20,11 @@ from torch.nn import functional
 from seewhy.data.classifier import Classifier, load
 from seewhy.data.folder import read_table
 from seewhy.errors import DataError, ModelError, OptionError, WeightsError, WorkError
-from seewhy.learn import train as learn
+from seewhy.learn import epoch as passes
+from seewhy.learn.job import batches_of
 from seewhy.learn.net import Net
 from seewhy.learn.splits import choose_splits
-from seewhy.learn.train import Training, batches_of, train
+from seewhy.learn.train import Training, train
 
 CHECKPOINT = Path(__file__).parents[2].parent / "shared" / "data" / "rvf" / "model_4.pt"
 SMALL = {"epochs": 1, "batch_size": 8, "device": "cpu"}
@@ -267,7 +268,7 @@ def test_a_named_network_begins_from_the_seed_or_from_given_weights(tmp_path: Pa
 def test_two_epochs_and_two_more_are_four_to_the_bit(
     tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch, kept: int
 ) -> None:
-    monkeypatch.setattr(learn, "MOST_KEPT_BYTES", kept)
+    monkeypatch.setattr(passes, "MOST_KEPT_BYTES", kept)
     torch.manual_seed(0)
     model = Noisy()
     options: dict[str, Any] = {"batch_size": 8, "rate": 1e-2, "device": "cpu"}
@@ -320,7 +321,7 @@ def test_a_finished_training_resumes_at_once_and_options_must_agree(
     out = tmp_path / "c"
     done = train(net, data, out=out, **SMALL)
     stamps = {path.name: path.stat().st_mtime_ns for path in done.folder.iterdir() if path.name != ".lock"}
-    monkeypatch.setattr(learn, "_read", None)
+    monkeypatch.setattr("seewhy.learn.train.read_images", None)
     again = train(net, data, out=out, resume=True, **SMALL)
     assert (again.history, again.epochs_done) == (done.history, 1)
     assert {path.name: path.stat().st_mtime_ns for path in done.folder.iterdir() if path.name != ".lock"} == stamps

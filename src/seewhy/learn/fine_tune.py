@@ -15,7 +15,7 @@ from seewhy.cam.scores.targets import two_sided
 from seewhy.errors import ModelError, SeewhyError, WorkError
 from seewhy.evidence.trials.sample import Sample
 from seewhy.learn.exchange import Exchanging
-from seewhy.learn.train import batches_of
+from seewhy.learn.job import batches_of
 from seewhy.run.machine import out_of_memory
 
 
