@@ -24,8 +24,9 @@ from tests.models import FourConv, InPlaceFunctional, Pooled, images, seeded
 
 CAPTUM = ("captum:integrated-gradients", "captum:occlusion")
 needs_captum = pytest.mark.skipif(importlib.util.find_spec("captum") is None, reason="captum is not installed")
-EVERY = [*METHODS, *(pytest.param(name, marks=needs_captum) for name in CAPTUM)]
-HERE = [*METHODS, *(CAPTUM if importlib.util.find_spec("captum") else ())]
+GENERAL = [name for name in METHODS if METHODS[name].kind != "attention"]  # test_attention.py has the others
+EVERY = [*GENERAL, *(pytest.param(name, marks=needs_captum) for name in CAPTUM)]
+HERE = [*GENERAL, *(CAPTUM if importlib.util.find_spec("captum") else ())]
 ON_INPUT = {name for name in METHODS if METHODS[name].on_input} | set(CAPTUM)
 SCORES = {"one": 1, "predicted": "predicted", "own": [0, 1, 1, 0]}
 Maps = dict[str, NDArray[np.float32]]
@@ -154,7 +155,7 @@ def test_precision(method: str) -> None:
         assert all(np.array_equal(one, given[name]) for name, one in have.items())
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", GENERAL)
 def test_a_surrounding_autocast_changes_nothing(method: str) -> None:
     model, x = seeded(Pooled()), images(4, 16)
     want = maps_of(model, x, "act", method)

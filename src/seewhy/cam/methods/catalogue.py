@@ -10,6 +10,7 @@ from torch import Tensor
 
 from seewhy.cam.methods import weighting
 from seewhy.cam.methods.ablation import ablation_cam
+from seewhy.cam.methods.attention import attention_rollout, gradient_attention
 from seewhy.cam.methods.captum import captum_method, captum_name, folded
 from seewhy.cam.methods.captum_calls import CAPTUM
 from seewhy.cam.methods.fullgrad import fullgrad
@@ -24,7 +25,7 @@ from seewhy.cam.scores.score import Score
 from seewhy.cam.scores.targets import as_finer
 from seewhy.errors import OptionError, listed, nearest
 
-Kind = Literal["activation", "gradient", "passes", "maps", "places", "input", "laid"]
+Kind = Literal["activation", "gradient", "passes", "maps", "places", "attention", "input", "laid"]
 Combine = Callable[[Tensor, Tensor], Tensor]
 
 
@@ -35,12 +36,11 @@ class Method:
     `kind` says what `function` takes and gives: "activation" and "gradient" weigh a layer's features from the
     activation, or from activation and gradient (N, C, H, W); "passes" weighs them from a Scene and runs the network
     again; all three give weights (N, C) or (N, C, H, W), which `combine` turns into a map (N, H, W) with the
-    activation. "maps" gives the map (N, H, W) itself from a Scene, "places" too without a gradient, "input" that on
-    the input's own pixels, "laid" that of a layer, laid on them. `cost` is in passes over one image (C channels of the
-    layer). `adapt` turns the score that was asked for into the one that the method explains. `in_score_units` says that
-    the map's cells add up in units of the score, so that a peak can be judged against it, `seeded` that the seed
-    decides what it shows.
-    `code` is the user's own function.
+    activation. "maps" gives the map (N, H, W) itself from a Scene, "places" too without a gradient, "attention" that of
+    a layer with tokens, "input" that on the input's own pixels, "laid" that of a layer, laid on them. `cost` is in
+    passes over one image (C channels of the layer). `adapt` turns the score that was asked for into the one that the
+    method explains. `in_score_units` says that the map's cells add up in units of the score, so that a peak can be
+    judged against it, `seeded` that the seed decides what it shows. `code` is the user's own function.
     """
 
     function: Callable[..., Tensor]
@@ -56,7 +56,7 @@ class Method:
 
     def map_of(self, scene: Scene) -> Tensor:
         """The raw signed map (N, H, W) of a batch, one layer (or the input) and one score."""
-        if self.kind in ("maps", "places", "input", "laid") or scene.activation is None:
+        if self.kind in ("maps", "places", "attention", "input", "laid") or scene.activation is None:
             return self.function(scene)
         if self.kind == "passes":
             return self.combine(self.function(scene).to(scene.activation.dtype), scene.activation)
@@ -192,6 +192,20 @@ METHODS: dict[str, Method] = {
         "forward + places x the tail",
         "places",
         in_score_units=True,
+    ),
+    "attention-rollout": Method(
+        attention_rollout,
+        "a transformer's attention, layer on layer, whatever the class",
+        "arXiv:2005.00928",
+        "2 x forward + backward",
+        "attention",
+    ),
+    "gradient-attention": Method(
+        gradient_attention,
+        "a transformer's attention times the score's gradient, layer on layer",
+        "arXiv:2103.15679",
+        "2 x forward + backward",
+        "attention",
     ),
     "random": Method(
         random_weights,
