@@ -33,7 +33,7 @@ EDITS = """What `edit` says of a trial:
 | `donors` | a factor, or two joined by ` + ` | the donor's content was put in |
 | `outside` | a factor | the same, but nothing inside of the core was changed, or measured there |
 | `outside-grown-4`, … | a factor | the same outside of the core, drawn larger by so many pixels |
-| `outside-into-whole`, … | a property | measured outside of the core, put into the whole: it goes everywhere |
+| `outside-into-whole`, … | a property | measured outside of the core, the whole changed alike: it goes everywhere |
 | `held NAME` | a factor | the donor's content was put in, and the factor NAME put back as the recipient has it |
 | `outside, held NAME`, … | a property | the same with what is exchanged outside of the core |
 | `shrunk-2`, `shrunk-4`, … | a region | the same, with the region drawn back by so many pixels |

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from seewhy.evidence.properties.catalogue import PROPERTIES, Property, prepared
+from seewhy.evidence.properties.colour import luminance
 
 ALL = pytest.mark.parametrize("one", PROPERTIES.values(), ids=PROPERTIES)
 ONE_WAY = {name: PROPERTIES[name] for name in ("noise", "sharpness", "jpeg")}
@@ -45,6 +48,33 @@ def test_an_images_own_value_leaves_it_as_it_is(one: Property, size: tuple[int, 
     if one.name in ONE_WAY or one.name == "flip":
         assert torch.equal(again, canvases)
     torch.testing.assert_close(again, canvases, rtol=0, atol=1e-4)
+
+
+CAMERAS: dict[str, Callable[[Tensor], Tensor]] = {  # what changes all of a picture alike
+    "brightness": lambda x: 0.8 * x,
+    "contrast": lambda x: x + 0.3 * (luminance(x) - luminance(x).mean(dim=(1, 2), keepdim=True))[:, None],
+    "saturation": lambda x: x + 0.4 * (x - luminance(x)[:, None]),
+}
+
+
+@pytest.mark.parametrize("name", CAMERAS)
+def test_a_change_seen_in_a_part_is_carried_over_to_the_whole(name: str) -> None:
+    canvases, of = scenes(4), PROPERTIES[name]
+    canvases[:, :, :, 32:] = canvases[:, :, :, 32:].flip(1) * 0.5 + 0.3  # the part is another world
+    changed = CAMERAS[name](canvases)
+    part, wanted = (of.measure(each[:, :, :, :32]) for each in (canvases, changed))
+    values = of.carried_over(of.measure(canvases), part, wanted)
+    torch.testing.assert_close(of.apply(canvases, values), changed, rtol=0, atol=2e-4)
+
+
+@ALL
+def test_a_part_that_stays_changes_nothing(one: Property) -> None:
+    canvases = scenes(3)
+    values, part = one.measure(canvases), one.measure(canvases[:, :, :32, :32].contiguous())
+    if one.scale != "level" and values.shape == part.shape:
+        torch.testing.assert_close(one.carried_over(values, part, part), values)
+    other = one.measure(scenes(3, seed=2))
+    torch.testing.assert_close(one.carried_over(values, values, other), other)
 
 
 TOLERANCES = {

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from seewhy.evidence.properties import colour, detail, jpeg, placement, spectra
 
+Scale = Literal["level", "ratio", "shift"]
+_TINY = 1e-6
 _PART = 2**20  # numbers of the canvases that are edited at once on a CPU: larger ones leave its cache
 Editor = Callable[[Tensor], Tensor]  # wanted values (N, D) -> edited canvases (N, 3, H, W)
 
@@ -22,7 +25,8 @@ class Property:
     `measure` turns canvases (N, 3, H, W) in [0, 1] into values (N, D); `apply` turns canvases and wanted values (N, D)
     into new canvases in [0, 1]. Both treat every image by itself. `prepare` does once what `apply`
     needs of the canvases alone, and returns what takes the wanted values; a property without one is none the worse,
-    only slower where an image meets many donors.
+    only slower where an image meets many donors. `scale` says what a change in one part of an image is for the whole:
+    the same level, the same ratio or the same shift.
     """
 
     name: str
@@ -31,10 +35,17 @@ class Property:
     prepare: Callable[[Tensor], Editor] | None = None
     words: str = ""
     unit: str = ""
+    scale: Scale = "level"
 
     def editor(self, canvases: Tensor) -> Editor:
         """What edits these canvases (N, 3, H, W), given wanted values (N, D), as often as it is called."""
         return self.prepare(canvases) if self.prepare else partial(self.apply, canvases)
+
+    def carried_over(self, values: Tensor, part: Tensor, wanted: Tensor) -> Tensor:
+        """The values (N, D) of whole images that change as a part of theirs does from the values `part` to `wanted`."""
+        if self.scale == "ratio":
+            return values * (wanted + _TINY) / (part + _TINY)
+        return values + wanted - part if self.scale == "shift" else wanted
 
 
 def prepared(
@@ -44,6 +55,7 @@ def prepared(
     *,
     words: str = "",
     unit: str = "",
+    scale: Scale = "level",
 ) -> Property:
     """A property whose `apply` is its `prepare`, used once; on a CPU in parts that fit its cache."""
 
@@ -57,21 +69,35 @@ def prepared(
     def apply(canvases: Tensor, values: Tensor) -> Tensor:
         return in_parts(canvases)(values)
 
-    return Property(name, measure, apply, in_parts, words, unit)
+    return Property(name, measure, apply, in_parts, words, unit, scale)
 
 
 _ALL = (  # the cheap ones first
     prepared("flip", placement.balance, placement.balance_editor, words="which side is brighter", unit="0..1"),
-    prepared("brightness", colour.brightness, colour.brightness_editor, words="mean luminance", unit="0..1"),
-    prepared("contrast", colour.contrast, colour.contrast_editor, words="spread of the luminance", unit="0..1"),
-    prepared("saturation", colour.saturation, colour.saturation_editor, words="strength of the colours", unit="0..1"),
-    prepared("tint", colour.tint, colour.tint_editor, words="mean colour less its luminance", unit="0..1"),
+    prepared(
+        "brightness", colour.brightness, colour.brightness_editor, words="mean luminance", unit="0..1", scale="ratio"
+    ),
+    prepared(
+        "contrast", colour.contrast, colour.contrast_editor, words="spread of the luminance", unit="0..1", scale="ratio"
+    ),
+    prepared(
+        "saturation",
+        colour.saturation,
+        colour.saturation_editor,
+        words="strength of the colours",
+        unit="0..1",
+        scale="ratio",
+    ),
+    prepared(
+        "tint", colour.tint, colour.tint_editor, words="mean colour less its luminance", unit="0..1", scale="shift"
+    ),
     prepared(
         "low-frequency",
         spectra.low_frequency,
         spectra.low_frequency_editor,
         words="amplitudes of the lowest 7 % of frequencies",
         unit="log",
+        scale="shift",
     ),
     prepared("noise", detail.noise, detail.noise_editor, words="noise level", unit="0..1"),
     prepared(
@@ -87,6 +113,7 @@ _ALL = (  # the cheap ones first
         detail.sharpness_editor,
         words="slope of the luminance over its spread",
         unit="per pixel",
+        scale="ratio",
     ),
     prepared(
         "spectrum",
@@ -94,6 +121,7 @@ _ALL = (  # the cheap ones first
         spectra.spectrum_editor,
         words="power in 12 rings of frequency",
         unit="log",
+        scale="shift",
     ),
     prepared("jpeg", jpeg.jpeg_quality, jpeg.jpeg_editor, words="JPEG quality", unit="1..100"),
 )

@@ -12,10 +12,9 @@ class Edit:
 
     An exchange puts the donor's content in: with the region drawn back by `shrink_px` pixels, or only outside of the
     region `outside` (the rest of a region, or a property of donors with that region painted over) drawn larger by
-    `grow_px` pixels, where `whole` puts such a property into the recipient's `outside` region, too. With `held` that
-    factor is put back as the recipient has it. A removal takes the content away by `removal`; a mark is laid over, a
-    patch is the same pixels shuffled in its place. A control is an exchange, or a removal, of another region in place
-    of the factor.
+    `grow_px` pixels, where with `whole` the recipient's `outside` region changes alike. With `held` that factor is put
+    back as the recipient has it. A removal takes the content away by `removal`; a mark is laid over, a patch is the
+    same pixels shuffled in its place. A control is an exchange, or a removal, of another region in place of the factor.
     """
 
     kind: Literal["exchange", "removal", "mark", "patch", "control"]

@@ -82,7 +82,7 @@ class Scorer:
             masks = self._masks(factor, recipients, job.edit.shrink_px)
             if masks is not None and job.edit.outside is not None:
                 masks = masks * (1 - grown(self.sample.masks_at(job.edit.outside, recipients), job.edit.grow_px))
-            given = gathered(content, other)
+            given = self._given(job, factor, content, before, recipients, other)
             if job.held is not None and masks is not None and job.held.region is None:
                 given = _with_own(job.held, before, filled(given, self._needed_masks(factor, other)), masks)
             canvases = factor.put(canvases, masks, given)
@@ -91,6 +91,15 @@ class Scorer:
         if any(factor.region for factor in job.factors):
             return canvases
         return self._with_core_kept(job, canvases, before, recipients)
+
+    def _given(
+        self, job: Job, factor: Factor, content: Tensor, canvases: Tensor, recipients: Tensor, other: Tensor
+    ) -> Tensor:
+        """What the donors give to the recipients: their content, or, to the whole from outside, as much of a change."""
+        given = gathered(content, other)
+        if not job.edit.whole or not isinstance(factor, PropertyFactor):
+            return given
+        return factor.of.carried_over(factor.of.measure(canvases), gathered(content, recipients), given)
 
     def _with_core_kept(self, job: Job, canvases: Tensor, before: Tensor, recipients: Tensor) -> Tensor:
         """The edited canvases; what acts outside of the core leaves the recipients' core as it was."""
@@ -139,7 +148,10 @@ class Scorer:
                 rows = slice(start, start + block)
                 before = self.sample.canvases(places[rows])
                 edit = factor.of.editor(before)
-                edited = (edit(gathered(content, others[rows, use])) for use in range(uses))
+                given = (
+                    self._given(job, factor, content, before, places[rows], others[rows, use]) for use in range(uses)
+                )
+                edited = map(edit, given)
                 columns = [self._logits(self._with_core_kept(job, each, before, places[rows])) for each in edited]
                 parts.append(torch.stack(columns, dim=1).flatten(0, 1))  # the first recipient's donors first
         return scores_of(torch.cat(parts), self.labels[torch.from_numpy(job.pairs[:, 0].copy())])
