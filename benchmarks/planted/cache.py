@@ -24,10 +24,13 @@ ROOT = Path(__file__).parents[2]
 TRAINER = ("benchmarks/planted/networks.py",)
 ORACLE = ("benchmarks/planted/oracle.py",)
 OUTSIDE = ("benchmarks/planted/outside.py", "benchmarks/planted/cores.py")
+EVIDENCE = (
+    "audit.py", "thresholds.py", "checks", "factors", "findings", "inference", "properties", "results", "trials",
+)  # fmt: skip
 AUDIT = (
     *ORACLE,
-    "benchmarks/planted/audits.py", "benchmarks/planted/cores.py", "src/seewhy/evidence", "src/seewhy/data",
-    "src/seewhy/estimates.py",
+    "benchmarks/planted/audits.py", "benchmarks/planted/cores.py", "src/seewhy/data", "src/seewhy/estimates.py",
+    *(f"src/seewhy/evidence/{part}" for part in EVIDENCE),
 )  # fmt: skip
 
 Record = dict[str, Any]

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from seewhy.records import Progress
 
 
-def designed(context: typer.Context, progress: Progress) -> AuditDesign:
+def designed(context: typer.Context, progress: Progress, searching: Progress = lambda *_: None) -> AuditDesign:
     """The design that the options of `seewhy audit` ask for, as they stand in its context."""
     from seewhy.evidence.trials.design import design_audit
     from seewhy.evidence.trials.request import request
@@ -52,6 +52,7 @@ def designed(context: typer.Context, progress: Progress) -> AuditDesign:
         label=typed["label"],
         cluster_by=typed["cluster_by"],
         progress=progress,
+        searching=searching,
         **maps.arguments(),
         **taken.arguments(),
         **filled(RunOptions, typed).arguments(),
@@ -71,7 +72,7 @@ def audit(
     regions: Annotated[
         str,
         typer.Option(
-            help="border, corners, centre, halves, grid:4x4, zones, face, background, NAME=FOLDER of masks, "
+            help="border, corners, centre, halves, grid:4x4, zones, search, face, background, NAME=FOLDER of masks, "
             "NAME=coco.json, NAME=file.py:function, NAME=not:REGION; by commas."
         ),
     ] = "zones",
@@ -114,7 +115,7 @@ def audit(
     from seewhy.evidence.results.folder import default_audit_folder
     from seewhy.evidence.trials.budget import planned, seconds_of, smallest_of
     from seewhy.run.folder import RunFolder
-    from seewhy.run.progress import progress_bar, progress_bars
+    from seewhy.run.progress import progress_bars
     from seewhy.run.workers import forking, steady_process
     from seewhy.store import arrays, manifest
 
@@ -123,8 +124,8 @@ def audit(
     with kept_clean(), forking(workers):
         if run.out is not None:
             manifest.find(run.out)  # refused before anything is read, where it holds something else
-        with progress_bar("Reading images") as update:
-            design = designed(context, update)
+        with progress_bars("Reading images", "Searching     ") as (reading, searching):
+            design = designed(context, reading, searching)
     if run.understands(design.plan, classifier.weights, {} if plan_only else {"Shows": smallest_of(design)}):
         return
     with kept_clean(), forking(workers):

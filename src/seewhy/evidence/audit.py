@@ -20,6 +20,7 @@ from seewhy.errors import OptionError, SeewhyError, listed
 from seewhy.estimates import Integers
 from seewhy.evidence.checks.behaviour import Behaviour, behaviour_of
 from seewhy.evidence.factors.factor import Factor
+from seewhy.evidence.factors.region_grammar import SEARCH
 from seewhy.evidence.factors.regions import Region
 from seewhy.evidence.findings.beforehand import as_told, tell_beforehand
 from seewhy.evidence.findings.cases import Cases, cases_of, first_cases, with_outside
@@ -102,7 +103,7 @@ def audit(
         images: what names images, with labels; findings are about valid, compared with train
         label: of a network of several labels the one that is audited, against its absence
         regions: words by commas or in a list: "zones", "border", "centre", "corners", "halves", "grid:4x4",
-            "face", "background", "hair=masks/hair", "dog=coco.json#dog", "sky=file.py:function",
+            "search", "face", "background", "hair=masks/hair", "dog=coco.json#dog", "sky=file.py:function",
             "rest=not:hair"
         core: the regions or properties that should decide: anything else can be a shortcut
         properties: names, "all", "none", "file.py:name", or a Property
@@ -133,11 +134,12 @@ def audit(
         >>> folder = audit.save("runs/audit")
     """
     asked = request(regions, core, properties, marks, recipients, donors, columns, as_given=as_given)
-    with chosen_progress(progress, "Auditing") as update:
+    with chosen_progress(progress is True and SEARCH in asked.regions, "Searching") as searching:
         design = design_audit(
             classifier, images, asked, label=label, cluster_by=cluster_by, layers=layers,
-            method=method, limit=limit, sample=sample, batch_size=batch_size, seed=seed,
+            method=method, limit=limit, sample=sample, batch_size=batch_size, seed=seed, searching=searching,
         )  # fmt: skip
+    with chosen_progress(progress, "Auditing") as update:
         return run_audit(design, budget=as_budget(budget), folder=None if out is None else Path(out), progress=update)
 
 

@@ -12,14 +12,14 @@ AUDIT_THRESHOLDS: dict[str, float] = {
     "least_images": LEAST_IMAGES,  # of each class
     "few_donors": FEW_IMAGES,  # of each class: with fewer a finding is weak
     "broken_flips": 0.1,  # of the decisions, by donors of the own class: from here on the edit itself may do it, where
-    "broken_share": 0.5,  # of as many as donors of another class flip, it does
+    "broken_share": 0.7,  # of as many as donors of another class flip, it does
     "edge": 0.5,  # of the effect, in proportion to the area, that must be left 4 pixels away from the region's edge
     "outside": 0.25,  # of the effect that must be left outside of the core
     "rim": 0.5,  # of the effect, in proportion to the area, below which it is shown to die with a larger core
     "rest": 0.5,  # of a region's own effect that everything outside of the core must be able to have
     "explained": 0.35,  # of an effect: where no more is left with another factor held, that explains it, unless
     "unexplained": 0.7,  # of it may be left
-    "suffices": 0.5,  # of an effect that its cause has to have by itself
+    "suffices": 0.65,  # of an effect that its cause has to have by itself
     "together": 0.75,  # of an effect that several causes explain together
     "fragile": 1.0,  # logits by which donors of one class move the margin (standard deviation), where
     "fragile_flips": 0.1,  # of the decisions flip

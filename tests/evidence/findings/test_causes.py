@@ -36,6 +36,10 @@ def held(left: float, error: float, whole: float = 0.2) -> Held:
     return Held(difference, whole, difference)
 
 
+def of_one_margin(sizes: dict[str, float]) -> dict[str, dict[str, float]]:
+    return dict.fromkeys(sizes, sizes)
+
+
 DEAD, ALIVE, UNCLEAR = held(0.004, 0.01), held(0.19, 0.01), held(0.06, 0.12)
 
 
@@ -68,14 +72,23 @@ def test_the_verdicts() -> None:
     ],
 )
 def test_the_smallest_that_suffices(order: str, relations: dict[tuple[str, str], Held], homes: str) -> None:
-    assert homes_of(list(order), relations, dict.fromkeys(order, 1.0)) == dict(zip(order, homes, strict=True))
+    assert homes_of(list(order), relations, of_one_margin(dict.fromkeys(order, 1.0))) == dict(
+        zip(order, homes, strict=True)
+    )
 
 
 def test_what_does_not_suffice_by_itself_is_no_cause_of_more() -> None:
     """Each dies with the other held, but only the larger one does what both do: it leads, and the title names both."""
     relations = {("a", "b"): DEAD, ("b", "a"): DEAD}
-    assert homes_of(list("ab"), relations, {"a": 3.0, "b": 1.0}) == {"a": "a", "b": "a"}
-    assert homes_of(list("ab"), relations, {"a": 3.0, "b": 2.0}) == {"a": "b", "b": "b"}
+    assert homes_of(list("ab"), relations, of_one_margin({"a": 3.0, "b": 1.0})) == {"a": "a", "b": "a"}
+    assert homes_of(list("ab"), relations, of_one_margin({"a": 3.0, "b": 2.0})) == {"a": "b", "b": "b"}
+
+
+def test_what_suffices_for_another_class_alone_is_no_cause() -> None:
+    relations = relations_of("b>a")
+    elsewhere = {"a": {"a": 3.0, "b": 1.0}, "b": {"a": 3.0, "b": 5.0}}  # of the class that a moves b moves little
+    assert homes_of(list("ab"), relations, elsewhere) == {"a": "a", "b": "b"}
+    assert homes_of(list("ab"), relations, {**elsewhere, "a": {"a": 3.0, "b": 2.0}}) == {"a": "b", "b": "b"}
 
 
 def test_a_frame_is_not_taken_apart_into_its_corners() -> None:
@@ -83,14 +96,14 @@ def test_a_frame_is_not_taken_apart_into_its_corners() -> None:
     corners = "bcde"
     relations = {("a", corner): quarter for corner in corners} | {(corner, "a"): DEAD for corner in corners}
     relations |= dict.fromkeys(permutations(corners, 2), ALIVE)
-    assert homes_of(list("abcde"), relations, dict.fromkeys("abcde", 1.0)) == dict.fromkeys("abcde", "a")
+    assert homes_of(list("abcde"), relations, of_one_margin(dict.fromkeys("abcde", 1.0))) == dict.fromkeys("abcde", "a")
 
 
 def test_two_causes_explain_together_what_holds_both() -> None:
     half = held(0.1, 0.01)
     relations = {("a", "b"): half, ("a", "c"): half, ("b", "c"): ALIVE, ("c", "b"): ALIVE,
                  ("b", "a"): DEAD, ("c", "a"): DEAD}  # fmt: skip
-    assert homes_of(list("abc"), relations, {"a": 2.0, "b": 1.0, "c": 1.0}) in (
+    assert homes_of(list("abc"), relations, of_one_margin({"a": 2.0, "b": 1.0, "c": 1.0})) in (
         {"a": "b", "b": "b", "c": "c"},
         {"a": "c", "b": "b", "c": "c"},
     )

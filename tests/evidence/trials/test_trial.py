@@ -129,7 +129,7 @@ def test_preparing_a_recipient_once_changes_nothing(design: AuditDesign, name: s
     job = Job(TrialKey(name, EXCHANGE, "valid"), design.audited.pairs(uses=2)[:160], (factor,))
     quick = scorer._by_recipient(job)
     assert quick is not None
-    slow = scorer._scored(job.pairs, scorer._editing(job))
+    slow = scorer.scored(job.pairs, scorer._editing(job))
     assert quick.margins == pytest.approx(slow.margins, abs=1e-4)
     assert quick.probabilities == pytest.approx(slow.probabilities, abs=1e-5)
     assert np.array_equal(quick.predictions, slow.predictions)

@@ -17,13 +17,14 @@ from seewhy.evidence.factors.zones import WORDS, zones_of
 
 FACE = "face"
 BACKGROUND = "background"
+SEARCH = "search"  # within an audit, for places that nobody named
 _DETECTOR = "face detector"
 GRAMMAR = (
-    "border, corners, centre, halves, grid:4x4, zones, face, background, NAME=FOLDER of masks or of YOLO's text files, "
-    "NAME=coco.json#CATEGORY, NAME=file.py:function, NAME=not:REGION"
+    "border, corners, centre, halves, grid:4x4, zones, search, face, background, NAME=FOLDER of masks or of YOLO's "
+    "text files, NAME=coco.json#CATEGORY, NAME=file.py:function, NAME=not:REGION"
 )
 _NAME = re.compile(r"\w[\w .-]*")
-_KNOWN = (*WORDS, "grid:4x4", FACE, "faces", BACKGROUND)
+_KNOWN = (*WORDS, "grid:4x4", SEARCH, FACE, "faces", BACKGROUND)
 
 
 def find_regions(specs: str | Sequence[str | Region], table: ImageTable) -> list[Region]:
@@ -98,6 +99,12 @@ def _plain(asked: str | Region, table: ImageTable) -> list[Region]:
 
 
 def _word(word: str, table: ImageTable) -> list[Region]:
+    if word == SEARCH:
+        raise OptionError(
+            "'search' looks for places within an audit, and is no region by itself:  seewhy audit … --regions search\n"
+            f"  Regions: {GRAMMAR}",
+            slug="no-such-region",
+        )
     if word in (FACE, "faces"):
         return [mask_region(FACE, _DETECTOR, face_masks())]
     return [zone_region(name, zone) for name, zone in zones_of(word).items()]

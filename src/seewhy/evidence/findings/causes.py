@@ -122,7 +122,8 @@ def causes_of(cases: Sequence[Case], trials: Mapping[TrialKey, Trials], design: 
     relations = _relations(cases, trials, design)
     by_name = {case.factor: case for case in cases}
     order = sorted(by_name, key=lambda name: _size(by_name[name], design), reverse=True)
-    homes = homes_of(order, relations, {case.factor: _moved(case, trials, design) for case in cases})
+    sizes = {case.factor: {other.factor: _moved(other, case, trials, design) for other in cases} for case in cases}
+    homes = homes_of(order, relations, sizes)
     return [
         _cause(
             by_name, [member for member in reversed(order) if homes[member] == name != member], name, relations, design
@@ -153,21 +154,21 @@ def _cause(
     )
 
 
-def homes_of(order: Sequence[str], relations: Relations, sizes: Mapping[str, float]) -> dict[str, str]:
+def homes_of(order: Sequence[str], relations: Relations, sizes: Mapping[str, Mapping[str, float]]) -> dict[str, str]:
     """By factor the cause that it is told under, a cause under itself; `order` has what exchanges most first.
 
     A factor goes where its effect dies with a cause held, or with a factor held that the cause explains, and where the
     cause alone suffices for a fair part of it; where two causes explain it together; or, to the smaller one, where it
-    is not shown to keep a fair part of its effect. `sizes` are those of the effects on the margin.
+    is not shown to keep a fair part of its effect. `sizes` say by factor how far each one moves the same margin.
     """
     reach = _closure(order, relations)
     kept = list(order)
     for name in order:
         others = [other for other in kept if other != name]
         smaller = [other for other in others if order.index(other) > order.index(name)]
-        enough = AUDIT_THRESHOLDS["suffices"] * sizes[name]
-        by_one = any(name in reach[other] and sizes[other] >= enough for other in others)
-        if by_one or _explained_by_two(name, smaller, relations, reach, sizes):
+        enough = AUDIT_THRESHOLDS["suffices"] * sizes[name][name]
+        by_one = any(name in reach[other] and sizes[name][other] >= enough for other in others)
+        if by_one or _explained_by_two(name, smaller, relations, reach, sizes[name]):
             kept.remove(name)
     homes = {name: _home(name, kept, relations, reach) for name in order}
     for name in order:
@@ -175,7 +176,8 @@ def homes_of(order: Sequence[str], relations: Relations, sizes: Mapping[str, flo
         unclear = [
             other
             for other in smaller
-            if _is_open(relations, name, other) and sizes[other] >= AUDIT_THRESHOLDS["suffices"] * sizes[name]
+            if _is_open(relations, name, other)
+            and sizes[name][other] >= AUDIT_THRESHOLDS["suffices"] * sizes[name][name]
         ]
         if name in kept and unclear:
             kept.remove(name)
@@ -205,13 +207,13 @@ def _plain(case: Case, trials: Mapping[TrialKey, Trials], design: AuditDesign) -
     )
 
 
-def _moved(case: Case, trials: Mapping[TrialKey, Trials], design: AuditDesign) -> float:
-    """How far a factor moves the margin, outside of the core."""
+def _moved(case: Case, asked: Case, trials: Mapping[TrialKey, Trials], design: AuditDesign) -> float:
+    """How far a factor moves the margin that another one is told by, outside of the core."""
     plain = _plain(case, trials, design)
     if plain is None:
         return abs(case.effect.margin.value)
-    contrast = case.effect.contrast
-    return abs(class_effect(plain, plain.margin_changes(contrast), contrast)[0].value)
+    contrast = asked.effect.contrast
+    return abs(plain_difference(plain, plain.margin_changes(contrast), contrast))
 
 
 def _held(case: Case, plain: Trials, held: Trials) -> Held:
@@ -224,15 +226,16 @@ def _held(case: Case, plain: Trials, held: Trials) -> Held:
 
 
 def _closure(names: Iterable[str], relations: Relations) -> dict[str, set[str]]:
-    """By factor all that it explains, itself or through others that it explains."""
+    """By factor all that it explains, itself or through others that it explains, unless it is shown to leave a part."""
     reach: dict[str, set[str]] = {name: set() for name in names}
+    apart = {pair for pair, held in relations.items() if held.verdict == "apart"}
     for (factor, other), held in relations.items():
         if held.verdict == "explained":
             reach[other].add(factor)
     for middle in reach:
         for name in reach:
             if middle in reach[name]:
-                reach[name] |= reach[middle]
+                reach[name] |= {member for member in reach[middle] if (member, name) not in apart}
     return reach
 
 

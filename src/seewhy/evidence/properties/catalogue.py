@@ -13,6 +13,7 @@ from torch import Tensor
 from seewhy.evidence.properties import colour, detail, jpeg, placement, spectra
 
 Scale = Literal["level", "ratio", "shift"]
+MOST_TIMES = 2.0  # that a whole is changed by where a part of it changes: a grey part says little of the whole
 _TINY = 1e-6
 _PART = 2**20  # numbers of the canvases that are edited at once on a CPU: larger ones leave its cache
 Editor = Callable[[Tensor], Tensor]  # wanted values (N, D) -> edited canvases (N, 3, H, W)
@@ -44,7 +45,7 @@ class Property:
     def carried_over(self, values: Tensor, part: Tensor, wanted: Tensor) -> Tensor:
         """The values (N, D) of whole images that change as a part of theirs does from the values `part` to `wanted`."""
         if self.scale == "ratio":
-            return values * (wanted + _TINY) / (part + _TINY)
+            return values * ((wanted + _TINY) / (part + _TINY)).clamp(1 / MOST_TIMES, MOST_TIMES)
         return values + wanted - part if self.scale == "shift" else wanted
 
 

@@ -20,7 +20,7 @@ from seewhy.errors import OptionError, listed
 from seewhy.estimates import Floats
 from seewhy.evidence.factors.factor import Factor, Mark, RegionFactor
 from seewhy.evidence.factors.factor_grammar import _properties
-from seewhy.evidence.factors.region_grammar import find_regions
+from seewhy.evidence.factors.region_grammar import SEARCH, find_regions
 from seewhy.evidence.factors.regions import Region
 from seewhy.evidence.properties.catalogue import PROPERTIES
 from seewhy.evidence.thresholds import LEAST_IMAGES
@@ -39,6 +39,8 @@ from seewhy.evidence.trials.masked import (
 from seewhy.evidence.trials.request import AuditRequest
 from seewhy.evidence.trials.sample import Sample, Samples
 from seewhy.evidence.trials.schedule import Schedule, Tested, make_schedule
+from seewhy.evidence.trials.scorer import Scorer
+from seewhy.evidence.trials.search import searched
 from seewhy.evidence.trials.splits import read_samples
 from seewhy.records import Progress
 from seewhy.render.mark import against_of, find_mark
@@ -130,8 +132,11 @@ def design_audit(
     sample: int | None = None,
     seed: int = 0,
     progress: Progress = lambda done, total: None,
+    searching: Progress = lambda done, total: None,
 ) -> AuditDesign:
     """The design of an audit with its first trials; of several labels that of one, `label`.
+
+    `progress` counts images read, `searching` places tried.
 
     Raises the SeewhyError that says what to change, before any trial is made.
     """
@@ -149,7 +154,7 @@ def design_audit(
         raise OptionError(f"audit judges classifiers, but this network's output is read as: {plan.task} (--task).")
     check_columns(plan.table, request.columns)
     samples, notes = read_samples(plan, request.effort, seed, progress)
-    words = [word for word in words_with_core(request) if word != "none"]
+    words = [word for word in words_with_core(request) if word not in ("none", SEARCH)]
     regions = find_regions(words, plan.table) if words else []
     samples, ruled_out, warnings = with_regions(plan, samples, regions)
     core = core_of(request.core, [region.name for region in regions], ruled_out)
@@ -162,6 +167,12 @@ def design_audit(
         {split: with_core_masks(of_split, core) for split, of_split in samples.items()},
         (CORE,) if len(core) > 1 else core,
     )
+    if SEARCH in request.regions:
+        core_region = all_samples.core[0] if all_samples.core else None
+        asked_about = _asked_about(plan.classes, all_samples.audited)
+        places = searched(dict(all_samples), core_region, asked_about, partial(_scorer, plan), seed, searching)
+        all_samples, regions = replace(all_samples, by_split=places.samples), [*regions, *places.regions]
+        notes.append(places.note)
     if all_samples.core:
         parts, regions, too_small = outside_of_core(
             all_samples.by_split, [region for region in regions if region.name not in ruled_out], all_samples.core[0]
@@ -199,6 +210,10 @@ def design_audit(
         else None,
     )
     return scheduled(design, None)
+
+
+def _scorer(plan: Plan, sample: Sample) -> Scorer:
+    return Scorer(plan.classifier.model, sample, plan.batch_size, plan.memory_format)
 
 
 def _names_no_label(labels: Sequence[str]) -> OptionError:

@@ -37,9 +37,13 @@ class Scorer:
                 parts.append(self._logits(self.sample.canvases(places)))
         return torch.cat(parts)
 
+    def scores(self) -> Scores:
+        """The scores (M) of every image of the sample as it is."""
+        return scores_of(self.logits(), self.labels)
+
     def run(self, job: Job) -> Scores:
         """The scores (T) of one job's images after the edit."""
-        return self._by_recipient(job) or self._scored(job.pairs, self._editing(job))
+        return self._by_recipient(job) or self.scored(job.pairs, self._editing(job))
 
     def edited(self, job: Job, pairs: Ints) -> Tensor:
         """The edited canvases (n, 3, H, W) of some pairs of a job."""
@@ -182,7 +186,8 @@ class Scorer:
             self._content = (factor.name, core, grow_px), torch.cat(parts)
         return self._content[1]
 
-    def _scored(self, pairs: Ints, edit: Editing) -> Scores:
+    def scored(self, pairs: Ints, edit: Editing) -> Scores:
+        """The scores (T) of recipients that are edited with their donors, by places (T, 2)."""
         places, other = (torch.from_numpy(column.copy()) for column in pairs.T)
         with untouched(self.model):
             both = zip(places.split(self.batch_size), other.split(self.batch_size), strict=True)

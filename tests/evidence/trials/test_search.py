@@ -1,0 +1,153 @@
+"""Places that nobody named: found where a network looks, tested on other images than those that proposed them."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+import seewhy
+from seewhy.errors import OptionError
+from seewhy.evidence.factors.boxes import GRID, Box
+from seewhy.evidence.factors.region_grammar import find_regions
+from seewhy.evidence.trials.contrast import contrasts_of
+from seewhy.evidence.trials.sample import Sample
+from seewhy.evidence.trials.scorer import Scorer
+from seewhy.evidence.trials.search import Searched, half_of, searched
+from seewhy.records import Preprocess
+from tests.small_images import CLASSES, Reader, classifier_of, where_core, write_images, write_masks
+
+SIDE, EACH = 32, 60
+PATCH, OTHER, RING, CORE = Box(2, 6, 9, 13), Box(11, 15, 1, 5), Box(ring=2), Box(4, 12, 4, 12)
+
+
+def mask_of(*boxes: Box) -> Tensor:
+    return torch.stack([box.mask(SIDE, SIDE)[0] for box in boxes]).amax(dim=0)
+
+
+def sample_of(*boxes: Box, each: int = EACH, strength: float = 0.2, seed: int = 0) -> Sample:
+    """Grey noise, redder for the first class in the boxes, brighter in the core."""
+    rng = np.random.default_rng(seed)
+    labels = np.arange(2 * each) % 2
+    pixels = torch.from_numpy(0.5 + 0.05 * rng.standard_normal((2 * each, 3, SIDE, SIDE))).float()
+    sign = torch.from_numpy(1.0 - 2 * labels).float()[:, None, None]
+    if boxes:
+        pixels[:, 0] += strength * sign * mask_of(*boxes)
+    pixels += 0.5 * strength * (sign * where_core())[:, None]
+    return Sample(
+        "valid", tuple(range(2 * each)), labels, pixels.clamp(0, 1), Preprocess(size=(SIDE, SIDE)),
+        np.arange(2 * each), {"core": where_core()[None]},
+    )  # fmt: skip
+
+
+def search(sample: Sample, model: torch.nn.Module, core: str | None = "core", batch_size: int = 16) -> Searched:
+    scorer = partial(Scorer, model, batch_size=batch_size, memory_format=torch.contiguous_format)
+    return searched({"valid": sample}, core, contrasts_of(("cat", "dog")), scorer, 0, lambda done, total: None)
+
+
+def overlap(found: Tensor, true: Tensor) -> float:
+    """The intersection over the union of two masks, outside of the core."""
+    found, true = (mask * (1 - where_core()) for mask in (found, true))
+    return float(torch.minimum(found, true).sum() / torch.maximum(found, true).sum())
+
+
+@pytest.mark.parametrize(
+    "box", [PATCH, OTHER, Box(6, 10, 13, 16), Box(0, 16, 0, 2)], ids=["patch", "other", "side", "band"]
+)
+def test_the_place_that_a_network_reads_is_found(box: Box) -> None:
+    sample = sample_of(box, CORE)
+    proposed = search(sample, Reader(core=0.0, tint=30.0, seen=mask_of(box)))
+    (region,) = proposed.regions
+    found = proposed.samples["valid"].masks[region.name][0].float() / 255
+    assert overlap(found, mask_of(box)) >= 0.6
+    assert region.name in proposed.note and "tested on the others" in proposed.note
+
+
+def test_a_frame_is_found_as_a_frame() -> None:
+    (region,) = search(sample_of(RING), Reader(core=0.0, tint=30.0, seen=mask_of(RING))).regions
+    assert region.name == "frame" and "found by a search" in region.source
+
+
+def test_two_places_are_both_found() -> None:
+    proposed = search(sample_of(PATCH, OTHER), Reader(core=0.0, tint=30.0, seen=mask_of(PATCH, OTHER)))
+    masks = [proposed.samples["valid"].masks[region.name][0].float() / 255 for region in proposed.regions]
+    assert {region.name for region in proposed.regions} == {"patch top-right", "patch bottom-left"}
+    assert all(max(overlap(mask, mask_of(box)) for mask in masks) >= 0.6 for box in (PATCH, OTHER))
+
+
+def test_a_network_that_reads_the_core_alone_has_no_place() -> None:
+    """Whatever else goes with the classes."""
+    proposals = [search(sample_of(PATCH, seed=seed), Reader(core=30.0)).regions for seed in range(8)]
+    assert proposals == [[]] * 8
+
+
+def test_noise_proposes_hardly_anything() -> None:
+    """Nothing in the pictures goes with the classes, and the network reads a place."""
+    model = Reader(core=0.0, tint=30.0, seen=mask_of(PATCH))
+    proposals = [len(search(sample_of(seed=seed), model).regions) for seed in range(10)]
+    assert sum(count > 0 for count in proposals) <= 1
+
+
+def test_images_that_proposed_a_place_cannot_test_it() -> None:
+    sample = sample_of(PATCH)
+    proposed = search(sample, Reader(core=0.0, tint=30.0, seen=mask_of(PATCH)))
+    has = proposed.samples["valid"].found[proposed.regions[0].name]
+    assert np.array_equal(has, ~half_of(sample, 0))
+    assert np.bincount(sample.labels[has]).tolist() == [EACH // 2, EACH // 2]
+
+
+def test_a_cluster_is_in_one_half() -> None:
+    sample = sample_of(each=50)
+    clusters = np.random.default_rng(0).integers(0, 30, len(sample))
+    half = half_of(Sample(sample.split, sample.images, sample.labels, sample.pixels, None, clusters), 0)
+    assert all(len(set(half[clusters == cluster])) == 1 for cluster in np.unique(clusters))
+    assert 0.3 < half.mean() < 0.7
+
+
+def test_the_same_whatever_the_batch() -> None:
+    model = Reader(core=0.0, tint=30.0, seen=mask_of(PATCH))
+    proposals = [search(sample_of(PATCH), model, batch_size=size).note for size in (3, 64)]
+    assert proposals[0] == proposals[1]
+
+
+def test_few_images_are_not_searched() -> None:
+    proposed = search(sample_of(PATCH, each=30), Reader())
+    assert not proposed.regions and "takes 40 images of each class" in proposed.note
+
+
+@pytest.mark.parametrize("box", [Box(), Box(3, 8, 0, 7), Box(0, 1, 15, 16)])
+def test_parts_of_a_box_lie_in_it(box: Box) -> None:
+    whole = box.mask(48, 64)
+    assert box.area == pytest.approx(float(whole.mean()))
+    for part in [*box.halves(), *box.quarters(), *box.trimmed()]:
+        assert 0 < part.area < box.area and bool((part.mask(48, 64) <= whole).all())
+
+
+def test_a_frame_is_what_is_left_of_the_box_within_it() -> None:
+    inner = Box(2, GRID - 2, 2, GRID - 2)
+    assert torch.equal(Box(ring=2).mask(32, 48), 1 - inner.mask(32, 48))
+    assert Box(ring=2).area == pytest.approx(1 - inner.area)
+
+
+def test_an_audit_finds_and_tests_a_place_that_nobody_named(tmp_path: Path) -> None:
+    images = write_images(tmp_path / "images", counts={"train": 60, "valid": 80}, aligned=1.0)
+    masks = write_masks(tmp_path / "masks", images)
+    seen = Box(0, 2, 0, 16).mask(SIDE, SIDE)[0]
+    audit = seewhy.audit(
+        classifier_of(Reader(core=20.0, tint=20.0, seen=seen)), images, regions=[f"core={masks}", "search"],
+        core="core", properties="none", progress=False,
+    )  # fmt: skip
+    leading = next(finding for finding in audit.findings if "shortcut" in finding.claims)
+    assert leading.factor == "patch top" and leading.level in ("MODERATE", "STRONG")
+    assert len(audit.design.classes) == len(CLASSES)
+    assert any("Searched for places on 80 of 160 images" in note for note in audit.facts["notes"])
+
+
+def test_outside_of_an_audit_there_is_nothing_to_search(tmp_path: Path) -> None:
+    table = seewhy.data.folder.read_table(write_images(tmp_path / "images", counts={"valid": 2}))
+    with pytest.raises(OptionError, match=r"looks for places within an audit.*--regions search"):
+        find_regions("search", table)
