@@ -49,10 +49,20 @@ class Held:
     @property
     def verdict(self) -> Verdict:
         """Whether the other factor explains this one, is shown to leave a fair part of it, or neither."""
-        low, high = sorted((self.left.low / self.whole, self.left.high / self.whole))
+        low, high = self._interval
         if self.share < AUDIT_THRESHOLDS["explained"] and high < AUDIT_THRESHOLDS["unexplained"]:
             return "explained"
         return "apart" if self.share >= AUDIT_THRESHOLDS["explained"] and low > 0 else "open"
+
+    @property
+    def is_clearly_apart(self) -> bool:
+        """Whether more is left than of what another factor explains, for certain."""
+        return self._interval[0] >= AUDIT_THRESHOLDS["explained"]
+
+    @property
+    def _interval(self) -> tuple[float, float]:
+        low, high = sorted((self.left.low / self.whole, self.left.high / self.whole))
+        return low, high
 
 
 @dataclass(frozen=True)
@@ -228,7 +238,7 @@ def _held(case: Case, plain: Trials, held: Trials) -> Held:
 def _closure(names: Iterable[str], relations: Relations) -> dict[str, set[str]]:
     """By factor all that it explains, itself or through others that it explains, unless it is shown to leave a part."""
     reach: dict[str, set[str]] = {name: set() for name in names}
-    apart = {pair for pair, held in relations.items() if held.verdict == "apart"}
+    apart = {pair for pair, held in relations.items() if held.is_clearly_apart}
     for (factor, other), held in relations.items():
         if held.verdict == "explained":
             reach[other].add(factor)
