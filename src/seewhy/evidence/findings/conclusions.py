@@ -11,6 +11,7 @@ import numpy as np
 from seewhy.errors import counted, listed
 from seewhy.evidence.checks.behaviour import Behaviour
 from seewhy.evidence.checks.findings import behaviour_findings
+from seewhy.evidence.factors.region_grammar import SEARCH
 from seewhy.evidence.findings.case import Case, acts_outside, depends, numbers_of, too_few
 from seewhy.evidence.findings.cases import AllTrials, Cases, not_separated
 from seewhy.evidence.findings.causes import Cause, causes_of, explanation, led_by
@@ -224,6 +225,8 @@ def _rest(results: Results) -> list[Finding]:
         level: Level = "STRONG" if benefit.low >= AUDIT_THRESHOLDS["strong"] * floor else "MODERATE"
         text += ": something outside of the core is used, named here or not."
         todo = "Name more regions and properties until their effects explain it."
+        if SEARCH not in design.request.regions:
+            todo += f"  Or let the audit look for the place:  --regions …,{SEARCH}"
         return [Finding(REST, level, ("depends",), text, todo, numbers=numbers)]
     if benefit.high < floor and results.behaviour.collapsed_to is None and p_value >= AUDIT_THRESHOLDS["level"]:
         return [Finding(REST, "NONE LARGER THAN", (), text + ".", numbers=numbers)]
