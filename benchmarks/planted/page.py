@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from benchmarks.planted.cache import Cache, audit_key, thresholds_key
+from benchmarks.planted.cases import cases
 from benchmarks.planted.figures import (
     by,
     counts_table,
@@ -54,7 +55,7 @@ HOW = """## How it is done
   other.
 - **Names**: which factors tell a kind is fixed in `benchmarks/planted/names.py`: {names}. A kind inside of the object
   ({within}) is intended by what the user named, and is left out of recall.
-- **Coverage**: in every third frozen network of two classes each factor's effect is drawn as well (the audited pictures
+- **Coverage**: in every sixth frozen network of two classes each factor's effect is drawn as well (the audited pictures
   get the factor from new ones, each drawn as both classes and otherwise the same). For each network the share of
   intervals that hold it; the mean over networks, with its standard error.
 - **A detector**: a logistic map, fitted on the half for tuning, from the strongest shortcut's level and effect to the
@@ -78,7 +79,8 @@ def write_page(scores: Sequence[Score], cache: Path, docs: Path, results: Path) 
     frozen = [score for score in scores if score.case.half == "frozen"]
     text = "\n".join([
         HEAD, "## What it gets wrong", "", failures(scores, Cache(cache), pictures), "## The figures", "",
-        f"Thresholds `{thresholds_key()}`, audit's code `{audit_key()}`.", "", table, "", counts_table(scores), "",
+        f"Thresholds `{thresholds_key()}`, audit's code `{audit_key()}`. {_reached(scores)}", "", table, "",
+        counts_table(scores), "",
         "## The safeguards, each switched off", "", "On all cases of both halves.", "", safeguards_table(scores), "",
         "## Where", "", "On the frozen half.", "", by(frozen, lambda one: [one.case.group], "what was made"), "",
         by(frozen, lambda one: [one.case.core], "core"), "",
@@ -88,6 +90,17 @@ def write_page(scores: Sequence[Score], cache: Path, docs: Path, results: Path) 
     ])  # fmt: skip
     (docs / "planted.md").write_text(text, encoding="utf-8")
     return table
+
+
+def _reached(scores: Sequence[Score]) -> str:
+    """How much of the benchmark is in the figures, in a sentence; "" where all is."""
+    every = len(cases())
+    if len(scores) == every:
+        return ""
+    return (
+        f"**{len(scores)} of {every} audits are in them so far**; those of the frozen half are the first in an order "
+        "that was mixed beforehand, so they are a fair sample."
+    )
 
 
 def failures(scores: Sequence[Score], cache: Cache, pictures: Path) -> str:
