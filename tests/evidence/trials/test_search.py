@@ -22,7 +22,7 @@ from seewhy.records import Preprocess
 from tests.small_images import CLASSES, Reader, classifier_of, where_core, write_images, write_masks
 
 SIDE, EACH = 32, 60
-PATCH, OTHER, RING, CORE = Box(2, 6, 9, 13), Box(11, 15, 1, 5), Box(ring=2), Box(4, 12, 4, 12)
+PATCH, OTHER, RING, CORE = Box(0, 2, 9, 13), Box(14, 16, 1, 5), Box(ring=2), Box(4, 12, 4, 12)
 
 
 def mask_of(*boxes: Box) -> Tensor:
@@ -56,7 +56,7 @@ def overlap(found: Tensor, true: Tensor) -> float:
 
 
 @pytest.mark.parametrize(
-    "box", [PATCH, OTHER, Box(6, 10, 13, 16), Box(0, 16, 0, 2)], ids=["patch", "other", "side", "band"]
+    "box", [PATCH, OTHER, Box(6, 10, 14, 16), Box(0, 16, 0, 2)], ids=["patch", "other", "side", "band"]
 )
 def test_the_place_that_a_network_reads_is_found(box: Box) -> None:
     sample = sample_of(box, CORE)
@@ -83,6 +83,13 @@ def test_a_network_that_reads_the_core_alone_has_no_place() -> None:
     """Whatever else goes with the classes."""
     proposals = [search(sample_of(PATCH, seed=seed), Reader(core=30.0)).regions for seed in range(8)]
     assert proposals == [[]] * 8
+
+
+def test_the_rest_of_an_object_that_the_core_leaves_out_is_no_place() -> None:
+    sample = sample_of()
+    sample.masks["core"][0] = Box(6, 10, 6, 10).mask(SIDE, SIDE)[0]
+    proposed = search(sample, Reader(core=30.0))
+    assert not proposed.regions and "lies within an eighth of the side from it, mostly" in proposed.note
 
 
 def test_noise_proposes_hardly_anything() -> None:

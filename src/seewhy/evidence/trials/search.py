@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from seewhy.evidence.factors.boxes import RINGS, Box
-from seewhy.evidence.factors.edits import filled, transplanted
+from seewhy.evidence.factors.edits import filled, grown, transplanted
 from seewhy.evidence.factors.region_grammar import SEARCH
 from seewhy.evidence.factors.regions import Region, zone_region
 from seewhy.evidence.inference.differences import (
@@ -37,7 +37,10 @@ LEAST_PART = 0.25  # of all that lies outside of the core, for another place to 
 LEAST_SHARE = 0.3  # of an effect, for one of several places
 DENSE = 1.5  # times the effect that its area would have
 MOST_PLACES = 3
-USUAL = 64  # places that are tried in all, about
+USUAL, MOST_TRIED = 64, 160  # places that are tried in all, about and at the most
+BEYOND = 1 / 8  # of the shorter side around the core, where a place cannot be told from the rest of the object
+LEAST_BEYOND = 0.5  # of the effect, in proportion to the area, that must lie beyond that for a search to be of use
+_NEAR = "none, since what acts outside of the core lies within an eighth of the side from it, mostly"
 
 
 @dataclass(frozen=True)
@@ -105,7 +108,8 @@ def searched(
 
     Each is a box, the frame, or all that is outside. From the whole down: a half stands for its parent where it has
     four fifths of the parent's effect, then edges are trimmed as long as that holds. What is left without the first
-    place is searched for a second. The images that proposed have no such region, so they cannot test it.
+    place is searched for a second. Near the core nothing is looked for: there it may be the rest of the object. The
+    images that proposed have no such region, so they cannot test it.
     """
     audited = next(iter(samples.values()))
     proposes = half_of(audited, seed)
@@ -114,7 +118,8 @@ def searched(
         least = 2 * LEAST_EACH
         return Searched(samples, [], f"No place was searched for: that takes {least} images of each class at least.")
     search = _begun(audited, proposes, core, scorer_of, seed, progress)
-    places = list(_places(search, contrasts))
+    is_rim = core is not None and _lies_at_the_rim(search, contrasts)
+    places = [] if is_rim else list(_places(search, contrasts))
     progress(USUAL, USUAL)
     names = _names(places)
     height, width = (int(side) for side in audited.pixels.shape[2:])
@@ -123,12 +128,24 @@ def searched(
         masks = {name: (box.mask(height, width) * 255).byte() for name, box in zip(names, places, strict=True)}
         has = {name: ~proposes for name in masks} if sample is audited else {}
         masked[split] = with_masks(sample, {**sample.masks, **masks}, {**sample.found, **has})
-    told = ", ".join(f"{name} ({box.words})" for name, box in zip(names, places, strict=True)) or "none"
+    told = ", ".join(f"{name} ({box.words})" for name, box in zip(names, places, strict=True))
+    found = f"{told}; what is said of them is tested on the others" if places else _NEAR if is_rim else "none"
     note = (
         f"Searched for places on {int(proposes.sum())} of {len(audited)} images ({search.n_places} places, "
-        f"{search.n_trials:,} trials): {told}; what is said of them is tested on the others."
+        f"{search.n_trials:,} trials): {found}."
     )
     return Searched(masked, [_region(box, name) for name, box in zip(names, places, strict=True)], note)
+
+
+def _lies_at_the_rim(search: _Search, contrasts: Sequence[Contrast]) -> bool:
+    """Whether what acts outside of the core is mostly near it; if not, the search goes on beyond that."""
+    whole = {contrast: search.measured(Box(), contrast) for contrast in contrasts}
+    contrast = max(whole, key=lambda each: _strength(whole[each]))
+    free, pixels = search.free, round(BEYOND * min(search.sample.pixels.shape[2:]))
+    search.free = 1 - grown(1 - free, pixels)
+    left = float(search.free.mean()) / max(float(free.mean()), 1e-9)
+    beyond = search.measured(Box(), contrast).value / (whole[contrast].value or 1.0)
+    return _strength(whole[contrast]) >= SHOWN and beyond < LEAST_BEYOND * left
 
 
 def half_of(sample: Sample, seed: int) -> NDArray[np.bool_]:
@@ -204,7 +221,7 @@ def _places(search: _Search, contrasts: Sequence[Contrast]) -> Iterator[Box]:
         contrast = max(whole, key=lambda each: _strength(whole[each]))
         effect = search.tried[Box()] = whole[contrast]
         first = first or abs(effect.value)
-        if _strength(effect) < SHOWN or abs(effect.value) < LEAST_PART * first:
+        if search.n_places > MOST_TRIED or _strength(effect) < SHOWN or abs(effect.value) < LEAST_PART * first:
             return
         box = _smallest(search, contrast)
         yield box
@@ -226,12 +243,15 @@ def _smallest(search: _Search, contrast: Contrast) -> Box:
                 box = max(fitting, key=lambda part: share(part, of))
         return box
 
+    def denser(box: Box) -> list[Box]:
+        return [part for part in box.quarters() if _is_dense(share(part, box), part, box)]
+
     of = Box()
     box = shrunk(of, of)
     ring = next((frame for width in RINGS if share(frame := Box(ring=width), of) >= SUFFICES), None)
-    if ring is not None and ring.area < box.area:
+    if ring is not None and ring.area < box.area and not denser(box):
         return ring
-    while dense := [part for part in box.quarters() if _is_dense(share(part, box), part, box)]:
+    while dense := denser(box):
         of = max(dense, key=lambda part: share(part, box))
         box = shrunk(of, of)
     return box
