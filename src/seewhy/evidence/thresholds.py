@@ -12,7 +12,7 @@ AUDIT_THRESHOLDS: dict[str, float] = {
     "least_images": LEAST_IMAGES,  # of each class
     "few_donors": FEW_IMAGES,  # of each class: with fewer a finding is weak
     "broken_flips": 0.1,  # of the decisions, by donors of the own class: from here on the edit itself may do it, where
-    "broken_share": 0.7,  # of as many as donors of another class flip, it does
+    "broken_margin": 0.2,  # of the margin of the own class is lost to its own content, it does
     "edge": 0.5,  # of the effect, in proportion to the area, that must be left 4 pixels away from the region's edge
     "outside": 0.25,  # of the effect that must be left outside of the core
     "rim": 0.5,  # of the effect, in proportion to the area, below which it is shown to die with a larger core
