@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from seewhy.explanation.result import Explanation
     from seewhy.learn.compare import compare
     from seewhy.learn.comparison import Comparison
+    from seewhy.learn.exchanged import ExchangeDataset, ExchangeTransform
     from seewhy.learn.repair import repair
     from seewhy.learn.repaired import Repair
     from seewhy.learn.train import train
@@ -33,6 +34,8 @@ __all__ = [
     "Check",
     "Classifier",
     "Comparison",
+    "ExchangeDataset",
+    "ExchangeTransform",
     "Explanation",
     "Preprocess",
     "Property",
@@ -59,6 +62,8 @@ _HOMES = {
     "Check": "seewhy.evidence.check",
     "Classifier": "seewhy.data.classifier",
     "Comparison": "seewhy.learn.comparison",
+    "ExchangeDataset": "seewhy.learn.exchanged",
+    "ExchangeTransform": "seewhy.learn.exchanged",
     "Explanation": "seewhy.explanation.result",
     "Preprocess": "seewhy.records",
     "Property": "seewhy.evidence.properties.catalogue",

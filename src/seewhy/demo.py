@@ -1,4 +1,4 @@
-"""The demo: rendered faces with a planted shortcut, a network trained on them, explained, and audited."""
+"""The demo: rendered faces with a planted shortcut, a network trained on them, explained, audited, and repaired."""
 
 from __future__ import annotations
 
@@ -22,9 +22,11 @@ from seewhy.evidence.trials.request import request
 from seewhy.explanation.folder import run_in_folder
 from seewhy.explanation.result import Explanation
 from seewhy.learn import net
+from seewhy.learn.asked import RepairOptions, find, named_ways
+from seewhy.learn.repair import repair_in_folder
 from seewhy.learn.train import Training, train
 from seewhy.planted.folder import read_truth, render, write_faces
-from seewhy.planted.truth import oracle_effect
+from seewhy.planted.truth import OracleEffect, oracle_effect
 from seewhy.records import Preprocess, Progress
 from seewhy.run.plan import make_plan
 
@@ -37,7 +39,8 @@ _PREPROCESS = """
 # seewhy reads this name: how a photograph's pixels in 0..1 become the network's input.
 preprocess = {"mean": 0.5, "std": 0.25}
 """
-_OWN = ("faces", "masks", "net.py", "checkpoints", "run", "check", "audit")
+_OWN = ("faces", "masks", "net.py", "checkpoints", "run", "check", "audit", "repair")
+REPAIR_WAY = "projection"  # which trains nothing: a minute is short
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,7 @@ class Demo:
     """What the demo made: its folder, the training, the explanation, the audit, and how to repeat it by hand.
 
     `truth` is what the audit should have found: the effect of the shortcut, from faces drawn again without it.
+    `repaired` is repair.json of the first shortcut, None where the audit found none, and `truth_repaired` what is left.
     """
 
     folder: Path
@@ -54,6 +58,8 @@ class Demo:
     audit: Audit
     story: tuple[str, ...]
     truth: str
+    repaired: dict[str, Any] | None
+    truth_repaired: str
     commands: tuple[str, ...]
 
     @property
@@ -64,7 +70,8 @@ class Demo:
     @property
     def runs(self) -> dict[str, str]:
         """The command that makes each run, by its folder's name."""
-        return dict(zip(("run", "check", "audit"), self.commands[2:], strict=True))
+        names = ("run", "check", "audit", *(("repair",) if self.repaired else ()))
+        return dict(zip(names, self.commands[2:], strict=True))
 
 
 def run_demo(
@@ -110,9 +117,29 @@ def run_demo(
         asked = request(regions, CORE, FACTORS, (), N_VALID, N_VALID)
         design = design_audit(classifier, faces, asked)
         audit = run_audit(design, folder=folder / "audit", workers=None, progress=update)
-    commands = _commands(folder, spec, checkpoints, training)
-    story, truth = _story(training), _truth(classifier, faces)
-    return Demo(folder, training, explanation, checked, audit, story, truth, commands)
+    with stage("Repairing        ") as update:
+        shortcut = _first_shortcut(audit)
+        repaired = None if shortcut is None else _repair(audit, shortcut, folder / "repair", update)
+        before = _effect_of_tint(classifier, faces)
+        weights = folder / "repair" / "model.pt"
+        changed = load(spec, weights, model_args={"size": SIZE}) if repaired and weights.exists() else None
+        left = "" if changed is None else _truth_repaired(_effect_of_tint(changed, faces), before)
+    commands = _commands(folder, spec, checkpoints, training, shortcut)
+    story, truth = _story(training), _truth(before)
+    return Demo(folder, training, explanation, checked, audit, story, truth, repaired, left, commands)
+
+
+def _first_shortcut(audit: Audit) -> int | None:
+    """The number of the first shortcut among the findings about factors; None where there is none."""
+    factors = {factor.name for factor in audit.design.factors}
+    about = [one for one in audit.findings if one.factor in factors and one.numbers.get("probability")]
+    return next((number for number, one in enumerate(about, 1) if "shortcut" in one.claims), None)
+
+
+def _repair(audit: Audit, number: int, folder: Path, progress: Progress) -> dict[str, Any]:
+    """The repair of a finding by the way that trains nothing, as repair.json has it."""
+    asked = find(audit.design, [vars(one) for one in audit.findings], number)
+    return repair_in_folder(asked, RepairOptions(named_ways(REPAIR_WAY)), folder, progress=progress)
 
 
 def _write_masks(folder: Path, faces: Path, progress: Progress) -> Path:
@@ -128,18 +155,33 @@ def _write_masks(folder: Path, faces: Path, progress: Progress) -> Path:
     return folder
 
 
-def _truth(classifier: Classifier, faces: Path) -> str:
-    """The exact effect of the tint, and what of it exchanged backgrounds can carry."""
+def _effect_of_tint(classifier: Classifier, faces: Path) -> OracleEffect:
+    """The exact effect of the tint on a classifier: new faces drawn again with it and without it."""
     preprocess = classifier.preprocess
     known = preprocess if isinstance(preprocess, Preprocess) else Preprocess()
     valid = [written.face for written in read_truth(faces) if written.path.startswith("valid/")]
-    effect = oracle_effect(
+    return oracle_effect(
         lambda canvases: forward(classifier.model, input_from_canvas(canvases, known)), valid, SIZE, "tint"
     )
+
+
+def _truth(effect: OracleEffect) -> str:
+    """The exact effect of the tint, and what of it exchanged backgrounds can carry."""
     exact, exchanged = 100 * effect.probability.value, 100 * effect.predicted(STRENGTH)
     return (
-        f"The truth, from {len(valid)} faces drawn again with the other tint: it moves P(fake) by {exact:.1f} points. "
-        f"{STRENGTH:.0%} of the fakes have it, so exchanged backgrounds should show {exchanged:.1f}."
+        f"The truth, from {effect.probability.n} faces drawn again with the other tint: it moves P(fake) by "
+        f"{exact:.1f} points. {STRENGTH:.0%} of the fakes have it, so exchanged backgrounds should show "
+        f"{exchanged:.1f}."
+    )
+
+
+def _truth_repaired(effect: OracleEffect, before: OracleEffect) -> str:
+    """What is left of the exact effect in the repaired network."""
+    left = effect.probability
+    value, low, high = (f"{100 * end:.1f}" for end in (left.value, left.low, left.high))
+    return (
+        f"The truth, from the same faces drawn again: the tint moves P(fake) of the repaired network by {value} points "
+        f"[{low}, {high}], in place of {100 * before.probability.value:.1f}."
     )
 
 
@@ -160,10 +202,11 @@ def _story(training: Training) -> tuple[str, ...]:
     )
 
 
-def _commands(folder: Path, spec: str, checkpoints: Path, training: Training) -> tuple[str, ...]:
+def _commands(folder: Path, spec: str, checkpoints: Path, training: Training, shortcut: int | None) -> tuple[str, ...]:
     faces, masks = folder / "faces", folder / "masks"
     network = f"--model {spec} --model-arg size={SIZE}"
     epoch = training.best_epoch
+    repaired = f"seewhy repair {folder / 'audit'} --finding {shortcut} --ways {REPAIR_WAY} --out {folder / 'repair'}"
     return (
         f"seewhy data planted {faces} --size {SIZE} --train {N_TRAIN} --valid {N_VALID}",
         f"seewhy train {faces} {network} --epochs {EPOCHS} --batch-size {BATCH} --out {checkpoints}",
@@ -173,4 +216,5 @@ def _commands(folder: Path, spec: str, checkpoints: Path, training: Training) ->
         f"seewhy audit {faces} {network} --weights {checkpoints} --epoch {epoch} --properties {FACTORS} --core {CORE} "
         f"--regions {','.join(f'{name}={masks / name}' for name in MASKS)},{','.join(REGIONS)} "
         f"--recipients {N_VALID} --donors {N_VALID}",
+        *(() if shortcut is None else (repaired,)),
     )

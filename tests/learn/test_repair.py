@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,15 @@ class Known(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         logits: Tensor = self.head(self.features(x))
         return logits
+
+
+class Cornered(Known):
+    """The core, and how bright the top left corner is, where a mark may lie."""
+
+    def features(self, x: Tensor) -> Tensor:
+        x = self.conv(x)
+        core = x[:, :, CORE, CORE].mean(dim=(1, 2, 3)) - 0.5
+        return torch.stack([20 * core, 4 * (x[:, :, :6, :6].mean(dim=(1, 2, 3)) - 0.5)], dim=1)
 
 
 class Frozen(Known):
@@ -113,7 +123,7 @@ def test_a_repair_that_was_killed_goes_on_to_the_same_result(audit: Audit, tmp_p
         if done == 3:
             raise Killed
 
-    options = {**FAST, "ways": "consistency"}
+    options = {**FAST, "ways": "consistency", "epochs": 2}
     whole = repair(audit, "surround", out=tmp_path / "whole", **options)
     with pytest.raises(Killed):
         repair(audit, "surround", out=tmp_path / "killed", **{**options, "progress": after_three})
@@ -136,6 +146,35 @@ def test_without_training_the_last_layer_loses_the_factor(audit: Audit) -> None:
     assert [cell.count for cell in found.cells] == [22, 88, 88, 22]  # 8 of 10 go with the class
     assert "add 66 of cat where it says not cat" in found.collect
     assert "surround" in found._repr_html_() and repr(found).startswith("<Repair of surround>")
+
+
+def test_a_mark_is_repaired_by_laying_it_over_images_of_any_class(data: Path, tmp_path: Path) -> None:
+    white, black = np.zeros((32, 32, 4), np.uint8), np.zeros((32, 32, 4), np.uint8)
+    white[:6, :6], black[:6, :6, 3] = 255, 255
+    for name, pixels in (("white", white), ("black", black)):
+        PIL.Image.fromarray(pixels).save(tmp_path / f"{name}.png")
+    mark = f"logo={tmp_path / 'white.png'}@full:{tmp_path / 'black.png'}"
+    few = {"recipients": 20, "donors": 20, "regions": ["centre"], "properties": ["none"]}
+    marked = audited(data, Cornered(), marks=[mark], **few)
+    assert next(one for one in marked.findings if one.factor == "logo").claims == ("depends",)
+    found = repair(marked, "logo", ways="exchange", **{**FAST, "epochs": 2})
+    assert found.is_proved and found.is_mark and found.donors == 0, found.reasons
+    assert abs(found.arms["repaired"].mean) < 0.2 * abs(found.arms["before"].mean) and found.cells == ()
+    assert {cell.group for cell in found.arms["repaired"].cells} == {"is left out", "is laid over"}
+    assert [other.factor for other in found.others] == ["centre"]
+    said = " ".join(found.lines())
+    assert "with logo laid over" in said and "donor" not in found.headline and "made by laying the mark over" in said
+
+
+def test_a_budget_tries_the_cheapest_ways_first_and_says_what_it_leaves_out(audit: Audit, tmp_path: Path) -> None:
+    asked: dict[str, Any] = {**FAST, "ways": "exchange,last-layer,projection", "out": tmp_path / "repair"}
+    with pytest.raises(OptionError, match=r"the cheapest way \(projection\) needs") as refused:
+        repair(audit, "surround", budget=100, **asked)
+    enough = int(re.findall(r"Type:  --budget (\d+)", str(refused.value))[0])
+    found = repair(audit, "surround", budget=enough, **asked)  # in the folder that the refusal has left empty
+    assert [one.way for one in found.tried] == ["projection"] and set(found.refused) == {"exchange", "last-layer"}
+    assert f"--budget is {enough:,}" in found.refused["exchange"]
+    assert any("Not tried: exchange, since it needs" in line for line in found.lines())
 
 
 def test_groups_named_by_a_column_are_those_of_the_column(data: Path, tmp_path: Path) -> None:
@@ -183,8 +222,9 @@ def test_networks_that_a_way_does_not_fit_are_refused_with_the_reason(data: Path
         ("surround", {"seeds": 2}, "at least 3 networks"),
         ("surround", {"ways": "exchnage"}, "Nearest: exchange"),
         ("surround", {"rate": 0.0}, "must be a number above 0"),
+        ("surround", {"budget": 0}, "at least 1 image through a network"),
     ],
-    ids=["intended", "number", "factor", "seeds", "way", "rate"],
+    ids=["intended", "number", "factor", "seeds", "way", "rate", "budget"],
 )
 def test_bad_input_says_what_to_type(finding: int | str, options: dict[str, Any], said: str, audit: Audit) -> None:
     with pytest.raises(OptionError, match=said):
@@ -223,6 +263,9 @@ def test_the_command_repairs_what_an_audit_found(
     options = ["--finding", "surround", "--ways", "exchange", "--epochs", "4", "--rate", "0.1"]
     first = typed("repair", run, *options)
     assert "surround: exchange" in first and (tmp_path / "audit-repair" / "model.pt").exists()
+    assert f"{tmp_path / 'audit-repair' / 'report' / 'index.html'}" in first.replace("\\n", "")
+    assert "seewhy repair" in (tmp_path / "audit-repair" / "report" / "index.html").read_text()
+    assert "audit-repair" in typed("report", str(tmp_path / "audit-repair"))
     stored = json.loads((tmp_path / "audit-repair" / "repair.json").read_text())
     assert stored["headline"] in typed("repair", run, *options, "--json")  # what is finished is read
     assert "is no shortcut" in typed("repair", run, "--finding", "centre")

@@ -7,22 +7,26 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from scipy import stats
 from torch import nn
 
-from seewhy.errors import WorkError
-from seewhy.evidence.factors.factor import PropertyFactor
+from seewhy.errors import OptionError, WorkError
+from seewhy.evidence.factors.factor import Mark, PropertyFactor
 from seewhy.evidence.properties.catalogue import PROPERTIES
 from seewhy.evidence.trials.contrast import Contrast
-from seewhy.evidence.trials.edit import EXCHANGE, TrialKey
+from seewhy.evidence.trials.edit import EXCHANGE, MARKED, PATCHED, TrialKey
 from seewhy.evidence.trials.sample import Sample
 from seewhy.evidence.trials.trial import Scores, Trials
-from seewhy.learn.exchange import FactorExchange, RegionExchange, unrelated
+from seewhy.learn.arms import Job, Way
+from seewhy.learn.budget import WayCost, cost_of_way, within
+from seewhy.learn.exchange import FactorExchange, MarkLaid, RegionExchange, unrelated
 from seewhy.learn.fine_tune import Tuning, fine_tuned
-from seewhy.learn.groups import Groups, cells_of, groups_by_effects
+from seewhy.learn.groups import Groups, cells_of, groups_by_effects, no_groups
 from seewhy.learn.last_layer import head_of, refitted, with_head
 from seewhy.learn.parts import halves_of
 from seewhy.learn.projection import direction_of, projected
-from seewhy.learn.proof import Reading, cost_of, margin_over, remaining, worst_of
+from seewhy.learn.proof import cost_of, margin_over, remaining, rise_of, worst_of
+from seewhy.learn.readings import ExchangeReading, MarkReading, Reading, cells_by
 from seewhy.records import Image, Preprocess
 
 
@@ -178,7 +182,7 @@ def readings(rng: np.random.Generator, left: float, of_seeds: float, base: np.nd
         after = Scores(nothing, moves[:, None].astype(np.float32), said)
         key = TrialKey("tint", EXCHANGE, "valid")
         trials = Trials(key, recipients, donors, Scores(nothing, nothing, said), after, labels, np.arange(24))
-        found.append(Reading(trials, (rng.random(24) < 0.9).astype(np.int64)))
+        found.append(ExchangeReading((rng.random(24) < 0.9).astype(np.int64), trials))
     return found
 
 
@@ -208,6 +212,79 @@ def test_the_cost_and_the_worst_cell() -> None:
     cost = cost_of(before, after)
     assert cost.difference.value == 0.0 and cost.p_value == 1.0
     labels, groups = np.repeat([0, 1], 20), Groups(np.tile([0, 1], 20), ("dark", "bright"), "here")
-    worst = worst_of(after, labels, groups, ["a", "b"])
+    worst = worst_of(cells_by(after, labels, groups, ["a", "b"]))
     assert worst is not None and (worst.group, worst.accuracy.value) == ("dark", 0.5)
-    assert worst_of(after[:8], labels[:8], replace(groups, of=groups.of[:8]), ["a", "b"]) is None
+    few = replace(groups, of=groups.of[:8])
+    assert worst_of(cells_by(after[:8], labels[:8], few, ["a", "b"])) is None
+
+
+def test_a_marks_reading_has_images_as_units_and_no_donors() -> None:
+    rng = np.random.default_rng(0)
+    labels, places = np.arange(24) % 2, np.arange(24)
+    nobody = np.full(24, -1)
+    shares = [rng.random((24, 1)).astype(np.float32) for _ in range(3)]
+    nothing, said = np.zeros((24, 1), np.float32), np.array([0, 1] * 6 + [1, 0] * 6)
+    before, marked, patched = (Scores(nothing, share, said) for share in shares)
+    tables = [
+        Trials(TrialKey("logo", edit, "valid"), places, nobody, before, after, labels, places // 2)
+        for edit, after in ((MARKED, marked), (PATCHED, patched))
+    ]
+    contrast = Contrast(0, "a", "b")
+    reading = MarkReading((said == labels).astype(np.int64), *tables)
+    units = (shares[1] - shares[2])[:, 0].astype(np.float64).reshape(12, 2).mean(axis=1)
+    effect = reading.effect(contrast)
+    assert effect.value == pytest.approx(units.mean()) and effect.n == {0: 12}
+    interval = stats.t.interval(0.95, 11, units.mean(), stats.sem(units))
+    assert (effect.low, effect.high) == pytest.approx(interval)
+    assert reading.exchanged.value == 0.5 and reading.n_images == 24
+    cells = reading.cells(labels, no_groups(24), ["a", "b"])
+    assert [(cell.label, cell.group, cell.accuracy.n) for cell in cells[:2]] == [
+        ("a", "is left out", 12),
+        ("a", "is laid over", 12),
+    ]
+
+
+def test_what_a_budget_leaves_room_for() -> None:
+    make = {"make": lambda seed: nn.Linear(1, 1), "words": ""}
+    ways = [Way("exchange", controls={"plain": make["make"]}, **make), Way("projection", is_seedless=True, **make)]
+    given = {"tuning": Tuning(epochs=2), "n_train": 100, "seeds": 3, "n_choosing": 10, "n_proving": 20}
+    costs = {way.name: cost_of_way(way, **given) for way in ways}
+    assert costs == {"exchange": WayCost(600 + 10, 5 * 600 + 6 * 20), "projection": WayCost(10, 20)}
+    assert [way.name for way in within(ways, costs, 7, None)[0]] == ["exchange", "projection"]
+    both = 7 + 610 + 10 + 3120  # both are tried, and the dearest proof is held
+    assert [way.name for way in within(ways, costs, 7, both)[0]] == ["projection", "exchange"]
+    kept, left_out = within(ways, costs, 7, both - 1)
+    assert [way.name for way in kept] == ["projection"] and "needs 3,747 images" in left_out["exchange"]
+    with pytest.raises(OptionError, match="Type:  --budget 37"):
+        within(ways, costs, 7, 36)
+
+
+def test_a_factor_that_lost_its_effect_and_turned_by_a_hair_has_not_risen() -> None:
+    rng, contrast = np.random.default_rng(2), Contrast(0, "a", "b")
+    base = 0.01 * rng.standard_normal(24)
+    (before,), (after,) = readings(rng, 0.2, 0.0, base, n=1), readings(rng, -0.01, 0.0, base, n=1)
+    rise = rise_of(before, after, contrast)
+    sizes = [abs(remaining([reading], contrast)) for reading in (before, after)]
+    assert rise.value == pytest.approx(sizes[1] - sizes[0]) and rise.high < -0.1
+    (turned,) = readings(rng, -0.4, 0.0, base, n=1)
+    assert rise_of(before, turned, contrast).low > 0.1
+
+
+def test_a_mark_is_laid_over_with_something_else_as_its_control() -> None:
+    sample, pixels = sample_of(40, side=32), torch.zeros(4, 32, 32)
+    pixels[:, :8, :8] = 1.0
+    mark = Mark("logo", "white", pixels, pixels.flip(0))
+    other = unrelated(sample, sample, mark, [], [], seed=0)
+    assert isinstance(other, RegionExchange) and float((other.region * pixels[3]).sum()) == 0
+    full = replace(mark, pixels=torch.ones(4, 32, 32))
+    assert unrelated(sample, sample, full, [], [], seed=0) == MarkLaid(sample, full, is_patch=True)
+    laid = MarkLaid(sample, mark)
+    places = torch.arange(6)
+    donors = laid.donors_for(places, torch.Generator())
+    assert torch.equal(laid.edited(places, donors), mark.laid(sample.canvases(places)))
+    unknown = no_groups(40, "of a mark")
+    job = Job(nn.Linear(1, 1), mark, sample, sample, unknown, unknown, (), Tuning(), 2)
+    both, groups = job.cells
+    assert len(both) == 80 and groups.of.tolist() == [0] * 40 + [1] * 40
+    assert torch.equal(both.pixels[:40], sample.pixels)
+    assert torch.equal(both.canvases(places + 40), mark.laid(sample.canvases(places)))

@@ -18,7 +18,7 @@ from seewhy.records import MapKey, Outcome
 from seewhy.store import manifest
 from seewhy.store.schema import DONOR_EFFECTS, IMAGE_EFFECTS, MAP_SHARES, TRIALS
 from seewhy.store.tables import write_columns
-from tests.report.folders import ENVIRONMENT, GRIDS, Folder, map_of, pixels_of, write_maps, write_records
+from tests.report.folders import ENVIRONMENT, GRIDS, WRONG, Folder, map_of, pixels_of, write_maps, write_records
 from tests.report.names import PLAIN, Names
 
 QUANTILES = (0.99, 0.95, 0.75, 0.25, 0.05, 0.01)
@@ -27,9 +27,9 @@ SPLITS = ("valid", "train")
 MEMBER, MARKED = 3, 4  # places of factors: what goes with the shortcut, and the mark
 
 
-def audit_folder(path: Path, names: Names = PLAIN) -> Path:
+def audit_folder(path: Path, names: Names = PLAIN, wrong: tuple[int, ...] = WRONG) -> Path:
     """A finished `audit`: a shortcut with a member, the core, one too small, one too uncertain, and a mark."""
-    folder = Folder(path, names, splits=SPLITS)
+    folder = Folder(path, names, splits=SPLITS, wrong=wrong)
     identity = _identity(folder)
     manifest.begin(path, identity)
     outcomes = write_records(folder)

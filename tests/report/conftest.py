@@ -12,6 +12,7 @@ import pytest
 
 from seewhy.report.write import write_report
 from tests.report.audited import audit_folder
+from tests.report.changed import comparison_folder, repair_folder
 from tests.report.folders import CROP, LETTERBOX, STRETCH, check_folder, explain_folder
 from tests.report.names import HOSTILE, PLAIN, Names
 
@@ -93,7 +94,7 @@ def axe() -> Callable[[Any], list[str]]:
 
 @pytest.fixture(scope="session")
 def plain(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """The reports of three runs of one classifier that lie beside each other, by command."""
+    """The reports of three runs of one classifier that lie beside each other, a repair and a comparison, by command."""
     return _reports(tmp_path_factory.mktemp("plain"), PLAIN)
 
 
@@ -116,5 +117,7 @@ def _reports(home: Path, names: Names) -> dict[str, Path]:
         "explain": explain_folder(home / "explain", names),
         "check": check_folder(home / "check", names),
         "audit": audit_folder(home / "audit", names),
+        "repair": repair_folder(home / "repair", names),
+        "compare": comparison_folder(home / "compared", names),
     }
     return {command: write_report(folder) for command, folder in folders.items()}

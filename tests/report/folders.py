@@ -42,6 +42,7 @@ class Folder:
     names: Names = PLAIN
     preprocess: dict[str, Any] | None = None
     splits: tuple[str, str] | None = None
+    wrong: tuple[int, ...] = WRONG
 
     @property
     def classifier(self) -> dict[str, Any]:
@@ -162,7 +163,7 @@ def _outcome(folder: Folder, row: int, image: Image) -> Outcome:
     if row == UNREADABLE:
         return Outcome(image, error=folder.names.reason)
     classes, label = folder.names.classes, folder.names.classes.index(image.label or "")
-    chosen = (label + 1) % len(classes) if row in WRONG else label
+    chosen = (label + 1) % len(classes) if row in folder.wrong else label
     logits = tuple(1 + row / 4 if index == chosen else -1 - index / 8 for index in range(len(classes)))
     whole = sum(map(math.exp, logits))
     digest = file_digest(image.path or "")

@@ -23,6 +23,7 @@ from tests.report.names import N_IMAGES, PLAIN
 from tests.report.pages import pages_of, pictures_of, table_of
 
 COMMANDS = ("explain", "check", "audit")
+WITH_PAGES = (*COMMANDS, "repair", "compare")
 MANY = 10_000
 MOST_NODES = 600
 WIDTHS = (1280, 390)
@@ -41,7 +42,7 @@ def images(opened: Opener, plain: dict[str, Path]) -> Any:
     return page
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", WITH_PAGES)
 def test_every_page_can_be_read_by_everyone_light_and_dark_wide_and_narrow_and_printed(
     opened: Opener, plain: dict[str, Path], axe: Callable[[Any], list[str]], command: str
 ) -> None:

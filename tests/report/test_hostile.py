@@ -18,6 +18,7 @@ from tests.report.names import BIDI, HOSTILE, N_IMAGES
 from tests.report.pages import Page, pages_of, table_of
 
 COMMANDS = ("explain", "check", "audit")
+WITH_PAGES = (*COMMANDS, "repair", "compare")
 OURS = re.compile(r"assets/(report|blend|images)\.js|data/(table|pictures-\d{4})\.js")
 SCRIPTS = "[...document.scripts].map((one) => one.getAttribute('src') || one.textContent)"
 FOUND = (
@@ -41,7 +42,7 @@ def check_nothing_ran(page: Any) -> None:
     assert page.evaluate("Object.keys(Object.prototype).length") == 0
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", WITH_PAGES)
 def test_every_page_stays_whole(opened: Opener, hostile: dict[str, Path], command: str) -> None:
     wrong = []
     for path in pages_of(hostile[command]):
@@ -56,7 +57,7 @@ def test_every_page_stays_whole(opened: Opener, hostile: dict[str, Path], comman
     assert wrong == []
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", WITH_PAGES)
 def test_no_letter_turns_the_direction_of_writing_or_moves_a_cursor(hostile: dict[str, Path], command: str) -> None:
     for path in pages_of(hostile[command]):
         said = Page(path).text + "".join(value for _, one in Page(path).elements for value in one.values())

@@ -9,7 +9,7 @@ import typer
 
 from seewhy.cli.options import AsJson, NoReport
 from seewhy.cli.pages import write_pages
-from seewhy.cli.printing import PAGES, print_audit, print_check, print_explanation, print_json, say
+from seewhy.cli.printing import PAGES, print_audit, print_check, print_explanation, print_json, print_wrapped, say
 
 
 def demo(
@@ -17,7 +17,7 @@ def demo(
     no_report: NoReport = False,
     as_json: AsJson = False,
 ) -> None:
-    """Everything, on embedded data: render faces with a planted shortcut, train a network, explain and audit it."""
+    """Everything, on embedded data: faces with a planted shortcut, a network, its maps, its audit, and its repair."""
     from seewhy.demo import run_demo
     from seewhy.run.progress import progress_bar
     from seewhy.run.workers import forking, steady_process
@@ -29,6 +29,8 @@ def demo(
     pages = {name: write_pages(result.folder / name, typed, no_report) for name, typed in result.runs.items()}
     summary = {"command": "demo", "run": str(result.run), **pages["audit"], **result.explanation.summary()}
     summary |= {"check": result.checked, "audit": result.audit.summary(), "truth": result.truth}
+    if result.repaired is not None:
+        summary |= {"repair": result.repaired, "truth_repaired": result.truth_repaired}
     if as_json:
         print_json(summary)
         return
@@ -41,6 +43,11 @@ def demo(
     say("\nA map is a hypothesis. What the decisions depend on, only changing it shows:\n")
     print_audit(result.audit.summary(), result.folder / "audit")
     say(f"\n{result.truth}")
+    if result.repaired is not None:
+        say("\nWhat it found, it takes out of the network (one way of four; seewhy repair tries all):\n")
+        for line in result.repaired["lines"]:
+            print_wrapped(line)
+        say(f"\n{result.truth_repaired}" if result.truth_repaired else "")
     say("\nThe same by hand:")
     for command in result.commands:
         say(f"  {command}")

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from seewhy.cli.audit import designed
-from seewhy.cli.options import AsJson, Seed
+from seewhy.cli.options import AsJson, NoReport, Seed
+from seewhy.cli.pages import typed_again, write_pages
 from seewhy.cli.printing import kept_clean, print_json, print_wrapped, say
 from seewhy.errors import SeewhyError, StoreError, listed
 
@@ -21,7 +22,7 @@ def repair(
     context: typer.Context,
     run: Annotated[Path, typer.Argument(help="The finished run folder of an audit.")],
     finding: Annotated[
-        str, typer.Option(help="Which finding about a factor, worst first: its number from 1, or the factor.")
+        str, typer.Option(help="Which finding about a factor or mark, worst first: its number from 1, or the factor.")
     ] = "1",
     ways: Annotated[
         str,
@@ -35,9 +36,17 @@ def repair(
         str | None,
         typer.Option(help="The column that says what the factor is.  [default: told from the donors' own effects]"),
     ] = None,
+    budget: Annotated[
+        int | None,
+        typer.Option(
+            help="At most so many images through a network, a step of training counting as three: the cheapest ways "
+            "are tried first, and what is left out is said.  [default: all]"
+        ),
+    ] = None,
     anyway: Annotated[bool, typer.Option("--anyway", help="Also where the finding is no shortcut.")] = False,
     out: Annotated[Path | None, typer.Option(help="Where model.pt and repair.json go.  [default: RUN-repair]")] = None,
     seed: Seed = 0,
+    no_report: NoReport = False,
     as_json: AsJson = False,
 ) -> None:
     """Change the network so that it depends less on a factor, and prove it against control arms; or say why not."""
@@ -53,7 +62,7 @@ def repair(
     if stored.command != "audit":
         raise StoreError(f"{run} is a run of {stored.command!r}; repair needs one of audit.", slug="no-run")
     tuning = Tuning(epochs=epochs, batch_size=batch_size, rate=rate)
-    options = RepairOptions(named_ways(ways), seeds, tuning, groups, seed)
+    options = RepairOptions(named_ways(ways), seeds, tuning, groups, seed, budget)
     folder = out or run.with_name(f"{run.name}-repair")
     with kept_clean():
         with progress_bar("Reading images") as update:
@@ -61,14 +70,17 @@ def repair(
         asked = find(design, stored.found["findings"], finding, anyway=anyway)
         with progress_bar("Networks") as update:
             summary = repair_in_folder(asked, options, folder, progress=update)
+    pages = write_pages(folder, typed_again(context), no_report)
     if as_json:
-        print_json({"command": "repair", "run": str(folder), **summary})
+        print_json({"command": "repair", "run": str(folder), **pages, **summary})
         return
     for line in summary["lines"]:
         print_wrapped(line)
     if (folder / "model.pt").exists():
         say(f"\n  Network  {folder / 'model.pt'}")
     say(f"  Numbers  {folder / 'repair.json'}")
+    if pages:
+        say(f"\nOpen in a browser:  {pages['report']}")
 
 
 def _design_of(context: typer.Context, run: Path, typed: str | None, progress: Any) -> AuditDesign:

@@ -13,7 +13,9 @@ from seewhy.errors import StoreError
 
 
 def report(
-    run: Annotated[Path, typer.Argument(help="A finished run folder of explain, check or audit.")],
+    run: Annotated[
+        Path, typer.Argument(help="A finished run folder of explain, check, audit or repair, or of a comparison.")
+    ],
     copy_images: Annotated[
         bool, typer.Option("--copy-images", help="Copy the original files into the report, too.")
     ] = False,

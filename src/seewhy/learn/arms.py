@@ -11,11 +11,11 @@ from torch import nn
 
 from seewhy.errors import ModelError, SeewhyError, counted, listed
 from seewhy.estimates import Integers
-from seewhy.evidence.factors.factor import Factor
+from seewhy.evidence.factors.factor import Factor, Mark
 from seewhy.evidence.trials.sample import Sample
-from seewhy.learn.exchange import Exchanging, FactorExchange, unrelated
+from seewhy.learn.exchange import Exchanging, FactorExchange, MarkLaid, unrelated, with_and_without
 from seewhy.learn.fine_tune import Tuning, fine_tuned
-from seewhy.learn.groups import LEAST_CELL, Groups
+from seewhy.learn.groups import LEAST_CELL, MARKED_OR_NOT, Groups
 from seewhy.learn.last_layer import Head, head_of, refitted, with_head
 from seewhy.learn.projection import direction_of, projected
 
@@ -28,6 +28,10 @@ WAYS = {
     LAST_LAYER: "R2: the last layer fitted anew, every class and group weighing the same",
     PROJECTION: "R4: its direction in front of the last layer projected away",
 }
+WAYS_OF_MARKS = {
+    EXCHANGE: "R1: fine-tuned with it laid over half of the images, whatever their class",
+    CONSISTENCY: "R1: fine-tuned to answer the same with it laid over",
+}
 PLAIN, UNRELATED, SCRAMBLED = "plain", "unrelated", "scrambled"
 CONSISTENCY_WEIGHT = 4.0
 CHEAP = 3  # times as many networks, where none is trained
@@ -35,7 +39,7 @@ CHEAP = 3  # times as many networks, where none is trained
 
 @dataclass(frozen=True)
 class Job:
-    """What is to be repaired: a network, the factor, the images that may be learned from, and their groups.
+    """What is to be repaired: a network, the factor or mark, the images that may be learned from, and their groups.
 
     `sample` are the images of train, `held` those of the half of valid that chooses; `groups` and `held_groups` say
     what the factor says in them. `core` are the regions that decide by right, `unrelated` properties that go with the
@@ -43,7 +47,7 @@ class Job:
     """
 
     network: nn.Module
-    factor: Factor
+    factor: Factor | Mark
     sample: Sample
     held: Sample
     groups: Groups
@@ -58,10 +62,10 @@ class Job:
     def cells(self) -> tuple[Sample, Groups]:
         """The images that a last layer is fitted to: held-out ones where every cell has enough, else those of train.
 
-        Raises ModelError where neither do.
+        Of a mark without named groups, each image as it is and with the mark. Raises ModelError where neither do.
         """
         counts = []
-        for sample, groups in ((self.held, self.held_groups), (self.sample, self.groups)):
+        for sample, groups in map(self._grouped, (self.held, self.sample), (self.held_groups, self.groups)):
             cells = groups.cells(sample.labels, int(sample.labels.max()) + 1)
             present = cells[np.unique(sample.labels)]
             if present.size and present.min() >= LEAST_CELL:
@@ -72,6 +76,12 @@ class Job:
             "can be fitted to it.",
             slug="empty-cell",
         )
+
+    def _grouped(self, sample: Sample, groups: Groups) -> tuple[Sample, Groups]:
+        if not isinstance(self.factor, Mark) or groups.names:
+            return sample, groups
+        with_mark = np.repeat([0, 1], len(sample))
+        return with_and_without(sample, self.factor), Groups(with_mark, MARKED_OR_NOT, "laying the mark over")
 
     @cached_property
     def head(self) -> Head:
@@ -84,6 +94,7 @@ class Way:
     """A way to repair: how a seed's network is made, and its control arms by name, with what they are in words.
 
     Of a way that trains nothing, and whose controls are dealt by chance, each arm has `times` as many networks.
+    `is_seedless`: every seed makes the same network.
     """
 
     name: str
@@ -92,6 +103,7 @@ class Way:
     controls: Mapping[str, Making] = field(default_factory=dict)
     control_words: Mapping[str, str] = field(default_factory=dict)
     times: int = 1
+    is_seedless: bool = False
 
 
 def ways_of(job: Job, names: tuple[str, ...]) -> tuple[list[Way], dict[str, str]]:
@@ -118,11 +130,11 @@ def _by_exchange(job: Job, name: str, tuning: Tuning) -> Way:
     if not any(parameter.requires_grad for parameter in job.network.parameters()):
         raise ModelError("All of the network's parameters are frozen, so it cannot be fine-tuned.", slug="cannot-train")
     placed = job.sample.on(next(job.network.parameters()).device)
-    wanted, other = FactorExchange(placed, job.factor), _unrelated(job, placed)
+    wanted, other = _exchanges(job, placed)
     n_passes = tuning.epochs * tuning.views
     return Way(
         name=name,
-        words=WAYS[name],
+        words=(WAYS_OF_MARKS if isinstance(job.factor, Mark) else WAYS)[name],
         make=lambda seed: fine_tuned(job.network, placed, tuning, exchange=wanted, seed=seed),
         controls={
             PLAIN: lambda seed: fine_tuned(job.network, placed, tuning, seed=seed),
@@ -135,8 +147,12 @@ def _by_exchange(job: Job, name: str, tuning: Tuning) -> Way:
     )
 
 
-def _unrelated(job: Job, placed: Sample) -> Exchanging:
-    return unrelated(job.sample, placed, job.factor, job.unrelated, job.core, job.seed)
+def _exchanges(job: Job, placed: Sample) -> tuple[Exchanging, Exchanging]:
+    """What is exchanged, and the unrelated thing that the control arm exchanges."""
+    other = unrelated(job.sample, placed, job.factor, job.unrelated, job.core, job.seed)
+    if isinstance(job.factor, Mark):
+        return MarkLaid(placed, job.factor), other
+    return FactorExchange(placed, job.factor), other
 
 
 def _last_layer(job: Job) -> Way:
@@ -175,6 +191,7 @@ def _projection(job: Job) -> Way:
         controls={SCRAMBLED: lambda seed: without(_scrambled(groups.of, sample.labels, seed))},
         control_words={SCRAMBLED: "the same projection of a direction of groups dealt by chance within each class"},
         times=CHEAP,
+        is_seedless=True,
     )
 
 

@@ -13,6 +13,11 @@ from seewhy.learn.arms import WAYS
 from seewhy.learn.fine_tune import Tuning
 
 LEAST_SEEDS = 3
+NAMES = {"shortcut": "shortcut", "depends": "dependence"}
+TODO = {  # where a finding makes no such claim, in front of --anyway
+    "shortcut": "Name with --core what should decide, and audit again; or repair it all the same:",
+    "depends": "Try it all the same:",
+}
 
 
 @dataclass(frozen=True)
@@ -35,12 +40,15 @@ class RepairOptions:
     tuning: Tuning = field(default_factory=Tuning)
     groups: str | None = None
     seed: int = 0
+    budget: int | None = None  # images through a network
 
     def __post_init__(self) -> None:
         if self.seeds < LEAST_SEEDS:
             raise OptionError(f"--seeds is {self.seeds}, but an arm needs at least {LEAST_SEEDS} networks.")
         if self.tuning.epochs < 1 or self.tuning.batch_size < 1:
             raise OptionError("--epochs and --batch-size must be at least 1.")
+        if self.budget is not None and self.budget < 1:
+            raise OptionError(f"--budget is {self.budget}, but must be at least 1 image through a network.")
         if not 0 < self.tuning.rate < math.inf:
             raise OptionError(f"--rate is {self.tuning.rate}, but must be a number above 0, like 0.0001.")
 
@@ -63,11 +71,13 @@ def named_ways(ways: str | Sequence[str]) -> tuple[str, ...]:
 def find(
     design: AuditDesign, findings: Sequence[Mapping[str, Any]], which: int | str, *, anyway: bool = False
 ) -> Asked:
-    """The finding that is to be repaired, by number (from 1) or factor, among those about factors.
+    """The finding that is to be repaired, by number (from 1) or factor, among those about factors and marks.
 
-    Raises OptionError where there is none such, or it is no shortcut and `anyway` is not said.
+    Raises OptionError where there is none such, or it is no shortcut and `anyway` is not said. A mark is laid over by
+    the audit itself, so that it goes with no class: of one, a dependence is enough.
     """
-    factors = {factor.name for factor in design.factors}
+    marks = {mark.name for mark in design.marks}
+    factors = {factor.name for factor in design.factors} | marks
     about = [one for one in findings if one["factor"] in factors and one["numbers"].get("probability")]
     names = [one["factor"] for one in about]
     number = int(which) if isinstance(which, int) or str(which).isdecimal() else None
@@ -77,11 +87,12 @@ def find(
         raise OptionError(f"There is no finding {which}.  The audit has: {told}.", slug="no-such-finding")
     found = about[place]
     claims, level = tuple(found["claims"]), str(found["level"])
-    if "shortcut" not in claims and not anyway:
+    needed = "depends" if found["factor"] in marks else "shortcut"
+    if needed not in claims and not anyway:
         said = f"{level} {found['factor']}: {', '.join(claims) or 'nothing is claimed'}"
         raise OptionError(
-            f"Finding {place + 1} is no shortcut ({said}), so there may be nothing to repair.\n"
-            "  Name with --core what should decide, and audit again; or repair it all the same:  --anyway",
+            f"Finding {place + 1} is no {NAMES[needed]} ({said}), so there may be nothing to repair.\n"
+            f"  {TODO[needed]}  --anyway",
             slug="no-shortcut",
         )
     return Asked(design, str(found["factor"]), str(found["numbers"]["contrast"]), claims, level)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,19 +19,21 @@ from seewhy.report.stored import StoredRun, read_run
 from seewhy.store import arrays
 
 
-def compare(first: Any, second: Any) -> Comparison:
+def compare(first: Any, second: Any, *, out: str | Path | None = None) -> Comparison:
     """What differs between two runs on the same images: two networks, two epochs, before and after a repair.
 
     Args:
         first, second: run folders of explain, check or audit, or results that were saved to one (`out=` or
             `.save(folder)`). The second is told against the first
+        out: a folder for comparison.json, of which `write_report` makes pages; None: in memory
 
     Returns:
         a Comparison: effects (of audits, each difference with its interval), decisions, maps, images (those that
-        changed most first), lines(), summary(), records.
+        changed most first), lines(), summary(), records, save(folder).
 
     Raises:
-        StoreError (no finished run, or no image in common), OptionError (a result that lies in no folder).
+        StoreError (no finished run, no image in common, or a folder that holds something else), OptionError (a result
+        that lies in no folder).
 
     Example:
         >>> before = seewhy.explain(seewhy.load("net.py:Net", "checkpoints", epoch=0), "faces/valid", out="runs/e0")
@@ -46,7 +49,7 @@ def compare(first: Any, second: Any) -> Comparison:
     ids = [pair[0].image.id for pair in pairs]
     images = image_changes(ids, pairs, (runs[0].classes, runs[1].classes), moved)
     notes = (*matching.notes, *_classes_note(*runs), *left, *why)
-    return Comparison(
+    found = Comparison(
         first=runs[0].folder,
         second=runs[1].folder,
         matching=matching,
@@ -57,6 +60,7 @@ def compare(first: Any, second: Any) -> Comparison:
         images=order_of(images),
         notes=notes,
     )
+    return found if out is None else replace(found, folder=found.save(out))
 
 
 def _folder_of(run: Any, which: str) -> Path:

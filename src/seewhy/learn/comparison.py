@@ -12,6 +12,7 @@ from seewhy.errors import counted, listed
 from seewhy.estimates import Estimate, p_words
 from seewhy.evidence.findings.figures import interval, points, signed_points
 from seewhy.evidence.thresholds import AUDIT_THRESHOLDS
+from seewhy.learn.comparison_folder import save_comparison
 from seewhy.learn.decisions import Decisions, ImageChange
 from seewhy.learn.effect_changes import EffectChange
 from seewhy.learn.map_changes import MapChanges, RegionShift
@@ -34,7 +35,7 @@ class Comparison:
     """Two runs on the same images: `effects` of audits, `decisions`, `maps`, and `images` that changed most first.
 
     `first` and `second` are the folders, `levels` what each audit says of a factor where that differs, `notes` what
-    was not compared, and why.
+    was not compared, and why; `folder` is where it is kept, None in memory.
     """
 
     first: Path
@@ -46,6 +47,7 @@ class Comparison:
     maps: MapChanges | None
     images: tuple[ImageChange, ...] = field(repr=False)
     notes: tuple[str, ...] = ()
+    folder: Path | None = None
 
     def __len__(self) -> int:
         return len(self.images)
@@ -55,6 +57,23 @@ class Comparison:
         """The images with maps in both runs, those whose map moved furthest first."""
         known = [image for image in self.images if image.moved is not None]
         return sorted(known, key=lambda image: -(image.moved or 0.0))
+
+    @property
+    def flipped(self) -> list[ImageChange]:
+        """The images whose decision is another, those whose probability changed most first."""
+        return [image for image in self.images if image.flipped]
+
+    @property
+    def headline(self) -> str:
+        """What is to be known first: the largest change of an effect that is shown, else of the decisions."""
+        shown = sorted((one for one in self.effects if one.said in WORDS), key=lambda one: -abs(one.difference.value))
+        if shown:
+            one = shown[0]
+            by = f"{points(one.first)} → {points(one.second)} points of {one.whose}"
+            return f"{one.factor}: the second network {WORDS[one.said]} on it, {by}"
+        if self.decisions.n_flipped:
+            return f"{self.decisions.n_flipped:,} of {counted(self.decisions.n, 'decision')} flipped"
+        return f"No decision of {counted(len(self), 'image')} flipped"
 
     @property
     def records(self) -> list[dict[str, Any]]:
@@ -96,6 +115,8 @@ class Comparison:
                 "effects": [{**vars(effect), "said": effect.said} for effect in self.effects],
                 "levels": {name: list(levels) for name, levels in self.levels.items()},
                 "maps": maps,
+                "headline": self.headline,
+                "flipped": [vars(image) for image in self.flipped[:20]],
                 "changed_most": self.records[:20],
                 "moved_most": [vars(image) for image in self.moved_most[:20]],
                 "lines": self.lines(),
@@ -103,6 +124,13 @@ class Comparison:
             }
         )
         return stored
+
+    def save(self, folder: str | Path) -> Path:
+        """Keep it in a folder, as comparison.json with both mean maps, for `write_report`; gives the folder.
+
+        Raises StoreError where the folder holds something else.
+        """
+        return save_comparison(self.summary(), self.maps, Path(folder))
 
     def __repr__(self) -> str:
         return "\n".join([f"<Comparison of {self.first} and {self.second}: {self._header}>", *self._indented])

@@ -22,7 +22,7 @@ class ImageChange:
     """One image in both runs: its decisions, and the probability of `about` (its label, else the first decision).
 
     Probabilities are NaN where a run does not know the class. `moved` is how far its map moved, 0 to 1; None where
-    there are no two maps.
+    there are no two maps. `id_second` is its id in the second run.
     """
 
     id: str
@@ -33,6 +33,12 @@ class ImageChange:
     p_first: float
     p_second: float
     moved: float | None = None
+    id_second: str = ""
+
+    @property
+    def flipped(self) -> bool:
+        """Whether the decision is another."""
+        return self.first is not None and self.second is not None and self.first != self.second
 
     @property
     def change(self) -> float:
@@ -128,6 +134,7 @@ def image_changes(
             p_first=_share(first, about, classes[0]),
             p_second=_share(second, about, classes[1]),
             moved=distance,
+            id_second=second.image.id,
         )
         changes.append(change)
     return changes

@@ -32,7 +32,8 @@ _Z = 1.959963984540054
 class EffectChange:
     """What one factor does to one class in both runs, and the second less the first, of the probability.
 
-    `first` and `second` are the values that the difference is of. `paired`: both runs made the same trials, and the
+    `first` and `second` are the values that the difference is of, `first_interval` and `second_interval` their 95 %
+    intervals. `paired`: both runs made the same trials, and the
     difference is taken trial by trial, donors being the units; else its error is that of both effects added, which is
     never too small. `p_holm` is over all factors and classes of the comparison.
     """
@@ -46,6 +47,8 @@ class EffectChange:
     paired: bool
     images: int
     donors: int
+    first_interval: tuple[float, float] = (-math.inf, math.inf)
+    second_interval: tuple[float, float] = (-math.inf, math.inf)
 
     @property
     def said(self) -> Said:
@@ -141,16 +144,19 @@ def _paired(
     moves = [_moves(run.columns, rows[:, at], contrast.column) for at, run in enumerate((first, second))]
     trials = _trials(TrialKey(factor, EXCHANGE, first.split), recipients, donors, labels)
     difference = difference_in(trials, moves[1] - moves[0], contrast)
+    both = [difference_in(trials, move, contrast) for move in moves]
     return EffectChange(
         factor=factor,
         contrast=contrast.name,
-        first=class_effect(trials, moves[0], contrast)[0].value,
-        second=class_effect(trials, moves[1], contrast)[0].value,
+        first=both[0].value,
+        second=both[1].value,
         difference=difference,
         p_holm=1.0,
         paired=True,
         images=len(np.unique(recipients)),
         donors=sum(difference.n.values()),
+        first_interval=(both[0].low, both[0].high),
+        second_interval=(both[1].low, both[1].high),
     )
 
 
@@ -208,11 +214,19 @@ def _apart(
         paired=False,
         images=min(int(here["images"]), int(there["images"])),
         donors=min(counts.values()),
+        first_interval=_ends(here),
+        second_interval=_ends(there),
     )
 
 
 def _half(stated: Mapping[str, Any]) -> float:
     """Half of a stated interval; endless where it is."""
+    low, high = _ends(stated)
+    return (high - low) / 2
+
+
+def _ends(stated: Mapping[str, Any]) -> tuple[float, float]:
+    """The ends of a stated interval; endless where one is not known."""
     ends = stated["low"], stated["high"]
     known = all(end is not None and math.isfinite(end) for end in ends)
-    return (float(ends[1]) - float(ends[0])) / 2 if known else math.inf
+    return (float(ends[0]), float(ends[1])) if known else (-math.inf, math.inf)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal, Protocol
 
@@ -14,7 +14,7 @@ from torch import Tensor
 
 from seewhy.evidence.factors.controls import ROOM, control_masks, free_pixels
 from seewhy.evidence.factors.edits import transplanted
-from seewhy.evidence.factors.factor import Factor
+from seewhy.evidence.factors.factor import Factor, Mark
 from seewhy.evidence.trials.sample import CHUNK, Sample, gathered, mean_mask
 
 DonorsOf = Literal["any class", "the same class"]
@@ -77,7 +77,15 @@ class FactorExchange:
         """The canvases (n, 3, H, W) of the recipients with the donors' content."""
         region = self.factor.region
         masks = None if region is None else self.sample.masks_at(region, recipients)
-        return self.factor.put(self.sample.canvases(recipients), masks, gathered(self._content, donors))
+        return self.put(self.sample.canvases(recipients), masks, donors)
+
+    def put(self, canvases: Tensor, masks: Tensor | None, donors: Tensor) -> Tensor:
+        """Any canvases (n, 3, H, W), with their own masks (n, H, W) or (1, H, W), with the donors' content."""
+        return self.factor.put(canvases, masks, gathered(self._content, donors))
+
+    def prepare(self) -> None:
+        """Take what every image gives as a donor now, and not at the first exchange."""
+        _ = self._content
 
     @cached_property
     def _content(self) -> Tensor:
@@ -121,22 +129,83 @@ class RegionExchange:
         return transplanted(sample.canvases(recipients), sample.canvases(donors), self.region[None])
 
 
+@dataclass(frozen=True)
+class MarkLaid:
+    """A mark laid over images of any class, so that it says nothing about the class; or its neutral patch: a control.
+
+    No image is a donor.
+    """
+
+    sample: Sample
+    mark: Mark
+    is_patch: bool = False
+
+    @property
+    def words(self) -> str:
+        """What is laid over."""
+        return f"{self.mark.against} in place of the mark" if self.is_patch else f"the mark {self.mark.name}"
+
+    @property
+    def eligible(self) -> NDArray[np.bool_]:
+        """All images."""
+        return np.ones(len(self.sample), dtype=bool)
+
+    def donors_for(self, places: Tensor, generator: torch.Generator) -> Tensor:
+        """The recipients (n,) themselves."""
+        return places
+
+    def edited(self, recipients: Tensor, donors: Tensor) -> Tensor:
+        """The canvases (n, 3, H, W) of the recipients with the mark."""
+        canvases = self.sample.canvases(recipients)
+        return self.mark.patched(canvases) if self.is_patch else self.mark.laid(canvases)
+
+
+def with_and_without(sample: Sample, mark: Mark) -> Sample:
+    """The sample's images (M) as they are, and then the same with the mark: (2 M)."""
+    parts = [mark.laid(sample.canvases(places)) for places in torch.arange(len(sample)).split(CHUNK)]
+    laid = torch.cat(parts)
+    if sample.pixels.dtype == torch.uint8:
+        laid = (laid * 255).round().clamp(0, 255).byte()
+    return replace(
+        sample,
+        images=sample.images * 2,
+        labels=np.tile(sample.labels, 2),
+        pixels=torch.cat([sample.pixels, laid]),
+        clusters=np.tile(sample.clusters, 2),
+        masks={},
+        found={},
+        digests=sample.digests * 2,
+        sizes=sample.sizes * 2,
+    )
+
+
 def unrelated(
-    sample: Sample, placed: Sample, factor: Factor, others: Sequence[Factor], core: Sequence[str], seed: int
+    sample: Sample, placed: Sample, factor: Factor | Mark, others: Sequence[Factor], core: Sequence[str], seed: int
 ) -> Exchanging:
     """The same exchange of something else: a region of the factor's area away from it and from the core.
 
     `placed` is the sample where the exchange is to be made. Where there is no room for such a region (a background
-    fills the picture), it is the first of `others`, a property; where there is none, the factor itself from donors of
-    the same class, which leaves it what it says about the class.
+    fills the picture), it is the first of `others`, a property; where there is none, what leaves the factor what it
+    says about the class: its content from donors of the same class, or of a mark its neutral patch.
     """
-    taken = torch.zeros(sample.pixels.shape[2:])
-    for region in (*core, *([factor.region] if factor.region else [])):
+    covered = _covered(sample, factor)
+    taken = covered.clone()
+    for region in core:
         if region in sample.masks:
             taken = torch.maximum(taken, mean_mask(sample, region))
-    area = float(mean_mask(sample, factor.region).mean()) if factor.region else _CORNER
+    is_property = not isinstance(factor, Mark) and factor.region is None
+    area = _CORNER if is_property else float(covered.mean())
     if 0 < ROOM * area <= float(free_pixels(taken).float().mean()):
         return RegionExchange(placed, control_masks(area, taken, 1, seed)[0])
     if others:
         return FactorExchange(placed, others[0])
+    if isinstance(factor, Mark):
+        return MarkLaid(placed, factor, is_patch=True)
     return FactorExchange(placed, factor, "the same class")
+
+
+def _covered(sample: Sample, factor: Factor | Mark) -> Tensor:
+    """Where a factor or mark lies (H, W), in [0, 1]; nowhere for a property."""
+    if isinstance(factor, Mark):
+        return (factor.pixels[3] > 0).float()
+    return mean_mask(sample, factor.region) if factor.region else torch.zeros(sample.pixels.shape[2:])

@@ -13,6 +13,7 @@ from seewhy.estimates import Floats, Integers
 from seewhy.records import Image
 
 LEAST_CELL = 20  # images of each class and group, for a last layer to be fitted anew
+MARKED_OR_NOT = ("is left out", "is laid over")  # the groups of images that a mark is laid over
 NO_GROUP = -1  # of an image whose group is not known
 _SHOWN = 10  # images that are named
 
@@ -33,9 +34,9 @@ class Groups:
         return counts
 
 
-def no_groups(n_images: int) -> Groups:
-    """No groups: where many classes are asked about at once, donors do not speak for one."""
-    return Groups(np.full(n_images, NO_GROUP, dtype=np.int64), (), "not known for so many classes; name a column")
+def no_groups(n_images: int, why: str = "not known for so many classes; name a column") -> Groups:
+    """No groups: where many classes are asked about at once, donors do not speak for one; a mark has no donors."""
+    return Groups(np.full(n_images, NO_GROUP, dtype=np.int64), (), why)
 
 
 def groups_by_effects(effects: Floats, names: tuple[str, str]) -> Groups:

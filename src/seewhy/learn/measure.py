@@ -19,9 +19,10 @@ from seewhy.evidence.findings.effects import Effect, effect_of
 from seewhy.evidence.properties.catalogue import PROPERTIES, Property
 from seewhy.evidence.trials.budget import smallest_of
 from seewhy.evidence.trials.design import AuditDesign, design_audit, scheduled
+from seewhy.evidence.trials.edit import EXCHANGE, Edit
 from seewhy.evidence.trials.request import AuditRequest, Effort
 from seewhy.evidence.trials.scorer import Scorer
-from seewhy.evidence.trials.trial import Scores, Trials, scores_of, trials_of_job
+from seewhy.evidence.trials.trial import Job, Scores, Trials, scores_of, trials_of_job
 
 FactorWord = str | Property | Factor | Region
 
@@ -34,7 +35,7 @@ class Measure:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The factors, by name."""
+        """The factors and marks, by name."""
         return tuple(dict.fromkeys(str(job.key.factor) for job in self.design.schedule.jobs))
 
     @property
@@ -47,11 +48,21 @@ class Measure:
         """The network that the measure was made for, as it is now."""
         return self.design.plan.classifier.model
 
+    @property
+    def n_passes(self) -> int:
+        """How many images go through a network each time."""
+        return len(self.design.audited) + sum(job.n_trials for job in self.design.schedule.jobs)
+
     def only(self, factor: str) -> Measure:
-        """The same measure of one factor alone."""
-        schedule = self.design.schedule
-        jobs = tuple(job for job in schedule.jobs if job.name == factor)
-        return Measure(replace(self.design, schedule=replace(schedule, jobs=jobs)))
+        """The same measure of one factor or mark alone."""
+        return self._of([job for job in self.design.schedule.jobs if job.name == factor])
+
+    def without(self, factor: str) -> Measure:
+        """The same measure of everything but one factor or mark."""
+        return self._of([job for job in self.design.schedule.jobs if job.name != factor])
+
+    def _of(self, jobs: Sequence[Job]) -> Measure:
+        return Measure(replace(self.design, schedule=replace(self.design.schedule, jobs=tuple(jobs))))
 
     def scorer(self, model: nn.Module | None = None) -> Scorer:
         """A network as a function of edited images. None: the measure's own.
@@ -61,12 +72,17 @@ class Measure:
         plan = self.design.plan
         return Scorer(model or self.network, self.design.audited, plan.batch_size, plan.memory_format)
 
-    def scored(self, model: nn.Module | None = None) -> tuple[Scores, dict[str, Trials]]:
-        """What a network says of every image as it is, and each factor's exchanges by its name; it is left as found."""
+    def by_edit(self, model: nn.Module | None = None) -> tuple[Scores, dict[tuple[str, Edit], Trials]]:
+        """What a network says of each image as it is, and all trials by what is edited and how; it is left as found."""
         sample, scorer = self.design.audited, self.scorer(model)
         before = scores_of(scorer.logits(), scorer.labels)
         jobs = self.design.schedule.jobs
-        return before, {job.name: trials_of_job(job, sample, before, scorer.run(job)) for job in jobs}
+        return before, {(job.name, job.edit): trials_of_job(job, sample, before, scorer.run(job)) for job in jobs}
+
+    def scored(self, model: nn.Module | None = None) -> tuple[Scores, dict[str, Trials]]:
+        """What a network says of every image as it is, and each factor's exchanges by its name."""
+        before, trials = self.by_edit(model)
+        return before, {name: of_factor for (name, edit), of_factor in trials.items() if edit == EXCHANGE}
 
     def trials(self, model: nn.Module | None = None) -> dict[str, Trials]:
         """Each factor's exchanges by its name, as a network scores them."""

@@ -9,7 +9,7 @@ import numpy as np
 
 from seewhy.data.folder_names import role_of
 from seewhy.errors import DataError
-from seewhy.evidence.factors.factor import Factor
+from seewhy.evidence.factors.factor import Factor, Mark
 from seewhy.evidence.trials.dealing import with_partners
 from seewhy.evidence.trials.design import AuditDesign, design_audit, scheduled
 from seewhy.evidence.trials.request import Effort
@@ -55,9 +55,19 @@ def halves_of(sample: Sample, seed: int) -> tuple[Sample, Sample]:
 
 
 def measure_on(
-    design: AuditDesign, sample: Sample, factors: Sequence[Factor], *, recipients: int, uses: int, seed: int
+    design: AuditDesign,
+    sample: Sample,
+    factors: Sequence[Factor],
+    marks: Sequence[Mark] = (),
+    *,
+    recipients: int,
+    uses: int,
+    seed: int,
 ) -> Measure:
-    """The measure of some of a design's factors on a sample: each recipient meets `uses` donors of every class."""
+    """The measure of some of a design's factors and marks on a sample.
+
+    Each recipient meets `uses` donors of every class; of a mark twice as many images are edited.
+    """
     dealt = with_partners(sample, recipients, uses, seed)
     effort = Effort(recipients, ALL, uses=uses, controls=0, pairs=0)
     asked = replace(
@@ -65,7 +75,7 @@ def measure_on(
         samples=Samples({sample.split: dealt}, design.samples.core),
         request=replace(design.request, effort=effort),
         factors=tuple(factors),
-        marks=(),
+        marks=tuple(marks),
         seed=seed,
     )
     return Measure(scheduled(asked, None))
@@ -76,7 +86,8 @@ def with_all_images(design: AuditDesign) -> AuditDesign:
     effort = Effort(design.request.effort.recipients, ALL, controls=0, pairs=0)
     request = replace(design.request, effort=effort, marks=(), columns=("none",), as_given=True)
     plan = design.plan
-    return design_audit(plan.classifier, plan.table, request, batch_size=plan.batch_size, seed=design.seed)
+    anew = design_audit(plan.classifier, plan.table, request, batch_size=plan.batch_size, seed=design.seed)
+    return replace(anew, marks=design.marks)
 
 
 def train_of(design: AuditDesign) -> Sample:

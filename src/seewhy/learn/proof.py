@@ -4,86 +4,42 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from torch import nn
 
-from seewhy.estimates import Estimate, Floats, Integers, wilson
-from seewhy.evidence.findings.effects import class_effect
-from seewhy.evidence.inference.differences import ClassDifference, difference_of, flip_rate
+from seewhy.estimates import Estimate, Floats, Integers
+from seewhy.evidence.inference.differences import ClassDifference, difference_of
 from seewhy.evidence.thresholds import AUDIT_THRESHOLDS
 from seewhy.evidence.trials.contrast import Contrast
-from seewhy.evidence.trials.trial import Trials
 from seewhy.learn.decisions import mcnemar, paired_shares
-from seewhy.learn.effect_changes import difference_in
-from seewhy.learn.groups import Groups
 from seewhy.learn.measure import Measure
+from seewhy.learn.readings import CellAccuracy, Reading, readings_of
 
 LEAST_JUDGED = 10  # images of a class and group, for its accuracy to count as the worst
 
 
-@dataclass(frozen=True)
-class Reading:
-    """What one network says on the images that prove: its exchanges of the factor, and its answers.
-
-    `right` (M,) are its right answers to the images as they are.
-    """
-
-    trials: Trials = field(repr=False)
-    right: Integers = field(repr=False)
-
-    def moves(self, contrast: Contrast) -> Floats:
-        """How far each exchange moved the contrast's probability (T,)."""
-        return self.trials.probability_changes(contrast)
-
-    def effect(self, contrast: Contrast) -> ClassDifference:
-        """The factor's effect with its interval."""
-        return difference_in(self.trials, self.moves(contrast), contrast)
-
-    @property
-    def accuracy(self) -> Estimate:
-        """The share of right answers to the images as they are."""
-        return wilson(int(self.right.sum()), len(self.right))
-
-    @property
-    def exchanged(self) -> Estimate:
-        """The share of right answers where the factor is another image's, of any class alike."""
-        trials = self.trials
-        right = (trials.after.predictions == trials.recipient_labels).astype(np.float64)
-        return flip_rate(trials.clusters[trials.recipients], trials.clusters[trials.donors], right)
-
-
 def read(measure: Measure, factor: str, network: nn.Module | None = None) -> Reading:
-    """What a network says on the measure's images; None: the one that the measure was made for."""
-    scores, trials = measure.scored(network)
-    return Reading(trials[factor], (scores.predictions == measure.design.audited.labels).astype(np.int64))
+    """What a network says of one factor or mark of a measure; None: the network that the measure was made for."""
+    return readings_of(measure.only(factor), network)[factor]
 
 
-@dataclass(frozen=True)
-class Worst:
-    """The class and group with the lowest accuracy, and that accuracy."""
-
-    label: str
-    group: str
-    accuracy: Estimate
-
-
-def worst_of(right: Integers, labels: Integers, groups: Groups, classes: Sequence[str]) -> Worst | None:
-    """The worst cell of class and group that has LEAST_JUDGED images or more; None where none has."""
-    cells = []
-    for index, label in enumerate(classes):
-        for group, name in enumerate(groups.names):
-            members = (labels == index) & (groups.of == group)
-            if members.sum() >= LEAST_JUDGED:
-                cells.append(Worst(label, name, wilson(int(right[members].sum()), int(members.sum()))))
-    return min(cells, key=lambda cell: cell.accuracy.value, default=None)
+def worst_of(cells: Sequence[CellAccuracy]) -> CellAccuracy | None:
+    """The class and group with the lowest accuracy, of those with LEAST_JUDGED images or more; None where none has."""
+    judged = [cell for cell in cells if cell.accuracy.n >= LEAST_JUDGED]
+    return min(judged, key=lambda cell: cell.accuracy.value, default=None)
 
 
 def remaining(readings: Sequence[Reading], contrast: Contrast) -> float:
     """The effect that is left, the mean over the seeds."""
     mean = np.mean([reading.moves(contrast) for reading in readings], axis=0)
-    return class_effect(readings[0].trials, mean, contrast)[0].value
+    return readings[0].mean(mean, contrast)
+
+
+def effect_over_seeds(readings: Sequence[Reading], contrast: Contrast) -> ClassDifference:
+    """The effect that is left, with an interval that knows the trials and the seeds."""
+    return _over_seeds(readings[0], [reading.moves(contrast) for reading in readings], contrast)
 
 
 def margin_over(repaired: Sequence[Reading], control: Sequence[Reading], contrast: Contrast) -> ClassDifference:
@@ -98,9 +54,13 @@ def margin_over(repaired: Sequence[Reading], control: Sequence[Reading], contras
         other * there.moves(contrast) - mine * here.moves(contrast)
         for here, there in zip(repaired, control, strict=True)
     ]
-    trials = repaired[0].trials
-    by_trial = difference_in(trials, np.mean(changes, axis=0), contrast)
-    values = np.array([class_effect(trials, change, contrast)[0].value for change in changes])
+    return _over_seeds(repaired[0], changes, contrast)
+
+
+def _over_seeds(like: Reading, changes: Sequence[Floats], contrast: Contrast) -> ClassDifference:
+    """The difference that the seeds' changes (T,) of the same trials amount to on the mean."""
+    by_trial = like.difference(np.mean(changes, axis=0), contrast)
+    values = np.array([like.mean(change, contrast) for change in changes])
     n = len(values)
     of_seeds = float(values.var(ddof=1)) / n if n > 1 else math.inf
     variance = by_trial.error**2 + of_seeds
@@ -127,7 +87,7 @@ def cost_of(before: Integers, after: Integers) -> Cost:
 class OtherFactor:
     """Another factor of the audit: its effect before and after, and how far its size rose, trial by trial.
 
-    Where the effect turned, the rise is counted from the other side of 0, which is more than the sizes' difference.
+    Sizes are taken of the means, so an effect that turned counts by what it is then.
     `is_core`: it is what should decide, and may rise.
     """
 
@@ -147,18 +107,20 @@ class OtherFactor:
         return "no" if self.rise.high <= floor else "cannot say"
 
 
-def others_of(measure: Measure, network: nn.Module, leaving_out: str) -> list[OtherFactor]:
-    """Every other factor that was audited, before and after, on the same trials."""
-    before, after = measure.trials(), measure.trials(network)
-    found = []
+def others_of(measure: Measure, network: nn.Module) -> list[OtherFactor]:
+    """Every factor and mark of a measure, before and after, on the same trials."""
+    before, after = readings_of(measure), readings_of(measure, network)
+    design, others = measure.design, []
     for name in measure.names:
-        if name == leaving_out:
-            continue
-        for contrast in measure.design.contrasts:
-            moves = [trials[name].probability_changes(contrast) for trials in (before, after)]
-            values = [class_effect(before[name], move, contrast)[0].value for move in moves]
-            sign = 1.0 if values[1] >= 0 else -1.0
-            rise = difference_in(before[name], sign * (moves[1] - moves[0]), contrast)
-            is_core = name in (*measure.design.core, *measure.design.core_regions)
-            found.append(OtherFactor(name, contrast.name, values[0], values[1], rise, is_core))
-    return found
+        for contrast in design.contrasts:
+            values = [remaining([readings[name]], contrast) for readings in (before, after)]
+            rise = rise_of(before[name], after[name], contrast)
+            is_core = name in (*design.core, *design.core_regions)
+            others.append(OtherFactor(name, contrast.name, values[0], values[1], rise, is_core))
+    return others
+
+
+def rise_of(before: Reading, after: Reading, contrast: Contrast) -> ClassDifference:
+    """How far the size of an effect rose, trial by trial."""
+    was, is_now = (math.copysign(1.0, remaining([reading], contrast)) for reading in (before, after))
+    return before.difference(is_now * after.moves(contrast) - was * before.moves(contrast), contrast)

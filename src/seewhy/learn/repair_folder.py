@@ -76,12 +76,13 @@ class RepairFolder:
         """Write the repaired network and the proof, and mark the repair as complete."""
         if self.folder is None:
             return
-        folder, network = self.folder, found.network
-        if network is not None:
-            place(folder / MODEL, lambda file: torch.save(_weights(network), file))
+        folder, repaired = self.folder, found.network
+        if repaired is not None:
+            place(folder / MODEL, lambda file: torch.save(_weights(repaired), file))
         manifest.write_json(folder / FOUND, found.summary())
         shutil.rmtree(folder / "parts", ignore_errors=True)
-        told = {"proved": found.is_proved, "headline": found.headline}
+        network = type(self.design.plan.classifier.model).__name__
+        told = {"proved": found.is_proved, "headline": found.headline, "network": network}
         RunFolder(folder).finish(
             self._identity.begun(), {**told, "environment": environment(self.design.plan.classifier.device)}
         )

@@ -15,7 +15,8 @@ from seewhy.evidence.findings.figures import interval, points, signed_points, wa
 from seewhy.evidence.inference.differences import ClassDifference
 from seewhy.evidence.thresholds import AUDIT_THRESHOLDS
 from seewhy.learn.groups import Cell
-from seewhy.learn.proof import Cost, OtherFactor, Worst
+from seewhy.learn.proof import Cost, OtherFactor
+from seewhy.learn.readings import CellAccuracy
 from seewhy.render import notebook
 from seewhy.render.page import BAD
 from seewhy.store.plain import plain
@@ -40,18 +41,21 @@ class Try:
 class Arm:
     """The networks of one arm on the images that prove: the mean effect over the seeds, and those of its first seed.
 
-    `effect` is that of the first seed with its interval, `effects` those of all seeds, `exchanged` the accuracy where
-    the factor is another image's.
+    `over_seeds` is that mean with its interval, `effect` that of the first seed, `effects` those of all seeds.
+    `exchanged` is the accuracy where the factor is another image's, or the mark laid over, `cells` that by class and
+    group, and `worst` the lowest of these.
     """
 
     name: str
     words: str
     mean: float
+    over_seeds: ClassDifference
     effects: tuple[float, ...]
     effect: ClassDifference
     accuracy: Estimate
     exchanged: Estimate
-    worst: Worst | None
+    worst: CellAccuracy | None
+    cells: tuple[CellAccuracy, ...] = ()
 
 
 @dataclass(frozen=True, repr=False)
@@ -84,6 +88,7 @@ class Repair:
     network: nn.Module | None = field(default=None, compare=False)
     folder: Path | None = None
     notes: tuple[str, ...] = ()
+    is_mark: bool = False
 
     @property
     def is_proved(self) -> bool:
@@ -94,6 +99,11 @@ class Repair:
     def closest(self) -> str:
         """The control with the most to say against it: that of the smallest lower end of its margin."""
         return min(self.margins, key=lambda name: self.margins[name].low, default="")
+
+    @property
+    def exchanged_words(self) -> str:
+        """Of which images the accuracy with the factor changed is."""
+        return f"with {self.factor} laid over" if self.is_mark else f"where {self.factor} is another image's"
 
     @property
     def headline(self) -> str:
@@ -113,7 +123,13 @@ class Repair:
         """Everything as plain values, ready for JSON."""
         held = {name: value for name, value in vars(self).items() if name not in ("network", "folder", "others")}
         others = [{**vars(other), "said": other.said} for other in self.others]
-        told = {"proved": self.is_proved, "headline": self.headline, "closest": self.closest, "lines": self.lines()}
+        told = {
+            "exchanged_words": self.exchanged_words,
+            "proved": self.is_proved,
+            "headline": self.headline,
+            "closest": self.closest,
+            "lines": self.lines(),
+        }
         summary: dict[str, Any] = plain({**held, "others": others, **told})
         return summary
 
@@ -135,7 +151,8 @@ class Repair:
     def _margin(self, control: str) -> str:
         margin = self.margins[control]
         tests = f"{p_words(margin.p_value)}; {counted(self.seeds, 'seed')} each"
-        basis = f"{counted(self.images, 'image')} edited, {counted(self.donors, 'donor')}"
+        donors = f", {counted(self.donors, 'donor')}" if self.donors else ""
+        basis = f"{counted(self.images, 'image')} edited{donors}"
         return f"{points(margin.value)} points {interval(margin)} ({tests}, {basis})"
 
     def _effects(self) -> list[str]:
@@ -164,9 +181,7 @@ class Repair:
                 )
         shown = [arm for name, arm in self.arms.items() if name in (BEFORE, REPAIRED, self.closest)]
         told = [f"{arm.name} {arm.exchanged}" for arm in shown]
-        lines.append(
-            f"Accuracy where {self.factor} is another image's ({before.exchanged.n:,} trials): {listed(told)}."
-        )
+        lines.append(f"Accuracy {self.exchanged_words} ({before.exchanged.n:,} trials): {listed(told)}.")
         worst = [
             f"{arm.name} {worst.accuracy} ({worst.label} where it {worst.group}, {counted(worst.accuracy.n, 'image')})"
             for arm in shown
@@ -232,7 +247,7 @@ def reasons_of(
         reasons.append(f"Other factors rose instead: {listed(dict.fromkeys(rose), 8)}.")
     if after.exchanged.low <= chance:
         reasons.append(
-            f"Nothing else is shown to be learned: with the factor of another image it is right in {after.exchanged}, "
+            f"Nothing else is shown to be learned: with the factor changed it is right in {after.exchanged}, "
             f"where guessing gives {chance:.2f}. Other images are needed, not another training."
         )
     return reasons

@@ -32,6 +32,19 @@ KINDS: dict[str, Look] = {  # in the order of legends; told apart by shape as we
     "cannot say": Look("cannot say whether {} points or more", UNKNOWN, "diamond", is_hollow=True),
     "none": Look("none larger than {} points", QUIET, "circle", is_hollow=True, thick=1.5, size=40),
 }
+ARMS: dict[str, Look] = {  # of a repair
+    "before": Look("before the repair", QUIET, "diamond", is_hollow=True),
+    "control": Look("control arm", CAUTION, "square", is_hollow=True),
+    "repaired": Look("repaired", GOOD, "circle", size=80),
+}
+CHANGES: dict[str, Look] = {  # between two runs
+    "larger": Look("depends more", CAUTION, "triangle-up", size=80),
+    "turned": Look("depends the other way", BAD, "diamond", size=110),
+    "smaller": Look("depends less", ACCENT, "triangle-down", size=80),
+    "first": Look("first run", QUIET, "square", is_hollow=True, thick=1.5, size=50),
+    "second": Look("second run", ACCENT, "circle"),
+}
+LOOKS = {**ARMS, **CHANGES, **KINDS}
 TRAIN = Look("the same on train", QUIET, "circle", thick=1.25, size=12)
 ZERO = Look("", INK, thick=1)
 CONTROL = Look("controls reach this far", QUIET, thick=12, opacity=0.22)
@@ -67,7 +80,7 @@ class Spacing:
 
 @dataclass(frozen=True)
 class Row:
-    """One tested factor: its effect with its interval, in shares; `kind`, one of `KINDS`, decides colour and shape.
+    """One tested factor: its effect with its interval, in shares; `kind`, one of `LOOKS`, decides colour and shape.
 
     `beside` is the same on train (value, low, high), `control` how far the controls reach either way, `note` a quiet
     line below the name.
@@ -85,15 +98,15 @@ class Row:
 
 def look_of(kind: str, floor: float) -> Look:
     """The colour and shape of a kind of row; a kind that nobody foresaw is a square with its own name."""
-    look = KINDS.get(kind) or replace(_OTHER, words=kind)
-    return replace(look, words=look.words.format(f"{100 * floor:g}")) if kind in KINDS else look
+    look = LOOKS.get(kind) or replace(_OTHER, words=kind)
+    return replace(look, words=look.words.format(f"{100 * floor:g}")) if kind in LOOKS else look
 
 
 def looks_of(rows: Sequence[Row], floor: float) -> list[Look]:
     """The legend: what occurs, and nothing else; `floor` is the share that is large enough to report."""
     occurring = {row.kind for row in rows}
-    looks = [look_of(kind, floor) for kind in KINDS if kind in occurring]
-    looks += [look_of(kind, floor) for kind in sorted(occurring - set(KINDS))]
+    looks = [look_of(kind, floor) for kind in LOOKS if kind in occurring]
+    looks += [look_of(kind, floor) for kind in sorted(occurring - set(LOOKS))]
     looks += [TRAIN] if any(row.beside for row in rows) else []
     return looks + ([CONTROL] if any(row.control for row in rows) else [])
 

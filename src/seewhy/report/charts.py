@@ -29,6 +29,11 @@ def interval_svg(rows: Sequence[Row], floor: float, title: str, describe: str) -
     return _for_screens(interval_chart, rows, floor=floor, title=title, describe=describe) if rows else ""
 
 
+def share_svg(shares: Sequence[Share], guess: float | None, title: str, describe: str) -> str:
+    """Shares of right answers with their intervals as SVG; "" without any."""
+    return _for_screens(share_chart, shares, guess=guess, title=title, describe=describe) if shares else ""
+
+
 def accuracy_chart(accuracy: Sequence[Accuracy], chance: float | None) -> str:
     """The accuracy by split and class as SVG; "" without labels."""
     labels = {row.label for row in accuracy}

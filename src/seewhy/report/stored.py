@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,18 +11,21 @@ from pathlib import Path
 from typing import Any
 
 from seewhy.errors import StoreError, listed, nearest
+from seewhy.estimates import Estimate
 from seewhy.records import MapKey, MapStat, Outcome, Preprocess
 from seewhy.store import checksums, manifest
 from seewhy.store.tables import Column, read_columns, read_outcomes, read_stats
 
 COMMANDS = ("explain", "check", "audit")
+WITH_PAGES = (*COMMANDS, "repair", "compare")
+FOUND = {"audit": "findings.json", "repair": "repair.json", "compare": "comparison.json"}
 
 
 @dataclass(frozen=True)
 class StoredRun:
     """One finished run: `outcomes` in table order, `stats` by map and row, `found` what the command has to say.
 
-    `found` is findings.json of an audit and the manifest's summary of an explain or check run.
+    `found` is findings.json of an audit, repair.json, comparison.json, and the manifest's summary of the others.
     """
 
     folder: Path
@@ -81,23 +85,34 @@ class StoredRun:
         return read_columns(path) if path.exists() else {}
 
 
-def read_run(folder: Path) -> StoredRun:
-    """The run in a folder. Raises StoreError where there is none, or none that is finished."""
+def read_run(folder: Path, commands: Sequence[str] = COMMANDS) -> StoredRun:
+    """The run of one of these commands in a folder. Raises StoreError where there is none, or none that is finished."""
     if folder.name == "report" and (folder.parent / manifest.NAME).exists():
         folder = folder.parent
     stored = manifest.read_manifest(_there(folder))
     command = str(stored["identity"].get("command"))
-    if stored.get("status") != "complete" or command not in COMMANDS:
-        if command not in COMMANDS:
-            raise StoreError(f"The run in {folder} is of {command!r}, which has no pages.", slug="unfinished-run")
+    if stored.get("status") != "complete" or command not in commands:
+        if command not in commands:
+            raise StoreError(
+                f"The run in {folder} is of {command!r}, and not of {listed(commands)}.", slug="unfinished-run"
+            )
         todo = f"The {command} command that began it goes on from there."
         raise StoreError(f"The run in {folder} is not finished.\n  {todo}", slug="unfinished-run")
     checksums.check(folder, stored)
     records, numbers = folder / "records.parquet", folder / "map_stats.parquet"
     outcomes = read_outcomes(records) if records.exists() else []
-    result = manifest.read_json(folder / "findings.json") if command == "audit" else stored.get("summary", {})
+    name = FOUND.get(command)
+    result = manifest.read_json(folder / name) if name else stored.get("summary", {})
     read = StoredRun(folder, command, stored, outcomes, result)
     return StoredRun(folder, command, stored, outcomes, result, _by_map(read, numbers) if numbers.exists() else {})
+
+
+def estimate_of(stored: Mapping[str, Any]) -> Estimate:
+    """A stored value with its interval; what has no end reaches as far as shares do."""
+    low, high = (end if (end := stored[name]) is not None else limit for name, limit in (("low", -1.0), ("high", 1.0)))
+    value = math.nan if stored["value"] is None else float(stored["value"])
+    count = stored.get("n")
+    return Estimate(value, float(low), float(high), count if isinstance(count, int) else 0)
 
 
 def beside(stored: StoredRun, command: str) -> StoredRun | None:

@@ -6,38 +6,36 @@ import hashlib
 import os
 import shutil
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
-import jinja2
-from markupsafe import Markup
-
-from seewhy.errors import OptionError, WorkError, printable
+from seewhy.errors import OptionError, WorkError
 from seewhy.records import Progress
 from seewhy.report.accuracy import worst_errors
 from seewhy.report.averages import LEAST_IMAGES
+from seewhy.report.comparison import ComparisonView
+from seewhy.report.comparison_pages import ComparisonPages
 from seewhy.report.examples import EXAMPLES, Example, example_of
 from seewhy.report.exchanges import donors_of, exchanges_of
 from seewhy.report.gallery import Gallery, write_script
 from seewhy.report.legend import legend
-from seewhy.report.stored import StoredRun, beside, read_run
+from seewhy.report.pages import TEMPLATES, Pages, copy_assets, write_page
+from seewhy.report.repair import RepairPages, RepairView
+from seewhy.report.stored import WITH_PAGES, StoredRun, beside, read_run
 from seewhy.report.table import table_of
 from seewhy.report.view import View
 from seewhy.run.progress import chosen_progress
 from seewhy.store import durable, manifest
 from seewhy.version import __version__
 
-TEMPLATES = Path(__file__).parent / "templates"
-ASSETS = ("style.css", "images.css", "report.js", "blend.js", "images.js")
 NAME = "report"
 ORIGINALS = "originals"
 _STAMP = "stamp.txt"
-_KEY = 22  # digits of a hash of the stamp: scripts and styles must bear it, and no name can hold what it decides
 
 
 class Result(Protocol):
-    """What `explain`, `check` and `audit` give; `folder` is None where it is in memory alone."""
+    """What `explain`, `check`, `audit` and `compare` give; `folder` is None where it is in memory alone."""
 
     def save(self, folder: str | Path) -> Path:
         """Write it to a run folder."""
@@ -47,7 +45,7 @@ def write_report(run: str | Path | Result, *, copy_images: bool = False, progres
     """The pages of a finished run: report/ in its folder, whose index.html opens from disk.
 
     Args:
-        run: a result that has a folder, or the folder of a finished run
+        run: a result that has a folder (of `repair`, too), or the folder of a finished run
         copy_images: lay the original files into the report, too
         progress: True: a bar; False: none; or a function of (done, total), in pictures
 
@@ -62,8 +60,8 @@ def write_report(run: str | Path | Result, *, copy_images: bool = False, progres
         >>> pages = seewhy.write_report(audit)
         >>> print(pages / "index.html")  # runs/audit/report/index.html
     """
-    stored = read_run(_folder_of(run))
-    checked = None if stored.command == "check" else beside(stored, "check")
+    stored = read_run(_folder_of(run), WITH_PAGES)
+    checked = beside(stored, "check") if stored.command in ("explain", "audit") else None
     target = stored.folder / NAME
     with manifest.writer(stored.folder):
         copy_images = copy_images or (target / ORIGINALS).is_dir()
@@ -71,8 +69,17 @@ def write_report(run: str | Path | Result, *, copy_images: bool = False, progres
         if not _is_current(target, stamp):
             partial = target.with_name(f"{NAME}.partial")
             with chosen_progress(progress, "Writing the report") as update:
-                _replace(target, Writer(View(stored, checked), partial, copy_images, stamp), update)
+                _replace(target, _pages_of(stored, checked, partial, copy_images, stamp), update)
     return target
+
+
+def _pages_of(stored: StoredRun, checked: StoredRun | None, folder: Path, copy_images: bool, stamp: str) -> Pages:
+    """What writes the pages of this command's runs."""
+    if stored.command == "repair":
+        return RepairPages(RepairView(stored), folder, stamp)
+    if stored.command == "compare":
+        return ComparisonPages(ComparisonView(stored), folder, stamp)
+    return Writer(View(stored, checked), folder, copy_images, stamp)
 
 
 def _folder_of(run: str | Path | Result) -> Path:
@@ -81,10 +88,9 @@ def _folder_of(run: str | Path | Result) -> Path:
     folder: Path | None = getattr(run, "folder", None)
     if folder is None:
         name = type(run).__name__.lower()
-        raise OptionError(
-            f"This {name} is in memory alone, and its pages lie beside its files.\n"
-            f'  Save it first:  seewhy.write_report({name}.save("folder"))'
-        )
+        todo = f'Save it first:  seewhy.write_report({name}.save("folder"))'
+        todo = todo if hasattr(run, "save") else f'Make it in a folder:  {name}(…, out="folder")'
+        raise OptionError(f"This {name} is in memory alone, and its pages lie beside its files.\n  {todo}")
     return folder
 
 
@@ -97,7 +103,7 @@ def _is_current(target: Path, stamp: str) -> bool:
     return kept == stamp and held == _held(target)
 
 
-def _replace(target: Path, writer: Writer, progress: Progress) -> None:
+def _replace(target: Path, writer: Pages, progress: Progress) -> None:
     """Write the pages beside their place, then put them there; what cannot be finished is removed."""
     partial = writer.folder
     try:
@@ -134,9 +140,7 @@ class Writer:
 
     def write(self, progress: Progress) -> bool:
         """Write everything: pictures first, for what the pages say of them; whether every picture was there."""
-        (self.folder / "assets").mkdir(parents=True)
-        for name in ASSETS:
-            shutil.copyfile(TEMPLATES / name, self.folder / "assets" / name)
+        copy_assets(self.folder)
         if self.copy_images:
             (self.folder / ORIGINALS).mkdir()
         missing = self.gallery.write(self.folder / "data", progress) if self.has_images else 0
@@ -195,39 +199,16 @@ class Writer:
         return [example for row in rows if (example := example_of(self.gallery, row)) is not None]
 
     def _page(self, template: str, section: str, *, name: str = "", **values: Any) -> None:
-        text = (
-            _templates()
-            .get_template(template)
-            .render(
-                view=self.view,
-                section=section,
-                has_images=self.has_images,
-                exchanged=self.exchanged,
-                version=__version__,
-                key=manifest.digest_of(self.stamp, _KEY),
-                **values,
-            )
+        write_page(
+            self.folder / (name or template),
+            template,
+            self.stamp,
+            view=self.view,
+            section=section,
+            has_images=self.has_images,
+            exchanged=self.exchanged,
+            **values,
         )
-        (self.folder / (name or template)).write_text(text, encoding="utf-8")
-
-
-@cache
-def _templates() -> jinja2.Environment:
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        finalize=_shown,
-    )
-    environment.filters["svg"] = Markup  # of our own charts, whose names are escaped
-    return environment
-
-
-def _shown(value: Any) -> Any:
-    """Text as it may stand on a page: what moves a cursor or turns the direction of writing is spelled out."""
-    return printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 def _stamp(stored: StoredRun, checked: StoredRun | None, copy_images: bool) -> str:

@@ -1,0 +1,165 @@
+"""The exchange of a repair for those who train elsewhere: a Dataset of training images, and a transform."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from seewhy.errors import OptionError, listed, nearest
+from seewhy.evidence.factors.factor import Factor, Mark, RegionFactor
+from seewhy.evidence.factors.regions import RegionCanvas
+from seewhy.evidence.results.result import Audit
+from seewhy.evidence.trials.sample import Sample
+from seewhy.learn.exchange import FactorExchange, MarkLaid
+from seewhy.learn.parts import train_of, with_all_images
+
+
+class ExchangeDataset(Dataset[tuple[Any, int]]):
+    """The training images of an audit, a share of them with a factor's content from another one, of any class.
+
+    What `repair(ways="exchange")` trains on, as items (image, label): the image is the network's own input (C, H, W),
+    or what `transform` makes of the canvas (3, H, W) in 0..1; the label is the class index. Items are repeatable by
+    `seed`, epoch and index, in however many workers; `set_epoch` deals anew.
+
+    Args:
+        audit: what `audit` gave; its images need a train beside valid
+        factor: a factor or mark of the audit, by name
+        share: of the images that get the exchange, 0 to 1
+        transform: a function of the canvas (3, H, W); None: the audit's own preprocessing
+        seed: of who gets what from whom
+
+    Raises:
+        OptionError (no such factor, no such share), DataError (no train).
+
+    Example:
+        >>> images = seewhy.ExchangeDataset(audit, "tint", share=0.5)
+        >>> loader = torch.utils.data.DataLoader(images, batch_size=32, shuffle=True)
+    """
+
+    def __init__(
+        self,
+        audit: Audit,
+        factor: str,
+        *,
+        share: float = 0.5,
+        transform: Callable[[Tensor], Any] | None = None,
+        seed: int = 0,
+    ) -> None:
+        self.share, self.transform, self.seed = _checked(share), transform, seed
+        self.sample, self.exchange = _exchange_of(audit, factor)
+        self._can = torch.from_numpy(self.exchange.eligible)
+        self._epoch = torch.zeros(1, dtype=torch.int64).share_memory_()  # so that workers that stay see the next one
+
+    def __len__(self) -> int:
+        return len(self.sample)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Deal anew, for the pass `epoch` over the images."""
+        self._epoch.fill_(epoch)
+
+    def __getitem__(self, index: int) -> tuple[Any, int]:
+        index = range(len(self))[index]
+        generator = torch.Generator().manual_seed(self._seed_of(index))
+        place = torch.tensor([index])
+        chosen = bool(torch.rand((), generator=generator) < self.share) and bool(self._can[index])
+        if chosen:
+            canvas = self.exchange.edited(place, self.exchange.donors_for(place, generator))
+        else:
+            canvas = self.sample.canvases(place)
+        image = self.sample.inputs(canvas)[0] if self.transform is None else self.transform(canvas[0])
+        return image, int(self.sample.labels[index])
+
+    def _seed_of(self, index: int) -> int:
+        entropy = (self.seed, int(self._epoch), index)
+        return int(np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0] >> 1)
+
+
+class ExchangeTransform:
+    """A transform that gives a share of images a factor's content from a training image of any class.
+
+    It takes an image (3, H, W) in 0..1 of the audit's size, before it is normalised, and gives the same. Chance is
+    torch's own, which a DataLoader seeds in each worker.
+
+    Args:
+        audit: what `audit` gave; its images need a train beside valid
+        factor: a factor or mark of the audit, by name
+        share: of the images that get the exchange, 0 to 1
+
+    Raises:
+        OptionError (no such factor, an image of another size, or a region whose mask (H, W) is not given beside the
+        image), DataError (no train).
+
+    Example:
+        >>> transform = seewhy.ExchangeTransform(audit, "tint")
+        >>> exchanged = transform(torch.rand(3, 64, 64))
+    """
+
+    def __init__(self, audit: Audit, factor: str, *, share: float = 0.5) -> None:
+        self.share = _checked(share)
+        self.sample, self.exchange = _exchange_of(audit, factor)
+
+    def __call__(self, image: Tensor, mask: Tensor | None = None) -> Tensor:
+        """The image (3, H, W), in a share of calls with another one's content; `mask` (H, W) is where its region is."""
+        size = tuple(self.sample.pixels.shape[1:])
+        if tuple(image.shape) != size or not image.is_floating_point():
+            raise OptionError(
+                f"The image is {tuple(image.shape)} of {image.dtype}, but the audit's are {size} in 0..1.\n"
+                "  Put the transform behind the resizing and ToTensor, and before Normalize."
+            )
+        if float(torch.rand(())) >= self.share:
+            return image
+        if isinstance(self.exchange, MarkLaid):
+            return self.exchange.mark.laid(image[None])[0]
+        pool = torch.from_numpy(np.flatnonzero(self.exchange.eligible))
+        donor = pool[torch.randint(len(pool), (1,))]
+        return self.exchange.put(image[None], self._mask(mask), donor)[0]
+
+    def _mask(self, mask: Tensor | None) -> Tensor | None:
+        """The recipient's mask (1, H, W): the one given, else the one that all images have."""
+        region = None if isinstance(self.exchange, MarkLaid) else self.exchange.factor.region
+        if region is None:
+            return None
+        if mask is not None:
+            return mask[None].float()
+        if len(self.sample.masks[region]) > 1:
+            raise OptionError(
+                f"Each image has its own mask of {region}, which the transform needs:  transform(image, mask)\n"
+                "  Or take seewhy.ExchangeDataset, which has them."
+            )
+        return self.sample.masks_at(region, torch.zeros(1, dtype=torch.int64))
+
+
+def _exchange_of(audit: Audit, name: str) -> tuple[Sample, FactorExchange | MarkLaid]:
+    """All training images, and the exchange of a factor or mark among them, ready to be sent to workers."""
+    design = audit.design
+    named: dict[str, Factor | Mark] = {factor.name: factor for factor in design.factors}
+    named |= {mark.name: mark for mark in design.marks}
+    if name not in named:
+        raise OptionError(
+            f"The audit has no factor {name!r}.  {nearest(name, named)}".rstrip() + f"\n  It has: {listed(named, 20)}.",
+            slug="no-such-factor",
+        )
+    factor, sample = named[name], train_of(with_all_images(design))
+    if isinstance(factor, Mark):
+        return sample, MarkLaid(sample, factor)
+    if isinstance(factor, RegionFactor):
+        factor = replace(factor, at=replace(factor.at, draw=_drawn_already))
+    exchange = FactorExchange(sample, factor)
+    exchange.prepare()
+    return sample, exchange
+
+
+def _drawn_already(canvas: RegionCanvas) -> Any:
+    raise NotImplementedError("the masks of an exchange are drawn")
+
+
+def _checked(share: float) -> float:
+    if not 0 <= share <= 1:
+        raise OptionError(f"share is {share}, but must be between 0 and 1.")
+    return share

@@ -1,0 +1,119 @@
+"""The exchange for those who train elsewhere: the content that a repair trains on, the same in every worker."""
+
+from __future__ import annotations
+
+import pickle
+from typing import Any
+
+import numpy as np
+import PIL.Image
+import pytest
+import torch
+from torch.utils.data import DataLoader
+
+import seewhy
+from seewhy.errors import OptionError
+from seewhy.evidence.results.result import Audit
+from seewhy.learn.exchange import FactorExchange
+from seewhy.learn.parts import train_of, with_all_images
+from tests.learn.test_repair import Known
+from tests.small_images import CORE, write_images, write_masks
+
+
+@pytest.fixture(scope="module")
+def audit(tmp_path_factory: pytest.TempPathFactory) -> Audit:
+    """An audit with a region that each image has its own mask of, one that is fixed, a property, and a mark."""
+    home = tmp_path_factory.mktemp("exchanged")
+    data = write_images(home / "data", counts={"train": 30, "valid": 16}, aligned=0.8)
+    write_masks(home / "masks", data)
+    PIL.Image.fromarray(np.full((4, 4, 4), 255, np.uint8)).save(home / "mark.png")
+    asked: dict[str, Any] = {
+        "regions": [f"face={home / 'masks'}", "top-left"],
+        "properties": ["contrast"],
+        "marks": [f"logo={home / 'mark.png'}@top-left"],
+        "recipients": 16,
+        "donors": 16,
+    }
+    return seewhy.audit(seewhy.load(Known(), classes=["cat", "dog"]), data, progress=False, **asked)
+
+
+@pytest.mark.parametrize("factor", ["face", "top-left", "contrast"])
+def test_items_are_what_a_repair_trains_on(audit: Audit, factor: str) -> None:
+    images = seewhy.ExchangeDataset(audit, factor, share=1.0, seed=3, transform=torch.clone)
+    design = with_all_images(audit.design)
+    sample = train_of(design)
+    assert len(images) == len(sample) == 60
+    exchange = FactorExchange(sample, next(each for each in design.factors if each.name == factor))
+    everyone = torch.arange(60)
+    changed = 0
+    for index in range(0, 60, 7):
+        canvas, label = images[index]
+        assert label == sample.labels[index]
+        every = exchange.edited(torch.full((60,), index), everyone)
+        given = (every == canvas).flatten(1).all(dim=1)
+        assert given.any()  # one donor's content, exactly as the repair puts it in
+        changed += not bool(given[index])
+    assert changed >= 6
+
+
+def test_workers_and_restarts_give_the_same_and_an_epoch_deals_anew(audit: Audit) -> None:
+    images = seewhy.ExchangeDataset(audit, "face", share=0.5, seed=1)
+    plain = torch.stack([images[index][0] for index in range(60)])
+    loaded = torch.cat([batch for batch, _ in DataLoader(images, batch_size=16, num_workers=2)])
+    again = seewhy.ExchangeDataset(audit, "face", share=0.5, seed=1)
+    assert torch.equal(loaded, plain) and torch.equal(torch.stack([again[index][0] for index in range(60)]), plain)
+    sample = images.sample
+    kept = (plain == sample.inputs(sample.canvases(torch.arange(60)))).flatten(1).all(dim=1)
+    assert 15 <= int(kept.sum()) <= 45  # about half
+    images.set_epoch(1)
+    assert not torch.equal(torch.stack([images[index][0] for index in range(60)]), plain)
+    sent = pickle.loads(pickle.dumps(images))  # what a worker that is spawned gets
+    assert torch.equal(sent[5][0], images[5][0])
+
+
+def test_a_transform_puts_a_training_images_content_into_any_image(audit: Audit) -> None:
+    image = torch.full((3, 32, 32), 0.25)
+    transform = seewhy.ExchangeTransform(audit, "face", share=1.0)
+    mask = torch.zeros(32, 32)
+    mask[CORE, CORE] = 1
+    torch.manual_seed(5)
+    changed = transform(image, mask)
+    inside = mask > 0
+    assert torch.equal(changed[:, ~inside], image[:, ~inside])
+    donors = transform.sample.canvases(torch.arange(60))[:, :, inside]
+    assert ((donors - changed[:, inside]).abs().amax(dim=(1, 2)) < 0.003).any()
+    torch.manual_seed(5)
+    assert torch.equal(transform(image, mask), changed)
+    assert torch.equal(seewhy.ExchangeTransform(audit, "face", share=0.0)(image), image)
+    fixed = seewhy.ExchangeTransform(audit, "top-left", share=1.0)(image)
+    assert torch.equal(fixed[:, 20:, 20:], image[:, 20:, 20:]) and not torch.equal(fixed, image)
+    laid = seewhy.ExchangeTransform(audit, "logo", share=1.0)(image)
+    assert torch.equal(laid, audit.design.marks[0].laid(image[None])[0]) and float(laid.max()) == 1.0
+
+
+def test_a_mark_is_laid_over_a_share_of_the_items(audit: Audit) -> None:
+    images = seewhy.ExchangeDataset(audit, "logo", share=0.5, transform=torch.clone)
+    mark, sample = audit.design.marks[0], images.sample
+    plain = sample.canvases(torch.arange(60))
+    items = torch.stack([images[index][0] for index in range(60)])
+    with_mark = (items == mark.laid(plain)).flatten(1).all(dim=1)
+    without = (items == plain).flatten(1).all(dim=1)
+    assert bool((with_mark ^ without).all()) and 15 <= int(with_mark.sum()) <= 45
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda audit: seewhy.ExchangeDataset(audit, "fase"), "Nearest: face"),
+        (lambda audit: seewhy.ExchangeDataset(audit, "face", share=2.0), "between 0 and 1"),
+        (
+            lambda audit: seewhy.ExchangeTransform(audit, "face", share=1.0)(torch.rand(3, 32, 32)),
+            "its own mask of face",
+        ),
+        (lambda audit: seewhy.ExchangeTransform(audit, "contrast")(torch.rand(3, 16, 16)), "behind the resizing"),
+    ],
+    ids=["factor", "share", "mask", "size"],
+)
+def test_bad_input_says_what_to_type(audit: Audit, change: Any, said: str) -> None:
+    with pytest.raises(OptionError, match=said):
+        change(audit)

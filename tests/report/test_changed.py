@@ -1,0 +1,80 @@
+"""The pages of a repair and of a comparison: the proof first, the numbers of the results, pictures of both runs."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from seewhy.errors import OptionError, StoreError
+from seewhy.learn.compare import compare
+from seewhy.report.write import write_report
+from tests.report.changed import comparison_folder, difference, repair_folder, repair_of
+from tests.report.names import PLAIN
+from tests.report.pages import Page, target_of
+
+
+def heading(page: Page) -> str:
+    """The words of the page up to its first section."""
+    return page.text.partition("The effect of")[0]
+
+
+def test_a_repair_begins_with_its_proof(plain: dict[str, Path]) -> None:
+    page = Page(plain["repair"] / "index.html")
+    said = "background: exchange beats its control by 22.0 points [+18.0, +26.0]"
+    assert "PROVED" in heading(page) and said in heading(page)
+    for words in ("31.0 → 3.0", "plain fine-tuning: the arm plain", "22.0 points", "should decide, may rise"):
+        assert words in page.text, words
+    for words in ("exchange chosen half of them exchanged", "not tried: no image format", "says it 80 0 60"):
+        assert words in page.text, words
+    charts = [attributes for tag, attributes in page.elements if tag == "svg"]
+    assert len(charts) == 6  # effect, accuracy, class by group: each for a page and for a telephone
+
+
+def test_a_repair_that_failed_says_why_first(tmp_path: Path) -> None:
+    shaky = {"plain": difference(0.01), "unrelated": difference(0.24)}
+    reasons = ("It is not shown to leave less than its control.", "It costs 5.0 points of accuracy.")
+    page = Page(write_report(repair_folder(tmp_path / "repair", margins=shaky, reasons=reasons)) / "index.html")
+    assert "FAILED" in heading(page) and "background: exchange does not beat its control by 1.0 points" in heading(page)
+    assert all(reason in heading(page) for reason in reasons) and "not shown" in page.text
+    page = Page(write_report(repair_folder(tmp_path / "mark", is_mark=True, donors=0, cells=())) / "index.html")
+    assert "the mark laid over" in page.text
+    none = {"arms": {}, "margins": {}, "reduction": None, "cost": None, "others": (), "cells": (), "tried": ()}
+    bare = repair_folder(tmp_path / "none", **none, reasons=("No way could be tried.",))
+    page = Page(write_report(bare) / "index.html")
+    assert "background: no repair. No way could be tried." in page.text and "last-layer" in page.text
+
+
+def test_a_comparison_shows_both_runs(plain: dict[str, Path]) -> None:
+    page = Page(plain["compare"] / "index.html")
+    stored = json.loads((plain["compare"].parent / "comparison.json").read_text())
+    assert stored["headline"] in page.text and "Decisions that flipped" in page.text
+    flips = stored["flipped"]
+    assert len(flips) == stored["decisions"]["flipped"] == 1 and flips[0]["id"] in page.text
+    pictures = [url for tag, url in page.links() if tag == "img"]
+    assert len(pictures) >= 2 + 3 and all(url.startswith("data:image/") for url in pictures)
+    assert "second less first" in page.text and "hirescam of conv4 for predicted" in page.text
+    links = [url for tag, url in page.links() if tag == "a"]
+    assert all(target_of(page.path, url)[0].exists() for url in links)
+
+
+def test_a_comparison_whose_runs_have_moved_says_so_and_is_whole_when_they_are_back(tmp_path: Path) -> None:
+    folder = comparison_folder(tmp_path)
+    shutil.move(tmp_path / "second", tmp_path / "elsewhere")
+    page = Page(write_report(folder) / "index.html")
+    assert "runs that have moved" in page.text and "no picture" in page.text
+    assert not (folder / "report" / "stamp.txt").exists()
+    shutil.move(tmp_path / "elsewhere", tmp_path / "second")
+    assert "no picture" not in Page(write_report(folder) / "index.html").text
+    before = (folder / "report" / "index.html").stat().st_mtime_ns
+    write_report(folder)
+    assert (folder / "report" / "index.html").stat().st_mtime_ns == before  # nothing to do
+
+
+def test_results_in_memory_say_what_to_type(tmp_path: Path) -> None:
+    with pytest.raises(OptionError, match=r'Make it in a folder:  repair\(…, out="folder"\)'):
+        write_report(repair_of(PLAIN))  # type: ignore[arg-type]
+    with pytest.raises(StoreError, match="not of explain, check, audit"):
+        compare(repair_folder(tmp_path / "repair"), tmp_path)
