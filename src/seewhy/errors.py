@@ -26,7 +26,8 @@ PYTHON_NAMES = {  # of options whose keyword is called otherwise; "" for those w
     "format": "image_format",
     "mark": "marks",
     "model-arg": "model_args",
-    **dict.fromkeys(("config", "debug", "json", "model", "no-report", "plan", "ray", "workers"), ""),
+    **dict.fromkeys(("config", "debug", "json", "model", "no-report", "plan", "workers"), ""),
+    **dict.fromkeys(("fail-on", "gpus-per-worker", "junit", "ray", "shard"), ""),
 }
 
 

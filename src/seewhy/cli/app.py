@@ -24,9 +24,11 @@ from seewhy.cli.data import data
 from seewhy.cli.demo import demo
 from seewhy.cli.explain import explain
 from seewhy.cli.lists import layers, methods
+from seewhy.cli.merge import merge
 from seewhy.cli.printing import plain
 from seewhy.cli.repair import repair
 from seewhy.cli.report import report, verify
+from seewhy.cli.spread import with_address
 from seewhy.cli.train import train
 from seewhy.errors import ModelError, SeewhyError, is_users_file
 from seewhy.version import __version__
@@ -149,7 +151,7 @@ def _options(
 ) -> None: ...
 
 
-for command in (explain, check, audit, repair, compare, report, verify, layers, methods, train, data, demo):
+for command in (explain, merge, check, audit, repair, compare, report, verify, layers, methods, train, data, demo):
     app.command(epilog=DEBUG)(command)
 
 
@@ -170,7 +172,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     let_threads_wait()
     gc.disable()  # importing torch makes a million objects and no garbage; steady_process() ends it
     try:
-        app(args=[word for word in given if word != "--debug"], prog_name="seewhy")
+        app(args=with_address([word for word in given if word != "--debug"]), prog_name="seewhy")
     except SeewhyError as error:
         if debug:
             traceback.print_exc()

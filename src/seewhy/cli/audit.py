@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from seewhy.cli.config import value_of
+from seewhy.cli.gate import AUDIT_WORDS, Gate, check_core, judge_audit, leaks_in_words
+from seewhy.cli.gate_options import GateOptions
 from seewhy.cli.options import (
     ClassifierOptions,
     ClusterBy,
@@ -20,8 +22,10 @@ from seewhy.cli.options import (
 from seewhy.cli.pages import typed_again, write_pages
 from seewhy.cli.printing import kept_clean, print_audit, print_json, print_plan, warn
 from seewhy.cli.signature import filled, spelled_out
+from seewhy.cli.spread import NotSpreadOptions
 
 if TYPE_CHECKING:
+    from seewhy.evidence.checks.leaks import Leaks
     from seewhy.evidence.trials.design import AuditDesign
     from seewhy.records import Progress
 
@@ -108,6 +112,8 @@ def audit(
     maps: LayerOptions,
     taken: ImageOptions,
     workers: Workers = None,
+    gating: GateOptions,
+    spread: NotSpreadOptions,
     run: RunOptions,
 ) -> None:
     """Say what the decisions depend on, tested by exchanging it between images: shortcuts, overfit, or nothing."""
@@ -119,6 +125,9 @@ def audit(
     from seewhy.run.workers import forking, steady_process
     from seewhy.store import arrays, manifest
 
+    spread.refuse("audit")
+    conditions = gating.conditions(AUDIT_WORDS)
+    check_core(conditions, core)
     arrays.load()  # what is imported later is looked through for garbage, in each worker, too
     steady_process()
     with kept_clean(), forking(workers):
@@ -140,10 +149,24 @@ def audit(
                         design, folder, budget=budget, workers=workers, progress=update, weighing=weighing, warn=warn
                     )
                 pages = write_pages(folder, typed_again(context), run.no_report)
-            summary = {"run": str(folder), **pages, **findings}
+            gate = Gate("audit", judge_audit(findings, conditions, lambda: leaks_in_words(leaks_of_design(design))))
+            summary = {"run": str(folder), **pages, **findings, **({"gate": gate.as_json()} if conditions else {})}
     if run.as_json:
         print_json({"command": "audit", **summary})
     elif plan_only:
         print_plan(summary)
     else:
         print_audit(summary, folder)
+    if not plan_only:
+        gating.close(gate)
+
+
+def leaks_of_design(design: AuditDesign) -> Leaks | None:
+    """What the audited split shares with train, as `check` finds it; None without both, or without files."""
+    from seewhy.evidence.checks.leaks import leaks_of
+    from seewhy.records import Outcome
+
+    sample = design.audited
+    digests = sample.digests or (None,) * len(sample)
+    rows = [Outcome(image, digest=digest) for image, digest in zip(sample.images, digests, strict=True)]
+    return leaks_of(design.plan, rows, design.seed)

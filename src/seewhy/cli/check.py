@@ -6,10 +6,20 @@ from typing import Annotated
 
 import typer
 
-from seewhy.cli.options import ClassifierOptions, ClusterBy, ImageOptions, Images, MapOptions, RunOptions
+from seewhy.cli.gate import CHECK_WORDS, Gate, judge_check
+from seewhy.cli.gate_options import GateOptions
+from seewhy.cli.options import (
+    ClassifierOptions,
+    ClusterBy,
+    ImageOptions,
+    Images,
+    MapOptions,
+    RunOptions,
+)
 from seewhy.cli.pages import typed_again, write_pages
 from seewhy.cli.printing import kept_clean, print_check, print_json
 from seewhy.cli.signature import spelled_out
+from seewhy.cli.spread import NotSpreadOptions
 
 
 @spelled_out
@@ -21,7 +31,10 @@ def check(
     taken: ImageOptions,
     run: RunOptions,
     cluster_by: ClusterBy = None,
-    strict: Annotated[bool, typer.Option("--strict", help="Leave with status 1 for bad news.")] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Leave with status 1 for bad news: --fail-on bad.")] = False,
+    *,
+    gating: GateOptions,
+    spread: NotSpreadOptions,
 ) -> None:
     """Say whether the classifier works, whether it is fed right, and whether its maps may be read; worst first."""
     from seewhy.evidence.check import check_in_folder, check_plan, default_check_folder
@@ -29,6 +42,8 @@ def check(
     from seewhy.run.progress import progress_bar
     from seewhy.run.workers import steady_process
 
+    spread.refuse("check")
+    conditions = gating.conditions(CHECK_WORDS, "bad" if strict else "")
     steady_process()
     with kept_clean():
         plan = check_plan(
@@ -47,9 +62,10 @@ def check(
             with progress_bar("Checking") as update:
                 summary = check_in_folder(plan, folder, seed=run.seed, progress=update)
             pages = write_pages(folder, typed_again(context), run.no_report)
+    gate = Gate("check", judge_check(summary, conditions))
     if run.as_json:
-        print_json({"command": "check", "run": str(folder), **pages, **summary})
+        judged = {"gate": gate.as_json()} if conditions else {}
+        print_json({"command": "check", "run": str(folder), **pages, **summary, **judged})
     else:
         print_check(summary, folder)
-    if strict and any(finding["level"] == "bad" for finding in summary["findings"]):
-        raise typer.Exit(1)
+    gating.close(gate)

@@ -10,6 +10,7 @@ from seewhy.cli.options import ClassifierOptions, ImageOptions, Images, MapOptio
 from seewhy.cli.pages import typed_again, write_pages
 from seewhy.cli.printing import kept_clean, print_explanation, print_json
 from seewhy.cli.signature import spelled_out
+from seewhy.cli.spread import SpreadOptions, planned, say_portion
 
 
 @spelled_out
@@ -32,44 +33,47 @@ def explain(
         bool, typer.Option("--extend", help="Take added images into the finished run of --out; only they are computed.")
     ] = False,
     workers: Workers = None,
+    spread: SpreadOptions,
     run: RunOptions,
 ) -> None:
     """Map what the network looks at in every image, into a run folder: maps, overlays, a sheet, mean maps, tables."""
+    from seewhy.cli.on_ray import spread_on_ray
     from seewhy.explanation.explain import check_extend
     from seewhy.explanation.folder import default_folder, run_in_folder
     from seewhy.explanation.only import check_only, with_only
+    from seewhy.explanation.portions import run_portion
     from seewhy.run.folder import RunFolder
-    from seewhy.run.plan import make_plan
     from seewhy.run.progress import progress_bar
     from seewhy.run.workers import forking, steady_process
     from seewhy.store import arrays
 
     check_extend(extend, run.out)
+    portion = spread.portion(only=only, extend=extend)
+    processes = workers if spread.ray is None else 1  # that are forked here
     arrays.load()  # what is imported later is looked through for garbage, in each worker, too
     steady_process()
-    with kept_clean(), forking(workers):
-        plan = make_plan(
-            classifier.load(maps.task),
-            taken.table_of(images),
-            preset=preset,
-            smooth=smooth,
-            image_format=image_format,
-            **maps.arguments(),
-            **taken.arguments(),
-            **run.arguments(),
-        )
+    with kept_clean(), forking(processes):
+        plan = planned(context.params)
         check_only(plan, only)
     if run.understands(plan, classifier.weights):
         return
-    with kept_clean(), forking(workers):
+    with kept_clean(), forking(processes):
         if only is not None:
             with progress_bar("Answering ") as update:
                 plan = with_only(plan, only, workers=workers, progress=update)
         folder = run.out or default_folder(plan)
-        with RunFolder(folder).held():
-            with progress_bar("Explaining") as update:
-                explanation = run_in_folder(plan, folder, workers=workers, extend=extend, progress=update)
-            pages = write_pages(folder, typed_again(context), run.no_report)
+    if portion is not None:
+        with kept_clean(), forking(processes), progress_bar(f"Shard {portion}") as update:
+            done = run_portion(plan, folder, portion, typed=typed_again(context), workers=workers, progress=update)
+        say_portion(done, folder, as_json=run.as_json)
+        return
+    on_ray = None
+    if spread.ray is not None:
+        on_ray = spread_on_ray(context.params, plan, folder, spread.ray, workers, spread.gpus_per_worker)
+    with kept_clean(), forking(processes), RunFolder(folder).held():
+        with progress_bar("Explaining") as update:
+            explanation = run_in_folder(plan, folder, workers=workers, extend=extend, spread=on_ray, progress=update)
+        pages = write_pages(folder, typed_again(context), run.no_report)
     summary = {"command": "explain", "run": str(folder), **pages, **explanation.summary()}
     if run.as_json:
         print_json(summary)

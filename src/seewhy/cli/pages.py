@@ -12,7 +12,8 @@ import typer
 from seewhy.cli.printing import plain
 from seewhy.errors import WorkError
 
-_NOT_THE_RUN = ("out", "workers", "as_json", "config", "no_report", "extend", "strict", "plan_only")
+_NOT_WHAT_IT_IS = ("as_json", "config", "extend", "fail_on", "junit", "no_report", "out", "plan_only", "strict")
+_NOT_WHERE_IT_RAN = ("gpus_per_worker", "ray", "shard", "workers")
 
 
 def write_pages(folder: Path, typed: str, left_out: bool) -> dict[str, str]:
@@ -35,7 +36,7 @@ def write_pages(folder: Path, typed: str, left_out: bool) -> dict[str, str]:
 
 def typed_again(context: typer.Context) -> str:
     """The command line that makes this run again, from wherever its options came."""
-    names = {parameter.name or "" for parameter in context.command.params} - set(_NOT_THE_RUN)
+    names = {parameter.name or "" for parameter in context.command.params} - {*_NOT_WHAT_IT_IS, *_NOT_WHERE_IT_RAN}
     return f"seewhy {context.info_name} {typed_options(context, names)}".rstrip()
 
 

@@ -72,6 +72,27 @@ def settle(plan: Plan, folder: Path, *, overlays: bool, extend: bool) -> tuple[L
     return _extended(layout.plan, folder, stored, overlays, extend), False
 
 
+def join(layout: Layout, folder: Path, begun: Mapping[str, Any]) -> tuple[Layout, bool]:
+    """The layout of the run in `folder`, which now is this one, and whether it is finished; no image is read for it.
+
+    For one of several processes, each of which looks after its own shards. `layout` is that of a new run, and is given
+    back where the folder's is the same; `begun` is kept beside the identity of a run that is new. Raises StoreError
+    where the folder holds something else, or another run.
+    """
+    stored = manifest.find(folder)
+    if stored is None:
+        manifest.clear(folder)
+        manifest.begin(folder, layout.identity.begun(), **begun)
+        return layout, False
+    there = {**stored["identity"], "images": dict(stored["identity"].get("images", {}))}
+    there["images"].pop("content", None)
+    as_there = _as_stored(as_begun(layout.plan, there), folder, stored, layout.overlays)
+    joined = layout if as_there == layout else as_there  # its identity is known already
+    if joined.identity.like(there) != there:
+        raise _refusal(joined.plan, folder, stored, differing(there, joined.identity.options))
+    return joined, stored["status"] == "complete"
+
+
 def _changed_since(plan: Plan, folder: Path, stored: Mapping[str, Any]) -> list[str]:
     """The images whose files changed since their shards were finished, where the run has not got to its end."""
     return [] if "content" in stored["identity"]["images"] else changed_images(plan, tables.read_digests(folder))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -20,10 +20,12 @@ from seewhy.run.identity import VARYING, check_unchanged, content_of, run_identi
 from seewhy.run.machine import environment, usual_workers
 from seewhy.run.plan import DRAWS_NOTE, Plan, Shard
 from seewhy.run.workers import run_shards
-from seewhy.store import arrays, manifest, tables
+from seewhy.store import arrays, claims, manifest, tables
 from seewhy.store.schema import MAP_STATS, RECORDS
 
 Explained = Callable[..., ShardResult]  # of a plan and a shard
+Finish = Callable[[Shard], int]  # writes a shard as a part of the run; gives its image count
+Spread = Callable[[Finish, Sequence[Shard], Callable[[], None]], Iterator[int]]  # does the shards once that was called
 
 
 def run_in_folder(
@@ -34,26 +36,57 @@ def run_in_folder(
     overlays: bool = True,
     extend: bool = False,
     explained: Explained | None = None,
+    spread: Spread | None = None,
     progress: Progress,
 ) -> Explanation:
     """The explanation in a run folder; finished shards of an earlier try are kept, a finished run is only opened.
 
     With `extend`, a finished run takes in images that were added: its rows stay in front and are not computed again.
     `workers` None takes as many as the machine suggests; `explained` gives what is written of a shard, None computes
-    it. Raises StoreError where the folder holds something else.
+    it; `spread` does the shards elsewhere than in workers of this machine. Raises StoreError where the folder holds
+    something else, or processes with --shard are at work in it.
     """
     run = RunFolder(folder)
     with run.held():
+        claims.check_free(folder, (run.stored() or {}).get("shards", 0))
         layout, complete = settle(plan, folder, overlays=overlays, extend=extend)
-        if not complete:
-            _work_through(layout, folder, workers, partial(explained or explain_shard, overlays=overlays), progress)
-        explanation = _opened(_told(layout), folder)
-        if not complete:
-            write_pages(explanation, folder, overlays)
-            facts = {**explanation.summary(), "environment": environment(plan.classifier.device)}
-            content = content_of(layout.plan, tables.read_digests(folder))
-            run.finish(layout.identity.whole(content), facts)
+        if complete:
+            explanation = opened(layout, folder)
+        else:
+            spread = spread or partial(on_this_machine, plan=plan, n_shards=len(layout.shards), workers=workers)
+            _work_through(layout, folder, spread, partial(explained or explain_shard, overlays=overlays), progress)
+            explanation = finished(layout, folder)
         shutil.rmtree(folder / "parts", ignore_errors=True)
+    return explanation
+
+
+def on_this_machine(
+    finish: Finish,
+    shards: Sequence[Shard],
+    begin: Callable[[], None],
+    *,
+    plan: Plan,
+    n_shards: int,
+    workers: int | None,
+) -> Iterator[int]:
+    """The image counts of shards that forked workers do; None takes as many as the machine suggests for `n_shards`.
+
+    Not for the shards that are left: each worker of a resumed run has as many threads as before.
+    """
+    count = usual_workers(plan.classifier.device, n_shards) if workers is None else workers
+    yield from run_shards(finish, shards, count, begin)
+
+
+def finished(layout: Layout, folder: Path) -> Explanation:
+    """The explanation of the parts of all shards, which become tables and pages; the run is marked as complete."""
+    for kind, columns in (("records", RECORDS), ("map_stats", MAP_STATS)):
+        parts = [tables.part(folder, kind, shard.index) for shard in layout.shards]
+        tables.merge(parts, folder / f"{kind}.parquet", columns)
+    explanation = opened(layout, folder)
+    write_pages(explanation, folder, layout.overlays)
+    facts = {**explanation.summary(), "environment": environment(layout.plan.classifier.device)}
+    content = content_of(layout.plan, tables.read_digests(folder))
+    RunFolder(folder).finish(layout.identity.whole(content), facts)
     return explanation
 
 
@@ -74,31 +107,31 @@ def write(explanation: Explanation, folder: Path) -> None:
     run_in_folder(plan, folder, explained=explained, progress=lambda done, total: None)
 
 
-def _work_through(layout: Layout, folder: Path, workers: int | None, explained: Explained, progress: Progress) -> None:
-    plan, shards = layout.plan, layout.shards
+def _work_through(layout: Layout, folder: Path, spread: Spread, explained: Explained, progress: Progress) -> None:
     arrays.load()  # before workers are forked
     (folder / "parts").mkdir(exist_ok=True)
     arrays.remove_leftovers(folder)
     token = manifest.token_of(folder)
     restore_parts(layout, folder, token)
-    pending = [shard for shard in shards if not _is_finished(plan, folder, token, shard, layout.overlays)]
-    done = sum(shard.stop - shard.start for shard in shards) - sum(shard.stop - shard.start for shard in pending)
-    progress(done, len(plan.table))
-    # From all shards, not the pending ones: each worker of a resumed run has as many threads as before.
-    count = usual_workers(plan.classifier.device, len(shards)) if workers is None else workers
+    pending = unfinished(layout, folder, token, layout.shards)
+    done = len(layout.plan.table) - sum(shard.stop - shard.start for shard in pending)
+    progress(done, len(layout.plan.table))
     # The arrays are made once the workers are forked: zarr starts a thread.
-    begin = partial(_make_arrays, layout, folder)
-    for n_images in run_shards(partial(_finish_shard, plan, folder, token, explained), pending, count, begin):
+    begin = partial(make_arrays, layout, folder)
+    for n_images in spread(partial(finish_shard, layout.plan, folder, token, explained), pending, begin):
         done += n_images
-        progress(done, len(plan.table))
-    for kind, columns in (("records", RECORDS), ("map_stats", MAP_STATS)):
-        parts = [tables.part(folder, kind, shard.index) for shard in shards]
-        tables.merge(parts, folder / f"{kind}.parquet", columns)
+        progress(done, len(layout.plan.table))
 
 
-def _make_arrays(layout: Layout, folder: Path) -> None:
+def make_arrays(layout: Layout, folder: Path) -> None:
+    """Make the arrays of the maps, where they are not there."""
     for key in layout.plan.keys:
         arrays.create_maps(folder, key, len(layout.plan.table), layout.plan.grid(key), layout.shard_size)
+
+
+def unfinished(layout: Layout, folder: Path, token: str, shards: Sequence[Shard]) -> list[Shard]:
+    """Those of the shards that are not there, whole, as parts of the run `token`."""
+    return [shard for shard in shards if not _is_finished(layout.plan, folder, token, shard, layout.overlays)]
 
 
 def _is_finished(plan: Plan, folder: Path, token: str, shard: Shard, overlays: bool) -> bool:
@@ -112,7 +145,7 @@ def _is_finished(plan: Plan, folder: Path, token: str, shard: Shard, overlays: b
     )
 
 
-def _finish_shard(plan: Plan, folder: Path, token: str, explained: Explained, shard: Shard) -> int:
+def finish_shard(plan: Plan, folder: Path, token: str, explained: Explained, shard: Shard) -> int:
     """Explain one shard and write it, in the worker: maps through a pipe would cost a fifth of the time.
 
     No two shards share a file. Gives its image count. Raises WorkError where the folder is another run's by now.
@@ -140,7 +173,8 @@ def _told(layout: Layout) -> Plan:
     return replace(layout.plan, notes=(*layout.plan.notes, words))
 
 
-def _opened(plan: Plan, folder: Path) -> Explanation:
+def opened(layout: Layout, folder: Path) -> Explanation:
+    """The explanation whose tables and maps are in the folder."""
     outcomes = tables.read_outcomes(folder / "records.parquet")
     stats = tables.read_stats(folder / "map_stats.parquet")
-    return Explanation(plan, outcomes, stats, folder=folder)
+    return Explanation(_told(layout), outcomes, stats, folder=folder)

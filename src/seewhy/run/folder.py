@@ -26,16 +26,21 @@ class Identity(Protocol):
 
 @dataclass(frozen=True)
 class RunFolder:
-    """Where a run is kept; all methods but `held` are for whoever holds it."""
+    """Where a run is kept; all methods but `held` and `written` are for whoever holds it."""
 
     path: Path
 
     @contextlib.contextmanager
-    def held(self) -> Iterator[None]:
-        """Hold the folder for writing; what cannot be written says so, and what is finished is kept."""
+    def held(self, wait: float = 0) -> Iterator[None]:
+        """Hold the folder for writing, after so many seconds of waiting at most."""
+        with self.written(), manifest.writer(self.path, wait):
+            yield
+
+    @contextlib.contextmanager
+    def written(self) -> Iterator[None]:
+        """What cannot be written says so, and what is finished is kept."""
         try:
-            with manifest.writer(self.path):
-                yield
+            yield
         except OSError as error:
             raise manifest.cannot_write(self.path, error) from error
 

@@ -20,6 +20,7 @@ from torch import nn
 from seewhy.cam.capture import LayerCall
 from seewhy.cam.layers.choice import Call
 from seewhy.errors import WorkError
+from seewhy.version import __version__
 
 MOST = {"cpu": 16, "cuda": 64, "mps": 32}
 _LARGEST = 24 << 20  # bytes of the largest activation that pay on a CPU: more leaves the caches, and is new memory
@@ -132,7 +133,7 @@ def out_of_memory(error: Exception, at_once: int) -> WorkError | None:
     return WorkError(said, slug="out-of-memory")
 
 
-def environment(device: torch.device) -> dict[str, str]:
+def environment(device: torch.device | str) -> dict[str, str]:
     """What a run was made with: the versions, the machine and the device."""
     return {
         "python": platform.python_version(),
@@ -142,3 +143,9 @@ def environment(device: torch.device) -> dict[str, str]:
         "machine": platform.machine(),
         "device": str(device),
     }
+
+
+def versions() -> dict[str, str]:
+    """What must be the same on every machine that does a part of one run: versions, and the kind of processor."""
+    here = environment("")
+    return {"seewhy": __version__, **{name: here[name] for name in ("torch", "numpy", "pillow", "machine")}}

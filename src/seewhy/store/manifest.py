@@ -103,10 +103,17 @@ def clear(folder: Path) -> None:
         (folder / f"{name}.parquet").unlink(missing_ok=True)
 
 
-def begin(folder: Path, identity: Mapping[str, Any]) -> None:
-    """Mark the folder as that of a run with work left to do."""
+def begin(folder: Path, identity: Mapping[str, Any], **more: Any) -> None:
+    """Mark the folder as that of a run with work left to do; `more` stands beside its identity, until it is done."""
     folder.mkdir(parents=True, exist_ok=True)
-    _write(folder, {"identity": identity, "status": "running", "token": secrets.token_hex(8)})
+    _write(folder, {"identity": identity, "status": "running", "token": secrets.token_hex(8), **more})
+
+
+def note(folder: Path, **more: Any) -> None:
+    """Keep more beside the identity of the run in the folder."""
+    stored = read_manifest(folder)
+    if any(stored.get(name) != value for name, value in more.items()):
+        _write(folder, {**stored, **more})
 
 
 def token_of(folder: Path) -> str:
@@ -135,23 +142,24 @@ def finish(folder: Path, identity: Mapping[str, Any], summary: Mapping[str, Any]
 
 def note_typed(folder: Path, typed: str) -> None:
     """Keep the command line that makes the run in its manifest, for people: it decides nothing."""
-    stored = read_manifest(folder)
-    if stored.get("typed") != typed:
-        try:
-            _write(folder, {**stored, "typed": typed})
-        except OSError as error:
-            if error.errno not in _READ_ONLY:
-                raise
+    try:
+        note(folder, typed=typed)
+    except OSError as error:
+        if error.errno not in _READ_ONLY:
+            raise
 
 
 @contextlib.contextmanager
-def writer(folder: Path) -> Iterator[None]:
-    """Hold the folder for writing; whoever holds it may hold it again. Raises StoreError that names who holds it."""
+def writer(folder: Path, wait: float = 0) -> Iterator[None]:
+    """Hold the folder for writing; whoever holds it may hold it again.
+
+    Raises StoreError that names who holds it, after so many seconds of waiting.
+    """
     name = folder.absolute()
     if _holders.get(name) == threading.get_ident():
         yield
         return
-    lock = filelock.FileLock(folder / LOCK, blocking=False, thread_local=False)
+    lock = filelock.FileLock(folder / LOCK, timeout=wait, thread_local=False)
     is_writable = True
     try:
         folder.mkdir(parents=True, exist_ok=True)

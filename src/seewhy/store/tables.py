@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -84,11 +85,13 @@ def split(folder: Path, token: str, shards: Mapping[int, Sequence[str]]) -> None
 
 def _publish(folder: Path, index: int, token: str, tables: Sequence[pa.Table]) -> None:
     paths = [part(folder, kind, index) for kind in _KINDS]
-    for path, table in zip(paths, tables, strict=True):
-        pq.write_table(_of_run(table, token), path.with_name(path.name + ".partial"), **_FORM)
+    own = secrets.token_hex(4)  # a process that is given up may be at the same shard for another moment
+    written = [path.with_name(f"{path.name}.{own}.partial") for path in paths]
+    for path, table in zip(written, tables, strict=True):
+        pq.write_table(_of_run(table, token), path, **_FORM)
     durable.sync_all(folder)
-    for path in paths:
-        path.with_name(path.name + ".partial").replace(path)
+    for temporary, path in zip(written, paths, strict=True):
+        temporary.replace(path)
 
 
 def _of_run(table: pa.Table, token: str) -> pa.Table:
@@ -111,7 +114,11 @@ def read_drawn(path: Path) -> list[str]:
 def read_digests(folder: Path) -> dict[str, str | None]:
     """The hash of each image's file by its id, as far as the run has got; None for an image without a result."""
     whole = folder / "records.parquet"
-    paths = [whole] if whole.exists() else sorted((folder / "parts").glob("records-*.parquet"))
+    return digests_in([whole] if whole.exists() else sorted((folder / "parts").glob("records-*.parquet")))
+
+
+def digests_in(paths: Iterable[Path]) -> dict[str, str | None]:
+    """The hash of each image's file by its id, from tables of records; those that cannot be read are left out."""
     digests: dict[str, str | None] = {}
     for path in paths:
         try:
