@@ -97,9 +97,9 @@ class RepairView:
     @property
     def headline(self) -> str:
         """The proof in a sentence, without what the control arm was."""
-        if not self._margins:
+        if not self.found["margins"]:
             return str(self.found["headline"])
-        closest = self._margins[self.found["closest"]]
+        closest = self.found["margins"][self.found["closest"]]
         verb = "beats" if estimate_of(closest).low > 0 else "does not beat"
         by = f"{points(closest['value'])} points {interval(estimate_of(closest))}"
         return f"{self.factor}: {self.found['way']} {verb} its control by {by}"
@@ -161,7 +161,9 @@ class RepairView:
     @property
     def margins(self) -> list[Margin]:
         """How much more each control has left, and that of the network before."""
-        margins = {f"{_arm_name(name)}: {self._arms[name]['words']}": one for name, one in self._margins.items()}
+        margins = {
+            f"{_arm_name(name)}: {self._arms[name]['words']}": one for name, one in self.found["margins"].items()
+        }
         reduction = {"the network before": self.found["reduction"]} if self.found.get("reduction") else {}
         return [
             Margin(
@@ -259,11 +261,6 @@ class RepairView:
     def _arms(self) -> Mapping[str, Any]:
         arms: Mapping[str, Any] = self.found["arms"]
         return arms
-
-    @property
-    def _margins(self) -> Mapping[str, Any]:
-        margins: Mapping[str, Any] = self.found["margins"]
-        return margins
 
     @property
     def _shown_arms(self) -> list[str]:
