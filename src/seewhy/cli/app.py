@@ -23,6 +23,7 @@ from seewhy.cli.compare import compare
 from seewhy.cli.data import data
 from seewhy.cli.demo import demo
 from seewhy.cli.explain import explain
+from seewhy.cli.export import export
 from seewhy.cli.lists import layers, methods
 from seewhy.cli.merge import merge
 from seewhy.cli.printing import plain
@@ -151,7 +152,11 @@ def _options(
 ) -> None: ...
 
 
-for command in (explain, merge, check, audit, repair, compare, report, verify, layers, methods, train, data, demo):
+COMMANDS = (
+    *(explain, merge, check, audit, repair, compare, export, report, verify),
+    *(layers, methods, train, data, demo),
+)
+for command in COMMANDS:
     app.command(epilog=DEBUG)(command)
 
 

@@ -4,24 +4,22 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import nn
 
 from seewhy.cam.model import untouched, unwrap
 from seewhy.data.classifier import Classifier, load
 from seewhy.data.reader import load_image
-from seewhy.errors import OptionError, SeewhyError, counted
+from seewhy.errors import OptionError, counted
 from seewhy.evidence.results.class_table import STEPS
 from seewhy.explanation.overlays import draw_overlay
-from seewhy.explanation.shard import explain_shard
 from seewhy.learn.history import place
 from seewhy.learn.measure import FactorWord, Measure, measure_of
+from seewhy.learn.probes import Maps, Probe, probe
 from seewhy.learn.watched import (
     MAPS,
     TABLE,
@@ -38,14 +36,13 @@ from seewhy.render import notebook
 from seewhy.render.color import heat
 from seewhy.render.sheet import Sheet, page, picture_tile
 
-Maps = NDArray[np.float32]
-
 
 class Watch:
     """Measures what named factors do to a network's answers, and the maps of a few images, in each epoch.
 
     `rows` hold an effect with its interval for each epoch, factor and class, `maps` the raw maps (N, h, w) of the same
-    few images by epoch, whose ids are `probes`. The network is left exactly as found: its modes, gradients, hooks and
+    few images by epoch, whose ids are `probes`; `probed` is what the network says of them after the last epoch that was
+    measured, with their overlays. The network is left exactly as found: its modes, gradients, hooks and
     the random state are put back. In a notebook it shows itself.
 
     Args:
@@ -84,6 +81,7 @@ class Watch:
         self.rows: tuple[WatchRow, ...] = ()
         self.maps: dict[int, Maps] = {}
         self.probes: tuple[str, ...] = ()
+        self.probed: tuple[Probe, ...] = ()
         self._data, self._effort, self._seed = data, {"recipients": images, "donors": donors}, seed
         self._loading = {"classes": classes, **options}
         self._measured: tuple[nn.Module, Measure] | None = None
@@ -104,8 +102,9 @@ class Watch:
         with untouched(network):
             measure = self._measure_of(model, network)
             measured = tuple(row_of(epoch, effect) for effect in measure.effects())
-            maps = _maps_of(measure, self._probes_of(measure))
+            probed, maps = probe(measure.design.plan, self._probes_of(measure), epoch)
         self.rows = (*(row for row in self.rows if row.epoch != epoch), *measured)
+        self.probed = probed
         if maps is not None:
             self.maps[epoch] = maps
         return measured
@@ -195,14 +194,3 @@ class Watch:
     def _probes_of(self, measure: Measure) -> list[Image]:
         sample = measure.design.audited
         return [sample.images[place_of] for place_of in sample.spread(self.n_probes)]
-
-
-def _maps_of(measure: Measure, images: Sequence[Image]) -> Maps | None:
-    """The raw maps (N, h, w) of some images as the network makes them now; None where it makes none."""
-    plan = measure.design.plan
-    own_plan = replace(plan, table=replace(plan.table, images=tuple(images)))
-    try:
-        results = [explain_shard(own_plan, shard, overlays=False) for shard in own_plan.shards()]
-    except SeewhyError:
-        return None
-    return np.concatenate([result.maps[plan.keys[0]] for result in results]) if results else None

@@ -1,0 +1,120 @@
+"""`log_epoch`: what a watch sees after an epoch, written to a folder and to trackers; the seam of every framework."""
+
+from __future__ import annotations
+
+import csv
+import time
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from seewhy.data.classifier import Classifier
+from seewhy.explanation.overlays import overlay_name
+from seewhy.integrations.content import Content, ImageRow
+from seewhy.integrations.finished import PROBES, effects_of
+from seewhy.integrations.loggers import logger_of
+from seewhy.learn.probes import Probe
+from seewhy.learn.watch import Watch
+from seewhy.store import durable
+
+FOLDER = "seewhy-watch"
+COLUMNS = ("epoch", "id", "label", "prediction", "probability", "peak", "overlay", "error")
+MOST = 100  # images of an epoch that a tracker gets
+
+
+def log_epoch(
+    watch: Watch, model: Classifier | nn.Module, epoch: int, *, out: str | Path = FOLDER, to: Sequence[Any] = ()
+) -> Content | None:
+    """What the watch sees of the network after this epoch; None where it is none of its `every`.
+
+    Written to the folder `out` (watch.csv, watch_maps.npz, probes.csv, overlays/), and to each logger of `to`: a
+    SummaryWriter, a run of wandb, an active run of MLflow, or Lightning's loggers of these. The network is left as
+    found, also where gradients are switched off around the call. A tracker that fails is a warning that says how to
+    export later; an unknown logger (OptionError) and errors of the watch (OptionError, DataError) are
+    raised.
+
+    Example:
+        >>> watch = seewhy.Watch("faces", factors=["tint"], every=5, size=(32, 32), classes=["fake", "real"])
+        >>> for epoch in range(20):
+        ...     train_one_epoch(model)
+        ...     log_epoch(watch, model, epoch, to=[writer])
+    """
+    begun, logs = time.perf_counter(), [(logger, logger_of(logger)) for logger in to]
+    with torch.inference_mode(False), torch.enable_grad():
+        rows = watch(model, epoch)
+    if not rows and epoch % watch.every:
+        return None
+    folder = Path(out)
+    watch.save(folder)
+    content = Content(
+        title=folder.resolve().name,
+        command="watch",
+        images=[_image_of(probe) for probe in watch.probed],
+        effects=effects_of(rows),
+        numbers={"seconds": time.perf_counter() - begun},
+        folder=folder,
+        step=epoch,
+    )
+    _keep_probes(folder, epoch, watch.probed)
+    for logger, log in logs:
+        with _warned(folder, logger):
+            log(content, MOST)
+    return content
+
+
+def _image_of(probe: Probe) -> ImageRow:
+    outcome = probe.outcome
+    return ImageRow(
+        id=outcome.image.id,
+        path=outcome.image.path,
+        label=outcome.image.label,
+        split=outcome.image.split,
+        prediction=outcome.prediction,
+        probability=outcome.probability,
+        correct=outcome.correct,
+        peaks={} if probe.peak is None else {"map": probe.peak},
+        picture=probe.overlay,
+        error=outcome.error,
+    )
+
+
+def _keep_probes(folder: Path, epoch: int, probes: Sequence[Probe]) -> None:
+    """Write the epoch's overlays, and its rows into probes.csv in place of what an earlier training left of it."""
+    path, before = folder / PROBES, []
+    if path.is_file():
+        with path.open(encoding="utf-8", newline="") as file:
+            before = [row for row in csv.DictReader(file) if int(row["epoch"]) < epoch]
+    rows = [_row_of(folder, probe) for probe in probes]
+    with durable.written(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, COLUMNS)
+        writer.writeheader()
+        writer.writerows([*before, *rows])
+
+
+def _row_of(folder: Path, probe: Probe) -> dict[str, Any]:
+    outcome, name = probe.outcome, ""
+    if probe.overlay is not None:
+        name = f"overlays/epoch-{probe.epoch:04d}/{overlay_name(outcome.image.id, 'jpg')}"
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(probe.overlay)
+    numbers = {"probability": outcome.probability, "peak": probe.peak}
+    told = {"label": outcome.image.label, "prediction": outcome.prediction, "error": outcome.error}
+    return {"epoch": probe.epoch, "id": outcome.image.id, "overlay": name, **numbers, **told}
+
+
+@contextmanager
+def _warned(folder: Path, logger: Any) -> Iterator[None]:
+    """An error of a tracker ends no training: it is a warning, and the folder has everything."""
+    try:
+        yield
+    except Exception as error:  # noqa: BLE001
+        warnings.warn(
+            f"{type(logger).__name__} did not take the epoch ({type(error).__name__}: {error}). Everything is kept in "
+            f"{folder}; later:  seewhy export {folder} --to mlflow|wandb|tensorboard|csv",
+            stacklevel=4,
+        )
