@@ -36,6 +36,7 @@ FLOORS = {  # of each package, from the top; imports go down, or stay inside one
     ),
     "evidence": (
         ("audit", "check"),
+        ("trends",),
         ("results",),
         ("findings",),
         ("trials", "checks"),
@@ -75,7 +76,7 @@ OWNERS = {  # where a third-party package may be imported; () is nowhere
     "pandas": (),
     "cv2": (),
     "scipy": ("evidence/", "data/duplicates.py", "estimates.py", "compat/", "integrations/coco.py"),
-    "sklearn": (),
+    "sklearn": ("evidence/trends/",),
     "captum": (),
     "pillow_heif": (),
     "pydicom": (),

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from seewhy.evidence.check import Check, check
     from seewhy.evidence.properties.catalogue import Property
     from seewhy.evidence.results.result import Audit
+    from seewhy.evidence.trends.trends import Trends, trends
     from seewhy.explanation.explain import explain
     from seewhy.explanation.result import Explanation
     from seewhy.learn.compare import compare
@@ -41,6 +42,7 @@ __all__ = [
     "Property",
     "Repair",
     "SeewhyError",
+    "Trends",
     "Watch",
     "__version__",
     "audit",
@@ -54,6 +56,7 @@ __all__ = [
     "repair",
     "similarity",
     "train",
+    "trends",
     "write_report",
 ]
 
@@ -69,6 +72,7 @@ _HOMES = {
     "Property": "seewhy.evidence.properties.catalogue",
     "Repair": "seewhy.learn.repaired",
     "SeewhyError": "seewhy.errors",
+    "Trends": "seewhy.evidence.trends.trends",
     "Watch": "seewhy.learn.watch",
     "audit": "seewhy.evidence.audit",
     "boxes": "seewhy.cam.scores.targets",
@@ -81,6 +85,7 @@ _HOMES = {
     "repair": "seewhy.learn.repair",
     "similarity": "seewhy.cam.scores.targets",
     "train": "seewhy.learn.train",
+    "trends": "seewhy.evidence.trends.trends",
     "write_report": "seewhy.report.write",
 }
 

@@ -31,6 +31,7 @@ from seewhy.cli.repair import repair
 from seewhy.cli.report import report, verify
 from seewhy.cli.spread import with_address
 from seewhy.cli.train import train
+from seewhy.cli.trends import trends
 from seewhy.errors import ModelError, SeewhyError, is_users_file
 from seewhy.version import __version__
 
@@ -153,7 +154,7 @@ def _options(
 
 
 COMMANDS = (
-    *(explain, merge, check, audit, repair, compare, export, report, verify),
+    *(explain, merge, check, audit, trends, repair, compare, export, report, verify),
     *(layers, methods, train, data, demo),
 )
 for command in COMMANDS:

@@ -24,11 +24,13 @@ from seewhy.report.pages import TEMPLATES, Pages, copy_assets, write_page
 from seewhy.report.repair import RepairPages, RepairView
 from seewhy.report.stored import WITH_PAGES, StoredRun, beside, read_run
 from seewhy.report.table import table_of
+from seewhy.report.trends import has_trends, script_values, trends_digest, trends_page
 from seewhy.report.view import View
 from seewhy.run.progress import chosen_progress
 from seewhy.store import durable, manifest
 from seewhy.version import __version__
 
+TRENDS_ASSETS = ("trends.css", "trends.js")  # of the page of trends alone
 NAME = "report"
 ORIGINALS = "originals"
 _STAMP = "stamp.txt"
@@ -154,6 +156,8 @@ class Writer:
         self._page("index.html", "summary", notes=notes, examples=self._examples(), worst=self._worst())
         if self.view.stored.stats:
             self._page("averages.html", "averages", legend=legend(), least=LEAST_IMAGES)
+        if has_trends(self.view.stored):
+            self._write_trends()
         self._page("method.html", "method")
         return not missing
 
@@ -185,6 +189,13 @@ class Writer:
             page = self.view.page_of(paper, self.exchanged[paper.card.page], donors)
             self._page("finding.html", "findings", name=paper.card.page, page=page)
 
+    def _write_trends(self) -> None:
+        for name in TRENDS_ASSETS:
+            shutil.copyfile(TEMPLATES / name, self.folder / "assets" / name)
+        page = trends_page(self.view.stored, self.gallery)
+        write_script(self.folder / "data" / "trends.js", "trends", script_values(page, self.view.stored))
+        self._page("trends.html", "trends", page=page)
+
     def _examples(self) -> list[Example]:
         """A few images with their maps for a summary that has no findings to show."""
         rows = [row for row, outcome in enumerate(self.view.stored.outcomes) if outcome.error is None]
@@ -206,6 +217,7 @@ class Writer:
             view=self.view,
             section=section,
             has_images=self.has_images,
+            has_trends=has_trends(self.view.stored),
             exchanged=self.exchanged,
             **values,
         )
@@ -217,4 +229,5 @@ def _stamp(stored: StoredRun, checked: StoredRun | None, copy_images: bool) -> s
     for path in sorted([*TEMPLATES.iterdir(), *TEMPLATES.parent.glob("*.py")]):
         digest.update(path.name.encode() + path.read_bytes())
     parts = [__version__, str(copy_images), digest.hexdigest(), manifest.digest_of(stored.manifest)]
-    return "\n".join([*parts, manifest.digest_of(dict(stored.found)), manifest.digest_of(checked and checked.manifest)])
+    found = [manifest.digest_of(dict(stored.found)), manifest.digest_of(checked and checked.manifest)]
+    return "\n".join([*parts, *found, trends_digest(stored)])

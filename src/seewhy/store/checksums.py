@@ -13,7 +13,11 @@ from seewhy.errors import StoreError, listed
 from seewhy.store import manifest
 
 NAME = "files.json"
-_NOT_LISTED = ("report", "parts")  # pages are written again at will; parts are gone when a run is finished
+_NOT_LISTED = (
+    "report",
+    "trends",
+    "parts",
+)  # pages and trends are made again at will; parts are gone when a run is finished
 _NAMED = 4  # damages in a message
 
 

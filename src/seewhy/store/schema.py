@@ -106,6 +106,30 @@ LEAKS = {
     "train_label": (pa.string(), "the class name of that; null where unknown"),
     "same": (pa.bool_(), "byte by byte; else nearly, by a perceptual hash"),
 }
+TREND_IMAGES = {
+    "id": (pa.string(), "the image's id; images without a map to group are left out"),
+    "split": (pa.string(), "train, valid, …; null where unknown"),
+    "predicted": (pa.string(), "class name with the largest logit"),
+    "x": (pa.float64(), "where its map lies on the plane of the maps: alike ones are near"),
+    "y": (pa.float64(), "the same, the other way"),
+}
+TREND_GROUPS = {
+    "proposer": (pa.string(), "what is grouped: where maps lie, what lies under them; or SpRAy, by whose way"),
+    "predicted": (pa.string(), "class name with the largest logit"),
+    "group": (pa.int32(), "its number among those of the class, the largest 1"),
+    "id": (pa.string(), "the image's id"),
+}
+TREND_SHARES = {
+    "zone": (pa.string(), "border, a corner, the centre, or a half"),
+    "label": (pa.string(), "class name, predicted where unknown; all: of every class"),
+    "split": (pa.string(), "train, valid, …; all: of every split"),
+    "answer": (pa.string(), "right, wrong; all: of every answer"),
+    "area": (pa.float64(), "share of the picture that the zone covers, 0 to 1"),
+    "share": (pa.float64(), "mean share of the maps' positive parts inside the zone, 0 to 1"),
+    "low": (pa.float64(), "lower end of its 95 % interval; null of one image"),
+    "high": (pa.float64(), "upper end of it"),
+    "images": (pa.int32(), "images whose maps are in the mean"),
+}
 
 TABLES = {
     "records.parquet": RECORDS,
@@ -117,6 +141,9 @@ TABLES = {
     "confusion_effects.parquet": CONFUSION_EFFECTS,
     "map_shares.parquet": MAP_SHARES,
     "leaks.parquet": LEAKS,
+    "trends/images.parquet": TREND_IMAGES,
+    "trends/groups.parquet": TREND_GROUPS,
+    "trends/shares.parquet": TREND_SHARES,
 }
 ROWS = {  # what a row of each table is
     "records.parquet": "one image, in the order of the maps; also the images that could not be read",
@@ -128,6 +155,9 @@ ROWS = {  # what a row of each table is
     "confusion_effects.parquet": "one factor, for one class that is called another",
     "map_shares.parquet": "one image and one region",
     "leaks.parquet": "one picture that the split a classifier is judged by shares with train",
+    "trends/images.parquet": "one image with a map",
+    "trends/groups.parquet": "one image in one group",
+    "trends/shares.parquet": "one zone, for the images of one class, split and answer",
 }
 UNITS = {  # of every column of numbers, by its name
     "width": "pixels",
@@ -147,6 +177,9 @@ UNITS = {  # of every column of numbers, by its name
     "sufficiency": "change of a probability, -1 to 1",
     "effect": "change of a probability, -1 to 1",
     "n": "trials",
+    "group": "number in order",
+    "x": "0 to 1",
+    "y": "0 to 1",
     "low": "as effect",
     "high": "as effect",
     "margin": "logits",
@@ -174,6 +207,7 @@ ARRAYS = {  # name: type, shape, unit, meaning
     ),
 }
 _ALL, _MAPPED, _AUDIT = ("explain", "check", "audit"), ("explain", "audit"), ("audit",)
+_LATER: tuple[str, ...] = ()  # written into a finished run by another command
 FILES = {  # name: the commands that write it, and what it holds
     "manifest.json": (_ALL, "what decides the result (identity), status, summary, and the command that makes it again"),
     "files.json": (_ALL, "the size and the BLAKE2b-128 of every file of the run; the manifest holds its own"),
@@ -193,6 +227,10 @@ FILES = {  # name: the commands that write it, and what it holds
     "map_shares.parquet": (_AUDIT, "how much of a map lies in a region: a hypothesis, never a finding"),
     "leaks.parquet": (("check",), "pictures that valid shares with train; absent where there are none"),
     "controls.npz": (_AUDIT, "the control regions; absent where there are none"),
+    "trends/trends.json": (_LATER, "`seewhy trends`: the groups in words and numbers, each with what tests it"),
+    "trends/images.parquet": (_LATER, "`seewhy trends`: a plane of all maps"),
+    "trends/groups.parquet": (_LATER, "`seewhy trends`: which images are in which group"),
+    "trends/shares.parquet": (_LATER, "`seewhy trends`: how much of the maps lies in which zone"),
     "pictures/": (
         _AUDIT,
         "before and after, for a finding and against it, chosen by rule; absent where there are none",
