@@ -1,4 +1,4 @@
-"""A run by the workers of a real Ray, several nodes as processes: the bytes of one process, whoever dies."""
+"""A run by the workers of a real Ray, several nodes as processes: the bytes of one process."""
 
 from __future__ import annotations
 
@@ -137,6 +137,7 @@ def test_workers_on_two_nodes_give_the_bytes_of_one_process(
     assert len(seen(home)) == SHARDS, "a finished run is only opened"
 
 
+@pytest.mark.slow
 def test_a_killed_worker_costs_its_shard_alone_and_a_killed_driver_nothing(
     home: Path, straight: dict[str, str], address: str
 ) -> None:

@@ -219,9 +219,15 @@ def _check_answers(address: str) -> None:
 
 
 def _no_answer(address: str, why: str) -> OptionError:
-    if address in ("auto", "local"):
+    if address == "local":
+        return OptionError(
+            f"Ray could not be begun on this machine: {why}\n  Ray gives up after half a minute: try again when the "
+            "machine is less busy, or leave --ray out: --workers does the same here.",
+            slug="ray-address",
+        )
+    if address == "auto":
         todo = "Name one:  --ray HOST:6379, or begin one for this machine alone:  --ray local"
-        return OptionError(f"No Ray cluster answers ({address}): {why}\n  {todo}", slug="ray-address")
+        return OptionError(f"No Ray cluster runs here: {why}\n  {todo}", slug="ray-address")
     return OptionError(
         f"No Ray cluster answers at {address}: {why}.\n  Look:  ray status --address={address}.  Is the head started "
         "(ray start --head), is the port 6379, does a firewall lie between?",
