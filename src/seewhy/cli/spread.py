@@ -78,8 +78,8 @@ class SpreadOptions:
 class NotSpreadOptions:
     """What commands that are not split say where they are asked to be."""
 
-    shard: Annotated[str | None, typer.Option("--shard", hidden=True)] = None
-    ray: Annotated[str | None, typer.Option("--ray", hidden=True)] = None
+    shard: Annotated[str | None, typer.Option("--shard", hidden=True, help="Of explain alone.")] = None
+    ray: Annotated[str | None, typer.Option("--ray", hidden=True, help="Of explain alone.")] = None
 
     def refuse(self, command: str) -> None:
         """Raise OptionError with the reason where the command was asked to split its work."""
