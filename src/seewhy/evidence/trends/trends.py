@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -70,12 +71,14 @@ class Trends:
         lines += [f"left out {why}: {count:,}" for why, count in self.images.left_out.items()]
         for partition in self.partitions:
             lines.append(f"{partition.predicted}, {partition.proposer}: {partition.said} (n = {partition.n:,})")
-            lines += [f"  {self.sentence(group)}" for group in partition.groups]
+            whole = math.isnan(partition.strength)
+            lines += [f"  {self.sentence(group, is_whole=whole)}" for group in partition.groups]
         return [*lines, PROPOSAL]
 
-    def sentence(self, group: Group) -> str:
-        """A group in words: size, place, look, accuracies, share of train, test and verdict."""
-        parts = [f"Group {group.number}, {counted(len(group.rows), 'image')}: {group.place.words}; {group.look}"]
+    def sentence(self, group: Group, *, is_whole: bool = False) -> str:
+        """A group, or all maps of a class, in words: size, place, look, accuracy, share of train, test, verdict."""
+        name = "All of them" if is_whole else f"Group {group.number}"
+        parts = [f"{name}, {counted(len(group.rows), 'image')}: {group.place.words}; {group.look}"]
         parts += [f"right {_words(share)} on {split}" for split, share in group.accuracy.items()]
         parts += [f"of train {_words(group.train_share)}"] if group.train_share else []
         return f"{'; '.join(parts)}. Test: seewhy audit … {group.option} ({verdict_on(group.factor, self.verdicts)})"
