@@ -22,7 +22,7 @@ from seewhy.records import Preprocess
 from tests.small_images import CLASSES, Reader, classifier_of, where_core, write_images, write_masks
 
 SIDE, EACH = 32, 60
-PATCH, OTHER, RING, CORE = Box(0, 2, 9, 13), Box(14, 16, 1, 5), Box(ring=2), Box(4, 12, 4, 12)
+PATCH, OTHER, RING, CORE = Box(0, 2, 9, 13), Box(14, 16, 1, 5), Box(ring=1), Box(4, 12, 4, 12)
 
 
 def mask_of(*boxes: Box) -> Tensor:
@@ -70,6 +70,12 @@ def test_the_place_that_a_network_reads_is_found(box: Box) -> None:
 def test_a_frame_is_found_as_a_frame() -> None:
     (region,) = search(sample_of(RING), Reader(core=0.0, tint=30.0, seen=mask_of(RING))).regions
     assert region.name == "frame" and "found by a search" in region.source
+
+
+def test_what_lies_all_around_is_told_as_all_around() -> None:
+    around = Box()
+    (region,) = search(sample_of(around), Reader(core=0.0, tint=30.0, seen=mask_of(around))).regions
+    assert region.name == "surround"
 
 
 def test_two_places_are_both_found() -> None:

@@ -83,6 +83,8 @@ class Box:
     @property
     def words(self) -> str:
         """Where it lies, and how large it is: "top-right, 25 x 19 % of the picture"."""
+        if self == Box():
+            return "all of the picture but the core"
         if self.ring:
             return f"the frame, {100 * self.ring / GRID:.0f} % of each side wide"
         height, width = self.bottom - self.top, self.right - self.left

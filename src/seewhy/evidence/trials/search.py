@@ -34,7 +34,8 @@ LEAST_EACH = 20  # units of each class in the half that proposes
 SUFFICES = 0.8  # of an effect: a smaller place that has so much of it stands for it
 SHOWN = 3.0  # standard errors, for a place to be looked into
 LEAST_PART = 0.25  # of all that lies outside of the core, for another place to be looked for
-LEAST_SHARE = 0.3  # of an effect, for one of several places
+LEAST_SHARE = 0.4  # of an effect, for one of several places: what is spread over more than two is no place
+LARGE = 0.5  # of all that is free: what takes so much is no place, but all of it
 DENSE = 1.5  # times the effect that its area would have
 MOST_PLACES = 3
 USUAL, MOST_TRIED = 64, 160  # places that are tried in all, about and at the most
@@ -70,6 +71,11 @@ class _Search:
     tried: dict[Box, ClassDifference] = field(default_factory=dict)
     n_places: int = 0
     n_trials: int = 0
+
+    def area(self, box: Box) -> float:
+        """How much of the picture is free in a box, 0 to 1."""
+        height, width = (int(side) for side in self.sample.pixels.shape[2:])
+        return max(float((box.mask(height, width).to(self.free) * self.free).mean()), 1e-9)
 
     def effect(self, box: Box, contrast: Contrast) -> ClassDifference:
         """What the donors' content in a box does to the contrast's margin, in logits."""
@@ -119,7 +125,7 @@ def searched(
         return Searched(samples, [], f"No place was searched for: that takes {least} images of each class at least.")
     search = _begun(audited, proposes, core, scorer_of, seed, progress)
     is_rim = core is not None and _lies_at_the_rim(search, contrasts)
-    places = [] if is_rim else list(_places(search, contrasts))
+    places = [] if is_rim else [box for box in _places(search, contrasts) if core is not None or box != Box()]
     progress(USUAL, USUAL)
     names = _names(places)
     height, width = (int(side) for side in audited.pixels.shape[2:])
@@ -244,22 +250,20 @@ def _smallest(search: _Search, contrast: Contrast) -> Box:
         return box
 
     def denser(box: Box) -> list[Box]:
-        return [part for part in box.quarters() if _is_dense(share(part, box), part, box)]
+        """Quarters with more of the effect than their area outside of the core would have: places of their own."""
+        least = {part: DENSE * search.area(part) / search.area(box) for part in box.quarters()}
+        dense = [part for part, asked in least.items() if asked <= 1 and share(part, box) >= asked]
+        return [part for part in dense if share(part, Box()) >= LEAST_SHARE]
 
     of = Box()
     box = shrunk(of, of)
     ring = next((frame for width in RINGS if share(frame := Box(ring=width), of) >= SUFFICES), None)
-    if ring is not None and ring.area < box.area and not denser(box):
+    if ring is not None and search.area(ring) < SUFFICES * search.area(of) and ring.area < box.area and not denser(box):
         return ring
     while dense := denser(box):
         of = max(dense, key=lambda part: share(part, box))
         box = shrunk(of, of)
-    return box
-
-
-def _is_dense(share: float, part: Box, box: Box) -> bool:
-    """Whether a part has more of a box's effect than its area would have, so that it is a place of its own."""
-    return share >= LEAST_SHARE and share >= DENSE * part.area / box.area
+    return box if search.area(box) < LARGE * search.area(Box()) else Box()
 
 
 def _strength(effect: ClassDifference) -> float:
