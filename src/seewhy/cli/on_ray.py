@@ -60,16 +60,15 @@ def spread_on_ray(
 
 def shard_work(typed: Mapping[str, Any], home: str, folder: str) -> Callable[[int], ShardDone]:
     """In a worker: the plan of the same run, made once, and what writes a shard of it by its index."""
-    import torch
-
     from seewhy.explanation.extend import join
     from seewhy.explanation.folder import finish_shard, unfinished
     from seewhy.explanation.portions import new_layout
     from seewhy.explanation.shard import explain_shard
+    from seewhy.run.workers import use_one_thread
     from seewhy.store import arrays, manifest
 
     os.chdir(home)
-    torch.set_num_threads(1)  # as workers of one machine have
+    use_one_thread()
     arrays.load()
     run = Path(folder)
     layout, _ = join(new_layout(planned(typed)), run, {})

@@ -85,6 +85,11 @@ def forking(workers: int | None) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
+def use_one_thread() -> None:
+    """Give torch one thread in this process, as workers of one machine have."""
+    torch.set_num_threads(1)
+
+
 def steady_process() -> None:
     """Settle a process of our own, once all is imported: nothing imported is looked through for garbage again.
 

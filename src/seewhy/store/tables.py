@@ -123,9 +123,9 @@ def digests_in(paths: Iterable[Path]) -> dict[str, str | None]:
     for path in paths:
         try:
             table = _read(path, ["id", "digest"])
-        except (OSError, pa.ArrowException):  # lost or damaged: its shard is not finished
+            digests |= zip(table["id"].to_pylist(), table["digest"].to_pylist(), strict=True)
+        except (OSError, KeyError, pa.ArrowException):  # lost or damaged: its shard is not finished
             continue
-        digests |= zip(table["id"].to_pylist(), table["digest"].to_pylist(), strict=True)
     return digests
 
 

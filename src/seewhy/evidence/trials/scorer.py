@@ -28,6 +28,7 @@ class Scorer:
         self._format = memory_format
         self.labels = torch.from_numpy(sample.labels)
         self._content: tuple[tuple[str, str | None, int], Tensor] | None = None
+        self._ranges: dict[str, tuple[Tensor, Tensor]] = {}
 
     def logits(self) -> Tensor:
         """The logits (M, K) of every image of the sample as it is."""
@@ -103,7 +104,16 @@ class Scorer:
         given = gathered(content, other)
         if not job.edit.whole or not isinstance(factor, PropertyFactor):
             return given
-        return factor.of.carried_over(factor.of.measure(canvases), gathered(content, recipients), given)
+        wanted = factor.of.carried_over(factor.of.measure(canvases), gathered(content, recipients), given)
+        return wanted.clamp(*self._range_of(factor))
+
+    def _range_of(self, factor: PropertyFactor) -> tuple[Tensor, Tensor]:
+        """The least and the largest value of a property (D,) that an image of the sample has: no edit goes beyond."""
+        if factor.name not in self._ranges:
+            parts = torch.arange(len(self.sample)).split(CHUNK)
+            values = torch.cat([factor.of.measure(self.sample.canvases(places)) for places in parts])
+            self._ranges[factor.name] = values.amin(dim=0), values.amax(dim=0)
+        return self._ranges[factor.name]
 
     def _with_core_kept(self, job: Job, canvases: Tensor, before: Tensor, recipients: Tensor) -> Tensor:
         """The edited canvases; what acts outside of the core leaves the recipients' core as it was."""
