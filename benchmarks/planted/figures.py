@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import pairwise
-from statistics import median
 
 from benchmarks.planted.detector import Detected, fitted, measured
 from benchmarks.planted.scores import (
@@ -50,7 +49,6 @@ def figures_of(scores: Sequence[Score]) -> dict[str, str]:
     """Each figure in words, over some cases."""
     mean, error, networks = coverage(scores)
     covered = f"{100 * mean:.1f} % ± {100 * error:.1f} ({networks} networks)" if networks > 1 else "too few"
-    seconds = [score.seconds for score in scores if score.seconds is not None]
     return {
         "audits with a false shortcut, of all negatives": str(false_alarms(scores)),
         "recall, effect to see of 4 points or more": str(recall(scores, SEEN)),
@@ -60,7 +58,6 @@ def figures_of(scores: Sequence[Score]) -> dict[str, str]:
         "exactly the cause, nothing more": str(exactness(scores)),
         "coverage of 95 % intervals, by networks": covered,
         "shortcut against overfit against none": str(verdicts(scores)),
-        "seconds of an audit, one thread, median": f"{median(seconds):.0f}" if seconds else "none",
     }
 
 
@@ -177,7 +174,7 @@ def rows_of(scores: Sequence[Score]) -> list[Mapping[str, object]]:
             "case": score.case.name, "half": score.case.half, "truth": score.truth, "verdict": score.verdict,
             "effects": {kind: round(effect, 4) for kind, effect in score.effects.items()},
             "shortcuts": [row["title"] for row in score.shortcuts], "named": score.named, "exact": score.exact,
-            "coverage": score.coverage, "seconds": None if score.seconds is None else round(score.seconds, 1),
+            "coverage": score.coverage,
             "accuracy": score.oracle["accuracy"], "memory": round(score.oracle["memory"]["value"], 4),
         }
         for score in scores

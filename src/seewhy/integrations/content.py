@@ -13,6 +13,8 @@ import numpy as np
 import PIL.Image
 from numpy.typing import NDArray
 
+from seewhy.records import Outcome
+
 Pixels = NDArray[np.uint8]
 
 
@@ -35,6 +37,21 @@ class ImageRow:
     picture: Path | bytes | None = None
     effects: Mapping[str, float] = field(default_factory=dict)
     error: str | None = None
+
+    @classmethod
+    def of(cls, outcome: Outcome, **more: Any) -> ImageRow:
+        """The row of an image that a network has answered; `more` are peaks, picture and effects."""
+        return cls(
+            id=outcome.image.id,
+            path=outcome.image.path,
+            label=outcome.image.label,
+            split=outcome.image.split,
+            prediction=outcome.prediction,
+            probability=outcome.probability,
+            correct=outcome.correct,
+            error=outcome.error,
+            **more,
+        )
 
     def pixels(self) -> Pixels | None:
         """The overlay (H, W, 3); None where there is none."""

@@ -61,18 +61,11 @@ def _images_of(run: StoredRun) -> list[ImageRow]:
         if value is not None and value == value:
             own[image_id][factor] = float(value)
     return [
-        ImageRow(
-            id=outcome.image.id,
-            path=outcome.image.path,
-            label=outcome.image.label,
-            split=outcome.image.split,
-            prediction=outcome.prediction,
-            probability=outcome.probability,
-            correct=outcome.correct,
+        ImageRow.of(
+            outcome,
             peaks={name: run.stats[key][row].maximum for key, name in names.items() if row in run.stats[key]},
             picture=_overlay_of(run, outcome.image.id) if outcome.error is None else None,
             effects=own.get(outcome.image.id, {}),
-            error=outcome.error,
         )
         for row, outcome in enumerate(run.outcomes)
     ]

@@ -69,17 +69,10 @@ def log_epoch(
 
 def _image_of(probe: Probe) -> ImageRow:
     outcome = probe.outcome
-    return ImageRow(
-        id=outcome.image.id,
-        path=outcome.image.path,
-        label=outcome.image.label,
-        split=outcome.image.split,
-        prediction=outcome.prediction,
-        probability=outcome.probability,
-        correct=outcome.correct,
+    return ImageRow.of(
+        outcome,
         peaks={} if probe.peak is None else {"map": probe.peak},
         picture=probe.overlay,
-        error=outcome.error,
     )
 
 

@@ -37,7 +37,8 @@ def write_mlflow(contents: Sequence[Content], address: str | None, project: str,
     except (mlflow.exceptions.MlflowException, OSError) as error:
         raise WorkError(
             f"MLflow at {uri} did not take the run: {str(error).splitlines()[0]}\n"
-            "  Check the address (--out, or MLFLOW_TRACKING_URI) and whether its server runs.",
+            "  Check the address (--out, or MLFLOW_TRACKING_URI) and whether its server runs.\n"
+            '  A file of its own needs the whole package:  pip install "seewhy[mlflow]"',
             slug="tracker",
         ) from error
     return f"run {run_id} of experiment {project!r} at {uri}"

@@ -15,7 +15,7 @@ from seewhy.evidence.thresholds import AUDIT_THRESHOLDS
 from seewhy.render.rows import Row
 from seewhy.report.charts import interval_svg
 from seewhy.report.provenance import Section, sections_of
-from seewhy.report.stored import StoredRun, estimate_of, read_run
+from seewhy.report.stored import FolderView, StoredRun, estimate_of, read_run
 from seewhy.report.view import KeyFact
 
 MOST_ROWS = 16  # effects in a chart; the table has all
@@ -49,20 +49,8 @@ class Change:
 
 
 @dataclass(frozen=True)
-class ComparisonView:
+class ComparisonView(FolderView):
     """What the page of a comparison says, from its folder and those of both runs, as far as they are there."""
-
-    stored: StoredRun
-
-    @property
-    def found(self) -> Mapping[str, Any]:
-        """The comparison as comparison.json has it."""
-        return self.stored.found
-
-    @property
-    def command(self) -> str:
-        """The command that made it."""
-        return self.stored.command
 
     @property
     def network(self) -> str:

@@ -18,7 +18,7 @@ from seewhy.render.rows import Row
 from seewhy.report.charts import interval_svg, share_svg
 from seewhy.report.pages import copy_assets, write_page
 from seewhy.report.provenance import Section, sections_of
-from seewhy.report.stored import StoredRun, estimate_of
+from seewhy.report.stored import FolderView, estimate_of
 from seewhy.report.view import KeyFact
 
 BEFORE, REPAIRED = "before", "repaired"
@@ -69,20 +69,8 @@ class Tried:
 
 
 @dataclass(frozen=True)
-class RepairView:
+class RepairView(FolderView):
     """What the page of a repair says, from its folder."""
-
-    stored: StoredRun
-
-    @property
-    def found(self) -> Mapping[str, Any]:
-        """The repair as repair.json has it."""
-        return self.stored.found
-
-    @property
-    def command(self) -> str:
-        """The command that made it."""
-        return self.stored.command
 
     @property
     def network(self) -> str:

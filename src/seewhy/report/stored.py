@@ -154,3 +154,20 @@ def _by_map(stored: StoredRun, path: Path) -> dict[MapKey, dict[int, MapStat]]:
         if stat.id in rows:
             stats[MapKey(stat.method, stat.layer, stat.score)][rows[stat.id]] = stat
     return dict(stats)
+
+
+@dataclass(frozen=True)
+class FolderView:
+    """What a page says that is made of one folder alone."""
+
+    stored: StoredRun
+
+    @property
+    def found(self) -> Mapping[str, Any]:
+        """The result as its file of plain values has it."""
+        return self.stored.found
+
+    @property
+    def command(self) -> str:
+        """The command that made it."""
+        return self.stored.command
