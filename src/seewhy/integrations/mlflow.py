@@ -38,7 +38,7 @@ def write_mlflow(contents: Sequence[Content], address: str | None, project: str,
         raise WorkError(
             f"MLflow at {uri} did not take the run: {str(error).splitlines()[0]}\n"
             "  Check the address (--out, or MLFLOW_TRACKING_URI) and whether its server runs.\n"
-            '  A file of its own needs the whole package:  pip install "seewhy[mlflow]"',
+            '  To write a file of its own MLflow needs more than its core:  pip install "seewhy[mlflow]"',
             slug="tracker",
         ) from error
     return f"run {run_id} of experiment {project!r} at {uri}"
