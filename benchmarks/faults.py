@@ -1,12 +1,15 @@
-"""Every call that writes to a run folder made to fail, or the last that a process did: is anything lost, or wrong?
+"""Every call that writes to a run folder made to fail, or the last before an end: is anything lost, or wrong?
 
     .venv/bin/python benchmarks/faults.py                        all commands, every call
     .venv/bin/python benchmarks/faults.py --only explain --every 20
     .venv/bin/python benchmarks/faults.py --only audit --in-turn     every call, with one kind of fault each
+    .venv/bin/python benchmarks/faults.py --power                    the power cut at every call
 
 A shim around the C library counts the opens, writes, renames, new folders and syncs below the run folder, and lets the
-n-th fail (a full disk, an error of the disk) or kills all processes there. After each: words and a status, nothing that
-reads as a finished run and is none, and the same command ends in the bytes of an undisturbed run. Needs a C compiler.
+n-th fail (a full disk, an error of the disk) or kills all processes there. With `--power` the folder then holds what
+the syncs made sure of, and of the rest nothing, the names, or each by chance (disk.py). After each: words and a status,
+nothing that reads as a finished run and is none, and the same command ends in the bytes of an undisturbed run. Needs a
+C compiler.
 """
 
 from __future__ import annotations
@@ -25,10 +28,12 @@ from pathlib import Path
 
 import numpy as np
 import PIL.Image
+from disk import CUTS, Disk
 from kills import tree
 
 HERE = Path(__file__).parent
 FAULTS = {"full disk": ("28", False), "error of the disk": ("5", True), "killed": ("0", True)}  # errno, once
+ENDS = ("killed", *CUTS)  # of all processes, whose last words nobody reads
 LIMIT_S = 120
 NET = """
 from torch import nn
@@ -77,7 +82,7 @@ class Case:
     words: list[str]
     run: Path
     before: Callable[[], None] = lambda: None
-    left_out: tuple[str, ...] = ()  # files that hold times
+    finishes: bool = True  # whether the command is what makes the run complete
 
 
 @dataclass
@@ -92,7 +97,7 @@ class Runner:
     """Runs commands in forked processes, under the shim where there is one."""
 
     def __init__(self, home: Path, library: Path | None) -> None:
-        self.home, self.count = home, home / "count"
+        self.home, self.count, self.disk = home, home / "count", Disk(home / "shadow")
         self.process = subprocess.Popen(
             [sys.executable, "-c", NURSERY],
             cwd=home,
@@ -107,8 +112,11 @@ class Runner:
         self.count.unlink(missing_ok=True)
         environment = {"FAULT_ROOT": str(case.run), "FAULT_COUNT": str(self.count)}
         if at is not None:
-            error, once = FAULTS[fault]
+            error, once = FAULTS["killed" if fault in ENDS else fault]
             environment |= {"FAULT_AT": str(at), "FAULT_WITH": error} | ({"FAULT_ONCE": "1"} if once else {})
+        if fault in CUTS:
+            self.disk.begin()
+            environment["FAULT_SHADOW"] = str(self.disk.shadow)
         asked = {"words": case.words, "environment": environment, "said": str(self.home / "said.txt")}
         if self.process.stdin is None:
             raise RuntimeError("the nursery has no pipes")
@@ -167,7 +175,7 @@ def make_cases(home: Path) -> dict[str, Case]:
             ["audit", f"{home}/data", *about, "--regions", "grid:1x2", "--properties", "none", "--budget", "400",
              "--workers", "1", "--out", str(run)], run
         ),
-        "report": Case(["report", str(run)], run, finished),
+        "report": Case(["report", str(run)], run, finished, finishes=False),
         "train": Case(
             ["train", f"{home}/data", "--model", f"{home}/net.py:Net", "--epochs", "2", "--resume", "--out", str(run)],
             run,
@@ -183,19 +191,23 @@ def tried(
     status, said, calls = runner(case)
     if status:
         raise SystemExit(f"{name} fails without a fault:\n{said}")
-    want = kept(case)
+    want = tree(case.run)
     for place, kind in enumerate(kinds):
         for at in range(1 + place, calls + 1, len(kinds)) if in_turn else range(1, calls + 1, every):
             fresh(case)
             status, said, _ = runner(case, at, kind)
             tally.attempts[f"{name}: {kind}"] += 1
             problems = []
-            if kind != "killed" and ("Traceback" in said or "Unexpected" in said):
+            if kind in CUTS:
+                runner.disk.cut(case.run, kind, at)
+            if case.finishes and is_finished(case) and tree(case.run) != want:
+                problems.append("reads as finished, but not the bytes of an undisturbed run")
+            if kind not in ENDS and ("Traceback" in said or "Unexpected" in said):
                 problems.append(f"no words: {said[-300:]!r}")
-            if kind != "killed" and status == 0 and kept(case) != want:
+            if kind not in ENDS and status == 0 and tree(case.run) != want:
                 problems.append("status 0, but not the bytes of an undisturbed run")
             again, said, _ = runner(case)
-            have = kept(case)
+            have = tree(case.run)
             if again:
                 problems.append(f"the same command fails: {said[-300:]!r}")
             elif have != want:
@@ -211,8 +223,10 @@ def fresh(case: Case) -> None:
     case.before()
 
 
-def kept(case: Case) -> dict[str, str]:
-    return {name: digest for name, digest in tree(case.run).items() if not name.endswith(case.left_out or ("\0",))}
+def is_finished(case: Case) -> bool:
+    """Whether the folder says of itself that the run is complete."""
+    manifest = case.run / "manifest.json"
+    return manifest.exists() and b'"status": "complete"' in manifest.read_bytes()
 
 
 def run_all(
@@ -239,10 +253,12 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", default=[])
     parser.add_argument("--every", type=int, default=1)
     parser.add_argument("--in-turn", action="store_true")
-    parser.add_argument("--kinds", nargs="*", default=list(FAULTS))
+    parser.add_argument("--kinds", nargs="*", choices=[*FAULTS, *CUTS])
+    parser.add_argument("--power", action="store_true", help="the kinds of disk after a cut")
     asked = parser.parse_args()
+    kinds = asked.kinds or list(CUTS if asked.power else FAULTS)
     with tempfile.TemporaryDirectory() as home:
-        tally, calls = run_all(Path(home), asked.only, asked.every, asked.kinds, asked.in_turn)
+        tally, calls = run_all(Path(home), asked.only, asked.every, kinds, asked.in_turn)
     print("| command and fault | calls | attempts | failures |\n| --- | --- | --- | --- |")
     for name, count in tally.attempts.items():
         command = name.rpartition(": ")[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -10,7 +11,8 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
-from benchmarks.faults import FAULTS, Runner, make_cases, run_all
+from benchmarks.disk import CUTS, Disk
+from benchmarks.faults import FAULTS, Runner, compiled, make_cases, run_all
 from benchmarks.power import failures_of, mounted, new_disk
 
 linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the shim is for Linux")
@@ -23,6 +25,42 @@ def test_no_call_that_fails_costs_more_than_itself(tmp_path: Path, command: str,
     tally, calls = run_all(tmp_path, [command], every, list(FAULTS))
     assert tally.failures == [] and calls[command] > 10
     assert sum(tally.attempts.values()) >= 3 * (calls[command] // every)
+
+
+@linux
+@pytest.mark.skipif(shutil.which("cc") is None, reason="there is no C compiler for the shim")
+@pytest.mark.parametrize(("command", "every"), [("explain", 41), ("audit", 73), ("train", 7)])
+def test_a_run_goes_on_from_what_its_syncs_made_sure_of(tmp_path: Path, command: str, every: int) -> None:
+    tally, calls = run_all(tmp_path, [command], every, list(CUTS))
+    assert tally.failures == [] and calls[command] > 10
+
+
+@linux
+@pytest.mark.skipif(shutil.which("cc") is None, reason="there is no C compiler for the shim")
+def test_what_no_sync_has_reached_is_lost_in_a_cut(tmp_path: Path) -> None:
+    root, disk, library = tmp_path / "root", Disk(tmp_path / "shadow"), compiled(tmp_path)
+    code = (
+        "import os\nos.mkdir('root/in')\n"
+        "for name, folder in (('synced', 1), ('nameless', 0), ('unsynced', 0)):\n"
+        "    file = os.open(f'root/in/{name}', os.O_CREAT | os.O_WRONLY)\n    os.write(file, b'kept')\n"
+        "    if name != 'unsynced':\n        os.fsync(file)\n"
+        "    if folder:\n        [os.fsync(os.open(at, os.O_RDONLY)) for at in ('root', 'root/in')]\n"
+        "    os.write(file, b', lost')\n"
+        "os.rename('root/in/synced', 'root/in/moved')\n"
+    )
+    want = {
+        CUTS[0]: {"synced": b"kept"},
+        CUTS[1]: {"moved": b"kept", "nameless": b"kept", "unsynced": b""},
+    }
+    for kind, content in want.items():
+        shutil.rmtree(root, ignore_errors=True)
+        root.mkdir()
+        disk.begin()
+        watched = {"LD_PRELOAD": str(library), "FAULT_ROOT": str(root), "FAULT_SHADOW": str(disk.shadow)}
+        subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env={**os.environ, **watched}, check=True)
+        disk.cut(root, kind, 0)
+        held = {path.name: path.read_bytes().rstrip(b"\0") for path in (root / "in").iterdir()}
+        assert held == content
 
 
 @linux

@@ -14,6 +14,7 @@ import numpy as np
 import PIL.Image
 import pytest
 import torch
+import zarr
 from torch import Tensor, nn
 
 import seewhy
@@ -198,6 +199,7 @@ def test_the_first_call_leaves_every_random_state(tmp_path: Path) -> None:
 
 LEAVING = """
 import os, sys
+import torch
 from torch import nn
 
 
@@ -221,7 +223,10 @@ def cam(scene):
 """
 
 
-@pytest.mark.parametrize("call", ["sys.exit(0)", "os._exit(0)"])
+EXEC = "os.execvp(sys.executable, [sys.executable, '-c', ''])"
+
+
+@pytest.mark.parametrize("call", ["sys.exit(0)", "os._exit(0)", EXEC])
 @pytest.mark.parametrize(
     ("place", "words"),
     [
@@ -239,8 +244,36 @@ def test_code_that_ends_the_program_does_so_with_words(
     typed = ["explain", str(photos), "--model", "net.py:Net", *words, "--no-report", "--out", "run"]
     ran = subprocess.run([sys.executable, "-m", "seewhy", *typed], capture_output=True, text=True, cwd=tmp_path)
     assert ran.returncode in (1, 2)
-    assert ("SystemExit: 0" if call == "sys.exit(0)" else "os._exit(0) in") in ran.stderr
+    said = {"sys.exit(0)": "SystemExit: 0", "os._exit(0)": "os._exit(0) in", EXEC: "net.py, line"}[call]
+    assert said in ran.stderr
     assert "Traceback" not in ran.stderr and "Unexpected" not in ran.stderr
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_pass_that_forks_leaves_one_process_that_goes_on(photos: Path, tmp_path: Path, workers: str) -> None:
+    others = dict.fromkeys(("init", "forward", "prepare", "cam"), "pass")
+    runs = []
+    for forward in ("pass", "os.fork() or self.conv(x)[99]", "os.fork()"):
+        home = tmp_path / str(len(runs))
+        home.mkdir()
+        (home / "net.py").write_text(LEAVING.format(**{**others, "forward": forward, "init": "torch.manual_seed(0)"}))
+        words = ["explain", str(photos), "--model", "net.py:Net", "--no-report", "--workers", workers, "--out", "run"]
+        runs.append(
+            subprocess.run(
+                [sys.executable, "-m", "seewhy", *words],
+                capture_output=True,
+                text=True,
+                cwd=home,
+                check=True,
+                env={**os.environ, "OMP_NUM_THREADS": "1"},  # a forked copy has none of a team's other threads
+            )
+        )
+    stores = [zarr.open_group(tmp_path / str(number) / "run" / "maps.zarr", mode="r") for number in range(len(runs))]
+    maps = [[at[:] for _, at in store.members(max_depth=None) if isinstance(at, zarr.Array)] for store in stores]
+    assert maps[0] and all(len(other) == len(maps[0]) for other in maps)
+    assert all(np.array_equal(at, want) for other in maps for at, want in zip(other, maps[0], strict=True))
+    assert all(("forks the process" in ran.stderr) == (number > 0) for number, ran in enumerate(runs))
+    assert len({ran.stdout.count("\n") for ran in runs}) == 1
 
 
 def test_an_image_that_the_preprocessing_function_cannot_take_is_a_row_with_the_reason(photos: Path) -> None:

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from seewhy.cam.pass_effects import PLAIN, modules_of, restored, written_by
+from seewhy.cam.pass_effects import PLAIN, in_one_process, modules_of, restored, written_by
 from seewhy.cam.scores.outputs import first_tensor, read_output
 from seewhy.errors import ModelError, SeewhyError, listed
 from seewhy.records import Task
@@ -162,7 +162,8 @@ def untouched(model: nn.Module) -> Iterator[None]:
         lock = _locks.setdefault(model, threading.RLock())
     with lock:
         if model in _held:  # by this thread, further out
-            yield
+            with in_one_process():
+                yield
             return
         _held.add(model)
         try:
@@ -170,7 +171,7 @@ def untouched(model: nn.Module) -> Iterator[None]:
             weights = (weight for module in modules for weight in module._parameters.values() if weight is not None)
             devices = {weight.device for weight in weights}
             restoring = restored(model, whole=bool(written_by(model)))
-            with _as_written(modules, devices), _put_back(modules, devices), restoring:
+            with _as_written(modules, devices), _put_back(modules, devices), restoring, in_one_process():
                 yield
         finally:
             _held.discard(model)

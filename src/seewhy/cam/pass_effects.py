@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import os
 import weakref
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -16,6 +17,7 @@ from seewhy.errors import ModelError, listed
 
 PLAIN = (bool, int, float, str, tuple, type(None))  # the attributes of a module that count as part of its code
 _UNSET = object()
+_FORKED = b"The network's forward pass forks the process, and its copy does not end by itself: seewhy ends it.\n"
 _OF_TORCH = frozenset(vars(nn.Module()))  # what every module holds: parameters, hooks, submodules
 _CALLED = ("_modules", "_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 _written: weakref.WeakKeyDictionary[nn.Module, list[str]] = weakref.WeakKeyDictionary()  # what its pass changes in it
@@ -143,6 +145,19 @@ def drawing_noticed(model: nn.Module) -> Iterator[None]:
     yield
     if _random_states() != states:
         _drawing.add(model)
+
+
+@contextlib.contextmanager
+def in_one_process(*, says_so: bool = False) -> Iterator[None]:
+    """Where a pass forks the process it comes back twice: the copy ends here, or all that follows would be done twice."""
+    process = os.getpid()
+    try:
+        yield
+    finally:
+        if os.getpid() != process:
+            if says_so:
+                os.write(2, _FORKED)
+            os._exit(0)
 
 
 def written_by(model: nn.Module) -> list[str]:

@@ -10,7 +10,7 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -109,21 +109,37 @@ def _stopping() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _telling_of_exits() -> Iterator[None]:
-    """A network whose code ends the process at once (`os._exit`) does so with words, and never with the status 0."""
+    """A network whose code ends or replaces the process (`os._exit`, `os.exec…`) does so with words, never with 0."""
     leave, command = os._exit, os.getpid()
+    others = {name: getattr(os, name) for name in ("execv", "execve")}  # which all of exec… call
+
+    def say(words: str) -> int:
+        place = next(p for p in reversed(traceback.extract_stack()[:-2]) if p.filename != os.__file__)
+        error = _left(words, place)
+        _say(error)
+        return error.exit_status
 
     def told(status: int) -> NoReturn:
-        if os.getpid() == command:
-            error = _left(f"os._exit({status})", traceback.extract_stack(limit=2)[0])
-            _say(error)
-            status = error.exit_status
-        leave(status)
+        leave(say(f"os._exit({status})") if os.getpid() == command else status)
+
+    def replaced(name: str) -> Callable[..., NoReturn]:
+        def tell(*words: Any) -> NoReturn:
+            if os.getpid() == command:
+                leave(say(f"os.{name}({words[0]!r}, …)"))
+            others[name](*words)
+            raise AssertionError  # it does not come back
+
+        return tell
 
     os._exit = told
+    for name in others:
+        setattr(os, name, replaced(name))
     try:
         yield
     finally:
         os._exit = leave
+        for name, real in others.items():
+            setattr(os, name, real)
 
 
 DEBUG = "--debug, with any command, shows where in the code an error was raised."

@@ -13,7 +13,7 @@ from torch.nn.modules import batchnorm, conv, instancenorm, pooling
 
 from seewhy.cam.layers.inferred import Call, grids_of
 from seewhy.cam.model import logits_of, run, untouched
-from seewhy.cam.pass_effects import drawing_noticed, restored
+from seewhy.cam.pass_effects import drawing_noticed, in_one_process, restored
 from seewhy.cam.scores.outputs import first_tensor
 
 _WINDOWED_POOLS = (pooling._AvgPoolNd, pooling._MaxPoolNd, pooling._LPPoolNd)
@@ -52,7 +52,7 @@ def trace_any(model: nn.Module, inputs: Tensor) -> tuple[list[Call], Any]:
             if name
         ]
         try:
-            with restored(model), drawing_noticed(model):
+            with restored(model), drawing_noticed(model), in_one_process(says_so=True):
                 output = run(model, inputs)
         finally:
             for handle in handles:
