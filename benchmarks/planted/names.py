@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from seewhy.evidence.findings.unnamed import REST
+
 RIGHT: dict[str, dict[str, tuple[str, ...]]] = {  # the smallest causes: any of them is the right name
     "faces": {
         "tint": ("background", "tint"), "texture": ("background",), "logo": ("top-right",), "mark": ("face",),
@@ -73,5 +75,5 @@ def is_right(name: str, renderer: str, kind: str) -> bool:
 
 
 def is_true(name: str, renderer: str, kind: str) -> bool:
-    """Whether it tells a kind at least roughly."""
-    return is_right(name, renderer, kind) or name in ALSO.get(kind, ())
+    """Whether it tells a kind at least roughly; that something outside of the core decides is true of every kind."""
+    return is_right(name, renderer, kind) or name == REST or name in ALSO.get(kind, ())

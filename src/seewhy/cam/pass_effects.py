@@ -149,7 +149,7 @@ def drawing_noticed(model: nn.Module) -> Iterator[None]:
 
 @contextlib.contextmanager
 def in_one_process(*, says_so: bool = False) -> Iterator[None]:
-    """Where a pass forks the process it comes back twice: the copy ends here, or all that follows would be done twice."""
+    """Where a pass forks the process it comes back twice: the copy ends here, or what follows would be done twice."""
     process = os.getpid()
     try:
         yield

@@ -250,7 +250,7 @@ def _audited(
     design = outside_the_core(design, first.singles)
     collect(design)
     first = with_outside(first, design, trials)
-    design = with_follow_up(design, trials, first.singles, SAFEGUARDS)
+    design = with_follow_up(design, trials, first, SAFEGUARDS)
     collect(design)
     cases = cases_of(design, trials, first, SAFEGUARDS, weighing)
     behaviour = as_told(design, _behaviour(design, before))

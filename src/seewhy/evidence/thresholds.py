@@ -17,6 +17,7 @@ AUDIT_THRESHOLDS: dict[str, float] = {
     "outside": 0.25,  # of the effect that must be left outside of the core
     "rim": 0.5,  # of the effect, in proportion to the area, below which it is shown to die with a larger core
     "rest": 0.5,  # of a region's own effect that everything outside of the core must be able to have
+    "unnamed": 0.5,  # of what everything outside of the core tells, that must be left away from the core
     "explained": 0.35,  # of an effect: where no more is left with another factor held, that explains it, unless
     "unexplained": 0.7,  # of it may be left
     "suffices": 0.65,  # of an effect that its cause has to have by itself

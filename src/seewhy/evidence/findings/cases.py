@@ -12,18 +12,17 @@ import numpy as np
 from seewhy.estimates import Floats, mean_of
 from seewhy.evidence.factors.factor import Factor, Mark
 from seewhy.evidence.findings.case import Case, acts_outside, depends
-from seewhy.evidence.findings.effects import Effect, class_effect, effect_of, weights_of
+from seewhy.evidence.findings.effects import Effect, class_effect, effect_of
 from seewhy.evidence.findings.mark_answers import mark_answers
 from seewhy.evidence.findings.safeguards.outside import OutsideCore
 from seewhy.evidence.findings.safeguards.safeguard import Evidence, Safeguard, with_measurements, with_outcomes
-from seewhy.evidence.findings.safeguards.train import BOOTSTRAP
-from seewhy.evidence.inference.bootstrap import Omnibus, omnibus
+from seewhy.evidence.findings.unnamed import Rest, rest_of
 from seewhy.evidence.inference.differences import ClassDifference, difference_of, fcr_level
 from seewhy.evidence.inference.ranks import holm
 from seewhy.evidence.inference.two_way import cluster_effects
 from seewhy.evidence.inference.units import unit_means
 from seewhy.evidence.thresholds import AUDIT_THRESHOLDS
-from seewhy.evidence.trials.contrast import MOST_CLASSES, Contrast, contrasts_of
+from seewhy.evidence.trials.contrast import Contrast
 from seewhy.evidence.trials.design import AuditDesign
 from seewhy.evidence.trials.edit import EXCHANGE, MARKED, PATCHED, Pair, TrialKey
 from seewhy.evidence.trials.masked import is_part
@@ -41,7 +40,7 @@ class Cases:
     singles: tuple[Case, ...]
     pairs: tuple[Case, ...]
     marks: tuple[Case, ...]
-    rest: Omnibus | None
+    rest: Rest | None
 
     @property
     def n_tests(self) -> int:
@@ -64,7 +63,7 @@ def first_cases(design: AuditDesign, trials: AllTrials, progress: Progress = lam
     singles, pairs, marks = ([next(selected) for _ in group] for group in (singles, pairs, marks))
     shown = {case.factor for case in singles if depends(case)}
     pairs = [case for case in pairs if _is_more_than_both(case, trials, shown)]
-    return Cases(tuple(singles), tuple(pairs), tuple(marks), _omnibus(design, trials))
+    return Cases(tuple(singles), tuple(pairs), tuple(marks), rest_of(design, trials))
 
 
 def with_outside(first: Cases, design: AuditDesign, trials: AllTrials) -> Cases:
@@ -86,7 +85,7 @@ def cases_of(
         singles=tuple(_safeguarded(design, trials, first, safeguards, progress)),
         pairs=tuple(with_outcomes(case, safeguards) for case in first.pairs),
         marks=tuple(with_outcomes(case, safeguards) for case in first.marks),
-        rest=first.rest,
+        rest=rest_of(design, trials),
     )
 
 
@@ -261,32 +260,10 @@ def _safeguarded(
     safeguards: Sequence[Safeguard],
     progress: Progress,
 ) -> list[Case]:
-    evidence = Evidence(design, trials, first.singles, first.rest)
+    evidence = Evidence(design, trials, first.singles, first.rest and first.rest.core)
     kept, n_factors = dict[Any, Any](), len(design.factors)
     safeguarded = []
     for done, case in enumerate(first.singles, 1):
         safeguarded.append(with_outcomes(with_measurements(case, safeguards, evidence, kept), safeguards))
         progress(n_factors + done // len(design.contrasts), 2 * n_factors)
     return safeguarded
-
-
-def _omnibus(design: AuditDesign, trials: AllTrials) -> Omnibus | None:
-    """Whether anything outside of the core is predictive, from the same trials in which the core was exchanged."""
-    if not design.core_regions or len(design.classes) > MOST_CLASSES:
-        return None
-    exchanges = trials.get(TrialKey(design.core_regions[0], EXCHANGE, design.audited.split))
-    if exchanges is None:
-        return None
-    first = contrasts_of(design.classes)[0]
-    return omnibus(
-        recipient=exchanges.recipients,
-        donor=exchanges.donors,
-        after=exchanges.after.margins[:, first.column].astype(np.float64),
-        right=(exchanges.after.predictions == exchanges.recipient_labels).astype(np.float64),
-        recipient_class=exchanges.labels,
-        donor_class=exchanges.labels,
-        weights=weights_of(exchanges, first),
-        clusters=exchanges.clusters,
-        draws=BOOTSTRAP,
-        rng=np.random.default_rng(design.seed),
-    )

@@ -8,25 +8,23 @@ from typing import Any
 
 import numpy as np
 
-from seewhy.errors import counted, listed
+from seewhy.errors import listed
 from seewhy.evidence.checks.behaviour import Behaviour
 from seewhy.evidence.checks.findings import behaviour_findings
-from seewhy.evidence.factors.region_grammar import SEARCH
 from seewhy.evidence.findings.case import Case, acts_outside, depends, numbers_of, too_few
 from seewhy.evidence.findings.cases import AllTrials, Cases, not_separated
 from seewhy.evidence.findings.causes import Cause, causes_of, explanation, led_by
 from seewhy.evidence.findings.examples import with_exchanges, with_marked
-from seewhy.evidence.findings.figures import interval, points
 from seewhy.evidence.findings.finding import Finding, Level
 from seewhy.evidence.findings.levels import LEVELS, level_of
 from seewhy.evidence.findings.sentences import finding_of
-from seewhy.evidence.thresholds import AUDIT_THRESHOLDS, LEAST_IMAGES
+from seewhy.evidence.findings.unnamed import rest_finding
 from seewhy.evidence.trials.design import AuditDesign
 from seewhy.evidence.trials.edit import EXCHANGE, MARKED, PATCHED, Edit, TrialKey
 from seewhy.evidence.trials.trial import UNDECIDED, Scores, Trials
 
 WEAKLY: tuple[Level, ...] = ("WEAK", "CANNOT SAY")
-CLASSIFIER, NO_CORE, REST = "classifier", "shortcuts", "everything outside the core"
+CLASSIFIER, NO_CORE = "classifier", "shortcuts"
 
 
 @dataclass(frozen=True)
@@ -58,7 +56,7 @@ def conclusions(results: Results) -> tuple[Finding, ...]:
     findings += [finding_of(case) for case in chosen if case not in shown]
     findings += [finding_of(case) for case in cases.pairs]
     findings += [_of_a_mark(results, _most_telling(of_factor)) for of_factor in _by_factor(cases.marks)]
-    findings += _rest(results) + _untested(results.design)
+    findings += _rest(results, findings) + _untested(results.design)
     first = [*_of_the_classifier(results.behaviour, results.before), *_without_core(results.design, shown)]
     return (*first, *_in_order(findings, results.design))
 
@@ -201,37 +199,14 @@ def _of_the_classifier(behaviour: Behaviour, before: Mapping[str, Scores]) -> li
     ]
 
 
-def _rest(results: Results) -> list[Finding]:
+def _rest(results: Results, findings: Sequence[Finding]) -> list[Finding]:
     """The omnibus: with the core exchanged, does anything that is left predict the label?"""
     design, cases = results.design, results.cases
     if cases.rest is None:
         return []
-    counts_of = design.audited.unit_counts
-    if (fewest := int(min(counts_of[counts_of > 0]))) < LEAST_IMAGES:
-        had = counted(fewest, design.audited.unit)
-        text = f"A class has {had} on {design.audited.split}; {LEAST_IMAGES} are needed."
-        return [Finding(REST, "CANNOT SAY", (), text, "Add images.")]
-    benefit, contrast = cases.rest.benefit, cases.rest.contrast
-    core = " and ".join(design.core_regions)
-    p_value = min(1.0, contrast.p_value * cases.n_tests)
-    counts = f"{benefit.n} images, {design.audited.split}; p = {p_value:.2g} among all tests"
-    text = (
-        f"With the {core} of images of random classes and all else kept, the labels are still predicted "
-        f"{points(benefit.value)} points {interval(benefit)} better than by guessing ({counts})"
-    )
-    floor = AUDIT_THRESHOLDS["floor"]
-    numbers = {"benefit": vars(benefit), "margin": vars(contrast), "p": p_value}
-    if p_value < AUDIT_THRESHOLDS["level"] and benefit.low > 0:
-        level: Level = "STRONG" if benefit.low >= AUDIT_THRESHOLDS["strong"] * floor else "MODERATE"
-        text += ": something outside of the core is used, named here or not."
-        todo = "Name more regions and properties until their effects explain it."
-        if SEARCH not in design.request.regions:
-            todo += f"  Or let the audit look for the place:  --regions …,{SEARCH}"
-        return [Finding(REST, level, ("depends",), text, todo, numbers=numbers)]
-    if benefit.high < floor and results.behaviour.collapsed_to is None and p_value >= AUDIT_THRESHOLDS["level"]:
-        return [Finding(REST, "NONE LARGER THAN", (), text + ".", numbers=numbers)]
-    text += ": neither shown nor excluded."
-    return [Finding(REST, "CANNOT SAY", (), text, "More images would tell.", numbers=numbers)]
+    is_named = any("shortcut" in finding.claims for finding in findings)
+    is_collapsed = results.behaviour.collapsed_to is not None
+    return [rest_finding(design, cases.rest, cases.n_tests, is_named=is_named, is_collapsed=is_collapsed)]
 
 
 def _untested(design: AuditDesign) -> list[Finding]:

@@ -12,10 +12,11 @@ from itertools import permutations
 
 from seewhy.evidence.factors.factor import Factor
 from seewhy.evidence.findings.case import Case, acts_outside, depends, too_few
-from seewhy.evidence.findings.cases import AllTrials
+from seewhy.evidence.findings.cases import AllTrials, Cases
 from seewhy.evidence.findings.causes import held_edit
 from seewhy.evidence.findings.safeguards.outside import OutsideCore
 from seewhy.evidence.findings.safeguards.safeguard import Evidence, Safeguard
+from seewhy.evidence.findings.unnamed import place_jobs
 from seewhy.evidence.trials.design import AuditDesign
 from seewhy.evidence.trials.edit import TrialKey
 from seewhy.evidence.trials.everywhere import goes_everywhere
@@ -46,15 +47,16 @@ def _frame(design: AuditDesign) -> Frame:
 
 
 def with_follow_up(
-    design: AuditDesign, trials: AllTrials, singles: Sequence[Case], safeguards: Sequence[Safeguard]
+    design: AuditDesign, trials: AllTrials, first: Cases, safeguards: Sequence[Safeguard]
 ) -> AuditDesign:
     """The design with all other trials that follow from the cases of single factors; the budget holds for them, too."""
-    frame = _frame(design)
+    frame, singles = _frame(design), first.singles
     factors = {factor.name: factor for factor in design.factors}
     cases = suspects(singles)
     shown = [factors[case.factor] for case in cases]
     evidence = Evidence(design, trials, singles)
-    jobs = [job for each in safeguards for factor in shown for job in each.later_jobs(frame, factor)]
+    jobs = place_jobs(design, first.rest, first.n_tests)
+    jobs += [job for each in safeguards for factor in shown for job in each.later_jobs(frame, factor)]
     jobs += [job for each in safeguards for job in each.shared_jobs(frame, evidence, shown)]
     some = [factors[case.factor] for case in cases if not case.is_core and acts_outside(case)][:MOST_SUSPECTS]
     jobs += [_held_job(frame, factor, other) for factor, other in permutations(some, 2)]

@@ -14,7 +14,8 @@ class Edit:
     region `outside` (the rest of a region, or a property of donors with that region painted over) drawn larger by
     `grow_px` pixels, where with `whole` the recipient's `outside` region changes alike. With `held` that factor is put
     back as the recipient has it. A removal takes the content away by `removal`; a mark is laid over, a patch is the
-    same pixels shuffled in its place. A control is an exchange, or a removal, of another region in place of the factor.
+    same pixels shuffled in its place. A control is an exchange, or a removal, of another region in place of the factor;
+    of the core, drawn larger by `grow_px` pixels, it is one place in all images.
     """
 
     kind: Literal["exchange", "removal", "mark", "patch", "control"]
@@ -29,7 +30,7 @@ class Edit:
         if self.kind == "exchange":
             return self._exchange
         if self.kind == "control":
-            return f"control {self.removal}" if self.removal else "control"
+            return " ".join(filter(None, ("control", self.removal, self.grow_px and f"grown-{self.grow_px}")))
         return self.removal or {"mark": "inserted", "patch": "neutral mark"}[self.kind]
 
     @property

@@ -113,7 +113,7 @@ class Rim(Safeguard):
             return None
         effects, left, contrast = {}, {}, case.effect.contrast
         factor = evidence.factors[case.factor]
-        for pixels in _sizes(evidence.audited):
+        for pixels in growths_in_pixels(evidence.audited):
             exchanges = evidence.of(case.factor, outside_edit(factor, core, evidence.design.everywhere, pixels))
             if exchanges is not None:
                 effects[pixels] = class_effect(exchanges, exchanges.probability_changes(contrast), contrast)[0]
@@ -138,14 +138,14 @@ class Rim(Safeguard):
         return {"rim": {str(pixels): vars(effect) for pixels, effect in measured.effects.items()} if measured else {}}
 
 
-def _sizes(sample: Sample) -> list[int]:
+def growths_in_pixels(sample: Sample) -> list[int]:
     """The growths in pixels, the largest first."""
     side = min(sample.pixels.shape[2:])
     return list(dict.fromkeys(max(1, round(side * growth)) for growth in GROWTHS))
 
 
 def _growths(sample: Sample, factor: Factor, core: str) -> list[int]:
-    sizes = _sizes(sample)
+    sizes = growths_in_pixels(sample)
     enough = [pixels for pixels in sizes if _left(sample, factor, core, pixels) >= LEAST_LEFT]
     return enough or sizes[-1:]
 

@@ -1,0 +1,186 @@
+"""The omnibus test: does anything outside of the core decide, whether a factor names it or not?
+
+With the core exchanged whatever still tells the label lies outside of it; but so does the rim of a core drawn too
+small, and the core's outline, size and place stay the recipient's. So before that is called a shortcut one place is
+exchanged, the same in all images, that holds the core of nearly every image, drawn larger.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from seewhy.errors import counted
+from seewhy.evidence.factors.edits import grown
+from seewhy.evidence.factors.region_grammar import SEARCH
+from seewhy.evidence.findings.effects import weights_of
+from seewhy.evidence.findings.figures import interval, points
+from seewhy.evidence.findings.finding import Claim, Finding, Level
+from seewhy.evidence.findings.safeguards.rim import LEAST_LEFT, growths_in_pixels
+from seewhy.evidence.findings.safeguards.train import BOOTSTRAP
+from seewhy.evidence.inference.bootstrap import Omnibus, omnibus
+from seewhy.evidence.thresholds import AUDIT_THRESHOLDS, LEAST_IMAGES
+from seewhy.evidence.trials.contrast import MOST_CLASSES, contrasts_of
+from seewhy.evidence.trials.design import AuditDesign
+from seewhy.evidence.trials.edit import EXCHANGE, Edit, TrialKey
+from seewhy.evidence.trials.sample import CHUNK, Sample
+from seewhy.evidence.trials.trial import Job, Trials
+
+REST = "everything outside the core"
+RARE = 0.02  # of the images, in which a pixel may lie in the core and still count as outside of it in all
+
+
+@dataclass(frozen=True)
+class Rest:
+    """The omnibus test with the core exchanged, and by pixels with the place of all cores, drawn so much larger.
+
+    `left` are the shares of the picture outside of these places.
+    """
+
+    core: Omnibus
+    places: Mapping[int, Omnibus] = field(default_factory=dict)
+    left: Mapping[int, float] = field(default_factory=dict)
+
+    def persists(self, n_tests: int) -> bool:
+        """Whether enough is shown to be left outside of the largest place that was tried."""
+        if not self.places:
+            return False
+        place, least = self.places[max(self.places)], AUDIT_THRESHOLDS["unnamed"] * self.core.benefit.value
+        return (
+            is_shown(place, n_tests) and place.benefit.low >= AUDIT_THRESHOLDS["floor"] and place.benefit.value >= least
+        )
+
+
+def is_shown(test: Omnibus, n_tests: int) -> bool:
+    """Whether something is shown to tell the label, among so many tests."""
+    return test.contrast.p_value * n_tests < AUDIT_THRESHOLDS["level"] and test.benefit.low > 0
+
+
+def rest_of(design: AuditDesign, trials: Mapping[TrialKey, Trials]) -> Rest | None:
+    """The omnibus test from the trials there are; None where no core was named or exchanged."""
+    core = _tested(design, trials, EXCHANGE)
+    if core is None:
+        return None
+    places, left = {}, {}
+    for pixels in growths_in_pixels(design.audited):
+        test = _tested(design, trials, _edit(pixels))
+        if test is not None:
+            places[pixels] = test
+            left[pixels] = 1 - float(place_of(design.audited, design.core_regions[0], pixels).mean())
+    return Rest(core, places, left)
+
+
+def place_jobs(design: AuditDesign, rest: Rest | None, n_tests: int) -> list[Job]:
+    """The exchanges of the place of all cores, where the omnibus test shows something and the place leaves enough."""
+    if rest is None or not is_shown(rest.core, n_tests):
+        return []
+    sample, core = design.audited, design.core_regions[0]
+    jobs = []
+    for pixels in growths_in_pixels(sample):
+        place = place_of(sample, core, pixels)
+        if 1 - float(place.mean()) >= LEAST_LEFT:
+            jobs.append(Job(TrialKey(core, _edit(pixels), sample.split), sample.pairs([core]), control=place[None]))
+    return jobs
+
+
+def place_of(sample: Sample, core: str, pixels: int) -> Tensor:
+    """The pixels (H, W), 1 or 0, that lie in the core drawn larger in more than one of fifty images."""
+    masks = sample.masks[core]
+    total = torch.zeros(masks.shape[1:])
+    for places in torch.arange(len(masks)).split(CHUNK):
+        total += (grown(sample.masks_at(core, places), pixels) > 0.5).float().sum(dim=0).cpu()
+    return (total / len(masks) > RARE).float()
+
+
+def rest_finding(design: AuditDesign, rest: Rest, n_tests: int, *, is_named: bool, is_collapsed: bool) -> Finding:
+    """What the omnibus test tells; `is_named`: a finding tells a shortcut by its name already."""
+    counts_of = design.audited.unit_counts
+    if (fewest := int(min(counts_of[counts_of > 0]))) < LEAST_IMAGES:
+        had = counted(fewest, design.audited.unit)
+        text = f"A class has {had} on {design.audited.split}; {LEAST_IMAGES} are needed."
+        return Finding(REST, "CANNOT SAY", (), text, "Add images.")
+    numbers, text = _numbers(rest, n_tests), _first_sentence(design, rest, n_tests)
+    if is_shown(rest.core, n_tests):
+        return _shown(design, rest, n_tests, text, numbers, is_named=is_named)
+    low_p = min(1.0, rest.core.contrast.p_value * n_tests) < AUDIT_THRESHOLDS["level"]
+    if rest.core.benefit.high < AUDIT_THRESHOLDS["floor"] and not is_collapsed and not low_p:
+        return Finding(REST, "NONE LARGER THAN", (), text + ".", numbers=numbers)
+    text += ": neither shown nor excluded."
+    return Finding(REST, "CANNOT SAY", (), text, "More images would tell.", numbers=numbers)
+
+
+def _shown(
+    design: AuditDesign, rest: Rest, n_tests: int, text: str, numbers: dict[str, Any], *, is_named: bool
+) -> Finding:
+    benefit, claims = rest.core.benefit, list[Claim](["depends"])
+    text += ": something outside of the core is used, named here or not."
+    lowest = benefit.low
+    if rest.places:
+        pixels = max(rest.places)
+        left, persists = rest.places[pixels].benefit, rest.persists(n_tests)
+        text += (
+            f" With the place of all cores exchanged, drawn {pixels} pixels larger, so that {rest.left[pixels]:.0%} of "
+            f"the picture stays, it is {points(left.value)} points {interval(left)}"
+        )
+        text += "." if persists else ": it may be the core's rim, its outline or its place."
+        if persists and not is_named:
+            claims.append("shortcut")
+            lowest = min(lowest, left.low)
+            text += " No region or property that was tried is shown to be its cause."
+    strong = AUDIT_THRESHOLDS["strong"] * AUDIT_THRESHOLDS["floor"]
+    level: Level = "STRONG" if lowest >= strong else "MODERATE"
+    todo = "Name more regions and properties until their effects explain it."
+    if SEARCH not in design.request.regions:
+        todo += f"  Or let the audit look for the place:  --regions …,{SEARCH}"
+    return Finding(REST, level, tuple(claims), text, todo, numbers=numbers)
+
+
+def _first_sentence(design: AuditDesign, rest: Rest, n_tests: int) -> str:
+    benefit = rest.core.benefit
+    p_value = min(1.0, rest.core.contrast.p_value * n_tests)
+    counts = f"{benefit.n} images, {design.audited.split}; p = {p_value:.2g} among all tests"
+    return (
+        f"With the {' and '.join(design.core_regions)} of images of random classes and all else kept, the labels are "
+        f"still predicted {points(benefit.value)} points {interval(benefit)} better than by guessing ({counts})"
+    )
+
+
+def _numbers(rest: Rest, n_tests: int) -> dict[str, Any]:
+    p_value = min(1.0, rest.core.contrast.p_value * n_tests)
+    places = {
+        str(pixels): {"benefit": vars(test.benefit), "margin": vars(test.contrast), "left": rest.left[pixels]}
+        for pixels, test in rest.places.items()
+    }
+    told = {"benefit": vars(rest.core.benefit), "margin": vars(rest.core.contrast), "p": p_value}
+    return {**told, "places": places} if places else told
+
+
+def _edit(pixels: int) -> Edit:
+    return Edit("control", grow_px=pixels)
+
+
+def _tested(design: AuditDesign, trials: Mapping[TrialKey, Trials], edit: Edit) -> Omnibus | None:
+    """Whether anything is predictive that an exchange leaves; None where it was not made."""
+    if not design.core_regions or len(design.classes) > MOST_CLASSES:
+        return None
+    exchanges = trials.get(TrialKey(design.core_regions[0], edit, design.audited.split))
+    if exchanges is None:
+        return None
+    first = contrasts_of(design.classes)[0]
+    return omnibus(
+        recipient=exchanges.recipients,
+        donor=exchanges.donors,
+        after=exchanges.after.margins[:, first.column].astype(np.float64),
+        right=(exchanges.after.predictions == exchanges.recipient_labels).astype(np.float64),
+        recipient_class=exchanges.labels,
+        donor_class=exchanges.labels,
+        weights=weights_of(exchanges, first),
+        clusters=exchanges.clusters,
+        draws=BOOTSTRAP,
+        rng=np.random.default_rng(design.seed),
+    )
