@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from seewhy.evidence.findings.levels import BANNED
+from tests.words import BANNED
 from seewhy.report.write import write_report
 from tests.report.folders import check_folder, explain_folder
 from tests.report.names import NOT_UTF8

@@ -9,7 +9,7 @@ from typing import Any
 
 import typer
 
-from seewhy.errors import OptionError, nearest
+from seewhy.errors import OptionError, listed, nearest
 
 RENAMED = {"factors": "properties", "insert": "mark"}  # the old word works for one release
 
@@ -55,12 +55,15 @@ def _section(file: Path, context: typer.Context, command: str) -> dict[str, Any]
         content = tomllib.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise OptionError(f"{file} cannot be read: {error}", slug="config") from error
-    sections = getattr(context.parent.command, "commands", {}) if context.parent else {command: None}
+    commands = getattr(context.parent.command, "commands", {}) if context.parent else {command: context.command}
+    sections = [name for name, of in commands.items() if any(one.name == "config" for one in of.params)]
     for section, value in content.items():
         if section not in sections or not isinstance(value, dict):
             what = f"has a section [{section}]" if isinstance(value, dict) else f"sets {section!r} outside a section"
+            why = "which takes no settings from a file" if section in commands else "which is no command"
             close = nearest(section, sections) if isinstance(value, dict) else f"Put it below [{command}]."
-            raise OptionError(f"{file} {what}, which is no command.  {close}".rstrip(), slug="config")
+            have = f"\n  Sections: {listed(sections)}." if isinstance(value, dict) else ""
+            raise OptionError(f"{file} {what}, {why}.  {close}".rstrip() + have, slug="config")
     settings: dict[str, Any] = content.get(command, {})
     return settings
 

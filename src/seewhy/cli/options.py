@@ -1,4 +1,7 @@
-"""Every option, once: what it is called, what it says, and what its text means."""
+"""What several commands take: what it is called, what it says, and what its text means.
+
+What one command takes alone stands with it, in cli/<command>.py.
+"""
 
 from __future__ import annotations
 

@@ -90,7 +90,7 @@ def print_check(summary: Mapping[str, Any], folder: Path) -> None:
 
 
 def print_audit(summary: Mapping[str, Any], folder: Path) -> None:
-    """The findings of `audit`, largest first, with what they rest on."""
+    """The findings of `audit`, the gravest first, with what they rest on."""
     splits = ", ".join(f"{count:,} {name}" for name, count in summary["splits"].items())
     accuracy = f", accuracy {summary['accuracy']['value']:.3f}" if summary["accuracy"] else ""
     say(

@@ -29,6 +29,7 @@ KINDS: dict[str, Look] = {  # in the order of legends; told apart by shape as we
     "core not used": Look("core, hardly used", CAUTION, "circle", is_hollow=True),
     "fragile": Look("fragile", CAUTION, "square", is_hollow=True),
     "not separated": Look("not separated from the one above", QUIET, "triangle-right", is_hollow=True, thick=1.5),
+    "at the core's rim": Look("at the core's rim: cannot say whether a shortcut", UNKNOWN, "square", is_hollow=True),
     "cannot say": Look("cannot say whether {} points or more", UNKNOWN, "diamond", is_hollow=True),
     "none": Look("none larger than {} points", QUIET, "circle", is_hollow=True, thick=1.5, size=40),
 }

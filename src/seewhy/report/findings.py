@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from seewhy.evidence.findings.claims import CLAIMS
 from seewhy.evidence.findings.figures import watched_of
 from seewhy.evidence.findings.finding import Finding
 from seewhy.evidence.thresholds import AUDIT_THRESHOLDS
@@ -13,18 +14,6 @@ from seewhy.evidence.trials.contrast import OWN_CLASS
 from seewhy.report.links import images_of
 from seewhy.report.plain import plain_of
 
-TONES = {  # of a claim: how grave it is, worst first
-    "classifier": "bad",
-    "overfit": "bad",
-    "shortcut": "bad",
-    "against the label": "caution",
-    "fragile": "caution",
-    "core not used": "caution",
-    "intended": "good",
-    "through the core": "good",
-    "jointly": "caution",
-    "depends": "caution",
-}
 MARKS = {"+": "holds", "-": "does not hold", "?": "settles nothing", "": "noted"}
 
 
@@ -141,7 +130,7 @@ def is_untested(finding: Finding) -> bool:
 
 def tone_of(finding: Finding) -> str:
     """The gravest tone of the claims; a weak one is at most a caution."""
-    tones = [TONES[claim] for claim in TONES if claim in finding.claims]
+    tones = [meaning.tone for claim, meaning in CLAIMS.items() if claim in finding.claims]
     if not tones:
         return "unknown" if finding.level == "CANNOT SAY" else "none"
     if "classifier" in finding.claims:
@@ -231,6 +220,10 @@ def numbers_of(finding: Finding) -> tuple[Number, ...]:
     lines += [
         _in_points(f"With {pixels} pixels along the region's edge left as they were", estimate)
         for pixels, estimate in _items(numbers, "edge")
+    ]
+    lines += [
+        _in_points(f"Outside of the core, drawn {pixels} pixels larger", estimate)
+        for pixels, estimate in _items(numbers, "rim")
     ]
     overfit = numbers.get("overfit") or {}
     excess = _in_logits("More on train than on valid, beyond other regions", overfit.get("margin"), "images")

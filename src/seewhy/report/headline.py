@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
+from seewhy.evidence.findings.claims import CLAIMS, Claim, Meaning
 from seewhy.evidence.findings.figures import watched_of
 from seewhy.evidence.findings.finding import Finding
 from seewhy.report.findings import FindingText, effect_of, line_of
@@ -14,11 +15,12 @@ def headline_of(papers: Sequence[FindingText], floor: float) -> str:
     wrong = [paper for paper in papers if "classifier" in paper.finding.claims]
     if wrong:
         return wrong[0].finding.text
-    for claim, one_of, many, said in CLAIMS:
-        with_it = [paper for paper in papers if _makes(paper.finding, claim)]
+    for claim, meaning in _told_above():
+        with_it = [paper.finding for paper in papers if _makes(paper.finding, claim)]
         if with_it:
-            count = one_of if len(with_it) == 1 else f"{len(with_it)} {many}; first"
-            return f"{count}: {said(with_it[0].finding)}"
+            count = meaning.first if len(with_it) == 1 else f"{len(with_it)} {meaning.several}; first"
+            said = _SAID.get(claim or "", _effect)(with_it[0]) if claim else _first_sentence(with_it[0].text)
+            return f"{count}: {said}"
     tested = [paper for paper in papers if "probability" in paper.finding.numbers]
     if not tested:
         return "Nothing could be tested"
@@ -33,19 +35,32 @@ def headline_of(papers: Sequence[FindingText], floor: float) -> str:
 
 def plain_headline_of(papers: Sequence[FindingText]) -> str:
     """The gravest claim of an audit for those who have never heard of it; "" where nothing is claimed."""
-    for claim, _, many, _ in CLAIMS:
+    for claim, meaning in _told_above():
         with_it = [paper.finding for paper in papers if _makes(paper.finding, claim)]
         if with_it:
-            several = f" ({len(with_it)} {many} in all)" if len(with_it) > 1 and many else ""
+            several = f" ({len(with_it)} {meaning.several} in all)" if len(with_it) > 1 and meaning.several else ""
             factor = " or the ".join((with_it[0].factor, *with_it[0].alternatives))
-            words = PLAIN[claim].replace("{factor}", f"the {factor}", 1)
+            words = meaning.headline.replace("{factor}", f"the {factor}", 1)
             return f"{words[0].upper()}{words[1:]}{several}"
     return ""
 
 
-def _makes(finding: Finding, claim: str) -> bool:
+def _told_above() -> Iterator[tuple[Claim | None, Meaning]]:
+    """The claims that stand above an audit, the gravest first; None: about all that lies outside of the core."""
+    for claim, meaning in CLAIMS.items():
+        if claim == "intended":
+            yield None, OUTSIDE
+        if meaning.headline:
+            yield claim, meaning
+
+
+def _first_sentence(text: str) -> str:
+    return text.partition(". ")[0].rstrip(".")
+
+
+def _makes(finding: Finding, claim: Claim | None) -> bool:
     """Whether a finding makes a claim; that on all outside of the core has no effect of its own, but a benefit."""
-    if claim == OUTSIDE:
+    if claim is None:
         return "depends" in finding.claims and "benefit" in finding.numbers
     return claim in finding.claims and "probability" in finding.numbers
 
@@ -73,24 +88,9 @@ def _flipping(finding: Finding) -> str:
     return f"{finding.factor} flips {line.value} of the decisions [{line.interval}] ({line.count})" if line else ""
 
 
-OUTSIDE = "outside the core"
-PLAIN = {
-    "overfit": "It has learnt {factor} of its training images, which helps it less on new ones",
-    "shortcut": "A shortcut: its answers depend on {factor}, which is not what should matter",
-    "against the label": "{factor} leads its answers away from the right class",
-    OUTSIDE: "It tells the classes apart even by what lies outside of what should matter",
-    "intended": "Its answers depend on {factor}, as they should",
-    "depends": "Its answers depend on {factor}",
-    "core not used": "Its answers hardly depend on {factor}, which should matter",
-    "fragile": "Its answers change with {factor}, whichever class that is taken from",
-}
-CLAIMS: tuple[tuple[str, str, str, Callable[[Finding], str]], ...] = (  # the gravest first: claim, one, several, words
-    ("overfit", "Overfit", "factors overfit", _excess),
-    ("shortcut", "A shortcut", "shortcuts", _effect),
-    ("against the label", "Against the label", "factors act against the label", _effect),
-    (OUTSIDE, "Something outside of the core is used", "", lambda finding: finding.text.rstrip(".")),
-    ("intended", "It depends on what was named as its core", "parts of the core are used", _effect),
-    ("depends", "A dependence", "dependences", _effect),
-    ("core not used", "What was named as core is not used", "parts of the core are not used", _effect),
-    ("fragile", "Fragile", "factors make it fragile", _flipping),
+OUTSIDE = Meaning(
+    "caution",
+    headline="It tells the classes apart even by what lies outside of what should matter",
+    first="Something outside of the core is used",
 )
+_SAID: Mapping[str, Callable[[Finding], str]] = {"overfit": _excess, "fragile": _flipping}  # all others by their effect

@@ -2,28 +2,11 @@
 
 from __future__ import annotations
 
+from seewhy.evidence.findings.claims import CLAIMS
 from seewhy.evidence.findings.finding import Finding
 from seewhy.evidence.trials.contrast import OWN_CLASS
 from seewhy.render.mark import SHUFFLED
 
-MEANINGS = {  # of a claim, the gravest first
-    "overfit": "That helps it far more on the images that it was trained on than on new ones: it is overfit to them.",
-    "shortcut": (
-        "It goes with the label here, and was not named as what should matter: a shortcut, which fails where the two "
-        "part. Accuracy on images like these cannot show it."
-    ),
-    "against the label": "It leads the answers away from the right class.",
-    "intended": "It was named as what should matter, so that is as it should be.",
-    "at the core's rim": (
-        "That is gone where what was named as what should matter is drawn a little larger: it may leave out part of "
-        "what matters, so whether this is a shortcut cannot be said."
-    ),
-    "through the core": "It acts through what was named as what should matter.",
-    "jointly": "Together they do more than each by itself: one can stand in for the other.",
-    "fragile": "Whichever class it is taken from, single answers change with it: they are fragile.",
-    "core not used": "It was named as what should matter, and hardly does.",
-    "depends": "So the answers depend on it; whether they should is for you to say.",
-}
 WEAK = " This is shown weakly: not everything that was checked holds."
 
 
@@ -32,7 +15,7 @@ def plain_of(finding: Finding) -> str:
     effect = finding.numbers.get("probability")
     if not effect:
         return ""
-    meaning = next((words for claim, words in MEANINGS.items() if claim in finding.claims), "")
+    meaning = next((of.sentence for claim, of in CLAIMS.items() if claim in finding.claims), "")
     weak = WEAK if finding.level == "WEAK" else ""
     return f"{_done(finding)} {_came(finding, float(effect['value']))} {meaning}".rstrip() + weak
 

@@ -11,40 +11,16 @@ from pathlib import PurePath, PurePosixPath
 from typing import Any
 
 from seewhy.errors import listed
+from seewhy.evidence.thresholds import THRESHOLD_WORDS
 from seewhy.records import one_form
 from seewhy.report.stored import StoredRun
+from seewhy.store.schema import FILES
 
-FILES = {
-    "manifest.json": "everything that decides the result, with hashes and versions",
-    "findings.json": "every finding with every number behind it",
-    "records.parquet": "one row for each image: label, prediction, probability, logits, or why there is none",
-    "map_stats.parquet": "the raw minimum, maximum and sums of every map",
-    "map_shares.parquet": "the share of every map inside each region",
-    "maps.zarr": "the raw maps: signed, at the layer's own resolution, float32",
-    "trials.parquet": "every trial: recipient, donor, factor, scores before and after",
-    "image_effects.parquet": "how far each factor moved each image",
-    "donor_effects.parquet": "how far each donor's content moved others",
-    "overlays": "every image with its map laid over it",
-    "sheet.jpg": "a sheet of images with their maps",
-    "mean_maps.png": "mean maps by class and split",
-    "pictures": "the exchanges behind the findings",
-    "controls.npz": "the masks of the control regions",
-}
-THRESHOLDS = {  # of an audit, in words
-    "level": "p after Holm below which a dependence is shown",
-    "floor": "effect below which nothing is reported, as a share of probability",
-    "strong": "multiples of that which a strong finding's interval stays above",
-    "least_images": "distinct images of each class without which nothing is said",
-    "few_donors": "donors of each class below which a finding is weak",
-    "edge": "share of the effect that must be left when the region is drawn back",
-    "outside": "share of the effect that must be left outside of the core",
-    "fragile": "logits by which donors of one class move the margin in a fragile factor",
-    "fragile_flips": "share of decisions that flip in a fragile factor",
-}
-_SHARED = frozenset(
-    ("--model", "--weights", "--epoch", "--model-arg", "--classes", "--device", "--task", "--output", "--output-form")
-)
-_FEEDING = frozenset(("--size", "--fit", "--mean", "--std", "--range", "--window", "--channels", "--preprocess"))
+CLASSIFIER_WORDS = frozenset(  # what other commands about the same classifier need of a command line
+    ("--model", "--weights", "--weights-key", "--epoch", "--model-arg", "--device", "--classes", "--task", "--output",
+     "--output-form", "--size", "--fit", "--resize", "--crop", "--interpolation", "--mean", "--std", "--range",
+     "--window", "--channels", "--preprocess", "--first-label")
+)  # fmt: skip
 _HASHES = ("weights", "code", "content", "ids", "masks")
 
 
@@ -66,7 +42,7 @@ def sections_of(stored: StoredRun) -> list[Section]:
         Section("Classifier", _rows(classifier)),
         Section("Images", _rows(identity.get("images", {}))),
         Section("Options", _rows(options)),
-        Section("Thresholds", _rows({THRESHOLDS.get(name, name): limit for name, limit in limits.items()})),
+        Section("Thresholds", _rows({THRESHOLD_WORDS.get(name, name): limit for name, limit in limits.items()})),
         Section("Cost", tuple(_cost(stored))),
         Section("Made with", _rows(environment)),
     ]
@@ -75,7 +51,8 @@ def sections_of(stored: StoredRun) -> list[Section]:
 
 def files_of(stored: StoredRun) -> list[tuple[str, str]]:
     """What the run folder holds, with its meaning."""
-    return [(name, words) for name, words in FILES.items() if (stored.folder / name).exists()]
+    held = {name.partition("METHOD")[0]: words for name, (_, words) in FILES.items()}
+    return [(name, words) for name, words in held.items() if (stored.folder / name).exists()]
 
 
 def other_command(typed: str | None, command: str, data: str = "DATA") -> str:
@@ -83,9 +60,7 @@ def other_command(typed: str | None, command: str, data: str = "DATA") -> str:
     words = _words(typed)
     if len(words) < 3:
         return f"seewhy {command} {shlex.quote(data)} --model net.py:Net --weights model.pt"
-    kept = [
-        f"{shlex.quote(word)} {shlex.quote(value)}" for word, value in pairwise(words) if word in _SHARED | _FEEDING
-    ]
+    kept = [f"{shlex.quote(word)} {shlex.quote(value)}" for word, value in pairwise(words) if word in CLASSIFIER_WORDS]
     return f"seewhy {command} {shlex.quote(data)} {' '.join(kept)}"
 
 

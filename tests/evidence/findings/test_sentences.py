@@ -16,7 +16,7 @@ from seewhy.evidence.audit import audit
 from seewhy.evidence.findings.case import Case, depends, is_none, numbers_of
 from seewhy.evidence.findings.effects import Effect
 from seewhy.evidence.findings.finding import Finding
-from seewhy.evidence.findings.levels import BANNED, LEVELS, RULES, claims_of, level_of
+from seewhy.evidence.findings.levels import LEVELS, RULES, claims_of, level_of
 from seewhy.evidence.findings.safeguards.catalogue import SAFEGUARDS
 from seewhy.evidence.findings.safeguards.control import ControlEffects
 from seewhy.evidence.findings.safeguards.edge import DrawnBack
@@ -29,6 +29,7 @@ from seewhy.evidence.results.result import paragraphs_of, summary_of
 from seewhy.evidence.thresholds import AUDIT_THRESHOLDS
 from seewhy.evidence.trials.contrast import Contrast
 from seewhy.evidence.trials.edit import Pair
+from tests.words import BANNED
 from tests.small_images import Reader, classifier_of, write_images, write_masks
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from seewhy.evidence.findings.claims import Claim
 from seewhy.evidence.thresholds import AUDIT_THRESHOLDS
 
 
@@ -50,18 +51,3 @@ class Finding:
 
 
 Level = Literal["STRONG", "MODERATE", "WEAK", "NONE LARGER THAN", "CANNOT SAY"]
-
-
-Claim = Literal[
-    "depends",
-    "shortcut",
-    "intended",
-    "through the core",
-    "at the core's rim",
-    "against the label",
-    "overfit",
-    "jointly",
-    "fragile",
-    "core not used",
-    "classifier",
-]

@@ -14,12 +14,12 @@ from seewhy.evidence.findings.case import (
     moves_decisions,
     too_few,
 )
-from seewhy.evidence.findings.finding import Claim, Level
+from seewhy.evidence.findings.claims import Claim
+from seewhy.evidence.findings.finding import Level
 from seewhy.evidence.findings.safeguards.removals import Removals
 from seewhy.evidence.thresholds import AUDIT_THRESHOLDS
 
 LEVELS: tuple[Level, ...] = ("STRONG", "MODERATE", "WEAK", "CANNOT SAY", "NONE LARGER THAN")  # as they are told
-BANNED = ("the model looks at", "because", "overfitting")
 
 
 def is_strong(case: Case) -> bool:

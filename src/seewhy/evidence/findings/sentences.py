@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from seewhy.errors import counted
 from seewhy.estimates import p_words
 from seewhy.evidence.findings.case import RIM, Case, Outcome, depends, is_at_rim, is_none, numbers_of, too_few
+from seewhy.evidence.findings.claims import Claim
 from seewhy.evidence.findings.figures import interval, points, signed_points, watched_of
-from seewhy.evidence.findings.finding import Claim, Finding, Level
+from seewhy.evidence.findings.finding import Finding, Level
 from seewhy.evidence.findings.levels import claims_of, level_of
 from seewhy.evidence.thresholds import AUDIT_THRESHOLDS, LEAST_IMAGES
 from seewhy.evidence.trials.contrast import OTHERS

@@ -18,9 +18,10 @@ from torch import Tensor
 from seewhy.errors import counted
 from seewhy.evidence.factors.edits import grown
 from seewhy.evidence.factors.region_grammar import SEARCH
+from seewhy.evidence.findings.claims import Claim
 from seewhy.evidence.findings.effects import weights_of
 from seewhy.evidence.findings.figures import interval, points
-from seewhy.evidence.findings.finding import Claim, Finding, Level
+from seewhy.evidence.findings.finding import Finding, Level
 from seewhy.evidence.findings.safeguards.rim import LEAST_LEFT, growths_in_pixels
 from seewhy.evidence.findings.safeguards.train import BOOTSTRAP
 from seewhy.evidence.inference.bootstrap import Omnibus, omnibus

@@ -7,19 +7,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from seewhy.errors import counted
+from seewhy.evidence.findings.claims import CLAIMS
 from seewhy.evidence.findings.figures import watched_of
-from seewhy.render.rows import Row
-
-CLAIMED = (  # what a row is shown as: the first of these claims that a finding makes
-    "overfit",
-    "shortcut",
-    "against the label",
-    "through the core",
-    "intended",
-    "depends",
-    "core not used",
-    "fragile",
-)
+from seewhy.render.rows import KINDS, Row
 
 
 def rows_of_findings(findings: Sequence[Mapping[str, Any]]) -> list[Row]:
@@ -40,7 +30,7 @@ def rows_of_findings(findings: Sequence[Mapping[str, Any]]) -> list[Row]:
 
 def kind_of(finding: Mapping[str, Any]) -> str:
     """What a finding is shown as: the gravest of its claims, or that it makes none."""
-    claimed = next((claim for claim in CLAIMED if claim in finding["claims"]), None)
+    claimed = next((claim for claim in CLAIMS if claim in KINDS and claim in finding["claims"]), None)
     return claimed or ("cannot say" if finding["level"] == "CANNOT SAY" else "none")
 
 
