@@ -11,7 +11,7 @@ from typing import Any
 
 from seewhy.cli.printing import print_findings
 from seewhy.evidence.findings.finding import Finding
-from seewhy.evidence.results.result import paragraphs_of
+from seewhy.evidence.results.paragraphs import paragraphs_of
 
 HERE = Path(__file__).parent
 BEGIN, END = "<!-- made by docs/generate.py -->\n", "<!-- as far as here -->\n"

@@ -96,9 +96,9 @@ def _rows(faces: Sequence[tuple[Case, Record]]) -> list[str]:
 def _actions(record: Record) -> list[str]:
     lines = [
         "## Six actions, each at its usual place", "",
-        "Climbing on rock, diving under water, fishing on it, pole vaulting on a runway, racing on a track, throwing on "
-        f"a field: a small network trained on these photographs is right in {record['accuracy']:.2f} of the others (.17 "
-        "by guessing). No masks of the people exist, so the core is the middle of the picture.", "",
+        "Climbing on rock, diving under water, fishing on it, pole vaulting on a runway, racing on a track, throwing "
+        f"on a field: a small network trained on these photographs is right in {record['accuracy']:.2f} of the others "
+        "(.17 by guessing). No masks of the people exist, so the core is the middle of the picture.", "",
     ]  # fmt: skip
     for way, told in record["audits"].items():
         lines += [f"**{way}** ({told['seconds']:.0f} s):", ""]

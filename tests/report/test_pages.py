@@ -11,11 +11,11 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.words import BANNED
 from seewhy.report.write import write_report
 from tests.report.folders import check_folder, explain_folder
 from tests.report.names import NOT_UTF8
 from tests.report.pages import Page, called_with, files_of, pages_of, pictures_of, table_of, target_of
+from tests.words import BANNED
 
 COMMANDS = ("explain", "check", "audit")
 DOCUMENTATION = ("https://github.com/", "https://doi.org/", "https://arxiv.org/")

@@ -12,8 +12,9 @@ from seewhy.evidence.trials.contrast import OWN_CLASS
 from seewhy.records import Image, Outcome
 from seewhy.report.accuracy import accuracies, confusions
 from seewhy.report.exchanges import exchanges_of
-from seewhy.report.findings import effect_of, numbers_of, share_of, texts_of, tone_of, too_few
+from seewhy.report.findings import texts_of, tone_of
 from seewhy.report.headline import headline_of, plain_headline_of
+from seewhy.report.numbers import effect_of, numbers_of, share_of, too_few
 from seewhy.report.plain import plain_of
 
 

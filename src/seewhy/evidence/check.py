@@ -17,9 +17,10 @@ from seewhy.data.clusters import ClusterBy
 from seewhy.errors import OptionError, counted, listed
 from seewhy.evidence.checks.behaviour import Behaviour
 from seewhy.evidence.checks.feeding import Feeding
-from seewhy.evidence.checks.findings import CheckFinding, Reason
+from seewhy.evidence.checks.findings import CheckFinding
 from seewhy.evidence.checks.judgement import SampleNote, judged
 from seewhy.evidence.checks.leaks import Leaks, leak_rows, leaks_summary
+from seewhy.evidence.checks.map_findings import Reason
 from seewhy.evidence.checks.readings import Passes, write_records
 from seewhy.evidence.checks.trust import Trust
 from seewhy.evidence.thresholds import CHECK_THRESHOLDS

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from seewhy.evidence.results.folder import identity_of
+from seewhy.evidence.results.identity import identity_of
 from seewhy.evidence.trials.design import AuditDesign
 from seewhy.learn.history import place
 from seewhy.learn.repaired import Repair

@@ -12,7 +12,7 @@ from seewhy.render.rows import Row
 from seewhy.report.accuracy import Accuracy, Sureness
 from seewhy.report.averages import EVERY_CLASS
 from seewhy.report.exchanges import Donors
-from seewhy.report.findings import too_few
+from seewhy.report.numbers import too_few
 
 MOST_CLASSES = 24  # with a row of their own
 

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from seewhy.evidence.findings.claims import CLAIMS, Claim, Meaning
 from seewhy.evidence.findings.figures import watched_of
 from seewhy.evidence.findings.finding import Finding
-from seewhy.report.findings import FindingText, effect_of, line_of
+from seewhy.report.findings import FindingText
+from seewhy.report.numbers import effect_of, line_of
 
 
 def headline_of(papers: Sequence[FindingText], floor: float) -> str:

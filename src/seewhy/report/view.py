@@ -17,18 +17,9 @@ from seewhy.report.charts import accuracy_chart, donors_chart, effect_chart, sur
 from seewhy.report.check import Grade, cards_of, grades_of, grades_of_maps, ungraded_words
 from seewhy.report.classes import ClassGrid, ConfusionCard, confusion_cards, grid_of
 from seewhy.report.exchanges import Donors, Exchange
-from seewhy.report.findings import (
-    Card,
-    FindingText,
-    Number,
-    effect_of,
-    findings_of,
-    is_untested,
-    line_of,
-    texts_of,
-    too_few,
-)
+from seewhy.report.findings import Card, FindingText, findings_of, is_untested, texts_of
 from seewhy.report.headline import headline_of, plain_headline_of
+from seewhy.report.numbers import Number, effect_of, line_of, too_few
 from seewhy.report.provenance import (
     Section,
     all_classes_argument,

@@ -22,7 +22,7 @@ from seewhy.evidence.checks.faithfulness import (
     faithfulness_of,
     trivial_pictures,
 )
-from seewhy.evidence.checks.findings import map_findings
+from seewhy.evidence.checks.map_findings import map_findings
 from seewhy.evidence.checks.swaps import N_STEPS, PLANS, Swaps, affordable, choose_donors, operations_of, swap_cells
 from seewhy.evidence.checks.trust import Trust, examine
 from seewhy.evidence.inference.differences import mean_with_interval

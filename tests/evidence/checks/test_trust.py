@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from seewhy.cam.capture import find_layer
 from seewhy.cam.layers.choice import trace
-from seewhy.evidence.checks.findings import map_findings
 from seewhy.evidence.checks.idle import idle_layers
+from seewhy.evidence.checks.map_findings import map_findings
 from seewhy.evidence.checks.randomised import contentless, randomised_stages
 from seewhy.evidence.checks.trust import Trust, examine, n_steps
 from tests.models import FourConv, Linear, Pooled, images, seeded

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 import seewhy
 from seewhy.cam.capture import find_layer
-from seewhy.evidence.checks.findings import map_findings
+from seewhy.evidence.checks.map_findings import map_findings
 from seewhy.evidence.checks.trust import Trust, examine
 from tests.models import FourConv, Pooled, images, seeded
 

@@ -25,12 +25,13 @@ from seewhy.evidence.findings.safeguards.safeguard import with_outcomes
 from seewhy.evidence.findings.sentences import finding_of
 from seewhy.evidence.inference.differences import ClassDifference, difference_of
 from seewhy.evidence.inference.overfit import OverfitExcess
-from seewhy.evidence.results.result import paragraphs_of, summary_of
+from seewhy.evidence.results.paragraphs import paragraphs_of
+from seewhy.evidence.results.result import summary_of
 from seewhy.evidence.thresholds import AUDIT_THRESHOLDS
 from seewhy.evidence.trials.contrast import Contrast
 from seewhy.evidence.trials.edit import Pair
-from tests.words import BANNED
 from tests.small_images import Reader, classifier_of, write_images, write_masks
+from tests.words import BANNED
 
 
 def contrast(value: float, half: float = 0.01, each: int = 100) -> ClassDifference:

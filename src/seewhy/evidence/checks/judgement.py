@@ -19,17 +19,16 @@ from seewhy.evidence.checks.feeding import Feeding, judge, margins, variants_of
 from seewhy.evidence.checks.findings import (
     LEVELS,
     CheckFinding,
-    Reason,
     behaviour_findings,
     feeding_findings,
     idle_findings,
-    map_findings,
     weights_findings,
 )
 from seewhy.evidence.checks.idle import idle_layers
 from seewhy.evidence.checks.label_findings import label_findings
 from seewhy.evidence.checks.label_scores import truth_of
 from seewhy.evidence.checks.leaks import Leaks, leak_findings, leaks_of
+from seewhy.evidence.checks.map_findings import Reason, map_findings
 from seewhy.evidence.checks.readings import Passes
 from seewhy.evidence.checks.trust import Trust, examine, n_steps
 from seewhy.records import Preprocess, Progress

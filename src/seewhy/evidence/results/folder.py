@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -11,14 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
-from seewhy.evidence.factors.factor import Factor, Mark, RegionFactor
-from seewhy.evidence.findings.columns import columns_identity
-from seewhy.evidence.findings.follow_up import STAGES
-from seewhy.evidence.findings.safeguards.catalogue import SAFEGUARDS
-from seewhy.evidence.properties.catalogue import PROPERTIES
+from seewhy.evidence.results.identity import AuditIdentity, identity_of
 from seewhy.evidence.results.map_shares import map_share_rows
 from seewhy.evidence.results.pictures import draw_examples
 from seewhy.evidence.results.result import Audit
@@ -29,26 +22,17 @@ from seewhy.evidence.results.tables import (
     outcomes_of,
     write_map_tables,
 )
-from seewhy.evidence.thresholds import AUDIT_THRESHOLDS
 from seewhy.evidence.trials.contrast import MOST_CLASSES
 from seewhy.evidence.trials.design import AuditDesign
 from seewhy.evidence.trials.trial import NO_DONOR, UNDECIDED, Job, Scores, Trials
-from seewhy.render.mark import SHUFFLED
 from seewhy.run.folder import RunFolder
 from seewhy.run.identity import (
-    as_known,
     check_unchanged,
-    clusters_identity,
-    differing,
-    network_identity,
-    readers_identity,
 )
 from seewhy.run.machine import environment
-from seewhy.run.source import code_digest, files_digest
 from seewhy.store import checksums, manifest
 from seewhy.store.schema import DONOR_EFFECTS, IMAGE_EFFECTS, MAP_SHARES, RECORDS, TRIALS
 from seewhy.store.tables import Column, is_part, merge, part, read_columns, record_row, write_columns, write_rows
-from seewhy.version import __version__
 
 FINDINGS = "findings.json"
 
@@ -213,83 +197,6 @@ def _name(classes: Sequence[str], index: int) -> str | None:
     return None if index == UNDECIDED else classes[index]
 
 
-@dataclass(frozen=True)
-class AuditIdentity:
-    """Everything that decides an audit; its images are read before, so that nothing is left to know at its end."""
-
-    options: Mapping[str, Any]
-
-    def begun(self) -> dict[str, Any]:
-        """The identity as its folder has it."""
-        return manifest.as_json(dict(self.options))
-
-    def is_that_of(self, stored: Mapping[str, Any]) -> bool:
-        """Whether a folder with this identity holds this very audit."""
-        return not self.differing(stored)
-
-    def differing(self, stored: Mapping[str, Any]) -> list[str]:
-        """What differs, by the option that sets it."""
-        asked = as_known(self.begun(), stored)
-        if {**stored, "factors": _without_ours(stored)} == asked:
-            return []
-        return differing(stored, asked) or _other_parts(stored, asked) or ["of other images"]
-
-
-def _without_ours(stored: Mapping[str, Any]) -> dict[str, str]:
-    """The digests of factors, those of our own properties left out as they are today: the version says it all."""
-    return {name: "" if name in PROPERTIES else digest for name, digest in stored.get("factors", {}).items()}
-
-
-def identity_of(design: AuditDesign) -> dict[str, Any]:
-    """What decides the trials and the findings, but for the budget."""
-    plan, samples = design.plan, design.samples
-    return {
-        "seewhy": __version__,
-        "command": "audit",
-        "classifier": plan.classifier_identity,
-        **network_identity(plan),
-        **readers_identity(plan),
-        **({"label": plan.label} if plan.label else {}),
-        **clusters_identity(plan),
-        "images": {
-            split: {
-                "count": len(sample),
-                "ids": manifest.digest_of([[i.id, i.label, i.split] for i in sample.images]),
-                "content": manifest.digest_of(list(sample.digests)) if all(sample.digests) else _hash(sample.pixels),
-                "masks": {name: _hash(mask) for name, mask in sample.masks.items()},
-            }
-            for split, sample in samples.items()
-        },
-        "regions": {factor.name: factor.words for factor in design.factors if factor.region},
-        "layers": {layer.asked: str(layer.grid) for layer in plan.layers},
-        "method": list(plan.methods),
-        "core": list(design.core),
-        "factors": {factor.name: factor_digest(factor) for factor in design.factors},
-        "files": {factor.name: files_digest(getattr(factor, "of", factor)) for factor in design.factors},
-        "inserts": {mark.name: _digests_of(mark) for mark in design.marks},
-        "columns": columns_identity(design),
-        "effort": design.request.effort.as_stored(),
-        "batch_size": design.plan.batch_size,
-        "seed": design.seed,
-        "device": plan.classifier.device.type,
-        "thresholds": AUDIT_THRESHOLDS,
-        "safeguards": [safeguard.name for safeguard in SAFEGUARDS],
-        "stages": STAGES,
-    }
-
-
-def factor_digest(factor: Factor) -> str:
-    """A hash of what a property or a factor of the user's does; a region's masks say it all, and our own version."""
-    of = getattr(factor, "of", factor)
-    known = isinstance(factor, RegionFactor) if factor.region else PROPERTIES.get(factor.name) is of
-    return "" if known else code_digest(of)
-
-
-def _digests_of(mark: Mark) -> list[str]:
-    """What a mark is; its neutral patch follows from it, unless it was named."""
-    return [mark.words, _hash(mark.pixels), *([] if mark.against == SHUFFLED else [_hash(mark.patch)])]
-
-
 def default_audit_folder(design: AuditDesign, budget: int | str | None) -> Path:
     """runs/audit-<hash of everything that decides the result>."""
     identity = {**identity_of(design), "budget": budget}
@@ -297,25 +204,3 @@ def default_audit_folder(design: AuditDesign, budget: int | str | None) -> Path:
     if not design.plan.batch_asked:
         identity.pop("batch_size")
     return Path("runs") / f"audit-{manifest.digest_of(manifest.as_json(identity), 10)}"
-
-
-def _other_parts(there: Mapping[str, Any], asked: Mapping[str, Any]) -> list[str]:
-    """The parts of an audit that differ, by the option that sets them."""
-    names = {"regions": "--regions", "core": "--core", "factors": "--properties", "inserts": "--mark"}
-    names |= {
-        "effort": "--recipients or --donors",
-        "columns": "--columns, or what they say",
-        "budget": "--budget",
-        "files": "the file of a property, or what it imports",
-        "thresholds": "the thresholds",
-        "safeguards": "the safeguards",
-        "stages": "the order of its trials",
-    }
-    there = {**there, "factors": _without_ours(there)}
-    return [word for key, word in names.items() if there.get(key) != asked.get(key)]
-
-
-def _hash(values: Tensor) -> str:
-    return hashlib.blake2b(
-        values.contiguous().reshape(-1).view(torch.uint8).numpy().tobytes(), digest_size=8
-    ).hexdigest()

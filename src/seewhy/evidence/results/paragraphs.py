@@ -1,0 +1,70 @@
+"""Findings as paragraphs: those that claim nothing are told together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from seewhy.errors import listed
+from seewhy.evidence.findings.confusion_words import ConfusionFinding
+from seewhy.evidence.findings.finding import Finding
+from seewhy.evidence.thresholds import AUDIT_THRESHOLDS, LEAST_IMAGES
+from seewhy.evidence.trials.resolution import MORE, in_short
+
+
+@dataclass(frozen=True)
+class Paragraph:
+    """A finding, or several of which nothing is claimed, as they are read: title, words, evidence, advice.
+
+    `is_open`: it says what cannot be said.
+    """
+
+    title: str
+    text: str
+    evidence: tuple[str, ...] = ()
+    todo: str = ""
+    is_open: bool = False
+
+    def as_stored(self) -> dict[str, Any]:
+        """The paragraph as findings.json has it."""
+        return {name: value for name, value in vars(self).items() if name != "is_open"}
+
+
+def paragraphs_of(findings: Sequence[Finding], confusions: Sequence[ConfusionFinding] = ()) -> list[Paragraph]:
+    """The findings in the order to read them, factors without a dependence in one; then the confusions."""
+    plain_ones = [finding for finding in findings if finding.is_plain]
+    told = [
+        Paragraph(finding.title, finding.text, finding.evidence, finding.todo)
+        for finding in findings
+        if finding not in plain_ones
+    ]
+    few = [finding for finding in plain_ones if finding.numbers.get("fewest", LEAST_IMAGES) < LEAST_IMAGES]
+    plain_ones = [finding for finding in plain_ones if finding not in few]
+    if few:
+        names = listed([finding.factor for finding in few], 40)
+        told.append(
+            Paragraph("CANNOT SAY: too few images", f"{few[0].text} So of {names}.", todo=few[0].todo, is_open=True)
+        )
+    floor = f"{100 * AUDIT_THRESHOLDS['floor']:.0f} POINTS"
+    for level, title in (
+        ("CANNOT SAY", f"CANNOT SAY whether {floor} or more"),
+        ("NONE LARGER THAN", f"NONE LARGER THAN {floor}"),
+    ):
+        those = [finding for finding in plain_ones if finding.level == level]
+        is_open = level == "CANNOT SAY"
+        named = [f"{one.factor} {_small(one)}" + (in_short(one.numbers) if is_open else "") for one in those]
+        if named:
+            words = "points of probability, 95 %" + ("; ~: images of each class that would tell" if is_open else "")
+            used = max(one.numbers.get("fewest") or 0 for one in those)
+            todo = f"{used:,} of each class were used. {MORE}" if is_open else ""
+            told.append(Paragraph(title=title, text=f"{listed(named, 40)} ({words}).", todo=todo, is_open=is_open))
+    return told + [Paragraph(one.title, one.text, (), one.todo, one.said == "cannot say") for one in confusions]
+
+
+def _small(finding: Finding) -> str:
+    effect = finding.numbers.get("probability") or finding.numbers.get("benefit") or {}
+    if not effect:
+        return ""
+    low, high = (100 * min(1.0, max(-1.0, effect[end])) for end in ("low", "high"))  # there are 100 points either way
+    return f"{100 * effect['value']:+.1f} [{low:+.1f}, {high:+.1f}]"
