@@ -13,7 +13,6 @@ from seewhy.estimates import Estimate, p_words
 from seewhy.evidence.checks.behaviour import Behaviour
 from seewhy.evidence.checks.class_order import line_to_type
 from seewhy.evidence.checks.feeding import Feeding, Variant
-from seewhy.evidence.checks.map_findings import _signed
 from seewhy.evidence.thresholds import CHECK_THRESHOLDS
 
 Level = Literal["bad", "caution", "cannot say", "good"]
@@ -116,7 +115,7 @@ def feeding_findings(feeding: Feeding | None, why_not: str = "") -> list[CheckFi
     text = (
         f"Whether another way of feeding it separates the classes better: of {n_tried} usual ones {len(undecided)} "
         f"cannot be ruled out, first of all {best.name} (AUC {best.auc:.3f} against {feeding.auc:.3f}, "
-        f"{_signed(best.difference)}, n = {feeding.n_images:,})."
+        f"{signed(best.difference)}, n = {feeding.n_images:,})."
     )
     return [
         CheckFinding("cannot say", "fed", text, "More labelled images would tell; so would the training code.", numbers)
@@ -232,7 +231,7 @@ def _calibration(behaviour: Behaviour) -> list[CheckFinding]:
     todo = "Read them as an order, not as chances."
     return [
         CheckFinding(
-            "caution", "works", f"{text}{_signed(over)} (n = {over.n:,}).", todo, {"overconfidence": vars(over)}
+            "caution", "works", f"{text}{signed(over)} (n = {over.n:,}).", todo, {"overconfidence": vars(over)}
         )
     ]
 
@@ -242,7 +241,7 @@ def _fed_wrongly(feeding: Feeding, better: Sequence[Variant]) -> CheckFinding:
     more = f" So do {listed([variant.name for variant in better[1:]], 3)}." if len(better) > 1 else ""
     text = (
         f"Fed as {best.name} it separates the classes better: AUC {best.auc:.3f} against {feeding.auc:.3f}, "
-        f"{_signed(best.difference)}, n = {feeding.n_images:,} ({p_words(best.p_value)}, Holm over "
+        f"{signed(best.difference)}, n = {feeding.n_images:,} ({p_words(best.p_value)}, Holm over "
         f"{len(feeding.variants)} variants).{more}"
     )
     todo = f"If it was trained so:  {best.options}"
@@ -261,3 +260,8 @@ def _is_open(variant: Variant) -> bool:
     """Whether a variant that is not shown to be better may be so, by an amount that counts."""
     is_measured = variant.difference.high > variant.difference.low
     return is_measured and variant.difference.high > CHECK_THRESHOLDS["undecided_auc"]
+
+
+def signed(estimate: Estimate) -> str:
+    """A difference with its sign and its interval."""
+    return f"{estimate.value:+.3f} [{estimate.low:+.3f}, {estimate.high:+.3f}]"

@@ -7,9 +7,8 @@ from typing import Literal
 
 import numpy as np
 
-from seewhy.estimates import Estimate
 from seewhy.evidence.checks.faithfulness import CHANCE, Faithfulness, Word
-from seewhy.evidence.checks.findings import CheckFinding
+from seewhy.evidence.checks.findings import CheckFinding, signed
 from seewhy.evidence.checks.trust import Trust
 from seewhy.evidence.thresholds import CHECK_THRESHOLDS
 
@@ -112,8 +111,4 @@ def _faithful_text(faithfulness: Faithfulness, verdict: Word) -> str:
         "cannot tell": f"whether it tells the {places} better than {rival} cannot be told",
     }[verdict]
     numbers = f"rank correlation {best.of_map.value:.2f} with the effect of swapping them"
-    return f"{said} ({numbers}, {_signed(by)} beside it, n = {by.n}, {n_cells} places)"
-
-
-def _signed(estimate: Estimate) -> str:
-    return f"{estimate.value:+.3f} [{estimate.low:+.3f}, {estimate.high:+.3f}]"
+    return f"{said} ({numbers}, {signed(by)} beside it, n = {by.n}, {n_cells} places)"
