@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -39,7 +40,7 @@ def write_map_tables(folder: Path, design: AuditDesign, maps: Mapping[str, MapRe
     """
     samples = design.samples
     starts = np.cumsum([0, *(len(sample) + len(sample.unreadable) for sample in samples.values())]).tolist()
-    arrays.remove_leftovers(folder)
+    shutil.rmtree(folder / "maps.zarr", ignore_errors=True)  # of a try that did not end, whose chunks may be damaged
     for key in design.plan.keys if maps else ():
         arrays.create_maps(folder, key, starts[-1], design.plan.grid(key), design.plan.shard_size)
         for start, split in zip(starts, samples, strict=False):
