@@ -118,27 +118,32 @@ def rest_finding(design: AuditDesign, rest: Rest, n_tests: int, *, is_named: boo
 def _shown(
     design: AuditDesign, rest: Rest, n_tests: int, text: str, numbers: dict[str, Any], *, is_named: bool
 ) -> Finding:
-    benefit, claims = rest.core.benefit, list[Claim](["depends"])
-    text += ": something outside of the core is used, named here or not."
-    lowest = benefit.low
-    if rest.places:
-        pixels = max(rest.places)
-        left, persists = rest.places[pixels].benefit, rest.persists(n_tests)
-        text += (
-            f" With the place of all cores exchanged, drawn {pixels} pixels larger, so that {rest.left[pixels]:.0%} of "
-            f"the picture stays, it is {points(left.value)} points {interval(left)}"
-        )
-        text += "." if persists else ": it may be the core's rim, its outline or its place."
-        if persists and not is_named:
-            claims.append("shortcut")
-            lowest = min(lowest, left.low)
-            text += " No region or property that was tried is shown to be its cause."
-    strong = AUDIT_THRESHOLDS["strong"] * AUDIT_THRESHOLDS["floor"]
-    level: Level = "STRONG" if lowest >= strong else "MODERATE"
+    """What is told where the core's exchange leaves something: a dependence away from the core, or but a rim."""
     todo = "Name more regions and properties until their effects explain it."
     if SEARCH not in design.request.regions:
         todo += f"  Or let the audit look for the place:  --regions …,{SEARCH}"
-    return Finding(REST, level, tuple(claims), text, todo, numbers=numbers)
+    if not rest.places:
+        text += (
+            ". The core's rim, its outline, its size and its place cannot be told from that: the cores of all images "
+            "leave too little of the picture, or the budget does not reach it."
+        )
+        return Finding(REST, "WEAK", ("depends",), text, todo, numbers=numbers)
+    pixels = max(rest.places)
+    left = rest.places[pixels].benefit
+    text += (
+        f". With the place of all cores exchanged, drawn {pixels} pixels larger, so that {rest.left[pixels]:.0%} of "
+        f"the picture stays, it is {points(left.value)} points {interval(left)}"
+    )
+    if not rest.persists(n_tests):
+        text += ": it may be the core's rim, its outline, its size or its place, or lie too near to it."
+        return Finding(REST, "CANNOT SAY", ("at the core's rim",), text, todo, numbers=numbers)
+    claims: tuple[Claim, ...] = ("depends",) if is_named else ("depends", "shortcut")
+    text += ": something outside of the core is used, " + (
+        "named here or not." if is_named else "and no region or property that was tried is shown to be its cause."
+    )
+    strong = AUDIT_THRESHOLDS["strong"] * AUDIT_THRESHOLDS["floor"]
+    level: Level = "STRONG" if min(left.low, rest.core.benefit.low) >= strong else "MODERATE"
+    return Finding(REST, level, claims, text, todo, numbers=numbers)
 
 
 def _first_sentence(design: AuditDesign, rest: Rest, n_tests: int) -> str:
