@@ -260,7 +260,7 @@ def _safeguarded(
     safeguards: Sequence[Safeguard],
     progress: Progress,
 ) -> list[Case]:
-    evidence = Evidence(design, trials, first.singles, first.rest and first.rest.core)
+    evidence = Evidence(design, trials, first.singles, None if first.rest is None else first.rest.core)
     kept, n_factors = dict[Any, Any](), len(design.factors)
     safeguarded = []
     for done, case in enumerate(first.singles, 1):

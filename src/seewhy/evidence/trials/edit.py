@@ -30,7 +30,7 @@ class Edit:
         if self.kind == "exchange":
             return self._exchange
         if self.kind == "control":
-            return " ".join(filter(None, ("control", self.removal, self.grow_px and f"grown-{self.grow_px}")))
+            return " ".join(filter(None, ("control", self.removal, f"grown-{self.grow_px}" if self.grow_px else None)))
         return self.removal or {"mark": "inserted", "patch": "neutral mark"}[self.kind]
 
     @property
