@@ -72,6 +72,8 @@ OWNERS = {  # where a third-party package may be imported; () is nowhere
     "fiftyone": (),
     "lightning": (),
     "torchvision": (),
+    "onnx": (),
+    "onnx2torch": (),
     "matplotlib": (),
     "pandas": (),
     "cv2": (),

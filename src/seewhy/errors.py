@@ -24,6 +24,7 @@ from pathlib import Path
 
 PYTHON_NAMES = {  # of options whose keyword is called otherwise; "" for those without any
     "format": "image_format",
+    "input": "inputs",
     "mark": "marks",
     "model-arg": "model_args",
     **dict.fromkeys(("config", "debug", "json", "model", "no-report", "plan", "workers"), ""),

@@ -76,17 +76,25 @@ def missing_inputs(model: nn.Module) -> list[str]:
     return [p.name for p in parameters if p.kind in kinds and p.default is inspect.Parameter.empty][1:]
 
 
-def inputs_error(model: nn.Module, names: Sequence[str]) -> ModelError:
-    """The error for a network whose forward needs more than a picture."""
+def inputs_error(model: nn.Module, names: Sequence[str], first: str = "", takes: Sequence[str] = ()) -> ModelError:
+    """The error for a network whose forward needs more than a picture, which is its input `first`.
+
+    `takes` are all inputs with their shapes, of a network that comes from a file and cannot be wrapped.
+    """
     name = type(model).__name__
-    first = next(iter(inspect.signature(model.forward).parameters))
+    first = first or next(iter(inspect.signature(model.forward).parameters))
     given = ", ".join([first, *(f"{other}=…" for other in names)])
-    return ModelError(
-        f"{name}.forward needs {' and '.join([first, *names])}; seewhy gives one tensor, the picture.\n"
-        "  Wrap it, with what else it needs held fixed, and name the wrapper with --model:\n"
+    typed = " ".join(f"--input {other}=0.5" for other in names)
+    wrapper = (
+        "  Or wrap it, and name the wrapper with --model:\n"
         "    class Wrapped(nn.Module):\n"
         f"        def __init__(self): super().__init__(); self.inner = {name}()\n"
-        f"        def forward(self, {first}): return self.inner({given})",
+        f"        def forward(self, {first}): return self.inner({given})"
+    )
+    return ModelError(
+        f"{name}.forward needs {' and '.join([first, *names])}; seewhy gives one tensor, the picture.\n"
+        f"  Hold the rest fixed, the same for every image:  {typed}   (or [0.5, 1], FILE.npy, zeros:3x8)\n"
+        + (f"  It takes {listed(takes)}." if takes else wrapper),
         slug="network-inputs",
     )
 
@@ -322,8 +330,9 @@ def refuse_programs(model: nn.Module) -> None:
     """Raise ModelError for a scripted, traced or exported program, whose layers cannot be watched."""
     scripted = isinstance(model, torch.jit.ScriptModule)
     if scripted or (isinstance(model, torch.fx.GraphModule) and "_guards_fn" in dict(model.named_children())):
+        advice = "" if scripted else " Or what torch.export.export gave, without .module(): it knows the layers."
         raise ModelError(
             f"{type(model).__name__} is a {'TorchScript' if scripted else 'exported'} program, whose layers cannot be "
-            "watched.\n  Give the module that it was made from, with its state dict.",
+            f"watched.\n  Give the module that it was made from, with its state dict.{advice}",
             slug="torchscript",
         )

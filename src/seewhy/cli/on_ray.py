@@ -85,9 +85,10 @@ def shard_work(typed: Mapping[str, Any], home: str, folder: str) -> Callable[[in
 
 
 def _paths(typed: Mapping[str, Any], plan: Plan) -> list[Path]:
-    """What every node must see: the folder that was typed in, the weights, and where the images lie."""
+    """What every node must see: the folder that was typed in, the network's file, the weights, where the images lie."""
     first = next((image.path for image in plan.table.images if image.path), None)
-    named = [Path(), typed.get("weights"), plan.table.root, first]
+    kind, _, file = str(typed.get("model")).partition(":")
+    named = [Path(), file if kind in ("onnx", "pt2") else None, typed.get("weights"), plan.table.root, first]
     return [Path(path).absolute() for path in named if path is not None]
 
 

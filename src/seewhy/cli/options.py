@@ -64,7 +64,8 @@ class NetworkOptions:
     model: Annotated[
         str,
         typer.Option(
-            help="The network: net.py:Net, package.module:factory, timm:NAME, torchvision:NAME or hf:DIRECTORY."
+            help="The network: net.py:Net, package.module:factory, timm:NAME, torchvision:NAME, hf:DIRECTORY, "
+            "onnx:FILE.onnx or pt2:FILE.pt2."
         ),
     ]
     weights: Annotated[
@@ -82,6 +83,17 @@ class NetworkOptions:
     model_arg: Annotated[
         list[str] | None, typer.Option(help="An argument of the network, like width=16; repeatable.")
     ] = None
+    input_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--input",
+            help="What forward takes beside the picture, the same for every image: age=0.5, site=[1,0], "
+            "table=FILE.npy, mask=zeros:3x8; repeatable.",
+        ),
+    ] = None
+    trust_program: Annotated[
+        bool, typer.Option("--trust-program", help="Let torch run what the file of a program (pt2:) holds.")
+    ] = False
     size: Annotated[
         str | None, typer.Option(help="The network's input: 256, or 240x320 (height x width) in pixels.")
     ] = None
@@ -96,11 +108,14 @@ class NetworkOptions:
     def arguments(self) -> dict[str, Any]:
         """The keywords of `load` and of `train` beside the network and its weights."""
         from seewhy.data.classifier import parse_model_args
+        from seewhy.data.constants import parse_inputs
 
         return {
             "epoch": self.epoch,
             "weights_key": self.weights_key,
             "model_args": parse_model_args(self.model_arg or []),
+            "inputs": parse_inputs(self.input_ or []),
+            "trust_program": self.trust_program,
             "device": self.device,
             "size": size_of(self.size),
         }

@@ -13,6 +13,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from seewhy.cam.model import unwrap
+from seewhy.data.constants import at_once, holding
+from seewhy.data.found import Found
 from seewhy.data.network import find_network
 from seewhy.data.pipelines import Function
 from seewhy.data.preprocessing import choose_preprocess
@@ -33,7 +36,8 @@ class Classifier:
     """A network with its preprocessing, class names and device; the network inside is never changed.
 
     `classes` is None until it is known (it can come from folder names); `task` None is told from the output, and so is
-    all that `asked` leaves open. `notes` says what loading had to decide.
+    all that `asked` leaves open. `notes` says what loading had to decide. `inputs` are the constants beside the picture
+    in words, `program` a hash of the files of a network that is a file, `batch` 1 where it takes one picture at a time.
     """
 
     model: nn.Module
@@ -44,6 +48,9 @@ class Classifier:
     task: Task | None = None
     asked: OutputAsked = TOLD
     notes: tuple[str, ...] = field(default=(), compare=False)
+    inputs: Mapping[str, str] = field(default_factory=dict)
+    program: str = ""
+    batch: int | None = None
 
     def identity(self) -> dict[str, Any]:
         """What makes two classifiers the same, ready for JSON: code, hash of the weights, preprocessing, classes."""
@@ -54,6 +61,8 @@ class Classifier:
             "weights": fingerprint(self.model),
             "preprocess": preprocess.stored() if isinstance(preprocess, Preprocess) else _callable_name(preprocess),
             "classes": list(self.classes) if self.classes else None,
+            **({"program": self.program} if self.program else {}),
+            **({"inputs": dict(self.inputs)} if self.inputs else {}),
         }
 
 
@@ -70,13 +79,16 @@ def load(
     task: str | None = None,
     output: str | int | None = None,
     output_form: str | None = None,
+    inputs: Mapping[str, Any] | None = None,
+    trust_program: bool = False,
     **changes: Any,
 ) -> Classifier:
     """A classifier from a network and its weights.
 
     Args:
-        model: "net.py:Net", "package.module:factory", "timm:NAME", "torchvision:NAME", "hf:DIRECTORY", or a
-            torch.nn.Module. A name runs that code
+        model: "net.py:Net", "package.module:factory", "timm:NAME", "torchvision:NAME", "hf:DIRECTORY",
+            "onnx:FILE.onnx", "pt2:FILE.pt2", or a torch.nn.Module or exported program. A name runs that code;
+            an ONNX file has none
         weights: a state dict in a file (.pt, .pth, .ckpt, .safetensors), or a folder of checkpoints. Never
             runs code
         epoch: which checkpoint of the folder: 4 takes model_4.pt; None: the last
@@ -95,6 +107,9 @@ def load(
         output: which of several outputs is explained: 1, "logits", "heads.age"; None: the one that fits the
             classes, else the first
         output_form: "logits" or "probabilities" (whose logits are explained); None: told from the output
+        inputs: what forward takes beside the picture, by name, the same for every image: a number, or a list or
+            array of shape S, which is given as (N, *S); bool, str and None as they are
+        trust_program: whether torch may run what the file of a program (pt2:) holds
         **changes: single fields of Preprocess; also resize (the shorter side, or height and width) and
             crop (the middle that is kept)
 
@@ -114,7 +129,7 @@ def load(
     asked_output = OutputAsked(None if output is None else str(output), output_form)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)  # so that a network without weights is the same one each time
-        original = find_network(model, dict(model_args or {}))
+        original = find_network(model, dict(model_args or {}), trust_program=trust_program)
     is_spec = isinstance(model, str)
     where = _device(device, original.model, is_spec=is_spec)
     network = (
@@ -146,8 +161,37 @@ def load(
         raise ModelError(
             f"{type(network).__name__} cannot be put on {where}: {_line(error)}", slug="meta-device"
         ) from error
-    told_task = asked_task or original.task
-    return Classifier(network, chosen, names, where, original.source, told_task, asked_output, tuple(notes))
+    network, held, batch, said = _as_called(network, inputs or {}, original)
+    return Classifier(
+        network,
+        chosen,
+        names,
+        where,
+        original.source,
+        asked_task or original.task,
+        asked_output,
+        (*notes, *said),
+        held,
+        original.program,
+        batch,
+    )
+
+
+def _as_called(
+    network: nn.Module, inputs: Mapping[str, Any], original: Found
+) -> tuple[nn.Module, dict[str, str], int | None, list[str]]:
+    """The network as one that takes pictures alone, its constants in words, how many at once, and what is said."""
+    said: list[str] = []
+    held: dict[str, str] = {}
+    if inputs or original.takes is not None:
+        network, said = unwrap(network)
+        network, held = holding(network, inputs, original.takes)
+    batch = at_once(network, original.takes, original.source)
+    if held:
+        said.append(f"Held fixed for every image: {listed([f'{name} = {text}' for name, text in held.items()])}.")
+    if batch is not None:
+        said.append(f"{original.source} takes one picture at a time, so each runs alone.")
+    return network, held, batch, said
 
 
 def _in_order(classes: Sequence[str] | Mapping[Any, Any] | None) -> Sequence[str] | None:

@@ -9,7 +9,6 @@ import inspect
 import os
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import ModuleType
@@ -18,37 +17,29 @@ from typing import Any
 import torch
 from torch import nn
 
+from seewhy.data.exported import is_program, read_program, unflattened
+from seewhy.data.found import Found
 from seewhy.data.hugging_face import read_directory
-from seewhy.data.processors import UnfitProcessorError
+from seewhy.data.onnx_file import read_onnx
 from seewhy.errors import MissingExtraError, ModelError, OptionError, beside, listed, nearest
-from seewhy.records import Task, distinct
+from seewhy.records import distinct
 
 _neighbours: dict[str, str] = {}  # modules that a network's file imported from its own folder, with that folder
-MODEL_FORMS = "net.py:Net, package.module:factory, timm:NAME, torchvision:NAME or hf:DIRECTORY"
+MODEL_FORMS = (
+    "net.py:Net, package.module:factory, timm:NAME, torchvision:NAME, hf:DIRECTORY, onnx:FILE.onnx or pt2:FILE.pt2"
+)
+_FILES = {".onnx": "onnx", ".pt2": "pt2"}  # what a file's name says, by the word that it is named with
 
 
-@dataclass
-class Found:
-    """A network, where it came from, and what its source knows of its preprocessing, classes and task.
+def find_network(model: Any, arguments: dict[str, Any], *, trust_program: bool = False) -> Found:
+    """The network that `model` names, made with `arguments`. Raises ModelError with the nearest names.
 
-    `preprocess` is as the source has it, `title` its name in words; `trouble` is raised where nothing replaces it.
+    `trust_program` lets torch run what the file of an exported program holds.
     """
-
-    model: nn.Module
-    source: str
-    preprocess: Any = None
-    title: str = ""
-    trouble: UnfitProcessorError | None = None
-    classes: tuple[str, ...] | None = None
-    task: Task | None = None
-    has_weights: bool = False
-    notes: tuple[str, ...] = ()
-
-
-def find_network(model: str | nn.Module, arguments: dict[str, Any]) -> Found:
-    """The network that `model` names, made with `arguments`. Raises ModelError with the nearest names."""
     if isinstance(model, nn.Module):
         return Found(model, type(model).__name__)
+    if is_program(model):
+        return unflattened(model, "ExportedProgram")
     if not isinstance(model, (str, os.PathLike)):
         raise ModelError(_no_network(model), slug="no-such-model")
     model = os.fspath(model)
@@ -56,6 +47,12 @@ def find_network(model: str | nn.Module, arguments: dict[str, Any]) -> Found:
     finders = {"timm": _from_timm, "torchvision": _from_torchvision, "hf": _from_hf}
     if colon and kind in finders:
         return finders[kind](name, arguments)
+    if colon and kind in _FILES.values():
+        if arguments:
+            raise OptionError(f"{name} is a network already, so --model-arg {next(iter(arguments))}=… does not apply.")
+        return read_onnx(Path(name)) if kind == "onnx" else read_program(Path(name), trusted=trust_program)
+    if (word := _FILES.get(Path(model).suffix)) is not None:
+        raise ModelError(f"{model} is a file and no code.  Name it so:  --model {word}:{model}", slug="no-such-model")
     return _from_code(model, arguments)
 
 

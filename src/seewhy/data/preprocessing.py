@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from seewhy.data.network import Found, thing_of
+from seewhy.data.found import Found
+from seewhy.data.network import thing_of
 from seewhy.data.pipelines import Function, read_pipeline
 from seewhy.data.processors import UnfitProcessorError
 from seewhy.errors import OptionError, listed, nearest

@@ -104,6 +104,8 @@ def train(
             typed["--epoch"] = epoch
         if (weights_key := changes.get("weights_key")) is not None:
             typed["--weights-key"] = weights_key
+        if classifier.inputs:
+            typed["--input"] = dict(classifier.inputs)
         identity = identity_of(classifier, splits, {**typed, "--seed": seed})
         optimizer = torch.optim.Adam([p for p in network.parameters() if p.requires_grad], lr=rate)
         folder = Path(out) / type(network).__name__

@@ -19,8 +19,9 @@ from seewhy.store.schema import FILES
 CLASSIFIER_WORDS = frozenset(  # what other commands about the same classifier need of a command line
     ("--model", "--weights", "--weights-key", "--epoch", "--model-arg", "--device", "--classes", "--task", "--output",
      "--output-form", "--size", "--fit", "--resize", "--crop", "--interpolation", "--mean", "--std", "--range",
-     "--window", "--channels", "--preprocess", "--first-label")
+     "--window", "--channels", "--preprocess", "--first-label", "--input")
 )  # fmt: skip
+CLASSIFIER_FLAGS = ("--trust-program",)  # the same, without a value
 _HASHES = ("weights", "code", "content", "ids", "masks")
 
 

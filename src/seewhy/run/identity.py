@@ -37,6 +37,7 @@ VARYING = "others each time"  # in place of a network's answers
 _NEAR = 1e-3  # of the largest answer: threads and batches sum in another order
 _DIGESTS = {  # a hash says nothing to a reader
     "the weights": "other numbers than there (--weights, --epoch, or a checkpoint that was written again)",
+    "the network's file": "another one than there, or written again",
     "the code": "the network's own, or that of a preprocessing function or a method, was edited",
     "the network": "its files, parts or settings, or the file of a preprocessing function or a method, were edited",
     "the network's answers": "it gives other numbers for the same input than it did there",
@@ -155,6 +156,8 @@ def _options(identity: Mapping[str, Any]) -> dict[str, Any]:
         "seewhy": identity.get("seewhy"),
         "command": identity.get("command"),
         "--model": classifier.get("source") or classifier.get("network"),
+        "--input": classifier.get("inputs"),
+        "the network's file": classifier.get("program"),
         "the weights": classifier.get("weights"),
         "the code": identity.get("code"),
         "the network": identity.get("network"),
@@ -234,6 +237,9 @@ def as_known(asked: Mapping[str, Any], stored: Mapping[str, Any]) -> dict[str, A
 
 def _file_of(source: Any) -> str:
     """The last part of where a network comes from, as in net.py:Net: the rest says no more than where it lies."""
+    kind, _, file = str(source).partition(":")
+    if kind in ("onnx", "pt2"):
+        return f"{kind}:{Path(file).name}"
     where, colon, name = str(source).rpartition(":")
     return Path(where).name + colon + name if where.endswith(".py") else str(source)
 

@@ -186,6 +186,7 @@ def make_plan(
     images = images if cluster_by is None else clustered(read_table(images), cluster_by)
     table = by_class_names(read_table(images, limit=limit, sample=sample, seed=seed), classifier.classes)
     classifier = with_size(with_window(classifier, table), table)
+    batch_size = _batch_allowed(classifier, batch_size)
     check_steady(classifier, table, first_input)
     laid = learn_geometry(classifier, table)
     classifier, probe, inputs = first_answered(classifier, table)
@@ -285,6 +286,15 @@ def _shard_size(count: int) -> int:
 def _even_batch(usual: int, shard: int) -> int:
     """About as many images at once as is usual, in equal parts of a shard."""
     return -(-shard // max(1, round(shard / usual)))
+
+
+def _batch_allowed(classifier: Classifier, asked: int | None) -> int | None:
+    """The batch size that was asked for, or that of a network that takes one picture at a time."""
+    if classifier.batch is not None and (asked or 1) > 1:
+        raise OptionError(
+            f"--batch-size is {asked}, but {classifier.source} takes one picture at a time.  Type:  --batch-size 1"
+        )
+    return classifier.batch or asked
 
 
 def _batch_note(asked: int | None) -> list[str]:
