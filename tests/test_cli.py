@@ -7,8 +7,9 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import PIL.Image
@@ -18,6 +19,10 @@ import typer
 
 import seewhy
 from seewhy.cli.app import app, main
+from seewhy.cli.options import ClassifierOptions
+from seewhy.evidence.findings.claims import CLAIMS, Claim
+from seewhy.render.rows import KINDS
+from seewhy.report.provenance import CLASSIFIER_FLAGS, CLASSIFIER_WORDS
 
 NET = """
 from torch import nn
@@ -278,3 +283,13 @@ def test_what_forward_needs_and_what_it_was_given_are_said(home: Path, capsys: p
     said = capsys.readouterr().err
     assert "KeyError: 'missing'" in said and "two.py, line" in said
     assert "seewhy gave Fails.forward a float32 tensor (1, 3, 16, 16) on cpu" in said
+
+
+def test_the_next_commands_of_a_report_keep_all_that_says_how_the_network_is_fed() -> None:
+    words = {f"--{field.name.rstrip('_').replace('_', '-')}" for field in fields(ClassifierOptions)}
+    assert words <= CLASSIFIER_WORDS | {*CLASSIFIER_FLAGS}
+
+
+def test_every_claim_of_a_finding_has_its_words() -> None:
+    assert {*get_args(Claim)} == {*CLAIMS}
+    assert {claim for claim, meaning in CLAIMS.items() if meaning.headline} <= {*KINDS}

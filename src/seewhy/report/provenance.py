@@ -62,6 +62,7 @@ def other_command(typed: str | None, command: str, data: str = "DATA") -> str:
     if len(words) < 3:
         return f"seewhy {command} {shlex.quote(data)} --model net.py:Net --weights model.pt"
     kept = [f"{shlex.quote(word)} {shlex.quote(value)}" for word, value in pairwise(words) if word in CLASSIFIER_WORDS]
+    kept += [flag for flag in CLASSIFIER_FLAGS if flag in words]
     return f"seewhy {command} {shlex.quote(data)} {' '.join(kept)}"
 
 
