@@ -28,7 +28,7 @@ def page() -> str:
         lines += [f"`seewhy {name} {' '.join(_shown(p) for p in arguments)} [OPTIONS]`".replace("  ", " "), ""]
         lines += ["| argument or option | meaning |", "| --- | --- |"]
         lines += [f"| `{_shown(p)}` | {_words(p.help)} |" for p in arguments]
-        lines += [f"| `{', '.join(p.opts)}` | {_words(p.help)}{_default(p)} |" for p in options]
+        lines += [f"| `{'`, `'.join(p.opts)}` | {_words(p.help)}{_default(p)} |" for p in options]
         lines.append("")
     return "\n".join(lines)
 

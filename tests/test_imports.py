@@ -36,7 +36,7 @@ FLOORS = {  # of each package, from the top; imports go down, or stay inside one
     ),
     "evidence": (
         ("audit", "check"),
-        ("trends",),
+        ("trends", "metrics"),
         ("results",),
         ("findings",),
         ("trials", "checks"),

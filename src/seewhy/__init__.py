@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from seewhy.errors import SeewhyError
     from seewhy.evidence.audit import audit
     from seewhy.evidence.check import Check, check
+    from seewhy.evidence.metrics.compare import compare_methods
+    from seewhy.evidence.metrics.comparison import MethodComparison
     from seewhy.evidence.properties.catalogue import Property
     from seewhy.evidence.results.result import Audit
     from seewhy.evidence.trends.trends import Trends, trends
@@ -38,6 +40,7 @@ __all__ = [
     "ExchangeDataset",
     "ExchangeTransform",
     "Explanation",
+    "MethodComparison",
     "Preprocess",
     "Property",
     "Repair",
@@ -49,6 +52,7 @@ __all__ = [
     "boxes",
     "check",
     "compare",
+    "compare_methods",
     "explain",
     "load",
     "pixels",
@@ -68,6 +72,7 @@ _HOMES = {
     "ExchangeDataset": "seewhy.learn.exchanged",
     "ExchangeTransform": "seewhy.learn.exchanged",
     "Explanation": "seewhy.explanation.result",
+    "MethodComparison": "seewhy.evidence.metrics.comparison",
     "Preprocess": "seewhy.records",
     "Property": "seewhy.evidence.properties.catalogue",
     "Repair": "seewhy.learn.repaired",
@@ -78,6 +83,7 @@ _HOMES = {
     "boxes": "seewhy.cam.scores.targets",
     "check": "seewhy.evidence.check",
     "compare": "seewhy.learn.compare",
+    "compare_methods": "seewhy.evidence.metrics.compare",
     "explain": "seewhy.explanation.explain",
     "load": "seewhy.data.classifier",
     "pixels": "seewhy.cam.scores.targets",

@@ -25,9 +25,10 @@ from pathlib import Path
 PYTHON_NAMES = {  # of options whose keyword is called otherwise; "" for those without any
     "format": "image_format",
     "input": "inputs",
+    "methods": "method",
     "mark": "marks",
     "model-arg": "model_args",
-    **dict.fromkeys(("config", "debug", "json", "model", "no-report", "plan", "workers"), ""),
+    **dict.fromkeys(("compare", "config", "debug", "json", "model", "no-report", "plan", "workers"), ""),
     **dict.fromkeys(("fail-on", "gpus-per-worker", "junit", "ray", "shard"), ""),
 }
 

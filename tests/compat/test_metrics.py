@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from seewhy.compat import pytorch_grad_cam as package
-from seewhy.compat.imputation import NEIGHBOURS, filled, lowest
 from seewhy.compat.pytorch_grad_cam.metrics import arcc, cam_mult_image, road
 from seewhy.compat.pytorch_grad_cam.metrics import perturbation_confidence as perturbation
 from seewhy.errors import DataError, OptionError
+from seewhy.evidence.metrics.imputation import NEIGHBOURS, filled, lowest
 from tests.compat.peers import Target, theirs
 from tests.models import Pooled, images, seeded
 

@@ -24,8 +24,9 @@ from seewhy.cli.data import data
 from seewhy.cli.demo import demo
 from seewhy.cli.explain import explain
 from seewhy.cli.export import export
-from seewhy.cli.lists import layers, methods
+from seewhy.cli.lists import layers
 from seewhy.cli.merge import merge
+from seewhy.cli.methods import methods
 from seewhy.cli.printing import plain
 from seewhy.cli.repair import repair
 from seewhy.cli.report import report, verify

@@ -1,4 +1,4 @@
-"""`seewhy layers` and `seewhy methods`: what can be named."""
+"""`seewhy layers`: the layers that can be named."""
 
 from __future__ import annotations
 
@@ -49,29 +49,3 @@ def layers(network: _OnCpu, as_json: AsJson = False, config: Config = None) -> N
         ]
     )
     say(f"\nauto: {choice.reason}.")
-
-
-def methods(as_json: AsJson = False) -> None:
-    """List the methods: what each does, its paper, and what it costs in passes over one image."""
-    from seewhy.cam.methods.captum_calls import CAPTUM
-    from seewhy.cam.methods.catalogue import METHODS
-
-    by_captum = {f"captum:{name}": method for name, method in CAPTUM.items()}
-
-    if as_json:
-        shown = ("summary", "paper", "cost", "kind")
-        print_json({"command": "methods", "methods": [
-            {"method": name, **{key: getattr(method, key, "input") for key in shown}}
-            for name, method in {**METHODS, **by_captum}.items()
-        ]})  # fmt: skip
-        return
-    say("Methods, with their cost in passes over one image (C: channels of the layer) and their paper:\n")
-    rows = [
-        (name, method.summary + (" (on the input)" if method.on_canvas else ""), method.cost, method.paper)
-        for name, method in METHODS.items()
-    ]
-    print_rows(rows)
-    say("\nOn the input by captum (pip install seewhy[captum]):\n")
-    print_rows([(name, method.summary, method.cost, method.paper) for name, method in by_captum.items()])
-    say("\nYour own:  --method file.py:function, from a Scene (seewhy/cam/methods/scene.py) to maps (N, H, W)")
-    say("\nSeveral at once:  seewhy explain … --method grad-cam,layercam")

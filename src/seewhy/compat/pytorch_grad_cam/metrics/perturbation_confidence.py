@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 from seewhy.cam.model import as_input, untouched, unwrap
 from seewhy.compat.arrays import Array, as_array, as_tensor
-from seewhy.compat.imputation import above_otsu, lowest
 from seewhy.compat.outputs import OneTarget, read_rows, targets_for
 from seewhy.errors import DataError
+from seewhy.evidence.metrics.imputation import above_otsu, lowest
 
 PERCENTILES = (10, 20, 30, 40, 50, 60, 70, 80, 90)
 

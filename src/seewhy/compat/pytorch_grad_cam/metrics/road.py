@@ -10,7 +10,6 @@ import torch
 from torch import Tensor, nn
 
 from seewhy.compat.arrays import Array
-from seewhy.compat.imputation import NEIGHBOURS, Weighting, filled
 from seewhy.compat.pytorch_grad_cam.metrics.perturbation_confidence import (
     PERCENTILES,
     AveragerAcrossThresholds,
@@ -18,6 +17,7 @@ from seewhy.compat.pytorch_grad_cam.metrics.perturbation_confidence import (
     RemoveLeastRelevantFirst,
     RemoveMostRelevantFirst,
 )
+from seewhy.evidence.metrics.imputation import NEIGHBOURS, Weighting, filled
 
 neighbors_weights = list(NEIGHBOURS)
 

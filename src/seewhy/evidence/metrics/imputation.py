@@ -49,20 +49,36 @@ def filled(image: Tensor, known: Tensor, weighting: Weighting = NEIGHBOURS) -> T
     solved by conjugate gradients over several grids. Raises OptionError for weights that are not the same in opposite
     directions.
     """
-    if bool(known.all()):
-        return image.clone()
-    if not bool(known.any()):
-        return image.mean(dim=(1, 2), keepdim=True).expand_as(image).clone()
+    return filled_each(image[None], known[None], weighting)[0]
+
+
+def filled_each(
+    images: Tensor,
+    known: Tensor,
+    weighting: Weighting = NEIGHBOURS,
+    *,
+    settled: float = _SETTLED,
+    dtype: torch.dtype = torch.float64,
+) -> Tensor:
+    """Images (N, C, H, W) that are each filled where `known` (N, H, W) is False, as `filled` does, all at once.
+
+    `settled` is the share of the first residual at which an image counts as solved, in numbers of `dtype`.
+    """
+    has_known = known.flatten(1).any(dim=1)
+    if bool(known[has_known].all()):
+        return torch.where(has_known[:, None, None, None], images, images.mean(dim=(2, 3), keepdim=True))
     offsets = _checked(weighting)
-    window = _around_missing(~known, max(max(abs(down), abs(right)) for (down, right), _ in offsets))
-    missing, values = (~known[window]).to(image.device, torch.float64), image[:, *window].double()
-    weights = _around(torch.ones_like(values[:1]), offsets)
+    reach = max(max(abs(down), abs(right)) for (down, right), _ in offsets)
+    rows, columns = _around_missing((~known[has_known]).any(dim=0), reach)
+    missing = (~known[:, None, rows, columns]).to(images.device, dtype)
+    values = images[:, :, rows, columns].to(dtype)
+    weights = _around(torch.ones_like(values[:1, :1]), offsets)
     right = _around(values * (1 - missing), offsets) * missing
-    mean = (values * (1 - missing)).sum(dim=(1, 2), keepdim=True) / (1 - missing).sum()
-    solved = _solved(_Grids(missing, weights, offsets), right, mean * missing)
-    result = image.clone()
-    result[:, *window] = torch.where(missing.bool(), solved.to(image.dtype), image[:, *window])
-    return result
+    mean = _total(values * (1 - missing)) / _total(1 - missing).clamp(min=1)
+    solved = _solved(_Grids(missing, weights, offsets), right, mean * missing, settled)
+    result = images.clone()
+    result[:, :, rows, columns] = torch.where(missing.bool(), solved.to(images.dtype), images[:, :, rows, columns])
+    return torch.where(has_known[:, None, None, None], result, images.mean(dim=(2, 3), keepdim=True))
 
 
 def _around_missing(missing: Tensor, margin: int) -> tuple[slice, slice]:
@@ -73,47 +89,61 @@ def _around_missing(missing: Tensor, margin: int) -> tuple[slice, slice]:
 
 
 class _Grids:
-    """The equations on the image's grid and on ever coarser ones, each half as fine; unknowns elsewhere are 0."""
+    """The equations on the images' grid and on ever coarser ones, each half as fine; unknowns elsewhere are 0."""
 
     def __init__(self, missing: Tensor, weights: Tensor, offsets: Weighting) -> None:
         self.missing, self.weights, self.offsets = missing, weights, offsets
         self.coarser: _Grids | None = None
-        if min(missing.shape) >= 8:
-            fewer = functional.avg_pool2d(missing[None], 2, ceil_mode=True)[0]
-            half = functional.avg_pool2d(weights[None], 2, ceil_mode=True)[0]
+        if min(missing.shape[2:]) >= 8:
+            fewer = functional.avg_pool2d(missing, 2, ceil_mode=True)
+            half = functional.avg_pool2d(weights, 2, ceil_mode=True)
             self.coarser = _Grids((fewer > 0.5).to(missing), half, offsets)
 
     def apply(self, x: Tensor) -> Tensor:
-        """The left side of the equations, of x (C, H, W)."""
+        """The left side of the equations, of x (N, C, H, W)."""
         return (self.weights * x - _around(x, self.offsets)) * self.missing
 
     def near(self, right: Tensor) -> Tensor:
         """About the solution, for a right side: one cycle over all grids, the same from both ends."""
         x = _RELAXED * right / self.weights
         if self.coarser is not None:
-            summed = 4 * functional.avg_pool2d(((right - self.apply(x)) * self.missing)[None], 2, ceil_mode=True)[0]
+            summed = 4 * functional.avg_pool2d((right - self.apply(x)) * self.missing, 2, ceil_mode=True)
             ahead = self.coarser.near(summed * self.coarser.missing)
-            wide = ahead.repeat_interleave(2, dim=1).repeat_interleave(2, dim=2)
-            x = x + wide[:, : x.shape[1], : x.shape[2]] * self.missing
+            wide = ahead.repeat_interleave(2, dim=2).repeat_interleave(2, dim=3)
+            x = x + wide[:, :, : x.shape[2], : x.shape[3]] * self.missing
         return x + _RELAXED * (right - self.apply(x)) / self.weights
 
 
-def _solved(grids: _Grids, right: Tensor, x: Tensor) -> Tensor:
-    """x (C, H, W) with grids.apply(x) = right for each channel: conjugate gradients, guided by the coarser grids."""
+def _solved(grids: _Grids, right: Tensor, x: Tensor, settled: float) -> Tensor:
+    """x (N, C, H, W) with grids.apply(x) = right, for each channel of each image.
+
+    Conjugate gradients, guided by the coarser grids.
+    """
     rest = right - grids.apply(x)
-    first, tiny = rest.norm(), torch.finfo(x.dtype).tiny
+    goal, tiny = settled * _norms(rest), torch.finfo(x.dtype).tiny
     guided = grids.near(rest)
-    direction, size = guided, (rest * guided).sum(dim=(1, 2), keepdim=True)
+    direction, size = guided, _total(rest * guided)
     for _ in range(_STEPS):
-        if rest.norm() <= _SETTLED * first:
+        if bool((_norms(rest) <= goal).all()):
             break
         ahead = grids.apply(direction)
-        step = size / (direction * ahead).sum(dim=(1, 2), keepdim=True).clamp(min=tiny)
+        step = size / _total(direction * ahead).clamp(min=tiny)
         x, rest = x + step * direction, rest - step * ahead
         guided = grids.near(rest)
-        grown = (rest * guided).sum(dim=(1, 2), keepdim=True)
+        grown = _total(rest * guided)
         direction, size = guided + grown / size.clamp(min=tiny) * direction, grown
     return x
+
+
+def _norms(rest: Tensor) -> Tensor:
+    """The size (N,) of each image's residual."""
+    sizes: Tensor = torch.linalg.vector_norm(rest, dim=(1, 2, 3))
+    return sizes
+
+
+def _total(values: Tensor) -> Tensor:
+    """The sum (N, C, 1, 1) over the places of each channel."""
+    return values.sum(dim=(2, 3), keepdim=True)
 
 
 def _checked(weighting: Weighting) -> Weighting:
@@ -125,10 +155,10 @@ def _checked(weighting: Weighting) -> Weighting:
 
 
 def _around(x: Tensor, offsets: Weighting) -> Tensor:
-    """The weighted sum (C, H, W) of what lies around each pixel; nothing lies outside of the image."""
-    total, (height, width) = torch.zeros_like(x), x.shape[1:]
+    """The weighted sum (N, C, H, W) of what lies around each pixel; nothing lies outside of the image."""
+    total, (height, width) = torch.zeros_like(x), x.shape[2:]
     for (down, right), weight in offsets:
         to = (slice(max(0, -down), height - max(0, down)), slice(max(0, -right), width - max(0, right)))
         of = (slice(max(0, down), height - max(0, -down)), slice(max(0, right), width - max(0, -right)))
-        total[:, *to].add_(x[:, *of], alpha=weight)
+        total[:, :, *to].add_(x[:, :, *of], alpha=weight)
     return total
