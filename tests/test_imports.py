@@ -71,6 +71,8 @@ OWNERS = {  # where a third-party package may be imported; () is nowhere
     "tensorboard": (),
     "fiftyone": (),
     "lightning": (),
+    "anywidget": (),
+    "traitlets": ("integrations/images_widget.py",),
     "torchvision": (),
     "onnx": (),
     "onnx2torch": (),

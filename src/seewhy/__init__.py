@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from seewhy.evidence.trends.trends import Trends, trends
     from seewhy.explanation.explain import explain
     from seewhy.explanation.result import Explanation
+    from seewhy.integrations.widget import widget
     from seewhy.learn.compare import compare
     from seewhy.learn.comparison import Comparison
     from seewhy.learn.exchanged import ExchangeDataset, ExchangeTransform
@@ -61,6 +62,7 @@ __all__ = [
     "similarity",
     "train",
     "trends",
+    "widget",
     "write_report",
 ]
 
@@ -92,6 +94,7 @@ _HOMES = {
     "similarity": "seewhy.cam.scores.targets",
     "train": "seewhy.learn.train",
     "trends": "seewhy.evidence.trends.trends",
+    "widget": "seewhy.integrations.widget",
     "write_report": "seewhy.report.write",
 }
 

@@ -246,7 +246,7 @@ def test_a_long_header_is_read_whole(tmp_path: Path) -> None:
 @dicom
 def test_a_long_file_that_is_refused_is_not_read_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write_dicom(tmp_path / "a.dcm", np.zeros((200, 64, 64), np.int16), NumberOfFrames=200)
-    monkeypatch.setattr("seewhy.data.decode._bytes_of", lambda path: pytest.fail("it was read whole"))
+    monkeypatch.setattr("seewhy.data.decode.read_bytes", lambda path: pytest.fail("it was read whole"))
     with pytest.raises(UnreadableError, match=r"^it holds 200 frames"):
         read_size(path)
 

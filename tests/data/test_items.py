@@ -372,6 +372,37 @@ def test_an_item_that_contradicts_the_targets_later_stops_the_work() -> None:
     assert raised.value.slug == "label-twice"
 
 
+class Rows(Listed):
+    """A dataset as Hugging Face has it: items are dicts, a column by its name, and features with the names."""
+
+    def __init__(self, numbers: list[int], names: list[str]) -> None:
+        label = type("ClassLabel", (), {"names": names})()
+        super().__init__(
+            [{"image": FLOATS[n % 4], "label": n} for n in numbers], features={"image": None, "label": label}
+        )
+
+
+def test_datasets_by_split_are_one_table_with_its_splits() -> None:
+    table = read_table({"train": Rows([2, 0, 1], list(CLASSES)), "test": Rows([1, 1], list(CLASSES))})
+    assert [image.split for image in table.images] == ["train"] * 3 + ["test"] * 2
+    assert [image.label for image in table.images] == ["c", "a", "b", "b", "b"] and table.classes == CLASSES
+    for image, number in zip(table.images, (2, 0, 1, 1, 1), strict=True):
+        assert torch.equal(load_image(table, image, Preprocess()).inputs, FLOATS[number])
+    explanation = seewhy.explain(seeded(Pooled()), {"train": PAIRS[:2], "valid": PAIRS[2:]}, progress=False)
+    assert [one.image.split for one in explanation.outcomes] == ["train", "train", "valid", "valid"]
+
+
+def test_splits_of_other_classes_are_refused() -> None:
+    with pytest.raises(DataError, match="The splits train, test have different class names"):
+        read_table({"train": Rows([0], ["a", "b"]), "test": Rows([0], ["b", "a"])})
+
+
+def test_a_stream_says_how_its_first_images_are_given() -> None:
+    stream = type("IterableDataset", (), {"take": None, "__iter__": lambda self: iter(PAIRS)})()
+    with pytest.raises(DataError, match=r"Of a stream give the first images:  list\(dataset\.take\(1000\)\)"):
+        read_table(stream)
+
+
 def test_names_of_classes_that_datasets_have() -> None:
     for more in ({"classes": {"y": 1, "x": 0}}, {"class_to_idx": {"y": 1, "x": 0}}, {"classes": ["x", "y"]}):
         table = read_table(Lazy([1, 0], targets=[1, 0], **more))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +13,7 @@ from seewhy.report.write import write_report
 from tests.report.audited import audit_folder
 from tests.report.changed import comparison_folder, repair_folder
 from tests.report.folders import CROP, LETTERBOX, STRETCH, check_folder, explain_folder
+from tests.report.looking import chromium
 from tests.report.names import HOSTILE, PLAIN, Names
 
 AXE = {"resultTypes": ["violations"], "preload": False}  # it would ask for the style sheets once more
@@ -60,14 +60,8 @@ class Opener:
 @pytest.fixture(scope="package")  # not "session": while it runs, no other test of the process may start an event loop
 def browser() -> Iterator[Any]:
     """Debian's Chromium; tests are skipped where there is none."""
-    found = shutil.which("chromium")
-    if found is None:
-        pytest.skip("there is no chromium to open pages with (apt-get install chromium)")
-    sync_api = pytest.importorskip("playwright.sync_api", reason="pages are opened with playwright, which is not there")
-    with sync_api.sync_playwright() as playwright:
-        one = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
+    with chromium() as one:
         yield one
-        one.close()
 
 
 @pytest.fixture

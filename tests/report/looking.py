@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import base64
 import io
+import shutil
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import PIL.Image
+import pytest
 from numpy.typing import NDArray
 
 TILES = "#grid [role=gridcell]"
@@ -19,6 +23,19 @@ READ = (
     "const [, , , alpha] = one.getContext('2d').getImageData(one.width >> 1, one.height >> 1, 1, 1).data;"
     "return alpha ? one.toDataURL('image/png') : null; }"
 )
+
+
+@contextmanager
+def chromium() -> Iterator[Any]:
+    """Debian's Chromium; the test is skipped where there is none."""
+    found = shutil.which("chromium")
+    if found is None:
+        pytest.skip("there is no chromium to open pages with (apt-get install chromium)")
+    sync_api = pytest.importorskip("playwright.sync_api", reason="pages are opened with playwright, which is not there")
+    with sync_api.sync_playwright() as playwright:
+        one = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
+        yield one
+        one.close()
 
 
 def until(page: Any, expression: str, what: str = "", seconds: float = 8) -> Any:

@@ -86,7 +86,11 @@ def shard_work(typed: Mapping[str, Any], home: str, folder: str) -> Callable[[in
 
 def _paths(typed: Mapping[str, Any], plan: Plan) -> list[Path]:
     """What every node must see: the folder that was typed in, the network's file, the weights, where the images lie."""
-    first = next((image.path for image in plan.table.images if image.path), None)
+    from seewhy.data.addresses import address_of
+    from seewhy.data.shards import file_of
+
+    paths = (image.path for image in plan.table.images if image.path and not address_of(image.path))
+    first = next(map(file_of, paths), None)
     kind, _, file = str(typed.get("model")).partition(":")
     named = [Path(), file if kind in ("onnx", "pt2") else None, typed.get("weights"), plan.table.root, first]
     return [Path(path).absolute() for path in named if path is not None]

@@ -20,7 +20,13 @@ if TYPE_CHECKING:
     from seewhy.run.plan import Plan
 
 # What commands share one by one; what they share together stands in the classes below.
-Images = Annotated[str, typer.Argument(help="A folder, a CSV with paths and labels, a text list, or a quoted glob.")]
+Images = Annotated[
+    str,
+    typer.Argument(
+        help="A folder, a CSV with paths and labels, a text list, a quoted glob; also at an address like "
+        "s3://bucket/photos, or in tars like 'DATA/*.tar'."
+    ),
+]
 LabelledImages = Annotated[
     str, typer.Argument(help="A folder with train/ and valid/ class folders, or a CSV with labels.")
 ]

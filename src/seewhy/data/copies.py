@@ -6,13 +6,13 @@ import random
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from seewhy.data.decode import UnreadableError, file_digest
 from seewhy.data.duplicates import near_pairs
+from seewhy.data.files import size_of
 from seewhy.data.thumbnails import Thumbnail, grey_thumbnail
 from seewhy.records import Image, Preprocess
 
@@ -106,10 +106,7 @@ def _same(
 
 
 def _size_of(image: Image) -> int:
-    try:
-        return Path(image.path or "").stat().st_size
-    except (OSError, ValueError):
-        return 0
+    return size_of(image.path or "")
 
 
 def _digest_of(image: Image) -> str:

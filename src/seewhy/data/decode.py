@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import re
-import stat
 import threading
 import warnings
 from collections.abc import Callable, Iterator
@@ -33,19 +31,18 @@ from seewhy.data.depth import (
 )
 from seewhy.data.extras import TooShortError
 from seewhy.data.extras import UnreadableError as UnreadableError
+from seewhy.data.files import HEAD, hash_of, head_of, opened_of, read_bytes, read_start
+from seewhy.data.files import file_digest as file_digest
 from seewhy.data.heic import check_avif, is_heic, open_heic
-from seewhy.data.next_steps import is_address
 from seewhy.data.scans import image_of_scan, is_scan, source_of
+from seewhy.errors import SeewhyError
 from seewhy.records import Preprocess
 
 MOST_PIXELS = 178_956_970  # which is also where Pillow stops
 # Those of SUFFIXES, the first without loading more of Pillow; EPS, of which Pillow makes a program run, is none.
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "DIB", "PPM", "WEBP", "TIFF", "JPEG2000", "TGA", "AVIF")
-MOST_BYTES = 2**30  # of a file
 _PNG = b"\x89PNG\r\n\x1a\n"  # whose byte 24 says how many bits a channel has
-_HEAD = 512  # bytes by which a kind of file is told
 _HEADER = 2**20  # in which most scans say how large they are
-_PIECE = 2**20  # bytes that are hashed at once
 _LARGE = 40_000_000  # pixels, from which on memory counts more than time
 T = TypeVar("T")
 Pixels = NDArray[np.uint8]  # (H, W, 3), RGB
@@ -68,8 +65,8 @@ def read_photograph(path: str | Path, how: Preprocess | None = None) -> Photogra
 
     Raises UnreadableError with the reason.
     """
-    data = _bytes_of(Path(path))
-    return replace(_checked(partial(_decoded, how=how or Preprocess()), data), digest=_hash(data).hexdigest())
+    data = read_bytes(path)
+    return replace(_checked(partial(_decoded, how=how or Preprocess()), data), digest=hash_of(data).hexdigest())
 
 
 def read_image(path: str | Path) -> tuple[PIL.Image.Image, str]:
@@ -77,17 +74,17 @@ def read_image(path: str | Path) -> tuple[PIL.Image.Image, str]:
 
     Raises UnreadableError with the reason.
     """
-    data = _bytes_of(Path(path))
-    return _checked(_opened, data), _hash(data).hexdigest()
+    data = read_bytes(path)
+    return _checked(_opened, data), hash_of(data).hexdigest()
 
 
 def read_verified(path: str | Path, digest: str | None) -> bytes:
     """The bytes of a file whose hash is known. Raises UnreadableError where it is another one, or none is known."""
     try:
-        data = _bytes_of(Path(path))
+        data = read_bytes(path)
     except ValueError as error:  # a name that holds what no file system takes
         raise UnreadableError(str(error)) from error
-    if _hash(data).hexdigest() != digest:
+    if hash_of(data).hexdigest() != digest:
         raise UnreadableError("it is not the file that was read")
     return data
 
@@ -127,31 +124,19 @@ def quiet() -> Iterator[None]:
                 _quiet.filters.close()
 
 
-def file_digest(path: str | Path) -> str:
-    """The hash of a file's bytes, as a Photograph has it. Raises UnreadableError with the reason."""
-    try:
-        left, digest = _check_file(Path(path)), _hash()
-        with Path(path).open("rb") as file:
-            while left > 0 and (piece := file.read(min(left, _PIECE))):
-                digest.update(piece)
-                left -= len(piece)
-        return digest.hexdigest()
-    except OSError as error:
-        raise UnreadableError(error.strerror or type(error).__name__) from error
-
-
 def read_size(path: str | Path) -> tuple[int, int]:
     """The upright (height, width) from a file's header alone. Raises UnreadableError."""
     try:
-        head = _head_of(Path(path))
+        file = opened_of(path)
+        head = head_of(file)
         if is_scan(head):
-            return _source_in(Path(path)).size
-        with quiet(), _open_as(head, Path(path)) as image:
+            return _source_in(file).size
+        with quiet(), _open_as(head, file) as image:
             if image.format == "TIFF":
                 image.load()  # Pillow turns these by itself, some versions before and some after reading the size
             turned = image.getexif().get(0x0112, 1) >= 5
             return (image.width, image.height) if turned else (image.height, image.width)
-    except UnreadableError:
+    except (UnreadableError, SeewhyError):
         raise
     except PIL.Image.DecompressionBombError as error:
         raise UnreadableError(_too_large(error)) from error
@@ -162,20 +147,23 @@ def read_size(path: str | Path) -> tuple[int, int]:
 def has_depth(path: str | Path) -> bool:
     """Whether the image in a file has more than 8 bits, by its header alone; False where that cannot be read."""
     try:
-        head = _head_of(Path(path))
+        head = read_start(path, HEAD)
         if head.startswith(_PNG):
             return head[24] > 8
+        file = opened_of(path)
         if is_scan(head):
-            return _source_in(Path(path)).deep
-        with quiet(), _open_as(head, Path(path)) as image:
+            return _source_in(file).deep
+        with quiet(), _open_as(head, file) as image:
             return is_deep(image)
+    except SeewhyError:  # a store that does not answer is not asked a thousand times
+        raise
     except Exception:  # noqa: BLE001 -- decoders raise anything; what is the matter is said when the file is read
         return False
 
 
 def read_scan(path: str | Path) -> Scan:
     """The numbers in a file of more than 8 bits. Raises UnreadableError with the reason."""
-    data = _bytes_of(Path(path))
+    data = read_bytes(path)
     return _checked(_scanned, data)
 
 
@@ -199,39 +187,6 @@ def as_pixels(image: PIL.Image.Image, how: Preprocess | None = None, data: bytes
     if image.width * image.height > _LARGE:
         return _in_bands(image)
     return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
-
-
-def _hash(data: bytes = b"") -> hashlib.blake2b:
-    return hashlib.blake2b(data, digest_size=16)
-
-
-def _bytes_of(path: Path) -> bytes:
-    try:
-        size = _check_file(path)
-        with path.open("rb") as file:
-            data = file.read(size + 1)
-        if len(data) > size:  # what /proc shows has no size, and may have no end
-            raise UnreadableError(f"it holds more than the {size:,} bytes that it is said to hold")
-    except OSError as error:
-        if is_address(path):
-            raise UnreadableError("it is an address, and images are files here: download it first") from error
-        raise UnreadableError(error.strerror or type(error).__name__) from error
-    if not data:
-        raise UnreadableError("the file is empty")
-    return data
-
-
-def _check_file(path: Path) -> int:
-    """The size of a file in bytes. Raises UnreadableError for what would be waited for or read without an end.
-
-    Such are pipes, devices, giants.
-    """
-    status = path.stat()
-    if not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):  # reading a folder has a reason of its own
-        raise UnreadableError("no regular file")
-    if status.st_size > MOST_BYTES:
-        raise UnreadableError(f"a file of {status.st_size:,} bytes is more than the limit of {MOST_BYTES:,}")
-    return status.st_size
 
 
 def _checked(decode: Callable[[bytes], T], data: bytes) -> T:
@@ -288,7 +243,7 @@ def _opened(data: bytes) -> PIL.Image.Image:
 
 
 def _open(data: bytes) -> PIL.Image.Image:
-    image = _open_as(data[:_HEAD], BytesIO(data))
+    image = _open_as(data[:HEAD], BytesIO(data))
     _check_size(image.width, image.height)
     return image
 
@@ -300,31 +255,22 @@ def _check_size(width: int, height: int) -> None:
 
 def _scan_in(data: bytes) -> Scan | None:
     """The numbers in a file that Pillow does not open; None where it may."""
-    if not is_scan(data[:_HEAD]):
+    if not is_scan(data[:HEAD]):
         return None
     source = source_of(data)
     _check_size(source.size[1], source.size[0])
     return source.scan()
 
 
-def _source_in(path: Path) -> Source:
+def _source_in(file: Path | BytesIO) -> Source:
     """What such a file says before its pixels are read: by its first bytes, or by all where these are too few."""
-    with path.open("rb") as file:
-        head = file.read(_HEADER)
     try:
         with quiet():
-            return source_of(head)
+            return source_of(head_of(file, _HEADER))
     except Exception as error:
         if isinstance(error, UnreadableError) and not isinstance(error, TooShortError):
             raise
-        return _checked(source_of, _bytes_of(path))
-
-
-def _head_of(path: Path) -> bytes:
-    """The first bytes of a file."""
-    _check_file(path)
-    with path.open("rb") as file:
-        return file.read(_HEAD)
+        return _checked(source_of, file.getvalue() if isinstance(file, BytesIO) else read_bytes(file))
 
 
 def _open_as(head: bytes, file: Path | BytesIO) -> PIL.Image.Image:
@@ -337,7 +283,11 @@ def _open_as(head: bytes, file: Path | BytesIO) -> PIL.Image.Image:
 
 def _decoded_small(data: bytes, side: int, how: Preprocess) -> Pixels:
     scan = _scan_in(data)
-    pixels = _pixels_near(data, side, how) if scan is None else _pixels_of_scan(scan, how)
+    return shrunk(_pixels_near(data, side, how) if scan is None else _pixels_of_scan(scan, how), side)
+
+
+def shrunk(pixels: Pixels, side: int) -> Pixels:
+    """The picture with at most `side` pixels on its long side."""
     factor = side / max(pixels.shape[:2])
     if factor >= 1:
         return pixels

@@ -6,9 +6,10 @@ import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
+from seewhy.data.addresses import address_of, any_address, image_matches, images_at, is_pattern
 from seewhy.data.folder_names import Placement, is_split_name, placed
 from seewhy.data.image_files import RUN, SUFFIXES, holds_image, is_image_name, is_of_a_system, left_out, walk
 from seewhy.data.item_labels import Reading, label_of
@@ -23,10 +24,11 @@ from seewhy.data.labels import (
     separator_of,
     vocabulary,
 )
-from seewhy.data.listing import label_names, read_listing, relative, without_repeats
+from seewhy.data.listing import below, label_names, read_listing, without_repeats
 from seewhy.data.next_steps import is_address, kind_of_file, steps_for
 from seewhy.data.places import as_on_disk, as_written, why_not_here
 from seewhy.data.sampling import sampled
+from seewhy.data.shards import are_shards, rows_of, shards_in
 from seewhy.data.sheet import Sheet, read_lines, read_sheet, sheet_of
 from seewhy.errors import DataError, OptionError, beside, listed
 from seewhy.records import Image, one_form
@@ -159,11 +161,15 @@ def _table(source: Any, columns: Mapping[str, str], first: int | None) -> ImageT
     if columns:
         raise OptionError(f"--columns names columns of a table, but the images are {type(source).__name__}.")
     if (paths := paths_in(source)) is not None:
-        return _from_list(paths, "the list")
+        tars = [address_of(path) or str(path) for path in paths]
+        return _from_shards(tars, "the list") if tars and all(map(are_shards, tars)) else _from_list(paths, "the list")
     items = items_of(source, first)
     width = max(5, len(str(len(items.held))))
-    labels = items.labels or (None,) * len(items.held)
-    images = tuple(Image(f"{number:0{width}d}", label=label) for number, label in enumerate(labels))
+    labels, splits = (column or (None,) * len(items.held) for column in (items.labels, items.splits))
+    images = tuple(
+        Image(f"{number:0{width}d}", label=label, split=split)
+        for number, (label, split) in enumerate(zip(labels, splits, strict=True))
+    )
     return ImageTable(
         images,
         classes=items.classes or _words(images),
@@ -191,10 +197,14 @@ def _from_path(source: str | Path, columns: Mapping[str, str]) -> ImageTable:
     if not text:
         raise DataError("No images were named: the name is empty.", slug="no-images")
     suffix = path.suffix.lower()
+    if are_shards(text) and not path.is_dir():
+        return _from_shards(shards_in(text), text, columns)
     if path.is_file() and suffix in (".csv", ".tsv", ".txt", ".lst", ".list"):
         return _from_table(path, columns)
     if columns:
-        raise OptionError(f"--columns names columns of a table, but {text} is none (.csv, .tsv, .txt).")
+        raise OptionError(f"--columns names columns of a table, but {text} is none (.csv, .tsv, .txt, .tar).")
+    if (address := address_of(source)) is not None:
+        return _from_address(address)
     if path.is_dir():
         return _from_folder(path)
     if path.is_file():
@@ -202,7 +212,8 @@ def _from_path(source: str | Path, columns: Mapping[str, str]) -> ImageTable:
         return _from_list([path], str(path))
     if is_address(text):
         said = f"{text} is an address, and images are files here: nothing is downloaded."
-        raise DataError(f"{said}\n  Download it, and name its folder.", slug="no-such-file")
+        read = "Read where they lie are s3://, gs://, hf:// and az://."
+        raise DataError(f"{said}\n  Download it, and name its folder. {read}", slug="no-such-file")
     if any(letter in text for letter in "*?["):
         return _from_list(_matches(text, path.anchor), f"the glob {text}")
     raise DataError(f"There is no file or folder {text}.  {beside(path)}", slug="no-such-file")
@@ -215,6 +226,9 @@ def _check_read(path: Path) -> None:
         raise DataError(f"{path} is a table that seewhy does not read.  Save it as CSV.", slug="csv")
     if suffix == ".zip":
         raise DataError(f"{path} is an archive.  Unpack it first:  seewhy data {path} DEST", slug="no-images")
+    if suffix in (".gz", ".tgz", ".bz2", ".xz"):
+        said = f"{path} is compressed, so that no image within it can be found without reading all before it."
+        raise DataError(f"{said}\n  Make a plain tar of it:  gunzip -c FILE > shard-000.tar", slug="shards")
     if not is_image_name(path.name) and (steps := steps_for([kind_of_file(path)])):
         raise DataError(f"{path} is no picture that seewhy reads.\n  {steps[0]}", slug="no-images")
 
@@ -225,6 +239,29 @@ def _matches(pattern: str, anchor: str) -> list[Path]:
     except (ValueError, NotImplementedError):  # like "a**"
         return []
     return sorted(path for path in paths if is_image_name(path.name) and not path.is_dir())
+
+
+def _from_address(address: str) -> ImageTable:
+    """The table of a folder, a pattern or a file in an object store; labels and splits as those of a folder here."""
+    if is_pattern(address):
+        return _from_list([Path(name) for name in image_matches(address)], f"the pattern {address}")
+    images = images_at(address)
+    if images is None:
+        _check_read(Path(address))
+        return _from_list([Path(address)], address)
+    inside, beside = _inside_and_beside(images)
+    if inside:
+        return _of_class_folders(address, PurePosixPath(address).name, inside, beside)
+    return ImageTable(tuple(_in_split(images, PurePosixPath(address).name)), source=address)
+
+
+def _from_shards(tars: Sequence[str], source: str, columns: Mapping[str, str] | None = None) -> ImageTable:
+    """The table of the images in tars (WebDataset), with what stands beside them there."""
+    if not tars:
+        raise DataError(f"Found no tar that fits {source}.", slug="no-images")
+    rows, folder, notes = rows_of(tars)
+    table = _from_sheet(sheet_of(rows), folder, source, {"path": "path", **(columns or {})})
+    return replace(table, root=None if any_address(tars) else folder, notes=(*notes, *table.notes))
 
 
 def _from_folder(root: Path) -> ImageTable:
@@ -239,20 +276,31 @@ def _from_folder(root: Path) -> ImageTable:
             slug="no-images",
         )
     images = [Image(path.relative_to(root).as_posix(), str(path)) for path in paths]
-    beside = [image for image in images if "/" not in image.id]
-    inside = [image for image in images if "/" in image.id]
-    if len({image.id.partition("/")[0] for image in inside}) < 2 or len(beside) >= len(inside):
-        table = _named_by_the_folder(root, images) if beside else _of_class_folders(root, inside, [])
+    inside, beside = _inside_and_beside(images)
+    if inside:
+        table = _of_class_folders(str(root), root.resolve().name, inside, beside, root)
     else:
-        table = _of_class_folders(root, inside, beside)
+        table = _named_by_the_folder(root, images)
     return replace(table, notes=(*table.notes, *left_out(table.empty, unread, others)))
 
 
-def _of_class_folders(root: Path, inside: Sequence[Image], beside: Sequence[Image]) -> ImageTable:
-    """The table of images in class folders; the few `beside` these have no class."""
+def _inside_and_beside(images: list[Image]) -> tuple[list[Image], list[Image]]:
+    """The images in class folders, and the few that lie beside these; all are beside where there are none."""
+    beside = [image for image in images if "/" not in image.id]
+    inside = [image for image in images if "/" in image.id]
+    if len({image.id.partition("/")[0] for image in inside}) < 2 or len(beside) >= len(inside):
+        return ([], images) if beside else (inside, [])
+    return inside, beside
+
+
+def _of_class_folders(
+    source: str, name: str, inside: Sequence[Image], beside: Sequence[Image], root: Path | None = None
+) -> ImageTable:
+    """The table of images in class folders; the few `beside` these have no class. None as `root`: it lies elsewhere."""
     placed_images, placement = _in_folders(inside)
-    images = _in_split(placed_images, root.resolve().name)
-    empty = _empty_classes(root, placement) if any(image.label for image in images) else ()
+    images = _in_split(placed_images, name)
+    has_labels = any(image.label for image in images)
+    empty = _empty_classes(root, placement) if root is not None and has_labels else ()
     notes = list(placement.notes)
     if beside:
         notes.append(f"Images beside the class folders have no class: {listed([image.id for image in beside], 4)}.")
@@ -262,7 +310,7 @@ def _of_class_folders(root: Path, inside: Sequence[Image], beside: Sequence[Imag
         root,
         label_names(images),
         tuple(notes),
-        source=str(root),
+        source=source,
         empty=empty,
         either=placement.either,
     )
@@ -340,14 +388,15 @@ def _from_list(paths: Sequence[Path], source: str) -> ImageTable:
         raise DataError(f"Found no images in {source}.", slug="no-images")
     root = Path(os.path.commonpath([path.absolute().parent for path in paths]))
     images, notes = without_repeats(
-        [Image(relative(path, root), str(path), error=why_not_here(path)) for path in paths]
+        [Image(below(path, root), address_of(path) or str(path), error=why_not_here(path)) for path in paths]
     )
     either = None
     if all("/" in image.id for image in images):  # they lie in folders below a common one: read those as a folder would
         images, placement = _in_folders(images)
         images, notes = _in_split(images, root.name), (*notes, *placement.notes)
         either = placement.either
-    return ImageTable(tuple(images), root, label_names(images), notes, source=source, either=either)
+    home = None if any_address(image.path for image in images) else root
+    return ImageTable(tuple(images), home, label_names(images), notes, source=source, either=either)
 
 
 def _storable(table: ImageTable) -> ImageTable:

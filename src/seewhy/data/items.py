@@ -11,9 +11,18 @@ import numpy as np
 import PIL.Image
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, IterableDataset, RandomSampler, SequentialSampler, Subset, TensorDataset
+from torch.utils.data import (
+    ConcatDataset,
+    DataLoader,
+    IterableDataset,
+    RandomSampler,
+    SequentialSampler,
+    Subset,
+    TensorDataset,
+)
 
 from seewhy.cam.model import untouched
+from seewhy.data.folder_names import is_split_name
 from seewhy.data.item_labels import (
     IMAGES,
     LABELS,
@@ -47,6 +56,7 @@ class Items:
     source: str = ""
     read_as: tuple[str, ...] = ()
     seen: tuple[Reading, ...] = ()
+    splits: tuple[str, ...] = ()  # of what was given by split
 
 
 def items_of(source: Any, first: int | None = None) -> Items:
@@ -69,7 +79,10 @@ def _items_of(source: Any, first: int) -> Items:
     if (batch := _batch_in(source)) is not None:
         return _of_batch(*batch, first)
     if isinstance(source, IterableDataset) or not (hasattr(source, "__getitem__") and hasattr(source, "__len__")):
-        raise DataError(f"Images are {type(source).__name__}, but must be {_places()}.", slug="no-images")
+        first_of = "\n  Of a stream give the first images:  list(dataset.take(1000))" if hasattr(source, "take") else ""
+        raise DataError(f"Images are {type(source).__name__}, but must be {_places()}.{first_of}", slug="no-images")
+    if isinstance(source, Mapping) and source and all(is_split_name(str(name)) for name in source):
+        return _of_splits(source, first)
     if isinstance(source, Mapping):
         raise DataError(
             f"The dict has {listed(map(str, source))}, none of which is a batch of images (N, C, H, W).\n"
@@ -151,6 +164,26 @@ def _of_loader(loader: DataLoader[Any], first: int) -> Items:
     which = "in its order" if whole else f"{len(rows or []):,} of its {len(dataset):,} rows, those of the sampler"
     note = f"The DataLoader's dataset is read ({which}), without its batches, shuffling and collate_fn."
     return replace(items, notes=(*items.notes, note), source=type(dataset).__name__)
+
+
+def _of_splits(source: Mapping[str, Any], first: int) -> Items:
+    """Datasets by split, as a DatasetDict of Hugging Face has them, one after the other, with one set of names."""
+    parts = {str(name): _items_of(held, first) for name, held in source.items()}
+    names = {part.classes for part in parts.values()}
+    if len(names) > 1:
+        raise DataError(
+            f"The splits {listed(parts)} have different class names: {listed([listed(one, 4) for one in names], 3)}.\n"
+            "  Give one of them, or the same names to all.",
+            slug="no-images",
+        )
+    columns = [part.labels or (None,) * len(part.held) for part in parts.values()]
+    labels = tuple(label for column in columns for label in column)
+    held: ConcatDataset[Any] = ConcatDataset([part.held for part in parts.values()])
+    splits = tuple(name for name, part in parts.items() for _ in range(len(part.held)))
+    notes = tuple(note for part in parts.values() for note in part.notes)
+    one = next(iter(parts.values()))
+    known = labels if any(labels) else ()
+    return Items(held, one.classes, known, notes, ", ".join(parts), one.read_as, splits=splits)
 
 
 def _some(items: Items, rows: Sequence[int]) -> Items:

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
+from seewhy.data.addresses import address_of, name_at
 from seewhy.data.class_order import class_order, other_labels
 from seewhy.data.columns import LABELS, Columns, columns_of, flag_labels
 from seewhy.data.labels import DIFFERING, JOINT, NO_LABEL, whole
@@ -48,7 +49,7 @@ def read_listing(sheet: Sheet, folder: Path, source: str, asked: Mapping[str, st
         [
             Image(
                 relative(path, folder),
-                str(path),
+                address_of(path) or str(path),
                 label,
                 split or None,
                 error=why_not_here(path),
@@ -105,7 +106,13 @@ def without_repeats(images: Sequence[Image]) -> tuple[list[Image], tuple[str, ..
 
 
 def relative(path: Path, root: Path) -> str:
-    """The path below root with forward slashes; one that lies outside keeps only its own words."""
+    """The path below root with forward slashes; one that lies outside keeps only its own words, as an address does."""
+    address = address_of(path)
+    return below(path, root) if address is None else name_at(address)
+
+
+def below(path: Path, root: Path) -> str:
+    """The path below root with forward slashes."""
     text = os.path.relpath(path.absolute(), root.absolute())
     return "/".join(part for part in Path(text).parts if part not in ("..", os.sep))
 

@@ -18,6 +18,7 @@ _STEPS = (
     (_DRAWINGS, "Drawings and pages are exported as PNG first."),
     (_RAW, "RAW photographs are developed into TIFF or JPEG first."),
     (_VIDEOS, "Videos are cut into pictures first:  ffmpeg -i FILE frames/%05d.png"),
+    ((".tar",), "Tars of images (WebDataset) are named by a pattern:  'FOLDER/*.tar'"),
     ((DICOM,), 'DICOM files are read where their names end in .dcm:  pip install "seewhy[medical]"'),
 )  # fmt: skip
 

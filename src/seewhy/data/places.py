@@ -10,7 +10,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import unquote
 
+from seewhy.data.addresses import address_of
 from seewhy.data.image_files import PLAIN, is_image_name, stem_of, suffix_of
+from seewhy.data.shards import member_of
 from seewhy.errors import DataError
 
 _DEEP = 3  # folders below the table that are looked through
@@ -31,7 +33,7 @@ def located(names: Sequence[str], folder: Path, source: str) -> tuple[list[Path]
     """
     names = [unquote(name.removeprefix("file://")) if name.startswith("file://") else name for name in names]
     paths = [as_written(name, folder) for name in names]
-    written = [path.exists() for path in paths]
+    written = [path.exists() or member_of(path) is not None for path in paths]
     moved: dict[int, Path] = {}
     for elsewhere in (False, True):
         kind = [row for row, name in enumerate(names) if bool(_ELSEWHERE.match(name)) is elsewhere]
@@ -47,7 +49,9 @@ def located(names: Sequence[str], folder: Path, source: str) -> tuple[list[Path]
 
 
 def as_written(name: str, folder: Path) -> Path:
-    """A path as seen from the list's folder, or from here if it exists only here."""
+    """A path as seen from the list's folder, or from here if it exists only here; an address as it is."""
+    if address_of(name) is not None:
+        return Path(name)
     beside = as_on_disk(folder / name)
     if beside.exists() or not (here := as_on_disk(Path(name))).exists():
         return beside
@@ -55,7 +59,9 @@ def as_written(name: str, folder: Path) -> Path:
 
 
 def why_not_here(path: Path) -> str | None:
-    """The reason of a path that is an address on the web; None of any other, and of one whose file is here."""
+    """The reason of a path that is an address on the web; None of any other, and of one that can be read."""
+    if address_of(path) is not None:
+        return None
     if (found := _WEB.search(path.as_posix())) is None or path.exists():
         return None
     address = f"{found[1]}://{path.as_posix()[found.end() :]}"

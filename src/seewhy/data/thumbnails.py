@@ -9,6 +9,7 @@ import PIL.Image
 from numpy.typing import NDArray
 
 from seewhy.data.decode import UnreadableError, reduced
+from seewhy.data.files import read_bytes
 from seewhy.records import Preprocess
 
 SIDE = 64  # pixels, to which every picture is stretched
@@ -21,8 +22,8 @@ def grey_thumbnail(path: str | Path, how: Preprocess | None = None) -> Thumbnail
     Raises UnreadableError with the reason.
     """
     try:
-        data = Path(path).read_bytes()
-    except (OSError, ValueError) as error:
+        data = read_bytes(path)
+    except ValueError as error:  # a name that holds what no file system takes
         raise UnreadableError(str(error)) from error
     picture = PIL.Image.fromarray(reduced(data, SIDE, how))
     small = picture.convert("L").resize((SIDE, SIDE), PIL.Image.Resampling.BOX)

@@ -11,6 +11,7 @@ from typing import TypeVar
 from torch import Tensor, nn
 
 from seewhy.cam.model import untouched
+from seewhy.data.addresses import each
 from seewhy.data.classifier import Classifier
 from seewhy.data.decode import UnreadableError, has_depth, read_scan
 from seewhy.data.depth import Extremes, Window, is_deep, joined, scale_of, scan_of
@@ -106,7 +107,8 @@ def _looked_at(table: ImageTable) -> tuple[int, int, list[Seen]]:
         return _items(table)
     maybe = [image for image in table.images if PurePath(image.path or "").suffix.lower() not in _SHALLOW]
     looked = _spread(maybe, MOST_HEADERS)
-    deep = [image.path for image in looked if image.path and has_depth(image.path)]
+    paths = [image.path for image in looked if image.path]
+    deep = [path for path, is_one in zip(paths, each(has_depth, paths, str), strict=True) if is_one]
     seen = []
     for path in _spread(deep, MOST_READ):
         try:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from seewhy.cam.attribute import Attribution, Subject, attribute
+from seewhy.data.addresses import any_address, each
 from seewhy.data.decode import UnreadableError, file_digest
 from seewhy.data.labels import read_label
 from seewhy.data.reader import Loaded, batch_of, load_image, refuse_others
@@ -53,9 +54,7 @@ def explain_shard(plan: Plan, shard: Shard, *, overlays: bool = True) -> ShardRe
     for start in range(0, len(images), plan.batch_size):
         readable: list[tuple[int, Loaded]] = []
         batch = images[start : start + plan.batch_size]
-        for place, (image, loaded) in enumerate(
-            zip(batch, _each(plan, partial(_read, plan), batch), strict=True), start
-        ):
+        for place, (image, loaded) in enumerate(zip(batch, _read_all(plan, batch), strict=True), start):
             if isinstance(loaded, UnreadableError):
                 result.outcomes.append(Outcome(image, digest=_digest_of(image), error=str(loaded)))
             else:
@@ -110,7 +109,7 @@ def with_overlays(plan: Plan, result: ShardResult) -> ShardResult:
     images = [outcome.image for outcome in result.outcomes]
     jobs = [
         (method, place, loaded, empty[images[place].id])
-        for place, loaded in enumerate(_each(plan, partial(_read, plan), images))
+        for place, loaded in enumerate(_read_all(plan, images))
         if isinstance(loaded, Loaded) and result.outcomes[place].error is None
         for method in plan.methods
     ]
@@ -123,6 +122,13 @@ def _each(plan: Plan, function: Callable[[A], B], items: Sequence[A]) -> list[B]
         return [function(item) for item in items]
     with ThreadPoolExecutor(cores()) as pool:
         return list(pool.map(function, items))
+
+
+def _read_all(plan: Plan, images: Sequence[Image]) -> list[Loaded | UnreadableError]:
+    """The images, several on their way at once where they lie in an object store."""
+    if not any_address(image.path for image in images):
+        return _each(plan, partial(_read, plan), images)
+    return list(each(partial(_read, plan), images, lambda image: image.path))
 
 
 def _read(plan: Plan, image: Image) -> Loaded | UnreadableError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,6 +51,12 @@ class Sheet(Image.Image):
         return data
 
 
+def read_page(path: Path) -> Sheet:
+    """A page that was written to a file, as notebooks take it in."""
+    with Image.open(path, formats=("JPEG", "PNG")) as picture:
+        return _as_sheet(picture.convert("RGB"))
+
+
 def page(
     title: str,
     subtitle: str,
@@ -82,8 +89,12 @@ def page(
         x = _MARGIN + number % columns * cell[0]
         y = _MARGIN + _HEAD + number // columns * cell[1]
         _draw_tile(sheet, draw, tile, (x, y), cell_width)
+    return _as_sheet(sheet)
+
+
+def _as_sheet(picture: Image.Image) -> Sheet:
     shown = Sheet()
-    shown.__dict__.update(sheet.__dict__)
+    shown.__dict__.update(picture.__dict__)
     return shown
 
 

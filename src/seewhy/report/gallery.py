@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -15,11 +15,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from seewhy.data.addresses import address_of
 from seewhy.data.decode import Pixels, UnreadableError, read_verified, reduced
 from seewhy.data.image_files import SUFFIXES
+from seewhy.data.shards import file_of
 from seewhy.geometry import geometry_of
 from seewhy.maps import MOST_CELLS, drawn_values
-from seewhy.records import MapKey, MapStat, Outcome, Progress
+from seewhy.records import MapKey, MapStat, Outcome, Preprocess, Progress
 from seewhy.render.overlay import encode
 from seewhy.report.stored import StoredRun
 from seewhy.store.arrays import read_rows
@@ -74,7 +76,7 @@ class Gallery:
 
     def picture(self, row: int) -> Pixels | None:
         """A small picture (h, w, 3); None where the file is not there any more, or is another one now."""
-        data = self._data(row)
+        data = self.data(row)
         if data is None:
             return None
         try:
@@ -97,6 +99,8 @@ class Gallery:
         if outcome.image.path is None:
             return None
         path = self._root / outcome.image.path
+        if address_of(outcome.image.path) is not None:
+            return Path(outcome.image.path)
         return (
             path if path.exists() else self._root / _BYTE.sub(lambda match: chr(int(match[1], 16)), outcome.image.path)
         )
@@ -108,38 +112,9 @@ class Gallery:
 
     def cells(self, key: MapKey) -> int:
         """The most cells on a side of a map, so that all of a method's maps of an image take 4 kB at most."""
-        count = sum(other.method == key.method for other in self.stored.keys)
-        fitting = int((3 * (MOST_BYTES / count - _ROOM) / 4) ** 0.5) if MOST_BYTES / count > _ROOM else 4
-        return max(4, min(MOST_CELLS, fitting))
+        return most_cells(sum(other.method == key.method for other in self.stored.keys))
 
-    @cached_property
-    def _root(self) -> Path:
-        """What relative paths start from: here, or a folder above the run, where the run has been moved or we have."""
-        first = next(
-            (outcome.image.path for outcome in self.stored.outcomes if outcome.image.path and not outcome.error), None
-        )
-        roots = [Path(), *self.stored.folder.resolve().parents]
-        return next((root for root in roots if first is not None and (root / first).is_file()), Path())
-
-    def _entries(self, rows: range) -> list[dict[str, Any]]:
-        stored = self.stored
-        drawn = {key: self._drawn(key, rows) for key in stored.keys}
-        for key, of_key in drawn.items():
-            self.tops.setdefault(key, []).extend(float(one.high.item()) for one in of_key)
-        entries = []
-        for place, row in enumerate(rows):
-            outcome, picture = stored.outcomes[row], self.thumbnail(row)
-            maps = [_map_entry(key, drawn[key][place], stored.stats[key].get(row)) for key in stored.keys]
-            entry: dict[str, Any] = {"t": None, "m": maps, "l": _largest(outcome.logits), "o": {}}
-            if picture is not None:
-                entry |= dict(zip(("t", "w", "h"), picture, strict=True))
-                entry["o"] = self._copied_original(row)
-            if (rectangle := self._canvas_on(outcome)) is not None:
-                entry["r"] = rectangle
-            entries.append(entry)
-        return entries
-
-    def _data(self, row: int) -> bytes | None:
+    def data(self, row: int) -> bytes | None:
         """The bytes of an image's file, if they are those that the run has read: a table may name any file."""
         outcome = self.stored.outcomes[row]
         path = self.path(outcome)
@@ -150,9 +125,36 @@ class Gallery:
         except UnreadableError:
             return None
 
+    @cached_property
+    def _root(self) -> Path:
+        """What relative paths start from: here, or a folder above the run, where the run has been moved or we have."""
+        first = next(
+            (outcome.image.path for outcome in self.stored.outcomes if outcome.image.path and not outcome.error), None
+        )
+        roots = [Path(), *self.stored.folder.resolve().parents]
+        return next((root for root in roots if first is not None and (root / file_of(first)).is_file()), Path())
+
+    def _entries(self, rows: range) -> list[dict[str, Any]]:
+        stored = self.stored
+        drawn = {key: self._drawn(key, rows) for key in stored.keys}
+        for key, of_key in drawn.items():
+            self.tops.setdefault(key, []).extend(float(one.high.item()) for one in of_key)
+        entries = []
+        for place, row in enumerate(rows):
+            outcome, picture = stored.outcomes[row], self.thumbnail(row)
+            maps = [map_entry(drawn[key][place], stored.stats[key].get(row)) for key in stored.keys]
+            entry: dict[str, Any] = {"t": None, "m": maps, "l": _largest(outcome.logits), "o": {}}
+            if picture is not None:
+                entry |= dict(zip(("t", "w", "h"), picture, strict=True))
+                entry["o"] = self._copied_original(row)
+            if (rectangle := canvas_on(outcome, stored.preprocess)) is not None:
+                entry["r"] = rectangle
+            entries.append(entry)
+        return entries
+
     def _copied_original(self, row: int) -> dict[str, str]:
         """The link to the original's copy, which is made; nothing where none are asked for."""
-        data = None if self.originals is None else self._data(row)
+        data = None if self.originals is None else self.data(row)
         if self.originals is None or data is None:
             return {}
         (self.originals / self.copied(row)).write_bytes(data)
@@ -160,25 +162,33 @@ class Gallery:
 
     def _drawn(self, key: MapKey, rows: range) -> list[Drawn]:
         """The maps of some rows, with at most so many cells as the pages hold."""
-        maps = torch.from_numpy(read_rows(self.stored.folder, key, rows.start, rows.stop)).nan_to_num()
-        most = self.cells(key)
-        sides = [side.numpy() for sign in (1, -1) for side in drawn_values(sign * maps, most)]
-        return [Drawn(*side) for side in zip(*sides, strict=True)]
+        return drawn_of(read_rows(self.stored.folder, key, rows.start, rows.stop), self.cells(key))
 
-    def _canvas_on(self, outcome: Outcome) -> list[float] | None:
-        """Where the canvas lies on the picture (x, y, width, height), in shares of it; None where it covers all."""
-        preprocess = self.stored.preprocess
-        if preprocess is None or preprocess.size is None or not outcome.width:
-            return None
-        height, width = outcome.height or 1, outcome.width
-        geometry = geometry_of((height, width), preprocess)
-        if preprocess.fit == "stretch" and geometry.offset == (0.0, 0.0):
-            return None
-        left, top = geometry.to_photograph(0, 0)
-        right, bottom = geometry.to_photograph(geometry.canvas[1], geometry.canvas[0])
-        return [
-            round(share, 5) for share in (left / width, top / height, (right - left) / width, (bottom - top) / height)
-        ]
+
+def drawn_of(maps: Maps, most: int) -> list[Drawn]:
+    """Raw maps (N, h, w) as they are drawn, with at most `most` cells a side."""
+    raw = torch.from_numpy(maps).nan_to_num()
+    sides = [side.numpy() for sign in (1, -1) for side in drawn_values(sign * raw, most)]
+    return [Drawn(*side) for side in zip(*sides, strict=True)]
+
+
+def most_cells(n_maps: int) -> int:
+    """The most cells on a side of a map, so that so many maps of an image take 4 kB at most."""
+    fitting = int((3 * (MOST_BYTES / n_maps - _ROOM) / 4) ** 0.5) if MOST_BYTES / n_maps > _ROOM else 4
+    return max(4, min(MOST_CELLS, fitting))
+
+
+def canvas_on(outcome: Outcome, preprocess: Preprocess | None) -> list[float] | None:
+    """Where the canvas lies on the picture (x, y, width, height), in shares of it; None where it covers all."""
+    if preprocess is None or preprocess.size is None or not outcome.width:
+        return None
+    height, width = outcome.height or 1, outcome.width
+    geometry = geometry_of((height, width), preprocess)
+    if preprocess.fit == "stretch" and geometry.offset == (0.0, 0.0):
+        return None
+    left, top = geometry.to_photograph(0, 0)
+    right, bottom = geometry.to_photograph(geometry.canvas[1], geometry.canvas[0])
+    return [round(share, 5) for share in (left / width, top / height, (right - left) / width, (bottom - top) / height)]
 
 
 def as_uri(pixels: Pixels) -> str:
@@ -198,27 +208,30 @@ def script_text(value: Any) -> str:
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
-def _map_entry(key: MapKey, drawn: Drawn, stat: MapStat | None) -> dict[str, Any] | None:
+def map_entry(
+    drawn: Drawn, stat: MapStat | None, kept: Callable[[NDArray[np.int8]], Any] | None = None
+) -> dict[str, Any] | None:
     """A map in whole steps, -127 to 127 of the values that get the full colour, with the raw numbers behind it.
 
     "p" are those values where they are not the raw extremes. "n" are the steps of what is against the score where it
-    lies in one cell with what is for it.
+    lies in one cell with what is for it. `kept` says how steps are written; None: as text.
     """
     if stat is None or not np.isfinite([stat.minimum, stat.maximum]).all():
         return None
+    kept = kept or _as_text
     speaking, against = _steps(drawn.speaking, drawn.high), _steps(drawn.against, drawn.low)
     is_mixed = bool((speaking * against).any())
     entry: dict[str, Any] = {
         "g": list(drawn.speaking.shape),
-        "d": _as_text(speaking if is_mixed else speaking - against),
-        "lo": _short(stat.minimum),
-        "hi": _short(stat.maximum),
-        "s": _short(stat.score_value),
+        "d": kept(speaking if is_mixed else speaking - against),
+        "lo": short(stat.minimum),
+        "hi": short(stat.maximum),
+        "s": short(stat.score_value),
     }
     if is_mixed:
-        entry["n"] = _as_text(against)
-    extremes = [_short(-float(drawn.low.item())), _short(float(drawn.high.item()))]
-    if extremes != [_short(min(stat.minimum, 0)), _short(max(stat.maximum, 0))]:
+        entry["n"] = kept(against)
+    extremes = [short(-float(drawn.low.item())), short(float(drawn.high.item()))]
+    if extremes != [short(min(stat.minimum, 0)), short(max(stat.maximum, 0))]:
         entry["p"] = extremes
     return entry | ({"e": stat.reason} if stat.empty else {})
 
@@ -235,9 +248,9 @@ def _as_text(steps: NDArray[np.int8]) -> str:
 
 def _largest(logits: Sequence[float]) -> list[list[float | None]]:
     order = sorted(range(len(logits)), key=lambda index: -logits[index])[:_LOGITS]
-    return [[index, _short(logits[index])] for index in order]
+    return [[index, short(logits[index])] for index in order]
 
 
-def _short(value: float) -> float | None:
+def short(value: float) -> float | None:
     """Five digits; None for what JSON cannot say."""
     return float(f"{value:.5g}") if np.isfinite(value) else None

@@ -133,6 +133,7 @@ def beside(stored: StoredRun, command: str) -> StoredRun | None:
 def _there(folder: Path) -> Path:
     if folder.is_dir():
         return folder
+    manifest.refuse_address(folder)
     if folder.exists():
         raise StoreError(f"{folder} is a file, where a run folder is needed.", slug="no-run")
     around = folder.parent if folder.parent.is_dir() else Path()

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from seewhy.cam.model import fitting_size, input_channels, untouched
 from seewhy.cam.scores.form import formed
+from seewhy.data.addresses import each
 from seewhy.data.classifier import Classifier
 from seewhy.data.decode import UnreadableError, read_size
 from seewhy.data.folder import ImageTable
@@ -18,7 +19,7 @@ from seewhy.data.function_fit import learn_rule
 from seewhy.data.reader import Loaded, batch_of, input_made, load_image
 from seewhy.errors import DataError, OptionError, listed
 from seewhy.geometry import geometry_of
-from seewhy.records import Preprocess
+from seewhy.records import Image, Preprocess
 from seewhy.run.probe import Probe, probe_network
 
 _FIRST = 5  # images on which a network may fail before it is said to fail
@@ -96,17 +97,21 @@ def learn_geometry(classifier: Classifier, table: ImageTable) -> list[str]:
         return [learn_rule(function, lambda picture: input_made(function(picture)))]
 
 
+def _canvas_of(image: Image, preprocess: Preprocess) -> tuple[int, int] | None:
+    """The canvas that an image fills without being resized; None where it cannot be read, which its row will say."""
+    try:
+        return geometry_of(read_size(image.path or ""), preprocess).canvas
+    except UnreadableError:
+        return None
+
+
 def with_size(classifier: Classifier, table: ImageTable) -> Classifier:
     """The classifier with the images' own size as its canvas where none was given. Raises DataError for mixed sizes."""
     preprocess = classifier.preprocess
     if not isinstance(preprocess, Preprocess) or preprocess.size is not None or table.items is not None:
         return classifier
-    sizes: Counter[tuple[int, int]] = Counter()
-    for image in table.images:
-        try:
-            sizes[geometry_of(read_size(image.path or ""), preprocess).canvas] += 1
-        except UnreadableError:
-            continue  # its row will say so
+    found = each(lambda image: _canvas_of(image, preprocess), table.images, lambda image: image.path)
+    sizes = Counter(canvas for canvas in found if canvas is not None)
     if not sizes:
         return classifier
     if len(sizes) > 1:

@@ -7,6 +7,7 @@ import errno
 import hashlib
 import json
 import os
+import re
 import secrets
 import shutil
 import threading
@@ -23,6 +24,30 @@ NAME, LOCK = "manifest.json", ".lock"
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
 _READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM)
 _holders: dict[Path, int] = {}  # the folders that this process holds, and in which thread
+
+
+_ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/+(.*)")  # also as a Path writes it; C:/ is a drive
+_COPIED = {  # how a folder gets to and from a store, by the scheme of its addresses
+    "s3": "aws s3 sync {here} {there}",
+    "gs": "gcloud storage rsync -r {here} {there}",
+    "az": "azcopy copy {here} {there} --recursive",
+}
+
+
+def refuse_address(folder: Path) -> None:
+    """Raise StoreError where a run folder is the address of an object store: it would become a folder called s3:."""
+    if (match := _ADDRESS.fullmatch(str(folder))) is None or folder.exists():
+        return
+    there = f"{match[1]}://{match[2]}"
+    here = f"runs/{match[2].rstrip('/').rpartition('/')[2] or 'run'}"
+    way = _COPIED.get(match[1].lower(), f"copy {{here}} to {there} with the store's own tool")
+    raise StoreError(
+        f"{there} is an address, and a run folder lies in a file system: that a killed run goes on, and that no two "
+        "write at once, needs whole renames and locks, which object stores have not.\n"
+        f"  Write it here, then copy it:  --out {here}, then  {way.format(here=here, there=there)}\n"
+        "  To read one that lies there, copy it here first.",
+        slug="run-address",
+    )
 
 
 def digest_of(value: Any, length: int = 16) -> str:
@@ -54,6 +79,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
 def read_manifest(folder: Path) -> dict[str, Any]:
     """The manifest of a run folder. Raises StoreError where there is none."""
+    refuse_address(folder)
     path = folder / NAME
     if not path.is_file():
         held = f" (it holds: {listed(sorted(entry.name for entry in folder.iterdir()))})" if folder.is_dir() else ""
@@ -81,8 +107,9 @@ def _write(folder: Path, content: dict[str, Any]) -> None:
 def find(folder: Path) -> dict[str, Any] | None:
     """The manifest of the run in this folder; None where the folder is empty or not there.
 
-    Raises StoreError when the folder holds something else.
+    Raises StoreError when the folder holds something else, or is an address.
     """
+    refuse_address(folder)
     ours = (LOCK, f"{NAME}.partial")  # all that a run killed in its first moment leaves
     held = sorted(entry.name for entry in folder.iterdir() if entry.name not in ours) if folder.exists() else []
     if NAME in held and not (folder / NAME).read_bytes().strip(b"\0"):
@@ -155,6 +182,7 @@ def writer(folder: Path, wait: float = 0) -> Iterator[None]:
 
     Raises StoreError that names who holds it, after so many seconds of waiting.
     """
+    refuse_address(folder)
     name = folder.absolute()
     if _holders.get(name) == threading.get_ident():
         yield

@@ -6,8 +6,8 @@ window.seewhy = window.seewhy || {};
 seewhy.blend = (() => {
   const STEPS = 127; // of a stored map and of a signed colour table, to either side of zero
 
-  /** The bytes of base64 text: Uint8Array. */
-  const bytes = (text) => Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+  /** The bytes of base64 text: Uint8Array; bytes as they are, which must have a buffer of their own. */
+  const bytes = (text) => (typeof text === "string" ? Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0)) : text);
 
   /** The raw values of the largest step either way, at least 0; 1 where not known. A map that is drawn otherwise has its own (p). */
   function extremes({ hi: highest, lo: lowest, p }) {
