@@ -69,6 +69,7 @@ def lab(server: str) -> Iterator[Any]:
         page.on("request", lambda one: page.asked.append(one.url))
         page.goto(f"{server}/lab/tree/page.ipynb?token={TOKEN}&reset")
         page.locator(".jp-Notebook .jp-CodeCell").first.wait_for(timeout=PATIENCE * 1000)
+        page.get_by_text("| Idle").first.wait_for(timeout=PATIENCE * 1000)  # a key before the kernel is there is lost
         page.locator(".jp-Notebook .jp-CodeCell .cm-content").first.click()
         page.keyboard.press("Shift+Enter")
         page.locator(TILE).first.wait_for(timeout=PATIENCE * 1000)

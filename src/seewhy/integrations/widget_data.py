@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -219,14 +220,10 @@ def shown(table: Mapping[str, Any], state: Mapping[str, str]) -> list[int]:
     `state` holds text, split, label, prediction, right and sort, each "" where nothing is asked. Those without a
     value come last either way.
     """
-    tests: list[Callable[[int], bool]] = [
-        lambda place, column=table[name], word=state[name]: bool(column[place] == word)
-        for name in ("split", "label", "prediction")
-        if state[name]
-    ]
+    words = [name for name in ("split", "label", "prediction") if state[name]]
+    tests: list[Callable[[int], bool]] = [partial(_holds, table[name], state[name]) for name in words]
     if state["right"]:
-        code = {"right": 1, "wrong": 0, "unknown": -1}[state["right"]]
-        tests.append(lambda place: bool(table["correct"][place] == code))
+        tests.append(partial(_holds, table["correct"], {"right": 1, "wrong": 0, "unknown": -1}[state["right"]]))
     if text := state["text"].strip().lower():
         tests.append(lambda place: text in table["ids"][place].lower())
     places = [place for place in range(len(table["ids"])) if all(test(place) for test in tests)]
@@ -236,6 +233,10 @@ def shown(table: Mapping[str, Any], state: Mapping[str, str]) -> list[int]:
     values = table["ranks" if name == "name" else name]
     known = sorted((p for p in places if values[p] is not None), key=lambda place: (sign * values[place], place))
     return known + [place for place in places if values[place] is None]
+
+
+def _holds(column: Sequence[Any], value: Any, place: int) -> bool:
+    return bool(column[place] == value)
 
 
 def _picture_of(explanation: Explanation, row: int) -> Pixels | None:
