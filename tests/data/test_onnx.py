@@ -167,6 +167,8 @@ def test_a_file_that_keeps_the_number_of_pictures(tmp_path: Path) -> None:
     asked: dict[str, Any] = {"layers": "conv2", "target": 0, "progress": False}
     found, wanted = (seewhy.explain(model, images(), **asked) for model in (classifier, net))
     assert_near(found.maps, wanted.maps)
+    with pytest.raises(ModelError, match=r"one picture at a time, and this gives it 4 at once"):
+        classifier.model(images())
     with pytest.raises(OptionError, match=r"--batch-size is 4, but onnx:.*one picture at a time.*--batch-size 1"):
         seewhy.explain(classifier, images(), batch_size=4, **asked)
     with pytest.raises(ModelError, match=r"takes 2 pictures at a time.*\n.*dynamic first axis") as raised:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from seewhy.cam.model import unwrap
-from seewhy.data.constants import at_once, holding
+from seewhy.data.constants import at_once, holding, one_at_a_time
 from seewhy.data.found import Found
 from seewhy.data.network import find_network
 from seewhy.data.pipelines import Function
@@ -189,7 +189,8 @@ def _as_called(
     batch = at_once(network, original.takes, original.source)
     if held:
         said.append(f"Held fixed for every image: {listed([f'{name} = {text}' for name, text in held.items()])}.")
-    if batch is not None:
+    if batch is not None and original.takes is not None:
+        network = one_at_a_time(network, original.takes, original.source)
         said.append(f"{original.source} takes one picture at a time, so each runs alone.")
     return network, held, batch, said
 

@@ -8,7 +8,7 @@ import hashlib
 import inspect
 import numbers
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -36,9 +36,16 @@ class Held:
     picture: str
     order: tuple[str, ...] = ()
     keywords: Mapping[str, str] = field(default_factory=dict)
+    alone: str = ""  # the source of a network that takes one picture at a time
 
     def arguments(self, picture: Tensor) -> tuple[list[Any], dict[str, Any]]:
-        """What forward is called with for a batch of pictures."""
+        """What forward is called with for a batch of pictures. Raises ModelError for more than it takes."""
+        if self.alone and len(picture) != 1:
+            raise ModelError(
+                f"{self.alone} takes one picture at a time, and this gives it {len(picture)} at once.\n"
+                "  Export it again for any number of pictures (a dynamic first axis).",
+                slug="fixed-batch",
+            )
         given = {name: _beside(value, picture) for name, value in self.constants.items()}
         if not self.order:
             return ([], {self.picture: picture, **given}) if self.picture else ([picture], given)
@@ -194,6 +201,15 @@ def _twin(network: nn.Module, held: Held) -> nn.Module:
     twin: nn.Module = object.__new__(metaclass(kind.__name__, (kind,), names))
     vars(twin).update({key: value for key, value in vars(network).items() if key != "forward"}, _held=held)
     return twin
+
+
+def one_at_a_time(network: nn.Module, takes: Takes, source: str) -> nn.Module:
+    """The network as one that says so where it is given several pictures at once."""
+    held = vars(network).get("_held")
+    if held is not None:
+        vars(network)["_held"] = replace(held, alone=source)
+        return network
+    return _twin(network, Held({}, takes.picture, tuple(takes.inputs), takes.keywords, source))
 
 
 def at_once(network: nn.Module, takes: Takes | None, source: str) -> int | None:
