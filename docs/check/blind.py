@@ -15,6 +15,7 @@ from torch.nn import functional
 
 import seewhy
 from seewhy.cam.methods.catalogue import METHODS
+from seewhy.errors import LayerError
 from seewhy.estimates import Estimate, mean_of
 
 PAGE = Path(__file__).resolve().parents[1] / "blind.md"
@@ -36,7 +37,8 @@ shows there is false.
 The *false mass* is the share of a map's positive part that lies in the blind half, in per cent: the mean over {shown}
 pictures that were not trained on, with its 95 % interval. An even map has 50. The grade is what `seewhy check` gives
 for that alone: it swaps places between images, and so knows which half is not seen; `-` are methods that it does not
-examine. Accuracy of the two: {accuracies}. Written by [check/blind.py](check/blind.py).
+examine. `cam` refuses a head that flattens; `refine-cam` is that of two layers, on the finer grid. Accuracy of the
+two: {accuracies}. Written by [check/blind.py](check/blind.py).
 
 | method | blind head | grade | blind input | grade |
 | --- | --- | --- | --- | --- |
@@ -106,10 +108,15 @@ def trained(kind: Callable[[], nn.Module]) -> nn.Module:
 
 
 def false_mass(model: nn.Module, method: str, x: Tensor) -> Estimate | None:
-    """The share of the maps' positive part in the right half; None where no map has one."""
-    layers = "auto" if METHODS[method].on_input else "features"
-    found = seewhy.explain(seewhy.load(model), x, method=method, layers=layers, progress=False)
-    maps = torch.as_tensor(found.maps).double().clamp(min=0)
+    """The share of the maps' positive part in the right half; None where no map has one, or the method refuses."""
+    layers = {"input": "auto", "layers": ["features.4", "features"]}.get(METHODS[method].kind, "features")
+    try:
+        found = seewhy.explain(seewhy.load(model), x, method=method, layers=layers, progress=False).maps
+    except LayerError as error:
+        if error.slug != "no-pooled-head":
+            raise
+        return None
+    maps = torch.as_tensor(found["features.4"] if isinstance(found, dict) else found).double().clamp(min=0)
     total = maps.sum((1, 2))
     share = maps[..., maps.shape[2] // 2 :].sum((1, 2))[total > 0] / total[total > 0]
     return mean_of(share.numpy()) if len(share) > 1 else None

@@ -200,6 +200,9 @@ def test_on_a_pooled_linear_head_grad_cam_is_hirescam_and_both_are_cam(net: str)
     cam = torch.einsum("c,nchw->nhw", model.fc.weight[2], activation).detach().numpy() / places
     np.testing.assert_allclose(grad, hires, rtol=0, atol=2e-6 * np.abs(hires).max())
     np.testing.assert_allclose(grad, cam, rtol=0, atol=2e-6 * np.abs(cam).max())
+    np.testing.assert_allclose(
+        raw(model, x, layer, "cam", 2), places * cam, rtol=0, atol=2e-6 * places * np.abs(cam).max()
+    )
 
 
 def test_layercam_splits_hirescam_into_what_speaks_for_and_against() -> None:

@@ -24,7 +24,9 @@ from tests.models import FourConv, InPlaceFunctional, Pooled, images, seeded
 
 CAPTUM = ("captum:integrated-gradients", "captum:occlusion")
 needs_captum = pytest.mark.skipif(importlib.util.find_spec("captum") is None, reason="captum is not installed")
-GENERAL = [name for name in METHODS if METHODS[name].kind != "attention"]  # test_attention.py has the others
+PARTICULAR = {"cam": ["act"], "refine-cam": ["stem", "act"]}  # layers of Pooled, since not every network will do
+GENERAL = [name for name in METHODS if METHODS[name].kind != "attention" and name not in PARTICULAR]
+# test_attention.py and test_legrad.py have those of attention.
 EVERY = [*GENERAL, *(pytest.param(name, marks=needs_captum) for name in CAPTUM)]
 HERE = [*GENERAL, *(CAPTUM if importlib.util.find_spec("captum") else ())]
 ON_INPUT = {name for name in METHODS if METHODS[name].on_input} | set(CAPTUM)
@@ -93,6 +95,24 @@ def test_a_batch_of_n_equals_n_alone(method: str, network: str) -> None:
     assert apart(ragged, together) <= ROUNDING.get(method, 5e-6)
 
 
+@pytest.mark.parametrize("method", PARTICULAR)
+def test_methods_for_some_networks_or_layers_keep_the_laws_of_the_others(method: str) -> None:
+    x, layers, model = images(4, 16), PARTICULAR[method], seeded(Pooled())
+    want = maps_of(model, x, layers, method)
+    alone = [maps_of(model, x[row : row + 1], layers, method) for row in range(len(x))]
+    bound = 1e-2 if method == "refine-cam" else 5e-6  # the product of two Grad-CAM++ maps
+    assert apart({name: np.concatenate([one[name] for one in alone]) for name in want}, want) <= bound
+    assert apart(maps_of(model, x, layers, method, batch_size=3), want) <= bound
+    same(maps_of(seeded(Pooled(inplace=True)), x, layers, method), want, 1e-6)
+    same(maps_of(seeded(Pooled()).requires_grad_(False).train(), x, layers, method), want)
+    with torch.inference_mode():
+        same(maps_of(model, x + 0, layers, method), want)
+    pair = maps_of(model, x, layers, [method, "grad-cam"], SCORES)
+    for layer in layers:
+        name = "/".join((method, layer, "one") if len(layers) > 1 else (method, "one"))
+        assert np.abs(pair[name] - want[layer if len(layers) > 1 else ""]).max() <= 1e-6 * np.abs(pair[name]).max()
+
+
 @pytest.mark.parametrize("network", NETWORKS)
 def test_methods_layers_and_scores_of_one_call_equal_each_by_itself(network: str) -> None:
     make, layers, x = NETWORKS[network]
@@ -124,6 +144,8 @@ PRECISION = {
     "eigengrad-cam": (5e-6, 0.05, 5e-3),
     "finer-cam": (1e-6, 0.03, 2e-3),
     "seg-eigen-cam": (5e-6, 0.05, 5e-3),
+    "cam": (1e-6, 0.06, 2e-3),
+    "refine-cam": (5e-6, 0.1, 0.01),
     "kpca-cam": (5e-6, 0.03, 5e-3),
     "grad-cam-elementwise": (1e-6, 0.02, 2e-3),
     "fem": (1e-6, 0.03, 5e-3),
@@ -132,6 +154,8 @@ PRECISION = {
     "smooth-grad-cam++": (1e-6, 0.02, 3e-3),
     "ablation-cam": (2e-6, 0.05, 5e-3),
     "score-cam": (2e-6, 0.05, 5e-3),
+    "ss-cam": (2e-6, 0.05, 5e-3),
+    "is-cam": (2e-6, 0.05, 5e-3),
     "random": (1e-6, None, None),  # its draw follows from the image's mean colour, which half precision rounds
     "fullgrad": (1e-6, 0.4, 5e-3),  # on the input a ReLU that rounding switches is a pixel of its own
     "guided-backprop": (1e-6, 0.5, 5e-3),
@@ -141,9 +165,9 @@ PRECISION = {
 }
 
 
-@pytest.mark.parametrize("method", EVERY)
+@pytest.mark.parametrize("method", [*EVERY, *PARTICULAR])
 def test_precision(method: str) -> None:
-    model, x, layers = seeded(Pooled(inplace=True)), images(4, 16), ["block", "act"]
+    model, x, layers = seeded(Pooled(inplace=True)), images(4, 16), PARTICULAR.get(method, ["block", "act"])
     want = maps_of(model, x, layers, method)
     double, *halves = PRECISION[method]
     assert apart(want, maps_of(copy.deepcopy(model).double(), x.double(), layers, method)) <= double
@@ -155,12 +179,12 @@ def test_precision(method: str) -> None:
         assert all(np.array_equal(one, given[name]) for name, one in have.items())
 
 
-@pytest.mark.parametrize("method", GENERAL)
+@pytest.mark.parametrize("method", [*GENERAL, *PARTICULAR])
 def test_a_surrounding_autocast_changes_nothing(method: str) -> None:
-    model, x = seeded(Pooled()), images(4, 16)
-    want = maps_of(model, x, "act", method)
+    model, x, layers = seeded(Pooled()), images(4, 16), PARTICULAR.get(method, ["act"])
+    want = maps_of(model, x, layers, method)
     with torch.autocast("cpu", torch.bfloat16):
-        have = maps_of(model, x, "act", method)
+        have = maps_of(model, x, layers, method)
     assert apart(have, want) == 0
 
 
@@ -418,7 +442,10 @@ def mirrored() -> nn.Module:
     return model
 
 
-@pytest.mark.parametrize("method", [one for one in EVERY if one != "smooth-grad-cam++"])  # its noise is not mirrored
+NOISY = ("smooth-grad-cam++", "ss-cam")  # noise is not mirrored
+
+
+@pytest.mark.parametrize("method", [one for one in EVERY if one not in NOISY])
 @pytest.mark.parametrize("smooth", [(), "augment"], ids=["plain", "augment"])
 def test_a_flipped_image_has_the_flipped_map(method: str, smooth: Any) -> None:
     model, x, layers = mirrored(), images(4, 16), ["conv1", "conv2"]
@@ -497,27 +524,29 @@ def plans(error: BaseException, total: int) -> Iterator[dict[str, Any]]:
         yield {"runs": 0, "at": at, "error": error}
 
 
-@pytest.mark.parametrize("method", EVERY)
+@pytest.mark.parametrize("method", [*EVERY, *PARTICULAR])
 @pytest.mark.parametrize("smooth", [(), ("augment", "eigen")], ids=["plain", "smooth"])
 def test_the_network_is_as_before(method: str, smooth: Any) -> None:
     plan = {"runs": 0, "at": None}
     model, x = sensitive(plan), images(2, 16)
     before, pixels = state_of(model), x.clone()
-    maps_of(model, x, ["network.block", "network.act"], method, SCORES | {"own": [0, 1]}, smooth=smooth)
+    layers = [f"network.{layer}" for layer in PARTICULAR.get(method, ["block", "act"])]
+    maps_of(model, x, layers, method, SCORES | {"own": [0, 1]}, smooth=smooth)
     assert state_of(model) == before and torch.equal(x, pixels) and x.grad is None
 
 
-@pytest.mark.parametrize("method", EVERY)
+@pytest.mark.parametrize("method", [*EVERY, *PARTICULAR])
 @pytest.mark.parametrize("error", [RuntimeError("a fault of mine"), KeyboardInterrupt()], ids=["error", "interrupt"])
 def test_the_network_is_as_before_after_an_exception_in_its_forward(method: str, error: BaseException) -> None:
     plan: dict[str, Any] = {"runs": 0, "at": None}
-    maps_of(sensitive(plan), images(2, 16), "network.act", method)
+    layers = [f"network.{layer}" for layer in PARTICULAR.get(method, ["act"])]
+    maps_of(sensitive(plan), images(2, 16), layers, method)
     raised = 0
     for broken in plans(error, plan["runs"]):
         model, x = sensitive(broken), images(2, 16)  # a new one: what is learnt of a network is kept with it
         before = state_of(model)
         try:  # passes that only look for something faster may fail
-            maps_of(model, x, "network.act", method)
+            maps_of(model, x, layers, method)
         except (type(error), SeewhyError):
             raised += 1
         assert state_of(model) == before, broken["at"]

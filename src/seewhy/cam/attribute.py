@@ -13,7 +13,7 @@ from seewhy.cam.augment import Augmentation, augmentations
 from seewhy.cam.capture import Captured, LayerCall, capture, gradients
 from seewhy.cam.grid import AS_IT_IS
 from seewhy.cam.methods.catalogue import Method
-from seewhy.cam.methods.scene import Scene
+from seewhy.cam.methods.scene import Features, Scene
 from seewhy.cam.scores.outputs import wide
 from seewhy.cam.scores.score import Fixed, Score
 from seewhy.errors import LayerError
@@ -133,22 +133,27 @@ def _scenes(
 ) -> Iterator[Scene]:
     """One scene for the input, and one for each layer."""
     yield Scene(model, captured.inputs, values.detach(), rescore, seed=seed)
-    for layer in layers:
-        grid = layer.grid or AS_IT_IS
-        raw = captured.activations[layer.asked].detach()
-        slope = slopes.get(layer.asked)
+    raws = {layer.asked: captured.activations[layer.asked].detach() for layer in layers}
+    named = tuple(_features(layer, raws[layer.asked], slopes.get(layer.asked)) for layer in layers)
+    for layer, (activation, gradient) in zip(layers, named, strict=True):
         yield Scene(
             model,
             captured.inputs,
             values.detach(),
             rescore,
             layer,
-            grid,
-            raw,
-            wide(grid.view(raw)),
-            None if slope is None else wide(grid.view(slope)),
+            layer.grid or AS_IT_IS,
+            raws[layer.asked],
+            activation,
+            gradient,
             seed,
+            named,
         )
+
+
+def _features(layer: LayerCall, raw: Tensor, slope: Tensor | None) -> Features:
+    grid = layer.grid or AS_IT_IS
+    return Features(wide(grid.view(raw)), None if slope is None else wide(grid.view(slope)))
 
 
 @torch.no_grad()

@@ -31,7 +31,7 @@ def attention_rollout(scene: Scene) -> Tensor:
     flow = identity
     for attention in attentions:
         flow = (attention.mean(dim=1) + identity) / 2 @ flow
-    return _on_grid(scene, flow, read)
+    return on_grid(scene, (read @ flow)[:, 0])
 
 
 def gradient_attention(scene: Scene) -> Tensor:
@@ -46,7 +46,7 @@ def gradient_attention(scene: Scene) -> Tensor:
     relevance = identity
     for attention, slope in zip(attentions, slopes, strict=True):
         relevance = relevance + (attention * slope).clamp(min=0).mean(dim=1) @ relevance
-    return _on_grid(scene, relevance - identity, read)
+    return on_grid(scene, (read @ (relevance - identity))[:, 0])
 
 
 def _attended(scene: Scene) -> tuple[list[Tensor], list[Tensor], Tensor]:
@@ -55,16 +55,14 @@ def _attended(scene: Scene) -> tuple[list[Tensor], list[Tensor], Tensor]:
     Read are the tokens in which the score has a derivative behind the last attention, in equal shares: the class token,
     or all that are averaged.
     """
-    count, tokens = len(scene.inputs), _tokens_of(scene)
-    with torch.inference_mode(False), torch.enable_grad(), _Attention() as watched:
+    count, tokens = len(scene.inputs), tokens_of(scene)
+    with torch.inference_mode(False), torch.enable_grad(), Attention() as watched:
         value = Scored(scene)(leaf_of(scene.inputs)).sum()
-        seen = [attention for attention in watched.seen if attention.shape[-1] == attention.shape[-2]]
-        if {attention.shape[-1] for attention in seen} != {tokens} or any(len(each) % count for each in seen):
-            raise _refusal(scene, seen, tokens)
+        seen = whole(scene, watched, tokens)
         slopes = torch.autograd.grad(value, seen, allow_unused=True)
-    attentions = [_by_head(attention.detach(), count) for attention in seen]
+    attentions = [by_head(attention.detach(), count) for attention in seen]
     gradients = [
-        torch.zeros_like(attention) if slope is None else _by_head(slope, count)
+        torch.zeros_like(attention) if slope is None else by_head(slope, count)
         for attention, slope in zip(attentions, slopes, strict=True)
     ]
     strength = gradients[-1].abs().amax(dim=(1, 3)).unsqueeze(1)
@@ -72,12 +70,20 @@ def _attended(scene: Scene) -> tuple[list[Tensor], list[Tensor], Tensor]:
     return attentions, gradients, read / read.sum(dim=2, keepdim=True).clamp(min=1)
 
 
-def _by_head(attention: Tensor, count: int) -> Tensor:
+def whole(scene: Scene, watched: Attention, tokens: int) -> list[Tensor]:
+    """The attention from each token to all, of every layer. Raises LayerError where a layer has another one."""
+    seen = watched.square
+    if {attention.shape[-1] for attention in seen} != {tokens} or any(len(each) % len(scene.inputs) for each in seen):
+        raise refusal(scene, seen, tokens)
+    return seen
+
+
+def by_head(attention: Tensor, count: int) -> Tensor:
     """Of `count` images (N, heads, T, T), however the heads are laid out."""
     return attention.reshape(count, -1, *attention.shape[-2:])
 
 
-def _tokens_of(scene: Scene) -> int:
+def tokens_of(scene: Scene) -> int:
     """How many tokens the scene's layer has. Raises LayerError for a layer without tokens."""
     grid = scene.grid
     if grid is None or grid.layout != "tokens":
@@ -90,14 +96,14 @@ def _tokens_of(scene: Scene) -> int:
     return grid.skipped + grid.height * grid.width
 
 
-def _on_grid(scene: Scene, flow: Tensor, read: Tensor) -> Tensor:
-    """What the `read` tokens (N, 1, T) hold of each token by `flow` (N, T, T), on the layer's grid (N, H, W)."""
+def on_grid(scene: Scene, shares: Tensor) -> Tensor:
+    """A number for each token (N, T), on the layer's grid (N, H, W)."""
     assert scene.grid is not None
-    held = (read @ flow).transpose(1, 2)  # (N, T, 1), as a layer's output with one channel
-    return scene.grid.view(held)[:, 0]
+    return scene.grid.view(shares[:, :, None])[:, 0]  # as a layer's output with one channel
 
 
-def _refusal(scene: Scene, seen: list[Tensor], tokens: int) -> LayerError:
+def refusal(scene: Scene, seen: list[Tensor], tokens: int) -> LayerError:
+    """The error for a network whose attention is not from all tokens of the layer to all."""
     assert scene.layer is not None
     shapes = ", ".join(dict.fromkeys(" x ".join(map(str, attention.shape)) for attention in seen)) or "none was seen"
     return LayerError(
@@ -108,12 +114,17 @@ def _refusal(scene: Scene, seen: list[Tensor], tokens: int) -> LayerError:
     )
 
 
-class _Attention(TorchFunctionMode):
+class Attention(TorchFunctionMode):
     """While it is entered, every attention that is computed is kept, on the way from the input to the output."""
 
     def __init__(self) -> None:
         super().__init__()
         self.seen: list[Tensor] = []
+
+    @property
+    def square(self) -> list[Tensor]:
+        """Those from tokens to the same tokens, in the order in which they were computed."""
+        return [attention for attention in self.seen if attention.shape[-1] == attention.shape[-2]]
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None

@@ -2,91 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Any, Literal
-
-from torch import Tensor
+from dataclasses import replace
 
 from seewhy.cam.methods import weighting
 from seewhy.cam.methods.ablation import ablation_cam
 from seewhy.cam.methods.attention import attention_rollout, gradient_attention
+from seewhy.cam.methods.averaged_score_cam import is_cam, ss_cam
 from seewhy.cam.methods.captum import captum_method, captum_name, folded
 from seewhy.cam.methods.captum_calls import CAPTUM
 from seewhy.cam.methods.fullgrad import fullgrad
 from seewhy.cam.methods.guided import guided_backprop, guided_grad_cam
 from seewhy.cam.methods.kernel import kernel_principal
+from seewhy.cam.methods.legrad import legrad
+from seewhy.cam.methods.method import Method as Method
+from seewhy.cam.methods.pooled import cam
 from seewhy.cam.methods.recipro import recipro_cam
-from seewhy.cam.methods.scene import Scene
+from seewhy.cam.methods.refine import refine_cam
 from seewhy.cam.methods.score_cam import score_cam
 from seewhy.cam.methods.shapley import shapley_cam
 from seewhy.cam.methods.smoothed import random_weights, smooth_grad_cam_plus_plus
-from seewhy.cam.scores.score import Score
 from seewhy.cam.scores.targets import as_finer
 from seewhy.errors import OptionError, listed, nearest
-
-Kind = Literal["activation", "gradient", "passes", "maps", "places", "attention", "input", "laid"]
-Combine = Callable[[Tensor, Tensor], Tensor]
-
-
-@dataclass(frozen=True)
-class Method:
-    """A way to make a map, and what it costs.
-
-    `kind` says what `function` takes and gives: "activation" and "gradient" weigh a layer's features from the
-    activation, or from activation and gradient (N, C, H, W); "passes" weighs them from a Scene and runs the network
-    again; all three give weights (N, C) or (N, C, H, W), which `combine` turns into a map (N, H, W) with the
-    activation. "maps" gives the map (N, H, W) itself from a Scene, "places" too without a gradient, "attention" that of
-    a layer with tokens, "input" that on the input's own pixels, "laid" that of a layer, laid on them. `cost` is in
-    passes over one image (C channels of the layer). `adapt` turns the score that was asked for into the one that the
-    method explains. `in_score_units` says that the map's cells add up in units of the score, so that a peak can be
-    judged against it, `seeded` that the seed decides what it shows. `code` is the user's own function.
-    """
-
-    function: Callable[..., Tensor]
-    summary: str
-    paper: str
-    cost: str
-    kind: Kind = "gradient"
-    combine: Combine = weighting.weighted_sum
-    in_score_units: bool = False
-    seeded: bool = False
-    adapt: Callable[[Score], Score] | None = None
-    code: Any = None
-
-    def map_of(self, scene: Scene) -> Tensor:
-        """The raw signed map (N, H, W) of a batch, one layer (or the input) and one score."""
-        if self.kind in ("maps", "places", "attention", "input", "laid") or scene.activation is None:
-            return self.function(scene)
-        if self.kind == "passes":
-            return self.combine(self.function(scene).to(scene.activation.dtype), scene.activation)
-        return self.weighted_map(scene.activation, scene.gradient)
-
-    def weighted_map(self, activation: Tensor, gradient: Tensor | None) -> Tensor:
-        """The raw signed map (N, H, W) of a method that needs no further pass, from (N, C, H, W) twice."""
-        return self.combine(self.function(activation, gradient), activation)
-
-    @property
-    def on_input(self) -> bool:
-        """Whether the map lies on the input's own pixels, so that no layer is asked for."""
-        return self.kind == "input"
-
-    @property
-    def on_canvas(self) -> bool:
-        """Whether the map has the input's size, not the layer's."""
-        return self.kind in ("input", "laid")
-
-    @property
-    def needs_gradient(self) -> bool:
-        """Whether the score's gradient at the layer is needed."""
-        return self.kind in ("gradient", "maps", "laid")
-
 
 CAPTUM_PREFIX = "captum:"
 ONE = "forward + small backward"
 METHODS: dict[str, Method] = {
     "grad-cam": Method(
         weighting.grad_cam, "channels weighted by their mean gradient", "arXiv:1610.02391", ONE, in_score_units=True
+    ),
+    "cam": Method(
+        cam,
+        "the original: channels weighted by the linear head that reads their means",
+        "arXiv:1512.04150",
+        ONE,
+        "head",
     ),
     "hirescam": Method(
         weighting.hirescam, "gradient times activation, place by place", "arXiv:2011.08891", ONE, in_score_units=True
@@ -185,6 +134,21 @@ METHODS: dict[str, Method] = {
         "C x forward",
         "passes",
     ),
+    "ss-cam": Method(
+        ss_cam,
+        "Score-CAM with scores averaged over noisy masks",
+        "arXiv:2006.14255",
+        "10 x C x forward",
+        "passes",
+        seeded=True,
+    ),
+    "is-cam": Method(
+        is_cam,
+        "Score-CAM with scores averaged while the mask fades in",
+        "arXiv:2010.03023",
+        "10 x C x forward",
+        "passes",
+    ),
     "recipro-cam": Method(
         recipro_cam,
         "the score of each place's features alone, without a gradient",
@@ -192,6 +156,13 @@ METHODS: dict[str, Method] = {
         "forward + places x the tail",
         "places",
         in_score_units=True,
+    ),
+    "refine-cam": Method(
+        refine_cam,
+        "the product of the Grad-CAM++ maps of several layers, on the grid of each",
+        "arXiv:2605.14641",
+        ONE,
+        "layers",
     ),
     "attention-rollout": Method(
         attention_rollout,
@@ -204,6 +175,13 @@ METHODS: dict[str, Method] = {
         gradient_attention,
         "a transformer's attention times the score's gradient, layer on layer",
         "arXiv:2103.15679",
+        "2 x forward + backward",
+        "attention",
+    ),
+    "legrad": Method(
+        legrad,
+        "a transformer's positive slopes by attention, each layer's tokens asked by the head",
+        "arXiv:2404.03214",
         "2 x forward + backward",
         "attention",
     ),

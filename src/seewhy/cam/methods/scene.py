@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
@@ -15,6 +15,13 @@ from seewhy.cam.grid import Grid
 Rescore = Callable[[Any, Tensor | None], Tensor]
 
 
+class Features(NamedTuple):
+    """A layer's features and the score's derivative by them, as its grid sees them (N, C, H, W); detached."""
+
+    activation: Tensor
+    gradient: Tensor | None
+
+
 @dataclass(frozen=True)
 class Scene:
     """One batch as a method sees it that runs the network again; the model is in eval mode and locked meanwhile.
@@ -22,7 +29,8 @@ class Scene:
     `raw` is the layer's own output, `activation` (N, C, H, W) the same as `grid` sees it, `gradient` the score's
     derivative by it, `values` (N,) the explained numbers; all detached. `rescore` gives the score of other outputs of
     the same model: the class that is explained was fixed once, and does not move with what is changed. For a method
-    on the input itself, `layer`, `grid`, `raw`, `activation` and `gradient` are None.
+    on the input itself, `layer`, `grid`, `raw`, `activation` and `gradient` are None. `named` are the features of all
+    layers that were named, this one's among them.
     """
 
     model: nn.Module
@@ -35,3 +43,4 @@ class Scene:
     activation: Tensor | None = None
     gradient: Tensor | None = None
     seed: int = 0
+    named: tuple[Features, ...] = ()

@@ -12,6 +12,8 @@ from seewhy.errors import LayerError, ModelError
 _CHUNK = 16 * 3 * 224 * 224  # numbers in the masked inputs of one pass: torch's convolutions are slow below 16 images
 
 
+@torch.inference_mode(False)  # which turns gradients on: no_grad comes inside
+@torch.no_grad()
 def score_cam(scene: Scene) -> Tensor:
     """Weights (N, C): the softmax over channels of the score of the image masked by each channel.
 
@@ -20,22 +22,30 @@ def score_cam(scene: Scene) -> Tensor:
     never more than a chunk of masked images is held. Wang et al. 2020, arXiv:1910.01279, eqs. 6-8.
     Raises LayerError without a layer, ModelError for inputs that are not images (N, 3, H, W).
     """
-    images, activation = scene.inputs, scene.activation
-    if activation is None:
-        raise LayerError("Score-CAM weighs the channels of a layer, and none is named.", slug="no-such-layer")
-    if images.ndim != 4:
+    return scores_through(scene, masking(scene, "Score-CAM")).softmax(dim=1)
+
+
+def masking(scene: Scene, method: str) -> Tensor:
+    """The features (N, C, h, w) that mask the images. Raises LayerError and ModelError as `score_cam` does."""
+    if scene.activation is None:
+        raise LayerError(f"{method} weighs the channels of a layer, and none is named.", slug="no-such-layer")
+    if scene.inputs.ndim != 4:
         raise ModelError(
-            f"Score-CAM masks images (N, 3, H, W); these inputs have the shape {tuple(images.shape)}.\n"
+            f"{method} masks images (N, 3, H, W); these inputs have the shape {tuple(scene.inputs.shape)}.\n"
             "  Use a method that does not mask the input:  --method grad-cam",
             slug="inputs-not-images",
         )
-    with torch.inference_mode(False), torch.no_grad():
-        different = [_different(image_channels) for image_channels in activation]
-        channels = torch.cat([distinct for distinct, _ in different])  # (M, h, w), M at most N x C
-        rows = torch.cat([torch.full((len(distinct),), index) for index, (distinct, _) in enumerate(different)])  # (M,)
-        scores = _scores(scene, channels, rows.to(images.device))
-        places = torch.stack([places + int((rows < index).sum()) for index, (_, places) in enumerate(different)])
-        return scores[places].softmax(dim=1)
+    return scene.activation
+
+
+def scores_through(scene: Scene, features: Tensor, strength: float = 1.0) -> Tensor:
+    """The scores (N, C) of the images, seen through each channel of the features (N, C, h, w), times `strength`."""
+    different = [_different(image_channels) for image_channels in features]
+    channels = torch.cat([distinct for distinct, _ in different])  # (M, h, w), M at most N x C
+    rows = torch.cat([torch.full((len(distinct),), index) for index, (distinct, _) in enumerate(different)])  # (M,)
+    scores = _scores(scene, channels, rows.to(scene.inputs.device), strength)
+    places = torch.stack([places + int((rows < index).sum()) for index, (_, places) in enumerate(different)])
+    return scores[places]
 
 
 def _different(channels: Tensor) -> tuple[Tensor, Tensor]:
@@ -46,7 +56,7 @@ def _different(channels: Tensor) -> tuple[Tensor, Tensor]:
     return distinct, places
 
 
-def _scores(scene: Scene, channels: Tensor, rows: Tensor) -> Tensor:
+def _scores(scene: Scene, channels: Tensor, rows: Tensor, strength: float) -> Tensor:
     """The score (M,) of image `rows[m]` seen through channel m, chunk by chunk, laid out as the inputs are."""
     size = max(1, _CHUNK // scene.inputs[0].numel())
     last = scene.inputs.is_contiguous(memory_format=torch.channels_last)
@@ -54,8 +64,8 @@ def _scores(scene: Scene, channels: Tensor, rows: Tensor) -> Tensor:
     scores = []
     for start in range(0, len(rows), size):
         which = rows[start : start + size]
-        masks = _masks(channels[start : start + size], scene.inputs.shape[-2:]).to(scene.inputs.dtype)
-        masked = (scene.inputs[which] * masks).contiguous(memory_format=layout)
+        masks = strength * _masks(channels[start : start + size], scene.inputs.shape[-2:])
+        masked = (scene.inputs[which] * masks.to(scene.inputs.dtype)).contiguous(memory_format=layout)
         scores.append(scene.rescore(scene.model(masked), which))
     return torch.cat(scores)
 
