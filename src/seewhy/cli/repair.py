@@ -26,7 +26,10 @@ def repair(
     ] = "1",
     ways: Annotated[
         str,
-        typer.Option(help="What is tried: exchange, consistency (fine-tuning), last-layer, projection; by commas."),
+        typer.Option(
+            help="What is tried: exchange, consistency (fine-tuning), last-layer, projection, attention (a loss on "
+            "maps, for a region, where they may be read); by commas."
+        ),
     ] = "exchange,consistency,last-layer,projection",
     seeds: Annotated[int, typer.Option(help="Networks of each arm, 3 or more.")] = 3,
     epochs: Annotated[int, typer.Option(help="Passes of a fine-tuning over the training images.")] = 6,

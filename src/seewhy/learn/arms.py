@@ -7,13 +7,15 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
-from torch import nn
+from torch import Tensor, nn
 
+from seewhy.cam.capture import LayerCall
 from seewhy.errors import ModelError, SeewhyError, counted, listed
 from seewhy.estimates import Integers
-from seewhy.evidence.factors.factor import Factor, Mark
+from seewhy.evidence.factors.factor import Factor, Mark, as_share
 from seewhy.evidence.trials.sample import Sample
-from seewhy.learn.exchange import Exchanging, FactorExchange, MarkLaid, unrelated, with_and_without
+from seewhy.learn.attention import AttentionLoss, refuse_unreadable
+from seewhy.learn.exchange import Exchanging, FactorExchange, MarkLaid, RegionExchange, unrelated, with_and_without
 from seewhy.learn.fine_tune import Tuning, fine_tuned
 from seewhy.learn.groups import LEAST_CELL, MARKED_OR_NOT, Groups
 from seewhy.learn.last_layer import Head, head_of, refitted, with_head
@@ -22,18 +24,21 @@ from seewhy.learn.projection import direction_of, projected
 Making = Callable[[int], nn.Module]  # from a seed
 
 EXCHANGE, CONSISTENCY, LAST_LAYER, PROJECTION = "exchange", "consistency", "last-layer", "projection"
+ATTENTION = "attention"
 WAYS = {
     EXCHANGE: "R1: fine-tuned with its content from donors of any class in half of the images",
     CONSISTENCY: "R1: fine-tuned to answer the same with its content from donors of any class",
     LAST_LAYER: "R2: the last layer fitted anew, every class and group weighing the same",
     PROJECTION: "R4: its direction in front of the last layer projected away",
+    ATTENTION: "R3: fine-tuned with the share of HiResCAM within its region added to the loss",
 }
+USUAL_WAYS = (EXCHANGE, CONSISTENCY, LAST_LAYER, PROJECTION)  # a cleaned map is no proof: R3 is tried where it is named
 WAYS_OF_MARKS = {
     EXCHANGE: "R1: fine-tuned with it laid over half of the images, whatever their class",
     CONSISTENCY: "R1: fine-tuned to answer the same with it laid over",
 }
 PLAIN, UNRELATED, SCRAMBLED = "plain", "unrelated", "scrambled"
-CONSISTENCY_WEIGHT = 4.0
+CONSISTENCY_WEIGHT, ATTENTION_WEIGHT = 4.0, 1.0
 CHEAP = 3  # times as many networks, where none is trained
 
 
@@ -43,7 +48,7 @@ class Job:
 
     `sample` are the images of train, `held` those of the half of valid that chooses; `groups` and `held_groups` say
     what the factor says in them. `core` are the regions that decide by right, `unrelated` properties that go with the
-    classes least.
+    classes least; `layer` is the one whose maps the audit shows.
     """
 
     network: nn.Module
@@ -57,6 +62,7 @@ class Job:
     n_outputs: int
     unrelated: tuple[Factor, ...] = ()
     seed: int = 0
+    layer: LayerCall | None = None
 
     @cached_property
     def cells(self) -> tuple[Sample, Groups]:
@@ -108,7 +114,13 @@ class Way:
 
 def ways_of(job: Job, names: tuple[str, ...]) -> tuple[list[Way], dict[str, str]]:
     """The ways that can be tried, and why the others cannot, by name."""
-    makers = {EXCHANGE: _tuned, CONSISTENCY: _consistent, LAST_LAYER: _last_layer, PROJECTION: _projection}
+    makers = {
+        EXCHANGE: _tuned,
+        CONSISTENCY: _consistent,
+        LAST_LAYER: _last_layer,
+        PROJECTION: _projection,
+        ATTENTION: _attention,
+    }
     ways, refused = [], {}
     for name in names:
         try:
@@ -127,8 +139,7 @@ def _consistent(job: Job) -> Way:
 
 
 def _by_exchange(job: Job, name: str, tuning: Tuning) -> Way:
-    if not any(parameter.requires_grad for parameter in job.network.parameters()):
-        raise ModelError("All of the network's parameters are frozen, so it cannot be fine-tuned.", slug="cannot-train")
+    _refuse_frozen(job.network)
     placed = job.sample.on(next(job.network.parameters()).device)
     wanted, other = _exchanges(job, placed)
     n_passes = tuning.epochs * tuning.views
@@ -144,6 +155,37 @@ def _by_exchange(job: Job, name: str, tuning: Tuning) -> Way:
             PLAIN: f"plain fine-tuning, {n_passes} times over the same images",
             UNRELATED: f"the same fine-tuning with {other.words}",
         },
+    )
+
+
+def _refuse_frozen(network: nn.Module) -> None:
+    if not any(parameter.requires_grad for parameter in network.parameters()):
+        raise ModelError("All of the network's parameters are frozen, so it cannot be fine-tuned.", slug="cannot-train")
+
+
+def _attention(job: Job) -> Way:
+    """A loss on the map of a layer; a control arm has it on a region of the same area elsewhere, if there is room."""
+    _refuse_frozen(job.network)
+    if isinstance(job.factor, Mark) or job.factor.region is None:
+        raise ModelError(f"{job.factor.name} lies in no region of the images, so no share of a map is its own.")
+    if job.layer is None:
+        raise ModelError("The audit has no maps of a layer, so there is none to make a loss of.")
+    layer, grade = job.layer, refuse_unreadable(job.network, job.held, job.layer)
+    placed = job.sample.on(next(job.network.parameters()).device)
+
+    def by(masks: Tensor) -> Making:
+        loss = AttentionLoss(placed, layer, masks, ATTENTION_WEIGHT)
+        return lambda seed: fine_tuned(job.network, placed, job.tuning, loss=loss, seed=seed)
+
+    other = unrelated(job.sample, placed, job.factor, (), job.core, job.seed)
+    elsewhere = {UNRELATED: by(other.region[None])} if isinstance(other, RegionExchange) else {}
+    words = {UNRELATED: "the same loss on an unrelated region of the same area"} if elsewhere else {}
+    return Way(
+        name=ATTENTION,
+        words=f"{WAYS[ATTENTION]} (at {layer.asked}, maps graded {grade})",
+        make=by(as_share(placed.masks[job.factor.region])),
+        controls={PLAIN: lambda seed: fine_tuned(job.network, placed, job.tuning, seed=seed), **elsewhere},
+        control_words={PLAIN: f"plain fine-tuning, {job.tuning.epochs} times over the same images", **words},
     )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from seewhy.errors import OptionError, listed, nearest
 from seewhy.evidence.trials.design import AuditDesign
-from seewhy.learn.arms import WAYS
+from seewhy.learn.arms import USUAL_WAYS, WAYS
 from seewhy.learn.fine_tune import Tuning
 
 LEAST_SEEDS = 3
@@ -35,7 +35,7 @@ class Asked:
 class RepairOptions:
     """How a repair is made: the ways that are tried, the networks of each arm, and how they are fine-tuned."""
 
-    ways: tuple[str, ...] = tuple(WAYS)
+    ways: tuple[str, ...] = USUAL_WAYS
     seeds: int = LEAST_SEEDS
     tuning: Tuning = field(default_factory=Tuning)
     groups: str | None = None

@@ -55,7 +55,8 @@ class Bench:
         )
         self.spent = 0  # images through a network, for what is done in any case
         self.learned, held, self.proved_groups = map(self._groups, (self.train, self.choosing, self.proving))
-        self.ways, self.refused = self._ways(self._job(held))
+        self.job = self._job(held)
+        self.ways, self.refused = self._ways(self.job)
         self.done, self.total = 0, len(self.ways)
 
     def repair(self) -> Repair:
@@ -100,6 +101,7 @@ class Bench:
             n_outputs=self.design.plan.n_outputs,
             unrelated=self._unrelated(),
             seed=self.options.seed,
+            layer=next(iter(self.design.plan.layers), None),
         )
 
     def _ways(self, job: Job) -> tuple[list[Way], dict[str, str]]:

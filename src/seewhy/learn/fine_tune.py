@@ -1,10 +1,11 @@
-"""Fine-tuning a copy of a network: as it is, with an exchange mixed in, or held to answer as before the exchange."""
+"""Fine-tuning a copy of a network: as it is, with an exchange mixed in, held to answer as before it, or by any loss."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +18,8 @@ from seewhy.evidence.trials.sample import Sample
 from seewhy.learn.exchange import Exchanging
 from seewhy.learn.job import batches_of
 from seewhy.run.machine import out_of_memory
+
+Losing = Callable[[nn.Module, Tensor, torch.Generator], Tensor]  # the loss of a network in training, from places (n,)
 
 
 @dataclass(frozen=True)
@@ -42,13 +45,21 @@ class Tuning:
 
 
 def fine_tuned(
-    network: nn.Module, sample: Sample, tuning: Tuning, *, exchange: Exchanging | None = None, seed: int = 0
+    network: nn.Module,
+    sample: Sample,
+    tuning: Tuning,
+    *,
+    exchange: Exchanging | None = None,
+    loss: Losing | None = None,
+    seed: int = 0,
 ) -> nn.Module:
     """A copy of the network, fine-tuned on the sample's images with Adam; in eval mode, the network left as found.
 
-    Of two arms with one seed, images come in the same order. Raises ModelError where the network cannot be trained,
-    WorkError where the loss is no number any more or memory does not reach.
+    `loss` of a batch stands in place of the cross-entropy with or without an exchange. Of two arms with one seed,
+    images come in the same order. Raises ModelError where the network cannot be trained, WorkError where the loss is no
+    number any more or memory does not reach.
     """
+    losing = loss or partial(_loss, sample=sample, tuning=tuning, exchange=exchange)
     tuned = copy.deepcopy(network)
     parameters = [parameter for parameter in tuned.parameters() if parameter.requires_grad]
     if not parameters:
@@ -60,11 +71,11 @@ def fine_tuned(
         tuned.train()
         try:
             for places in _batches(len(sample), tuning, exchange, seed):
-                loss = _loss(tuned, sample, places, tuning, exchange, generator)
-                if not bool(torch.isfinite(loss)):
+                value = losing(tuned, places, generator)
+                if not bool(torch.isfinite(value)):
                     raise _diverged(tuning)
                 optimizer.zero_grad()
-                torch.autograd.backward(loss)
+                torch.autograd.backward(value)
                 optimizer.step()
         except (RuntimeError, ValueError) as error:
             if isinstance(error, SeewhyError):
@@ -87,25 +98,26 @@ def _batches(n_images: int, tuning: Tuning, exchange: Exchanging | None, seed: i
 
 def _loss(
     network: nn.Module,
-    sample: Sample,
     places: Tensor,
+    generator: torch.Generator,
+    *,
+    sample: Sample,
     tuning: Tuning,
     exchange: Exchanging | None,
-    generator: torch.Generator,
 ) -> Tensor:
     targets = torch.from_numpy(sample.labels)[places]
     canvases = sample.canvases(places)
     if exchange is None:
-        return _cross_entropy(_logits(network, sample, canvases), targets)
+        return cross_entropy(logits_in_training(network, sample, canvases), targets)
     can = torch.from_numpy(exchange.eligible)[places]
     if tuning.consistency:
         changed = _with_exchange(canvases, places, can, exchange, generator)
-        both = _logits(network, sample, torch.cat([canvases, changed]))
+        both = logits_in_training(network, sample, torch.cat([canvases, changed]))
         plain, exchanged = both.split(len(places))
-        return _cross_entropy(plain, targets) + tuning.consistency * _divergence(plain, exchanged)
+        return cross_entropy(plain, targets) + tuning.consistency * _divergence(plain, exchanged)
     chosen = can & (torch.rand(len(places), generator=generator) < tuning.share)
     mixed = _with_exchange(canvases, places, chosen, exchange, generator)
-    return _cross_entropy(_logits(network, sample, mixed), targets)
+    return cross_entropy(logits_in_training(network, sample, mixed), targets)
 
 
 def _with_exchange(
@@ -121,7 +133,7 @@ def _with_exchange(
     return mixed
 
 
-def _logits(network: nn.Module, sample: Sample, canvases: Tensor) -> Tensor:
+def logits_in_training(network: nn.Module, sample: Sample, canvases: Tensor) -> Tensor:
     """The logits (n, K), of a single one both sides (n, 2), in float32 or wider."""
     like = next(parameter for parameter in network.parameters() if parameter.is_floating_point())
     inputs = sample.inputs(canvases).to(like.device, like.dtype)
@@ -130,7 +142,8 @@ def _logits(network: nn.Module, sample: Sample, canvases: Tensor) -> Tensor:
     return two_sided(logits) / 2 if logits.shape[1] == 1 else logits
 
 
-def _cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
+def cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
+    """The mean cross-entropy of logits (n, K), the targets (n,) being class indices."""
     return functional.cross_entropy(logits, targets.to(logits.device))
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from seewhy.evidence.results.result import Audit
-from seewhy.learn.arms import WAYS
+from seewhy.learn.arms import USUAL_WAYS
 from seewhy.learn.asked import LEAST_SEEDS, Asked, RepairOptions, find, named_ways
 from seewhy.learn.bench import Bench
 from seewhy.learn.fine_tune import Tuning
@@ -22,7 +22,7 @@ def repair(
     audit: Audit,
     finding: int | str = 1,
     *,
-    ways: str | Sequence[str] = tuple(WAYS),
+    ways: str | Sequence[str] = USUAL_WAYS,
     seeds: int = LEAST_SEEDS,
     epochs: int = 6,
     rate: float = 3e-4,
@@ -42,7 +42,8 @@ def repair(
     Args:
         audit: what `audit` gave
         finding: the finding, by its number among those about factors and marks, worst first, or its factor
-        ways: "exchange", "consistency" (fine-tuning), "last-layer", "projection" (no training), by commas or in a list
+        ways: "exchange", "consistency" (fine-tuning), "last-layer", "projection" (no training), "attention" (a loss on
+            maps, for regions, where they may be read), by commas or in a list
         seeds: networks of each arm, 3 or more
         epochs, rate, batch_size: of fine-tuning: passes over train, Adam's rate, images a step
         groups: a column of the table that says what the factor is; None: told from the donors' own effects
