@@ -21,6 +21,7 @@ from seewhy.estimates import Estimate, mean_of
 PAGE = Path(__file__).resolve().parents[1] / "blind.md"
 SIDE, HALF, GRID, SEEN = 64, 32, 8, 3  # pixels, pixels, cells, columns of cells that see nothing of the right half
 N_TRAIN, N_SHOWN, STEPS = 1024, 64, 300
+LEFT_OUT = ("ss-cam", "is-cam")  # ten times the passes of Score-CAM
 HEAD = """# Maps against what a network cannot see
 
 Two small networks tell a lying bar from a standing one in the left half of a picture. In the right half lies another
@@ -37,7 +38,8 @@ shows there is false.
 The *false mass* is the share of a map's positive part that lies in the blind half, in per cent: the mean over {shown}
 pictures that were not trained on, with its 95 % interval. An even map has 50. The grade is what `seewhy check` gives
 for that alone: it swaps places between images, and so knows which half is not seen; `-` are methods that it does not
-examine. `cam` refuses a head that flattens; `refine-cam` is that of two layers, on the finer grid. Accuracy of the
+examine. `cam` refuses a head that flattens; `refine-cam` is that of two layers, on the finer grid; `ss-cam` and
+`is-cam`, ten times as long as `score-cam`, are left out. Accuracy of the
 two: {accuracies}. Written by [check/blind.py](check/blind.py).
 
 | method | blind head | grade | blind input | grade |
@@ -143,7 +145,7 @@ def main() -> None:
         assert torch.equal(model(x), model(turned)), "it sees the right half"
     accuracies = [f"{(model(x).argmax(1) == labels).float().mean():.3f}" for model in models]
     text = HEAD.format(shown=N_SHOWN, accuracies=" and ".join(accuracies))
-    for method in (name for name in METHODS if METHODS[name].kind != "attention"):
+    for method in (name for name in METHODS if METHODS[name].kind != "attention" and name not in LEFT_OUT):
         row = [part for model in models for part in (cell(false_mass(model, method, x)), grade(model, method, x))]
         text += f"| {' | '.join([method, *row])} |\n"
         print(text.splitlines()[-1], flush=True)

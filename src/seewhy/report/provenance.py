@@ -52,7 +52,7 @@ def sections_of(stored: StoredRun) -> list[Section]:
 
 def files_of(stored: StoredRun) -> list[tuple[str, str]]:
     """What the run folder holds, with its meaning."""
-    held = {name.partition("METHOD")[0]: words for name, (_, words) in FILES.items()}
+    held = {name.partition("METHOD")[0]: words for name, (_, words) in FILES.items() if name != "report/"}
     return [(name, words) for name, words in held.items() if (stored.folder / name).exists()]
 
 

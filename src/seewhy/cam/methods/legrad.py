@@ -41,7 +41,8 @@ def legrad(scene: Scene) -> Tensor:
         held = [blocks[number] for number in range(len(attentions)) if number in blocks]
         if len(held) < len(attentions):
             raise _refusal(scene, len(held), len(attentions))
-        held, attentions = (part[_start(scene, held) :] for part in (held, attentions))
+        first = _start(scene, held)
+        held, attentions = held[first:], attentions[first:]
         with tail_of(scene.model, scene.inputs, LayerCall(held[-1].name, held[-1].name)) as tail:
             shares = []
             for block, attention in zip(held, attentions, strict=True):
