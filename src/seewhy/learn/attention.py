@@ -59,7 +59,7 @@ class AttentionLoss:
 
 def share_within(maps: Tensor, masks: Tensor) -> Tensor:
     """The share (n,) of the absolute mass of maps (n, h, w) within masks (n, H, W) or (1, H, W); 0 of an empty map."""
-    inside = functional.adaptive_avg_pool2d(masks[:, None].to(maps), maps.shape[1:])[:, 0]
+    inside = functional.adaptive_avg_pool2d(masks[:, None].to(maps), (maps.shape[1], maps.shape[2]))[:, 0]
     size = maps.abs()
     total = size.sum(dim=(1, 2))
     return (size * inside).sum(dim=(1, 2)) / total.clamp(min=torch.finfo(total.dtype).tiny ** 0.5)
