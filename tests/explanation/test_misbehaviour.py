@@ -218,7 +218,7 @@ def prepare(image):
     {prepare}
 
 
-def cam(scene):
+def own_cam(scene):
     {cam}
 """
 
@@ -233,7 +233,7 @@ EXEC = "os.execvp(sys.executable, [sys.executable, '-c', ''])"
         ("init", []),
         ("forward", []),
         ("prepare", ["--preprocess", "net.py:prepare"]),
-        ("cam", ["--method", "net.py:cam"]),
+        ("cam", ["--method", "net.py:own_cam"]),
     ],
 )
 def test_code_that_ends_the_program_does_so_with_words(

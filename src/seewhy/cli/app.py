@@ -115,7 +115,8 @@ def _telling_of_exits() -> Iterator[None]:
     others = {name: getattr(os, name) for name in ("execv", "execve")}  # which all of exec… call
 
     def say(words: str) -> int:
-        place = next(p for p in reversed(traceback.extract_stack()[:-2]) if p.filename != os.__file__)
+        frames = reversed(traceback.extract_stack()[:-2])
+        place = next(frame for frame in frames if frame.filename not in (os.__file__, "<frozen os>"))
         error = _left(words, place)
         _say(error)
         return error.exit_status
