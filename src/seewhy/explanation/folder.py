@@ -151,15 +151,18 @@ def finish_shard(plan: Plan, folder: Path, token: str, explained: Explained, sha
     No two shards share a file. Gives its image count. Raises WorkError where the folder is another run's by now.
     """
     result = explained(plan, shard)
-    RunFolder(folder).check_token(token)
-    for key, maps in result.maps.items():
-        arrays.write_maps(folder, key, result.shard.start, maps)
-    for method, name, data in result.overlays:
-        path = folder / "overlays" / method / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(data)
-    stats, records = map(tables.stat_row, result.stats), map(tables.record_row, result.outcomes)
-    tables.publish(folder, result.shard.index, token, stats, records)
+    with RunFolder(folder).watched(token) as check:
+        for key, maps in result.maps.items():
+            check()
+            arrays.write_maps(folder, key, result.shard.start, maps)
+        for method, name, data in result.overlays:
+            check()
+            path = folder / "overlays" / method / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(data)
+        check()
+        stats, records = map(tables.stat_row, result.stats), map(tables.record_row, result.outcomes)
+        tables.publish(folder, result.shard.index, token, stats, records)
     return shard.stop - shard.start
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+import os
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -95,6 +96,30 @@ class RunFolder:
                 f"{self.path} was removed or begun anew while this run was writing to it; nothing more is written.",
                 slug="run-replaced",
             )
+
+    @contextlib.contextmanager
+    def watched(self, token: str) -> Iterator[Callable[[], None]]:
+        """A quick check, to be made before each file that is written: whether the folder is still that of the run.
+
+        While it is held open no other folder can have its number. Raises as `check_token`.
+        """
+        self.check_token(token)
+        descriptor = os.open(self.path, os.O_RDONLY)
+        try:
+            number = os.fstat(descriptor).st_ino
+
+            def check() -> None:
+                try:
+                    same = self.path.stat().st_ino == number
+                except FileNotFoundError:
+                    same = False
+                if not same:
+                    self.check_token("")
+
+            self.check_token(token)  # it may have been replaced before it was opened
+            yield check
+        finally:
+            os.close(descriptor)
 
     def finish(self, identity: Mapping[str, Any], summary: Mapping[str, Any]) -> None:
         """Mark the run as complete, with what every file of it holds."""
