@@ -21,7 +21,7 @@ pytest.importorskip("jupyterlab", reason="JupyterLab is not installed: pip insta
 pytest.importorskip("anywidget", reason='the widget needs anywidget: pip install "seewhy[widget]"')
 TOKEN = "seewhy"
 CELLS = ('import seewhy\npage = seewhy.widget("run")\npage', "print('rows', page.rows, page.opacity)")
-PATIENCE = 90  # seconds, for a server and for a kernel that imports torch
+PATIENCE = 240  # seconds, for a server and for a kernel that imports torch
 TILE = ".seewhy-widget .seewhy-tile[data-drawn] canvas"
 
 
