@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from tests.data.networks_in_files import Aged
 from tests.models import FourConv, seeded
 
 N = "N"  # any number of pictures
@@ -130,17 +131,7 @@ def residual(path: Path, batch: int | str = N) -> tuple[Residual, Path]:
 
 
 def with_age(path: Path, *shape: int | str) -> tuple[nn.Module, Path]:
-    """A network that takes a picture and an age of that shape, which is added to its logits."""
-
-    class Aged(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.conv = nn.Conv2d(3, 6, 3, padding=1)
-            self.fc = nn.Linear(6, 2)
-
-        def forward(self, image: Tensor, age: Tensor) -> Tensor:
-            return self.fc(self.conv(image).relu().mean((2, 3))) * age
-
+    """A network that takes a picture and an age of that shape, by which its logits are multiplied."""
     net, graph = seeded(Aged()).eval(), Graph()
     x, age = graph.input("image", N, 3, 16, 16), graph.input("age", *shape)
     x = graph.node("Relu", "/Relu", graph.conv("/conv/Conv", x, net.conv))

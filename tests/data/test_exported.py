@@ -10,7 +10,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -20,6 +19,7 @@ from seewhy.data.exported import read_program
 from seewhy.errors import ModelError, OptionError
 from seewhy.run.identity import identity_of, run_identity
 from seewhy.run.plan import layers_of, make_plan
+from tests.data.networks_in_files import Aged, answer, assert_near
 from tests.data.onnx_files import Residual
 from tests.models import FourConv, Pooled, images, seeded
 
@@ -39,18 +39,6 @@ def saved(net: nn.Module, path: Path, **options: Any) -> str:
 
 def load(spec: Any, **options: Any) -> seewhy.Classifier:
     return seewhy.load(spec, device="cpu", trust_program=True, **options)
-
-
-def answer(model: nn.Module, *inputs: Tensor) -> Tensor:
-    with torch.no_grad():
-        result: Tensor = model(*inputs)
-    return result
-
-
-def assert_near(maps: np.ndarray, others: np.ndarray) -> None:
-    assert maps.shape == others.shape
-    assert np.abs(others).max() > 1e-4
-    assert np.quantile(np.abs(maps - others), 0.95) <= 1e-5
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -160,16 +148,6 @@ def test_a_program_in_training_mode_is_refused(kind: Callable[[], nn.Module]) ->
     with pytest.raises(ModelError, match=r"was exported in training mode.*\n.*Call eval\(\) before") as raised:
         seewhy.load(exported(kind().train()))
     assert raised.value.slug == "program"
-
-
-class Aged(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.conv = nn.Conv2d(3, 6, 3, padding=1)
-        self.fc = nn.Linear(6, 2)
-
-    def forward(self, image: Tensor, age: Tensor) -> Tensor:
-        return self.fc(self.conv(image).relu().mean((2, 3))) * age
 
 
 @pytest.mark.parametrize("by_keyword", [False, True])

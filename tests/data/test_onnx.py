@@ -17,7 +17,7 @@ import PIL.Image
 import pytest
 import torch
 from benchmarks.kills import kill_often, new_trial
-from torch import Tensor, nn
+from torch import nn
 
 import seewhy
 from seewhy.cli.app import main
@@ -25,6 +25,7 @@ from seewhy.data.onnx_names import layer_names
 from seewhy.errors import MissingExtraError, ModelError, OptionError
 from seewhy.run.identity import identity_of, run_identity
 from seewhy.run.plan import layers_of, make_plan
+from tests.data.networks_in_files import answer, assert_near
 from tests.data.onnx_files import Graph, N, Residual, four_conv, residual, with_age
 from tests.models import FourConv, Linear, Pooled, images, seeded
 
@@ -42,18 +43,6 @@ LAYERS = {"flattening": ("conv2", "conv2"), "batch-norm": ("layer1.0.relu", "lay
 
 def load(path: Path, **options: Any) -> seewhy.Classifier:
     return seewhy.load(f"onnx:{path}", device="cpu", **options)
-
-
-def answer(model: nn.Module, *inputs: Tensor) -> Tensor:
-    with torch.no_grad():
-        result: Tensor = model(*inputs)
-    return result
-
-
-def assert_near(maps: np.ndarray, others: np.ndarray) -> None:
-    assert maps.shape == others.shape
-    assert np.abs(others).max() > 1e-4
-    assert np.quantile(np.abs(maps - others), 0.95) <= 1e-5
 
 
 @pytest.mark.parametrize("made", MADE)

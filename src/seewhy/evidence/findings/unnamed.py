@@ -108,8 +108,8 @@ def rest_finding(design: AuditDesign, rest: Rest, n_tests: int, *, is_named: boo
     numbers, text = _numbers(rest, n_tests), _first_sentence(design, rest, n_tests)
     if is_shown(rest.core, n_tests):
         return _shown(design, rest, n_tests, text, numbers, is_named=is_named)
-    low_p = min(1.0, rest.core.contrast.p_value * n_tests) < AUDIT_THRESHOLDS["level"]
-    if rest.core.benefit.high < AUDIT_THRESHOLDS["floor"] and not is_collapsed and not low_p:
+    is_unlikely = rest.core.contrast.p_value * n_tests < AUDIT_THRESHOLDS["level"]
+    if rest.core.benefit.high < AUDIT_THRESHOLDS["floor"] and not is_collapsed and not is_unlikely:
         return Finding(REST, "NONE LARGER THAN", (), text + ".", numbers=numbers)
     text += ": neither shown nor excluded."
     return Finding(REST, "CANNOT SAY", (), text, "More images would tell.", numbers=numbers)
