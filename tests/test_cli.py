@@ -293,3 +293,11 @@ def test_the_next_commands_of_a_report_keep_all_that_says_how_the_network_is_fed
 def test_every_claim_of_a_finding_has_its_words() -> None:
     assert {*get_args(Claim)} == {*CLAIMS}
     assert {claim for claim, meaning in CLAIMS.items() if meaning.headline} <= {*KINDS}
+
+
+def test_a_section_for_a_command_that_reads_none_is_refused(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (home / "seewhy.toml").write_text("[repair]\nfinding = 1\n")
+    with pytest.raises(SystemExit):
+        main(FIRST)
+    said = capsys.readouterr().err
+    assert "[repair], which takes no settings from a file.\n  Sections: explain, check" in said

@@ -62,6 +62,7 @@ def _section(file: Path, context: typer.Context, command: str) -> dict[str, Any]
             what = f"has a section [{section}]" if isinstance(value, dict) else f"sets {section!r} outside a section"
             why = "which takes no settings from a file" if section in commands else "which is no command"
             close = nearest(section, sections) if isinstance(value, dict) else f"Put it below [{command}]."
+            close = "" if section in commands else close
             have = f"\n  Sections: {listed(sections)}." if isinstance(value, dict) else ""
             raise OptionError(f"{file} {what}, {why}.  {close}".rstrip() + have, slug="config")
     settings: dict[str, Any] = content.get(command, {})
