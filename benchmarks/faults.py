@@ -55,6 +55,7 @@ from seewhy.cli import app
 import torch, zarr, pyarrow.parquet, seewhy.explanation.folder, seewhy.evidence.check, seewhy.evidence.audit
 import seewhy.report.write, seewhy.learn.train, filelock
 import torch._dynamo, matplotlib.figure, matplotlib.backends.backend_agg
+import seewhy.cli.audit, seewhy.cli.check, seewhy.cli.explain, seewhy.cli.merge, seewhy.cli.train, PIL.PngImagePlugin
 torch.set_num_threads(1)
 for line in sys.stdin:
     asked = json.loads(line)
@@ -162,10 +163,9 @@ def make_cases(home: Path) -> dict[str, Case]:
     about = ["--model", f"{home}/net.py:Net", "--no-report"]
     run = home / "runs" / "run"
     explain = ["explain", f"{home}/data/valid", *about, "--layers", "conv", "--batch-size", "8", "--out", str(run)]
-    done = home / "done"
 
-    def finished() -> None:
-        shutil.copytree(done, run)
+    def copied(name: str) -> Callable[[], None]:
+        return lambda: shutil.copytree(home / name, run) and None
 
     return {
         "explain": Case([*explain, "--workers", "1"], run),
@@ -175,7 +175,10 @@ def make_cases(home: Path) -> dict[str, Case]:
             ["audit", f"{home}/data", *about, "--regions", "grid:1x2", "--properties", "none", "--budget", "400",
              "--workers", "1", "--out", str(run)], run
         ),
-        "report": Case(["report", str(run)], run, finished, finishes=False),
+        "report": Case(["report", str(run)], run, copied("done"), finishes=False),
+        "shard": Case([*explain, "--shard", "1/2"], run, finishes=False),
+        "shard, the other": Case([*explain, "--shard", "2/2"], run, finishes=False),
+        "merge": Case(["merge", str(run)], run, copied("shards")),
         "train": Case(
             ["train", f"{home}/data", "--model", f"{home}/net.py:Net", "--epochs", "2", "--resume", "--out", str(run)],
             run,
@@ -183,25 +186,37 @@ def make_cases(home: Path) -> dict[str, Case]:
     }  # fmt: skip
 
 
-def tried(
-    runner: Runner, name: str, case: Case, every: int, kinds: list[str], tally: Tally, in_turn: bool = False
-) -> int:
-    """Every `every`-th call of a command under each kind of fault, or each call under one; how many calls it makes."""
+@dataclass(frozen=True)
+class Calls:
+    """Which calls are made to fail: every `every`-th, or the `last` ones; each kind at all of them, or `in_turn`."""
+
+    every: int = 1
+    in_turn: bool = False
+    last: int | None = None
+
+    def of(self, count: int, place: int, kinds: int) -> range:
+        """The calls, counted from 1, for the kind at `place` of so many."""
+        first = 1 if self.last is None else max(1, count + 1 - self.last)
+        return range(first + place, count + 1, kinds) if self.in_turn else range(first, count + 1, self.every)
+
+
+def tried(runner: Runner, name: str, case: Case, asked: Calls, kinds: list[str], tally: Tally) -> int:
+    """The calls of a command under each kind of fault; how many calls it makes."""
     fresh(case)
     status, said, calls = runner(case)
     if status:
         raise SystemExit(f"{name} fails without a fault:\n{said}")
-    want = tree(case.run)
+    want, shown = tree(case.run), results(case.run)
     for place, kind in enumerate(kinds):
-        for at in range(1 + place, calls + 1, len(kinds)) if in_turn else range(1, calls + 1, every):
+        for at in asked.of(calls, place, len(kinds)):
             fresh(case)
             status, said, _ = runner(case, at, kind)
             tally.attempts[f"{name}: {kind}"] += 1
             problems = []
             if kind in CUTS:
                 runner.disk.cut(case.run, kind, at)
-            if case.finishes and is_finished(case) and tree(case.run) != want:
-                problems.append("reads as finished, but not the bytes of an undisturbed run")
+            if case.finishes and is_finished(case) and (others := differing(results(case.run), shown)):
+                problems.append(f"reads as finished, but not the bytes of an undisturbed run: {others}")
             if kind not in ENDS and ("Traceback" in said or "Unexpected" in said):
                 problems.append(f"no words: {said[-300:]!r}")
             if kind not in ENDS and status == 0 and tree(case.run) != want:
@@ -211,8 +226,7 @@ def tried(
             if again:
                 problems.append(f"the same command fails: {said[-300:]!r}")
             elif have != want:
-                names = sorted(key for key in want.keys() | have.keys() if want.get(key) != have.get(key))
-                problems.append(f"other bytes afterwards: {names[:4]}")
+                problems.append(f"other bytes afterwards: {differing(have, want)}")
             tally.failures += [f"{name}, call {at} of {calls}, {kind}: {problem}" for problem in problems]
     return calls
 
@@ -223,25 +237,43 @@ def fresh(case: Case) -> None:
     case.before()
 
 
+def differing(have: dict[str, str], want: dict[str, str]) -> list[str]:
+    """The first names of the files that are not the same, or are in one alone."""
+    return sorted(name for name in want.keys() | have.keys() if want.get(name) != have.get(name))[:4]
+
+
+def results(run: Path) -> dict[str, str]:
+    """The hashes of what a finished run shows, without what the same command removes or adds.
+
+    A cut may leave parts and a file that was being written; pages, and the command line for people, come after the end.
+    """
+    held = tree(run)
+    if (run / "manifest.json").is_file():
+        said = json.loads((run / "manifest.json").read_text())
+        held["manifest.json"] = repr({name: said[name] for name in said if name not in ("typed", "digest")})
+    later = ("parts", "report", "report.partial")
+    return {name: held[name] for name in held if name.split("/")[0] not in later and not name.endswith(".partial")}
+
+
 def is_finished(case: Case) -> bool:
     """Whether the folder says of itself that the run is complete."""
     manifest = case.run / "manifest.json"
     return manifest.exists() and b'"status": "complete"' in manifest.read_bytes()
 
 
-def run_all(
-    home: Path, only: list[str], every: int, kinds: list[str], in_turn: bool = False
-) -> tuple[Tally, dict[str, int]]:
+def run_all(home: Path, only: list[str], kinds: list[str], asked: Calls) -> tuple[Tally, dict[str, int]]:
     """The tally over the commands named, and how many calls each makes."""
     runner, cases, tally, calls = Runner(home, compiled(home)), make_cases(home), Tally(), {}
     try:
-        fresh(cases["explain"])
-        status, said, _ = runner(cases["explain"])
-        if status:
-            raise SystemExit(said)
-        shutil.copytree(cases["explain"].run, home / "done")
+        for name, others in {"done": ["explain"], "shards": ["shard", "shard, the other"]}.items():
+            shutil.rmtree(cases["explain"].run, ignore_errors=True)
+            for other in others:
+                status, said, _ = runner(cases[other])
+                if status:
+                    raise SystemExit(said)
+            shutil.copytree(cases["explain"].run, home / name)
         for name in only or cases:
-            calls[name] = tried(runner, name, cases[name], every, kinds, tally, in_turn)
+            calls[name] = tried(runner, name, cases[name], asked, kinds, tally)
             print(f"{name}: {calls[name]} calls, {len(tally.failures)} failures so far", file=sys.stderr, flush=True)
     finally:
         runner.close()
@@ -253,12 +285,13 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", default=[])
     parser.add_argument("--every", type=int, default=1)
     parser.add_argument("--in-turn", action="store_true")
+    parser.add_argument("--last", type=int, help="only so many calls before the end")
     parser.add_argument("--kinds", nargs="*", choices=[*FAULTS, *CUTS])
     parser.add_argument("--power", action="store_true", help="the kinds of disk after a cut")
     asked = parser.parse_args()
     kinds = asked.kinds or list(CUTS if asked.power else FAULTS)
     with tempfile.TemporaryDirectory() as home:
-        tally, calls = run_all(Path(home), asked.only, asked.every, kinds, asked.in_turn)
+        tally, calls = run_all(Path(home), asked.only, kinds, Calls(asked.every, asked.in_turn, asked.last))
     print("| command and fault | calls | attempts | failures |\n| --- | --- | --- | --- |")
     for name, count in tally.attempts.items():
         command = name.rpartition(": ")[0]

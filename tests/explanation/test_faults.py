@@ -12,7 +12,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 from benchmarks.disk import CUTS, Disk
-from benchmarks.faults import FAULTS, Runner, compiled, make_cases, run_all
+from benchmarks.faults import FAULTS, Calls, Runner, compiled, make_cases, run_all
 from benchmarks.power import failures_of, mounted, new_disk
 
 linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the shim is for Linux")
@@ -20,19 +20,31 @@ linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the shi
 
 @linux
 @pytest.mark.skipif(shutil.which("cc") is None, reason="there is no C compiler for the shim")
-@pytest.mark.parametrize(("command", "every"), [("explain", 37), ("audit", 71), ("train", 5)])
+@pytest.mark.parametrize(
+    ("command", "every"), [("explain", 37), ("shard", 37), ("merge", 23), ("audit", 71), ("train", 5)]
+)
 def test_no_call_that_fails_costs_more_than_itself(tmp_path: Path, command: str, every: int) -> None:
-    tally, calls = run_all(tmp_path, [command], every, list(FAULTS))
+    tally, calls = run_all(tmp_path, [command], list(FAULTS), Calls(every))
     assert tally.failures == [] and calls[command] > 10
     assert sum(tally.attempts.values()) >= 3 * (calls[command] // every)
 
 
 @linux
 @pytest.mark.skipif(shutil.which("cc") is None, reason="there is no C compiler for the shim")
-@pytest.mark.parametrize(("command", "every"), [("explain", 41), ("audit", 73), ("train", 7)])
+@pytest.mark.parametrize(("command", "every"), [("explain", 41), ("merge", 29), ("audit", 73), ("train", 7)])
 def test_a_run_goes_on_from_what_its_syncs_made_sure_of(tmp_path: Path, command: str, every: int) -> None:
-    tally, calls = run_all(tmp_path, [command], every, list(CUTS))
+    tally, calls = run_all(tmp_path, [command], list(CUTS), Calls(every))
     assert tally.failures == [] and calls[command] > 10
+
+
+@linux
+@pytest.mark.skipif(shutil.which("cc") is None, reason="there is no C compiler for the shim")
+@pytest.mark.parametrize("command", ["explain", "merge", "audit"])
+def test_parts_that_a_loss_of_power_brings_back_go_when_the_finished_run_is_opened(
+    tmp_path: Path, command: str
+) -> None:
+    tally, _ = run_all(tmp_path, [command], list(CUTS), Calls(last=6))
+    assert tally.failures == [] and sum(tally.attempts.values()) == 18
 
 
 @linux

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
@@ -51,12 +50,12 @@ def run_in_folder(
         claims.check_free(folder, (run.stored() or {}).get("shards", 0))
         layout, complete = settle(plan, folder, overlays=overlays, extend=extend)
         if complete:
+            run.remove_parts()
             explanation = opened(layout, folder)
         else:
             spread = spread or partial(on_this_machine, plan=plan, n_shards=len(layout.shards), workers=workers)
             _work_through(layout, folder, spread, partial(explained or explain_shard, overlays=overlays), progress)
             explanation = finished(layout, folder)
-        shutil.rmtree(folder / "parts", ignore_errors=True)
     return explanation
 
 

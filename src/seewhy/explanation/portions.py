@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -74,14 +73,13 @@ def merge(plan: Plan, folder: Path) -> Explanation:
         layout, complete = join(layout, folder, {})
         if complete:
             checksums.check(folder, stored)
+            run.remove_parts()
             return opened(layout, folder)
         missing = unfinished(layout, folder, manifest.token_of(folder), layout.shards)
         if missing:
             raise _not_whole(layout, folder, missing, stored.get("shards", 1))
         arrays.remove_leftovers(folder)
-        explanation = finished(layout, folder)
-        shutil.rmtree(folder / "parts", ignore_errors=True)
-    return explanation
+        return finished(layout, folder)
 
 
 def new_layout(plan: Plan) -> Layout:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import shutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,7 +19,7 @@ from seewhy.learn.history import place
 from seewhy.learn.repaired import Repair
 from seewhy.run.folder import RunFolder
 from seewhy.run.machine import environment
-from seewhy.store import manifest
+from seewhy.store import checksums, manifest
 from seewhy.version import __version__
 
 MODEL, FOUND = "model.pt", "repair.json"
@@ -48,10 +47,11 @@ class RepairFolder:
 
     def stored(self) -> dict[str, Any] | None:
         """The summary of this very repair, where the folder holds it complete. Raises StoreError for another run's."""
-        if self.folder is None or RunFolder(self.folder).holding(self._identity) is None:
+        stored = None if self.folder is None else RunFolder(self.folder).holding(self._identity)
+        if self.folder is None or stored is None or stored["status"] != "complete":
             return None
-        complete = manifest.read_manifest(self.folder)["status"] == "complete"
-        return manifest.read_json(self.folder / FOUND) if complete else None
+        checksums.check(self.folder, stored)
+        return manifest.read_json(self.folder / FOUND)
 
     def begin(self) -> None:
         """Mark the folder as this repair's. Raises StoreError where it is another's."""
@@ -80,7 +80,6 @@ class RepairFolder:
         if repaired is not None:
             place(folder / MODEL, lambda file: torch.save(_weights(repaired), file))
         manifest.write_json(folder / FOUND, found.summary())
-        shutil.rmtree(folder / "parts", ignore_errors=True)
         network = type(self.design.plan.classifier.model).__name__
         told = {"proved": found.is_proved, "headline": found.headline, "network": network}
         RunFolder(folder).finish(

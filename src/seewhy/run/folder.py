@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,6 +81,7 @@ class RunFolder:
         if stored["status"] != "complete":
             return None
         checksums.check(self.path, stored)
+        self.remove_parts()
         summary: dict[str, Any] = stored["summary"]
         return summary
 
@@ -122,8 +124,13 @@ class RunFolder:
             os.close(descriptor)
 
     def finish(self, identity: Mapping[str, Any], summary: Mapping[str, Any]) -> None:
-        """Mark the run as complete, with what every file of it holds."""
+        """Mark the run as complete, with what every file of it holds; its parts are no longer needed."""
         manifest.finish(self.path, identity, summary, checksums.write(self.path))
+        self.remove_parts()
+
+    def remove_parts(self) -> None:
+        """Remove what only a run that goes on needs: a loss of power may bring parts back after its end."""
+        shutil.rmtree(self.path / "parts", ignore_errors=True)
 
 
 def default_folder(identity: RunIdentity, *, batch_asked: bool) -> Path:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -88,6 +87,7 @@ class AuditFolder:
         if stored is None or stored["status"] != "complete" or not self.identity.is_that_of(stored["identity"]):
             return None
         checksums.check(self.folder, stored)
+        self.run.remove_parts()
         return manifest.read_json(self.folder / FINDINGS)
 
     def kept(self, new_trials: Iterator[Trials], indices: Sequence[int]) -> Iterator[Trials]:
@@ -129,7 +129,6 @@ class AuditFolder:
         manifest.write_json(self.folder / FINDINGS, summary)
         told = {name: summary[name] for name in ("images", "trials", "scope")}
         self.run.finish(self.identity.begun(), {**told, "environment": environment(self.design.plan.classifier.device)})
-        shutil.rmtree(self.folder / "parts", ignore_errors=True)
 
     def save(self, audit: Audit) -> Path:
         """Write an audit that was made in memory."""
