@@ -174,4 +174,6 @@ def predictions_of(counts: Mapping[str, int], most: int = 8) -> str:
 
 def printable(text: str) -> str:
     """The text with control, bidi and broken characters spelled out: a name from disk must not move a cursor."""
+    if text.isprintable():  # nearly always, and a page asks for thousands
+        return text
     return "".join(letter if letter.isprintable() else f"\\x{ord(letter):02x}" for letter in text)

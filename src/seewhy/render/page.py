@@ -11,6 +11,8 @@ _JOINERS = "\u200c\u200d"  # within words of some scripts, and within emoji
 
 def one_line(words: str) -> str:
     """The words on one line: what cannot be printed, or turns the direction of letters, becomes "\ufffd"."""
+    if words.isprintable():
+        return words
     letters = (
         letter if letter.isprintable() or letter in _JOINERS else " " if letter.isspace() else "\ufffd"
         for letter in words

@@ -150,9 +150,9 @@ def _flips(stored: StoredRun) -> dict[str, dict[str, float]]:
     """By factor the share of each recipient's exchanges with other classes that changed the decision."""
     labels = {outcome.image.id: outcome.image.label for outcome in stored.outcomes}
     counts: dict[str, dict[str, list[int]]] = {}
-    names = ("factor", "edit", "recipient", "donor", "prediction_before", "prediction")
+    names, exchange = ("factor", "edit", "recipient", "donor", "prediction_before", "prediction"), str(EXCHANGE)
     for factor, edit, name, donor, before, after in _columns(stored.table("trials"), *names):
-        if edit == str(EXCHANGE) and name in labels and labels[name] != labels.get(donor):
+        if edit == exchange and name in labels and labels[name] != labels.get(donor):
             cell = counts.setdefault(factor, {}).setdefault(name, [0, 0])
             cell[0] += before != after
             cell[1] += 1
@@ -163,15 +163,15 @@ def _marks(stored: StoredRun) -> dict[str, dict[str, tuple[float, float]]]:
     """By mark how far it moved each image beside the neutral patch (largest contrast), and whether it flipped it."""
     labels = {outcome.image.id for outcome in stored.outcomes}
     answers: dict[str, dict[str, dict[str, tuple[Any, Any]]]] = {}
-    names = ("factor", "edit", "recipient", "margins", "prediction")
+    names, marked, patched = ("factor", "edit", "recipient", "margins", "prediction"), str(MARKED), str(PATCHED)
     for factor, edit, name, margins, prediction in _columns(stored.table("trials"), *names):
-        if edit in (str(MARKED), str(PATCHED)) and name in labels:
+        if edit in (marked, patched) and name in labels:
             answers.setdefault(factor, {}).setdefault(name, {})[edit] = (margins, prediction)
     moved: dict[str, dict[str, tuple[float, float]]] = {}
     for factor, images in answers.items():
         for name, both in images.items():
             if len(both) == 2:
-                (with_it, judged), (beside, judged_beside) = both[str(MARKED)], both[str(PATCHED)]
+                (with_it, judged), (beside, judged_beside) = both[marked], both[patched]
                 change = float(np.abs(with_it - beside).max())
                 moved.setdefault(factor, {})[name] = (change, float(judged != judged_beside))
     return moved
