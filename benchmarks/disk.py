@@ -29,11 +29,19 @@ class Disk:
     def __init__(self, shadow: Path) -> None:
         self.shadow = shadow
 
-    def begin(self) -> None:
-        """Forget everything: the next command begins on an empty disk."""
+    def begin(self, run: Path) -> None:
+        """Forget everything but the run folder as it stands, where it does: that is on the disk since long ago."""
         shutil.rmtree(self.shadow, ignore_errors=True)
         for kind in ("files", "folders", "removed"):
             (self.shadow / kind).mkdir(parents=True)
+        for path in [run, *run.rglob("*")] if run.exists() else []:
+            if path.is_dir():
+                lines = [
+                    f"{entry.inode} {'d' if entry.is_folder else 'f'} {name}" for name, entry in _names(path).items()
+                ]
+                (self.shadow / "folders" / str(path.stat().st_ino)).write_text("".join(f"{line}\n" for line in lines))
+            else:
+                shutil.copyfile(path, self.shadow / "files" / str(path.stat().st_ino))
 
     def cut(self, run: Path, kind: str, seed: int) -> None:
         """Put what the disk may hold after a cut in the place of a run folder, which stood whole in memory."""

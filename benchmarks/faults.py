@@ -116,7 +116,7 @@ class Runner:
             error, once = FAULTS["killed" if fault in ENDS else fault]
             environment |= {"FAULT_AT": str(at), "FAULT_WITH": error} | ({"FAULT_ONCE": "1"} if once else {})
         if fault in CUTS:
-            self.disk.begin()
+            self.disk.begin(case.run)
             environment["FAULT_SHADOW"] = str(self.disk.shadow)
         asked = {"words": case.words, "environment": environment, "said": str(self.home / "said.txt")}
         if self.process.stdin is None:

@@ -67,7 +67,7 @@ def test_what_no_sync_has_reached_is_lost_in_a_cut(tmp_path: Path) -> None:
     for kind, content in want.items():
         shutil.rmtree(root, ignore_errors=True)
         root.mkdir()
-        disk.begin()
+        disk.begin(root)
         watched = {"LD_PRELOAD": str(library), "FAULT_ROOT": str(root), "FAULT_SHADOW": str(disk.shadow)}
         subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env={**os.environ, **watched}, check=True)
         disk.cut(root, kind, 0)

@@ -79,6 +79,27 @@ class OneLogit(nn.Module):
         return logits
 
 
+class OwnConv(nn.Conv2d):
+    """A layer of one's own that holds its weights itself."""
+
+
+class Owned(nn.Module):
+    """A parameter and a buffer that no module of torch holds."""
+
+    seen: torch.Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.fc = OwnConv(3, 4, 3), nn.Linear(4, 2)
+        self.scale = nn.Parameter(torch.ones(4))
+        self.register_buffer("seen", torch.zeros(()))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if self.training:
+            self.seen += len(x)
+        return self.fc(self.conv(x).relu().mean((2, 3)) * self.scale)
+
+
 class Noisy(nn.Module):
     """A network with every source of trouble for resuming: dropout, batch norm and Python's own random numbers."""
 
@@ -236,6 +257,15 @@ def test_one_logit_learns_that_above_zero_is_the_second_class(tmp_path: Path, da
     classifier = load(OneLogit(), training.folder / f"model_{training.best_epoch}.pt")
     reds = tensors(sorted((data / "valid" / "red").iterdir()))
     assert (classifier.model.eval()(reds) > 0).all()
+
+
+def test_weights_and_buffers_of_modules_of_ones_own_are_learned_and_kept(tmp_path: Path, data: Path) -> None:
+    network = Owned()
+    train(network, data, epochs=1, rate=0.01, out=tmp_path / "out", progress=False)
+    learned = torch.load(tmp_path / "out" / "Owned" / "model_0.pt", weights_only=True)
+    before = network.state_dict()
+    assert set(learned) == {"scale", "seen", "conv.weight", "conv.bias", "fc.weight", "fc.bias"}
+    assert all(not torch.equal(learned[name], before[name]) for name in learned)
 
 
 def test_frozen_parameters_stay(tmp_path: Path, data: Path, net: Net) -> None:

@@ -161,10 +161,11 @@ def state_of(model: nn.Module) -> int:
 
 
 @contextlib.contextmanager
-def untouched(model: nn.Module) -> Iterator[None]:
+def untouched(model: nn.Module, *, learns: bool = False) -> Iterator[None]:
     """Hold the model in eval mode, alone, and put modes and random state back afterwards, also after an exception.
 
-    A surrounding autocast is off meanwhile, and compiled parts run as they were written, so that they can be watched.
+    What its passes write is put back, too, unless it `learns` meanwhile: then weights and buffers are to change. A
+    surrounding autocast is off meanwhile, and compiled parts run as they were written, so that they can be watched.
     """
     with _locks_guard:
         lock = _locks.setdefault(model, threading.RLock())
@@ -178,7 +179,7 @@ def untouched(model: nn.Module) -> Iterator[None]:
             modules = modules_of(model)
             weights = (weight for module in modules for weight in module._parameters.values() if weight is not None)
             devices = {weight.device for weight in weights}
-            restoring = restored(model, whole=bool(written_by(model)))
+            restoring = contextlib.nullcontext() if learns else restored(model, whole=bool(written_by(model)))
             with _as_written(modules, devices), _put_back(modules, devices), restoring, in_one_process():
                 yield
         finally:

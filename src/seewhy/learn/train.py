@@ -111,7 +111,7 @@ def train(
         folder = Path(out) / type(network).__name__
         notes = [*(note for note in classifier.notes if note != RANDOM_NOTE), *splits.notes]
         job = Job(classifier, splits, batch_size, rate, seed, folder, identity, notes, optimizer, report, watch)
-        with untouched(network), manifest.writer(folder):
+        with untouched(network, learns=True), manifest.writer(folder):
             return _run(job, epochs, patience, resume)
 
 

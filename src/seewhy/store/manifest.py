@@ -164,7 +164,9 @@ def finish(folder: Path, identity: Mapping[str, Any], summary: Mapping[str, Any]
     """Mark the run as complete, with its counts and the hash of its list of files, once all of it is on the disk."""
     durable.sync_all(folder)
     listing = {"files": files} if files else {}
-    _write(folder, {"identity": identity, "status": "complete", "summary": summary, **listing})
+    stored = read_manifest(folder) if (folder / NAME).is_file() else {}
+    typed = {"typed": stored["typed"]} if "typed" in stored else {}  # by which parts of it were made
+    _write(folder, {"identity": identity, "status": "complete", "summary": summary, **listing, **typed})
 
 
 def note_typed(folder: Path, typed: str) -> None:
