@@ -27,7 +27,8 @@ class _Commands(TyperGroup):
 
     def __init__(self, **given: Any) -> None:
         super().__init__(**given)
-        self.commands = Commands()
+        by_name: Any = Commands()  # read alone, where Typer would let it be written, too
+        self.commands = by_name
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command."""
