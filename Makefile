@@ -62,6 +62,7 @@ clean:
 .make/core: .make/venv pyproject.toml constraints.txt
 	$(BIN)/pip install -q -c constraints.txt torch
 	$(BIN)/pip install -q -c constraints.txt -e ".[plot]"
+	$(BIN)/python -m compileall -q src  # as pip does for a package that is no folder of sources
 	touch $@
 
 .make/dev: .make/core requirements-dev.txt requirements-parity.txt

@@ -45,10 +45,14 @@ class Run:
 def run(command: list[str | Path], cwd: Path) -> Run:
     """Run a command with default threads and allocator. Leaves the benchmark where it fails.
 
+    Bytecode is kept, as an installed package keeps it: where PYTHONDONTWRITEBYTECODE is set, an editable install is
+    compiled anew at each start, which no user's is.
+
     `wait4` gives the larger of the process and its own finished children, so forked workers are in it. A child's peak
     starts at its parent's size, so nothing that measures may import torch.
     """
-    environment = {key: value for key, value in os.environ.items() if not key.startswith(TUNING)}
+    left_out = (*TUNING, "PYTHONDONTWRITEBYTECODE")
+    environment = {key: value for key, value in os.environ.items() if not key.startswith(left_out)}
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         before, start = _ticks(), time.perf_counter()
         process = subprocess.Popen(command, cwd=cwd, env=environment, stdout=out, stderr=err)

@@ -22,7 +22,7 @@ from seewhy.cli.app import app, main
 from seewhy.cli.options import ClassifierOptions
 from seewhy.evidence.findings.claims import CLAIMS, Claim
 from seewhy.render.rows import KINDS
-from seewhy.report.provenance import CLASSIFIER_FLAGS, CLASSIFIER_WORDS
+from seewhy.report.next_commands import CLASSIFIER_FLAGS, CLASSIFIER_WORDS
 
 NET = """
 from torch import nn

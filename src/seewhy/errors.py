@@ -172,6 +172,11 @@ def predictions_of(counts: Mapping[str, int], most: int = 8) -> str:
     return f"predicted as {listed(said, most)}" if said else ""
 
 
+def first_line(error: BaseException) -> str:
+    """The first line of what an error says, or its kind where it says nothing."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
 def printable(text: str) -> str:
     """The text with control, bidi and broken characters spelled out: a name from disk must not move a cursor."""
     if text.isprintable():  # nearly always, and a page asks for thousands

@@ -27,10 +27,6 @@ class Geometry:
     scale: tuple[float, float]  # (y, x)
     offset: tuple[float, float]  # (y, x), in canvas pixels
 
-    def to_canvas(self, x: float, y: float) -> tuple[float, float]:
-        """The canvas point (x, y) of a photograph's point (x, y)."""
-        return x * self.scale[1] + self.offset[1], y * self.scale[0] + self.offset[0]
-
     def to_photograph(self, x: float, y: float) -> tuple[float, float]:
         """The photograph's point (x, y) of a canvas point (x, y)."""
         return (x - self.offset[1]) / self.scale[1], (y - self.offset[0]) / self.scale[0]

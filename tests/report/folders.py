@@ -231,7 +231,7 @@ def _checked(folder: Folder, outcomes: list[Outcome]) -> dict[str, Any]:
 def _trust(layer: str, n: int) -> dict[str, Any]:
     """What the maps of a layer stand up to."""
     return {
-        "layer": layer, "method": "hirescam", "n_images": n, "empty": 0.1, "border": 0.02, "border_null": 0.04,
+        "layer": layer, "method": "hirescam", "n_images": n, "empty": 0.1,
         "completeness_error": 0.01, "flipped": 0.98, "no_gradient": 0.0, "noisy": 0.99, "null_shape": 0.1,
         "other_class": -0.9, "randomised": [[0.5, 0.9], [1.0, 0.2]], "with_hirescam": None,
         "trivial": {"brightness": 0.6, "edges": -0.1, "the centre": 0.1},

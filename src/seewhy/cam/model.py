@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from seewhy.cam.pass_effects import PLAIN, in_one_process, modules_of, restored, written_by
 from seewhy.cam.scores.outputs import first_tensor, read_output
-from seewhy.errors import ModelError, SeewhyError, listed
+from seewhy.errors import ModelError, SeewhyError, first_line, listed
 from seewhy.records import Task
 
 T = TypeVar("T")
@@ -49,9 +49,8 @@ def input_channels(model: nn.Module) -> int:
 
 def size_error(model: nn.Module, shape: Sequence[int], cause: Exception) -> ModelError:
     """The error for a network that cannot take `shape` (N, C, H, W): it names the channels or the size that fits."""
-    said = str(cause).strip().splitlines()[0] if str(cause).strip() else type(cause).__name__
     wanted = input_channels(model)
-    what = f"{type(model).__name__} cannot take input of shape {tuple(shape)}: {said}"
+    what = f"{type(model).__name__} cannot take input of shape {tuple(shape)}: {first_line(cause)}"
     if wanted != shape[1]:
         advice = {1: "--channels grey", 3: "--channels rgb"}.get(wanted)
         how = {1: 'image.convert("L") in it', 3: 'image.convert("RGB") in it'}.get(wanted, "--preprocess file.py:name")

@@ -1,10 +1,9 @@
-"""The commands by name, and how an error becomes words and an exit status."""
+"""The command line, and how an error becomes words and an exit status."""
 
 from __future__ import annotations
 
 import contextlib
 import gc
-import importlib.metadata
 import os
 import signal
 import sys
@@ -17,28 +16,19 @@ from typing import Annotated, Any, NoReturn
 import typer
 from typer.core import TyperGroup
 
-from seewhy.cli.audit import audit
-from seewhy.cli.check import check
-from seewhy.cli.compare import compare
-from seewhy.cli.data import data
-from seewhy.cli.demo import demo
-from seewhy.cli.explain import explain
-from seewhy.cli.export import export
-from seewhy.cli.lists import layers
-from seewhy.cli.merge import merge
-from seewhy.cli.methods import methods
+from seewhy.cli.commands import DEBUG, Commands
 from seewhy.cli.printing import plain
-from seewhy.cli.repair import repair
-from seewhy.cli.report import report, verify
 from seewhy.cli.spread import with_address
-from seewhy.cli.train import train
-from seewhy.cli.trends import trends
 from seewhy.errors import ModelError, SeewhyError, is_users_file
-from seewhy.version import __version__
 
 
 class _Commands(TyperGroup):
     """The commands; an interrupted one says how to go on, which Typer itself would leave out."""
+
+    def __init__(self, **given: Any) -> None:
+        super().__init__(**given)
+        by_name: Any = Commands()  # read alone, where Typer would let it be written, too
+        self.commands = by_name
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command."""
@@ -144,7 +134,6 @@ def _telling_of_exits() -> Iterator[None]:
             setattr(os, name, real)
 
 
-DEBUG = "--debug, with any command, shows where in the code an error was raised."
 app = typer.Typer(
     cls=_Commands,
     help="Shows what an image classifier looks at, and proves what its decisions depend on.",
@@ -159,7 +148,9 @@ app = typer.Typer(
 
 def _print_version(is_asked: bool) -> None:
     if is_asked:
-        print(f"seewhy {__version__}, torch {importlib.metadata.version('torch')}")
+        from importlib.metadata import version  # which the help would wait for
+
+        print(f"seewhy {version('seewhy')}, torch {version('torch')}")
         raise typer.Exit
 
 
@@ -169,14 +160,6 @@ def _options(
         bool, typer.Option("--version", help="Print the version and exit.", is_eager=True, callback=_print_version)
     ] = False,
 ) -> None: ...
-
-
-COMMANDS = (
-    *(explain, merge, check, audit, trends, repair, compare, export, report, verify),
-    *(layers, methods, train, data, demo),
-)
-for command in COMMANDS:
-    app.command(epilog=DEBUG)(command)
 
 
 def let_threads_wait() -> None:

@@ -20,7 +20,7 @@ from seewhy.data.network import find_network
 from seewhy.data.pipelines import Function
 from seewhy.data.preprocessing import choose_preprocess
 from seewhy.data.weights import load_weights
-from seewhy.errors import ModelError, OptionError, listed
+from seewhy.errors import ModelError, OptionError, first_line, listed
 from seewhy.records import TOLD, OutputAsked, Preprocess, Task, find_task, one_form
 
 RANDOM_NOTE = "No --weights were given: the network is as its code makes it, which is random unless that loads some."
@@ -159,7 +159,7 @@ def load(
         network = network.eval().to(where) if is_spec else network.to(where)
     except NotImplementedError as error:
         raise ModelError(
-            f"{type(network).__name__} cannot be put on {where}: {_line(error)}", slug="meta-device"
+            f"{type(network).__name__} cannot be put on {where}: {first_line(error)}", slug="meta-device"
         ) from error
     network, held, batch, said = _as_called(network, inputs or {}, original)
     return Classifier(
@@ -250,14 +250,10 @@ def _device(asked: str, model: nn.Module, *, is_spec: bool) -> torch.device:
         device = torch.device(asked)
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
-        raise OptionError(f"There is no device {asked!r} here: {_line(error)}\n  Try:  --device cpu") from error
+        raise OptionError(f"There is no device {asked!r} here: {first_line(error)}\n  Try:  --device cpu") from error
     return device
 
 
 def _callable_name(function: Any) -> str:
     function = getattr(function, "pipeline", function)
     return f"{getattr(function, '__module__', '')}:{getattr(function, '__qualname__', type(function).__name__)}"
-
-
-def _line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -16,7 +16,7 @@ from torch.utils import _pytree as pytree
 
 from seewhy.data.found import Found, Takes, check_there, digest_of_files
 from seewhy.data.leaves import rebuilt
-from seewhy.errors import ModelError
+from seewhy.errors import ModelError, first_line
 
 _EXPORT = "torch.export.save(torch.export.export(model.eval(), (pictures,)), 'net.pt2')"
 
@@ -47,7 +47,7 @@ def read_program(path: Path, *, trusted: bool) -> Found:
             exported = importlib.import_module("torch.export").load(path)
     except Exception as error:
         raise ModelError(
-            f"{path} cannot be loaded by torch {torch.__version__}: {_line(error)}\n  Export it again:  {_EXPORT}",
+            f"{path} cannot be loaded by torch {torch.__version__}: {first_line(error)}\n  Export it again:  {_EXPORT}",
             slug="import-failed",
         ) from error
     return unflattened(exported, f"pt2:{path}", digest_of_files([path]))
@@ -85,7 +85,7 @@ def unflattened(exported: Any, source: str, digest: str = "") -> Found:
             network: nn.Module = importlib.import_module("torch.export").unflatten(exported)
     except Exception as error:
         raise ModelError(
-            f"{source} cannot be turned into modules: {_line(error)}\n"
+            f"{source} cannot be turned into modules: {first_line(error)}\n"
             "  Give the module that it was made from, with its state dict.",
             slug="torchscript",
         ) from error
@@ -151,7 +151,3 @@ def _in_training(program: fx.GraphModule) -> Iterator[fx.Node]:
         given = {**dict(zip(names, node.args, strict=False)), **node.kwargs}
         if given.get("training") is True or given.get("train") is True:
             yield node
-
-
-def _line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

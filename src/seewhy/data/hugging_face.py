@@ -15,7 +15,7 @@ from typing import Any
 from torch import nn
 
 from seewhy.data.processors import BY_OPTIONS, UnfitProcessorError
-from seewhy.errors import ModelError, listed
+from seewhy.errors import ModelError, first_line, listed
 from seewhy.records import Task, distinct
 
 _PROCESSOR_FILES = ("preprocessor_config.json", "processor_config.json")
@@ -48,7 +48,7 @@ def read_directory(folder: Path, arguments: dict[str, Any], importing: Callable[
             known = _class_of(transformers, config)
             model = known.from_pretrained(folder, local_files_only=True, trust_remote_code=False, **arguments)
         except Exception as error:
-            raise ModelError(f"{folder} cannot be loaded: {_line(error)}", slug="import-failed") from error
+            raise ModelError(f"{folder} cannot be loaded: {first_line(error)}", slug="import-failed") from error
         directory = Directory(model, *_processor_of(transformers, folder, config))
     if reason and directory.processor is not None:
         directory.notes += (f"torchvision does not load ({reason}), so transformers prepares images without it.",)
@@ -68,7 +68,7 @@ def _json_of(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise ModelError(f"{path} cannot be read: {_line(error)}", slug="import-failed") from error
+        raise ModelError(f"{path} cannot be read: {first_line(error)}", slug="import-failed") from error
     if not isinstance(content, dict):
         raise ModelError(f"{path} holds {type(content).__name__}, not settings by name.", slug="import-failed")
     return content
@@ -96,7 +96,7 @@ def _processor_of(
             folder, local_files_only=True, trust_remote_code=False
         )
     except Exception as error:  # noqa: BLE001 -- only options that replace it may go on without
-        why = f"transformers makes no image processor of {place}: {_line(error)}\n  {BY_OPTIONS}"
+        why = f"transformers makes no image processor of {place}: {first_line(error)}\n  {BY_OPTIONS}"
         return None, "", UnfitProcessorError(why)
     return processor, f"{place.name} as {type(processor).__name__} follows it", None
 
@@ -147,7 +147,7 @@ def _broken_torchvision_hidden() -> Iterator[str | None]:
     except ModuleNotFoundError:
         reason = None
     except Exception as error:  # noqa: BLE001 -- a build for another torch raises anything
-        reason = _line(error)
+        reason = first_line(error)
     if reason is None:
         yield None
         return
@@ -156,7 +156,3 @@ def _broken_torchvision_hidden() -> Iterator[str | None]:
         yield reason
     finally:
         sys.modules.pop("torchvision")
-
-
-def _line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

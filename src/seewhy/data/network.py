@@ -21,7 +21,7 @@ from seewhy.data.exported import is_program, read_program, unflattened
 from seewhy.data.found import Found
 from seewhy.data.hugging_face import read_directory
 from seewhy.data.onnx_file import read_onnx
-from seewhy.errors import MissingExtraError, ModelError, OptionError, beside, listed, nearest
+from seewhy.errors import MissingExtraError, ModelError, OptionError, beside, first_line, listed, nearest
 from seewhy.records import distinct
 
 _neighbours: dict[str, str] = {}  # modules that a network's file imported from its own folder, with that folder
@@ -260,7 +260,7 @@ def _optional(package: str, purpose: str) -> ModuleType:
         raise _import_failed(package, error) from error
     except Exception as error:
         raise ModelError(
-            f"{package} is installed but does not load ({_line(error)}).\n  Its build must match your torch "
+            f"{package} is installed but does not load ({first_line(error)}).\n  Its build must match your torch "
             f"{torch.__version__}.",
             slug="import-failed",
         ) from error
@@ -268,7 +268,3 @@ def _optional(package: str, purpose: str) -> ModuleType:
 
 def _is_network_class(thing: Any) -> bool:
     return isinstance(thing, type) and issubclass(thing, nn.Module)
-
-
-def _line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

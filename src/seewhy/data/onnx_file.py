@@ -12,9 +12,9 @@ from typing import Any
 from torch import fx, nn
 
 from seewhy.data.found import Dims, Found, Takes, check_there, digest_of_files
-from seewhy.data.onnx_model import OPSET, line_of, packages, read_model
+from seewhy.data.onnx_model import OPSET, packages, read_model
 from seewhy.data.onnx_names import layer_names
-from seewhy.errors import ModelError, listed
+from seewhy.errors import ModelError, first_line, listed
 from seewhy.records import distinct
 
 _CLASSES = ("classes", "class_names", "names", "labels")  # under which a file's metadata has class names
@@ -94,7 +94,7 @@ def _not_converted(onnx: Any, onnx2torch: Any, model: Any, path: Path, cause: Ex
                 where, cause = f" {node.operation_type} (node {node.name or node.unique_name})", error
                 break
     return ModelError(
-        f"{path} cannot be converted by onnx2torch:{where} {type(cause).__name__}: {line_of(cause)}\n"
+        f"{path} cannot be converted by onnx2torch:{where} {type(cause).__name__}: {first_line(cause)}\n"
         "  Give the network that it was exported from.",
         slug="onnx-operator",
     )

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from seewhy.errors import MissingExtraError, ModelError
+from seewhy.errors import MissingExtraError, ModelError, first_line
 
 OPSET = 17  # the last that onnx2torch knows whole
 _DOMAIN = ("", "ai.onnx")  # of the operators of ONNX itself
@@ -33,7 +33,7 @@ def packages() -> tuple[ModuleType, ModuleType]:
 
 def _not_loading(error: BaseException) -> ModelError:
     return ModelError(
-        f"onnx2torch is installed but does not load ({line_of(error)}).\n"
+        f"onnx2torch is installed but does not load ({first_line(error)}).\n"
         '  Bring it and onnx to versions that fit:  pip install --upgrade "seewhy[onnx]"',
         slug="import-failed",
     )
@@ -49,7 +49,7 @@ def _torchvision_or_stand_in() -> Iterator[None]:
         importlib.import_module("torchvision.ops")
     except Exception as error:  # noqa: BLE001 -- a build for another torch raises anything
         stand_in, ops = ModuleType("torchvision"), ModuleType("torchvision.ops")
-        reason = line_of(error)
+        reason = first_line(error)
 
         def missing(*_: Any, **__: Any) -> Any:
             raise ModelError(
@@ -80,7 +80,7 @@ def read_model(onnx: Any, path: Path) -> tuple[Any, list[Path]]:
             raise ValueError("it holds no operators")
     except Exception as error:
         pointer = "\n  It is a Git LFS pointer, not the file itself:  git lfs pull" if _is_pointer(path) else ""
-        raise ModelError(f"{path} is no ONNX file: {line_of(error)}.{pointer}", slug="onnx-file") from error
+        raise ModelError(f"{path} is no ONNX file: {first_line(error)}.{pointer}", slug="onnx-file") from error
     beside = _external(onnx, model, path)
     try:
         if beside:
@@ -88,7 +88,7 @@ def read_model(onnx: Any, path: Path) -> tuple[Any, list[Path]]:
         if len(model.functions):
             model = onnx.inliner.inline_local_functions(model)
     except Exception as error:
-        raise ModelError(f"{path} cannot be read: {line_of(error)}", slug="onnx-file") from error
+        raise ModelError(f"{path} cannot be read: {first_line(error)}", slug="onnx-file") from error
     return _known_form(onnx, model), [path, *beside]
 
 
@@ -171,8 +171,3 @@ def _tensors(graphs: Iterable[Any]) -> Iterator[Any]:
                 yield from (sparse.values, sparse.indices)
             inner = [attribute.g] if attribute.HasField("g") else []
             yield from _tensors([*inner, *attribute.graphs])
-
-
-def line_of(error: BaseException) -> str:
-    """The first line of what an error says."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from seewhy.data.steps import UnreadableStepError, canvases_of, interpolation_of, steps_of
-from seewhy.errors import ModelError, OptionError, listed
+from seewhy.errors import ModelError, OptionError, first_line, listed
 from seewhy.records import Preprocess, sized
 
 _LEVIT = 256 / 224  # to how much of its size LeViT's resizes the shorter side
@@ -41,7 +41,7 @@ def processed(processor: Any, picture: Any) -> Tensor:
     try:
         made = processor(images=picture.convert("RGB"), return_tensors="pt")
     except Exception as error:
-        why = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        why = first_line(error)
         raise UnfitProcessorError(f"{name} fails on a picture: {why}\n  {BY_OPTIONS}") from error
     pixels = made.get("pixel_values")
     if not isinstance(pixels, Tensor) or pixels.ndim != 4 or len(pixels) != 1:

@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from seewhy.data.inert import read_inert
-from seewhy.errors import WeightsError, beside, listed, nearest
+from seewhy.errors import WeightsError, beside, first_line, listed, nearest
 
 SUFFIXES = (".pt", ".pth", ".ckpt", ".bin", ".safetensors")
 _WRAPPERS = ("state_dict", "model_state_dict", "model", "net", "weights", "params")
@@ -170,7 +170,7 @@ def _unreadable(path: Path, error: Exception) -> WeightsError:
     match = re.search(r"(?:Unsupported global: GLOBAL|Unsupported class|GLOBAL) ([\w.]+)", str(error))
     is_pickle = start.startswith((b"\x80", b"PK"))
     if not isinstance(error, pickle.UnpicklingError) or not (match or is_pickle):
-        said = "" if "weights_only" in str(error) or isinstance(error, KeyError) else f": {_first_line(error)}"
+        said = "" if "weights_only" in str(error) or isinstance(error, KeyError) else f": {first_line(error)}"
         pointer = "\n  It is a Git LFS pointer, not the file itself:  git lfs pull" if b"git-lfs" in start else ""
         return WeightsError(f"{path} cannot be read as a PyTorch checkpoint{said}.{pointer}", slug="corrupt-weights")
     return _carries_code(path, match.group(1) if match else None)
@@ -279,7 +279,3 @@ def _casts(state: Mapping[str, Tensor], expected: Mapping[str, Tensor], path: Pa
 
 def _kind(tensor: Tensor) -> str:
     return str(tensor.dtype).removeprefix("torch.")
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -25,7 +25,6 @@ KINDS = (
     "tint", "texture", "logo", "mark", "frame", "jpeg", "brightness", "blur", "shift", "hair", "watermark",
 )  # fmt: skip
 PATTERN = "pattern"  # on: the background has the face's own pattern; off: one that belongs to no face
-PATCHES = ("logo", "mark", "frame", "watermark")  # the kinds that have an area
 PARTS = {"tint": "background", "texture": "background", PATTERN: "background", "hair": "hair"}  # where a kind acts
 EVERYWHERE = ("jpeg", "brightness", "blur", "shift")  # the kinds that act on the whole image
 

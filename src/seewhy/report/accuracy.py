@@ -25,7 +25,7 @@ class Accuracy:
 
 
 @dataclass(frozen=True)
-class Confusion:
+class ConfusionTable:
     """Counts of images by label (rows) and prediction (columns) in one split."""
 
     split: str | None
@@ -106,7 +106,7 @@ def worst_errors(outcomes: Sequence[Outcome], most: int) -> list[int]:
     return sorted(wrong, key=lambda row: -(outcomes[row].probability or 0.0))[:most]
 
 
-def confusions(outcomes: Sequence[Outcome], classes: Sequence[str]) -> list[Confusion]:
+def confusions(outcomes: Sequence[Outcome], classes: Sequence[str]) -> list[ConfusionTable]:
     """A matrix for each split; none where the classes are too many to be read, or an image may have several."""
     names = {name for outcome in outcomes if outcome.correct is not None for name in _names(outcome)}
     if not 2 <= len(classes) <= MOST_CLASSES or not names <= {*classes}:
@@ -117,7 +117,7 @@ def confusions(outcomes: Sequence[Outcome], classes: Sequence[str]) -> list[Conf
         if outcome.correct is not None
     )
     return [
-        Confusion(split, tuple(classes), tuple(tuple(counts[split, a, b] for b in classes) for a in classes))
+        ConfusionTable(split, tuple(classes), tuple(tuple(counts[split, a, b] for b in classes) for a in classes))
         for split in sorted({split for split, _, _ in counts}, key=lambda split: split or "")
     ]
 

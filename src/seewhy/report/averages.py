@@ -23,7 +23,7 @@ LEAST_IMAGES = 5  # of a class that has one
 EVERY_CLASS, OTHERS = "every class", None
 EVERY = "all answers"
 ANSWERS = {True: "right answers", False: "wrong answers", None: "without a label"}
-Cell = tuple[str | None, str, str]  # class (None: of the others), split, answer
+MeanCell = tuple[str | None, str, str]  # class (None: of the others), split, answer
 
 
 @dataclass(frozen=True)
@@ -84,14 +84,14 @@ def picture_of(mean: NDArray[np.float32], top: float) -> str:
     return f"data:image/png;base64,{base64.b64encode(encode(pixels, 'png')).decode()}"
 
 
-def _cell(outcome: Outcome, labelled: bool) -> Cell | None:
+def _cell(outcome: Outcome, labelled: bool) -> MeanCell | None:
     name = outcome.image.label if labelled else outcome.prediction
     return (
         None if outcome.error or name is None else (name, outcome.image.split or "all images", ANSWERS[outcome.correct])
     )
 
 
-def _table(stored: StoredRun, key: MapKey, name: str, groups: Sequence[Cell | None], left_out: int) -> MeanTable:
+def _table(stored: StoredRun, key: MapKey, name: str, groups: Sequence[MeanCell | None], left_out: int) -> MeanTable:
     stats = stored.stats[key]
     empty = {row for row, stat in stats.items() if stat.empty}
     means = mean_shares(
@@ -126,7 +126,7 @@ def _table(stored: StoredRun, key: MapKey, name: str, groups: Sequence[Cell | No
 
 
 def _of(
-    means: Mapping[Cell, MeanMap], labels: Sequence[str | None], split: str, answers: Sequence[str]
+    means: Mapping[MeanCell, MeanMap], labels: Sequence[str | None], split: str, answers: Sequence[str]
 ) -> MeanMap | None:
     return _joined(
         [

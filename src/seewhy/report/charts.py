@@ -11,7 +11,7 @@ from seewhy.render.chart import NARROW, WIDE, Share, histogram_chart, interval_c
 from seewhy.render.rows import Row
 from seewhy.report.accuracy import Accuracy, Sureness
 from seewhy.report.averages import EVERY_CLASS
-from seewhy.report.exchanges import Donors
+from seewhy.report.exchanges import DonorEffects
 from seewhy.report.numbers import too_few
 
 MOST_CLASSES = 24  # with a row of their own
@@ -53,7 +53,7 @@ def sureness_chart(bins: Sequence[Sureness]) -> str:
     return _for_screens(share_chart, shares, guess=said, title=title, describe=describe) if shares else ""
 
 
-def donors_chart(donors: Donors | None, factor: str) -> str:
+def donors_chart(donors: DonorEffects | None, factor: str) -> str:
     """The donors' own effects by their class as SVG; "" without donors."""
     if donors is None or not any(donors.effects.values()):
         return ""

@@ -21,7 +21,7 @@ WORDS = {
 
 
 @dataclass(frozen=True)
-class Cell:
+class EffectCell:
     """The effect of a factor on a class; `look` names its colour, `hint` says it in words, `plain` is for a sheet."""
 
     value: str
@@ -37,7 +37,7 @@ class ClassGrid:
 
     labels: tuple[str, ...]
     count: str
-    rows: tuple[tuple[str, str, tuple[Cell, ...]], ...]
+    rows: tuple[tuple[str, str, tuple[EffectCell, ...]], ...]
 
 
 @dataclass(frozen=True)
@@ -70,14 +70,14 @@ def _range(counts: Sequence[int]) -> str:
     return f"{low:,}" if low == high else f"{low:,} to {high:,}"
 
 
-def _cell(one: Any) -> Cell:
+def _cell(one: Any) -> EffectCell:
     step, interval = step_of(one), interval_of(one)
     known = one.effect == one.effect
     value = f"{100 * one.effect:+.1f}" if known else SIGNS["cannot say"]
     look = f"{'up' if step > 0 else 'down'}-{abs(step)}" if step else one.said.replace(" ", "-")
     hint = f"{one.factor} on P({one.label}): {value} points, {interval}; {WORDS.get(one.said, one.said)}"
     plain = f"{value}|{interval}|{one.said}" if known else f"||{one.said}"
-    return Cell(value, interval if known else "", look, hint, plain)
+    return EffectCell(value, interval if known else "", look, hint, plain)
 
 
 def confusion_cards(found: Mapping[str, Any], split: str | None, floor: float) -> list[ConfusionCard]:

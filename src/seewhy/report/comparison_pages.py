@@ -111,6 +111,11 @@ class ComparisonPages:
         return key if key in run.keys else None
 
 
+def pages_of(stored: StoredRun, folder: Path, stamp: str) -> ComparisonPages:
+    """What writes the page of a comparison's run into a folder."""
+    return ComparisonPages(ComparisonView(stored), folder, stamp)
+
+
 def mean_pair(means: Mapping[str, Any] | None) -> MeanPair | None:
     """The pictures of both mean maps and of their difference; None without maps."""
     if not means:

@@ -30,7 +30,7 @@ class Picture:
 
 
 @dataclass(frozen=True)
-class Exchange:
+class DrawnTrial:
     """One trial chosen by rule: as it was, what was given, and what came of it."""
 
     pictures: tuple[Picture, ...]
@@ -39,7 +39,7 @@ class Exchange:
 
 
 @dataclass(frozen=True)
-class Donors:
+class DonorEffects:
     """The own effects of a factor's donors by class, and pictures of those at both ends."""
 
     effects: Mapping[str, tuple[float, ...]]
@@ -48,7 +48,7 @@ class Donors:
     lowest: tuple[Picture, ...]
 
 
-def exchanges_of(finding: Finding, run: Path, folder: Path, number: int) -> list[Exchange]:
+def exchanges_of(finding: Finding, run: Path, folder: Path, number: int) -> list[DrawnTrial]:
     """The drawn trials of a finding, their pictures copied to folder/finding-<number>-…"""
     exchanges = []
     counters = {id(record) for record in finding.counter_examples}
@@ -59,11 +59,11 @@ def exchanges_of(finding: Finding, run: Path, folder: Path, number: int) -> list
                 Picture(source, alt, lines) for source, (alt, lines) in zip(sources, _words(record), strict=True)
             )
             is_counter = id(record) in counters
-            exchanges.append(Exchange(pictures, is_counter, _told(record, is_counter)))
+            exchanges.append(DrawnTrial(pictures, is_counter, _told(record, is_counter)))
     return exchanges
 
 
-def donors_of(stored: StoredRun, gallery: Gallery, factor: str, contrast: str) -> Donors | None:
+def donors_of(stored: StoredRun, gallery: Gallery, factor: str, contrast: str) -> DonorEffects | None:
     """The donors of a factor for one contrast; None where the run has none."""
     table = stored.table("donor_effects")
     pairs = zip(table["factor"], table["contrast"], strict=True) if table else ()
@@ -82,7 +82,7 @@ def donors_of(stored: StoredRun, gallery: Gallery, factor: str, contrast: str) -
             lines = (f"{100 * effects[at]:+.1f} points", uses, _short(name))
             yield Picture("" if small is None else small[0], f"donor {_short(name)}", lines)
 
-    return Donors(
+    return DonorEffects(
         {label: tuple(effects[at] for at in order if labels[at] == label) for label in sorted(set(labels))},
         watched_of(contrast),
         tuple(pictures(order[:ENDS])),

@@ -17,7 +17,7 @@ MARKS = {"+": "holds", "-": "does not hold", "?": "settles nothing", "": "noted"
 
 
 @dataclass(frozen=True)
-class Safeguard:
+class SafeguardLine:
     """One safeguard of a finding: "+" holds, "-" does not, "?" settles nothing, "" is a remark."""
 
     mark: str
@@ -38,7 +38,7 @@ class Card:
     tone: str
     claims: tuple[str, ...]
     text: str
-    signs: tuple[Safeguard, ...] = ()
+    signs: tuple[SafeguardLine, ...] = ()
     todo: str = ""
     page: str = ""
     images: str = ""
@@ -129,6 +129,6 @@ def level_words(finding: Finding) -> str:
     return finding.level_words
 
 
-def _safeguard(text: str) -> Safeguard:
+def _safeguard(text: str) -> SafeguardLine:
     mark = text[0] if text[:2] in ("+ ", "- ", "? ") else ""
-    return Safeguard(mark, MARKS[mark], text[2:] if mark else text)
+    return SafeguardLine(mark, MARKS[mark], text[2:] if mark else text)

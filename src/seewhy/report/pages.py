@@ -12,6 +12,7 @@ from markupsafe import Markup
 
 from seewhy.errors import printable
 from seewhy.records import Progress
+from seewhy.report.compiled import Compiled
 from seewhy.store import manifest
 from seewhy.version import __version__
 
@@ -58,6 +59,7 @@ def _templates() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
         finalize=_shown,
+        bytecode_cache=Compiled(),
     )
     environment.filters["svg"] = Markup  # of our own charts, whose names are escaped
     return environment

@@ -18,7 +18,7 @@ from seewhy.render.rows import Row
 from seewhy.report.charts import interval_svg, share_svg
 from seewhy.report.pages import copy_assets, write_page
 from seewhy.report.provenance import Section, sections_of
-from seewhy.report.stored import FolderView, estimate_of
+from seewhy.report.stored import FolderView, StoredRun, estimate_of
 from seewhy.report.view import KeyFact
 
 BEFORE, REPAIRED = "before", "repaired"
@@ -275,6 +275,11 @@ class RepairPages:
         write_page(path, "repair.html", self.stamp, view=self.view, section="summary", has_images=False)
         progress(1, 1)
         return True
+
+
+def pages_of(stored: StoredRun, folder: Path, stamp: str) -> RepairPages:
+    """What writes the page of a repair's run into a folder."""
+    return RepairPages(RepairView(stored), folder, stamp)
 
 
 def _shares(stored: Mapping[str, Any]) -> tuple[float, float, float, int]:

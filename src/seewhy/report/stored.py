@@ -117,13 +117,13 @@ def estimate_of(stored: Mapping[str, Any]) -> Estimate:
 
 def beside(stored: StoredRun, command: str) -> StoredRun | None:
     """The finished run of another command about the same classifier that lies beside this one, the newest."""
-    subject = _about(stored.manifest)
+    subject = manifest.subject_of(stored.manifest)
     pool = [path.parent for path in stored.folder.resolve().parent.glob(f"*/{manifest.NAME}")]
     for path in sorted(pool, key=lambda folder: ((folder / manifest.NAME).stat().st_mtime, folder.name), reverse=True):
         try:
             other = manifest.read_manifest(path)
             is_asked = other["identity"].get("command") == command and other.get("status") == "complete"
-            if is_asked and path != stored.folder.resolve() and _about(other) == subject:
+            if is_asked and path != stored.folder.resolve() and manifest.subject_of(other) == subject:
                 return read_run(path)
         except (StoreError, AttributeError, TypeError, OSError, ValueError):  # a neighbour that is broken is none
             continue
@@ -140,13 +140,6 @@ def _there(folder: Path) -> Path:
     runs = [str(path.parent) for path in [*around.glob(f"*/{manifest.NAME}"), *Path("runs").glob(f"*/{manifest.NAME}")]]
     close = nearest(str(folder), runs) or (f"Runs here: {listed(sorted(set(runs)), 4)}." if runs else "")
     raise StoreError(f"There is no run folder {folder}.  {close}".rstrip(), slug="no-run")
-
-
-def _about(stored: Mapping[str, Any]) -> tuple[Any, ...]:
-    """What makes two runs speak of one classifier: its network, weights, code and preprocessing, not its path."""
-    identity = stored["identity"]
-    classifier = identity.get("classifier", {})
-    return (*(classifier.get(name) for name in ("weights", "network", "preprocess")), identity.get("code"))
 
 
 def _by_map(stored: StoredRun, path: Path) -> dict[MapKey, dict[int, MapStat]]:

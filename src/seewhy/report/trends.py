@@ -17,7 +17,7 @@ from seewhy.render.color import heat
 from seewhy.report.averages import picture_of
 from seewhy.report.examples import Example, example_of
 from seewhy.report.gallery import CHUNK, Gallery
-from seewhy.report.provenance import all_classes_argument, other_command
+from seewhy.report.next_commands import all_classes_argument, other_command
 from seewhy.report.stored import StoredRun
 from seewhy.store import manifest
 from seewhy.store.tables import read_columns

@@ -6,28 +6,21 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from shlex import quote
 from typing import Any
 
 from seewhy.errors import counted
 from seewhy.explanation.notices import LEAST, trouble_of
-from seewhy.report.accuracy import Accuracy, Confusion, accuracies, confusions, guessing, sureness
+from seewhy.report.accuracy import Accuracy, ConfusionTable, accuracies, confusions, guessing, sureness
 from seewhy.report.averages import MeanTable, mean_tables
 from seewhy.report.charts import accuracy_chart, donors_chart, effect_chart, sureness_chart
 from seewhy.report.check import Grade, cards_of, grades_of, grades_of_maps, ungraded_words
 from seewhy.report.classes import ClassGrid, ConfusionCard, confusion_cards, grid_of
-from seewhy.report.exchanges import Donors, Exchange
+from seewhy.report.exchanges import DonorEffects, DrawnTrial
 from seewhy.report.findings import Card, FindingText, findings_of, is_untested, texts_of
 from seewhy.report.headline import headline_of, plain_headline_of
+from seewhy.report.next_commands import commands_after
 from seewhy.report.numbers import Number, effect_of, line_of, too_few
-from seewhy.report.provenance import (
-    Section,
-    all_classes_argument,
-    files_of,
-    images_argument,
-    other_command,
-    sections_of,
-)
+from seewhy.report.provenance import Section, files_of, sections_of
 from seewhy.report.shares import RegionShare, shares_of
 from seewhy.report.stored import StoredRun
 from seewhy.report.table import Filter
@@ -60,8 +53,8 @@ class FindingPage:
 
     paper: FindingText
     chart: str
-    exchanges: tuple[Exchange, ...]
-    donors: Donors | None
+    exchanges: tuple[DrawnTrial, ...]
+    donors: DonorEffects | None
     histogram: str
     shares: tuple[RegionShare, ...]
 
@@ -237,7 +230,7 @@ class View:
         return guessing(self.stored.outcomes, len(self.stored.classes))
 
     @cached_property
-    def confusions(self) -> list[Confusion]:
+    def confusions(self) -> list[ConfusionTable]:
         """What is taken for what."""
         return confusions(self.stored.outcomes, self.stored.classes)
 
@@ -351,22 +344,9 @@ class View:
     @property
     def next_commands(self) -> list[tuple[str, str]]:
         """What to do next: words, and a command line."""
-        typed, labels = self.stored.typed, {outcome.image.label for outcome in self.stored.outcomes} - {None}
-        every = all_classes_argument(self.stored)
-        commands: list[tuple[str, str]] = []
-        task = self.stored.identity.get("task", "classification")
-        if task not in ("classification", "multi-label"):
-            return commands
-        if self.command != "check" and self.checked is None:
-            words = "Does it work, is it fed right, may its maps be read?  (Run it, then write this report again.)"
-            commands.append((words, other_command(typed, "check", every if labels else images_argument(typed))))
-        if self.command != "audit":
-            words = "What do its decisions depend on? (--regions names parts, --core those that should matter.)"
-            label = f" --label {quote(self.stored.classes[0])}" if task == "multi-label" and self.stored.classes else ""
-            commands.append((words, other_command(typed, "audit", every) + label))
-        return commands
+        return commands_after(self.stored, self.checked)
 
-    def page_of(self, paper: FindingText, exchanges: Sequence[Exchange], donors: Donors | None) -> FindingPage:
+    def page_of(self, paper: FindingText, exchanges: Sequence[DrawnTrial], donors: DonorEffects | None) -> FindingPage:
         """The page of one finding."""
         factor = paper.card.factor
         chart = effect_chart([paper.finding], self.floor, f"Effect of {factor}")

@@ -7,6 +7,7 @@ import os
 import shutil
 from dataclasses import dataclass
 from functools import cached_property
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -14,14 +15,11 @@ from seewhy.errors import OptionError, WorkError
 from seewhy.records import Progress
 from seewhy.report.accuracy import worst_errors
 from seewhy.report.averages import LEAST_IMAGES
-from seewhy.report.comparison import ComparisonView
-from seewhy.report.comparison_pages import ComparisonPages
 from seewhy.report.examples import EXAMPLES, Example, example_of
 from seewhy.report.exchanges import donors_of, exchanges_of
 from seewhy.report.gallery import Gallery, write_script
 from seewhy.report.legend import legend
 from seewhy.report.pages import TEMPLATES, Pages, copy_assets, write_page
-from seewhy.report.repair import RepairPages, RepairView
 from seewhy.report.stored import WITH_PAGES, StoredRun, beside, read_run
 from seewhy.report.table import table_of
 from seewhy.report.trends import has_trends, script_values, trends_digest, trends_page
@@ -34,6 +32,10 @@ TRENDS_ASSETS = ("trends.css", "trends.js")  # of the page of trends alone
 NAME = "report"
 ORIGINALS = "originals"
 _STAMP = "stamp.txt"
+_OTHERS = {  # the pages of other runs than of images; they need more, and the first pictures would wait for it
+    "repair": "seewhy.report.repair",
+    "compare": "seewhy.report.comparison_pages",
+}
 
 
 class Result(Protocol):
@@ -77,10 +79,9 @@ def write_report(run: str | Path | Result, *, copy_images: bool = False, progres
 
 def _pages_of(stored: StoredRun, checked: StoredRun | None, folder: Path, copy_images: bool, stamp: str) -> Pages:
     """What writes the pages of this command's runs."""
-    if stored.command == "repair":
-        return RepairPages(RepairView(stored), folder, stamp)
-    if stored.command == "compare":
-        return ComparisonPages(ComparisonView(stored), folder, stamp)
+    if stored.command in _OTHERS:
+        pages: Pages = import_module(_OTHERS[stored.command]).pages_of(stored, folder, stamp)
+        return pages
     return Writer(View(stored, checked), folder, copy_images, stamp)
 
 

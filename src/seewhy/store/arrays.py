@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, unquote
+from urllib.parse import quote
 
 import google_crc32c
 import numpy as np
@@ -94,12 +94,6 @@ def array_name(key: tuple[str, str, str]) -> str:
     A name that would be too long for a file system loses its end to a hash; the array's attributes hold it in full.
     """
     return "/".join(_quoted(part) for part in key)
-
-
-def key_of(name: str) -> tuple[str, str, str]:
-    """The (method, layer, score) of an array's path, where no name was too long for it."""
-    method, layer, score = (unquote(part) for part in name.split("/"))
-    return method, layer, score
 
 
 def is_whole(folder: Path, key: tuple[str, str, str], shard: int) -> bool:

@@ -34,6 +34,13 @@ _COPIED = {  # how a folder gets to and from a store, by the scheme of its addre
 }
 
 
+def subject_of(stored: Mapping[str, Any]) -> tuple[Any, ...]:
+    """What makes two runs speak of one classifier: its network, weights, code and preprocessing, not its path."""
+    identity = stored["identity"]
+    classifier = identity.get("classifier", {})
+    return (*(classifier.get(name) for name in ("weights", "network", "preprocess")), identity.get("code"))
+
+
 def refuse_address(folder: Path) -> None:
     """Raise StoreError where a run folder is the address of an object store: it would become a folder called s3:."""
     if (match := _ADDRESS.fullmatch(str(folder))) is None or folder.exists():

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
@@ -73,8 +72,9 @@ def split(folder: Path, token: str, shards: Mapping[int, Sequence[str]]) -> None
     """Write the merged tables' rows of some shards, named by their images' ids, as parts of the run `token` again."""
     whole = [_read(folder / f"{kind}.parquet") for kind in _KINDS] if shards else []
     for index, ids in shards.items():
-        wanted = pa.array(ids, pa.string())
-        rows = [table.filter(pc.is_in(table["id"], wanted)) for table in whole]
+        wanted = frozenset(ids)
+        masks = [[name in wanted for name in table["id"].to_pylist()] for table in whole]
+        rows = [table.filter(pa.array(mask, pa.bool_())) for table, mask in zip(whole, masks, strict=True)]
         _publish(
             folder,
             index,
@@ -107,8 +107,8 @@ def read_ids(path: Path, count: int) -> list[str]:
 def read_drawn(path: Path) -> list[str]:
     """The ids of a part's images that have a result, and so an overlay."""
     table = _read(path, ["id", "error"])
-    ids: list[str] = table.filter(pc.is_null(table["error"]))["id"].to_pylist()
-    return ids
+    rows = zip(table["id"].to_pylist(), table["error"].to_pylist(), strict=True)
+    return [name for name, error in rows if error is None]
 
 
 def read_digests(folder: Path) -> dict[str, str | None]:

@@ -113,16 +113,15 @@ def test_a_detection_is_kept_as_the_sum_of_its_scores() -> None:
     assert read_output(({}, raw), 2, "detection").logits.shape == (2, 1)  # losses and detections
 
 
-def test_taking_rows_and_detaching() -> None:
+def test_taking_rows() -> None:
     rows = torch.tensor([1, 1, 0])
     z = Z.clone().requires_grad_()
     taken = read_output(z, 2).take(rows)
     assert torch.equal(taken.tensor, Z[rows]) and taken.differentiable
-    assert not read_output(z, 2).detached().differentiable
     found = read_output([detection([0.9]), detection([0.1])], 2, "detection")
     assert found.take(rows).logits.tolist() == found.logits[rows].tolist()
     assert [float(one["scores"].sum()) for one in found.take(rows).detections] == pytest.approx([0.1, 0.1, 0.9])
-    assert not found.differentiable and not found.detached().differentiable
+    assert not found.differentiable
     with pytest.raises(TypeError, match="list of dicts"):
         found.tensor
     with pytest.raises(TypeError, match="is a tensor"):

@@ -294,7 +294,7 @@ def test_a_verdict_needs_every_rival_beaten_in_one_way_or_none_in_either() -> No
 def test_maps_no_better_than_a_blob_are_graded_b_and_the_others_as_before() -> None:
     numbers = {
         "completeness_error": 0.0, "with_hirescam": 1.0, "empty": 0.0, "no_gradient": 0.0, "null_shape": 0.1,
-        "border": 0.2, "border_null": 0.2, "flipped": 0.9, "noisy": 0.99, "other_class": -0.3,
+        "flipped": 0.9, "noisy": 0.99, "other_class": -0.3,
     }  # fmt: skip
     healthy = Trust("layer4", "grad-cam", 64, randomised=((1.0, 0.1),), **numbers)
 

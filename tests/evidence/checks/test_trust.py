@@ -166,7 +166,7 @@ def test_a_layer_that_sees_nothing_is_named_with_its_share() -> None:
 def test_a_healthy_map_is_graded_a() -> None:
     numbers = {
         "completeness_error": 0.0, "with_hirescam": 1.0, "empty": 0.0, "no_gradient": 0.0, "null_shape": 0.1,
-        "border": 0.2, "border_null": 0.2, "flipped": 0.9, "noisy": 0.99, "other_class": -0.3,
+        "flipped": 0.9, "noisy": 0.99, "other_class": -0.3,
     }  # fmt: skip
     healthy = Trust("layer4", "grad-cam", 64, randomised=((1.0, 0.1),), trivial={"edges": 0.2}, **numbers)
     finding, grade, reasons = map_findings(healthy)

@@ -65,13 +65,6 @@ class Output:
             return self.main.requires_grad
         return any(tensor.requires_grad for detected in self.main for tensor in detected.values())
 
-    def detached(self) -> Output:
-        """The same numbers without a graph."""
-        if isinstance(self.main, Tensor):
-            return Output(self.main.detach(), self.logits.detach())
-        main = [{name: tensor.detach() for name, tensor in detected.items()} for detected in self.main]
-        return Output(main, self.logits.detach())
-
     def take(self, rows: Tensor) -> Output:
         """The output of the images at `rows` (B,), as if they alone had been run."""
         at = rows.to(self.logits.device)

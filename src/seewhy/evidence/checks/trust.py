@@ -37,12 +37,11 @@ class Trust:
     `completeness_error` is how far the sum of HiResCAM's cells is from the logit minus a constant, as a share of the
     logit's own spread: 0 where what follows the layer is linear (Draelos & Carin 2020, eq. 4). `with_hirescam` is the
     agreement of the method with HiResCAM; `empty` and `no_gradient` are shares of the images; `null_shape` compares the
-    mean map with that of pictures without content and of shifted ones, `border` and `border_null` are the shares of
-    both in the outermost cells; `randomised` holds (share of the layers made random, likeness of the absolute maps);
-    `flipped`, `noisy` and `other_class` compare with the mirrored image, 1 % of noise and the runner-up's map;
-    `trivial` with the image's brightness, its edges and a blob in the centre. `faithful` compares with the effect of
-    swapping places between images; None where there is one image alone. `unseen` says what of the map lies where no
-    swap moves the score of any image; None where there is no such place.
+    mean map with that of pictures without content and of shifted ones; `randomised` holds (share of the layers made
+    random, likeness of the absolute maps); `flipped`, `noisy` and `other_class` compare with the mirrored image, 1 % of
+    noise and the runner-up's map; `trivial` with the image's brightness, its edges and a blob in the centre. `faithful`
+    compares with the effect of swapping places between images; None where there is one image alone. `unseen` says what
+    of the map lies where no swap moves the score of any image; None where there is no such place.
     """
 
     layer: str
@@ -53,8 +52,6 @@ class Trust:
     empty: float
     no_gradient: float
     null_shape: float
-    border: float
-    border_null: float
     randomised: tuple[tuple[float, float], ...]
     flipped: float
     noisy: float
@@ -137,8 +134,6 @@ def examine(
                 empty=_empty_share(maps, real.values, METHODS[method]),
                 no_gradient=float(real.silent[asked].mean()),
                 null_shape=_median(_alike(_mean_shape(maps)[None], _mean_shape(contentless_maps)[None])),
-                border=_border_share(maps),
-                border_null=_border_share(contentless_maps),
                 randomised=tuple(randomised[asked]),
                 flipped=_median(_alike(mirrored.maps[asked][method], maps[:, :, ::-1])),
                 noisy=_median(_alike(noisy.maps[asked][method], maps)),
@@ -234,13 +229,6 @@ def _mean_shape(maps: Maps) -> Maps:
     kept = np.nan_to_num(maps).clip(min=0)
     total = kept.sum(axis=(1, 2), keepdims=True)
     return np.asarray((kept / np.where(total > 0, total, 1)).mean(axis=0))
-
-
-def _border_share(maps: Maps) -> float:
-    """The share of the mean positive map that lies in the outermost ring of cells."""
-    mean = _mean_shape(maps)
-    total = float(mean.sum())
-    return 1 - float(mean[1:-1, 1:-1].sum()) / total if total > 0 else math.nan
 
 
 def _on_grid(pictures: Tensor, grid: tuple[int, int]) -> Maps:

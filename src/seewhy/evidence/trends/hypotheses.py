@@ -34,7 +34,7 @@ def _findings(path: Path, stored: Mapping[str, Any]) -> Sequence[tuple[str, str]
     try:
         other = manifest.read_manifest(path)
         is_audit = other["identity"].get("command") == "audit" and other.get("status") == "complete"
-        if not is_audit or _about(other) != _about(stored):
+        if not is_audit or manifest.subject_of(other) != manifest.subject_of(stored):
             return []
         rows = manifest.read_json(path / "findings.json")["findings"]
         return [(row["factor"], _title(row)) for row in rows]
@@ -48,10 +48,3 @@ def _title(row: Mapping[str, Any]) -> str:
         "held" if "depends" in row["claims"] else "did not hold" if row["level"] == "NONE LARGER THAN" else "is open"
     )
     return f"{holds}: {title}"
-
-
-def _about(stored: Mapping[str, Any]) -> tuple[Any, ...]:
-    """What makes two runs speak of one classifier: its network, weights, code and preprocessing."""
-    identity = stored["identity"]
-    classifier = identity.get("classifier", {})
-    return (*(classifier.get(name) for name in ("weights", "network", "preprocess")), identity.get("code"))

@@ -1,0 +1,73 @@
+"""What to type after a run: other commands about the same classifier, word by word as the run was typed."""
+
+from __future__ import annotations
+
+import shlex
+from itertools import pairwise
+from pathlib import PurePath, PurePosixPath
+
+from seewhy.records import one_form
+from seewhy.report.stored import StoredRun
+
+CLASSIFIER_WORDS = frozenset(  # what other commands about the same classifier need of a command line
+    ("--model", "--weights", "--weights-key", "--epoch", "--model-arg", "--device", "--classes", "--task", "--output",
+     "--output-form", "--size", "--fit", "--resize", "--crop", "--interpolation", "--mean", "--std", "--range",
+     "--window", "--channels", "--preprocess", "--first-label", "--input")
+)  # fmt: skip
+CLASSIFIER_FLAGS = ("--trust-program",)  # the same, without a value
+
+
+def commands_after(stored: StoredRun, checked: StoredRun | None) -> list[tuple[str, str]]:
+    """What to do next: words, and a command line."""
+    typed, labels = stored.typed, {outcome.image.label for outcome in stored.outcomes} - {None}
+    every = all_classes_argument(stored)
+    commands: list[tuple[str, str]] = []
+    task = stored.identity.get("task", "classification")
+    if task not in ("classification", "multi-label"):
+        return commands
+    if stored.command != "check" and checked is None:
+        words = "Does it work, is it fed right, may its maps be read?  (Run it, then write this report again.)"
+        commands.append((words, other_command(typed, "check", every if labels else images_argument(typed))))
+    if stored.command != "audit":
+        words = "What do its decisions depend on? (--regions names parts, --core those that should matter.)"
+        label = f" --label {shlex.quote(stored.classes[0])}" if task == "multi-label" and stored.classes else ""
+        commands.append((words, other_command(typed, "audit", every) + label))
+    return commands
+
+
+def other_command(typed: str | None, command: str, data: str = "DATA") -> str:
+    """The command line of another command about the same classifier: what the two share, word by word."""
+    words = _words(typed)
+    if len(words) < 3:
+        return f"seewhy {command} {shlex.quote(data)} --model net.py:Net --weights model.pt"
+    kept = [f"{shlex.quote(word)} {shlex.quote(value)}" for word, value in pairwise(words) if word in CLASSIFIER_WORDS]
+    kept += [flag for flag in CLASSIFIER_FLAGS if flag in words]
+    return f"seewhy {command} {shlex.quote(data)} {' '.join(kept)}"
+
+
+def images_argument(typed: str | None) -> str:
+    """What a command line names as its images; DATA where it is not known."""
+    words = _words(typed)
+    return words[2] if len(words) > 2 and not words[2].startswith("-") else "DATA"
+
+
+def all_classes_argument(stored: StoredRun) -> str:
+    """The images with all classes: above the folder of a class, and of its split; a word where that is not known."""
+    named = PurePath(images_argument(stored.typed))
+    images = [outcome.image for outcome in stored.outcomes if outcome.image.label is not None]
+    labels = {image.label for image in images}
+    if len(labels) > 1 or (
+        images and images[0].label in [one_form(part) for part in PurePosixPath(images[0].id).parts[:-1]]
+    ):
+        return str(named)
+    if not images or one_form(named.name) != images[0].label:
+        return "FOLDER_OF_ALL_CLASSES"
+    above = named.parent
+    return str(above.parent if above.name and one_form(above.name) == images[0].split else above)
+
+
+def _words(typed: str | None) -> list[str]:
+    try:
+        return shlex.split(typed or "")
+    except ValueError:  # edited by hand
+        return []
