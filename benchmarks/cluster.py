@@ -15,10 +15,12 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import inspect
 import os
 import random
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -108,23 +110,48 @@ def two_nodes() -> Iterator[Any]:
 
 
 def add_node(nodes: Any, **options: Any) -> Any:
-    """One more node of two CPUs, which may take its time: Ray itself gives up after half a minute."""
+    """One more node of two CPUs, which may take its time.
+
+    Ray itself gives up after half a minute, and its raylet after 15 seconds of waiting for the agents of a node to name
+    their ports: that of the one that is needed is named here beforehand, and the others are said not to be in use.
+    """
     from ray._private import services
 
-    usual = services.get_node
+    get_node, start_raylet, agent_port = services.get_node, services.start_raylet, _free_port()
 
     def patient(*given: Any) -> Any:
         limit = time.monotonic() + LIMIT_S
         while True:
             try:
-                return usual(*given)
+                return get_node(*given)
             except RuntimeError:
                 if time.monotonic() > limit:
                     raise
             time.sleep(0.2)
 
-    with mock.patch.object(services, "get_node", patient):
-        return nodes.add_node(num_cpus=2, object_store_memory=100 << 20, **options)
+    def told(*given: Any, **named: Any) -> Any:
+        known = inspect.signature(start_raylet).bind(*given, **named).arguments
+        _tell_ports(known["session_dir"], known["node_id"], agent_port)
+        return start_raylet(*given, **named)
+
+    patched = {"get_node": patient, "start_raylet": told}
+    with mock.patch.multiple(services, **patched):
+        return nodes.add_node(num_cpus=2, object_store_memory=100 << 20, runtime_env_agent_port=agent_port, **options)
+
+
+def _tell_ports(session: str, node: str, agent_port: int) -> None:
+    """Write the files that a raylet waits for."""
+    from ray import _raylet
+
+    _raylet.persist_port(session, node, _raylet.RUNTIME_ENV_AGENT_PORT_NAME, agent_port)
+    for name in ("METRICS_AGENT_PORT_NAME", "METRICS_EXPORT_PORT_NAME", "DASHBOARD_AGENT_LISTEN_PORT_NAME"):
+        _raylet.persist_port(session, node, getattr(_raylet, name), -1)
+
+
+def _free_port() -> int:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        return int(taken.getsockname()[1])
 
 
 @dataclass

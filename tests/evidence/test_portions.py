@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import pickle
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from seewhy.cli import on_ray
 from seewhy.evidence.findings.follow_up import STAGES
 from seewhy.evidence.trials.scorer import Scorer
 from seewhy.run.machine import versions
@@ -146,6 +151,43 @@ def test_another_audit_is_not_joined_and_not_merged(
         assert merge() == 2 and "#another-run" in capsys.readouterr().err
     finally:
         (home / "net.py").write_text(net)
+
+
+class Nearby:
+    """Does in this process what workers of a cluster would, the last of what it is given first."""
+
+    rounds = 0
+
+    def connected(self, address: str) -> contextlib.AbstractContextManager[None]:
+        return contextlib.nullcontext()
+
+    def check_answers(self, address: str) -> None:
+        assert address == "head:6379"
+
+    def check_nodes(self, folder: Path, paths: Sequence[Path]) -> None:
+        assert folder.is_dir() and all(path.exists() for path in paths)
+
+    @contextlib.contextmanager
+    def crew(self, prepare: Any, most: int, workers: int | None, gpus: float) -> Iterator[Any]:
+        assert most > 1 and workers == 2 and gpus == 0
+        do = pickle.loads(pickle.dumps(prepare))()
+
+        def one_round(indices: Sequence[int]) -> Iterator[Any]:
+            self.rounds += 1
+            yield from map(do, reversed(indices))
+
+        yield one_round
+
+
+def test_jobs_that_workers_do_in_any_order_give_the_same_bytes(
+    home: Path, straight: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nearby = Nearby()
+    monkeypatch.setattr(on_ray, "_cluster", lambda address: nearby)
+    words = [*WORDS, "--workers", "2", "--ray", "head:6379", "--out", "run", "--no-report"]
+    assert run(*words) == 0
+    assert nearby.rounds == len(STAGES) and tree(home / "run") == straight
+    assert run(*words) == 0 and nearby.rounds == len(STAGES), "a finished run is only told again"
 
 
 def test_a_shard_is_not_judged_and_a_plan_is_not_split(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
