@@ -35,6 +35,7 @@ FLOORS = {  # of each package, from the top; imports go down, or stay inside one
         ("errors", "estimates", "version"),
     ),
     "evidence": (
+        ("portions",),
         ("audit", "check"),
         ("trends", "metrics"),
         ("results",),

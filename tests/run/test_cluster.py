@@ -2,157 +2,128 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
-import subprocess
 import sys
-import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from benchmarks.kills import SHARD, tree, write_images
+from benchmarks.cluster import AUDIT, EXPLAIN, Place, new_place, on_ray, two_nodes, write_faces
+from benchmarks.kills import SHARD, tree
 
 from seewhy.cli.spread import with_address
 from tests.test_cli import run
 
-os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")  # nodes listen on the loopback alone
 ray: Any = pytest.importorskip("ray", reason='the extra "ray" is not installed')
-from ray.cluster_utils import Cluster  # noqa: E402
-
 from seewhy.run import cluster  # noqa: E402
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="nodes as processes are tried on Linux")
 IMAGES = 88
 SHARDS = -(-IMAGES // SHARD)
-WORDS = ["explain", "photos", "--model", "net.py:Net", "--layers", "conv", "--no-report"]
-NET = """
-import os
-import time
-from pathlib import Path
-
-from torch import nn
-
-
-class Net(nn.Module):
-    '''Notes down its process and the number of the first image of each batch.'''
-
-    def __init__(self):
-        super().__init__()
-        self.conv = nn.Conv2d(3, 4, 3, stride=2, padding=1)
-        self.fc = nn.Linear(4 * 16 * 16, 2)
-
-    def forward(self, x):
-        if len(x) > 2:  # not what planning tries
-            high, low = (round(float(x[0, 0, 0, place]) * 255) for place in (0, 1))
-            with open("seen.txt", "a") as file:
-                file.write(f"{os.getpid()} {high * 256 + low}\\n")
-            time.sleep(float(Path("slow.txt").read_text()))
-        return self.fc(self.conv(x).relu().flatten(1))
-"""
+WORKERS = [pytest.param(count, marks=[] if count == 2 else pytest.mark.slow) for count in (1, 2, 4)]
 
 
 @pytest.fixture(scope="module")
 def address() -> Iterator[str]:
     """Where a cluster of two nodes listens, each a process of two CPUs on this machine."""
-    node = {"num_cpus": 2, "object_store_memory": 100 << 20}
-    nodes = Cluster()
-    try:
-        nodes.add_node(**node, include_dashboard=False)
-        nodes.add_node(**node)
-    except Exception as error:
-        nodes.shutdown()
-        if "timed out during startup" not in str(error):
-            raise
-        pytest.skip("Ray gives a node 30 seconds to start, which this machine is too busy for")
-    yield nodes.address
-    nodes.shutdown()
+    with contextlib.ExitStack() as held:
+        try:
+            nodes = held.enter_context(two_nodes())
+        except RuntimeError as error:
+            pytest.skip(str(error))
+        yield nodes.address
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    home = tmp_path_factory.mktemp("cluster")
-    write_images(home / "photos", range(IMAGES))
-    (home / "photos" / "broken.png").write_bytes(b"no picture")
-    (home / "net.py").write_text(NET)
-    (home / "slow.txt").write_text("0")
-    return home
-
-
-@pytest.fixture
-def home(place: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(place)
-    (place / "seen.txt").unlink(missing_ok=True)
-    (place / "slow.txt").write_text("0")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Place:
+    place = new_place(tmp_path_factory.mktemp("cluster"), IMAGES)
+    (place.home / "photos" / "broken.png").write_bytes(b"no picture")
+    write_faces(place.home / "faces")
     return place
 
 
 @pytest.fixture
-def straight(home: Path) -> dict[str, str]:
+def place(made: Place, monkeypatch: pytest.MonkeyPatch) -> Place:
+    monkeypatch.chdir(made.home)
+    made.forget()
+    made.slow(0)
+    return made
+
+
+@pytest.fixture
+def home(place: Place) -> Path:
+    return place.home
+
+
+@pytest.fixture
+def straight(place: Place) -> dict[str, str]:
     """What a run by one process holds."""
-    assert run(*WORDS, "--workers", "1", "--out", "straight") == 0
-    (home / "seen.txt").unlink(missing_ok=True)
-    return tree(home / "straight")
+    assert run(*EXPLAIN, "--workers", "1", "--out", "straight") == 0
+    place.forget()
+    return tree(place.home / "straight")
 
 
-def started(home: Path, out: str, *words: str) -> subprocess.Popen[bytes]:
-    with (home / "said.txt").open("wb") as said:
-        command = [sys.executable, "-m", "seewhy", *WORDS, "--out", out, *words]
-        return subprocess.Popen(command, cwd=home, stdout=said, stderr=said)
-
-
-def finish(home: Path, out: str, *words: str) -> None:
-    assert started(home, out, *words).wait(300) == 0, (home / "said.txt").read_text()
-
-
-def seen(home: Path) -> list[tuple[int, int]]:
-    """The process and the shard of each batch that the network saw."""
-    path = home / "seen.txt"
-    lines = [line.split() for line in path.read_text().splitlines()] if path.exists() else []
-    return [(int(process), int(number) // SHARD) for process, number in lines]
-
-
-def until_seen(home: Path, count: int) -> list[tuple[int, int]]:
-    limit = time.monotonic() + 120
-    while len(batches := seen(home)) < count and time.monotonic() < limit:
-        time.sleep(0.02)
-    return batches
-
-
-@pytest.mark.parametrize(
-    "workers", [pytest.param(1, marks=pytest.mark.slow), 2, pytest.param(4, marks=pytest.mark.slow)]
-)
+@pytest.mark.parametrize("workers", WORKERS)
 def test_workers_on_two_nodes_give_the_bytes_of_one_process(
-    home: Path, straight: dict[str, str], address: str, workers: int
+    place: Place, straight: dict[str, str], address: str, workers: int
 ) -> None:
-    finish(home, f"run-{workers}", "--ray", address, "--workers", str(workers))
-    assert tree(home / f"run-{workers}") == straight
-    batches = seen(home)
+    place.finish(on_ray(EXPLAIN, address, workers), f"run-{workers}")
+    assert tree(place.home / f"run-{workers}") == straight
+    batches = place.seen
     assert sorted(shard for _, shard in batches) == list(range(SHARDS))
-    assert len({process for process, _ in batches}) == workers and os.getpid() not in {p for p, _ in batches}
-    finish(home, f"run-{workers}", "--ray", address)
-    assert len(seen(home)) == SHARDS, "a finished run is only opened"
+    assert len({process for process, _ in batches}) <= workers and os.getpid() not in {p for p, _ in batches}
+    place.finish([*EXPLAIN, "--ray", address], f"run-{workers}")
+    assert len(place.seen) == SHARDS, "a finished run is only opened"
+
+
+@pytest.mark.parametrize("workers", WORKERS)
+def test_an_audit_by_workers_on_two_nodes_gives_the_bytes_of_forked_ones(
+    place: Place, address: str, workers: int
+) -> None:
+    place.finish([*AUDIT, "--workers", "2"], "audit")
+    want = tree(place.home / "audit")
+    place.finish(on_ray(AUDIT, address, workers), f"audit-{workers}")
+    assert tree(place.home / f"audit-{workers}") == want
+    findings = (place.home / "audit" / "findings.json").read_text()
+    assert '"factor": "tint"' in findings
 
 
 @pytest.mark.slow
 def test_a_killed_worker_costs_its_shard_alone_and_a_killed_driver_nothing(
-    home: Path, straight: dict[str, str], address: str
+    place: Place, straight: dict[str, str], address: str
 ) -> None:
-    (home / "slow.txt").write_text("0.5")
-    driver = started(home, "run", "--ray", address, "--workers", "2")
-    process, _ = until_seen(home, 2)[-1]
+    place.slow(0.5)
+    driver = place.start(words := on_ray(EXPLAIN, address), "run")
+    process, _ = place.until_seen(2)[-1]
     os.kill(process, signal.SIGKILL)
-    until_seen(home, 4)
+    place.until_seen(4)
     driver.send_signal(signal.SIGKILL)
     driver.wait(30)
-    (home / "slow.txt").write_text("0")
-    finish(home, "run", "--ray", address, "--workers", "2")
-    assert tree(home / "run") == straight
-    times = Counter(shard for _, shard in seen(home))
+    place.slow(0)
+    place.finish(words, "run")
+    assert tree(place.home / "run") == straight
+    times = Counter(shard for _, shard in place.seen)
     assert sum(times.values()) - SHARDS <= 1 + 2, "one of the worker's, one of each worker when the driver died"
+
+
+@pytest.mark.slow
+def test_an_audit_whose_driver_was_killed_goes_on_with_what_is_there(place: Place, address: str) -> None:
+    place.finish([*AUDIT, "--workers", "2"], "audit")
+    driver = place.start(words := on_ray(AUDIT, address), "killed")
+    parts = place.home / "killed" / "parts"
+    while driver.poll() is None and not list(parts.glob("trials-*.parquet")):
+        pass
+    driver.kill()
+    driver.wait(30)
+    kept = {path: path.stat().st_mtime_ns for path in parts.glob("trials-*.parquet")}
+    assert kept and not (place.home / "killed" / "findings.json").exists()
+    place.finish(words, "killed")
+    assert tree(place.home / "killed") == tree(place.home / "audit")
 
 
 def test_what_the_nodes_lack_is_said_by_name(
@@ -188,6 +159,10 @@ def test_what_a_worker_raises_is_said_as_it_would_be_here(home: Path, address: s
             list(cluster.run_on_ray(lambda: fails, [0], 1, 0))
         numbers = list(cluster.run_on_ray(lambda: lambda index: index * index, list(range(9)), 2, 0))
         assert sorted(numbers) == [index * index for index in range(9)]
+        with cluster.crew(lambda: lambda index: (index, os.getpid()), 9, 2, 0) as do:
+            rounds = [list(do(range(9))), list(do([])), list(do([9]))]
+        assert [index for of in rounds for index, _ in sorted(of)] == list(range(10))
+        assert len({process for of in rounds for _, process in of}) <= 2, "workers stay from round to round"
 
 
 @pytest.mark.parametrize(
@@ -202,8 +177,9 @@ def test_what_a_worker_raises_is_said_as_it_would_be_here(home: Path, address: s
 def test_an_address_that_does_not_answer(
     home: Path, given: str, match: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run(*WORDS, "--out", "nowhere", "--ray", given) == 2
-    assert re.search(match, capsys.readouterr().err)
+    for words in (EXPLAIN, AUDIT):
+        assert run(*words, "--out", "nowhere", "--ray", given) == 2
+        assert re.search(match, capsys.readouterr().err) and not (home / "nowhere").exists()
 
 
 @pytest.mark.parametrize(
@@ -222,8 +198,8 @@ def test_ray_alone_means_the_cluster_that_is_there(words: list[str], meant: list
 
 
 def test_ray_goes_with_what_it_can_do(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(*WORDS, "--ray", "--shard", "1/2") == 2 and "without --shard" in capsys.readouterr().err
-    assert run(*WORDS, "--ray", "--only", "wrong") == 2 and "without --only" in capsys.readouterr().err
-    assert run(*WORDS, "--gpus-per-worker", "1") == 2 and "Add:  --ray" in capsys.readouterr().err
+    assert run(*EXPLAIN, "--ray", "--shard", "1/2") == 2 and "without --shard" in capsys.readouterr().err
+    assert run(*EXPLAIN, "--ray", "--only", "wrong") == 2 and "without --only" in capsys.readouterr().err
+    assert run(*EXPLAIN, "--gpus-per-worker", "1") == 2 and "Add:  --ray" in capsys.readouterr().err
     assert run("check", "photos", "--model", "net.py:Net", "--ray") == 2
     assert "not split by --ray" in capsys.readouterr().err

@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from seewhy.cli.config import value_of
+from seewhy.cli.audit_spread import audit_shard, check_whole, jobs_spread
+from seewhy.cli.designs import designed
 from seewhy.cli.gate import AUDIT_WORDS, Gate, check_core, judge_audit, leaks_in_words
 from seewhy.cli.gate_options import GateOptions
+from seewhy.cli.on_ray import check_ray
 from seewhy.cli.options import (
     ClassifierOptions,
     ClusterBy,
@@ -21,46 +23,12 @@ from seewhy.cli.options import (
 )
 from seewhy.cli.pages import typed_again, write_pages
 from seewhy.cli.printing import kept_clean, print_audit, print_json, print_plan, warn
-from seewhy.cli.signature import filled, spelled_out
-from seewhy.cli.spread import NotSpreadOptions
+from seewhy.cli.signature import spelled_out
+from seewhy.cli.spread import SpreadOptions
 
 if TYPE_CHECKING:
     from seewhy.evidence.checks.leaks import Leaks
     from seewhy.evidence.trials.design import AuditDesign
-    from seewhy.records import Progress
-
-
-def designed(context: typer.Context, progress: Progress, searching: Progress = lambda *_: None) -> AuditDesign:
-    """The design that the options of `seewhy audit` ask for, as they stand in its context."""
-    from seewhy.evidence.trials.design import design_audit
-    from seewhy.evidence.trials.request import request
-
-    properties, marks = value_of(context, "properties"), value_of(context, "mark") or ()
-    typed = context.params
-    classifier, maps = filled(ClassifierOptions, typed), filled(LayerOptions, typed)
-    taken, columns = filled(ImageOptions, typed).without_compared()
-    asked = request(
-        typed["regions"],
-        typed["core"],
-        properties,
-        marks,
-        typed["recipients"],
-        typed["donors"],
-        columns,
-        as_given=typed["as_given"],
-    )
-    return design_audit(
-        classifier.load(typed["task"]),
-        taken.table_of(typed["data"]),
-        asked,
-        label=typed["label"],
-        cluster_by=typed["cluster_by"],
-        progress=progress,
-        searching=searching,
-        **maps.arguments(),
-        **taken.arguments(),
-        **filled(RunOptions, typed).arguments(),
-    )
 
 
 @spelled_out
@@ -113,7 +81,7 @@ def audit(
     taken: ImageOptions,
     workers: Workers = None,
     gating: GateOptions,
-    spread: NotSpreadOptions,
+    spread: SpreadOptions,
     run: RunOptions,
 ) -> None:
     """Say what the decisions depend on, tested by exchanging it between images: shortcuts, overfit, or nothing."""
@@ -125,29 +93,35 @@ def audit(
     from seewhy.run.workers import forking, steady_process
     from seewhy.store import arrays, manifest
 
-    spread.refuse("audit")
-    conditions = gating.conditions(AUDIT_WORDS)
+    portion, conditions = spread.portion(), gating.conditions(AUDIT_WORDS)
     check_core(conditions, core)
+    check_whole(portion, conditions)
+    check_ray(spread.ray)
+    processes = workers if spread.ray is None else None  # one thread each, here as on Ray
     arrays.load()  # what is imported later is looked through for garbage, in each worker, too
     steady_process()
-    with kept_clean(), forking(workers):
+    with kept_clean(), forking(processes):
         if run.out is not None:
             manifest.find(run.out)  # refused before anything is read, where it holds something else
         with progress_bars("Reading images", "Searching     ") as (reading, searching):
             design = designed(context, reading, searching)
     if run.understands(design.plan, classifier.weights, {} if plan_only else {"Shows": smallest_of(design)}):
         return
-    with kept_clean(), forking(workers):
+    if portion is not None and not plan_only:
+        audit_shard(context, design, portion, run, workers)
+        return
+    with kept_clean(), forking(processes):
         if plan_only:
             summary = planned(design, budget, workers)
         else:
             folder = run.out or default_audit_folder(design, budget)
             seconds_of(budget)  # refused before a folder is made
-            with RunFolder(folder).held():
+            with RunFolder(folder).held(), jobs_spread(context, design, folder, spread) as on_ray:
                 with progress_bars("Trials       ", "Weighing them") as (update, weighing):
                     findings = audit_in_folder(
-                        design, folder, budget=budget, workers=workers, progress=update, weighing=weighing, warn=warn
-                    )
+                        design, folder, budget=budget, workers=workers, spread=on_ray, progress=update,
+                        weighing=weighing, warn=warn,
+                    )  # fmt: skip
                 pages = write_pages(folder, typed_again(context), run.no_report)
             gate = Gate("audit", judge_audit(findings, conditions, lambda: leaks_in_words(leaks_of_design(design))))
             summary = {"run": str(folder), **pages, **findings, **({"gate": gate.as_json()} if conditions else {})}

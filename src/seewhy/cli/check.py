@@ -21,6 +21,8 @@ from seewhy.cli.printing import kept_clean, print_check, print_json
 from seewhy.cli.signature import spelled_out
 from seewhy.cli.spread import NotSpreadOptions
 
+_NOT_SPLIT = "looks at 2,000 images at most, which one machine does in minutes, and compares them with each other"
+
 
 @spelled_out
 def check(
@@ -42,7 +44,7 @@ def check(
     from seewhy.run.progress import progress_bar
     from seewhy.run.workers import steady_process
 
-    spread.refuse("check")
+    spread.refuse("check", _NOT_SPLIT)
     conditions = gating.conditions(CHECK_WORDS, "bad" if strict else "")
     steady_process()
     with kept_clean():

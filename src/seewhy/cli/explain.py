@@ -37,7 +37,7 @@ def explain(
     run: RunOptions,
 ) -> None:
     """Map what the network looks at in every image, into a run folder: maps, overlays, a sheet, mean maps, tables."""
-    from seewhy.cli.on_ray import spread_on_ray
+    from seewhy.cli.on_ray import check_ray, spread_on_ray
     from seewhy.explanation.explain import check_extend
     from seewhy.explanation.folder import default_folder, run_in_folder
     from seewhy.explanation.only import check_only, with_only
@@ -49,6 +49,7 @@ def explain(
 
     check_extend(extend, run.out)
     portion = spread.portion(only=only, extend=extend)
+    check_ray(spread.ray)
     processes = workers if spread.ray is None else 1  # that are forked here
     arrays.load()  # what is imported later is looked through for garbage, in each worker, too
     steady_process()

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from seewhy.cli.audit_spread import merge_audit_run
 from seewhy.cli.options import AsJson, NoReport
 from seewhy.cli.pages import write_pages
 from seewhy.cli.printing import kept_clean, print_explanation, print_json
@@ -30,9 +31,12 @@ def merge(
     steady_process()
     stored = manifest.read_manifest(run)
     command, typed = stored["identity"].get("command"), stored.get("typed")
-    if command != "explain":
-        raise StoreError(f"{run} is a run of {command!r}; parts are those of explain --shard.", slug="no-run")
+    if command not in ("explain", "audit"):
+        raise StoreError(f"{run} is a run of {command!r}; parts are those of explain or audit --shard.", slug="no-run")
     check_versions(run, stored)
+    if command == "audit":
+        merge_audit_run(context, run, typed, no_report=no_report, as_json=as_json)
+        return
     with kept_clean():
         try:
             plan = planned(typed_context(context, run, typed).params)

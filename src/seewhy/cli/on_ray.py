@@ -1,20 +1,36 @@
-"""`seewhy explain --ray`: the shards of a run done by workers of a Ray cluster, each of which plans the run anew."""
+"""`--ray`: the parts of a run done by workers of a Ray cluster, each of which plans the run anew."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from seewhy.cli.designs import designed_as
 from seewhy.cli.spread import planned
 from seewhy.errors import MissingExtraError, WorkError
 
 if TYPE_CHECKING:
+    from seewhy.evidence.trials.design import AuditDesign
     from seewhy.explanation.folder import Finish, Spread
     from seewhy.run.plan import Plan, Shard
+
+
+JobsSpread = Callable[["AuditDesign", Sequence[int]], Iterator[int]]  # jobs by index; each once its part is there
+
+
+@dataclass(frozen=True)
+class JobDone:
+    """A job whose trials a worker wrote: where, and their hash as the worker's machine has them."""
+
+    index: int
+    part: str
+    digest: str
 
 
 @dataclass(frozen=True)
@@ -26,6 +42,15 @@ class ShardDone:
     digest: str
 
 
+def check_ray(address: str | None) -> None:
+    """Raise MissingExtraError without Ray, and OptionError where nobody listens at an address; before any work."""
+    if address is None:
+        return
+    cluster = _cluster(address)
+    if address not in ("auto", "local"):
+        cluster.check_answers(address)
+
+
 def spread_on_ray(
     typed: Mapping[str, Any], plan: Plan, folder: Path, address: str, workers: int | None, gpus: float | None
 ) -> Spread:
@@ -34,15 +59,7 @@ def spread_on_ray(
     `typed` are the options of the command, from which every worker plans the same run. `gpus` None gives each worker
     one GPU where the plan is for GPUs.
     """
-    if address == "local":  # what Ray calls clusters are those that other machines reach: it listens on the loopback
-        os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
-    try:
-        from seewhy.run import cluster
-    except ModuleNotFoundError as error:
-        if str(error.name).partition(".")[0] != "ray":
-            raise
-        raise MissingExtraError("ray", "ray", "--ray") from error
-    each = gpus if gpus is not None else float(plan.classifier.device.type == "cuda")
+    cluster, each = _cluster(address), _gpus_each(plan, gpus)
     prepare = partial(shard_work, dict(typed), str(Path.cwd()), str(folder.absolute()))
 
     def spread(finish: Finish, shards: Sequence[Shard], begin: Callable[[], None]) -> Iterator[int]:
@@ -52,10 +69,73 @@ def spread_on_ray(
         with cluster.connected(address):
             cluster.check_nodes(folder.absolute(), _paths(typed, plan))
             for done in cluster.run_on_ray(prepare, [shard.index for shard in shards], workers, each):
-                _check_seen(folder, done)
+                _check_seen(folder, done.index, _rows_of(folder, done.index), done.digest)
                 yield done.images
 
     return spread
+
+
+@contextlib.contextmanager
+def jobs_on_ray(
+    typed: Mapping[str, Any], design: AuditDesign, folder: Path, address: str, workers: int | None, gpus: float | None
+) -> Iterator[JobsSpread]:
+    """What does jobs of the audit in `folder` on the cluster, by workers that stay from its first step to its last.
+
+    Nothing is connected before a job is asked for. Raises MissingExtraError without Ray.
+    """
+    cluster, each = _cluster(address), _gpus_each(design.plan, gpus)
+    prepare = partial(job_work, dict(typed), str(Path.cwd()), str(folder.absolute()))
+    found: list[Callable[[Sequence[int]], Iterator[JobDone]]] = []
+    with contextlib.ExitStack() as held:
+
+        def spread(design: AuditDesign, indices: Sequence[int]) -> Iterator[int]:
+            if not indices:
+                return
+            if not found:
+                held.enter_context(cluster.connected(address))
+                cluster.check_nodes(folder.absolute(), _paths(typed, design.plan))
+                found.append(held.enter_context(cluster.crew(prepare, len(design.schedule.jobs), workers, each)))
+            for done in found[0](indices):
+                _check_seen(folder, done.index, Path(done.part), done.digest)
+                yield done.index
+
+        yield spread
+
+
+def job_work(typed: Mapping[str, Any], home: str, folder: str) -> Callable[[int], JobDone]:
+    """In a worker: the design of the same audit, made once, and what writes the trials of a job by its index."""
+    from seewhy.data.decode import file_digest
+    from seewhy.evidence.portions import jobs_of
+    from seewhy.run.workers import use_one_thread
+    from seewhy.store import arrays
+
+    os.chdir(home)
+    use_one_thread()
+    arrays.load()
+    do = jobs_of(designed_as(typed), Path(folder), typed["budget"])
+
+    def work(index: int) -> JobDone:
+        part = do(index)
+        return JobDone(index, str(part), file_digest(part))
+
+    return work
+
+
+def _cluster(address: str) -> ModuleType:
+    """Our module that speaks with Ray. Raises MissingExtraError without it."""
+    if address == "local":  # what Ray calls clusters are those that other machines reach: it listens on the loopback
+        os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
+    try:
+        from seewhy.run import cluster
+    except ModuleNotFoundError as error:
+        if str(error.name).partition(".")[0] != "ray":
+            raise
+        raise MissingExtraError("ray", "ray", "--ray") from error
+    return cluster
+
+
+def _gpus_each(plan: Plan, gpus: float | None) -> float:
+    return gpus if gpus is not None else float(plan.classifier.device.type == "cuda")
 
 
 def shard_work(typed: Mapping[str, Any], home: str, folder: str) -> Callable[[int], ShardDone]:
@@ -96,18 +176,25 @@ def _paths(typed: Mapping[str, Any], plan: Plan) -> list[Path]:
     return [Path(path).absolute() for path in named if path is not None]
 
 
-def _check_seen(folder: Path, done: ShardDone) -> None:
+def _check_seen(folder: Path, index: int, part: Path, digest: str) -> None:
     """Raise WorkError where this machine does not see what a worker wrote."""
-    if _digest(folder, done.index) != done.digest:
+    from seewhy.data.decode import file_digest
+
+    if not part.exists() or file_digest(part) != digest:
         raise WorkError(
-            f"Part {done.index} of {folder} has other bytes here than on the node that wrote it: that is not the same "
+            f"Part {index} of {folder} has other bytes here than on the node that wrote it: that is not the same "
             "folder.\n  Name one by --out that all nodes share.",
             slug="ray-nodes",
         )
 
 
-def _digest(folder: Path, index: int) -> str:
-    from seewhy.data.decode import file_digest
+def _rows_of(folder: Path, index: int) -> Path:
     from seewhy.store import tables
 
-    return file_digest(tables.part(folder, "records", index))
+    return tables.part(folder, "records", index)
+
+
+def _digest(folder: Path, index: int) -> str:
+    from seewhy.data.decode import file_digest
+
+    return file_digest(_rows_of(folder, index))

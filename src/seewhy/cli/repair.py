@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from seewhy.cli.audit import designed
+from seewhy.cli.designs import designed
 from seewhy.cli.options import AsJson, NoReport, Seed
 from seewhy.cli.pages import typed_again, write_pages
 from seewhy.cli.printing import kept_clean, print_json, print_wrapped, say

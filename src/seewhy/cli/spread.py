@@ -21,11 +21,6 @@ if TYPE_CHECKING:
     from seewhy.run.plan import Plan
     from seewhy.run.portion import Portion
 
-_NOT_SPREAD: Mapping[str, str] = {
-    "check": "looks at 2,000 images at most, which one machine does in minutes, and compares them with each other",
-    "audit": "asks more where its first trials show something, so that no process could know its share beforehand",
-}
-
 
 @dataclass(frozen=True, kw_only=True)
 class SpreadOptions:
@@ -51,7 +46,7 @@ class SpreadOptions:
         float | None, typer.Option("--gpus-per-worker", help="Of each worker on Ray; 0.5 lets two share one.")
     ] = None
 
-    def portion(self, *, only: str | None, extend: bool) -> Portion | None:
+    def portion(self, *, only: str | None = None, extend: bool = False) -> Portion | None:
         """The part of the run that this process does; None where it does all. Raises OptionError, before any work."""
         from seewhy.run.portion import portion_of
 
@@ -76,18 +71,18 @@ class SpreadOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class NotSpreadOptions:
-    """What commands that are not split say where they are asked to be."""
+    """What a command that is not split says where it is asked to be."""
 
-    shard: Annotated[str | None, typer.Option("--shard", hidden=True, help="Of explain alone.")] = None
-    ray: Annotated[str | None, typer.Option("--ray", hidden=True, help="Of explain alone.")] = None
+    shard: Annotated[str | None, typer.Option("--shard", hidden=True, help="Of explain and audit.")] = None
+    ray: Annotated[str | None, typer.Option("--ray", hidden=True, help="Of explain and audit.")] = None
 
-    def refuse(self, command: str) -> None:
+    def refuse(self, command: str, why: str) -> None:
         """Raise OptionError with the reason where the command was asked to split its work."""
         if self.shard is not None or self.ray is not None:
             option = "--ray" if self.shard is None else "--shard"
             raise OptionError(
-                f"{command} is not split by {option}: it {_NOT_SPREAD[command]}.\n  Leave it out; --workers uses the "
-                "processors of this machine, --device cuda its GPU."
+                f"{command} is not split by {option}: it {why}.\n  Leave it out; --device cuda uses this machine's "
+                "GPU, and --sample 500 takes fewer images."
             )
 
 

@@ -23,13 +23,13 @@ from seewhy.evidence.factors.factor import Factor
 from seewhy.evidence.factors.region_grammar import SEARCH
 from seewhy.evidence.factors.regions import Region
 from seewhy.evidence.findings.beforehand import as_told, tell_beforehand
-from seewhy.evidence.findings.cases import Cases, cases_of, first_cases, with_outside
+from seewhy.evidence.findings.cases import Cases, cases_of
 from seewhy.evidence.findings.columns import columns_of
 from seewhy.evidence.findings.conclusions import Results, conclusions
-from seewhy.evidence.findings.follow_up import outside_the_core, with_follow_up
 from seewhy.evidence.findings.safeguards.catalogue import SAFEGUARDS
 from seewhy.evidence.findings.safeguards.safeguard import Evidence
 from seewhy.evidence.findings.safeguards.train import may_be_overfit
+from seewhy.evidence.findings.steps import steps
 from seewhy.evidence.properties.catalogue import Property
 from seewhy.evidence.results.by_class import facts_by_class
 from seewhy.evidence.results.folder import AuditFolder
@@ -39,6 +39,7 @@ from seewhy.evidence.results.result import Audit, Baseline, facts_of
 from seewhy.evidence.trials.budget import as_budget, scorers_of, seconds_of, smallest_of, trials_of
 from seewhy.evidence.trials.design import AuditDesign, design_audit, scheduled
 from seewhy.evidence.trials.edit import TrialKey
+from seewhy.evidence.trials.order import in_order, once_there
 from seewhy.evidence.trials.request import request
 from seewhy.evidence.trials.scorer import Scorer
 from seewhy.evidence.trials.trial import UNDECIDED, Scores, Trials, scores_of, trials_of_job
@@ -46,8 +47,10 @@ from seewhy.records import Progress
 from seewhy.run.machine import usual_workers
 from seewhy.run.progress import chosen_progress
 from seewhy.run.workers import run_shards
+from seewhy.store import claims
 
 P = ParamSpec("P")
+Spread = Callable[[AuditDesign, Sequence[int]], Iterator[int]]  # jobs done elsewhere; each index once its part is there
 
 
 def _renamed(**words: str) -> Callable[[Callable[P, Audit]], Callable[P, Audit]]:
@@ -149,20 +152,22 @@ def run_audit(
     budget: int | str | None = None,
     folder: Path | None = None,
     workers: int | None = 1,
+    spread: Spread | None = None,
     progress: Progress = lambda done, total: None,
     weighing: Progress = lambda done, total: None,
     warn: Callable[[str], None] = lambda text: None,
 ) -> Audit:
     """The audit of a design, in memory or in a run folder where finished jobs of an earlier try are kept.
 
-    `workers` None takes as many as the machine suggests; `progress` counts trials, `weighing` what is made of them.
-    `warn` is told beforehand where little can be said of such a classifier.
+    `workers` None takes as many as the machine suggests; `spread` does the jobs of a folder elsewhere than in workers
+    of this machine. `progress` counts trials, `weighing` what is made of them. `warn` is told beforehand where little
+    can be said of such a classifier.
     """
     workers = workers or usual_workers(design.plan.classifier.device, len(design.schedule.jobs))
     if folder is None:
         design = scheduled(design, trials_of(design, budget, 1))
-        before = _before(design)
-        tell_beforehand(design, _behaviour(design, before), warn)
+        before = before_of(design)
+        tell_beforehand(design, behaviour_before(design, before), warn)
 
         def made(design: AuditDesign, indices: Sequence[int]) -> Iterator[Trials]:
             return run_jobs(design, indices, 1, before)
@@ -170,16 +175,19 @@ def run_audit(
         return _audited(design, budget, before, made, progress, weighing)
     kept = AuditFolder(folder, design, budget)
     with kept.run.held():
-        design = scheduled(design, kept.begun() or trials_of(design, budget, workers))
-        before = _before(design)
+        claims.check_free(folder, (kept.run.stored() or {}).get("shards", 0))
+        design = scheduled(kept.as_begun(), kept.begun() or trials_of(design, budget, workers))
+        before = before_of(design)
         if kept.of(design).stored() is None:  # before the folder is begun, so that the line to type can name the same
-            tell_beforehand(design, _behaviour(design, before), warn)
+            tell_beforehand(design, behaviour_before(design, before), warn)
         kept.of(design).begin()
 
         def made_or_read(design: AuditDesign, indices: Sequence[int]) -> Iterator[Trials]:
             there = kept.of(design)
             missing = there.missing(indices)
-            return _in_order(indices, there.read, there.kept(run_jobs(design, missing, workers, before), missing))
+            if spread is not None:
+                return once_there(indices, there.read, missing, spread(design, missing))
+            return in_order(indices, there.read, there.kept(run_jobs(design, missing, workers, before), missing))
 
         result = _audited(design, budget, before, made_or_read, progress, weighing)
         kept.of(result.design).finish(result)
@@ -193,6 +201,7 @@ def audit_in_folder(
     *,
     budget: int | str | None,
     workers: int | None,
+    spread: Spread | None = None,
     progress: Progress,
     weighing: Progress,
     warn: Callable[[str], None] = lambda text: None,
@@ -202,12 +211,13 @@ def audit_in_folder(
     kept = AuditFolder(folder, design, budget)
     with kept.run.held():
         begun = kept.begun()
-        stored = None if begun is None and budget is not None else kept.of(scheduled(design, begun)).stored()
+        stored = None if begun is None and budget is not None else kept.of(scheduled(kept.as_begun(), begun)).stored()
         if stored is not None:
             return stored
         return run_audit(
-            design, budget=budget, folder=folder, workers=workers, progress=progress, weighing=weighing, warn=warn
-        ).summary()
+            design, budget=budget, folder=folder, workers=workers, spread=spread, progress=progress, weighing=weighing,
+            warn=warn,
+        ).summary()  # fmt: skip
 
 
 def run_jobs(
@@ -225,7 +235,8 @@ def run_jobs(
         yield trials_of_job(jobs[index], design.samples[split], before[split].scores, after)
 
 
-def _before(design: AuditDesign) -> dict[str, Baseline]:
+def before_of(design: AuditDesign) -> dict[str, Baseline]:
+    """What the classifier says of the images as they are, by split."""
     return {split: _baseline(scorer) for split, scorer in scorers_of(design).items()}
 
 
@@ -245,15 +256,11 @@ def _audited(
             trials[job_trials.key] = job_trials
             progress(sum(map(len, trials.values())), design.schedule.n_trials)
 
-    collect(design)
-    first = first_cases(design, trials, weighing)
-    design = outside_the_core(design, first.singles)
-    collect(design)
-    first = with_outside(first, design, trials)
-    design = with_follow_up(design, trials, first, SAFEGUARDS)
-    collect(design)
+    for step in steps(design, trials, weighing):
+        design, first = step
+        collect(design)
     cases = cases_of(design, trials, first, SAFEGUARDS, weighing)
-    behaviour = as_told(design, _behaviour(design, before))
+    behaviour = as_told(design, behaviour_before(design, before))
     scores = {split: baseline.scores for split, baseline in before.items()}
     findings = with_pictures(design, conclusions(Results(design, trials, cases, behaviour, scores)))
     maps, notes = _maps(design)
@@ -307,17 +314,6 @@ def _maps(design: AuditDesign) -> tuple[dict[str, MapRecords], list[str]]:
         return {}, [f"No maps: {str(error).splitlines()[0]}"]
 
 
-def _in_order(
-    indices: Sequence[int], before_hand: Callable[[int], Trials | None], new_trials: Iterator[Trials]
-) -> Iterator[Trials]:
-    """Each job's trials, from an earlier try or made now; what makes them is run to its end, and can clean up."""
-    for index in indices:
-        earlier = before_hand(index)
-        yield next(new_trials) if earlier is None else earlier
-    if next(new_trials, None) is not None:
-        raise RuntimeError("more trials were made than jobs asked for")
-
-
 def _saved(budget: int | str | None, folder: Path, audit: Audit) -> Path:
     return AuditFolder(folder, audit.design, budget).save(audit)
 
@@ -327,7 +323,8 @@ def _baseline(scorer: Scorer) -> Baseline:
     return Baseline(scores_of(logits, scorer.labels), logits.double().cpu().numpy())
 
 
-def _behaviour(design: AuditDesign, before: Mapping[str, Baseline]) -> Behaviour:
+def behaviour_before(design: AuditDesign, before: Mapping[str, Baseline]) -> Behaviour:
+    """How the classifier does on the audited images as they are."""
     sample = design.audited
     logits = before[sample.split].logits
     rows = np.flatnonzero(np.isfinite(logits).all(axis=1))

@@ -77,7 +77,8 @@ def merge(plan: Plan, folder: Path) -> Explanation:
             return opened(layout, folder)
         missing = unfinished(layout, folder, manifest.token_of(folder), layout.shards)
         if missing:
-            raise _not_whole(layout, folder, missing, stored.get("shards", 1))
+            indices = [shard.index for shard in missing]
+            raise not_whole(folder, indices, len(layout.shards), stored.get("shards", 1))
         arrays.remove_leftovers(folder)
         return finished(layout, folder)
 
@@ -101,6 +102,20 @@ def check_versions(folder: Path, stored: Mapping[str, Any]) -> None:
         )
 
 
+def note_shards(folder: Path, stored: Mapping[str, Any], portion: Portion, typed: str) -> None:
+    """Keep in how many shards the begun run is done. Raises StoreError where others are at work in another number."""
+    before = stored.get("shards", 0)
+    if before == portion.count:
+        return
+    if claims.at_work(folder, before):
+        raise StoreError(
+            f"{folder} is being done in {before} shards, not {portion.count}, and others are at work.\n"
+            f"  Type  --shard K/{before},  or wait for them: once none is at work it may be split anew.",
+            slug="other-shards",
+        )
+    manifest.note(folder, **{"environment": versions(), "typed": typed, **stored, "shards": portion.count})
+
+
 def _joined(layout: Layout, folder: Path, portion: Portion, typed: str) -> tuple[Layout, bool]:
     """The layout of the run that this process joins, or begins; whoever calls it holds the folder."""
     stored = manifest.find(folder)
@@ -108,15 +123,8 @@ def _joined(layout: Layout, folder: Path, portion: Portion, typed: str) -> tuple
         return join(layout, folder, {"environment": versions(), "shards": portion.count, "typed": typed})
     check_versions(folder, stored)
     layout, complete = join(layout, folder, {})
-    before = stored.get("shards", 0)
-    if not complete and before != portion.count:
-        if claims.at_work(folder, before):
-            raise StoreError(
-                f"{folder} is being done in {before} shards, not {portion.count}, and others are at work.\n"
-                f"  Type  --shard K/{before},  or wait for them: once none is at work it may be split anew.",
-                slug="other-shards",
-            )
-        manifest.note(folder, **{"environment": versions(), "typed": typed, **stored, "shards": portion.count})
+    if not complete:
+        note_shards(folder, stored, portion, typed)
     return layout, complete
 
 
@@ -160,17 +168,18 @@ def _without_parts(folder: Path, shards: Sequence[Shard]) -> list[Shard]:
     return [shard for shard in shards if not tables.part(folder, "records", shard.index).exists()]
 
 
-def _not_whole(layout: Layout, folder: Path, missing: Sequence[Shard], count: int) -> WorkError:
+def not_whole(folder: Path, missing: Sequence[int], n_parts: int, count: int) -> WorkError:
+    """The error for a run of `n_parts` parts, done in `count` shards, of which these are missing: whose they are."""
     busy = claims.at_work(folder, count)
-    by_portion = Counter(shard.index % count + 1 for shard in missing)
+    by_portion = Counter(index % count + 1 for index in missing)
     said = [
-        f"{number}/{count} ({n} of {len(Portion(number, count).of(layout.shards))} parts"
+        f"{number}/{count} ({n} of {len(Portion(number, count).of(range(n_parts)))} parts"
         + (f", at work: {busy[number]})" if number in busy else ")")
         for number, n in sorted(by_portion.items())
     ]
     todo = "Wait for those at work" if by_portion.keys() <= busy.keys() else "Run those again, with --shard as before"
     return WorkError(
-        f"{folder} is not whole: {len(missing):,} of {counted(len(layout.shards), 'part')} are missing, those of "
+        f"{folder} is not whole: {len(missing):,} of {counted(n_parts, 'part')} are missing, those of "
         f"--shard {listed(said, _NAMED)}.\n  {todo}, then merge again; what is finished is kept.",
         slug="not-whole",
     )

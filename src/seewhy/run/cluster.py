@@ -10,6 +10,7 @@ import socket
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -39,7 +40,7 @@ def connected(address: str) -> Iterator[None]:
         yield
         return
     if address not in ("auto", "local"):
-        _check_answers(address)
+        check_answers(address)
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     local: dict[str, Any] = {"include_dashboard": False} if address == "local" else {}
     if not local:
@@ -62,6 +63,7 @@ def check_nodes(folder: Path, paths: Sequence[Path]) -> None:
     """Raise WorkError that names the nodes which lack the run folder or a path, or have other versions than here."""
     here = versions()
     probe, word = folder / "parts" / f"seen-{secrets.token_hex(4)}.txt", secrets.token_hex(8)
+    probe.parent.mkdir(exist_ok=True)
     probe.write_text(word)
     try:
         facts = _facts_of_nodes(probe, paths)
@@ -85,25 +87,39 @@ def run_on_ray(
     `workers` None takes as many as the cluster has room for. An error of ours that a worker raises is raised here.
     Raises WorkError where a shard's workers die again and again; what was yielded before is complete.
     """
-    count = min(_room(workers, gpus_per_worker), max(1, len(shards)))
+    with crew(prepare, len(shards), workers, gpus_per_worker) as do:
+        yield from do(shards)
+
+
+@contextlib.contextmanager
+def crew(
+    prepare: Callable[[], Work[T]], most: int, workers: int | None, gpus_per_worker: float
+) -> Iterator[Callable[[Sequence[int]], Iterator[T]]]:
+    """Workers, `most` of them at most, that stay for several rounds of shards; what does a round, as `run_on_ray`."""
+    count = min(_room(workers, gpus_per_worker), max(1, most))
     options = {"num_cpus": 1, "num_gpus": gpus_per_worker, "max_restarts": -1, "max_task_retries": _TRIES}
     actors = [_ACTOR.options(**options).remote(prepare) for _ in range(count)]
-    left = deque(shards)
-    waiting: dict[Any, Any] = {actor.is_there.remote(): actor for actor in actors}  # of what: who gives it
-    starting = set(waiting)
     try:
-        while waiting and (left or waiting.keys() - starting):
-            done, _ = ray.wait(list(waiting), num_returns=1)
-            actor = waiting.pop(done[0])
-            result = _result(done[0])
-            for _ in range(_AT_ONCE if done[0] in starting else 1):
-                if left:
-                    waiting[actor.do.remote(left.popleft())] = actor
-            if done[0] not in starting:
-                yield result
+        yield partial(_round, actors)
     finally:
         for actor in actors:
             ray.kill(actor)
+
+
+def _round(actors: Sequence[Any], shards: Sequence[int]) -> Iterator[Any]:
+    """What the workers give for each shard, as it gets done; each is given shards once there is room for it."""
+    left = deque(shards)
+    waiting: dict[Any, Any] = {actor.is_there.remote(): actor for actor in actors}  # of what: who gives it
+    starting = set(waiting)
+    while waiting and (left or waiting.keys() - starting):
+        done, _ = ray.wait(list(waiting), num_returns=1)
+        actor = waiting.pop(done[0])
+        result = _result(done[0])
+        for _ in range(_AT_ONCE if done[0] in starting else 1):
+            if left:
+                waiting[actor.do.remote(left.popleft())] = actor
+        if done[0] not in starting:
+            yield result
 
 
 class _Worker:
@@ -203,7 +219,7 @@ def _what_is_wrong(fact: Mapping[str, Any], folder: Path, word: str, here: Mappi
         yield f"it has {listed(others)}"
 
 
-def _check_answers(address: str) -> None:
+def check_answers(address: str) -> None:
     """Raise OptionError where the address is none, or nothing listens there."""
     host, colon, port = address.rpartition(":")
     if "://" in address or not colon or not port.isdecimal():

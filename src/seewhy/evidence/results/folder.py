@@ -53,6 +53,10 @@ class AuditFolder:
         """The same folder for a design whose jobs are settled."""
         return replace(self, design=design)
 
+    def as_begun(self) -> AuditDesign:
+        """The design with the batch of the run in the folder, unless another one was asked for."""
+        return replace(self.design, plan=self.run.as_begun(self.design.plan))
+
     def begun(self) -> int | None:
         """The number of trials that an earlier try settled on, so that a budget of minutes is settled once."""
         stored = self.run.stored()
@@ -73,8 +77,12 @@ class AuditFolder:
         whole = (self.folder / "trials.parquet").exists()
         return [index for index in indices if not whole and not self._has(index)]
 
+    def part(self, index: int) -> Path:
+        """Where the trials of a job wait until all are there."""
+        return part(self.folder, "trials", index)
+
     def _has(self, index: int) -> bool:
-        return is_part(part(self.folder, "trials", index), self._token)
+        return is_part(self.part(index), self._token)
 
     @cached_property
     def _token(self) -> str:
@@ -94,7 +102,7 @@ class AuditFolder:
         """The trials, each job's written as soon as it is finished."""
         for index, trials in zip(indices, new_trials, strict=True):
             self.run.check_token(self._token)
-            write_columns(part(self.folder, "trials", index), self._rows(trials), TRIALS, self._token)
+            write_columns(self.part(index), self._rows(trials), TRIALS, self._token)
             yield trials
 
     def read(self, index: int) -> Trials | None:
@@ -104,12 +112,12 @@ class AuditFolder:
             starts = np.cumsum([0, *(one.n_trials for one in self.design.schedule.jobs)])
             rows = slice(int(starts[index]), int(starts[index + 1]))
             return self._trials(job, {name: column[rows] for name, column in self._whole.items()})
-        return self._trials(job, read_columns(part(self.folder, "trials", index))) if self._has(index) else None
+        return self._trials(job, read_columns(self.part(index))) if self._has(index) else None
 
     def finish(self, audit: Audit) -> None:
         """Write everything that is made of all trials, and mark the run as complete."""
         if self._whole is None:
-            parts = [part(self.folder, "trials", index) for index in range(len(self.design.schedule.jobs))]
+            parts = [self.part(index) for index in range(len(self.design.schedule.jobs))]
             merge(parts, self.folder / "trials.parquet", TRIALS)
         write_rows(self.folder / "records.parquet", map(record_row, outcomes_of(audit)), RECORDS)
         write_columns(self.folder / "image_effects.parquet", image_effect_columns(audit), IMAGE_EFFECTS)
