@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from seewhy.records import Progress
 
 
-def designed(context: typer.Context, progress: Progress, searching: Progress = lambda *_: None) -> AuditDesign:
+def designed(context: typer.Context, progress: Progress) -> AuditDesign:
     """The design that the options of `seewhy audit` ask for, as they stand in its context."""
     from seewhy.evidence.trials.design import design_audit
     from seewhy.evidence.trials.request import request
@@ -56,7 +56,6 @@ def designed(context: typer.Context, progress: Progress, searching: Progress = l
         label=typed["label"],
         cluster_by=typed["cluster_by"],
         progress=progress,
-        searching=searching,
         **maps.arguments(),
         **taken.arguments(),
         **filled(RunOptions, typed).arguments(),
@@ -79,7 +78,7 @@ def audit(
             help="border, corners, centre, halves, grid:4x4, zones, search, face, background, NAME=FOLDER of masks, "
             "NAME=coco.json, NAME=file.py:function, NAME=not:REGION; by commas."
         ),
-    ] = "zones",
+    ] = "zones,search",
     core: Annotated[
         str, typer.Option(help="The regions (or properties) that should matter: anything else can be a shortcut.")
     ] = "",
@@ -120,6 +119,7 @@ def audit(
     from seewhy.evidence.audit import audit_in_folder
     from seewhy.evidence.results.folder import default_audit_folder
     from seewhy.evidence.trials.budget import planned, seconds_of, smallest_of
+    from seewhy.evidence.trials.searching import usual_trials
     from seewhy.run.folder import RunFolder
     from seewhy.run.progress import progress_bars
     from seewhy.run.workers import forking, steady_process
@@ -133,8 +133,8 @@ def audit(
     with kept_clean(), forking(workers):
         if run.out is not None:
             manifest.find(run.out)  # refused before anything is read, where it holds something else
-        with progress_bars("Reading images", "Searching     ") as (reading, searching):
-            design = designed(context, reading, searching)
+        with progress_bars("Reading images") as (reading,):
+            design = designed(context, reading)
     if run.understands(design.plan, classifier.weights, {} if plan_only else {"Shows": smallest_of(design)}):
         return
     with kept_clean(), forking(workers):
@@ -144,10 +144,12 @@ def audit(
             folder = run.out or default_audit_folder(design, budget)
             seconds_of(budget)  # refused before a folder is made
             with RunFolder(folder).held():
-                with progress_bars("Trials       ", "Weighing them") as (update, weighing):
+                words = ("Searching    ", "Trials       ", "Weighing them")
+                with progress_bars(*words[0 if usual_trials(design) else 1 :]) as (*searching, update, weighing):
                     findings = audit_in_folder(
-                        design, folder, budget=budget, workers=workers, progress=update, weighing=weighing, warn=warn
-                    )
+                        design, folder, budget=budget, workers=workers, progress=update, weighing=weighing, warn=warn,
+                        searching=searching[0] if searching else update,
+                    )  # fmt: skip
                 pages = write_pages(folder, typed_again(context), run.no_report)
             gate = Gate("audit", judge_audit(findings, conditions, lambda: leaks_in_words(leaks_of_design(design))))
             summary = {"run": str(folder), **pages, **findings, **({"gate": gate.as_json()} if conditions else {})}
