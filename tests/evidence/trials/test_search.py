@@ -133,9 +133,11 @@ class Either(Reader):
 def test_two_places_that_hide_one_another_are_both_found() -> None:
     """With the core that makes three votes, of which two decide: no place does anything by itself."""
     proposed = search(sample_of(PATCH, OTHER), Either())
-    assert len(proposed.regions) == 3  # that which holds both, and each
+    assert len(proposed.regions) == 3  # that which holds both, and of each what just suffices
     masks = [proposed.sample.masks[region.name][0].float() / 255 for region in proposed.regions[1:]]
-    assert all(max(overlap(mask, mask_of(box)) for mask in masks) >= 0.5 for box in (PATCH, OTHER))
+    assert all(
+        max(overlap(mask, mask_of(box)) for mask in masks) >= 0.35 for box in (PATCH, OTHER)
+    )  # what just suffices
 
 
 def test_a_network_that_reads_the_core_alone_has_no_place() -> None:
@@ -178,6 +180,11 @@ def test_the_same_whatever_the_batch() -> None:
     model = Reader(core=0.0, tint=30.0, seen=mask_of(PATCH))
     proposals = [search(sample_of(PATCH), model, batch_size=size).note for size in (3, 64)]
     assert proposals[0] == proposals[1]
+
+
+def test_no_more_trials_are_made_than_may_be() -> None:
+    proposed = search(sample_of(PATCH), Reader(core=0.0, tint=30.0, seen=mask_of(PATCH)), most=2000)
+    assert proposed.places.n_trials <= 2000 and "all that the budget leaves" in proposed.note
 
 
 def test_few_images_are_not_searched() -> None:
