@@ -99,7 +99,7 @@ def test_the_examples_run_and_the_folders_hold_what_is_listed(place: Path, monke
     run_blocks(DOCS / "python.md")
     for command in ("explain", "audit"):
         names = {path.name for path in (place / "runs" / command).iterdir()} - {"trends"}  # which are made afterwards
-        assert names <= files_of(command) <= names | {"report", "pictures", "controls.npz"}
+        assert names <= files_of(command) <= names | {"report", "pictures", "controls.npz", "places.json"}
     (place / "checkpoints" / "Net" / "model_7.pt").rename("model.pt")
     (place / "runs").rename("runs-of-python-md")
     run_blocks(ROOT / "README.md")

@@ -47,7 +47,7 @@ def audit(
             help="border, corners, centre, halves, grid:4x4, zones, search, face, background, NAME=FOLDER of masks, "
             "NAME=coco.json, NAME=file.py:function, NAME=not:REGION; by commas."
         ),
-    ] = "zones",
+    ] = "zones,search",
     core: Annotated[
         str, typer.Option(help="The regions (or properties) that should matter: anything else can be a shortcut.")
     ] = "",
@@ -88,6 +88,7 @@ def audit(
     from seewhy.evidence.audit import audit_in_folder
     from seewhy.evidence.results.folder import default_audit_folder
     from seewhy.evidence.trials.budget import planned, seconds_of, smallest_of
+    from seewhy.evidence.trials.searching import usual_trials
     from seewhy.run.folder import RunFolder
     from seewhy.run.progress import progress_bars
     from seewhy.run.workers import forking, steady_process
@@ -103,8 +104,8 @@ def audit(
     with kept_clean(), forking(processes):
         if run.out is not None:
             manifest.find(run.out)  # refused before anything is read, where it holds something else
-        with progress_bars("Reading images", "Searching     ") as (reading, searching):
-            design = designed(context, reading, searching)
+        with progress_bars("Reading images") as (reading,):
+            design = designed(context, reading)
     if run.understands(design.plan, classifier.weights, {} if plan_only else {"Shows": smallest_of(design)}):
         return
     if portion is not None and not plan_only:
@@ -117,10 +118,11 @@ def audit(
             folder = run.out or default_audit_folder(design, budget)
             seconds_of(budget)  # refused before a folder is made
             with RunFolder(folder).held(), jobs_spread(context, design, folder, spread) as on_ray:
-                with progress_bars("Trials       ", "Weighing them") as (update, weighing):
+                words = ("Searching    ", "Trials       ", "Weighing them")
+                with progress_bars(*words[0 if usual_trials(design) else 1 :]) as (*searching, update, weighing):
                     findings = audit_in_folder(
                         design, folder, budget=budget, workers=workers, spread=on_ray, progress=update,
-                        weighing=weighing, warn=warn,
+                        weighing=weighing, warn=warn, searching=searching[0] if searching else update,
                     )  # fmt: skip
                 pages = write_pages(folder, typed_again(context), run.no_report)
             gate = Gate("audit", judge_audit(findings, conditions, lambda: leaks_in_words(leaks_of_design(design))))

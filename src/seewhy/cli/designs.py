@@ -20,14 +20,14 @@ def _nothing(done: int, total: int) -> None:
     pass
 
 
-def designed(context: typer.Context, progress: Progress = _nothing, searching: Progress = _nothing) -> AuditDesign:
+def designed(context: typer.Context, progress: Progress = _nothing) -> AuditDesign:
     """The design that the options of `seewhy audit` ask for, as they stand in its context."""
     for word in RENAMED.values():
         value_of(context, word)
-    return designed_as(context.params, progress, searching)
+    return designed_as(context.params, progress)
 
 
-def designed_as(typed: Mapping[str, Any], progress: Progress = _nothing, searching: Progress = _nothing) -> AuditDesign:
+def designed_as(typed: Mapping[str, Any], progress: Progress = _nothing) -> AuditDesign:
     """The design that options of these names ask for, without the words that they had before."""
     from seewhy.evidence.trials.design import design_audit
     from seewhy.evidence.trials.request import request
@@ -51,7 +51,6 @@ def designed_as(typed: Mapping[str, Any], progress: Progress = _nothing, searchi
         label=typed["label"],
         cluster_by=typed["cluster_by"],
         progress=progress,
-        searching=searching,
         **maps.arguments(),
         **taken.arguments(),
         **filled(RunOptions, typed).arguments(),

@@ -126,6 +126,12 @@ def print_plan(plan: Mapping[str, Any]) -> None:
     """What an audit would run, and what it costs."""
     edited = counted(plan["recipients"], "image")
     say(f"{counted(plan['trials'], 'trial')}, {plan['time']}; edited for a factor: {edited} of each split.")
+    if search := plan["search"]:
+        takes = f"about {search['trials']:,} trials, {search['time']}"
+        if search["reached"]:
+            say(f"Places that nobody named are searched for first: {takes}, where there is something to find.")
+        else:
+            say(f"The budget reaches no search for places that nobody named ({takes}): --budget {search['budget']}")
     say(f"Of each factor that is shown to matter more is asked, by about {plan['more']:,} trials.")
     say(f"{plan['smallest']}\n")
     rows = [

@@ -93,6 +93,7 @@ def _design_of(context: typer.Context, run: Path, typed: str | None, progress: A
     """
     from seewhy.evidence.results.folder import AuditFolder
     from seewhy.evidence.trials.design import scheduled
+    from seewhy.evidence.trials.searching import with_places
 
     if typed is None:
         raise StoreError(
@@ -122,4 +123,5 @@ def _design_of(context: typer.Context, run: Path, typed: str | None, progress: A
             f"The audit in {run} is of something else by now: {differs}.\n  Audit it again:  {typed}",
             slug="repair-moved",
         )
-    return design
+    places = kept.places()
+    return design if places is None else scheduled(with_places(design, places), design.budget)

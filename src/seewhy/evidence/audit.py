@@ -42,10 +42,11 @@ from seewhy.evidence.trials.edit import TrialKey
 from seewhy.evidence.trials.order import in_order, once_there
 from seewhy.evidence.trials.request import request
 from seewhy.evidence.trials.scorer import Scorer
+from seewhy.evidence.trials.searching import is_pending, searched_for, searched_places, usual_trials, with_places
 from seewhy.evidence.trials.trial import UNDECIDED, Scores, Trials, scores_of, trials_of_job
 from seewhy.records import Progress
 from seewhy.run.machine import usual_workers
-from seewhy.run.progress import chosen_progress
+from seewhy.run.progress import chosen_progresses
 from seewhy.run.workers import run_shards
 from seewhy.store import claims
 
@@ -78,7 +79,7 @@ def audit(
     images: Any,
     *,
     label: str | int | None = None,
-    regions: str | Sequence[str | Region] = ("zones",),
+    regions: str | Sequence[str | Region] = ("zones", SEARCH),
     core: str | Sequence[str] = (),
     properties: str | Sequence[str | Property | Factor] = ("all",),
     marks: str | Sequence[str] = (),
@@ -106,8 +107,8 @@ def audit(
         images: what names images, with labels; findings are about valid, compared with train
         label: of a network of several labels the one that is audited, against its absence
         regions: words by commas or in a list: "zones", "border", "centre", "corners", "halves", "grid:4x4",
-            "search", "face", "background", "hair=masks/hair", "dog=coco.json#dog", "sky=file.py:function",
-            "rest=not:hair"
+            "search" (places that nobody named), "face", "background", "hair=masks/hair", "dog=coco.json#dog",
+            "sky=file.py:function", "rest=not:hair"
         core: the regions or properties that should decide: anything else can be a shortcut
         properties: names, "all", "none", "file.py:name", or a Property
         marks: marks to lay over images: "watermark=text:SAMPLE@centre", "logo=logo.png@top-left", "wm=wm.png@full"
@@ -137,13 +138,21 @@ def audit(
         >>> folder = audit.save("runs/audit")
     """
     asked = request(regions, core, properties, marks, recipients, donors, columns, as_given=as_given)
-    with chosen_progress(progress is True and SEARCH in asked.regions, "Searching") as searching:
-        design = design_audit(
-            classifier, images, asked, label=label, cluster_by=cluster_by, layers=layers,
-            method=method, limit=limit, sample=sample, batch_size=batch_size, seed=seed, searching=searching,
-        )  # fmt: skip
-    with chosen_progress(progress, "Auditing") as update:
-        return run_audit(design, budget=as_budget(budget), folder=None if out is None else Path(out), progress=update)
+    design = design_audit(
+        classifier, images, asked, label=label, cluster_by=cluster_by, layers=layers,
+        method=method, limit=limit, sample=sample, batch_size=batch_size, seed=seed,
+    )  # fmt: skip
+    words = ("Searching", "Auditing") if usual_trials(design) else ("Auditing",)
+    with chosen_progresses(progress, *words) as updates:
+        folder = None if out is None else Path(out)
+        return run_audit(
+            design, budget=as_budget(budget), folder=folder, progress=updates[-1], searching=_first(updates)
+        )
+
+
+def _first(updates: Sequence[Progress]) -> Progress:
+    """The first of two bars, that of the search; where there is one alone, nothing is searched for."""
+    return updates[0] if len(updates) > 1 else lambda done, total: None
 
 
 def run_audit(
@@ -156,18 +165,20 @@ def run_audit(
     progress: Progress = lambda done, total: None,
     weighing: Progress = lambda done, total: None,
     warn: Callable[[str], None] = lambda text: None,
+    searching: Progress = lambda done, total: None,
 ) -> Audit:
     """The audit of a design, in memory or in a run folder where finished jobs of an earlier try are kept.
 
     `workers` None takes as many as the machine suggests; `spread` does the jobs of a folder elsewhere than in workers
-    of this machine. `progress` counts trials, `weighing` what is made of them. `warn` is told beforehand where little
-    can be said of such a classifier.
+    of this machine. `searching` counts places tried, `progress` trials, `weighing` what is made of them. `warn` is told
+    beforehand where little can be said of such a classifier.
     """
     workers = workers or usual_workers(design.plan.classifier.device, len(design.schedule.jobs))
     if folder is None:
         design = scheduled(design, trials_of(design, budget, 1))
         before = before_of(design)
         tell_beforehand(design, behaviour_before(design, before), warn)
+        design = searched_for(design, design.budget, searching)
 
         def made(design: AuditDesign, indices: Sequence[int]) -> Iterator[Trials]:
             return run_jobs(design, indices, 1, before)
@@ -181,6 +192,7 @@ def run_audit(
         if kept.of(design).stored() is None:  # before the folder is begun, so that the line to type can name the same
             tell_beforehand(design, behaviour_before(design, before), warn)
         kept.of(design).begin()
+        design = with_kept_places(kept, design, searching)
 
         def made_or_read(design: AuditDesign, indices: Sequence[int]) -> Iterator[Trials]:
             there = kept.of(design)
@@ -205,6 +217,7 @@ def audit_in_folder(
     progress: Progress,
     weighing: Progress,
     warn: Callable[[str], None] = lambda text: None,
+    searching: Progress = lambda done, total: None,
 ) -> dict[str, Any]:
     """The audit's summary, from a run folder where it is finished, else made and written to it."""
     seconds_of(budget)  # refused before a folder is made
@@ -216,8 +229,21 @@ def audit_in_folder(
             return stored
         return run_audit(
             design, budget=budget, folder=folder, workers=workers, spread=spread, progress=progress, weighing=weighing,
-            warn=warn,
+            warn=warn, searching=searching,
         ).summary()  # fmt: skip
+
+
+def with_kept_places(
+    kept: AuditFolder, design: AuditDesign, searching: Progress = lambda done, total: None
+) -> AuditDesign:
+    """The design after the search for places, or with what an earlier try found, which the folder keeps."""
+    if not is_pending(design):
+        return design
+    places = kept.places()
+    if places is None:
+        found = searched_places(design, design.budget, searching)
+        places = kept.places() or kept.keep_places(found)  # another process may have been faster
+    return scheduled(with_places(design, places), design.budget)
 
 
 def run_jobs(

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from seewhy.evidence.audit import audit_in_folder, before_of, behaviour_before, run_jobs
+from seewhy.evidence.audit import audit_in_folder, before_of, behaviour_before, run_jobs, with_kept_places
 from seewhy.evidence.findings.beforehand import tell_beforehand
 from seewhy.evidence.findings.follow_up import STAGES
 from seewhy.evidence.findings.steps import steps
@@ -73,6 +73,7 @@ def audit_portion(
                 return StepDone(portion, len(STAGES), STAGES[-1], 0, 0, 0, 0)
             claim.enter_context(claims.claimed(folder, portion.number, portion.count))
         with kept.run.written():
+            kept = kept.of(with_kept_places(kept, kept.design))
             return _work_through(kept, portion, workers, progress, weighing)
 
 
@@ -96,9 +97,11 @@ def merge_audit(
         check_versions(folder, stored)
         begun = kept.of(scheduled(kept.as_begun(), kept.begun()))
         begun.run.holding(begun.identity)  # refused before anything is done where it is another run's
-        every = range(len(begun.design.schedule.jobs))
-        if stored["status"] != "complete" and (missing := begun.missing(every)):
-            raise not_whole(folder, missing, len(every), stored.get("shards", 1))
+        if stored["status"] != "complete":
+            begun = begun.of(with_kept_places(begun, begun.design))
+            every = range(len(begun.design.schedule.jobs))
+            if missing := begun.missing(every):
+                raise not_whole(folder, missing, len(every), stored.get("shards", 1))
         return audit_in_folder(design, folder, budget=budget, workers=workers, progress=progress, weighing=weighing)
 
 
@@ -110,6 +113,7 @@ def jobs_of(design: AuditDesign, folder: Path, budget: int | str | None) -> Call
     kept = AuditFolder(folder, design, budget)
     kept = kept.of(scheduled(kept.as_begun(), kept.begun()))
     kept.run.holding(kept.identity)
+    kept = kept.of(with_kept_places(kept, kept.design))
     before, scorers = before_of(kept.design), scorers_of(kept.design)
     trials: dict[TrialKey, Trials] = {}
     taken = steps(kept.design, trials)

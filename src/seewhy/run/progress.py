@@ -120,3 +120,14 @@ def chosen_progress(asked: bool | Progress, words: str) -> Iterator[Progress]:
             yield update
     else:
         yield lambda done, total: None
+
+
+@contextlib.contextmanager
+def chosen_progresses(asked: bool | Progress, *words: str) -> Iterator[tuple[Progress, ...]]:
+    """A bar for each of the words for True, nothing for False; the caller's own function is that of the last."""
+    if asked is True:
+        with progress_bars(*words) as updates:
+            yield updates
+    else:
+        with chosen_progress(asked, "") as update:
+            yield (*[lambda done, total: None for _ in words[1:]], update)

@@ -135,6 +135,7 @@ def clear(folder: Path) -> None:
         shutil.rmtree(folder / name, ignore_errors=True)
     for name in ("records", "map_stats", "trials", "image_effects", "donor_effects", "map_shares"):
         (folder / f"{name}.parquet").unlink(missing_ok=True)
+    (folder / "places.json").unlink(missing_ok=True)
 
 
 def begin(folder: Path, identity: Mapping[str, Any], **more: Any) -> None:

@@ -226,6 +226,7 @@ FILES = {  # name: the commands that write it, and what it holds
     "confusion_effects.parquet": (_AUDIT, "what each factor does to the most frequent confusions; no rows without any"),
     "map_shares.parquet": (_AUDIT, "how much of a map lies in a region: a hypothesis, never a finding"),
     "leaks.parquet": (("check",), "pictures that valid shares with train; absent where there are none"),
+    "places.json": (_AUDIT, "the places that a search found, and the images that proposed them; absent without one"),
     "controls.npz": (_AUDIT, "the control regions; absent where there are none"),
     "trends/trends.json": (_LATER, "`seewhy trends`: the groups in words and numbers, each with what tests it"),
     "trends/images.parquet": (_LATER, "`seewhy trends`: a plane of all maps"),

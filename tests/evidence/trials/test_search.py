@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,12 +16,23 @@ import seewhy
 from seewhy.errors import OptionError
 from seewhy.evidence.factors.boxes import GRID, Box
 from seewhy.evidence.factors.region_grammar import find_regions
+from seewhy.evidence.factors.regions import Region
 from seewhy.evidence.trials.contrast import contrasts_of
+from seewhy.evidence.trials.places import Places
 from seewhy.evidence.trials.sample import Sample
 from seewhy.evidence.trials.scorer import Scorer
-from seewhy.evidence.trials.search import Searched, half_of, searched
-from seewhy.records import Preprocess
-from tests.small_images import CLASSES, Reader, classifier_of, where_core, write_images, write_masks
+from seewhy.evidence.trials.search import half_of, searched
+from seewhy.records import Image, Preprocess
+from tests.small_images import (
+    CLASSES,
+    Reader,
+    classifier_of,
+    luminance_of,
+    mean_in,
+    where_core,
+    write_images,
+    write_masks,
+)
 
 SIDE, EACH = 32, 60
 PATCH, OTHER, RING, CORE = Box(0, 2, 9, 13), Box(14, 16, 1, 5), Box(ring=1), Box(4, 12, 4, 12)
@@ -38,15 +51,36 @@ def sample_of(*boxes: Box, each: int = EACH, strength: float = 0.2, seed: int = 
     if boxes:
         pixels[:, 0] += strength * sign * mask_of(*boxes)
     pixels += 0.5 * strength * (sign * where_core())[:, None]
+    images = tuple(Image(str(row)) for row in range(2 * each))
     return Sample(
-        "valid", tuple(range(2 * each)), labels, pixels.clamp(0, 1), Preprocess(size=(SIDE, SIDE)),
+        "valid", images, labels, pixels.clamp(0, 1), Preprocess(size=(SIDE, SIDE)),
         np.arange(2 * each), {"core": where_core()[None]},
     )  # fmt: skip
 
 
-def search(sample: Sample, model: torch.nn.Module, core: str | None = "core", batch_size: int = 16) -> Searched:
+@dataclass(frozen=True)
+class Proposed:
+    """What a search proposes on a sample."""
+
+    places: Places
+    sample: Sample
+
+    @property
+    def note(self) -> str:
+        return self.places.note
+
+    @property
+    def regions(self) -> list[Region]:
+        return self.places.regions
+
+
+def search(
+    sample: Sample, model: torch.nn.Module, core: str | None = "core", batch_size: int = 16, **options: Any
+) -> Proposed:
     scorer = partial(Scorer, model, batch_size=batch_size, memory_format=torch.contiguous_format)
-    return searched({"valid": sample}, core, contrasts_of(("cat", "dog")), scorer, 0, lambda done, total: None)
+    contrasts = contrasts_of(("cat", "dog"))
+    places = searched(sample, core, contrasts, scorer, 0, lambda done, total: None, **options)
+    return Proposed(places, places.masked({"valid": sample})["valid"])
 
 
 def overlap(found: Tensor, true: Tensor) -> float:
@@ -62,7 +96,7 @@ def test_the_place_that_a_network_reads_is_found(box: Box) -> None:
     sample = sample_of(box, CORE)
     proposed = search(sample, Reader(core=0.0, tint=30.0, seen=mask_of(box)))
     (region,) = proposed.regions
-    found = proposed.samples["valid"].masks[region.name][0].float() / 255
+    found = proposed.sample.masks[region.name][0].float() / 255
     assert overlap(found, mask_of(box)) >= 0.6
     assert region.name in proposed.note and "tested on the others" in proposed.note
 
@@ -80,9 +114,30 @@ def test_what_lies_all_around_is_told_as_all_around() -> None:
 
 def test_two_places_are_both_found() -> None:
     proposed = search(sample_of(PATCH, OTHER), Reader(core=0.0, tint=30.0, seen=mask_of(PATCH, OTHER)))
-    masks = [proposed.samples["valid"].masks[region.name][0].float() / 255 for region in proposed.regions]
+    masks = [proposed.sample.masks[region.name][0].float() / 255 for region in proposed.regions]
     assert {region.name for region in proposed.regions} == {"patch top-right", "patch bottom-left"}
     assert all(max(overlap(mask, mask_of(box)) for mask in masks) >= 0.6 for box in (PATCH, OTHER))
+
+
+class Either(Reader):
+    """What two of three say, each as loud as it can be: two places that are red or not, and how bright the core is."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        red = [mean_in(x[:, 0] - x[:, 1], mask_of(box)) for box in (PATCH, OTHER)]
+        votes = [(20 * each).clamp(-1, 1) for each in red]
+        core = (40 * (mean_in(luminance_of(x), where_core()) - 0.5)).clamp(-1, 1)
+        voted = 3 * torch.stack([*votes, core], dim=1).median(dim=1).values
+        return torch.stack([voted, -voted], dim=1)
+
+
+def test_two_places_that_hide_one_another_are_both_found() -> None:
+    """With the core that makes three votes, of which two decide: no place does anything by itself."""
+    proposed = search(sample_of(PATCH, OTHER), Either())
+    assert len(proposed.regions) == 3  # that which holds both, and of each what just suffices
+    masks = [proposed.sample.masks[region.name][0].float() / 255 for region in proposed.regions[1:]]
+    assert all(
+        max(overlap(mask, mask_of(box)) for mask in masks) >= 0.35 for box in (PATCH, OTHER)
+    )  # what just suffices
 
 
 def test_a_network_that_reads_the_core_alone_has_no_place() -> None:
@@ -108,7 +163,7 @@ def test_noise_proposes_hardly_anything() -> None:
 def test_images_that_proposed_a_place_cannot_test_it() -> None:
     sample = sample_of(PATCH)
     proposed = search(sample, Reader(core=0.0, tint=30.0, seen=mask_of(PATCH)))
-    has = proposed.samples["valid"].found[proposed.regions[0].name]
+    has = proposed.sample.found[proposed.regions[0].name]
     assert np.array_equal(has, ~half_of(sample, 0))
     assert np.bincount(sample.labels[has]).tolist() == [EACH // 2, EACH // 2]
 
@@ -125,6 +180,11 @@ def test_the_same_whatever_the_batch() -> None:
     model = Reader(core=0.0, tint=30.0, seen=mask_of(PATCH))
     proposals = [search(sample_of(PATCH), model, batch_size=size).note for size in (3, 64)]
     assert proposals[0] == proposals[1]
+
+
+def test_no_more_trials_are_made_than_may_be() -> None:
+    proposed = search(sample_of(PATCH), Reader(core=0.0, tint=30.0, seen=mask_of(PATCH)), most=2000)
+    assert proposed.places.n_trials <= 2000 and "all that the budget leaves" in proposed.note
 
 
 def test_few_images_are_not_searched() -> None:

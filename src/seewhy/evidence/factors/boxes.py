@@ -71,6 +71,15 @@ class Box:
         """Without a row, or a column, of units at either end."""
         return self._cut(lambda side: 1)
 
+    def grown(self, within: Box) -> Box:
+        """One unit larger on every side, but not beyond another box."""
+        return Box(
+            max(self.top - 1, within.top),
+            min(self.bottom + 1, within.bottom),
+            max(self.left - 1, within.left),
+            min(self.right + 1, within.right),
+        )
+
     def _cut(self, amount: Callable[[int], int]) -> list[Box]:
         boxes = []
         for low, high in (("top", "bottom"), ("left", "right")):

@@ -27,6 +27,7 @@ from seewhy.evidence.trials.design import AuditDesign
 from seewhy.evidence.trials.edit import EXCHANGE, MARKED, PATCHED, Pair, TrialKey
 from seewhy.evidence.trials.masked import is_part
 from seewhy.evidence.trials.sample import DISJOINT, Ints, Sample, overlap_of
+from seewhy.evidence.trials.search import MOST_PLACES
 from seewhy.evidence.trials.trial import Trials
 from seewhy.records import Progress
 
@@ -35,17 +36,21 @@ AllTrials = Mapping[TrialKey, Trials]
 
 @dataclass(frozen=True)
 class Cases:
-    """The cases of single factors, of pairs, and of marks; the omnibus test where a core was named."""
+    """The cases of single factors, of pairs, and of marks; the omnibus test where a core was named.
+
+    `reserved` tests are counted for places that a search might have found, and did not.
+    """
 
     singles: tuple[Case, ...]
     pairs: tuple[Case, ...]
     marks: tuple[Case, ...]
     rest: Rest | None
+    reserved: int = 0
 
     @property
     def n_tests(self) -> int:
         """How many tests were made, the omnibus among them."""
-        return len(self.singles) + len(self.pairs) + len(self.marks) + 1
+        return len(self.singles) + len(self.pairs) + len(self.marks) + 1 + self.reserved
 
 
 def first_cases(design: AuditDesign, trials: AllTrials, progress: Progress = lambda done, total: None) -> Cases:
@@ -59,11 +64,12 @@ def first_cases(design: AuditDesign, trials: AllTrials, progress: Progress = lam
         progress(done, 2 * len(design.factors))
     pairs = [case for key in trials if isinstance(key.factor, Pair) for case in _of_pair(design, trials[key])]
     marks = [case for mark in design.marks for case in _of_mark(design, trials, mark)]
-    selected = iter(_selected([*singles, *pairs, *marks]))
+    reserved = _reserved(design)
+    selected = iter(_selected([*singles, *pairs, *marks], reserved))
     singles, pairs, marks = ([next(selected) for _ in group] for group in (singles, pairs, marks))
     shown = {case.factor for case in singles if depends(case)}
     pairs = [case for case in pairs if _is_more_than_both(case, trials, shown)]
-    return Cases(tuple(singles), tuple(pairs), tuple(marks), rest_of(design, trials))
+    return Cases(tuple(singles), tuple(pairs), tuple(marks), rest_of(design, trials), reserved)
 
 
 def with_outside(first: Cases, design: AuditDesign, trials: AllTrials) -> Cases:
@@ -86,6 +92,7 @@ def cases_of(
         pairs=tuple(with_outcomes(case, safeguards) for case in first.pairs),
         marks=tuple(with_outcomes(case, safeguards) for case in first.marks),
         rest=rest_of(design, trials),
+        reserved=first.reserved,
     )
 
 
@@ -243,13 +250,20 @@ def _mean_difference(values: Floats, clusters: Ints) -> ClassDifference:
     return difference_of(float(values.mean()), error, max(n - 1.0, 1.0), {0: n})
 
 
-def _selected(cases: Sequence[Case]) -> list[Case]:
+def _reserved(design: AuditDesign) -> int:
+    """Tests of places that a search might have found: so how many it found changes nothing for what else is tested."""
+    if design.places is None or not design.places.n_places:
+        return 0
+    return (MOST_PLACES - len(design.places.boxes)) * len(design.contrasts)
+
+
+def _selected(cases: Sequence[Case], reserved: int = 0) -> list[Case]:
     """The cases with p-values adjusted over all of them, and intervals adjusted to how many stood out."""
     if not cases:
         return []
-    adjusted = holm([case.p_holm for case in cases])
+    adjusted = holm([*(case.p_holm for case in cases), *[1.0] * reserved])[: len(cases)]
     cases = [replace(case, p_holm=p) for case, p in zip(cases, adjusted, strict=True)]
-    level = fcr_level(sum(map(depends, cases)), len(cases))
+    level = fcr_level(sum(map(depends, cases)), len(cases) + reserved)
     return [replace(case, selected=case.effect.probability.at(level)) for case in cases]
 
 

@@ -49,7 +49,7 @@ class Held:
     @property
     def verdict(self) -> Verdict:
         """Whether the other factor explains this one, is shown to leave a fair part of it, or neither."""
-        low, high = self._interval
+        low, high = self.interval
         if self.share < AUDIT_THRESHOLDS["explained"] and high < AUDIT_THRESHOLDS["unexplained"]:
             return "explained"
         return "apart" if self.share >= AUDIT_THRESHOLDS["explained"] and low > 0 else "open"
@@ -57,10 +57,11 @@ class Held:
     @property
     def is_clearly_apart(self) -> bool:
         """Whether more is left than of what another factor explains, for certain."""
-        return self._interval[0] >= AUDIT_THRESHOLDS["explained"]
+        return self.interval[0] >= AUDIT_THRESHOLDS["explained"]
 
     @property
-    def _interval(self) -> tuple[float, float]:
+    def interval(self) -> tuple[float, float]:
+        """The interval of the share that is left."""
         low, high = sorted((self.left.low / self.whole, self.left.high / self.whole))
         return low, high
 
@@ -205,7 +206,7 @@ def _relations(cases: Sequence[Case], trials: Mapping[TrialKey, Trials], design:
             edit = held_edit(factors[case.factor], other.factor, design.core_regions, design.everywhere)
             held = trials.get(TrialKey(case.factor, edit, design.audited.split))
             if plain is not None and held is not None and other is not case:
-                relations[case.factor, other.factor] = _held(case, plain, held)
+                relations[case.factor, other.factor] = held_of(case, plain, held)
     return relations
 
 
@@ -226,7 +227,8 @@ def _moved(case: Case, asked: Case, trials: Mapping[TrialKey, Trials], design: A
     return abs(plain_difference(plain, plain.margin_changes(contrast), contrast))
 
 
-def _held(case: Case, plain: Trials, held: Trials) -> Held:
+def held_of(case: Case, plain: Trials, held: Trials) -> Held:
+    """What is left of a factor's effect in trials where another one is put back, beside the same ones without that."""
     contrast = case.effect.contrast
     left, _ = class_effect(held, held.margin_changes(contrast), contrast)
     probability, _ = class_effect(held, held.probability_changes(contrast), contrast)

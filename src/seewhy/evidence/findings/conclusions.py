@@ -17,6 +17,7 @@ from seewhy.evidence.findings.causes import Cause, causes_of, explanation, led_b
 from seewhy.evidence.findings.examples import with_exchanges, with_marked
 from seewhy.evidence.findings.finding import Finding, Level
 from seewhy.evidence.findings.levels import LEVELS, level_of
+from seewhy.evidence.findings.named import with_name
 from seewhy.evidence.findings.sentences import finding_of
 from seewhy.evidence.findings.unnamed import rest_finding
 from seewhy.evidence.trials.design import AuditDesign
@@ -146,7 +147,8 @@ def _groups(cases: Sequence[Case], design: AuditDesign) -> list[tuple[Case, list
 
 
 def _with_members(results: Results, leader: Case, members: Sequence[Case], words: str | None = None) -> Finding:
-    finding, sample = finding_of(leader), results.design.audited
+    finding = with_name(finding_of(leader), leader, results.design, results.trials)
+    sample = results.design.audited
     if members:
         named = listed([f"{member.factor} ({100 * member.value:+.1f} points)" for member in members], 6)
         finding = replace(

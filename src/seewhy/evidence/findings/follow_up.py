@@ -14,6 +14,7 @@ from seewhy.evidence.factors.factor import Factor
 from seewhy.evidence.findings.case import Case, acts_outside, depends, too_few
 from seewhy.evidence.findings.cases import AllTrials, Cases
 from seewhy.evidence.findings.causes import held_edit
+from seewhy.evidence.findings.named import name_jobs
 from seewhy.evidence.findings.safeguards.outside import OutsideCore
 from seewhy.evidence.findings.safeguards.safeguard import Evidence, Safeguard
 from seewhy.evidence.findings.unnamed import place_jobs
@@ -39,7 +40,7 @@ def outside_the_core(design: AuditDesign, singles: Sequence[Case]) -> AuditDesig
     names = (factor.name for factor in properties if goes_everywhere(audited, factor, core))
     design = replace(design, everywhere=frozenset(names))
     jobs = [job for factor in shown for job in OutsideCore().later_jobs(_frame(design), factor)]
-    return replace(design, schedule=followed(design.schedule, jobs, design.budget))
+    return replace(design, schedule=followed(design.schedule, jobs, design.budget_left))
 
 
 def _frame(design: AuditDesign) -> Frame:
@@ -60,8 +61,10 @@ def with_follow_up(
     jobs += [job for each in safeguards for job in each.shared_jobs(frame, evidence, shown)]
     some = [factors[case.factor] for case in cases if not case.is_core and acts_outside(case)][:MOST_SUSPECTS]
     jobs += [_held_job(frame, factor, other) for factor, other in permutations(some, 2)]
+    if design.places is not None:
+        jobs += name_jobs(frame, design.places.boxes, [factors[case.factor] for case in cases if not case.is_core])
     distinct = {job.key: job for job in jobs if job.key not in trials}  # two safeguards may ask for the same
-    return replace(design, schedule=followed(design.schedule, list(distinct.values()), design.budget))
+    return replace(design, schedule=followed(design.schedule, list(distinct.values()), design.budget_left))
 
 
 def suspects(singles: Sequence[Case]) -> list[Case]:

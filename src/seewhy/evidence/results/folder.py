@@ -23,6 +23,7 @@ from seewhy.evidence.results.tables import (
 )
 from seewhy.evidence.trials.contrast import MOST_CLASSES
 from seewhy.evidence.trials.design import AuditDesign
+from seewhy.evidence.trials.places import Places
 from seewhy.evidence.trials.trial import NO_DONOR, UNDECIDED, Job, Scores, Trials
 from seewhy.run.folder import RunFolder
 from seewhy.run.identity import (
@@ -33,7 +34,7 @@ from seewhy.store import checksums, manifest
 from seewhy.store.schema import DONOR_EFFECTS, IMAGE_EFFECTS, MAP_SHARES, RECORDS, TRIALS
 from seewhy.store.tables import Column, is_part, merge, part, read_columns, record_row, write_columns, write_rows
 
-FINDINGS = "findings.json"
+FINDINGS, PLACES = "findings.json", "places.json"
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,17 @@ class AuditFolder:
     def begin(self) -> None:
         """Mark the folder as this audit's. Raises StoreError where it is another's."""
         self.run.open(self.identity)
+
+    def places(self) -> Places | None:
+        """What an earlier try found in a search for places."""
+        path = self.folder / PLACES
+        return Places.from_stored(manifest.read_json(path)) if path.is_file() else None
+
+    def keep_places(self, places: Places) -> Places:
+        """Write what a search for places found, so that what goes on goes on with the same."""
+        self.run.check_token(self._token)
+        manifest.write_json(self.folder / PLACES, places.as_stored())
+        return places
 
     def missing(self, indices: Sequence[int]) -> list[int]:
         """Which of these jobs are not finished."""
@@ -143,6 +155,8 @@ class AuditFolder:
         check_unchanged(self.design.plan)
         with self.run.held():
             if self.run.open(self.identity) is None:
+                if audit.design.places is not None:
+                    self.keep_places(audit.design.places)
                 every = range(len(self.design.schedule.jobs))
                 for _ in self.kept(iter(audit.trials.values()), every):
                     pass

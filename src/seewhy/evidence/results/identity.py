@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from seewhy.evidence.factors.factor import Factor, Mark, RegionFactor
+from seewhy.evidence.factors.region_grammar import SEARCH
 from seewhy.evidence.findings.columns import columns_identity
 from seewhy.evidence.findings.follow_up import STAGES
 from seewhy.evidence.findings.safeguards.catalogue import SAFEGUARDS
@@ -60,6 +61,8 @@ def _without_ours(stored: Mapping[str, Any]) -> dict[str, str]:
 def identity_of(design: AuditDesign) -> dict[str, Any]:
     """What decides the trials and the findings, but for the budget."""
     plan, samples = design.plan, design.samples
+    found = () if design.places is None else design.places.boxes  # which follow from all else
+    factors = [factor for factor in design.factors if factor.name not in found]
     return {
         "seewhy": __version__,
         "command": "audit",
@@ -73,16 +76,17 @@ def identity_of(design: AuditDesign) -> dict[str, Any]:
                 "count": len(sample),
                 "ids": manifest.digest_of([[i.id, i.label, i.split] for i in sample.images]),
                 "content": manifest.digest_of(list(sample.digests)) if all(sample.digests) else _hash(sample.pixels),
-                "masks": {name: _hash(mask) for name, mask in sample.masks.items()},
+                "masks": {name: _hash(mask) for name, mask in sample.masks.items() if name not in found},
             }
             for split, sample in samples.items()
         },
-        "regions": {factor.name: factor.words for factor in design.factors if factor.region},
+        "regions": {factor.name: factor.words for factor in factors if factor.region},
         "layers": {layer.asked: str(layer.grid) for layer in plan.layers},
         "method": list(plan.methods),
         "core": list(design.core),
-        "factors": {factor.name: factor_digest(factor) for factor in design.factors},
-        "files": {factor.name: files_digest(getattr(factor, "of", factor)) for factor in design.factors},
+        "factors": {factor.name: factor_digest(factor) for factor in factors},
+        "files": {factor.name: files_digest(getattr(factor, "of", factor)) for factor in factors},
+        **({"search": True} if SEARCH in design.request.regions else {}),
         "inserts": {mark.name: _digests_of(mark) for mark in design.marks},
         "columns": columns_identity(design),
         "effort": design.request.effort.as_stored(),
@@ -111,6 +115,7 @@ def _other_parts(there: Mapping[str, Any], asked: Mapping[str, Any]) -> list[str
     """The parts of an audit that differ, by the option that sets them."""
     names = {"regions": "--regions", "core": "--core", "factors": "--properties", "inserts": "--mark"}
     names |= {
+        "search": "--regions search",
         "effort": "--recipients or --donors",
         "columns": "--columns, or what they say",
         "budget": "--budget",

@@ -14,6 +14,8 @@ from seewhy.evidence.trials.dealing import donors_of, uses_of
 from seewhy.evidence.trials.design import AuditDesign, scheduled
 from seewhy.evidence.trials.resolution import shows
 from seewhy.evidence.trials.scorer import Scorer
+from seewhy.evidence.trials.search import MOST_PLACES
+from seewhy.evidence.trials.searching import is_reached, least_budget, usual_trials
 from seewhy.run.machine import usual_workers
 
 _SECONDS = {  # of each word for a unit
@@ -67,9 +69,13 @@ def speed_of(design: AuditDesign) -> float:
 def planned(design: AuditDesign, budget: int | str | None, workers: int | None = 1) -> dict[str, Any]:
     """What would run, what it costs, and the smallest effect that this much data can show, as plain values."""
     workers = workers or usual_workers(design.plan.classifier.device, len(design.schedule.jobs))
-    design = scheduled(design, trials_of(design, budget, workers))
+    trials = trials_of(design, budget, workers)
+    search = _search(design, trials)
+    spent = search["trials"] if search and search["reached"] else 0
+    design = replace(scheduled(design, None if trials is None else trials - spent), budget=trials)
     sample, schedule = design.audited, design.schedule
-    seconds = schedule.n_trials / (speed_of(design) * workers) if schedule.jobs else 0.0
+    speed = speed_of(design) if schedule.jobs else float("inf")
+    seconds = schedule.n_trials / (speed * workers) + spent / speed
     per_factor = {
         factor.name: sum(job.n_trials for job in schedule.jobs if factor in job.factors) for factor in design.factors
     }
@@ -78,6 +84,7 @@ def planned(design: AuditDesign, budget: int | str | None, workers: int | None =
         "trials": schedule.n_trials,
         "more": ASKED_MORE * exchange,
         "time": f"about {_time(seconds)}",
+        "search": search and {**search, "time": f"about {_time(search['trials'] / speed)}"},
         "recipients": min(schedule.effort.recipients, len(sample)),
         "smallest": smallest_of(design),
         "factors": [
@@ -94,6 +101,14 @@ def planned(design: AuditDesign, budget: int | str | None, workers: int | None =
     }
 
 
+def _search(design: AuditDesign, budget: int | None) -> dict[str, Any] | None:
+    """What a search for places takes, and whether a budget reaches it; None where none is to be made."""
+    count = usual_trials(design)
+    if not count:
+        return None
+    return {"trials": count, "reached": is_reached(design, budget), "budget": least_budget(design)}
+
+
 def smallest_of(design: AuditDesign) -> str:
     """What so many images can show, or why nothing can be said."""
     sample, effort = design.audited, design.schedule.effort
@@ -106,7 +121,14 @@ def smallest_of(design: AuditDesign) -> str:
     most = donors_of(effort.recipients, uses_of(sample.n_groups, effort.uses))
     is_by_class = sample.n_groups == len(counts)
     fewest = int(min(counts.min(), most)) if is_by_class else int(counts.sum() // 2)
-    return shows(fewest, sample.n_groups, len(design.factors) * len(design.contrasts))
+    return shows(fewest, sample.n_groups, (len(design.factors) + _places_counted(design)) * len(design.contrasts))
+
+
+def _places_counted(design: AuditDesign) -> int:
+    """The places that are counted as tests beside the factors: those that a search may find, or might have found."""
+    if design.places is None:
+        return MOST_PLACES if usual_trials(design) else 0
+    return MOST_PLACES - len(design.places.boxes) if design.places.n_places else 0
 
 
 def _time(seconds: float) -> str:

@@ -36,11 +36,10 @@ from seewhy.evidence.trials.masked import (
     with_regions,
     words_with_core,
 )
+from seewhy.evidence.trials.places import Places
 from seewhy.evidence.trials.request import AuditRequest
 from seewhy.evidence.trials.sample import Sample, Samples
 from seewhy.evidence.trials.schedule import Schedule, Tested, make_schedule
-from seewhy.evidence.trials.scorer import Scorer
-from seewhy.evidence.trials.search import searched
 from seewhy.evidence.trials.splits import read_samples
 from seewhy.records import Progress
 from seewhy.render.mark import against_of, find_mark
@@ -62,7 +61,7 @@ class AuditDesign:
     `factors` come by association with the classes, largest first; `associations` are between 0 and 1. `ruled_out` says
     by factor why it cannot be tested, `notes` what had to be decided, `warnings` what a region's masks make doubtful.
     `contrasts` are what every effect is asked about; `everywhere` are the properties that are shown to matter and go
-    with the classes in the core as they do around it.
+    with the classes in the core as they do around it. `places` are those that a search found, None before it.
     """
 
     plan: Plan
@@ -82,6 +81,7 @@ class AuditDesign:
     notes: tuple[str, ...] = field(default=(), compare=False)
     values: Mapping[str, Floats] = field(default_factory=dict, compare=False)  # (M, D) of the audited images, by factor
     all_labels: Callable[[], Plan] | None = field(default=None, compare=False)  # of which one is audited
+    places: Places | None = None
 
     @property
     def audited(self) -> Sample:
@@ -98,13 +98,21 @@ class AuditDesign:
         """The class names."""
         return self.plan.classes
 
+    @property
+    def budget_left(self) -> int | None:
+        """The trials of the budget that the search for places left."""
+        spent = 0 if self.places is None else self.places.n_trials
+        return None if self.budget is None else self.budget - spent
+
 
 def scheduled(design: AuditDesign, budget: int | None) -> AuditDesign:
-    """The design with at most `budget` trials."""
+    """The design with at most `budget` trials, those of the search for places among them."""
+    design = replace(design, budget=budget)
     factors = design.factors if _has_donors(design.audited) else ()
-    tested = Tested(factors, design.marks, _spared(design))
-    schedule = make_schedule(design.samples, tested, design.request.effort, budget, design.seed)
-    return replace(design, schedule=schedule, budget=budget)
+    found = frozenset(() if design.places is None else design.places.boxes)
+    tested = Tested(factors, design.marks, _spared(design), found)
+    schedule = make_schedule(design.samples, tested, design.request.effort, design.budget_left, design.seed)
+    return replace(design, schedule=schedule)
 
 
 def _spared(design: AuditDesign) -> list[frozenset[str]]:
@@ -115,7 +123,8 @@ def _spared(design: AuditDesign) -> list[frozenset[str]]:
         for factor in design.factors
         if (design.request.regions != usual.regions if factor.region else design.request.properties != usual.properties)
     }
-    return [frozenset((*design.core, *design.core_regions)), frozenset(typed)]
+    found = () if design.places is None else design.places.boxes
+    return [frozenset((*design.core, *design.core_regions)), frozenset((*typed, *found))]
 
 
 def design_audit(
@@ -132,11 +141,10 @@ def design_audit(
     sample: int | None = None,
     seed: int = 0,
     progress: Progress = lambda done, total: None,
-    searching: Progress = lambda done, total: None,
 ) -> AuditDesign:
     """The design of an audit with its first trials; of several labels that of one, `label`.
 
-    `progress` counts images read, `searching` places tried.
+    `progress` counts images read. Places that nobody named are not searched for yet: that takes trials.
 
     Raises the SeewhyError that says what to change, before any trial is made.
     """
@@ -167,12 +175,6 @@ def design_audit(
         {split: with_core_masks(of_split, core) for split, of_split in samples.items()},
         (CORE,) if len(core) > 1 else core,
     )
-    if SEARCH in request.regions:
-        core_region = all_samples.core[0] if all_samples.core else None
-        asked_about = _asked_about(plan.classes, all_samples.audited)
-        places = searched(dict(all_samples), core_region, asked_about, partial(_scorer, plan), seed, searching)
-        all_samples, regions = replace(all_samples, by_split=places.samples), [*regions, *places.regions]
-        notes.append(places.note)
     if all_samples.core:
         parts, regions, too_small = outside_of_core(
             all_samples.by_split, [region for region in regions if region.name not in ruled_out], all_samples.core[0]
@@ -180,7 +182,7 @@ def design_audit(
         all_samples, ruled_out = replace(all_samples, by_split=parts), ruled_out | too_small
     audited = all_samples.audited
     candidates = _distinct([*_regional(regions, core, ruled_out), *_properties(request.properties)])
-    associations, unfit, values = _measured(candidates, audited)
+    associations, unfit, values = measured(candidates, audited)
     ruled_out |= unfit
     factors = sorted(
         (candidate for candidate in candidates if candidate.name not in unfit),
@@ -212,10 +214,6 @@ def design_audit(
     return scheduled(design, None)
 
 
-def _scorer(plan: Plan, sample: Sample) -> Scorer:
-    return Scorer(plan.classifier.model, sample, plan.batch_size, plan.memory_format)
-
-
 def _names_no_label(labels: Sequence[str]) -> OptionError:
     return OptionError(
         "audit compares classes that exclude each other, but this network gives several labels at once (multi-label): "
@@ -243,23 +241,23 @@ def _regional(regions: Sequence[Region], core: Sequence[str], ruled_out: Mapping
     return factors
 
 
-def _measured(
+def measured(
     factors: Sequence[Factor], audited: Sample
 ) -> tuple[dict[str, float], dict[str, RuledOut], dict[str, Floats]]:
     """How far each factor that can be measured goes with the classes, which cannot be tested, and all values (M, D)."""
     associations: dict[str, float] = {}
-    measured: dict[str, Floats] = {}
+    of_all: dict[str, Floats] = {}
     blind = (
         [] if audited.preprocess is not None else [factor for factor in factors if not isinstance(factor, RegionFactor)]
     )
     unfit = {factor.name: NEEDS_CANVAS for factor in blind}
     for factor in (factor for factor in factors if factor.name not in unfit):
-        values = measured[factor.name] = values_of(factor, audited)
+        values = of_all[factor.name] = values_of(factor, audited)
         has = audited.found.get(factor.region or "", np.ones(len(audited), dtype=bool))
         associations[factor.name] = association(values[has], audited.labels[has])
         if reason := _unfit(factor, values, audited):
             unfit[factor.name] = reason
-    return associations, unfit, measured
+    return associations, unfit, of_all
 
 
 def _distinct(factors: Sequence[Named]) -> list[Named]:

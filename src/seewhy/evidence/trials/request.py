@@ -8,8 +8,11 @@ from typing import Any
 from seewhy.data.table_columns import ALL
 from seewhy.errors import OptionError
 from seewhy.evidence.factors.factor import Factor
+from seewhy.evidence.factors.region_grammar import SEARCH
 from seewhy.evidence.factors.regions import Region
 from seewhy.evidence.properties.catalogue import Property
+
+USUAL_REGIONS = ("zones", SEARCH)  # where none is named
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,7 @@ class Effort:
 class AuditRequest:
     """What the user asked for, as it was typed."""
 
-    regions: tuple[str | Region, ...] = ("zones",)
+    regions: tuple[str | Region, ...] = USUAL_REGIONS
     core: tuple[str, ...] = ()
     properties: tuple[str | Property | Factor, ...] = ("all",)
     marks: tuple[str, ...] = ()
@@ -64,7 +67,7 @@ class AuditRequest:
 
 
 def request(
-    regions: Any = ("zones",),
+    regions: Any = USUAL_REGIONS,
     core: Any = (),
     properties: Any = ("all",),
     marks: Any = (),

@@ -41,12 +41,14 @@ class Frame:
 class Tested:
     """What is tested: factors and marks.
 
-    `spared` are names of factors that a small budget leaves out last, those of the first set after all others.
+    `spared` are names of factors that a small budget leaves out last, those of the first set after all others; `found`
+    are places that a search found, whose pairs come first.
     """
 
     factors: Sequence[Factor]
     marks: Sequence[Mark]
     spared: Sequence[frozenset[str]] = ()
+    found: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -144,7 +146,7 @@ def _dealt(frame: Frame, effort: Effort) -> Frame:
 def _schedule(frame: Frame, tested: Tested) -> Schedule:
     jobs = [job for factor in tested.factors for job in _of_factor(frame, factor)]
     jobs += [job for mark in tested.marks for job in _of_mark(frame, mark)]
-    jobs += _of_pairs(frame, tested.factors)
+    jobs += _of_pairs(frame, tested.factors, tested.found)
     return Schedule(tuple(job for job in jobs if job.n_trials), frame.effort, controls=frame.controls)
 
 
@@ -164,11 +166,14 @@ def _of_mark(frame: Frame, mark: Mark) -> list[Job]:
     return [Job(TrialKey(mark.name, edit, audited.split), pairs, mark=mark) for edit in (MARKED, PATCHED)]
 
 
-def _of_pairs(frame: Frame, factors: Sequence[Factor]) -> list[Job]:
-    """The pairs of factors that go with the classes most and do not share pixels, the core left out."""
+def _of_pairs(frame: Frame, factors: Sequence[Factor], found: frozenset[str]) -> list[Job]:
+    """The pairs that share no pixels, the core left out: of found places, then of what goes with the classes most."""
     audited = frame.samples.audited
     some = [factor for factor in factors if factor.region not in frame.samples.core or factor.region is None]
-    places = sorted(combinations(range(len(some)), 2), key=sum)
+    places = sorted(
+        combinations(range(len(some)), 2),
+        key=lambda pair: (not {some[place].name for place in pair} <= found, sum(pair)),
+    )
     pairs = [(some[first], some[second]) for first, second in places]
     return [
         Job(

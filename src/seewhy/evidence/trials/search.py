@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 
 import numpy as np
 import torch
@@ -13,7 +14,6 @@ from torch import Tensor
 from seewhy.evidence.factors.boxes import RINGS, Box
 from seewhy.evidence.factors.edits import filled, grown, transplanted
 from seewhy.evidence.factors.region_grammar import SEARCH
-from seewhy.evidence.factors.regions import Region, zone_region
 from seewhy.evidence.inference.differences import (
     ClassDifference,
     class_difference,
@@ -22,13 +22,14 @@ from seewhy.evidence.inference.differences import (
 )
 from seewhy.evidence.inference.two_way import cluster_effects, two_way
 from seewhy.evidence.trials.contrast import Contrast
-from seewhy.evidence.trials.dealing import with_partners
-from seewhy.evidence.trials.sample import CHUNK, Ints, Sample, gathered, with_masks
+from seewhy.evidence.trials.dealing import uses_of, with_partners
+from seewhy.evidence.trials.hiding import hiding_pair, shrunk
+from seewhy.evidence.trials.places import Places, names_of
+from seewhy.evidence.trials.sample import CHUNK, Ints, Sample, gathered
 from seewhy.evidence.trials.scorer import Scorer
 from seewhy.evidence.trials.trial import Scores
 from seewhy.records import Progress
 
-FOUND = "found by a search"
 RECIPIENTS, USES = 120, 2  # images that are edited for each place, donors of each group that each meets
 LEAST_EACH = 20  # units of each class in the half that proposes
 SUFFICES = 0.8  # of an effect: a smaller place that has so much of it stands for it
@@ -44,13 +45,8 @@ LEAST_BEYOND = 0.5  # of the effect, in proportion to the area, that must lie be
 _NEAR = "none, since what acts outside of the core lies within an eighth of the side from it, mostly"
 
 
-@dataclass(frozen=True)
-class Searched:
-    """What a search proposes: the samples with the new regions, the regions, and in words what was done."""
-
-    samples: dict[str, Sample]
-    regions: list[Region]
-    note: str
+class _SpentError(Exception):
+    """All trials are made that the search may make."""
 
 
 @dataclass
@@ -68,6 +64,7 @@ class _Search:
     free: Tensor
     pairs: Ints
     progress: Progress
+    most: float
     tried: dict[Box, ClassDifference] = field(default_factory=dict)
     n_places: int = 0
     n_trials: int = 0
@@ -83,10 +80,27 @@ class _Search:
             self.tried[box] = self.measured(box, contrast)
         return self.tried[box]
 
+    def kept(self, within: Box, contrast: Contrast) -> Callable[[Box, Box | None], float]:
+        """The share of the effect of a box that goes where a part of it, but for a part of that, is left as it was."""
+        height, width = (int(side) for side in self.sample.pixels.shape[2:])
+        whole, around = self.effect(within, contrast).value, within.mask(height, width)
+
+        @cache
+        def share(box: Box, but: Box | None) -> float:
+            left = box.mask(height, width) * (1 if but is None else 1 - but.mask(height, width))
+            return 1 - self._measured(around * (1 - left), contrast).value / whole
+
+        return share
+
     def measured(self, box: Box, contrast: Contrast) -> ClassDifference:
         """The same, tried anew."""
         height, width = (int(side) for side in self.sample.pixels.shape[2:])
-        mask = box.mask(height, width)
+        return self._measured(box.mask(height, width), contrast)
+
+    def _measured(self, mask: Tensor, contrast: Contrast) -> ClassDifference:
+        """Of a mask (1, H, W). Raises _SpentError where that would be more trials than may be made."""
+        if self.n_trials + len(self.pairs) > self.most:
+            raise _SpentError
 
         def edited(recipients: Tensor, donors: Tensor) -> Tensor:
             free = self.free if len(self.free) == 1 else self.free[recipients]
@@ -103,44 +117,59 @@ class _Search:
 
 
 def searched(
-    samples: dict[str, Sample],
+    audited: Sample,
     core: str | None,
     contrasts: Sequence[Contrast],
     scorer_of: Callable[[Sample], Scorer],
     seed: int,
     progress: Progress,
-) -> Searched:
+    *,
+    most: float = float("inf"),
+    taken: Collection[str] = (),
+) -> Places:
     """Regions that suffice for what everything outside of the core does, at most three, for the other half to test.
 
     Each is a box, the frame, or all that is outside. From the whole down: a half stands for its parent where it has
     four fifths of the parent's effect, then edges are trimmed as long as that holds. What is left without the first
     place is searched for a second. Near the core nothing is looked for: there it may be the rest of the object. The
-    images that proposed have no such region, so they cannot test it.
+    images that proposed have no such region, so they cannot test it. At most `most` trials are made; `taken` are names
+    that others have.
     """
-    audited = next(iter(samples.values()))
+    if not is_enough(audited, seed):
+        return Places(f"No place was searched for: that takes {2 * LEAST_EACH} images of each class at least.")
     proposes = half_of(audited, seed)
-    counts = np.bincount(_first_of_each(audited, proposes))
-    if len(counts) < 2 or counts[counts > 0].min() < LEAST_EACH or (counts > 0).sum() < 2:
-        least = 2 * LEAST_EACH
-        return Searched(samples, [], f"No place was searched for: that takes {least} images of each class at least.")
-    search = _begun(audited, proposes, core, scorer_of, seed, progress)
-    is_rim = core is not None and _lies_at_the_rim(search, contrasts)
-    places = [] if is_rim else [box for box in _places(search, contrasts) if core is not None or box != Box()]
+    search = _begun(audited, proposes, core, scorer_of, seed, progress, most)
+    places: list[Box] = []
+    is_rim, ended = False, ""
+    try:
+        is_rim = core is not None and _lies_at_the_rim(search, contrasts)
+        for box in () if is_rim else _places(search, contrasts):
+            places += [box] if core is not None or box != Box() else []
+    except _SpentError:
+        ended = " That is all that the budget leaves for it."
     progress(USUAL, USUAL)
-    names = _names(places)
-    height, width = (int(side) for side in audited.pixels.shape[2:])
-    masked = {}
-    for split, sample in samples.items():
-        masks = {name: (box.mask(height, width) * 255).byte() for name, box in zip(names, places, strict=True)}
-        has = {name: ~proposes for name in masks} if sample is audited else {}
-        masked[split] = with_masks(sample, {**sample.masks, **masks}, {**sample.found, **has})
+    names = names_of(places, {*audited.masks, *taken})
     told = ", ".join(f"{name} ({box.words})" for name, box in zip(names, places, strict=True))
     found = f"{told}; what is said of them is tested on the others" if places else _NEAR if is_rim else "none"
     note = (
         f"Searched for places on {int(proposes.sum())} of {len(audited)} images ({search.n_places} places, "
-        f"{search.n_trials:,} trials): {found}."
+        f"{search.n_trials:,} trials): {found}.{ended}"
     )
-    return Searched(masked, [_region(box, name) for name, box in zip(names, places, strict=True)], note)
+    ids = frozenset(audited.images[row].id for row in np.flatnonzero(proposes))
+    return Places(note, dict(zip(names, places, strict=True)), search.n_places, search.n_trials, ids)
+
+
+def is_enough(audited: Sample, seed: int) -> bool:
+    """Whether half of the images are enough to propose places: 20 distinct ones of each class."""
+    rows = np.flatnonzero(half_of(audited, seed))
+    _, first = np.unique(audited.clusters[rows], return_index=True)
+    counts = np.bincount(audited.labels[rows[first]])
+    return int((counts > 0).sum()) > 1 and int(counts[counts > 0].min()) >= LEAST_EACH
+
+
+def trials_of_place(audited: Sample) -> int:
+    """How many trials a place takes, about."""
+    return min(RECIPIENTS, len(audited) // 2) * uses_of(audited.n_groups, USES) * audited.n_groups
 
 
 def _lies_at_the_rim(search: _Search, contrasts: Sequence[Contrast]) -> bool:
@@ -171,13 +200,6 @@ def half_of(sample: Sample, seed: int) -> NDArray[np.bool_]:
     return chosen
 
 
-def _first_of_each(sample: Sample, chosen: NDArray[np.bool_]) -> Ints:
-    """The class index of one image of each cluster among the chosen."""
-    rows = np.flatnonzero(chosen)
-    _, first = np.unique(sample.clusters[rows], return_index=True)
-    return np.asarray(sample.labels[rows[first]])
-
-
 def _begun(
     audited: Sample,
     proposes: NDArray[np.bool_],
@@ -185,6 +207,7 @@ def _begun(
     scorer_of: Callable[[Sample], Scorer],
     seed: int,
     progress: Progress,
+    most: float,
 ) -> _Search:
     sample = with_partners(_part(audited, np.flatnonzero(proposes)), RECIPIENTS, USES, seed)
     scorer = scorer_of(sample)
@@ -201,7 +224,7 @@ def _begun(
             ]
         )
     before = scorer.scores()
-    return _Search(scorer, sample, content, before, free, sample.pairs([core] if core else []), progress)
+    return _Search(scorer, sample, content, before, free, sample.pairs([core] if core else []), progress, most)
 
 
 def _part(sample: Sample, rows: Ints) -> Sample:
@@ -221,7 +244,7 @@ def _part(sample: Sample, rows: Ints) -> Sample:
 def _places(search: _Search, contrasts: Sequence[Contrast]) -> Iterator[Box]:
     """The places, the one that does most first."""
     first = None
-    for _ in range(MOST_PLACES):
+    for turn in range(MOST_PLACES):
         search.tried.clear()
         whole = {contrast: search.measured(Box(), contrast) for contrast in contrasts}
         contrast = max(whole, key=lambda each: _strength(whole[each]))
@@ -231,10 +254,13 @@ def _places(search: _Search, contrasts: Sequence[Contrast]) -> Iterator[Box]:
             return
         box = _smallest(search, contrast)
         yield box
-        height, width = (int(side) for side in search.sample.pixels.shape[2:])
-        search.free = search.free * (1 - box.mask(height, width)).to(search.free)
+        if not turn and not box.ring and (pair := hiding_pair(search.kept(box, contrast), box, SUFFICES)):
+            yield from pair
+            return
         if box == Box():
             return
+        height, width = (int(side) for side in search.sample.pixels.shape[2:])
+        search.free = search.free * (1 - box.mask(height, width)).to(search.free)
 
 
 def _smallest(search: _Search, contrast: Contrast) -> Box:
@@ -243,11 +269,8 @@ def _smallest(search: _Search, contrast: Contrast) -> Box:
     def share(box: Box, of: Box) -> float:
         return search.effect(box, contrast).value / search.effect(of, contrast).value
 
-    def shrunk(box: Box, of: Box) -> Box:
-        for cut in (Box.halves, Box.trimmed, Box.trimmed_by_one):
-            while fitting := [part for part in cut(box) if share(part, of) >= SUFFICES]:
-                box = max(fitting, key=lambda part: share(part, of))
-        return box
+    def smaller(box: Box, of: Box) -> Box:
+        return shrunk(box, lambda part: share(part, of), SUFFICES)
 
     def denser(box: Box) -> list[Box]:
         """Quarters with more of the effect than their area outside of the core would have: places of their own."""
@@ -256,13 +279,13 @@ def _smallest(search: _Search, contrast: Contrast) -> Box:
         return [part for part in dense if share(part, Box()) >= LEAST_SHARE]
 
     of = Box()
-    box = shrunk(of, of)
+    box = smaller(of, of)
     ring = next((frame for width in RINGS if share(frame := Box(ring=width), of) >= SUFFICES), None)
     if ring is not None and search.area(ring) < SUFFICES * search.area(of) and ring.area < box.area and not denser(box):
         return ring
     while dense := denser(box):
         of = max(dense, key=lambda part: share(part, box))
-        box = shrunk(of, of)
+        box = smaller(of, of)
     return box if search.area(box) < LARGE * search.area(Box()) else Box()
 
 
@@ -279,20 +302,3 @@ def _difference(sample: Sample, pairs: Ints, change: NDArray[np.float64], contra
     effects, classes = cluster_effects(fit.donors, labels, sample.clusters)
     present = [int(label) for label in np.unique(labels)]
     return class_difference(effects, classes, one_versus_rest(contrast.column, present))
-
-
-def _region(box: Box, name: str) -> Region:
-    def zone(size: tuple[int, int]) -> NDArray[np.uint8]:
-        return np.asarray((box.mask(*size)[0] * 255).byte().numpy())
-
-    return replace(zone_region(name, zone), source=f"{FOUND}: {box.words}")
-
-
-def _names(places: Sequence[Box]) -> list[str]:
-    """A name for each place, none twice: "patch top-right", "frame", "surround"."""
-    names: list[str] = []
-    for box in places:
-        name = "surround" if box == Box() else "frame" if box.ring else f"patch {box.place}"
-        count = sum(other == name or other.startswith(f"{name} ") for other in names)
-        names.append(f"{name} {count + 1}" if count else name)
-    return names

@@ -1,0 +1,160 @@
+"""What a place is that a search found: a name where an exchange tested it, and besides that a description."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from seewhy.errors import listed
+from seewhy.evidence.factors.boxes import Box
+from seewhy.evidence.factors.edits import filled
+from seewhy.evidence.factors.factor import Factor, PropertyFactor
+from seewhy.evidence.findings.case import Case
+from seewhy.evidence.findings.causes import Held, held_of
+from seewhy.evidence.findings.finding import Finding
+from seewhy.evidence.properties.catalogue import PROPERTIES
+from seewhy.evidence.properties.looks import NAMED, Look, look_of
+from seewhy.evidence.trials.contrast import OTHERS, Contrast
+from seewhy.evidence.trials.design import AuditDesign
+from seewhy.evidence.trials.edit import EXCHANGE, TrialKey
+from seewhy.evidence.trials.sample import CHUNK
+from seewhy.evidence.trials.schedule import Frame
+from seewhy.evidence.trials.trial import Job, Trials
+
+LEFT, AT_MOST = 0.2, 0.4  # of the effect, with a property put back that gives its name; and the end of its interval
+USES = 2  # donors of each group that a recipient meets there
+_NAMES = {
+    "tint": "colour",
+    "brightness": "brightness",
+    "contrast": "contrast",
+    "saturation": "strength of its colours",
+    "sharpness": "sharpness",
+    "noise": "noise",
+}
+
+
+@dataclass(frozen=True)
+class Identified:
+    """What a place is: by property what is left of its effect with that put back there, and how it looks."""
+
+    held: Mapping[str, Held]
+    look: Look | None
+
+    @property
+    def names(self) -> list[str]:
+        """The properties that take four fifths of the effect and are shown to, the one that takes most first."""
+        shares = {name: abs(held.share) for name, held in self.held.items() if _takes_it(held)}
+        return sorted(shares, key=lambda name: shares[name])
+
+    @property
+    def is_tested(self) -> bool:
+        """Whether a name was tested and held."""
+        return bool(self.names)
+
+    def as_stored(self) -> dict[str, Any]:
+        """As findings.json has it."""
+        left = {
+            name: {"share": held.share, "low": held.interval[0], "high": held.interval[1]}
+            for name, held in self.held.items()
+        }
+        return {"tested": self.names, "left": left, "look": None if self.look is None else self.look.as_stored()}
+
+
+def name_jobs(frame: Frame, found: Mapping[str, Box], shown: Sequence[Factor]) -> list[Job]:
+    """The exchange of each found place that matters, with one property there as the recipient has it."""
+    audited = frame.samples.audited
+    if audited.preprocess is None:
+        return []
+    return [
+        Job(
+            TrialKey(factor.name, replace(EXCHANGE, held=name), audited.split),
+            audited.pairs([factor.region], uses=USES),
+            (factor,),
+            held=PropertyFactor(PROPERTIES[name]),
+        )
+        for factor in shown
+        if factor.name in found and factor.region
+        for name in NAMED
+    ]
+
+
+def identified(case: Case, design: AuditDesign, trials: Mapping[TrialKey, Trials]) -> Identified | None:
+    """What a place is that a search found; None of any other factor."""
+    split = design.audited.split
+    plain = trials.get(TrialKey(case.factor, EXCHANGE, split))
+    if design.places is None or case.factor not in design.places.boxes or plain is None:
+        return None
+    held = {
+        name: held_of(case, plain, trials[key])
+        for name in NAMED
+        if (key := TrialKey(case.factor, replace(EXCHANGE, held=name), split)) in trials
+    }
+    return Identified(held, _look(design, case.factor, case.effect.contrast))
+
+
+def with_name(finding: Finding, case: Case, design: AuditDesign, trials: Mapping[TrialKey, Trials]) -> Finding:
+    """The finding, which says of a place that a search found where and what it is."""
+    what = identified(case, design, trials)
+    if what is None or design.places is None:
+        return finding
+    sentences = [_of_names(what), _of_look(what, design.places.boxes[case.factor], case.effect.contrast)]
+    text = " ".join([finding.text, *filter(None, sentences)])
+    return replace(finding, text=text, numbers={**finding.numbers, "what": what.as_stored()})
+
+
+def _takes_it(held: Held) -> bool:
+    low, high = held.interval
+    return abs(held.share) <= LEFT and max(abs(low), abs(high)) <= AT_MOST
+
+
+def _of_names(what: Identified) -> str:
+    """Which names were tested, and what came of it."""
+    if not what.held:
+        return ""
+    if what.names:
+        first = what.names[0]
+        words = listed([f"its {_NAMES[name]}" for name in what.names], 3).replace(", ", " or ")
+        return f"What acts there is {words}, tested: with that as the recipient has it, {_left(what.held[first])} left."
+    name = min(what.held, key=lambda name: abs(what.held[name].share))
+    tried = listed([_NAMES[name] for name in what.held], 6)
+    return (
+        f"No single name fits what acts there: with its {_NAMES[name]} put back {_left(what.held[name])} "
+        f"left, and of {tried} none leaves less."
+    )
+
+
+def _left(held: Held) -> str:
+    share, low, high = (f"{round(100 * value)} %" for value in (held.share, *held.interval))
+    return f"{share} [{low}, {high}] of the effect is"
+
+
+def _of_look(what: Identified, box: Box, contrast: Contrast) -> str:
+    where = f"({box.words})"
+    if what.look is None:
+        return f"It lies there: {box.words}."
+    others = "the others" if contrast.against == OTHERS else f"{contrast.against} ones"
+    return f"Described, not tested: there {where} {contrast.name} images are, beside {others}, {what.look.sentence}."
+
+
+def _look(design: AuditDesign, region: str, contrast: Contrast) -> Look | None:
+    """How the images that test a place look there, of the contrast's class and of the others."""
+    sample = design.audited
+    has = sample.found.get(region, np.ones(len(sample), dtype=bool))
+    rows = torch.from_numpy(np.flatnonzero(has))
+    if contrast.is_own_class or sample.preprocess is None or design.places is None:
+        return None
+    is_first = torch.from_numpy(sample.labels)[rows] == contrast.column
+    if min(int(is_first.sum()), int((~is_first).sum())) < 4:
+        return None
+    height, width = (int(side) for side in sample.pixels.shape[2:])
+    mask = design.places.boxes[region].mask(height, width)[0] > 0
+    down, across = mask.any(dim=1), mask.any(dim=0)
+    parts = [
+        filled(sample.canvases(places), sample.masks_at(region, places))[:, :, down][..., across].cpu()
+        for places in rows.split(CHUNK)
+    ]
+    return look_of(torch.cat(parts), is_first)

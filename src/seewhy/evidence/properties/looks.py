@@ -1,0 +1,134 @@
+"""What lies in a region, in words: how it differs between the images of a class and the others. A description."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from seewhy.evidence.properties.catalogue import PROPERTIES
+from seewhy.evidence.properties.colour import LUMINANCE
+
+NAMED = ("tint", "brightness", "contrast", "saturation", "sharpness", "noise")  # the closed list of names
+PLAIN = 0.5  # standard deviations, below which nothing is said of a property
+LEAST_PATTERN = 0.015  # of white, root mean square: a mean picture that differs by less shows no pattern
+SAME = 0.7  # correlation of the mean pictures of two halves, from which on the pattern is the same in all
+REPEATED = 0.5  # share of the pattern's power at one frequency and its neighbours
+MOST_WORDS = 3
+_WORDS = {  # less and more than in the other images
+    "brightness": ("darker", "brighter"),
+    "contrast": ("more even", "richer in contrast"),
+    "saturation": ("greyer", "more colourful"),
+    "sharpness": ("softer", "sharper"),
+    "noise": ("smoother", "noisier"),
+}
+_HUES = {
+    "redder": (2, -1, -1),
+    "greener": (-1, 2, -1),
+    "bluer": (-1, -1, 2),
+    "yellower": (1, 1, -2),
+    "more turquoise": (-2, 1, 1),
+    "more purple": (1, -2, 1),
+}
+
+
+@dataclass(frozen=True)
+class Look:
+    """How a region differs in some images from others: `deviations` in standard deviations by property, and words.
+
+    `pattern` is "same" (one pattern at the same place in all), "changing" (another, or elsewhere, in each) or "even".
+    `period` is after how many pixels the pattern comes again, 0 where it does not.
+    """
+
+    deviations: Mapping[str, float]
+    words: tuple[str, ...]
+    pattern: str
+    period: int
+
+    @property
+    def sentence(self) -> str:
+        """After "there they are": "redder and brighter, with a pattern at the same place in all"."""
+        pattern = {"same": "with one pattern, at the same place in all", "even": ""}.get(
+            self.pattern, "with something that is another one, or elsewhere, in each picture"
+        )
+        again = f"repeated every {self.period} pixels" if self.period else ""
+        looks = " and ".join(filter(None, (", ".join(self.words[:-1]), *self.words[-1:])))
+        return ", ".join(filter(None, (looks, pattern, again))) or "not plainly different"
+
+    def as_stored(self) -> dict[str, Any]:
+        """As findings.json has it."""
+        return {**vars(self), "sentence": self.sentence}
+
+
+def look_of(patches: Tensor, is_first: Tensor) -> Look:
+    """How patches (N, 3, H, W) in [0, 1] of the first kind (N,) differ from the others."""
+    deviations, tints = {}, torch.zeros(3)
+    for name in NAMED:
+        values = PROPERTIES[name].measure(patches).double()
+        first, others = values[is_first], values[~is_first]
+        step = first.mean(dim=0) - others.mean(dim=0)
+        spread = torch.sqrt((first.var(dim=0).sum() + others.var(dim=0).sum()) / 2).clamp(min=1e-6)
+        deviations[name] = float(step.norm() / spread) if len(step) > 1 else float(step[0] / spread)
+        tints = step.float() if name == "tint" else tints
+    pattern, shape = _pattern(patches, is_first, deviations)
+    return Look(deviations, _words(deviations, tints), pattern, _period(shape) if pattern == "same" else 0)
+
+
+def _words(deviations: Mapping[str, float], tint: Tensor) -> tuple[str, ...]:
+    """What is plain, the plainest first; that colours are stronger goes without saying where they have another hue."""
+    order = sorted(NAMED, key=lambda name: -abs(deviations[name]))
+    plain = [name for name in order if abs(deviations[name]) >= PLAIN]
+    plain = [name for name in plain if name != "saturation" or "tint" not in plain][:MOST_WORDS]
+    return tuple(_hue(tint) if name == "tint" else _WORDS[name][int(deviations[name] > 0)] for name in plain)
+
+
+def _hue(tint: Tensor) -> str:
+    """The word for a shift of the mean colour (3,)."""
+    ways = torch.tensor(list(_HUES.values())).float()
+    near = (ways / ways.norm(dim=1, keepdim=True)) @ (tint - tint.mean())
+    return list(_HUES)[int(near.argmax())]
+
+
+def _pattern(patches: Tensor, is_first: Tensor, deviations: Mapping[str, float]) -> tuple[str, Tensor]:
+    """Whether a pattern goes with the first kind, and the mean pattern's luminance (H, W)."""
+    turn = torch.where(is_first, is_first.cumsum(0), (~is_first).cumsum(0)) % 2  # every second one of each kind
+    halves = [_mean_pattern(patches[turn == half], is_first[turn == half]) for half in (0, 1)]
+    mean = (halves[0] + halves[1]) / 2
+    both = [half.flatten() / half.norm().clamp(min=1e-9) for half in halves]
+    is_same = float(both[0] @ both[1]) >= SAME and float(mean.square().mean().sqrt()) >= LEAST_PATTERN
+    shape = torch.tensordot(torch.tensor(LUMINANCE), mean, dims=1)
+    if is_same:
+        return "same", shape
+    varied = max(deviations["contrast"], deviations["sharpness"], deviations["noise"])
+    return ("changing" if abs(varied) >= PLAIN else "even"), shape
+
+
+def _mean_pattern(patches: Tensor, is_first: Tensor) -> Tensor:
+    """The difference of the mean pictures (3, H, W), without the mean of each channel."""
+    mean = patches[is_first].mean(dim=0) - patches[~is_first].mean(dim=0)
+    return mean - mean.mean(dim=(1, 2), keepdim=True)
+
+
+def _period(shape: Tensor) -> int:
+    """After how many pixels a pattern (H, W) comes again, at least three times within it; 0 where it does not."""
+    height, width = shape.shape
+    power = torch.fft.fft2(shape).abs().square()
+    power[0, 0] = 0
+    rows, columns = (torch.fft.fftfreq(side).abs() for side in (height, width))
+    frequency = torch.hypot(rows[:, None], columns[None])
+    slow = 3.0 / max(height, width)  # less than three times within it
+    ways = torch.where(frequency >= slow, power, 0)
+    at = int(ways.argmax())
+    row, column = at // width, at % width
+    near = sum(
+        float(power[(sign * row + down) % height, (sign * column + across) % width])
+        for sign in (1, -1)
+        for down in (-1, 0, 1)
+        for across in (-1, 0, 1)
+    )
+    if float(ways.max()) <= 0 or near < REPEATED * float(power.sum()):
+        return 0
+    return round(1 / float(frequency[row, column]))
