@@ -20,8 +20,9 @@ def opti_cam(scene: Scene, *, n_steps: int = 100, rate: float = 0.1, floor: floa
     Zhang et al. 2023, arXiv:2301.07002, sec. 3. As it is published, Adam makes much of rounding, so that an image in a
     batch, or on another device, gets another map. Here each image is optimised by itself, from features of a pass of
     its own and in float64 but for the network; the `rate` falls evenly to 0, so that the end is a point and no orbit;
-    and `floor` is Adam's epsilon for a gradient of length 1, by which channels that do not matter stay behind. Errors
-    as `score_cam`, and ModelError where no gradient reaches the image.
+    and `floor` is Adam's epsilon for a gradient of length 1, by which channels that do not matter stay behind.
+    Made for features behind a ReLU: where half of them are negative the score rises too, and the map may light what
+    lies around the object. Errors as `score_cam`, and ModelError where no gradient reaches the image.
     """
     dtype = masking(scene, "Opti-CAM").dtype
     with torch.inference_mode(False), torch.enable_grad():
