@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 import importlib.util
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from torch import Tensor, nn
 import seewhy
 from seewhy.cam.methods.captum_calls import CAPTUM
 from seewhy.cam.methods.catalogue import METHODS
+from seewhy.cam.methods.opti import opti_cam
 from tests.models import FourConv, InPlaceFunctional, Pooled, images, seeded
 
 DEVICES = [
@@ -61,6 +64,13 @@ Maps = dict[str, NDArray[np.float32]]
 def _exact_products(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without the ten-bit products that CUDA takes by default for convolutions."""
     monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
+
+
+@pytest.fixture(autouse=True)
+def _fewer_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of Opti-CAM, whose hundred are in its own tests."""
+    fewer = replace(METHODS["opti-cam"], function=partial(opti_cam, n_steps=8))
+    monkeypatch.setitem(METHODS, "opti-cam", fewer)
 
 
 def near(one: NDArray[Any], other: NDArray[Any], bound: float = 1e-4) -> None:

@@ -7,6 +7,8 @@ import importlib.util
 import random
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,6 +21,7 @@ from torch.overrides import _len_torch_function_stack
 
 from seewhy import explain
 from seewhy.cam.methods.catalogue import METHODS
+from seewhy.cam.methods.opti import opti_cam
 from seewhy.errors import ModelError, SeewhyError
 from tests.models import FourConv, InPlaceFunctional, Pooled, images, seeded
 
@@ -58,6 +61,13 @@ NETWORKS: dict[str, tuple[Callable[[], nn.Module], list[str], Tensor]] = {
     "functional": (InPlaceFunctional, ["features"], images(4, 16)),
     "tokens": (Tokens, ["patch", "norm"], images(4, 16)),
 }
+
+
+@pytest.fixture(autouse=True)
+def _fewer_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of Opti-CAM, whose hundred are in its own tests."""
+    fewer = replace(METHODS["opti-cam"], function=partial(opti_cam, n_steps=8))
+    monkeypatch.setitem(METHODS, "opti-cam", fewer)
 
 
 def maps_of(model: nn.Module, x: Tensor, layers: Any, method: Any, target: Any = 1, **options: Any) -> Maps:
@@ -156,6 +166,7 @@ PRECISION = {
     "score-cam": (2e-6, 0.05, 5e-3),
     "ss-cam": (2e-6, 0.05, 5e-3),
     "is-cam": (2e-6, 0.05, 5e-3),
+    "opti-cam": (5e-6, 0.05, 0.02),  # the rounding of every step adds to that of the last
     "random": (1e-6, None, None),  # its draw follows from the image's mean colour, which half precision rounds
     "fullgrad": (1e-6, 0.4, 5e-3),  # on the input a ReLU that rounding switches is a pixel of its own
     "guided-backprop": (1e-6, 0.5, 5e-3),

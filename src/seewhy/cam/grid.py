@@ -22,21 +22,26 @@ class Grid:
     """A layer's raw output as features (N, C, height, width).
 
     Raw outputs are (N, C, H, W) "channels-first", (N, H, W, C) "channels-last", or (N, T, C) "tokens": `skipped`
-    special tokens (class, distillation, registers) in front of height x width spatial ones, row by row.
+    special tokens (class, distillation, registers) in front of height x width spatial ones, row by row. Of a volume
+    they have an axis of so many `slices` in front of the places; seen are those one below the other, `height` rows in
+    all, so that whatever weighs and adds up places does so over all slices.
     """
 
     height: int
     width: int
     layout: Layout = "channels-first"
     skipped: int = 0
+    slices: int = 0
 
     @property
     def channel_axis(self) -> int:
         """Which axis of the raw output holds the channels."""
-        return {"channels-first": 1, "channels-last": 3, "tokens": 2}[self.layout]
+        return {"channels-first": 1, "channels-last": 4 if self.slices else 3, "tokens": 2}[self.layout]
 
     def view(self, raw: Tensor) -> Tensor:
-        """The features (N, C, height, width) in a raw output, without a copy."""
+        """The features (N, C, height, width) in a raw output, without a copy but for slices with channels last."""
+        if self.slices:
+            return (raw if self.channel_axis == 1 else raw.movedim(4, 1)).flatten(2, 3)
         if self.layout == "channels-first":
             return raw
         if self.layout == "channels-last":
@@ -47,7 +52,8 @@ class Grid:
     def __str__(self) -> str:
         """As it is said and written in tables: "14 x 14 tokens after 1"."""
         after = f" after {self.skipped}" if self.skipped else ""
-        return f"{self.height} x {self.width}" + ("" if self.layout == "channels-first" else f" {self.layout}{after}")
+        slices = f"{self.slices} x {self.height // self.slices}" if self.slices else f"{self.height}"
+        return f"{slices} x {self.width}" + ("" if self.layout == "channels-first" else f" {self.layout}{after}")
 
 
 AS_IT_IS = Grid(0, 0)  # an output (N, C, H, W) of any size

@@ -47,10 +47,29 @@ def input_channels(model: nn.Module) -> int:
     return first.in_channels if first is not None else 3
 
 
+def reads_volumes(model: nn.Module) -> bool:
+    """Whether the first convolution reads clips or scans, (N, C, T, H, W)."""
+    first = next((m for m in model.modules() if isinstance(m, (nn.Conv2d, nn.Conv3d))), None)
+    return isinstance(first, nn.Conv3d)
+
+
+def volumes_error(model: nn.Module) -> ModelError:
+    """The error for a network that reads volumes and is given images."""
+    return ModelError(
+        f"The first convolution of {type(model).__name__} reads clips or scans (N, C, T, H, W), and images are given.\n"
+        "  Volumes are explained in Python:  seewhy.explain(model, volumes)   (of one, volume[None])",
+        slug="volumes",
+    )
+
+
 def size_error(model: nn.Module, shape: Sequence[int], cause: Exception) -> ModelError:
     """The error for a network that cannot take `shape` (N, C, H, W): it names the channels or the size that fits."""
     wanted = input_channels(model)
     what = f"{type(model).__name__} cannot take input of shape {tuple(shape)}: {first_line(cause)}"
+    if len(shape) != 4:
+        return ModelError(f"{what}\n  Volumes are (N, C, T, H, W): frames or slices third.", slug="input-size")
+    if reads_volumes(model):
+        return volumes_error(model)
     if wanted != shape[1]:
         advice = {1: "--channels grey", 3: "--channels rgb"}.get(wanted)
         how = {1: 'image.convert("L") in it', 3: 'image.convert("RGB") in it'}.get(wanted, "--preprocess file.py:name")

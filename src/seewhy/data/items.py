@@ -228,6 +228,7 @@ def _stack(values: Tensor | np.ndarray[Any, Any]) -> Any:
     elif last or batch.ndim != 4 or (as_bytes and batch.shape[1] not in (1, 3)):
         advice = f"\n  Its channels are last:  {_first(values)}" if last else ""
         advice = "\n  One grey picture is  images[None]" if len(shape) == 2 and as_bytes else advice
+        advice = "\n  Volumes (N, C, T, H, W) are for seewhy.explain alone." if len(shape) == 5 else advice
         raise DataError(
             f"The tensor has shape {shape}, but images are floats (N, C, H, W), or bytes (N, 3, H, W) or (N, 1, H, W)."
             f"{advice}",

@@ -28,6 +28,7 @@ from seewhy.data.depth import eight_bits
 from seewhy.data.folder import ImageTable
 from seewhy.data.function_fit import known_rule
 from seewhy.data.items import image_and_label
+from seewhy.data.volumes import holds_volumes
 from seewhy.errors import DataError, listed
 from seewhy.geometry import Geometry, geometry_of
 from seewhy.records import Image, Preprocess
@@ -81,6 +82,8 @@ def load_image(table: ImageTable, image: Image, preprocess: Preprocess | Opaque)
             return _from_photograph(read_photograph(path, preprocess), preprocess, image.label)
         return _by_function(*read_image(path), preprocess, image.label)
     held = item_of(table, image)
+    if holds_volumes(table):
+        return _of_volume(held, preprocess)
     if table.one_label is None:
         return _from_item(*image_and_label(held, image.label, table.classes, table.first_label), preprocess)
     item, label = image_and_label(held, None, table.classes, table.first_label or 0)  # a set, of which one is asked
@@ -210,6 +213,14 @@ def refuse_not_finite(inputs: Tensor, source: str) -> None:
     """Raise UnreadableError where an input holds no finite numbers throughout; `source` is what made it."""
     if not bool(inputs.isfinite().all()):
         raise UnreadableError(f"{source} gave NaN or infinite values")
+
+
+def _of_volume(volume: Tensor, preprocess: Preprocess | Opaque) -> Loaded:
+    """A volume (C, T, H, W), the network's input; of the size of its slices."""
+    size = (volume.shape[2], volume.shape[3])
+    known = preprocess if isinstance(preprocess, Preprocess) else None
+    refuse_not_finite(volume, "the tensor")
+    return Loaded(size, geometry_of(size, Preprocess()), preprocess=known, inputs=volume.clone())
 
 
 def _from_item(item: Any, label: str | None, preprocess: Preprocess | Opaque) -> Loaded:

@@ -13,10 +13,12 @@ from torch import nn
 
 from seewhy.cam.scores.targets import Targets
 from seewhy.data.classifier import Classifier
+from seewhy.data.volumes import are_volumes, holds_volumes, volume_table
 from seewhy.errors import OptionError
 from seewhy.explanation.only import check_only, with_only
 from seewhy.explanation.result import Explanation
 from seewhy.explanation.shard import explain_shard
+from seewhy.explanation.volumes import VolumeExplanation, check_volumes
 from seewhy.records import Progress
 from seewhy.run.methods import MethodName
 from seewhy.run.plan import Plan, make_plan
@@ -82,6 +84,9 @@ def explain(
         >>> explanation.save("runs/explain")
     """
     check_extend(extend, out)
+    if are_volumes(images):
+        check_volumes(method, out=out, only=only, preset=preset, smooth=smooth, grid=grid)
+        images = volume_table(images)
     plan = make_plan(
         classifier,
         images,
@@ -126,7 +131,8 @@ def run_in_memory(plan: Plan, *, progress: Progress) -> Explanation:
     maps = {key: np.concatenate([result.maps[key] for result in results]) for key in plan.keys}
     outcomes = [outcome for result in results for outcome in result.outcomes]
     stats = [stat for result in results for stat in result.stats]
-    return Explanation(plan, outcomes, stats, maps, writer=_write)
+    kind = VolumeExplanation if holds_volumes(plan.table) else Explanation
+    return kind(plan, outcomes, stats, maps, writer=_write)
 
 
 def _write(explanation: Explanation, folder: Path) -> None:

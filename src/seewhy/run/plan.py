@@ -17,11 +17,13 @@ from seewhy.cam.model import (
     as_input,
     fitting_size,
     input_channels,
+    reads_volumes,
     refuse_meta,
     refuse_programs,
     refuse_quantised,
     state_of,
     unwrap,
+    volumes_error,
 )
 from seewhy.cam.pass_effects import draws, written_by
 from seewhy.cam.scores.targets import Score, Targets, find_scores
@@ -225,7 +227,7 @@ def make_plan(
         smoothings,
         min(batch_size or _even_batch(usual, shard), SHARD),
         image_format,
-        (inputs.shape[2], inputs.shape[3]),
+        (inputs.shape[-2], inputs.shape[-1]),
         memory_format_for(network, inputs, probe, layer_calls, methods, preset),
         batch_size is not None,
         seed,
@@ -260,6 +262,8 @@ def layers_of(classifier: Classifier) -> tuple[list[Candidate], Choice, tuple[in
     The input is of the classifier's own size, or of the first usual size that fits.
     """
     network, _ = unwrap(classifier.model)
+    if reads_volumes(network):
+        raise volumes_error(network)
     preprocess = classifier.preprocess
     size = preprocess.size if isinstance(preprocess, Preprocess) else None
     if isinstance(preprocess, Preprocess) and preprocess.shorter:

@@ -225,7 +225,7 @@ def memory_format_for(
     what follows the layers is proven affine, so that nothing can turn, or the method is Grad-CAM, whose mean over
     places hides single turns, and the maps of the first image are the same in both layouts.
     """
-    if probe.output.logits.device.type != "cpu":
+    if probe.output.logits.device.type != "cpu" or inputs.ndim != 4:
         return torch.contiguous_format
     careful = None if preset is None else tuple(methods)
     key = ("layout", inputs.shape, inputs.dtype, probe.task, tuple(layers), careful)

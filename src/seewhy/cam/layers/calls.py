@@ -89,7 +89,7 @@ def _moves(module: nn.Module, shape: tuple[int, ...]) -> bool:
 
 def _channel_axis(module: nn.Module, shape: tuple[int, ...]) -> int | None:
     """Which axis of a tensor that the module reads or gives holds the channels, as far as its kind and weights say."""
-    if len(shape) not in (3, 4):
+    if len(shape) not in (3, 4, 5):
         return None
     last = len(shape) - 1
     if isinstance(module, _CHANNELS_FIRST):

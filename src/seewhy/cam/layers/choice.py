@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -191,8 +192,8 @@ def _flattened(calls: Sequence[Call], place: int) -> str:
     for call in calls[place:]:
         if call.grid is not None:
             channels, cells = call.shape[call.grid.channel_axis], call.grid.height * call.grid.width
-        elif len(call.shape) == 4:
-            channels, cells = call.shape[1], call.shape[2] * call.shape[3]
+        elif len(call.shape) in (4, 5):
+            channels, cells = call.shape[1], math.prod(call.shape[2:])
         elif call.is_linear and len(call.input_shape) == 2:
             width = call.input_shape[1]
             # At least four places: a concatenated average and maximum pool doubles the channels too.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from seewhy.cam.grid import Grid, Shape, Size, _advice
+from seewhy.cam.grid import Grid, Layout, Shape, Size, _advice
 from seewhy.errors import LayerError
 
 MOST_SPECIAL = 16  # special tokens in front: a class token, a distillation token, registers
@@ -46,21 +46,24 @@ def grid_of(call: Call, calls: Sequence[Call], input_shape: Sequence[int]) -> Gr
         return grid
     raise LayerError(
         f"Layer {call.name!r} gives shape {call.shape}, in which no grid of places can be inferred for an input of "
-        f"{input_shape[3]} x {input_shape[2]} pixels.\n  {_advice(call.shape)}",
+        f"{input_shape[-1]} x {input_shape[-2]} pixels.\n  {_advice(call.shape)}",
         slug="layer-without-grid",
     )
 
 
 def grids_of(calls: Sequence[Call], input_shape: Shape) -> list[Grid | None]:
-    """The grid of every call of one pass over an input (N, C, H, W), None where none can be inferred.
+    """The grid of every call of one pass over an input (N, C, [T,] H, W), None where none can be inferred.
 
     Convolutions and pools that read neighbouring places show the sizes that occur. Any other output must have one of
     these, or a halving of it, and its channels where its own kind, or a call that reads or gives the same shape, proves
     them to be. So attention weights (N, heads, T, T) and (N, C, T) sequences are no grids.
     """
+    n_images = input_shape[0]
+    if len(input_shape) == 5:
+        axes = _proven(calls)
+        return [_of_volume(call, axes) if call.shape[:1] == (n_images,) else None for call in calls]
     if len(input_shape) != 4:
         return [None] * len(calls)
-    n_images = input_shape[0]
     seen = _seen(calls, n_images)
     known = _Known(seen, _halvings(seen), (input_shape[2], input_shape[3]))
     axes = _proven(calls)
@@ -118,6 +121,16 @@ def _inferred(call: Call, known: _Known, axes: dict[Shape, set[int]]) -> Grid | 
     if proven == {3} and last in known:
         return Grid(*last, "channels-last")
     return None
+
+
+def _of_volume(call: Call, axes: dict[Shape, set[int]]) -> Grid | None:
+    """The grid of an output (N, C, T, H, W) or (N, T, H, W, C) whose channels are proven, with more than one place."""
+    proven = {call.axis} if call.axis is not None else axes.get(call.shape, set())
+    if len(call.shape) != 5 or proven not in ({1}, {4}):
+        return None
+    slices, rows, columns = call.shape[2:] if proven == {1} else call.shape[1:4]
+    layout: Layout = "channels-first" if proven == {1} else "channels-last"
+    return Grid(slices * rows, columns, layout, slices=slices) if slices * rows * columns > 1 else None
 
 
 def _seen(calls: Iterable[Call], n_images: int) -> tuple[Size, ...]:

@@ -15,6 +15,7 @@ from seewhy.cam.methods.guided import guided_backprop, guided_grad_cam
 from seewhy.cam.methods.kernel import kernel_principal
 from seewhy.cam.methods.legrad import legrad
 from seewhy.cam.methods.method import Method as Method
+from seewhy.cam.methods.opti import opti_cam
 from seewhy.cam.methods.pooled import cam
 from seewhy.cam.methods.recipro import recipro_cam
 from seewhy.cam.methods.refine import refine_cam
@@ -147,6 +148,13 @@ METHODS: dict[str, Method] = {
         "Score-CAM with scores averaged while the mask fades in",
         "arXiv:2010.03023",
         "10 x C x forward",
+        "passes",
+    ),
+    "opti-cam": Method(
+        opti_cam,
+        "channels weighted so that the image, masked by its map, scores most",
+        "arXiv:2301.07002",
+        "forward + 100 x (forward + backward)",
         "passes",
     ),
     "recipro-cam": Method(

@@ -64,13 +64,13 @@ def _scores(scene: Scene, channels: Tensor, rows: Tensor, strength: float) -> Te
     scores = []
     for start in range(0, len(rows), size):
         which = rows[start : start + size]
-        masks = strength * _masks(channels[start : start + size], scene.inputs.shape[-2:])
+        masks = strength * masks_of(channels[start : start + size], scene.inputs.shape[-2:])
         masked = (scene.inputs[which] * masks.to(scene.inputs.dtype)).contiguous(memory_format=layout)
         scores.append(scene.rescore(scene.model(masked), which))
     return torch.cat(scores)
 
 
-def _masks(channels: Tensor, size: torch.Size) -> Tensor:
+def masks_of(channels: Tensor, size: torch.Size) -> Tensor:
     """Channels (B, h, w) as masks in [0, 1] (B, 1, H, W) of the size of the images."""
     # Corners aligned, as in pytorch-grad-cam; the paper does not say.
     resized = functional.interpolate(channels[:, None], size=size, mode="bilinear", align_corners=True)
