@@ -12,6 +12,7 @@ from torch.utils._pytree import tree_leaves
 
 from seewhy.cam.scores.outputs import LOGITS, tensor_in, wide
 from seewhy.compat.notice import warn
+from seewhy.compat.refusals import ArgumentError
 from seewhy.compat.targets import (
     BinaryClassifierOutputTarget,
     ClassifierOutputTarget,
@@ -63,7 +64,7 @@ def targets_for(targets: Any, rows: Any) -> list[OneTarget]:
         return [targets] * n_images
     chosen = list(targets)
     if len(chosen) != n_images:
-        raise OptionError(
+        raise ArgumentError(
             f"{counted(len(chosen), 'target')} for {counted(n_images, 'image')}. (Upstream leaves the maps of the "
             "others empty.)\n  One for each image:  targets=[target] * len(input_tensor), or one for all, not in a "
             "list:  targets=target",

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from seewhy.cam.scores.measures import box_iou
+from seewhy.compat.refusals import NoSuchClassError
 from seewhy.errors import OptionError, counted
 
 
@@ -156,9 +157,8 @@ def class_place(category: Any, n_classes: int) -> int:
         advice = (
             "targets=[BinaryClassifierOutputTarget(1)]" if n_classes == 1 else "targets=[ClassifierOutputTarget(0)]"
         )
-        raise OptionError(
+        raise NoSuchClassError(
             f"There is no class {category!r:.40}: the network gives {counted(n_classes, 'output')} {last}.\n"
-            f"  For example:  {advice}",
-            slug="no-such-class",
+            f"  For example:  {advice}"
         )
     return place % n_classes

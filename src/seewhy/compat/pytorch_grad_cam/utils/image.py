@@ -66,7 +66,10 @@ def deprocess_image(img: Any) -> NDArray[np.uint8]:
 
 
 def scale_cam_image(cam: Any, target_size: Sequence[int] | None = None) -> Array:
-    """Maps (N, h, w) from 0 to just below 1 each, resized to `target_size` (width, height); volumes likewise."""
+    """Maps (N, h, w) from 0 to just below 1 each, resized to `target_size` (width, height); volumes likewise.
+
+    One map (h, w) is scaled as a whole.
+    """
     maps = as_tensor(np.asarray(cam) if not isinstance(cam, Tensor) else cam)
     return as_array(scaled(maps, None if target_size is None else target_size[::-1]))
 
