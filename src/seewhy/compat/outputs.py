@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,6 +62,8 @@ def targets_for(targets: Any, rows: Any) -> list[OneTarget]:
         return targets.choose(rows) if targets else predicted_targets(rows)
     if callable(targets):
         return [targets] * n_images
+    if isinstance(targets, str) or not isinstance(targets, Iterable):
+        raise _no_target(targets)
     chosen = list(targets)
     if len(chosen) != n_images:
         raise ArgumentError(
@@ -72,12 +74,16 @@ def targets_for(targets: Any, rows: Any) -> list[OneTarget]:
         )
     for target in chosen:
         if not callable(target):
-            raise OptionError(
-                f"A target is a function of one image's output, and {target!r:.40} is none.\n"
-                "  A class:  targets=[ClassifierOutputTarget(281)]",
-                slug="target",
-            )
+            raise _no_target(target)
     return chosen
+
+
+def _no_target(given: Any) -> OptionError:
+    return ArgumentError(
+        f"A target is a function of one image's output, and {given!r:.40} is none.\n"
+        "  A class:  targets=[ClassifierOutputTarget(281)]",
+        slug="target",
+    )
 
 
 def predicted_targets(rows: Any) -> list[OneTarget]:

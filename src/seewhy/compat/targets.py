@@ -150,7 +150,7 @@ def class_place(category: Any, n_classes: int) -> int:
     """The category as an index into n outputs, -1 being the last. Raises OptionError where there is none."""
     try:
         place = int(category)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         place = None
     if place is None or place != category or not -n_classes <= place < n_classes:
         last = f"(0 to {n_classes - 1})" if n_classes > 1 else "(number 0)"

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from seewhy.compat.arrays import Array, as_array, as_tensor, scaled
 from seewhy.compat.factors import create_labels_legend, show_factorization_on_image
-from seewhy.compat.pictures import as_image, as_mask
+from seewhy.compat.pictures import as_image, as_input_image, as_mask
 from seewhy.errors import OptionError
 from seewhy.render.color import Table, jet
 from seewhy.render.overlay import blend_like_grad_cam
@@ -50,10 +50,11 @@ def show_cam_on_image(
 def preprocess_image(
     img: Any, mean: Sequence[float] = (0.5, 0.5, 0.5), std: Sequence[float] = (0.5, 0.5, 0.5)
 ) -> Tensor:
-    """An image (H, W, 3), of 8 bits or in [0, 1], as a network's input (1, 3, H, W): (image - mean) / std."""
-    pixels = np.array(img)
-    image = torch.from_numpy(pixels).float() / (255 if pixels.dtype == np.uint8 else 1)
-    image = (image[..., None] if image.ndim == 2 else image).permute(2, 0, 1)
+    """An image (H, W, 3), of 8 bits or in [0, 1], as a network's input (1, 3, H, W): (image - mean) / std.
+
+    Raises DataError for what is no such image; one that leaves [0, 1] is said.
+    """
+    image = torch.from_numpy(as_input_image(img, len(mean))).permute(2, 0, 1)
     return ((image - torch.tensor(mean)[:, None, None]) / torch.tensor(std)[:, None, None])[None].contiguous()
 
 
