@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from seewhy.compat.pytorch_grad_cam import GradCAM
-from seewhy.compat.pytorch_grad_cam.utils.image import preprocess_image, show_cam_on_image
+from seewhy.compat.pytorch_grad_cam.utils.image import deprocess_image, preprocess_image, show_cam_on_image
 from seewhy.compat.pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 from seewhy.errors import DataError, LayerError, OptionError
 from tests.models import FourConv, images, seeded
@@ -109,6 +109,7 @@ def test_an_image_and_a_mask_of_8_bits_are_divided_and_said() -> None:
 def test_tensors_of_a_graph_are_drawn_as_arrays() -> None:
     image, mask = torch.tensor(PICTURE, requires_grad=True), torch.tensor(MASK, requires_grad=True)
     np.testing.assert_array_equal(show_cam_on_image(image, mask), show_cam_on_image(PICTURE, MASK))
+    np.testing.assert_array_equal(deprocess_image(image), deprocess_image(PICTURE))
 
 
 @pytest.mark.parametrize(

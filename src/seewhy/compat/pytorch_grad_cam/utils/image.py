@@ -60,7 +60,7 @@ def preprocess_image(
 
 def deprocess_image(img: Any) -> NDArray[np.uint8]:
     """Any numbers as a picture of 8 bits: their mean is grey, one deviation a tenth of the range; the rest is cut."""
-    values = np.asarray(img)
+    values = np.asarray(img.detach().cpu() if isinstance(img, Tensor) else img)
     spread = 0.1 * (values - values.mean()) / (values.std() + 1e-5) + 0.5
     picture: NDArray[np.uint8] = (spread.clip(0, 1) * 255).astype(np.uint8)
     return picture
