@@ -51,7 +51,9 @@ def planes(features: Any) -> Tensor:
 
 
 def scaled(maps: Tensor, size: Sequence[int] | None = None) -> Tensor:
-    """Maps (N, h, w) from 0 to just below 1, then resized to (height, width); volumes (N, d, h, w) likewise."""
+    """Maps (N, h, w) from 0 to just below 1, then resized to (height, width); one (h, w), or volumes, likewise."""
+    if maps.ndim == _PER_VOLUME - 1:
+        return scaled(maps[None], size)[0]
     if maps.ndim == _PER_VOLUME + 1:
         return _scaled_volumes(maps, size)
     small = min_max(maps)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -59,11 +59,13 @@ def as_layers(target_layers: Any) -> list[nn.Module]:
             "(Upstream takes the layers inside a Sequential one by one.)"
         )
         return [target_layers]
-    layers = list(dict.fromkeys(target_layers))
-    strange = next((layer for layer in layers if not isinstance(layer, nn.Module)), None)
-    if strange is not None:
+    if isinstance(target_layers, str) or not isinstance(target_layers, Iterable):
+        target_layers = [target_layers]
+    layers = list({id(layer): layer for layer in target_layers}.values())
+    strange = [layer for layer in layers if not isinstance(layer, nn.Module)]
+    if strange:
         raise OptionError(
-            f"target_layers holds a {type(strange).__name__}: {strange!r:.60}.\n"
+            f"target_layers holds a {type(strange[0]).__name__}: {strange[0]!r:.60}.\n"
             "  Give the modules themselves:  target_layers=[model.layer4]",
             slug="no-such-layer",
         )
@@ -72,6 +74,12 @@ def as_layers(target_layers: Any) -> list[nn.Module]:
 
 def names_of(model: nn.Module, layers: Sequence[nn.Module]) -> list[str]:
     """The dotted name of each layer in the network. Raises LayerError for a layer of another network."""
+    if not isinstance(model, nn.Module):
+        raise OptionError(
+            f"model is {model!r:.60}, and must be the network itself, not its class or name.\n"
+            "  For example:  model=resnet18(weights=…)",
+            slug="model",
+        )
     known = {module: name for name, module in reversed(list(model.named_modules(remove_duplicate=False)))}
     for place, layer in enumerate(layers):
         if layer not in known:

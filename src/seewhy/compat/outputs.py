@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,7 @@ from torch.utils._pytree import tree_leaves
 
 from seewhy.cam.scores.outputs import LOGITS, tensor_in, wide
 from seewhy.compat.notice import warn
+from seewhy.compat.refusals import ArgumentError
 from seewhy.compat.targets import (
     BinaryClassifierOutputTarget,
     ClassifierOutputTarget,
@@ -61,9 +62,11 @@ def targets_for(targets: Any, rows: Any) -> list[OneTarget]:
         return targets.choose(rows) if targets else predicted_targets(rows)
     if callable(targets):
         return [targets] * n_images
+    if isinstance(targets, str) or not isinstance(targets, Iterable):
+        raise _no_target(targets)
     chosen = list(targets)
     if len(chosen) != n_images:
-        raise OptionError(
+        raise ArgumentError(
             f"{counted(len(chosen), 'target')} for {counted(n_images, 'image')}. (Upstream leaves the maps of the "
             "others empty.)\n  One for each image:  targets=[target] * len(input_tensor), or one for all, not in a "
             "list:  targets=target",
@@ -71,12 +74,16 @@ def targets_for(targets: Any, rows: Any) -> list[OneTarget]:
         )
     for target in chosen:
         if not callable(target):
-            raise OptionError(
-                f"A target is a function of one image's output, and {target!r:.40} is none.\n"
-                "  A class:  targets=[ClassifierOutputTarget(281)]",
-                slug="target",
-            )
+            raise _no_target(target)
     return chosen
+
+
+def _no_target(given: Any) -> OptionError:
+    return ArgumentError(
+        f"A target is a function of one image's output, and {given!r:.40} is none.\n"
+        "  A class:  targets=[ClassifierOutputTarget(281)]",
+        slug="target",
+    )
 
 
 def predicted_targets(rows: Any) -> list[OneTarget]:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 from seewhy.compat.notice import warn
 from seewhy.errors import DataError
@@ -16,7 +17,7 @@ _ROUNDING = 1e-3  # by which a resized image may leave [0, 1]
 
 def as_image(img: Any) -> Floats:
     """An image (H, W, 3) in [0, 1]; of 8 bits it is divided by 255, and said. Raises DataError for any other."""
-    image = np.asarray(img)
+    image = as_pixels(img, "img")
     if image.ndim == 2:
         image = np.repeat(image[..., None], 3, axis=2)
     if image.ndim != 3 or image.shape[2] not in (1, 3):
@@ -28,9 +29,46 @@ def as_image(img: Any) -> Floats:
     return _within(image if np.issubdtype(image.dtype, np.floating) else image.astype(np.float32), "img")
 
 
+def as_pixels(given: Any, name: str) -> NDArray[Any]:
+    """The numbers of an array, a tensor or a PIL image. Raises DataError for anything else, such as a file's name."""
+    pixels: NDArray[Any] = np.asarray(given.detach().cpu() if isinstance(given, Tensor) else given)
+    if pixels.ndim < 2 or not (np.issubdtype(pixels.dtype, np.number) or pixels.dtype == bool):
+        advice = (
+            "cv2.imread gives None where there is no such file, or no image in it"
+            if given is None
+            else f"read it first:  {name} = np.asarray(Image.open({given!r:.40})) / 255"
+        )
+        raise DataError(f"{name} is {given!r:.40}, and no image.\n  {advice}", slug="picture")
+    return pixels
+
+
+def as_input_image(img: Any, n_channels: int) -> Floats:
+    """An image (H, W, C) as a network reads it, of 8 bits divided by 255; numbers outside of [0, 1] are said.
+
+    Raises DataError where it is none, or does not have one channel for each mean.
+    """
+    pixels = as_pixels(img, "img")
+    pixels = pixels[..., None] if pixels.ndim == 2 else pixels
+    if pixels.ndim != 3 or (n_channels != pixels.shape[2] and 1 not in (n_channels, pixels.shape[2])):
+        raise DataError(
+            f"img has shape {pixels.shape}, where (H, W, {n_channels}) is needed: one channel for each mean.\n"
+            "  For example:  img[:, :, :3], or img.transpose(1, 2, 0)",
+            slug="picture",
+        )
+    if pixels.dtype == np.uint8:
+        return pixels.astype(np.float32) / 255
+    image = pixels.astype(np.float32)
+    if image.size and (image.min() < -_ROUNDING or image.max() > 1 + _ROUNDING):
+        warn(
+            f"img lies from {image.min():.3g} to {image.max():.3g}, and preprocess_image takes floats in [0, 1] or 8 "
+            "bits: the network sees other numbers than it learned from.  For example:  img / 255"
+        )
+    return image
+
+
 def as_mask(mask: Any, image: Floats) -> Floats:
     """A map (H, W) in [0, 1] of the image's size. Raises DataError for any other."""
-    values = np.asarray(mask)
+    values = as_pixels(mask, "mask")
     if values.shape != image.shape[:2]:
         advice = "one map of the batch:  mask[0]" if values.ndim == 3 else "the map has the size of the network's input"
         raise DataError(

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from seewhy.cam.scores.measures import box_iou
+from seewhy.compat.refusals import NoSuchClassError
 from seewhy.errors import OptionError, counted
 
 
@@ -149,16 +150,15 @@ def class_place(category: Any, n_classes: int) -> int:
     """The category as an index into n outputs, -1 being the last. Raises OptionError where there is none."""
     try:
         place = int(category)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         place = None
     if place is None or place != category or not -n_classes <= place < n_classes:
         last = f"(0 to {n_classes - 1})" if n_classes > 1 else "(number 0)"
         advice = (
             "targets=[BinaryClassifierOutputTarget(1)]" if n_classes == 1 else "targets=[ClassifierOutputTarget(0)]"
         )
-        raise OptionError(
+        raise NoSuchClassError(
             f"There is no class {category!r:.40}: the network gives {counted(n_classes, 'output')} {last}.\n"
-            f"  For example:  {advice}",
-            slug="no-such-class",
+            f"  For example:  {advice}"
         )
     return place % n_classes

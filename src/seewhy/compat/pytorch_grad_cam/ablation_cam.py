@@ -16,6 +16,7 @@ from seewhy.cam.tail.tail import tail_of
 from seewhy.compat.arrays import as_array, as_tensor, like
 from seewhy.compat.layers import Reshaped, channel_axis
 from seewhy.compat.notice import warn
+from seewhy.compat.old_style import takes_use_cuda
 from seewhy.compat.outputs import OneTarget, read_rows, values_of
 from seewhy.compat.pytorch_grad_cam.ablation_layer import AblationLayer, AblationLayerVit
 from seewhy.compat.pytorch_grad_cam.rerun import RerunCAM
@@ -33,6 +34,7 @@ class AblationCAM(RerunCAM):
 
     method = "ablation-cam"
 
+    @takes_use_cuda
     def __init__(
         self,
         model: Any,

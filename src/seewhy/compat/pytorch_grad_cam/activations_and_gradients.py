@@ -20,7 +20,8 @@ class ActivationsAndGradients:
     """What layers give and the gradients by it, recorded at every pass from construction until `release()`.
 
     `activations` and `gradients` are lists in the order of the target layers, on the CPU, as `reshape_transform` sees
-    them: of a layer that runs several times the last run, `gradients` only of layers that a gradient reached. May be
+    them: of a layer that runs several times the last run, `gradients` only of layers that a gradient reached.
+    Of several backward passes over one output the last one's stand first. Both may be emptied by the script. May be
     derived from: `save_activation`, `save_gradient` and `__call__` are what scripts replace. With `detach=False` both
     keep their graph, where they are and as they are.
     """
@@ -37,7 +38,8 @@ class ActivationsAndGradients:
         self.handles: list[Any] = []
         self._places: list[int] = []  # of the layers that activations are of
         self._runs: Counter[nn.Module] = Counter()
-        self.slopes: dict[int, Tensor] = {}
+        self.slopes: dict[int, Tensor] = {}  # of the last backward pass, by place
+        self._earlier: list[Any] = []  # gradients of those before it
         self._attach()
 
     def _attach(self) -> None:
@@ -48,6 +50,8 @@ class ActivationsAndGradients:
     def save_activation(self, module: nn.Module, args: Any, output: Any) -> None:
         """Keep what a layer gave, in the place of what it gave at an earlier run."""
         kept = self._kept(output)
+        if not self.activations:
+            self._places = []
         for place in self._places_of(module):
             if place in self._places:
                 self.activations[self._places.index(place)] = kept
@@ -67,8 +71,13 @@ class ActivationsAndGradients:
         def store(gradient: Tensor) -> None:
             if run != self._runs[module]:
                 return
-            self.slopes.update(dict.fromkeys(self._places_of(module), self._kept(gradient)))
-            self.gradients = [self.slopes[place] for place in sorted(self.slopes)]
+            places = self._places_of(module)
+            if not self.gradients:
+                self.slopes, self._earlier = {}, []
+            if not self.slopes.keys().isdisjoint(places):  # another backward pass
+                self._earlier, self.slopes = self.gradients, {}
+            self.slopes.update(dict.fromkeys(places, self._kept(gradient)))
+            self.gradients = [self.slopes[place] for place in sorted(self.slopes)] + self._earlier
 
         output.register_hook(store)
         return output.clone()  # an in-place operation behind the layer would overwrite what is kept
@@ -80,7 +89,7 @@ class ActivationsAndGradients:
 
     def clear(self) -> None:
         """Let go of what is kept."""
-        self.gradients, self.activations, self._places, self.slopes = [], [], [], {}
+        self.gradients, self.activations, self._places, self.slopes, self._earlier = [], [], [], {}, []
         self._runs.clear()
 
     def release(self) -> None:

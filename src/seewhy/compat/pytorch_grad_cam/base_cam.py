@@ -23,9 +23,16 @@ from seewhy.cam.model import as_input, untouched, unwrap
 from seewhy.compat.arrays import Array, as_array, as_tensor, like, planes, scaled
 from seewhy.compat.layers import Transform, as_layers, names_of
 from seewhy.compat.notice import device_notice
+from seewhy.compat.old_style import named_targets, takes_use_cuda
 from seewhy.compat.outputs import ByOutputs, predicted_targets, targets_for, values_of
-from seewhy.compat.pytorch_grad_cam.activations_and_gradients import Passing
+from seewhy.compat.pytorch_grad_cam.activations_and_gradients import ActivationsAndGradients, Passing
+from seewhy.compat.pytorch_grad_cam.utils.image import scale_cam_image
+from seewhy.compat.pytorch_grad_cam.utils.svd_on_activations import get_2d_projection
+from seewhy.compat.refusals import ArgumentError
+from seewhy.compat.targets import ClassifierOutputTarget
 from seewhy.errors import LayerError, ModelError, OptionError
+
+__all__ = ["ActivationsAndGradients", "BaseCAM", "ClassifierOutputTarget", "get_2d_projection", "scale_cam_image"]
 
 
 class BaseCAM:
@@ -36,6 +43,7 @@ class BaseCAM:
 
     method: ClassVar[str | None] = None  # of seewhy's own, by name
 
+    @takes_use_cuda
     def __init__(
         self,
         model: nn.Module,
@@ -49,12 +57,6 @@ class BaseCAM:
         use_cuda: Any = None,
         device: Any = None,
     ) -> None:
-        if isinstance(reshape_transform, bool):  # where use_cuda stood until 1.4.8
-            use_cuda, reshape_transform = reshape_transform, None
-            if compute_input_gradient is None or not isinstance(compute_input_gradient, bool):
-                whole = isinstance(tta_transforms, bool)
-                reshape_transform, compute_input_gradient = compute_input_gradient, uses_gradients if whole else False
-                uses_gradients, tta_transforms = bool(tta_transforms) if whole else True, None
         self.model = model
         self.target_layers = as_layers(target_layers)
         if not self.target_layers and not compute_input_gradient:
@@ -64,6 +66,7 @@ class BaseCAM:
             )
         names_of(unwrap(model)[0], self.target_layers)
         self.device = next((weight.device for weight in model.parameters()), torch.device("cpu"))
+        self.cuda = self.device.type == "cuda"
         device_notice(use_cuda, device, self.device)
         self.reshape_transform = reshape_transform
         self.compute_input_gradient = compute_input_gradient
@@ -74,7 +77,13 @@ class BaseCAM:
         self.activations_and_grads: Any = Passing(model, self.target_layers, reshape_transform, detach)
 
     def __call__(
-        self, input_tensor: Tensor, targets: Any = None, aug_smooth: bool = False, eigen_smooth: bool = False
+        self,
+        input_tensor: Tensor,
+        targets: Any = None,
+        aug_smooth: bool = False,
+        eigen_smooth: bool = False,
+        *,
+        target_category: Any = None,
     ) -> Array:
         """Maps (N, H, W) from 0 to just below 1, of the inputs' size (N, C, H, W); volumes (N, D, H, W).
 
@@ -82,6 +91,7 @@ class BaseCAM:
         is predicted. `aug_smooth` is the mean over six mirrored and scaled inputs, `eigen_smooth` the first principal
         component in place of the sum. Raises OptionError, LayerError and ModelError.
         """
+        targets = named_targets(targets, target_category)
         if aug_smooth:
             return self.forward_augmentation_smoothing(input_tensor, targets, eigen_smooth)
         return self.forward(input_tensor, targets, eigen_smooth)
@@ -154,7 +164,7 @@ class BaseCAM:
         watched = self.activations_and_grads
         slopes = watched.gradients if self.uses_gradients else [None] * len(self.target_layers)
         self._check_recorded(watched.activations, slopes)
-        size, maps = input_tensor.shape[2:], []
+        size, maps = tuple(self.get_target_width_height(input_tensor))[::-1], []
         for layer, activation, slope in zip(self.target_layers, watched.activations, slopes, strict=True):
             given = (activation, slope) if self._takes_tensors() else (_as_given(activation), _as_given(slope))
             cam = as_tensor(self.get_cam_image(input_tensor, layer, targets, *given, eigen_smooth))
@@ -183,9 +193,7 @@ class BaseCAM:
 
         What scripts replace. Raises NotImplementedError where neither they nor we say how.
         """
-        method = self._method()
-        weights = method.function(planes(activations), None if grads is None else planes(grads))
-        return like(weights, activations)
+        return weights_by(self._method(), activations, grads)
 
     def get_cam_image(
         self,
@@ -254,6 +262,12 @@ class BaseCAM:
         self.activations_and_grads.release()
 
 
+def weights_by(method: Method, activations: Any, grads: Any) -> Any:
+    """Weights by one of seewhy's own methods, as tensor or array like the activations."""
+    weights = method.function(planes(activations), None if grads is None else planes(grads))
+    return like(weights, activations)
+
+
 def _checked(inputs: Any) -> Tensor:
     if not isinstance(inputs, Tensor):
         raise OptionError(
@@ -262,7 +276,7 @@ def _checked(inputs: Any) -> Tensor:
             slug="inputs-not-images",
         )
     if inputs.ndim == 3:
-        raise OptionError(
+        raise ArgumentError(
             f"input_tensor has shape {tuple(inputs.shape)}, without the axis of the images.\n"
             "  One image is a batch of one:  input_tensor[None]",
             slug="inputs-not-images",

@@ -13,6 +13,8 @@ from seewhy.compat.outputs import ByOutputs, OneTarget, logits_in
 from seewhy.compat.pytorch_grad_cam.grad_cam import GradCAM
 from seewhy.compat.targets import FinerWeightedTarget, class_place
 
+DEFAULT_COMPARISON_CATEGORIES = (1, 2, 3)
+
 
 class FinerCAM:
     """The maps of `base_method` for a class minus those most like it. Zhang et al. 2025, arXiv:2501.11309."""
@@ -44,7 +46,7 @@ class FinerCAM:
         `comparison_categories` (1, 2, 3) of the classes ordered by how near their outputs are: fewer where there are
         not as many. `alpha` is how much the rivals count.
         """
-        rivals = (1, 2, 3) if comparison_categories is None else tuple(comparison_categories)
+        rivals = DEFAULT_COMPARISON_CATEGORIES if comparison_categories is None else tuple(comparison_categories)
         chosen = ByOutputs(partial(finer_targets, alpha=alpha, rivals=rivals, category=target_idx))
         maps: Array = self.base_cam(input_tensor, chosen if targets is None else targets, aug_smooth, eigen_smooth)
         return maps

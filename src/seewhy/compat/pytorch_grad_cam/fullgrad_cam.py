@@ -12,6 +12,7 @@ from seewhy.cam.methods import weighting
 from seewhy.cam.model import unwrap
 from seewhy.compat.arrays import Array, as_array, as_tensor, scaled
 from seewhy.compat.notice import warn
+from seewhy.compat.old_style import takes_use_cuda
 from seewhy.compat.pytorch_grad_cam.base_cam import BaseCAM
 
 
@@ -22,6 +23,7 @@ class FullGrad(BaseCAM):
     up to before they are scaled is `seewhy.explain(…, method="fullgrad")`.
     """
 
+    @takes_use_cuda
     def __init__(self, model: Any, target_layers: Any = (), reshape_transform: Any = None, **options: Any) -> None:
         if target_layers is not None and len(target_layers):
             warn(

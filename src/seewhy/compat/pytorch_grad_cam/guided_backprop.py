@@ -47,3 +47,30 @@ class GuidedBackpropReLUModel:
             scene = Scene(model, inputs, values_of(rows, chosen), rescored(chosen, len(inputs)))
             gradient = as_array(guided_gradient(scene).permute(0, 2, 3, 1))
         return gradient[0] if len(gradient) == 1 else gradient
+
+
+class GuidedBackpropReLU(torch.autograd.Function):
+    """A ReLU through which positive parts alone are passed back, to where it was on: `GuidedBackpropReLU.apply(x)`."""
+
+    @staticmethod
+    def forward(ctx: Any, input_img: Tensor) -> Tensor:
+        """The positive part."""
+        output = input_img.clamp(min=0)
+        ctx.save_for_backward(output)
+        return output
+
+    @staticmethod
+    def backward(ctx: Any, grad_output: Tensor) -> Tensor:
+        """The positive part of what comes back, where the ReLU was on."""
+        (output,) = ctx.saved_tensors
+        gradient: Tensor = grad_output.clamp(min=0) * (output > 0)
+        return gradient
+
+
+class GuidedBackpropReLUasModule(nn.Module):
+    """`GuidedBackpropReLU` as a layer, for scripts that put it in the place of ReLUs."""
+
+    def forward(self, input_img: Tensor) -> Tensor:
+        """The positive part."""
+        positive: Tensor = GuidedBackpropReLU.apply(input_img)  # type: ignore[no-untyped-call]  # torch leaves it untyped
+        return positive

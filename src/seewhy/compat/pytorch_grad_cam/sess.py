@@ -14,7 +14,7 @@ from seewhy.cam.model import as_input, untouched, unwrap
 from seewhy.compat.arrays import Array, as_array, scaled
 from seewhy.compat.outputs import OneTarget, read_rows, targets_for, values_of
 from seewhy.compat.pytorch_grad_cam.grad_cam import GradCAM
-from seewhy.errors import OptionError
+from seewhy.compat.refusals import ArgumentError
 from seewhy.maps import resize
 
 _BLUR, _SIGMA = 11, 5.0  # pixels of the window that a map is blurred with, and its deviation
@@ -58,7 +58,7 @@ class SESS:
         **options: Any,
     ) -> None:
         if pool not in ("mean", "max") or not 0 <= pre_filter_ratio < 1 or num_scales < 1:
-            raise OptionError(
+            raise ArgumentError(
                 f"pool is {pool!r} (mean or max), pre_filter_ratio {pre_filter_ratio} (from 0 to below 1), num_scales "
                 f"{num_scales} (at least 1).",
                 slug="option",
@@ -110,15 +110,14 @@ class SESS:
         steps = round(side * self.scale_step_ratio)
         lengths = self.scales or [side + steps * place for place in range(self.num_scales)]
         if min(lengths) < side:
-            raise OptionError(f"A scale is {min(lengths)}, less than the window of {side} pixels.", slug="option")
+            raise ArgumentError(f"A scale is {min(lengths)}, less than the window of {side} pixels.", slug="option")
         patches, windows = [], []
         for length in lengths:
-            size = tuple(int(length * edge / min(height, width)) for edge in (height, width))
+            size = (int(length * height / min(height, width)), int(length * width / min(height, width)))
             large = functional.interpolate(image, size, mode="bilinear", antialias=True)
-            for top in _starts(size[0], self.step_size or side, side):
-                for left in _starts(size[1], self.step_size or side, side):
-                    patches.append(large[:, :, top : top + side, left : left + side])
-                    windows.append(_Window(top, left, (size[0], size[1])))
+            for left, top in sliding_window(*size, self.step_size or side, side):
+                patches.append(large[:, :, top : top + side, left : left + side])
+                windows.append(_Window(top, left, size))
         return torch.cat(patches), windows
 
     def _scores(self, patches: Tensor, target: OneTarget) -> Tensor:
@@ -138,9 +137,16 @@ class SESS:
         self.base_cam.__exit__(*error)
 
 
-def _starts(length: int, step: int, side: int) -> list[int]:
-    """Where windows begin; the last one is moved back into the image."""
-    return [*range(0, max(length - side, 0), step), max(length - side, 0)]
+def sliding_window(height: int, width: int, step_size: int, window_size: int) -> list[tuple[int, int]]:
+    """The upper left corners (x, y) of the windows that cover an image, row by row."""
+    rows, columns = (window_starts(length, step_size, window_size) for length in (height, width))
+    return [(left, top) for top in rows for left in columns]
+
+
+def window_starts(length: int, step_size: int, window_size: int) -> list[int]:
+    """Where windows begin along one edge; the last one is moved back into the image."""
+    last = max(length - window_size, 0)
+    return [*range(0, last, step_size), last]
 
 
 def _laid_back(one: Tensor, window: _Window, size: tuple[int, int]) -> Tensor:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from seewhy.compat.arrays import Array, as_array, as_tensor, scaled
 from seewhy.compat.factors import create_labels_legend, show_factorization_on_image
-from seewhy.compat.pictures import as_image, as_mask
+from seewhy.compat.pictures import as_image, as_input_image, as_mask
 from seewhy.errors import OptionError
 from seewhy.render.color import Table, jet
 from seewhy.render.overlay import blend_like_grad_cam
@@ -50,23 +50,27 @@ def show_cam_on_image(
 def preprocess_image(
     img: Any, mean: Sequence[float] = (0.5, 0.5, 0.5), std: Sequence[float] = (0.5, 0.5, 0.5)
 ) -> Tensor:
-    """An image (H, W, 3), of 8 bits or in [0, 1], as a network's input (1, 3, H, W): (image - mean) / std."""
-    pixels = np.array(img)
-    image = torch.from_numpy(pixels).float() / (255 if pixels.dtype == np.uint8 else 1)
-    image = (image[..., None] if image.ndim == 2 else image).permute(2, 0, 1)
+    """An image (H, W, 3), of 8 bits or in [0, 1], as a network's input (1, 3, H, W): (image - mean) / std.
+
+    Raises DataError for what is no such image; one that leaves [0, 1] is said.
+    """
+    image = torch.from_numpy(as_input_image(img, len(mean))).permute(2, 0, 1)
     return ((image - torch.tensor(mean)[:, None, None]) / torch.tensor(std)[:, None, None])[None].contiguous()
 
 
 def deprocess_image(img: Any) -> NDArray[np.uint8]:
     """Any numbers as a picture of 8 bits: their mean is grey, one deviation a tenth of the range; the rest is cut."""
-    values = np.asarray(img)
+    values = np.asarray(img.detach().cpu() if isinstance(img, Tensor) else img)
     spread = 0.1 * (values - values.mean()) / (values.std() + 1e-5) + 0.5
     picture: NDArray[np.uint8] = (spread.clip(0, 1) * 255).astype(np.uint8)
     return picture
 
 
 def scale_cam_image(cam: Any, target_size: Sequence[int] | None = None) -> Array:
-    """Maps (N, h, w) from 0 to just below 1 each, resized to `target_size` (width, height); volumes likewise."""
+    """Maps (N, h, w) from 0 to just below 1 each, resized to `target_size` (width, height); volumes likewise.
+
+    One map (h, w) is scaled as a whole.
+    """
     maps = as_tensor(np.asarray(cam) if not isinstance(cam, Tensor) else cam)
     return as_array(scaled(maps, None if target_size is None else target_size[::-1]))
 
