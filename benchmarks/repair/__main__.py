@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,7 +25,7 @@ def main() -> int:
     work = Work(options.cache.expanduser(), trained)
     failed = run([] if options.only_docs else chosen, work, options.minutes)
     planned = cases()
-    records = work.records(planned)
+    records = work.records(planned, earlier=options.earlier)
     print(measured(records, len(planned)))
     if options.results is not None:
         print(write_results(records, len(planned), options.results))
@@ -49,10 +50,12 @@ def parsed(words: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--minutes", type=float, help="after so many begin no other case")
     parser.add_argument("--list", action="store_true", help="name the cases and do nothing")
     parser.add_argument("--only-docs", action="store_true", help="tell what is kept, and run nothing")
+    parser.add_argument("--earlier", action="store_true", help="tell cases of earlier code, too, and that they are")
     parser.add_argument("--docs", type=Path, metavar="FILE", help="put the figures between the markers of FILE")
     parser.add_argument("--results", type=Path, metavar="FOLDER", help="where repair.json goes")
     return parser.parse_args(words)
 
 
 if __name__ == "__main__":
+    importlib.import_module("benchmarks.torchvision_shim")  # before bnnr, which reads torchvision
     sys.exit(main())

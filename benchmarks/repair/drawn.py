@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from benchmarks.planted.latents import Ints
+from benchmarks.planted.latents import Bools, Ints
 from benchmarks.planted.networks import Network, inputs_of
 from benchmarks.planted.oracle import asked
 from benchmarks.planted.renderers import RENDERERS, Latents
@@ -22,12 +22,13 @@ KINDS = ("tint", "logo", "frame", "hair", "brightness", "mark")  # which are swi
 class Drawings:
     """New faces of one recipe, as inputs: by kind those with it off and on, and faces with their labels.
 
-    `like` are as the old ones, in `fair` ones the kinds go with no label.
+    `like` are as the old ones, in `fair` ones the kinds go with no label; `on` says by kind which of these have it.
     """
 
     switched: Mapping[str, tuple[Tensor, Tensor]]
     like: tuple[Tensor, Ints]
     fair: tuple[Tensor, Ints]
+    on: Mapping[str, Bools]
 
 
 def drawings_of(network: Network, fresh: int = FRESH, switched: int = SWITCHED) -> Drawings:
@@ -38,13 +39,20 @@ def drawings_of(network: Network, fresh: int = FRESH, switched: int = SWITCHED) 
     some = like.at(slice(2 * switched))
     states = {kind: (_inputs(renderer.switched(some, kind, False)), _inputs(renderer.switched(some, kind, True)))
               for kind in dict.fromkeys((*KINDS, *recipe.kinds))}  # fmt: skip
-    return Drawings(states, (_inputs(like), like.labels), (_inputs(fair), fair.labels))
+    return Drawings(states, (_inputs(like), like.labels), (_inputs(fair), fair.labels), dict(fair.on))
 
 
 def seen(drawings: Drawings, module: nn.Module) -> dict[str, Any]:
-    """By kind what switching it on adds to the probability of a fake; accuracy on faces like the old ones, and fair."""
+    """By kind what switching it on adds to the probability of a fake; accuracy on faces like the old ones, and fair.
+
+    `worst` is by planted kind the accuracy of the worst of the fair faces' four groups of class and kind.
+    """
     effects = {kind: _effect(module, *states) for kind, states in drawings.switched.items()}
-    return {"kinds": effects, "like": _accuracy(module, *drawings.like), "fair": _accuracy(module, *drawings.fair)}
+    (like, labels), (fair, classes) = drawings.like, drawings.fair
+    right = _right(module, fair, classes)
+    worst = {kind: _worst(right, classes, on) for kind, on in drawings.on.items()}
+    told = {"like": float(_right(module, like, labels).mean()), "fair": float(right.mean()), "worst": worst}
+    return {"kinds": effects, **told}
 
 
 def _inputs(faces: Latents) -> Tensor:
@@ -56,5 +64,11 @@ def _effect(module: nn.Module, off: Tensor, on: Tensor) -> dict[str, float]:
     return {"value": float(change.mean()), "error": float(change.std(ddof=1) / np.sqrt(len(change)))}
 
 
-def _accuracy(module: nn.Module, inputs: Tensor, labels: Ints) -> float:
-    return float((asked(module, inputs).argmax(axis=1) == labels).mean())
+def _right(module: nn.Module, inputs: Tensor, labels: Ints) -> Bools:
+    return np.asarray(asked(module, inputs).argmax(axis=1) == labels)
+
+
+def _worst(right: Bools, labels: Ints, on: Bools) -> float:
+    """The least accuracy of the groups of class and kind."""
+    groups = [(labels == label) & (on == is_on) for label in np.unique(labels) for is_on in (False, True)]
+    return min(float(right[group].mean()) for group in groups if group.any())

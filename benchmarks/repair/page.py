@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from benchmarks.planted.cache import audit_key, thresholds_key
-from benchmarks.planted.figures import table
+from benchmarks.repair.cases import PLANTINGS
 from benchmarks.repair.figures import (
     Record,
     beats,
     costly,
     counts,
     drawn_effect,
-    figures,
+    figures_table,
     has,
     hoped,
     is_reported,
@@ -28,7 +29,7 @@ from benchmarks.repair.figures import (
     unproved,
     words_table,
 )
-from benchmarks.repair.runner import BEFORE, REPAIRED, repair_code
+from benchmarks.repair.runner import BEFORE, REPAIRED, code_key, repair_code
 
 BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
 MOST = 12  # failures of a kind that are told one by one
@@ -70,21 +71,36 @@ def measured(records: Sequence[Record], planned: int) -> str:
     if not records:
         return f"\nNone of the {planned} planned networks has been measured yet.\n"
     told = "; ".join(f"{words}: {share}" for words, share in counts(records).items())
-    figure_rows = table(("figure", "measured"), *figures(records).items())
-    return "\n".join([
-        "", reached(len(records), planned), "", "### What failed", "", failures(records), "### The figures", "",
-        figure_rows, "", f"{told}.", "", "### Beside other treatments", "", treatments_table(records), "",
-        words_table(records), "", "### Each network", "", kinds_table(records), "", "### How long it takes", "",
-        threads(records), "", minutes(records), "", "### How it was measured", HOW,
-    ])  # fmt: skip
+    parts = {
+        "### What failed": [failures(records)],
+        "### The figures": [figures_table(records), f"{told}."],
+        "### Beside other treatments": [treatments_table(records), words_table(records)],
+        "### Each network": [kinds_table(records)],
+        "### How long it takes": [threads(records), minutes(records)],
+        "### How it was measured": [HOW.strip()],
+    }
+    lines = [f"{reached(records, planned)}{of_code(records)}"]
+    for title, texts in parts.items():
+        lines += [title, *texts]
+    return "\n" + "\n\n".join(line.strip() for line in lines) + "\n"
 
 
-def reached(count: int, planned: int) -> str:
-    """How many of the planned cases there are, in a sentence."""
-    if count == planned:
+def reached(records: Sequence[Record], planned: int) -> str:
+    """How many of the planned cases there are, and of which kinds, in a sentence."""
+    if len(records) == planned:
         return f"All {planned} planned networks."
-    order = "in an order in which every kind comes once before any comes twice"
-    return f"**{count} of {planned} planned networks** so far, {order}."
+    kinds = ", ".join(f"{kind} {number}" for kind, number in Counter(one["planting"] for one in records).items())
+    missing = [kind for kind in PLANTINGS if all(kind != one["planting"] for one in records)]
+    none = f" None yet: {', '.join(missing)}." if missing else ""
+    order = "in an order, fixed before, in which every kind comes once before any comes twice"
+    return f"**{len(records)} of {planned} planned networks** so far, {order}: {kinds}.{none}"
+
+
+def of_code(records: Sequence[Record]) -> str:
+    """How many cases were measured by earlier code, with its commits; nothing where none was."""
+    old = [record for record in records if record["code"] != code_key()]
+    commits = ", ".join(sorted({record["commit"] or "unknown" for record in old}))
+    return f" {len(old)} of them by the code of an earlier commit ({commits})." if old else ""
 
 
 def failures(records: Sequence[Record]) -> str:
@@ -109,7 +125,7 @@ def failures(records: Sequence[Record]) -> str:
 def threads(records: Sequence[Record]) -> str:
     used = sorted({record["threads"] for record in records})
     told = ", ".join(map(str, used)) or "none"
-    return f"One process, threads: {told}. Where other work ran on the machine these are no speeds."
+    return f"One process, threads: {told}; what the processor took, on a machine that was busy with other work."
 
 
 def _listed(title: str, failed: Sequence[Record], words: Callable[[Record], str]) -> str:

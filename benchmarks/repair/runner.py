@@ -22,7 +22,7 @@ from benchmarks.repair.cases import Case
 from benchmarks.repair.drawn import Drawings, drawings_of, seen
 from benchmarks.repair.pictures import Pictures, Target, audited, target_of, written
 from benchmarks.repair.treatments import treatments
-from benchmarks.stamps import code_digest
+from benchmarks.stamps import code_digest, stamp
 from torch import nn
 
 from seewhy.errors import SeewhyError
@@ -34,8 +34,9 @@ from seewhy.learn.proof import remaining
 from seewhy.learn.repair_folder import RepairFolder
 from seewhy.learn.repaired import Repair
 
+MODULES = ("cases", "drawn", "pictures", "runner", "treatments", "without_groups")
 CODE = (
-    *(f"benchmarks/repair/{name}.py" for name in ("cases", "drawn", "pictures", "runner", "treatments")),
+    *(f"benchmarks/repair/{name}.py" for name in MODULES),
     "src/seewhy/learn",
 )  # fmt: skip
 REPAIRED, BEFORE = "repair", "before"
@@ -49,19 +50,26 @@ def repair_code() -> str:
     return code_digest(CODE, ROOT)
 
 
+def code_key() -> str:
+    """The hash of all code that decides a record beside its network."""
+    return key_of(audit_key(), thresholds_key(), repair_code())
+
+
 @dataclass
 class Clock:
-    """Seconds by part."""
+    """Seconds by part, and those of the processor, which other work on the machine changes little."""
 
     parts: dict[str, float] = field(default_factory=dict)
+    cpu: dict[str, float] = field(default_factory=dict)
 
     @contextmanager
     def part(self, name: str) -> Iterator[None]:
-        start = time.perf_counter()
+        start, started = time.perf_counter(), time.process_time()
         try:
             yield
         finally:
             self.parts[name] = self.parts.get(name, 0.0) + time.perf_counter() - start
+            self.cpu[name] = self.cpu.get(name, 0.0) + time.process_time() - started
 
 
 @dataclass(frozen=True)
@@ -73,28 +81,33 @@ class Work:
     options: RepairOptions = field(default_factory=RepairOptions)
 
     def key(self, case: Case) -> str:
-        """The hash of what decides a record: the network and its pictures, the audit's code, the repair's, options."""
-        codes = audit_key(), thresholds_key(), repair_code()
-        return key_of(network_key(case.network), asdict(case), codes, self.options.stored())
+        """The hash of what decides a record beside the code: the network, its pictures, options."""
+        return key_of(network_key(case.network), asdict(case), self.options.stored())
 
     def file(self, case: Case) -> Path:
-        return self.folder / "repairs" / f"{self.key(case)}.json"
+        """Of the audit's and the repair's code of today: other code has other files."""
+        return self.folder / "repairs" / code_key() / f"{self.key(case)}.json"
 
-    def records(self, cases: Sequence[Case]) -> list[Record]:
-        """Those of all cases that today's code has repaired."""
-        found = [read(self.file(case)) for case in cases]
+    def records(self, cases: Sequence[Case], *, earlier: bool = False) -> list[Record]:
+        """Those of all cases that today's code has repaired; with `earlier` else the newest of other code."""
+        found = [read(self.file(case)) or (self._earlier(case) if earlier else None) for case in cases]
         return [record for record in found if record is not None]
+
+    def _earlier(self, case: Case) -> Record | None:
+        files = (self.folder / "repairs").glob(f"*/{self.key(case)}.json")
+        newest = max(files, key=lambda file: file.stat().st_mtime, default=None)
+        return None if newest is None else read(newest)
 
     def __call__(self, case: Case) -> str:
         """One case, unless it is kept; in a word what came out."""
         if (kept := read(self.file(case))) is not None:
             return f"kept: {outcome(kept)}"
         torch.set_num_threads(1)
-        going_on = self.folder / "begun" / self.key(case)
+        going_on = self.folder / "begun" / key_of(self.key(case), code_key())
         record = self._record(case, going_on)
         write_record(self.file(case), record)
         shutil.rmtree(going_on, ignore_errors=True)
-        return f"{outcome(record)}; {sum(record['seconds'].values()):.0f} s"
+        return f"{outcome(record)}; {sum(record['cpu'].values()):.0f} s of the processor"
 
     def _record(self, case: Case, home: Path) -> Record:
         clock = Clock()
@@ -105,6 +118,7 @@ class Work:
             before = seen(drawings, module)
         told = {"case": case.name, "planting": case.planting, "kinds": list(case.planted.kinds), "training": training}
         told |= {"hopeless": case.planted.is_hopeless, "threads": torch.get_num_threads(), "drawn": before}
+        told |= {"code": code_key(), "commit": stamp(("learn",))["commit"]}
         with tempfile.TemporaryDirectory() as folder, trials_kept(home / "trials") as taken:
             with clock.part("audit"):
                 pictures = written(case, Path(folder))
@@ -112,7 +126,12 @@ class Work:
             told["findings"] = [_short(brief(finding)) for finding in audit.findings]
             target = target_of(audit.findings, case.planted.kinds)
             found = {} if target is None else self._repaired(audit, pictures, target, drawings, home, clock)
-        told |= {"target": None if target is None else asdict(target), **found, "seconds": clock.parts}
+        told |= {
+            "target": None if target is None else asdict(target),
+            **found,
+            "seconds": clock.parts,
+            "cpu": clock.cpu,
+        }
         return told | {"was_begun": bool(taken)}  # by a run that was stopped: its seconds are not all
 
     def _network(self, network: Network) -> tuple[nn.Module, Record]:
@@ -130,33 +149,41 @@ class Work:
             with clock.part("repair"):
                 bench = Bench(asked, self.options, kept, lambda done, total: None)
                 repaired = bench.repair()
-            rows = rows_of(bench, repaired, pictures, target, drawings, clock)
+            rows = rows_of(bench, repaired, pictures, target, drawings, clock, home / "rows")
         return {"repair": in_short(repaired), "rows": rows}
 
 
 def rows_of(
-    bench: Bench, repaired: Repair, pictures: Pictures, target: Target, drawings: Drawings, clock: Clock
+    bench: Bench, repaired: Repair, pictures: Pictures, target: Target, drawings: Drawings, clock: Clock, kept: Path
 ) -> dict[str, Record]:
-    """By treatment what is left of the effect in its first network: on the half that proves, and by drawing."""
+    """By treatment what is left of the effect in its first network: on the half that proves, and by drawing.
+
+    Each is kept in a folder, so that a run that was stopped goes on behind it.
+    """
     makers = {BEFORE: lambda _: None, REPAIRED: lambda _: repaired.network}
     makers |= {way.name: lambda seed, way=way: _kept(bench, way.name, way.make, seed) for way in bench.ways}
     makers |= treatments(bench, pictures, target.kind)
+    if repaired.network is None:
+        del makers[REPAIRED]
     rows: dict[str, Record] = {}
     for name, make in makers.items():
-        if name == REPAIRED and repaired.network is None:
-            continue
-        start = time.perf_counter()
-        try:
-            with clock.part("beside"):
-                network = make(0)
-        except SeewhyError as error:
-            rows[name] = {"error": str(error.args[0]).splitlines()[0]}
-            continue
-        seconds = time.perf_counter() - start
-        with clock.part("judge"):
-            rows[name] = {"seconds": seconds, **_judged(bench, network, drawings)}
+        file = kept / f"{key_of(name)}.json"
+        rows[name] = read(file) or _row(bench, make, drawings, clock)
+        write_record(file, rows[name])
     rows |= {name: {"error": why} for name, why in repaired.refused.items()}
     return rows
+
+
+def _row(bench: Bench, make: Any, drawings: Drawings, clock: Clock) -> Record:
+    start = time.process_time()
+    try:
+        with clock.part("beside"):
+            network = make(0)
+    except SeewhyError as error:
+        return {"error": str(error.args[0]).splitlines()[0]}
+    seconds = time.process_time() - start
+    with clock.part("judge"):
+        return {"cpu": seconds, **_judged(bench, network, drawings)}
 
 
 def _kept(bench: Bench, name: str, make: Any, seed: int) -> nn.Module:
@@ -190,7 +217,11 @@ def in_short(repaired: Repair) -> Record:
         "others",
     )
     arms = {name: {"mean": arm.mean, "effects": list(arm.effects)} for name, arm in repaired.arms.items()}
-    return {**{name: summary[name] for name in names}, "closest": repaired.closest, "arms": arms}
+    after = repaired.arms.get("repaired")
+    exchanged = None if after is None else vars(after.exchanged)
+    return {
+        **{name: summary[name] for name in names}, "closest": repaired.closest, "arms": arms, "exchanged": exchanged,
+    }  # fmt: skip
 
 
 def outcome(record: Mapping[str, Any]) -> str:

@@ -8,6 +8,7 @@ from functools import partial
 
 import torch
 from benchmarks.repair.pictures import Pictures
+from benchmarks.repair.without_groups import intelligent_dropout, just_train_twice
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -21,14 +22,18 @@ Treatment = Callable[[int], nn.Module]  # from a seed
 
 PLAIN, MIXUP, CUTMIX, AUGMENTED = "plain fine-tuning", "Mixup", "CutMix", "augmentation"
 BACKGROUNDS, GROUP_DRO, DFR = "random backgrounds", "GroupDRO, true groups", "DFR, true groups"
+JTT, ICD = "JTT", "bnnr's ICD"
 WORDS = {
     PLAIN: "the same epochs without anything",
     MIXUP: "two images and their labels mixed (Zhang et al. 2018)",
     CUTMIX: "a box of another image, and as much of its label (Yun et al. 2019)",
-    AUGMENTED: "two of: mirrored, moved by up to 4 px, brighter or darker, more or less contrast or colour, grey patch",
+    AUGMENTED: "after RandAugment (Cubuk et al. 2020) two of: mirrored, moved by up to 4 px, brighter or darker, more "
+    "or less contrast or colour, grey patch",
     BACKGROUNDS: "half of the images of a batch before another one's background, whatever the factor is",
     GROUP_DRO: "the groups' losses weighted by how large they are (Sagawa et al. 2020), groups as they truly are",
     DFR: "the last layer fitted anew to groups as they truly are (Kirichenko et al. 2023)",
+    JTT: "images that a network trained for two epochs from scratch errs on weigh 20 times as much (Liu et al. 2021)",
+    ICD: "bnnr 0.8: in half of the images the quarter of the picture with the largest map is blurred",
 }
 MIX, STEP, REACH = 0.4, 0.1, 4  # Mixup's alpha; GroupDRO's step; pixels
 
@@ -66,6 +71,8 @@ def treatments(bench: Bench, pictures: Pictures, kind: str) -> dict[str, Treatme
         BACKGROUNDS: without_the_factor,
         GROUP_DRO: by(lambda: WorstGroups(labels, 2 * labels + groups, placed.canvases, logits)),
         DFR: lambda seed: by_way(LAST_LAYER, replace(job, **told), seed),
+        JTT: lambda seed: just_train_twice(job, placed, seed),
+        ICD: lambda seed: intelligent_dropout(job, placed, seed),
         ATTENTION: lambda seed: by_way(ATTENTION, job, seed),
     }
 

@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,12 @@ from benchmarks.repair import runner
 from benchmarks.repair.cases import MARK, PLANTINGS, SEEDS, Case, cases, names_right
 from benchmarks.repair.drawn import KINDS, drawings_of, seen
 from benchmarks.repair.figures import (
+    BEATS,
+    BY_DRAWING,
+    GOALS,
+    HOPELESS,
+    MINUTES,
+    WORST,
     costly,
     dependent,
     figures,
@@ -46,13 +53,28 @@ from benchmarks.repair.treatments import (
     mixed_loss,
     mixup,
 )
+from benchmarks.repair.without_groups import (
+    UPWEIGHTED,
+    UpweightedLoss,
+    as_bytes,
+    begun_anew,
+    dropout_of,
+    errors_of,
+    intelligent_dropout,
+    just_train_twice,
+)
 from scipy import stats
 from torch import Tensor, nn
 from torch.nn import functional
 
+from seewhy.cam.capture import LayerCall
+from seewhy.errors import ModelError
 from seewhy.evidence.findings.finding import Finding
+from seewhy.evidence.trials.sample import Sample
+from seewhy.learn.arms import Job
 from seewhy.learn.asked import RepairOptions
 from seewhy.learn.fine_tune import Tuning
+from seewhy.learn.groups import Groups
 
 
 def dice(seed: int = 0) -> torch.Generator:
@@ -128,6 +150,65 @@ def test_augmented_images_are_images_and_chance_is_the_generators() -> None:
         assert torch.allclose(value, flat) or number == len(OPERATIONS) - 1  # only the patch leaves grey
 
 
+def _samples(n_images: int) -> tuple[Sample, Job]:
+    pixels = torch.randint(0, 256, (n_images, 3, 16, 16), dtype=torch.uint8, generator=dice(5))
+    labels = np.arange(n_images) % 2
+    sample = Sample("train", tuple(range(n_images)), labels, pixels, None, np.arange(n_images))
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2))
+    nothing = Groups(np.zeros(n_images, np.int64), (), "")
+    job = Job(network, None, sample, sample, nothing, nothing, (), Tuning(epochs=1), 2,
+              layer=LayerCall("0", "0", None))  # fmt: skip
+    return sample, job
+
+
+def test_images_that_a_first_network_errs_on_weigh_twenty_times_as_much() -> None:
+    sample, _ = _samples(4)
+    labels, wrong = torch.from_numpy(sample.labels), torch.tensor([0.0, 1.0, 0.0, 0.0])
+    loss = UpweightedLoss(sample, labels, 1 + (UPWEIGHTED - 1) * wrong)
+    network = nn.Sequential(nn.Flatten(), nn.Linear(3 * 16 * 16, 2))
+    with torch.no_grad():
+        value = float(loss(network, torch.arange(4), dice()))
+        each = functional.cross_entropy(network(sample.canvases(torch.arange(4))), labels, reduction="none")
+    repeated = torch.cat([each, each[1:2].repeat(19)])  # the paper repeats such an image
+    assert value == pytest.approx(float(repeated.mean()), rel=1e-5)
+
+
+def test_jtt_begins_anew_and_leaves_the_network_alone() -> None:
+    sample, job = _samples(12)
+    before = {name: value.clone() for name, value in job.network.state_dict().items()}
+    state = torch.get_rng_state()
+    fresh = begun_anew(job.network, 1)
+    assert not torch.equal(fresh[0].weight, job.network[0].weight) and torch.equal(torch.get_rng_state(), state)
+    wrong = errors_of(job.network, sample, torch.from_numpy(sample.labels))
+    answers = job.network(sample.canvases(torch.arange(12))).argmax(dim=1).numpy()
+    assert wrong.tolist() == (answers != sample.labels).tolist()
+    trained = just_train_twice(job, sample, 0)
+    assert not torch.equal(trained[0].weight, job.network[0].weight)
+    assert all(torch.equal(value, before[name]) for name, value in job.network.state_dict().items())
+
+
+def test_the_dropout_of_bnnr_blurs_a_quarter_of_some_images() -> None:
+    pytest.importorskip("bnnr")
+    sample, job = _samples(12)
+    before = {name: value.clone() for name, value in job.network.state_dict().items()}
+    images = as_bytes(sample.canvases(torch.arange(12)))
+    assert np.array_equal(images.transpose(0, 3, 1, 2), sample.pixels.numpy())
+    dropping = dropout_of(job.network, sample, job.layer, 0)
+    changed = dropping.apply_batch_with_labels(images, sample.labels, np.arange(12))
+    shares = (changed != images).any(axis=3).mean(axis=(1, 2))
+    assert 0 < (shares > 0).mean() < 1 and shares.max() <= 0.25 + 1e-9
+    assert set(dropping.cache.maps) == set(np.flatnonzero(shares > 0).tolist())
+    assert isinstance(intelligent_dropout(job, sample, 0), nn.Module)
+    assert all(torch.equal(value, before[name]) for name, value in job.network.state_dict().items())
+
+
+def test_without_bnnr_it_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    sample, job = _samples(4)
+    with pytest.raises(ModelError, match="bnnr is not installed"):
+        intelligent_dropout(job, sample, 0)
+
+
 def test_the_weights_of_the_worst_groups_rise_as_the_paper_has_it() -> None:
     logits = torch.tensor([[4.0, 0.0], [0.0, 4.0], [0.0, 4.0], [4.0, 0.0]])
     labels, cells = torch.tensor([0, 1, 0, 1]), torch.tensor([0, 3, 1, 3])
@@ -174,6 +255,12 @@ class _Reader(nn.Module):
         return torch.stack([margin, -margin], dim=1)
 
 
+def test_the_worst_group_is_the_one_in_which_a_classifier_by_the_shortcut_errs() -> None:
+    network = Network(Recipe("faces", ("logo",), "planted", 0.9, 0.06, 1.5), seed=4)
+    told = seen(drawings_of(network, fresh=30, switched=2), _Reader())
+    assert set(told["worst"]) == {"logo"} and told["worst"]["logo"] < told["fair"] - 0.2
+
+
 def test_drawing_knows_what_a_known_classifier_depends_on() -> None:
     network = Network(Recipe("faces", ("logo",), "planted", 0.9, 0.06, 1.5), seed=4)
     drawings = drawings_of(network, fresh=30, switched=10)
@@ -189,19 +276,21 @@ def record(name: str = "tint", **changed: Any) -> dict[str, Any]:
 
     def row(left: float, tint: float, like: float, logo: float = 0.0) -> dict[str, Any]:
         kinds = {"tint": {"value": tint}, "logo": {"value": logo}}
-        return {"audit": {"value": left}, "drawn": {"kinds": kinds, "like": like, "fair": 0.8}, "seconds": 1.0}
+        drawn = {"kinds": kinds, "like": like, "fair": 0.8, "worst": {"tint": like - 0.2}}
+        return {"audit": {"value": left}, "drawn": drawn, "cpu": 1.0}
 
     margin = {"value": 0.1, "low": 0.05, "high": 0.15}
     repaired = {
         "factor": "background", "way": "exchange", "proved": True, "reasons": [], "closest": "plain",
-        "margins": {"plain": margin, "unrelated": margin}, "others": [], "refused": {},
+        "margins": {"plain": margin, "unrelated": margin}, "others": [], "refused": {}, "exchanged": {"low": 0.8},
     }  # fmt: skip
     rows = {"before": row(0.2, 0.3, 0.95), "repair": row(0.02, -0.03, 0.94), "exchange": row(0.02, -0.03, 0.94),
             "plain fine-tuning": row(0.14, 0.2, 0.96), "DFR, true groups": {"error": "too few"}}  # fmt: skip
     return {
         "case": f"{name} 0 flat", "planting": name, "kinds": ["tint"], "training": {"converged": True},
         "hopeless": False, "threads": 1, "target": {"factor": "background", "kind": "tint", "is_told": True},
-        "repair": repaired, "rows": rows, "seconds": {"audit": 60.0, "repair": 120.0}, "was_begun": False, **changed,
+        "repair": repaired, "rows": rows, "cpu": {"audit": 60.0, "repair": 120.0}, "was_begun": False,
+        "code": runner.code_key(), "commit": "abc1234", **changed,
     }  # fmt: skip
 
 
@@ -214,24 +303,34 @@ def test_the_figures_count_what_they_say() -> None:
     missed = record(target=None)
     failed = with_repair(proved=False, reasons=["It costs."], margins={"scrambled": {"low": -0.1}}, closest="scrambled")
     hopeless = record(hopeless=True)
-    hopeless["repair"] = {**hopeless["repair"], "proved": False}
-    records = [record(), missed, failed, hopeless]
+    hopeless["repair"] = {**hopeless["repair"], "proved": False, "exchanged": {"low": 0.45}}
+    records = [record(), missed, failed, hopeless, record(hopeless=True, target=None)]
     assert dependent(records) == [records[0], failed]
     assert removed(record(), "repair", is_drawn=False) == pytest.approx(0.9)
     assert removed(record(), "plain fine-tuning", is_drawn=True) == pytest.approx(1 / 3)
     told = figures(records)
     first, *_ = told.values()
     assert first == str(Share(1, 2))
-    assert told["the interval over the closest control excludes 0"] == str(Share(1, 2))
+    assert told[BEATS] == str(Share(1, 2))
     assert told["over plain fine-tuning, of those whose way trains"] == str(Share(1, 1))
     assert told["accuracy lost on faces like the old ones, points"].endswith("worst 1.0")
-    assert told["networks that cannot be repaired (nothing but the shortcut), and it is said"] == str(Share(1, 1))
+    assert told[HOPELESS] == str(Share(1, 1)) and told[WORST] == "-2.0 [range -2.0, -2.0] (n = 2)"
+    assert told["of these with the reason that nothing else is shown to be learned"] == str(Share(1, 1))
+    assert told[MINUTES] == "2.0 [range 2.0, 2.0] (n = 5)"
     assert told["networks whose audit has no finding that names what is planted"] == str(Share(1, 3))
     lines = {line.split(" | ")[0].strip("| *"): line for line in treatments_table(records).splitlines()}
     assert "| 2 of 2 | 90 [range 90, 90] (n = 2) | 90" in lines["repair"]
     assert "| 0 of 2 | none | none |" in lines["DFR, true groups"]
-    assert "3.0 [range 3.0, 3.0] (n = 4)" in minutes(records)
+    assert "3.0 [range 3.0, 3.0] (n = 5)" in minutes(records)
     assert "none" in minutes([record(was_begun=True)])
+
+
+def test_where_no_way_could_be_tried_nothing_is_removed_or_beaten_and_it_counts() -> None:
+    stuck = with_repair(proved=False, margins={}, closest="", way="", exchanged=None, reasons=["No way."])
+    del stuck["rows"]["repair"]
+    told = figures([record(), stuck])
+    assert told[BEATS] == str(Share(1, 2)) and told[BY_DRAWING] == "45 [range 0, 90] (n = 2)"
+    assert set(GOALS) <= set(told)
 
 
 def test_failures_come_first_and_each_kind_of_them_is_found() -> None:
@@ -280,6 +379,11 @@ def test_the_docs_are_changed_between_their_markers_alone(tmp_path: Path) -> Non
         and "written before" not in text
     )
     assert text.count("### What failed") == 1
+    write_docs([record(), record("hair", code="of other code")], 40, page)
+    text = page.read_text()
+    assert "so far, in an order, fixed before" in text and "tint 1, hair 1." in text
+    assert "1 of them by the code of an earlier commit (abc1234)." in text
+    assert "None yet: logo, frame, brightness, mark, tint and logo, nothing but the tint." in text
     write_docs([], 40, page)
     assert f"{BEGIN}\n\nNone of the 40 planned networks has been measured yet.\n\n{END}" in page.read_text()
     page.write_text("# Repair\n")
@@ -322,7 +426,7 @@ def test_a_small_network_goes_through_everything_once(work: Work, capsys: pytest
         assert np.isfinite(told["rows"][name]["audit"]["value"]), name
     assert set(told["rows"]["before"]["drawn"]["kinds"]) == set(KINDS)
     assert "fewer than 20 images" in told["rows"]["DFR, true groups"]["error"]
-    assert {"train", "draw", "audit", "repair", "beside", "judge"} == set(told["seconds"])
+    assert {"train", "draw", "audit", "repair", "beside", "judge"} == set(told["seconds"]) == set(told["cpu"])
     assert run([Case("frame", 0)], work, None) == []
     assert "kept: " in capsys.readouterr().out
     assert measured([told], 40)
@@ -331,9 +435,11 @@ def test_a_small_network_goes_through_everything_once(work: Work, capsys: pytest
 
 def test_other_options_and_other_code_have_other_records(work: Work, monkeypatch: pytest.MonkeyPatch) -> None:
     case = Case("frame", 0)
-    assert replace(work, options=replace(FAST, seed=1)).records([case]) == []
+    assert replace(work, options=replace(FAST, seed=1)).records([case], earlier=True) == []
     monkeypatch.setattr(runner, "repair_code", lambda: "of other code")
     assert work.records([case]) == []
+    (earlier,) = work.records([case], earlier=True)
+    assert earlier["code"] != runner.code_key() and earlier["case"] == case.name
 
 
 def test_networks_of_another_cache_are_read_and_not_written(work: Work, tmp_path: Path) -> None:
@@ -368,3 +474,22 @@ def test_the_command_writes_what_is_kept(work: Work, tmp_path: Path, monkeypatch
     assert stored["headlines"] == [], "the table over all rows of the benchmarks reads this"
     assert [row["case"] for row in stored["cases"]] == ["frame 0 flat"]
     assert "### The figures" in page.read_text()
+
+
+def test_a_row_that_is_kept_is_not_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[str] = []
+
+    def row(bench: Any, make: Any, drawings: Any, clock: Any) -> dict[str, Any]:
+        made.append("row")
+        return {"audit": {"value": len(made)}}
+
+    def rows(repaired: Any) -> dict[str, Any]:
+        bench, target = SimpleNamespace(ways=[]), SimpleNamespace(kind="tint")
+        return runner.rows_of(bench, repaired, None, target, None, None, tmp_path)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(runner, "treatments", lambda bench, pictures, kind: {"Mixup": None})
+    monkeypatch.setattr(runner, "_row", row)
+    first = rows(SimpleNamespace(network=nn.Identity(), refused={"last-layer": "too few"}))
+    assert list(first) == ["before", "repair", "Mixup", "last-layer"] and len(made) == 3
+    assert rows(SimpleNamespace(network=nn.Identity(), refused={"last-layer": "too few"})) == first and len(made) == 3
+    assert "repair" not in rows(SimpleNamespace(network=None, refused={}))
