@@ -35,13 +35,17 @@ BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
 MOST = 12  # failures of a kind that are told one by one
 HOW = """
 Networks are trained until they converge on the package's drawn faces (64 px, 400 of each class), with something planted
-that goes with the class in nine of ten faces. Each is audited as a user would (150 of each class in valid; face, hair,
-background, border, two corners and six properties; the face as core), and its first shortcut repaired with the options
-as they are; where none is told, the factor that names what is planted, with `--anyway`. *By the audit's estimate* is
-what is left on the half that proves; *by drawing*, what switching the planted thing in new faces does to the network,
-which the repair never sees. Everything beside the repair starts from the same network, with the same images, epochs,
-steps and rate, one seed each. "True groups" know what is planted in each image, which a user does not. Shares of
-networks have exact intervals (Clopper and Pearson), medians those of order statistics, or of fewer than six the range.
+that goes with the class in nine of ten faces (where nothing but the tint tells the classes apart: in all). Each is
+audited as a user would (150 of each class in valid; face, hair, background, border, two corners and six properties; the
+face as core), and its first shortcut repaired with the options as they are; where none is told, the factor that names
+what is planted, with `--anyway`. *By the audit's estimate* is what is left on the half that proves; *by drawing*, what
+switching the planted thing in new faces does to the network, which the repair never sees. Everything beside the repair
+starts from the same network, with the same images, epochs, steps and rate, one seed each; nothing of it was tuned, nor
+was the repair on these networks. "True groups" know what is planted in each image, which a user does not. Another kind
+counts as reported where a factor that tells it at least roughly is named. Shares of networks have exact intervals
+(Clopper and Pearson), medians those of order statistics, or of fewer than six the range. Not measured: photographs,
+other pictures than faces, networks of more than a few layers, other seeds of what stands beside the repair.
+
 Written by `python -m benchmarks.repair --docs docs/repair.md`.
 """
 

@@ -48,8 +48,10 @@ def treatments(bench: Bench, pictures: Pictures, kind: str) -> dict[str, Treatme
     def logits(network: nn.Module, canvases: Tensor) -> Tensor:
         return logits_in_training(network, placed, canvases)
 
+    tuned = partial(fine_tuned, job.network, placed, job.tuning, memory_format=job.memory_format)
+
     def by(loss: Callable[[], Losing]) -> Treatment:
-        return lambda seed: fine_tuned(job.network, placed, job.tuning, loss=loss(), seed=seed)
+        return lambda seed: tuned(loss=loss(), seed=seed)
 
     def mixing(mix: Callable[[Tensor, Tensor, torch.Generator], tuple[Tensor, float]]) -> Treatment:
         return by(lambda: partial(mixed_loss, mix=mix, canvases_at=placed.canvases, labels=labels, logits=logits))
@@ -59,12 +61,12 @@ def treatments(bench: Bench, pictures: Pictures, kind: str) -> dict[str, Treatme
 
     def without_the_factor(seed: int) -> nn.Module:
         background = next(one for one in bench.design.factors if one.name == "background")
-        return fine_tuned(job.network, placed, job.tuning, exchange=FactorExchange(placed, background), seed=seed)
+        return tuned(exchange=FactorExchange(placed, background), seed=seed)
 
     told = {"groups": pictures.groups(job.sample.images, kind), "held_groups": pictures.groups(job.held.images, kind)}
 
     return {
-        PLAIN: lambda seed: fine_tuned(job.network, placed, job.tuning, seed=seed),
+        PLAIN: lambda seed: tuned(seed=seed),
         MIXUP: mixing(mixup),
         CUTMIX: mixing(cutmix),
         AUGMENTED: by(lambda: augmented_loss),

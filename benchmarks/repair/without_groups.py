@@ -38,7 +38,7 @@ def just_train_twice(job: Job, placed: Sample, seed: int) -> nn.Module:
     if not bool(wrong.any()):
         raise ModelError("The network that is to find hard images errs on none.")
     loss = UpweightedLoss(placed, labels, 1 + (UPWEIGHTED - 1) * wrong.float())
-    return fine_tuned(job.network, placed, job.tuning, loss=loss, seed=seed)
+    return fine_tuned(job.network, placed, job.tuning, loss=loss, seed=seed, memory_format=job.memory_format)
 
 
 def begun_anew(network: nn.Module, seed: int) -> nn.Module:
@@ -93,7 +93,7 @@ def intelligent_dropout(job: Job, placed: Sample, seed: int) -> nn.Module:
         canvases = torch.from_numpy(changed).permute(0, 3, 1, 2).float() / 255
         return cross_entropy(logits_in_training(network, placed, canvases), labels[places])
 
-    return fine_tuned(job.network, placed, job.tuning, loss=loss, seed=seed)
+    return fine_tuned(job.network, placed, job.tuning, loss=loss, seed=seed, memory_format=job.memory_format)
 
 
 def as_bytes(canvases: Tensor) -> NDArray[np.uint8]:
