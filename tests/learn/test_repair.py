@@ -213,18 +213,50 @@ def test_networks_that_a_way_does_not_fit_are_refused_with_the_reason(data: Path
     assert "not the output of one linear layer" in curved.refused["projection"]
 
 
+class Detached(Known):
+    """The same network, whose code lets no gradient through to its parameters."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = super().forward(x)
+        return logits.detach()
+
+
+class Wild(Known):
+    """The same answers, until the first step of a training changes its bias."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = super().forward(x)
+        return logits * (1e4 * self.head.bias.abs().sum()).exp()
+
+
+def test_a_loss_that_is_no_number_and_code_that_cannot_be_trained_are_told_with_what_to_type(
+    data: Path,
+) -> None:
+    few = {"recipients": 20, "donors": 20, "regions": ["surround=not:centre"], "core": ()}
+    wild = repair(audited(data, Wild(), **few), "surround", ways="exchange", anyway=True, **FAST)
+    assert not wild.is_proved and wild.network is None
+    (why,) = wild.reasons
+    assert "became NaN or infinite" in why and "Take smaller steps: --rate 0.01" in why
+    closed = repair(audited(data, Detached(), **few), "surround", ways="exchange,projection", anyway=True, **FAST)
+    tried = {one.way: one.error for one in closed.tried}
+    assert tried["exchange"].startswith("Detached ran, but cannot be trained:") and closed.way == "projection"
+    assert any(line.startswith("Chosen on the other half") and "exchange failed: " in line for line in closed.lines())
+
+
 @pytest.mark.parametrize(
     ("finding", "options", "said"),
     [
         ("centre", {}, "is no shortcut .*intended"),
-        (9, {}, "There is no finding 9.  The audit has: 1 "),
-        ("tint", {}, "There is no finding tint"),
+        (9, {}, r"There is no finding 9\.\n  The audit has: 1 .*\.\n  Type:  --finding 1"),
+        ("tint", {}, r"There is no finding tint\."),
+        ("surond", {}, r"There is no finding surond\.  Nearest: surround\.\n  The audit has: 1 "),
         ("surround", {"seeds": 2}, "at least 3 networks"),
         ("surround", {"ways": "exchnage"}, "Nearest: exchange"),
-        ("surround", {"rate": 0.0}, "must be a number above 0"),
+        ("surround", {"rate": 0.0}, "must be above 0 and at most 1"),
+        ("surround", {"rate": 1e38}, r"--rate is 1e\+38, but must be"),
         ("surround", {"budget": 0}, "at least 1 image through a network"),
     ],
-    ids=["intended", "number", "factor", "seeds", "way", "rate", "budget"],
+    ids=["intended", "number", "factor", "typing error", "seeds", "way", "rate", "large rate", "budget"],
 )
 def test_bad_input_says_what_to_type(finding: int | str, options: dict[str, Any], said: str, audit: Audit) -> None:
     with pytest.raises(OptionError, match=said):

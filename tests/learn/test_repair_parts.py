@@ -118,6 +118,21 @@ def test_fine_tuning_is_repeatable_and_leaves_the_network_and_the_random_state(o
     assert all(parameter.grad is None for parameter in network.parameters())
 
 
+def test_fine_tuning_in_channels_last_gives_the_same_network_in_the_usual_layout() -> None:
+    torch.manual_seed(0)
+    network, sample = Small(2).eval(), sample_of()
+    tuning = Tuning(epochs=2, batch_size=8)
+    usual, last = (
+        fine_tuned(network, sample, tuning, seed=1, memory_format=layout)
+        for layout in (torch.contiguous_format, torch.channels_last)
+    )
+    canvases = sample.canvases(torch.arange(len(sample)))
+    with torch.no_grad():  # of the convolution's bias the norm takes all away again, so that it goes by rounding
+        assert torch.allclose(last(canvases), usual(canvases), atol=1e-3)
+        assert not torch.allclose(last(canvases), network(canvases), atol=1e-3)
+    assert all(value.is_contiguous() for value in last.state_dict().values())
+
+
 def test_a_loss_that_is_no_number_says_what_to_type() -> None:
     network = Small()
     with torch.no_grad():

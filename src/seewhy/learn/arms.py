@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 
 from seewhy.cam.capture import LayerCall
@@ -48,7 +49,7 @@ class Job:
 
     `sample` are the images of train, `held` those of the half of valid that chooses; `groups` and `held_groups` say
     what the factor says in them. `core` are the regions that decide by right, `unrelated` properties that go with the
-    classes least; `layer` is the one whose maps the audit shows.
+    classes least; `layer` is the one whose maps the audit shows, `memory_format` the layout in which it answers.
     """
 
     network: nn.Module
@@ -63,6 +64,7 @@ class Job:
     unrelated: tuple[Factor, ...] = ()
     seed: int = 0
     layer: LayerCall | None = None
+    memory_format: torch.memory_format = torch.contiguous_format
 
     @cached_property
     def cells(self) -> tuple[Sample, Groups]:
@@ -143,13 +145,14 @@ def _by_exchange(job: Job, name: str, tuning: Tuning) -> Way:
     placed = job.sample.on(next(job.network.parameters()).device)
     wanted, other = _exchanges(job, placed)
     n_passes = tuning.epochs * tuning.views
+    tuned = partial(fine_tuned, job.network, placed, tuning, memory_format=job.memory_format)
     return Way(
         name=name,
         words=(WAYS_OF_MARKS if isinstance(job.factor, Mark) else WAYS)[name],
-        make=lambda seed: fine_tuned(job.network, placed, tuning, exchange=wanted, seed=seed),
+        make=lambda seed: tuned(exchange=wanted, seed=seed),
         controls={
-            PLAIN: lambda seed: fine_tuned(job.network, placed, tuning, seed=seed),
-            UNRELATED: lambda seed: fine_tuned(job.network, placed, tuning, exchange=other, seed=seed),
+            PLAIN: lambda seed: tuned(seed=seed),
+            UNRELATED: lambda seed: tuned(exchange=other, seed=seed),
         },
         control_words={
             PLAIN: f"plain fine-tuning, {n_passes} times over the same images",
@@ -172,10 +175,11 @@ def _attention(job: Job) -> Way:
         raise ModelError("The audit has no maps of a layer, so there is none to make a loss of.")
     layer, grade = job.layer, refuse_unreadable(job.network, job.held, job.layer)
     placed = job.sample.on(next(job.network.parameters()).device)
+    tuned = partial(fine_tuned, job.network, placed, job.tuning, memory_format=job.memory_format)
 
     def by(masks: Tensor) -> Making:
         loss = AttentionLoss(placed, layer, masks, ATTENTION_WEIGHT)
-        return lambda seed: fine_tuned(job.network, placed, job.tuning, loss=loss, seed=seed)
+        return lambda seed: tuned(loss=loss, seed=seed)
 
     other = unrelated(job.sample, placed, job.factor, (), job.core, job.seed)
     elsewhere = {UNRELATED: by(other.region[None])} if isinstance(other, RegionExchange) else {}
@@ -184,7 +188,7 @@ def _attention(job: Job) -> Way:
         name=ATTENTION,
         words=f"{WAYS[ATTENTION]} (at {layer.asked}, maps graded {grade})",
         make=by(as_share(placed.masks[job.factor.region])),
-        controls={PLAIN: lambda seed: fine_tuned(job.network, placed, job.tuning, seed=seed), **elsewhere},
+        controls={PLAIN: lambda seed: tuned(seed=seed), **elsewhere},
         control_words={PLAIN: f"plain fine-tuning, {job.tuning.epochs} times over the same images", **words},
     )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,6 +12,7 @@ from seewhy.learn.arms import USUAL_WAYS, WAYS
 from seewhy.learn.fine_tune import Tuning
 
 LEAST_SEEDS = 3
+LARGEST_RATE = 1.0  # of Adam, whose steps are as large
 NAMES = {"shortcut": "shortcut", "depends": "dependence"}
 TODO = {  # where a finding makes no such claim, in front of --anyway
     "shortcut": "Name with --core what should decide, and audit again; or repair it all the same:",
@@ -49,8 +49,8 @@ class RepairOptions:
             raise OptionError("--epochs and --batch-size must be at least 1.")
         if self.budget is not None and self.budget < 1:
             raise OptionError(f"--budget is {self.budget}, but must be at least 1 image through a network.")
-        if not 0 < self.tuning.rate < math.inf:
-            raise OptionError(f"--rate is {self.tuning.rate}, but must be a number above 0, like 0.0001.")
+        if not 0 < self.tuning.rate <= LARGEST_RATE:
+            raise OptionError(f"--rate is {self.tuning.rate:g}, but must be above 0 and at most 1, like 0.0001.")
 
     def stored(self) -> dict[str, Any]:
         """The options as the folder's identity has them."""
@@ -83,8 +83,7 @@ def find(
     number = int(which) if isinstance(which, int) or str(which).isdecimal() else None
     place = names.index(which) if which in names else None if number is None else number - 1
     if place is None or not 0 <= place < len(about):
-        told = listed([f"{at} {one['factor']}" for at, one in enumerate(about, 1)], 12) or "none about a factor"
-        raise OptionError(f"There is no finding {which}.  The audit has: {told}.", slug="no-such-finding")
+        raise _no_such_finding(str(which), names)
     found = about[place]
     claims, level = tuple(found["claims"]), str(found["level"])
     needed = "depends" if found["factor"] in marks else "shortcut"
@@ -96,3 +95,12 @@ def find(
             slug="no-shortcut",
         )
     return Asked(design, str(found["factor"]), str(found["numbers"]["contrast"]), claims, level)
+
+
+def _no_such_finding(which: str, names: Sequence[str]) -> OptionError:
+    """What to say of a finding that the audit does not have."""
+    told = listed([f"{at} {name}" for at, name in enumerate(names, 1)], 12) or "none about a factor"
+    close = "" if which.isdecimal() else nearest(which, names)
+    said = f"There is no finding {which}.  {close}".rstrip()
+    todo = "\n  Type:  --finding 1" if names else "\n  Audit again with more --regions and --properties."
+    return OptionError(f"{said}\n  The audit has: {told}.{todo}", slug="no-such-finding")

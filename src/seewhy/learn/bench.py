@@ -102,6 +102,7 @@ class Bench:
             unrelated=self._unrelated(),
             seed=self.options.seed,
             layer=next(iter(self.design.plan.layers), None),
+            memory_format=self.design.plan.memory_format,
         )
 
     def _ways(self, job: Job) -> tuple[list[Way], dict[str, str]]:
@@ -162,7 +163,8 @@ class Bench:
         try:
             reading = read(self.chooser, self.factor.name, self._network(way.name, way.make, 0))
         except SeewhyError as error:
-            return Try(way.name, way.words, math.inf, math.nan, math.nan, str(error.args[0]).splitlines()[0])
+            why = " ".join(str(error.args[0]).split())  # with what to type
+            return Try(way.name, way.words, math.inf, math.nan, math.nan, why)
         accuracy = float(reading.right.mean())
         change = accuracy - float(before.right.mean())
         return Try(way.name, way.words, remaining([reading], self.contrast), accuracy, change)

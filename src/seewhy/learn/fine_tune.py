@@ -52,15 +52,17 @@ def fine_tuned(
     exchange: Exchanging | None = None,
     loss: Losing | None = None,
     seed: int = 0,
+    memory_format: torch.memory_format = torch.contiguous_format,
 ) -> nn.Module:
     """A copy of the network, fine-tuned on the sample's images with Adam; in eval mode, the network left as found.
 
     `loss` of a batch stands in place of the cross-entropy with or without an exchange. Of two arms with one seed,
-    images come in the same order. Raises ModelError where the network cannot be trained, WorkError where the loss is no
-    number any more or memory does not reach.
+    images come in the same order. `memory_format` is how the weights are laid out meanwhile: channels last takes about
+    a quarter less time on a CPU, where the network's own code does not mind. Raises ModelError where the network cannot
+    be trained, WorkError where the loss is no number any more or memory does not reach.
     """
     losing = loss or partial(_loss, sample=sample, tuning=tuning, exchange=exchange)
-    tuned = copy.deepcopy(network)
+    tuned = _laid_out(copy.deepcopy(network), memory_format)
     parameters = [parameter for parameter in tuned.parameters() if parameter.requires_grad]
     if not parameters:
         raise ModelError(f"{type(network).__name__} has no parameter to train: all are frozen.", slug="cannot-train")
@@ -85,7 +87,15 @@ def fine_tuned(
             raise full or ModelError(f"{name} ran, but cannot be trained: {error}", slug="cannot-train") from error
     if not all(bool(parameter.isfinite().all()) for parameter in parameters):
         raise _diverged(tuning)
-    return tuned.eval()
+    return _laid_out(tuned, torch.contiguous_format).eval()
+
+
+def _laid_out(network: nn.Module, memory_format: torch.memory_format) -> nn.Module:
+    """The network itself, its weights of four axes in this layout."""
+    for value in (*network.parameters(), *network.buffers()):
+        if value.ndim == 4:
+            value.data = value.data.contiguous(memory_format=memory_format)
+    return network
 
 
 def _batches(n_images: int, tuning: Tuning, exchange: Exchanging | None, seed: int) -> Iterator[Tensor]:
