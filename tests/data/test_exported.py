@@ -10,6 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import PIL.Image
 import pytest
 import torch
 from torch import Tensor, nn
@@ -89,6 +91,19 @@ def test_a_program_that_keeps_the_number_of_pictures() -> None:
         seewhy.explain(classifier, images(), batch_size=4, progress=False)
     with pytest.raises(ModelError, match="takes 3 pictures at a time"):
         seewhy.load(exported(net, images(3), None))
+
+
+def test_a_check_of_one_picture_at_a_time_is_that_of_batches(tmp_path: Path) -> None:
+    net, random = seeded(Counted()), np.random.default_rng(0)
+    for number in range(9):
+        path = tmp_path / "valid" / "abc"[number % 3] / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        PIL.Image.fromarray(random.integers(0, 256, (32, 32, 3), dtype=np.uint8)).save(path)
+    one = seewhy.load(exported(net, images(1), None), size=32)
+    assert one.batch == 1
+    alone, together = (seewhy.check(model, tmp_path, progress=False) for model in (one, seewhy.load(net, size=32)))
+    assert alone.grades == together.grades and alone.grades
+    assert [(f.level, f.text) for f in alone.findings] == [(f.level, f.text) for f in together.findings]
 
 
 class Marking:

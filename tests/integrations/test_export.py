@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import csv
+import errno
+import html
 import json
+import shutil
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import PIL.Image
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from seewhy.cli.app import main
-from seewhy.errors import DataError, MissingExtraError, OptionError, StoreError
+from seewhy.errors import DataError, MissingExtraError, OptionError, StoreError, WorkError
 from seewhy.integrations import fiftyone
 from seewhy.integrations.coco import peak_region, run_lengths
 from seewhy.integrations.export import export
@@ -127,8 +133,8 @@ def test_tensorboard_holds_the_same_numbers_and_pictures(explained: Path, audite
     events = EventAccumulator(str(tmp_path / "audited")).Reload()
     for row in contents_of(audited)[0].effects:
         if row.effect == row.effect:
-            assert events.Scalars(f"seewhy/effect/{row.name}")[0].value == pytest.approx(row.effect, abs=1e-6)
-            assert events.Scalars(f"seewhy/low/{row.name}")[0].value == pytest.approx(row.low, abs=1e-6)
+            assert events.Scalars(f"seewhy/{row.name}/effect")[0].value == pytest.approx(row.effect, abs=1e-6)
+            assert events.Scalars(f"seewhy/{row.name}/low")[0].value == pytest.approx(row.low, abs=1e-6)
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of sqlalchemy, in mlflow's own use of it
@@ -152,9 +158,12 @@ def test_mlflow_holds_the_same_numbers_pictures_and_files(
     assert len(list((folder / "images").glob("*.png"))) == 5 - (
         "red/=broken.png" in [image.id for image in contents_of(explained)[0].shown(5)]
     )
+    said = contents_of(audited)[0].said
+    assert len(said) == len(read_run(audited).found["findings"]) > 0
+    assert all(html.escape(text) in runs["audited"].data.tags["mlflow.note.content"] for text in said)
     told = {row.name: row.effect for row in contents_of(audited)[0].effects if row.effect == row.effect}
     assert told and all(
-        runs["audited"].data.metrics[f"seewhy/effect/{name}"] == pytest.approx(value) for name, value in told.items()
+        runs["audited"].data.metrics[f"seewhy/{name}/effect"] == pytest.approx(value) for name, value in told.items()
     )
 
 
@@ -198,6 +207,40 @@ def test_fiftyone_fields_lie_on_the_photograph(audited: Path) -> None:
     assert all(heat.fields["map"].shape == (32, 32) and heat.fields["map"].min() >= 0 for heat in maps)
 
 
+def test_groups_of_trends_are_columns_and_fields(explained: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(explained, run)
+    (run / "trends").mkdir()
+    ids = [outcome.image.id for outcome in read_run(explained).outcomes[:2]]
+    table = {"proposer": ["maps", "maps"], "predicted": ["red", "red"], "group": [1, 2], "id": ids}
+    pq.write_table(pa.table(table), run / "trends" / "groups.parquet")
+    export(run, "csv", str(tmp_path / "out"))
+    assert [row["group by maps"] for row in rows_of(tmp_path / "out" / "images.csv")][:3] == [
+        "red, group 1", "red, group 2", ""
+    ]  # fmt: skip
+
+    class Package:
+        Sample = Classification = Heatmap = _Fake
+
+    sample = fiftyone._sample(Package, read_run(run), 1, contents_of(run)[0].images[1])
+    assert sample.fields["group_by_maps"].fields["label"] == "red, group 2"
+
+
+def test_fiftyone_whose_database_does_not_start_says_which_to_name(
+    explained: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class FiftyOneConfigError(Exception):  # as the real one: of no base that others have
+        pass
+
+    def refused() -> list[str]:
+        raise FiftyOneConfigError("MongoDB could not be installed on your system.")
+
+    monkeypatch.setitem(sys.modules, "fiftyone", SimpleNamespace(list_datasets=refused))
+    with pytest.raises(WorkError, match=r"MongoDB could not be[\s\S]*FIFTYONE_DATABASE_URI=[\s\S]*is complete") as told:
+        export(explained, "fiftyone")
+    assert told.value.slug == "tracker"
+
+
 def test_fiftyone_without_files_says_so(explained: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     class Package:
         @staticmethod
@@ -219,3 +262,26 @@ def test_a_check_exports_its_rows(corners: Path, tmp_path: Path) -> None:
     assert len(rows_of(tmp_path / "out" / "images.csv")) > 20
     with pytest.raises(StoreError, match="has no maps"):
         export(tmp_path / "checked", "coco", str(tmp_path / "maps.json"))
+
+
+def test_a_full_disk_and_a_tracker_that_is_away_say_how_to_export_later(
+    explained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*names: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", str(names[0]), None, str(names[1]))
+
+    monkeypatch.setattr("seewhy.integrations.files.shutil.copyfile", full)
+    later = rf"is complete in {explained}; then:  seewhy export {explained} --to"
+    with pytest.raises(WorkError, match=rf"No space left on device \(.*out/overlays[\s\S]*{later} csv") as told:
+        export(explained, "csv", str(tmp_path / "out"))
+    assert told.value.slug == "cannot-write"
+    wandb = pytest.importorskip("wandb", reason="the package wandb is not installed")
+
+    def refused(**options: Any) -> None:  # as wandb does where nobody is logged in
+        raise wandb.errors.UsageError("No API key configured. Use `wandb login` to log in.")
+
+    monkeypatch.setattr(wandb, "init", refused)
+    with pytest.raises(
+        WorkError, match=rf"Weights & Biases did not take the run[\s\S]*wandb login[\s\S]*{later} wandb"
+    ):
+        export(explained, "wandb", str(tmp_path))

@@ -14,10 +14,12 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import seewhy
 from seewhy.errors import OptionError
+from seewhy.integrations import pace
 from seewhy.integrations.export import export
 from seewhy.integrations.finished import contents_of
 from seewhy.integrations.loggers import logger_of
 from seewhy.integrations.loop import log_epoch
+from seewhy.integrations.pace import Pace
 from tests.integrations.conftest import CLASSES
 from tests.learn.test_watch import Corner
 
@@ -39,7 +41,7 @@ def probes_in(folder: Path) -> list[dict[str, str]]:
 
 def test_a_loop_of_ones_own_gets_rows_overlays_and_effects(corners: Path, tmp_path: Path) -> None:
     watch, model = watch_of(corners, every=2), Corner()
-    told = [log_epoch(watch, model, epoch, out=tmp_path / "w") for epoch in range(3)]
+    told = [log_epoch(watch, model, epoch, out=tmp_path / "w", share=None) for epoch in range(3)]
     assert [content is None for content in told] == [False, True, False]
     rows = probes_in(tmp_path / "w")
     assert [row["epoch"] for row in rows] == ["0"] * 3 + ["2"] * 3
@@ -58,8 +60,32 @@ def test_begun_again_the_rows_of_later_epochs_are_replaced(corners: Path, tmp_pa
     for _ in range(2):
         watch = watch_of(corners)
         log_epoch(watch, Corner(), 0, out=tmp_path)
-        log_epoch(watch, Corner(), 1, out=tmp_path)
+        log_epoch(watch, Corner(), 1, out=tmp_path, share=None)
     assert [row["epoch"] for row in probes_in(tmp_path)] == ["0"] * 3 + ["1"] * 3
+
+
+def test_epochs_that_would_cost_more_than_the_share_are_passed_over_and_it_is_said_once(
+    corners: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [0.0]
+
+    class Slow(seewhy.Watch):
+        def __call__(self, *args: Any) -> Any:
+            now[0] += 1.0
+            return super().__call__(*args)
+
+    watch = Slow(corners, factors=["top-left"], classes=CLASSES, size=(32, 32), images=10, donors=10, probes=3)
+    clock = Pace(lambda: now[0])
+    monkeypatch.setitem(pace._paces, watch, clock)
+    measured = []
+    with pytest.warns(UserWarning, match=r"Epoch 1 is not measured: that takes 1 s.*2 %.*share=None") as said:
+        for epoch in range(6):
+            measured.append(log_epoch(watch, Corner(), epoch, out=tmp_path) is not None)
+            now[0] += 60.0
+    assert measured == [True, False, True, True, True, True] and len(said) == 1
+    assert (clock.spent_s, clock.trained_s) == (5.0, 300.0)  # 1.7 %
+    with pytest.raises(OptionError, match="share is 2, but must be more than 0 and at most 1"):
+        log_epoch(watch, Corner(), 9, out=tmp_path, share=2)
 
 
 @pytest.mark.parametrize("around", [torch.no_grad, torch.inference_mode], ids=["no_grad", "inference_mode"])
@@ -134,12 +160,12 @@ def test_lightning_trains_the_same_network_and_fills_its_own_tensorboard(corners
 
     without, _ = trained()
     watch = watch_of(corners)
-    module, trainer = trained(Explain(watch, tmp_path / "w"))
+    module, trainer = trained(Explain(watch, tmp_path / "w", share=None))
     assert all(map(torch.equal, module.state_dict().values(), without.state_dict().values()))
     assert [row.epoch for row in watch.rows] == [0, 1] and len(probes_in(tmp_path / "w")) == 6
     events = EventAccumulator(trainer.logger.log_dir).Reload()
     row = watch.rows[1]
-    point = events.Scalars(f"seewhy/effect/{row.factor}/{row.contrast}")[1]
+    point = events.Scalars(f"seewhy/{row.factor}/{row.contrast}/effect")[1]
     assert (point.step, point.value) == (1, pytest.approx(row.effect, abs=1e-6))
     assert any(name.startswith("seewhy/") for name in events.Tags()["images"])
     alone = watch_of(corners)
@@ -178,7 +204,7 @@ def test_the_trainer_of_transformers_calls_it_after_each_epoch(corners: Path, tm
             transformers.Trainer(model, arguments, train_dataset=items, callbacks=callbacks).train()
         return model
 
-    without, model = trained([]), trained([Explain(watch, tmp_path / "w")])
+    without, model = trained([]), trained([Explain(watch, tmp_path / "w", share=None)])
     assert all(map(torch.equal, model.state_dict().values(), without.state_dict().values()))
     assert [row.epoch for row in watch.rows] == [0, 1] and len(probes_in(tmp_path / "w")) == 6
     assert list((tmp_path / "w" / "tensorboard").glob("events*"))

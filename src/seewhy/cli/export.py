@@ -13,7 +13,12 @@ from seewhy.cli.printing import kept_clean, print_json, say
 
 def export(
     run: Annotated[Path, typer.Argument(help="A finished run folder, or the folder of a watched training.")],
-    to: Annotated[str, typer.Option(help="mlflow, wandb, tensorboard, fiftyone, csv or coco.")],
+    to: Annotated[
+        str,
+        typer.Option(
+            help="mlflow, wandb, tensorboard, fiftyone, csv, coco, or an address (s3://BUCKET/RUN) for a copy."
+        ),
+    ],
     out: Annotated[
         str | None,
         typer.Option(

@@ -62,6 +62,12 @@ def read_address(address: str, most: int, start: int = 0) -> bytes:
     return data
 
 
+def put_at(address: str, path: Path) -> None:
+    """Write a file from here to an address. Raises as `files_at` does."""
+    system, there = _system_of(address)
+    _asked(address, lambda: system.put_file(str(path), there), LISTING_S)
+
+
 def size_at(address: str) -> int:
     """How many bytes a file has; 0 where that cannot be told."""
     if address not in _sizes:

@@ -23,7 +23,8 @@ class ImageRow:
     """One image: what the network says of it, and the largest cell of each of its raw maps by the map's name.
 
     `picture` is its overlay, a file or the bytes of one; None where it has none. `effects` are the image's own by
-    factor: |label margin - median with other content|, in logits. `error` says why there is no result.
+    factor: |label margin - median with other content|, in logits. `groups` are those that `seewhy trends` found, by who
+    proposed them. `error` says why there is no result.
     """
 
     id: str
@@ -36,6 +37,7 @@ class ImageRow:
     peaks: Mapping[str, float] = field(default_factory=dict)
     picture: Path | bytes | None = None
     effects: Mapping[str, float] = field(default_factory=dict)
+    groups: Mapping[str, str] = field(default_factory=dict)
     error: str | None = None
 
     @classmethod
@@ -86,8 +88,8 @@ class EffectRow:
 class Content:
     """What is told of one run, or of one epoch: `step` is the epoch, None for a run.
 
-    `numbers` are single ones such as the accuracy, `facts` what made them, and `files` those of `folder` that are
-    worth keeping beside.
+    `numbers` are single ones such as the accuracy, `facts` what made them, `said` a sentence for each finding, and
+    `files` those of `folder` that are worth keeping beside.
     """
 
     title: str
@@ -96,17 +98,21 @@ class Content:
     effects: Sequence[EffectRow] = ()
     numbers: Mapping[str, float] = field(default_factory=dict)
     facts: Mapping[str, str] = field(default_factory=dict)
+    said: Sequence[str] = ()
     folder: Path | None = None
     files: Sequence[str] = ()
     step: int | None = None
 
     @property
     def metrics(self) -> dict[str, float]:
-        """All numbers by name: seewhy/accuracy; seewhy/effect/border/red with …/low/… and …/high/…; NaN left out."""
+        """All numbers by name: seewhy/accuracy; seewhy/border/red/effect, …/low and …/high; NaN left out.
+
+        Trackers draw side by side what shares all but the last part of its name.
+        """
         named = {f"seewhy/{name}": value for name, value in self.numbers.items()}
         for row in self.effects:
             for kind, value in (("effect", row.effect), ("low", row.low), ("high", row.high)):
-                named[f"seewhy/{kind}/{row.name}"] = value
+                named[f"seewhy/{row.name}/{kind}"] = value
         return {name: float(value) for name, value in named.items() if np.isfinite(value)}
 
     def shown(self, most: int) -> Sequence[ImageRow]:
@@ -120,14 +126,21 @@ def image_table(among: Sequence[Content], images: Sequence[ImageRow]) -> tuple[l
     every = [image for content in among for image in content.images]
     maps = list(dict.fromkeys(name for image in every for name in image.peaks))
     factors = list(dict.fromkeys(name for image in every for name in image.effects))
+    proposers = list(dict.fromkeys(name for image in every for name in image.groups))
     fixed = ["id", "label", "split", "prediction", "probability", "correct", "error"]
     peaks = ["raw peak" if len(maps) == 1 else f"raw peak {name}" for name in maps]
-    columns = [*fixed, *peaks, *(f"necessity of {name}" for name in factors)]
+    columns = [
+        *fixed,
+        *peaks,
+        *(f"necessity of {name}" for name in factors),
+        *(f"group by {name}" for name in proposers),
+    ]
     rows = [
         [
             *(getattr(image, name) for name in fixed),
             *(image.peaks.get(name) for name in maps),
             *(image.effects.get(name) for name in factors),
+            *(image.groups.get(name) for name in proposers),
         ]
         for image in images
     ]

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from seewhy.errors import DataError, WorkError
+from seewhy.errors import DataError, MissingExtraError, WorkError
 from seewhy.geometry import geometry_of, lay
 from seewhy.integrations.content import ImageRow
 from seewhy.integrations.finished import content_of, map_names
@@ -48,11 +48,15 @@ def _started() -> Any:
     try:
         fiftyone = library("fiftyone", "fiftyone", "Exporting to FiftyOne")
         fiftyone.list_datasets()
-    except (OSError, RuntimeError, ImportError) as error:
+    except MissingExtraError:
+        raise
+    except Exception as error:  # the errors of FiftyOne, of its database and its driver share no base
+        words = " ".join(str(error).split())[:200] or type(error).__name__
         raise WorkError(
-            f"FiftyOne's database did not start: {str(error).splitlines()[0] if str(error) else type(error).__name__}\n"
-            "  It is started by the package itself. To use one that runs already, set FIFTYONE_DATABASE_URI.\n"
-            "  The run itself is complete; other formats:  --to csv, --to coco",
+            f"FiftyOne's database did not start: {words}\n"
+            "  It is MongoDB, which fiftyone-db fetches from the network while it is installed. To use one that runs,\n"
+            "  set FIFTYONE_DATABASE_URI=mongodb://HOST:27017.\n"
+            "  Other formats, without a database:  --to csv, --to coco",
             slug="tracker",
         ) from error
     return fiftyone
@@ -66,6 +70,10 @@ def _sample(fiftyone: Any, run: StoredRun, place: int, row: ImageRow) -> Any:
         fields["prediction"] = fiftyone.Classification(label=row.prediction, confidence=row.probability)
     fields["correct"], fields["error"] = row.correct, row.error
     fields |= {f"necessity_{field_name(factor)}": value for factor, value in row.effects.items()}
+    fields |= {
+        f"group_by_{field_name(proposer)}": fiftyone.Classification(label=group)
+        for proposer, group in row.groups.items()
+    }
     for key, name in map_names(run.keys).items() if run.keys else ():
         if (heat := _heat_of(run, key, place)) is not None:
             peak = float(heat.max())

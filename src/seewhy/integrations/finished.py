@@ -15,6 +15,7 @@ from seewhy.learn.watched import TABLE, WatchRow, rows_in
 from seewhy.records import MapKey
 from seewhy.report.stored import StoredRun, read_run
 from seewhy.store import manifest
+from seewhy.store.tables import read_columns
 
 PROBES = "probes.csv"
 _FILES = ("manifest.json", "findings.json", "records.parquet", "map_stats.parquet", "class_effects.parquet")
@@ -40,6 +41,7 @@ def content_of(run: StoredRun) -> Content:
         effects=_effects_of(run),
         numbers=_numbers_of(run),
         facts=_facts_of(run),
+        said=_said_of(run),
         folder=run.folder,
         files=[name for name in (*_FILES, *_PICTURES) if (run.folder / name).exists()],
     )
@@ -60,15 +62,28 @@ def _images_of(run: StoredRun) -> list[ImageRow]:
     for image_id, factor, value in zip(*(columns.get(name, ()) for name in ("id", "factor", "necessity")), strict=True):
         if value is not None and value == value:
             own[image_id][factor] = float(value)
+    groups = _groups_of(run.folder / "trends" / "groups.parquet")
     return [
         ImageRow.of(
             outcome,
             peaks={name: run.stats[key][row].maximum for key, name in names.items() if row in run.stats[key]},
             picture=_overlay_of(run, outcome.image.id) if outcome.error is None else None,
             effects=own.get(outcome.image.id, {}),
+            groups=groups.get(outcome.image.id, {}),
         )
         for row, outcome in enumerate(run.outcomes)
     ]
+
+
+def _groups_of(path: Path) -> dict[str, dict[str, str]]:
+    """The groups that `seewhy trends` put each image into, by its id and by who proposed them: fake, group 2."""
+    groups = defaultdict[str, dict[str, str]](dict)
+    held = read_columns(path) if path.is_file() else {}
+    for image_id, proposer, predicted, group in zip(
+        *(held.get(name, ()) for name in ("id", "proposer", "predicted", "group")), strict=True
+    ):
+        groups[image_id][proposer] = f"{predicted}, group {group}"
+    return groups
 
 
 def _overlay_of(run: StoredRun, image_id: str) -> Path | None:
@@ -94,12 +109,15 @@ def _effects_of(run: StoredRun) -> list[EffectRow]:
 
 
 def _numbers_of(run: StoredRun) -> dict[str, float]:
-    judged = [outcome.correct for outcome in run.outcomes if outcome.correct is not None]
+    judged = defaultdict[str | None, list[bool]](list)
+    for outcome in run.outcomes:
+        if outcome.correct is not None:
+            judged[outcome.image.split].append(outcome.correct)
     is_all = "only" not in run.found
     numbers = {"images": float(len(run.outcomes))}
     numbers["without_result"] = float(sum(outcome.error is not None for outcome in run.outcomes))
-    if judged and is_all:
-        numbers["accuracy"] = sum(judged) / len(judged)
+    for split, right in judged.items() if is_all else ():  # of train and valid together it would say nothing
+        numbers[f"accuracy/{split}" if len(judged) > 1 else "accuracy"] = sum(right) / len(right)
     if run.command == "audit":
         numbers["findings"] = float(len(run.found.get("findings", ())))
     return numbers
@@ -112,6 +130,18 @@ def _facts_of(run: StoredRun) -> dict[str, str]:
     typed = {"typed": run.typed} if run.typed else {}
     told = {"classes": ", ".join(run.classes)}
     return {name: text for name, text in {**facts, **typed, **told}.items() if text}
+
+
+def _said_of(run: StoredRun) -> list[str]:
+    """A sentence or more for each finding of an audit or a check, as its page says it."""
+    said = []
+    for finding in run.found.get("findings", ()):
+        claims = ", ".join(finding.get("claims", ()))
+        named = " or ".join((finding["factor"], *finding["alternatives"])) if "factor" in finding else ""
+        title = named if claims == named else ": ".join(part for part in (named, claims) if part)
+        told = ", ".join(part for part in (str(finding["level"]).upper(), title) if part)
+        said.append(f"{told}. {finding['text']}")
+    return said
 
 
 def _of_training(folder: Path) -> list[Content]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import time
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -18,6 +17,7 @@ from seewhy.explanation.overlays import overlay_name
 from seewhy.integrations.content import Content, ImageRow
 from seewhy.integrations.finished import PROBES, effects_of
 from seewhy.integrations.loggers import logger_of
+from seewhy.integrations.pace import SHARE, pace_of
 from seewhy.learn.probes import Probe
 from seewhy.learn.watch import Watch
 from seewhy.store import durable
@@ -28,15 +28,22 @@ MOST = 100  # images of an epoch that a tracker gets
 
 
 def log_epoch(
-    watch: Watch, model: Classifier | nn.Module, epoch: int, *, out: str | Path = FOLDER, to: Sequence[Any] = ()
+    watch: Watch,
+    model: Classifier | nn.Module,
+    epoch: int,
+    *,
+    out: str | Path = FOLDER,
+    to: Sequence[Any] = (),
+    share: float | None = SHARE,
 ) -> Content | None:
-    """What the watch sees of the network after this epoch; None where it is none of its `every`.
+    """What the watch sees of the network after this epoch; None where it is none of its `every`, or passed over.
 
     Written to the folder `out` (watch.csv, watch_maps.npz, probes.csv, overlays/), and to each logger of `to`: a
     SummaryWriter, a run of wandb, an active run of MLflow, or Lightning's loggers of these. The network is left as
-    found, also where gradients are switched off around the call. A tracker that fails is a warning that says how to
-    export later; an unknown logger (OptionError) and errors of the watch (OptionError, DataError) are
-    raised.
+    found, also where gradients are switched off around the call. Of the time between calls measuring takes `share` at
+    most, beside the first one: what would exceed it is passed over, and said once; None measures all. A tracker that
+    fails is a warning that says how to export later; an unknown logger (OptionError) and errors of the watch
+    (OptionError, DataError) are raised.
 
     Example:
         >>> watch = seewhy.Watch("faces", factors=["tint"], every=5, size=(32, 32), classes=["fake", "real"])
@@ -44,11 +51,14 @@ def log_epoch(
         ...     train_one_epoch(model)
         ...     log_epoch(watch, model, epoch, to=[writer])
     """
-    begun, logs = time.perf_counter(), [(logger, logger_of(logger)) for logger in to]
+    logs, pace = [(logger, logger_of(logger)) for logger in to], pace_of(watch, share)
+    if epoch % watch.every:
+        return None
+    if not pace.is_due(share):
+        pace.passed_over(epoch, share or 1.0)
+        return None
     with torch.inference_mode(False), torch.enable_grad():
         rows = watch(model, epoch)
-    if not rows and epoch % watch.every:
-        return None
     folder = Path(out)
     watch.save(folder)
     content = Content(
@@ -56,7 +66,7 @@ def log_epoch(
         command="watch",
         images=[_image_of(probe) for probe in watch.probed],
         effects=effects_of(rows),
-        numbers={"seconds": time.perf_counter() - begun},
+        numbers={"seconds": pace.so_far()},
         folder=folder,
         step=epoch,
     )
@@ -64,6 +74,7 @@ def log_epoch(
     for logger, log in logs:
         with _warned(folder, logger):
             log(content, MOST)
+    pace.measured()
     return content
 
 

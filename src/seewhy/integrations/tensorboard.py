@@ -36,6 +36,8 @@ def log_tensorboard(content: Content, writer: Any, *, most: int) -> None:
     if content.effects:
         writer.add_custom_scalars({"seewhy: effects with 95 % interval": _charts(content)})
         writer.add_text("seewhy/effects", _markdown(*effect_table(content)), step)
+    if content.said:
+        writer.add_text("seewhy/findings", "\n\n".join(map(_cell, content.said)), step)
     shown = content.shown(most)
     for image in shown:
         if (pixels := image.pixels()) is not None:
@@ -50,7 +52,7 @@ def log_tensorboard(content: Content, writer: Any, *, most: int) -> None:
 def _charts(content: Content) -> dict[str, list[Any]]:
     """A chart of each effect between its two ends, under Custom Scalars."""
     names = [row.name for row in content.effects]
-    return {name: ["Margin", [f"seewhy/{kind}/{name}" for kind in ("effect", "low", "high")]] for name in names}
+    return {name: ["Margin", [f"seewhy/{name}/{kind}" for kind in ("effect", "low", "high")]] for name in names}
 
 
 def _markdown(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from seewhy.integrations.loop import FOLDER, log_epoch
+from seewhy.integrations.pace import SHARE
 from seewhy.integrations.packages import library
 from seewhy.integrations.tensorboard import open_writer
 from seewhy.learn.watch import Watch
@@ -22,21 +23,24 @@ class Explain(_callbacks.TrainerCallback):  # type: ignore[name-defined]
     Args:
         watch: what is measured on which images, and in every so manieth epoch
         out: the folder that gets watch.csv, watch_maps.npz, probes.csv and overlays/
+        share: of the training's time goes to measuring at most, beside the first one; what would exceed it is passed
+            over. None: all epochs of the watch
 
     Example:
         >>> watch = seewhy.Watch("faces", factors=["tint"], size=(32, 32), classes=["fake", "real"])
         >>> trainer = transformers.Trainer(model, arguments, train_dataset=images, callbacks=[Explain(watch)])
     """
 
-    def __init__(self, watch: Watch, out: str | Path = FOLDER) -> None:
-        self.watch, self.out = watch, Path(out)
+    def __init__(self, watch: Watch, out: str | Path = FOLDER, *, share: float | None = SHARE) -> None:
+        self.watch, self.out, self.share = watch, Path(out), share
         self._writer: Any = None
 
     def on_epoch_end(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:
         """Measure after an epoch."""
         if state.is_world_process_zero and model is not None:
             epoch = max(0, round(state.epoch or 0) - 1)
-            log_epoch(self.watch, model, epoch, out=self.out, to=self._loggers(args.report_to or ()))
+            to = self._loggers(args.report_to or ())
+            log_epoch(self.watch, model, epoch, out=self.out, to=to, share=self.share)
 
     def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Close what was opened."""

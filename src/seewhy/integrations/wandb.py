@@ -24,7 +24,14 @@ def write_wandb(contents: Sequence[Content], folder: Path, project: str, *, most
     first = contents[0]
     config = {"command": first.command, **first.facts}
     try:
-        run = wandb.init(project=project, name=first.title, dir=str(folder), config=config, job_type="seewhy")
+        run = wandb.init(
+            project=project,
+            name=first.title,
+            dir=str(folder),
+            config=config,
+            job_type="seewhy",
+            notes="\n\n".join(first.said) or None,
+        )
     except (wandb.errors.Error, OSError) as error:
         raise WorkError(
             f"Weights & Biases did not take the run: {str(error).splitlines()[0]}\n"

@@ -27,10 +27,10 @@ _holders: dict[Path, int] = {}  # the folders that this process holds, and in wh
 
 
 _ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/+(.*)")  # also as a Path writes it; C:/ is a drive
-_COPIED = {  # how a folder gets to and from a store, by the scheme of its addresses
-    "s3": "aws s3 sync {here} {there}",
-    "gs": "gcloud storage rsync -r {here} {there}",
-    "az": "azcopy copy {here} {there} --recursive",
+_FETCHED = {  # how a folder gets here from a store, by the scheme of its addresses
+    "s3": "aws s3 sync {there} {here}",
+    "gs": "gcloud storage rsync -r {there} {here}",
+    "az": "azcopy copy {there} {here} --recursive",
 }
 
 
@@ -47,12 +47,12 @@ def refuse_address(folder: Path) -> None:
         return
     there = f"{match[1]}://{match[2]}"
     here = f"runs/{match[2].rstrip('/').rpartition('/')[2] or 'run'}"
-    way = _COPIED.get(match[1].lower(), f"copy {{here}} to {there} with the store's own tool")
+    way = _FETCHED.get(match[1].lower(), "with the store's own tool")
     raise StoreError(
         f"{there} is an address, and a run folder lies in a file system: that a killed run goes on, and that no two "
         "write at once, needs whole renames and locks, which object stores have not.\n"
-        f"  Write it here, then copy it:  --out {here}, then  {way.format(here=here, there=there)}\n"
-        "  To read one that lies there, copy it here first.",
+        f"  Write it here, then copy it:  --out {here}, then  seewhy export {here} --to {there}\n"
+        f"  To read one that lies there, copy it here first:  {way.format(here=here, there=there)}",
         slug="run-address",
     )
 

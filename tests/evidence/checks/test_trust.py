@@ -163,6 +163,19 @@ def test_a_layer_that_sees_nothing_is_named_with_its_share() -> None:
     assert shares["conv2"] == 1
 
 
+@pytest.mark.parametrize("size", [1, 3])
+def test_how_many_are_asked_at_once_changes_nothing(size: int) -> None:
+    model = seeded(FourConv())
+    with torch.no_grad():
+        model.conv2.weight[:2] = 0
+    assert idle_layers(model, pictures(), size) == idle_layers(model, pictures())
+    with torch.no_grad():
+        model.conv2.weight.zero_()
+    found = idle_layers(model, pictures(), size)
+    assert found == idle_layers(model, pictures()) and found[0] == ["conv2"]
+    assert not any(module._forward_hooks for module in model.modules())
+
+
 def test_a_healthy_map_is_graded_a() -> None:
     numbers = {
         "completeness_error": 0.0, "with_hirescam": 1.0, "empty": 0.0, "no_gradient": 0.0, "null_shape": 0.1,

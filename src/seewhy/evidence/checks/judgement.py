@@ -109,7 +109,7 @@ def _judgement(plan: Plan, passes: Passes, inputs: Tensor, trusts: Sequence[Trus
     findings += feeding_findings(feeding, why_not)
     if len(inputs) > 1:
         some = _on_device(plan, inputs[:_N_IDLE])
-        findings += idle_findings(*idle_layers(plan.classifier.model, some), len(some))
+        findings += idle_findings(*idle_layers(plan.classifier.model, some, plan.classifier.batch), len(some))
     graded, grades = [], {}
     for trust in trusts:
         finding, grade, reasons = map_findings(trust)
