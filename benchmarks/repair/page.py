@@ -25,6 +25,7 @@ from benchmarks.repair.figures import (
     overstated,
     reported,
     risen,
+    short_of_it,
     treatments_table,
     unproved,
     words_table,
@@ -121,6 +122,7 @@ def failures(records: Sequence[Record]) -> str:
         _listed("Proved, though drawing shows less than half gone", overstated(records), _effects),
         _listed("Another kind up by more than 2 points by drawing, and not reported", silent, _risen),
         _listed("More than 3 points of accuracy lost by drawing", costly(records), _lost),
+        _listed("Less than the 75 % that are asked for gone by drawing", short_of_it(records), _effects_if_any),
         _listed("Not proved, though there is something to remove", unproved(records), _reasons),
     ]
     return "\n".join(parts)
@@ -142,6 +144,10 @@ def _listed(title: str, failed: Sequence[Record], words: Callable[[Record], str]
 def _effects(record: Record) -> str:
     told = [f"{100 * drawn_effect(record, name):+.1f}" for name in (BEFORE, REPAIRED)]
     return f"{record['repair']['way']} of {record['repair']['factor']}, by drawing {told[0]} → {told[1]} points."
+
+
+def _effects_if_any(record: Record) -> str:
+    return _effects(record) if has(record, REPAIRED) else "no way could be tried."
 
 
 def _risen(record: Record) -> str:

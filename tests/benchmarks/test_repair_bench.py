@@ -350,6 +350,7 @@ def test_failures_come_first_and_each_kind_of_them_is_found() -> None:
     told = failures([rose, rose_and_said, lossy, weak, not_proved, record(hopeless=True)])
     assert "and yet said to be repaired: 1" in told and "not reported: 1" in told
     assert "lost by drawing: 1" in told and "5.0 points by exchange" in told
+    assert "Less than the 75 % that are asked for gone by drawing: 1" in told
     assert "less than half gone: 1" in told and "Not proved, though there is something to remove: 1" in told
 
 
