@@ -24,7 +24,7 @@ from seewhy.run.machine import versions
 T = TypeVar("T")
 Work = Callable[[int], T]  # of a shard's index
 ANSWER_S = 10  # until somebody listens at an address
-NODE_S = 120  # until every node has said what it has
+NODE_S = 300  # until every node has said what it has, for which it imports torch
 _AT_ONCE = 2  # shards that an actor holds: the one that it is at, and the next
 _TRIES = 3  # of a shard whose worker dies, beyond the first
 _NAMED = 4  # nodes in a message
