@@ -51,7 +51,8 @@ def test_a_safeguard_is_one_class_and_one_entry(
 ) -> None:
     data = write_images(tmp_path / "data", counts={"valid": 80})
     regions = f"core={write_masks(tmp_path / 'core', data)},around=not:core"
-    monkeypatch.setattr("seewhy.evidence.audit.SAFEGUARDS", (*SAFEGUARDS, Toy(promised)))
+    for module in ("audit", "findings.steps"):
+        monkeypatch.setattr(f"seewhy.evidence.{module}.SAFEGUARDS", (*SAFEGUARDS, Toy(promised)))
     audit = seewhy.audit(
         classifier_of(Reader(core=20.0, tint=20.0)), data, regions=regions, core="core", properties="brightness",
         recipients=120, progress=False,
