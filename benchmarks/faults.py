@@ -23,7 +23,7 @@ import sys
 import tempfile
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -84,6 +84,7 @@ class Case:
     run: Path
     before: Callable[[], None] = lambda: None
     finishes: bool = True  # whether the command is what makes the run complete
+    ends: tuple[list[str], ...] = ()  # the commands after it, whose bytes are compared where its own hold a token
 
 
 @dataclass
@@ -167,6 +168,7 @@ def make_cases(home: Path) -> dict[str, Case]:
     def copied(name: str) -> Callable[[], None]:
         return lambda: shutil.copytree(home / name, run) and None
 
+    shards = [[*explain, "--shard", f"{number}/2"] for number in (1, 2)]
     return {
         "explain": Case([*explain, "--workers", "1"], run),
         "explain, workers": Case([*explain, "--workers", "2"], run),
@@ -176,8 +178,8 @@ def make_cases(home: Path) -> dict[str, Case]:
              "--workers", "1", "--out", str(run)], run
         ),
         "report": Case(["report", str(run)], run, copied("done"), finishes=False),
-        "shard": Case([*explain, "--shard", "1/2"], run, finishes=False),
-        "shard, the other": Case([*explain, "--shard", "2/2"], run, finishes=False),
+        "shard": Case(shards[0], run, finishes=False, ends=(shards[1], ["merge", str(run)])),
+        "shard, the other": Case(shards[1], run, finishes=False),
         "merge": Case(["merge", str(run)], run, copied("shards")),
         "train": Case(
             ["train", f"{home}/data", "--model", f"{home}/net.py:Net", "--epochs", "2", "--resume", "--out", str(run)],
@@ -206,35 +208,52 @@ def tried(runner: Runner, name: str, case: Case, asked: Calls, kinds: list[str],
     status, said, calls = runner(case)
     if status:
         raise SystemExit(f"{name} fails without a fault:\n{said}")
-    want, shown = tree(case.run), results(case.run)
+    whole, shown = completed(runner, case)[2], results(case.run)
     for place, kind in enumerate(kinds):
         for at in asked.of(calls, place, len(kinds)):
             fresh(case)
             status, said, _ = runner(case, at, kind)
             tally.attempts[f"{name}: {kind}"] += 1
-            problems = []
             if kind in CUTS:
                 runner.disk.cut(case.run, kind, at)
+            problems = [] if kind in ENDS else wrongly_said(case, status, said, shown, whole)
             if case.finishes and is_finished(case) and (others := differing(results(case.run), shown)):
                 problems.append(f"reads as finished, but not the bytes of an undisturbed run: {others}")
-            if kind not in ENDS and ("Traceback" in said or "Unexpected" in said):
-                problems.append(f"no words: {said[-300:]!r}")
-            if kind not in ENDS and status == 0 and tree(case.run) != want:
-                problems.append("status 0, but not the bytes of an undisturbed run")
-            again, said, _ = runner(case)
-            have = tree(case.run)
+            again, said, have = completed(runner, case)
             if again:
                 problems.append(f"the same command fails: {said[-300:]!r}")
-            elif have != want:
-                problems.append(f"other bytes afterwards: {differing(have, want)}")
+            elif have != whole:
+                problems.append(f"other bytes afterwards: {differing(have, whole)}")
             tally.failures += [f"{name}, call {at} of {calls}, {kind}: {problem}" for problem in problems]
     return calls
+
+
+def wrongly_said(case: Case, status: int, said: str, shown: dict[str, str], whole: dict[str, str]) -> list[str]:
+    """What is wrong with the words and the status of a command of which a call failed."""
+    problems = []
+    if "Traceback" in said or "Unexpected" in said:
+        problems.append(f"no words: {said[-300:]!r}")
+    if status == 0 and not case.ends:
+        if others := differing(results(case.run), shown):
+            problems.append(f"status 0, but not the bytes of an undisturbed run: {others}")
+        elif "could not be written" not in said and (others := differing(tree(case.run), whole)):
+            problems.append(f"status 0, and no word of what is missing: {others}")
+    return problems
 
 
 def fresh(case: Case) -> None:
     shutil.rmtree(case.run, ignore_errors=True)
     case.run.parent.mkdir(parents=True, exist_ok=True)
     case.before()
+
+
+def completed(runner: Runner, case: Case) -> tuple[int, str, dict[str, str]]:
+    """The status of the command and of those after it, what was said, and the hashes of what is there at last."""
+    for words in (case.words, *case.ends):
+        status, said, _ = runner(replace(case, words=words))
+        if status:
+            break
+    return status, said, tree(case.run)
 
 
 def differing(have: dict[str, str], want: dict[str, str]) -> list[str]:

@@ -239,7 +239,7 @@ STEPS = [
     (module.tables, "merge", (0, 1)),
     (pages, "mean_maps", (0,)),
     (manifest, "finish", (0,)),
-    (module.shutil, "rmtree", (0,)),
+    (module.RunFolder, "remove_parts", (0,)),
 ]
 
 
