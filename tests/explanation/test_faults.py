@@ -21,7 +21,7 @@ linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the shi
 @linux
 @pytest.mark.skipif(shutil.which("cc") is None, reason="there is no C compiler for the shim")
 @pytest.mark.parametrize(
-    ("command", "every"), [("explain", 37), ("shard", 37), ("merge", 23), ("audit", 71), ("train", 5)]
+    ("command", "every"), [("explain", 37), ("shard", 73), ("merge", 47), ("audit", 71), ("train", 5)]
 )
 def test_no_call_that_fails_costs_more_than_itself(tmp_path: Path, command: str, every: int) -> None:
     tally, calls = run_all(tmp_path, [command], list(FAULTS), Calls(every))
