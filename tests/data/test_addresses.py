@@ -24,6 +24,7 @@ from seewhy.data.decode import UnreadableError, file_digest, has_depth, read_pho
 from seewhy.data.files import size_of
 from seewhy.data.folder import ImageTable, read_table
 from seewhy.errors import DataError, MissingExtraError, OptionError, WorkError
+from tests.stores import empty_store
 
 REGISTRY = import_module("fsspec.registry")  # which fsspec.registry is not
 FILES = (
@@ -43,12 +44,8 @@ def png(number: int, depth: bool = False) -> bytes:
 @pytest.fixture
 def store() -> Iterator[MemoryFileSystem]:
     """An object store that is empty, and is so again afterwards."""
-    system = fsspec.filesystem("memory")
-    system.store.clear()
-    addresses._sizes.clear()
-    yield system
-    system.store.clear()
-    system.pseudo_dirs[:] = [""]
+    with empty_store() as system:
+        yield system
 
 
 @pytest.fixture

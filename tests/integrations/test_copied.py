@@ -23,18 +23,15 @@ from seewhy.errors import OptionError, StoreError, WorkError
 from seewhy.integrations.export import export
 from tests.integrations.conftest import CLASSES
 from tests.learn.test_watch import Corner
+from tests.stores import empty_store
 
 S3 = all(importlib.util.find_spec(name) for name in ("moto", "flask", "s3fs"))
 
 
 @pytest.fixture
 def store() -> Iterator[MemoryFileSystem]:
-    system = fsspec.filesystem("memory")
-    system.store.clear()
-    addresses._sizes.clear()
-    yield system
-    system.store.clear()
-    system.pseudo_dirs[:] = [""]
+    with empty_store() as system:
+        yield system
 
 
 def files_of(folder: Path) -> dict[str, bytes]:
