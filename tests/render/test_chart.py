@@ -4,6 +4,7 @@ import math
 import random
 import re
 from collections.abc import Callable
+from itertools import pairwise
 from xml.etree import ElementTree
 
 import pytest
@@ -11,7 +12,7 @@ import pytest
 from seewhy.render.chart import NARROW, WIDE, Row, Share, histogram_chart, interval_chart, share_chart
 from seewhy.render.page import one_line
 from seewhy.render.rows import KINDS
-from seewhy.render.vega import Look
+from seewhy.render.svg import Look, number_of, ticks_of
 
 SVG = "{http://www.w3.org/2000/svg}"
 TAGS = {"svg", "title", "desc", "g", "line", "path", "text", "tspan"}
@@ -125,8 +126,7 @@ def test_a_pointer_is_told_everything_of_a_row() -> None:
 
 
 def test_a_note_that_all_rows_share_stands_once() -> None:
-    assert texts_of(interval_chart(ROWS, floor=0.02, **WORDS)).count("P(fake); 150 images") == 0  # in the axis title
-    assert "P(fake); 150 images" in interval_chart(ROWS, floor=0.02, **WORDS)
+    assert texts_of(interval_chart(ROWS, floor=0.02, **WORDS)).count("P(fake); 150 images") == 1  # in the axis title
     other = [*ROWS, Row("hair", 0.0, 0.0, 0.0, "none", note="P(real)")]
     assert texts_of(interval_chart(other, floor=0.02, **WORDS)).count("P(fake); 150 images") == 3
 
@@ -189,3 +189,25 @@ def test_words_are_one_line() -> None:
 
 def test_looks_are_told_apart_by_value() -> None:
     assert Look("a", "b") == Look("a", "b") != Look("a", "b", "circle")
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_ticks_are_round_and_evenly_apart_within_the_axis(seed: int) -> None:
+    rng = random.Random(seed)
+    low = rng.uniform(-1, 1) * 10 ** rng.uniform(-3, 2)
+    high = low + 10 ** rng.uniform(-3, 2)
+    ticks = ticks_of(low, high)
+    apart = {round((b - a) / (ticks[1] - ticks[0]), 6) for a, b in pairwise(ticks)}
+    assert apart == {1.0} and low <= ticks[0] and ticks[-1] <= high and 3 <= len(ticks) <= 10
+    assert f"{ticks[1] - ticks[0]:.0e}"[0] in "125"
+    said = [float(number_of(tick, ticks, is_signed=True).replace("−", "-")) for tick in ticks]
+    assert said == pytest.approx(ticks, abs=1e-9) and len(set(said)) == len(said)
+
+
+def test_numbers_below_a_plot_have_signs_and_no_more_digits_than_they_need() -> None:
+    assert [number_of(tick, [-0.5, 0.0, 0.5], is_signed=True) for tick in (-0.5, 0.0, 0.5)] == ["−0.5", "0.0", "+0.5"]
+    assert [number_of(tick, [-20.0, 0.0, 20.0], is_signed=False) for tick in (-20.0, -0.0, 20.0)] == ["−20", "0", "20"]
+
+
+def test_nothing_measured_and_no_floor_is_a_chart_all_the_same() -> None:
+    assert "+0.0 [+0.0, +0.0]" in texts_of(interval_chart([Row("a", 0, 0, 0, "none")], floor=0.0, **WORDS))

@@ -6,24 +6,25 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
+from xml.etree.ElementTree import Element
 
 from seewhy.errors import counted
 from seewhy.render import rows as layout
 from seewhy.render.page import QUIET
 from seewhy.render.rows import CONTROL, GROUPS, GUESS, SPLITS, TRAIN, ZERO, Row, look_of, points
-from seewhy.render.vega import (
+from seewhy.render.svg import (
     NARROW,
     SMALL,
     WIDE,
+    Axis,
     Frame,
-    Json,
     Look,
     drawn,
     is_folded,
     legend,
     legend_height,
     lines,
-    marks,
+    steps,
     symbols,
     texts,
     tips,
@@ -38,8 +39,7 @@ __all__ = [
     "interval_chart",
     "share_chart",
 ]
-PERCENT = {"title": ["% of images, with 95 % interval"], "values": [0, 25, 50, 75, 100]}
-SIGNED = {"labelExpr": "(datum.value > 0 ? '+' : '') + datum.label"}  # of the ticks of an axis
+PERCENT = Axis(("% of images, with 95 % interval",), (0, 25, 50, 75, 100))
 _BINS, _FILLED, _SHARES = 32, 3, 136
 
 
@@ -72,7 +72,7 @@ def interval_chart(
     spacing, looks = layout.spacing_of(told, width), layout.looks_of(rows, floor)
     each = spacing.each
     spans = [0.0, floor, -floor, *(end for row in rows for end in layout.ends_of(row))]
-    axis = {"title": [f"change in {unit}, with 95 % interval", *([note] if note else [])], **SIGNED}
+    axis = Axis((f"change in {unit}, with 95 % interval", *([note] if note else ())), is_signed=True)
     frame = layout.frame_of(width, each * len(rows), min(spans), max(spans), legend_height(looks, width), axis)
     placed = [(row, layout.line_of(row, spacing, place)) for place, row in enumerate(rows)]
     layers = [
@@ -127,7 +127,7 @@ def share_chart(
     ]
     said = [(frame.at(width - 4), y, _told_share(share)) for share, y in placed]
     stripes = [
-        {"x": 100 * expected[name], "y": each * k + above, "y2": each * (k + 1)}
+        (100 * expected[name], each * k + above, 100 * expected[name], each * (k + 1))
         for name, (k, _) in shares_by_name.items()
         if name in expected
     ]
@@ -137,7 +137,7 @@ def share_chart(
             frame, [(looks[share.split], (share.value, share.low, share.high), y) for share, y in placed]
         ),
         *layout.names(frame, [(name, "", "") for name in shares_by_name], each),
-        texts(frame, said, limit=_SHARES, align="right", fontSize=SMALL),
+        texts(frame, said, limit=_SHARES, anchor="end", size=SMALL),
         *legend(frame, shown),
         tips(frame, [(_told_shares(mine), each * k, each * (k + 1)) for k, mine in shares_by_name.values()]),
     ]
@@ -164,17 +164,17 @@ def histogram_chart(
     kept = _few({name: [100 * value for value in values if math.isfinite(value)] for name, values in groups.items()})
     looks = {name: replace(GROUPS[k], words=_described(name, values)) for k, (name, values) in enumerate(kept.items())}
     edges = _edges([value for values in kept.values() for value in values])
-    axis = {"title": [f"change in {unit}"], **SIGNED}
+    axis = Axis((f"change in {unit}",), is_signed=True)
     below = legend_height(list(looks.values()), width)
     frame = Frame(width, 170, 14, 14, 30, 44 + below, edges[0], edges[-1], axis)
     heights = [_heights(values, edges) for values in kept.values()]
     most = max((max(shares) for shares in heights), default=0.0)
     words = f"height: share of the group's donors; the highest is {most:.0%}"
     layers = [
-        *lines(frame, [(ZERO, {"x": 0.0, "y": 0, "y2": frame.height})] if edges[0] < 0 < edges[-1] else []),
+        *lines(frame, [(ZERO, (0.0, 0.0, 0.0, frame.height))] if edges[0] < 0 < edges[-1] else []),
         *_steps(frame, list(looks.values()), edges, heights),
         *_means(frame, [(looks[name], fmean(values)) for name, values in kept.items()]),
-        texts(frame, [(edges[0], -20.0, words)], limit=width - 28, colour=QUIET, fontSize=SMALL),
+        texts(frame, [(edges[0], -20.0, words)], limit=width - 28, colour=QUIET, size=SMALL),
         *legend(frame, list(looks.values())),
     ]
     return drawn(frame, layers, title, describe)
@@ -215,22 +215,20 @@ def _heights(values: Sequence[float], edges: Sequence[float]) -> list[float]:
     return heights
 
 
-def _steps(frame: Frame, looks: Sequence[Look], edges: Sequence[float], heights: Sequence[list[float]]) -> list[Json]:
+def _steps(
+    frame: Frame, looks: Sequence[Look], edges: Sequence[float], heights: Sequence[list[float]]
+) -> list[Element]:
     """The outlines of the groups; filled where they are so few that they can be told apart."""
     most = max((max(shares) for shares in heights), default=1.0)
     layers = []
     for look, shares in zip(looks, heights, strict=True):
         ys = [frame.height * (1 - share / most) for share in (*shares, 0.0)]
-        rows = [{"x": x, "y": y} for x, y in zip(edges, ys, strict=True)]
-        style = {"stroke": look.colour, "strokeWidth": 1.75, "strokeDash": list(look.dash), "interpolate": "step-after"}
-        layers.append(marks(frame, "line", rows, **style))
-        if len(looks) <= _FILLED:
-            below = [{**row, "y2": frame.height} for row in rows]
-            layers.append(marks(frame, "area", below, fill=look.colour, fillOpacity=0.1, interpolate="step-after"))
+        corners = list(zip(edges, ys, strict=True))
+        layers += steps(frame, replace(look, thick=1.75), corners, is_filled=len(looks) <= _FILLED)
     return layers
 
 
-def _means(frame: Frame, means: Sequence[tuple[Look, float]]) -> list[Json]:
+def _means(frame: Frame, means: Sequence[tuple[Look, float]]) -> list[Element]:
     """A line from top to bottom at each mean, with the group's symbol on it."""
-    rules = [(replace(look, thick=1.25), {"x": mean, "y": 0, "y2": frame.height}) for look, mean in means]
-    return [*lines(frame, rules), *symbols(frame, [(look, {"x": mean, "y": 0}) for look, mean in means])]
+    rules = [(replace(look, thick=1.25), (mean, 0.0, mean, frame.height)) for look, mean in means]
+    return [*lines(frame, rules), *symbols(frame, [(look, (mean, 0.0)) for look, mean in means])]

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from xml.etree.ElementTree import Element
 
 from seewhy.render.page import ACCENT, BAD, CAUTION, GOOD, INK, LINE, QUIET, UNKNOWN
-from seewhy.render.vega import (
+from seewhy.render.svg import (
     SMALL,
+    Axis,
     Frame,
-    Json,
     Look,
+    Stretch,
+    boxes,
     is_folded,
     lines,
-    marks,
     symbols,
     texts,
 )
@@ -141,44 +142,44 @@ def line_of(row: Row, spacing: Spacing, place: int) -> float:
     return spacing.each * place + spacing.down - (spacing.up if row.beside else 0)
 
 
-def frame_of(width: int, height: float, low: float, high: float, below: int, axis: Mapping[str, Any]) -> Frame:
+def frame_of(width: int, height: float, low: float, high: float, below: int, axis: Axis) -> Frame:
     """A frame with room for names and numbers; `low` and `high` are shares, the axis is in points, with some room."""
     low, high = 100 * max(-1.0, min(1.0, low)), 100 * max(-1.0, min(1.0, high))
-    room = 0.04 * (high - low)
+    room = max(0.04 * (high - low), 0.1)  # also where all is 0
     left, right = (_EDGE, _EDGE) if is_folded(width) else (_NAMES, _NUMBERS)
-    titles = 14 * len(axis["title"])
+    titles = 14 * len(axis.title)
     return Frame(width, height, left, right, 26, 30 + titles + below, low - room, high + room, axis)
 
 
-def span(low: float, high: float, y: float) -> Json:
+def span(low: float, high: float, y: float) -> Stretch:
     """A level line between two shares, in points, cut at ±100."""
-    return {"x": 100 * max(-1.0, low), "x2": 100 * min(1.0, high), "y": y}
+    return 100 * max(-1.0, low), y, 100 * min(1.0, high), y
 
 
-def intervals(frame: Frame, rows: Sequence[tuple[Look, tuple[float, float, float], float]]) -> list[Json]:
+def intervals(frame: Frame, rows: Sequence[tuple[Look, tuple[float, float, float], float]]) -> list[Element]:
     """Intervals (value, low, high) with their points at y."""
     spans = [(look, span(low, high, y)) for look, (_, low, high), y in rows]
-    points = [(look, {"x": 100 * value, "y": y}) for look, (value, _, _), y in rows]
+    points = [(look, (100 * value, y)) for look, (value, _, _), y in rows]
     return [*lines(frame, spans), *symbols(frame, points)]
 
 
-def band(frame: Frame, floor: float, spacing: Spacing, count: int) -> list[Json]:
+def band(frame: Frame, floor: float, spacing: Spacing, count: int) -> list[Element]:
     """The line of no effect, the effects that are too small to report, shaded, with words above; `floor` in points."""
     words = f"within ±{floor:g}: too small to report"
     half = len(words) * 2.9
     middle = min(max(frame.place(0), half + 2), frame.width - half - 2)
     tops = [spacing.each * place for place in range(count)]
-    boxes = [{"x": -floor, "x2": floor, "y": top + spacing.top, "y2": top + spacing.bottom} for top in tops]
-    zeros = [(ZERO, {"x": 0.0, "y": top + spacing.top, "y2": top + spacing.bottom}) for top in tops]
+    small = [(-floor, top + spacing.top, floor, top + spacing.bottom) for top in tops]
+    zeros = [(ZERO, (0.0, top + spacing.top, 0.0, top + spacing.bottom)) for top in tops]
     said = [(frame.at(middle), -12.0, words)]
     return [
-        marks(frame, "rect", boxes, fill=LINE, fillOpacity=0.55),
-        texts(frame, said, limit=300, colour=QUIET, align="center", fontSize=SMALL),
+        boxes(frame, small, LINE, 0.55),
+        texts(frame, said, limit=300, colour=QUIET, anchor="middle", size=SMALL),
         *lines(frame, zeros),
     ]
 
 
-def names(frame: Frame, rows: Sequence[tuple[str, str, str]], each: int) -> list[Json]:
+def names(frame: Frame, rows: Sequence[tuple[str, str, str]], each: int) -> list[Element]:
     """Names, notes and numbers: beside the plot, or above each row where the chart is narrow."""
     folded = is_folded(frame.width)
     edge = _EDGE if folded else 4
@@ -190,12 +191,12 @@ def names(frame: Frame, rows: Sequence[tuple[str, str, str]], each: int) -> list
         middle = each * place + (10 if folded else each / 2)
         top = middle - (7 if note and not folded else 0)
         columns["name"].append((start, top, name))
-        columns["number"].append((end, middle, number))
+        columns["number"] += [(end, middle, number)] if number else []
         columns["note"] += [(start, top + 15, note)] if note else []
     return [
-        texts(frame, columns["name"], limit=room, fontWeight=600),
-        texts(frame, columns["note"], limit=frame.width - 2 * _EDGE if folded else room, colour=QUIET, fontSize=SMALL),
-        texts(frame, columns["number"], limit=_NUMBERS - 8, align="right"),
+        texts(frame, columns["name"], limit=room, is_bold=True),
+        texts(frame, columns["note"], limit=frame.width - 2 * _EDGE if folded else room, colour=QUIET, size=SMALL),
+        texts(frame, columns["number"], limit=_NUMBERS, anchor="end"),
     ]
 
 
