@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import base64
-import shutil
 import textwrap
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from html import escape
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,114 +14,29 @@ import torch
 
 from seewhy.data.decode import UnreadableError
 from seewhy.data.reader import load_image
-from seewhy.errors import DataError, OptionError, StoreError, counted, nearest, predictions_of
+from seewhy.errors import DataError, counted, predictions_of
 from seewhy.estimates import wilson
+from seewhy.explanation.image import ExplainedImage, by_method, names_of
 from seewhy.explanation.notices import noticed
 from seewhy.explanation.overlays import draw_overlay, fused_keys, overlay_name
-from seewhy.explanation.selection import Selection, record_of, select
+from seewhy.explanation.selection import Selection, record_of, row_named, select
 from seewhy.explanation.shard import Maps, ShardResult
 from seewhy.maps import fuse, is_cut, is_smoothed
-from seewhy.records import MapKey, MapStat, Outcome, one_form
+from seewhy.records import MapKey, MapStat, Outcome
 from seewhy.render import notebook
 from seewhy.render.color import heat, jet
-from seewhy.render.overlay import Pixels, encode, side_by_side
+from seewhy.render.overlay import Pixels, side_by_side
 from seewhy.render.sheet import Tile, page
+from seewhy.run.folder import RunFolder
 from seewhy.run.plan import Plan, Shard
-from seewhy.store import manifest
 from seewhy.store.arrays import read_chunks, read_map, read_maps
 from seewhy.store.frames import frame_of
 
 SHEET_MOST = 100
-_SHOWN, _SHOWN_QUALITY = 512, 85  # pixels high and JPEG quality of an overlay within a notebook
 HYPOTHESES = (
     "Maps are hypotheses: nothing here has been tested. What the decisions depend on, seewhy.audit(classifier, folder) "
     "tests by exchanging it between images."
 )
-
-
-@dataclass(frozen=True)
-class ExplainedImage:
-    """One image of an explanation. `map_stats` has the numbers of each raw map, by layer."""
-
-    owner: Explanation = field(repr=False)
-    row: int
-    outcome: Outcome
-
-    @property
-    def path(self) -> str:
-        """Where the file lies, or the image's id where it is no file."""
-        return self.outcome.image.path or self.outcome.image.id
-
-    @property
-    def label(self) -> str | None:
-        """The class name by folder or table; None where unknown."""
-        return self.outcome.image.label
-
-    @property
-    def prediction(self) -> str | None:
-        """The class name with the largest logit; None where there is none."""
-        return self.outcome.prediction
-
-    @property
-    def probability(self) -> float | None:
-        """The predicted class's, 0 to 1."""
-        return self.outcome.probability
-
-    @property
-    def error(self) -> str | None:
-        """Why there is no result; None where there is one."""
-        return self.outcome.error
-
-    @property
-    def maps(self) -> Maps | dict[str, Maps]:
-        """The one map (H, W), or a dict named like that of `Explanation.maps`; raw, or in [0, 1) if fused."""
-        return self.owner._named(
-            {key: maps[0] for key, maps in self.owner._shown(self.owner._raw_of(self.row)).items()}
-        )
-
-    @property
-    def map_stats(self) -> dict[str, MapStat]:
-        """The numbers of each raw map, by layer (and by method and score, where there are several)."""
-        stats = {key: by_row[self.row] for key, by_row in self.owner._stats.items() if self.row in by_row}
-        return dict(zip(_names(list(self.owner._stats)), stats.values(), strict=True)) if stats else {}
-
-    @property
-    def overlay(self) -> PIL.Image.Image:
-        """The overlay, RGB. Raises DataError with the reason for an image without a result."""
-        return self.owner._overlay_of(self.row)
-
-    def caption(self) -> tuple[str, ...]:
-        """Lines: name; prediction with probability (and the label where wrong); the raw maximum of each layer."""
-        several = len(self.map_stats) > 1
-        peaks = [f"{f'{name} ' if several else ''}{said}" for name, said in self._peaks().items()]
-        return (*self._head(), *peaks)
-
-    def _peaks(self) -> dict[str, str]:
-        """The raw maximum of each map, with the reason where it is drawn empty."""
-        stats = zip(self.owner.keys, self.map_stats.items(), strict=False)  # an unreadable image has none
-        return {
-            name: f"max {stat.maximum:.2g}"
-            + (f" ({stat.reason})" if stat.empty else ", smoothed" if self.owner._is_smoothed(key) else "")
-            for key, (name, stat) in stats
-        }
-
-    def _head(self) -> tuple[str, ...]:
-        outcome, name = self.outcome, PurePosixPath(self.outcome.image.id).name
-        if outcome.error:
-            return name, "no result", outcome.error
-        wrong = f", but is {self.label}" if outcome.correct is False else ""
-        share = "" if outcome.probability is None else f" {outcome.probability:.2f}"
-        decided = f"{outcome.prediction}{share}{wrong}" if outcome.prediction else self._score()
-        return name, decided
-
-    def _score(self) -> str:
-        """The explained numbers, for a network that decides for no class."""
-        values = {stat.score: stat.score_value for stat in self.map_stats.values()}
-        return ", ".join(f"{name} {value:.3g}" for name, value in values.items())
-
-    def _repr_html_(self) -> str:
-        words = "<br>".join(map(escape, self.caption()))
-        return f"<figure style='margin:0'>{_picture(self)}<figcaption>{words}</figcaption></figure>"
 
 
 class Explanation:
@@ -146,7 +57,7 @@ class Explanation:
     ) -> None:
         self.folder = folder
         self.plan = plan
-        self.keys = plan.keys
+        self.keys: Sequence[MapKey] = plan.keys
         self.methods, self.layers, self.scores = (tuple(dict.fromkeys(part)) for part in zip(*plan.keys, strict=True))
         self.method, self.score = ", ".join(self.methods), ", ".join(self.scores)
         self.classes = plan.classes
@@ -166,7 +77,7 @@ class Explanation:
         return (self[row] for row in range(len(self)))
 
     def __getitem__(self, which: int | str) -> ExplainedImage:
-        row = self._row(which)
+        row = row_named(self.outcomes, which)
         return ExplainedImage(self, row, self.outcomes[row])
 
     @property
@@ -181,7 +92,7 @@ class Explanation:
     @property
     def notes(self) -> tuple[str, ...]:
         """What had to be decided or noticed, in sentences."""
-        by_map = dict(zip(_names(self.keys), self._stats.values(), strict=True))
+        by_map = dict(zip(names_of(self.keys), self._stats.values(), strict=True))
         picked = self.plan.only is not None
         return (*self.plan.notes, *noticed(self.outcomes, self.classes, self.scores, by_map, picked=picked))
 
@@ -205,7 +116,7 @@ class Explanation:
             "preset": self.preset,
             "empty_maps": {
                 name: sum(stat.empty for stat in by_row.values())
-                for name, by_row in zip(_names(self.keys), self._stats.values(), strict=True)
+                for name, by_row in zip(names_of(self.keys), self._stats.values(), strict=True)
             },
             "notes": list(self.notes),
             **({"only": vars(only)} if only else {}),
@@ -249,7 +160,7 @@ class Explanation:
         title = f"{what}, as {self.preset} shows it" if self.preset else what
         panels = self._panels()
         order = f"; left to right: {', '.join(panels)}" if len(panels) > 1 and self.preset else ""
-        smooth = "; fine maps smoothed" if any(map(self._is_smoothed, self.keys)) else ""
+        smooth = "; fine maps smoothed" if any(map(self.is_smoothed, self.keys)) else ""
         subtitle = f"{some}; every map by its own values (max), red frame: wrong prediction{smooth}{order}"
         table = jet() if self.preset else heat()
         cut = self.preset is None and any(is_cut(self.plan.grid(key)) for key in self.keys)
@@ -263,7 +174,7 @@ class Explanation:
         """
         folder = Path(folder)
         if self.folder is not None:
-            _copy(self.folder, folder)
+            RunFolder(self.folder).copy(folder)
         elif self._writer is not None:
             self._writer(self, folder)
         self.folder = folder
@@ -288,10 +199,10 @@ class Explanation:
     def _panels(self) -> list[str]:
         """What each picture of an overlay shows, left to right."""
         if self.preset is None:
-            return _names(_by_method(self.keys))
-        return _names([MapKey(method, "", score) for method, score in fused_keys(_by_method(self.keys))])
+            return names_of(by_method(self.keys))
+        return names_of([MapKey(method, "", score) for method, score in fused_keys(by_method(self.keys))])
 
-    def _is_smoothed(self, key: MapKey) -> bool:
+    def is_smoothed(self, key: MapKey) -> bool:
         """Whether overlays show a map smoothed."""
         return self.preset is None and is_smoothed(self.plan.grid(key))
 
@@ -299,9 +210,9 @@ class Explanation:
         wrong, panels = image.outcome.correct is False, self._panels()
         if image.error or self.preset is not None or len(panels) < 2:
             return Tile(None if image.error else image.overlay, image.caption(), wrong)
-        peaks = image._peaks()
+        peaks = image.peaks()
         columns = tuple((name, *textwrap.wrap(peaks[name], 28)) for name in panels if name in peaks)
-        return Tile(image.overlay, image._head(), wrong, columns)
+        return Tile(image.overlay, image.head(), wrong, columns)
 
     def _repr_html_(self) -> str:
         return notebook.page(
@@ -332,28 +243,6 @@ class Explanation:
     def _few(self, count: int) -> list[ExplainedImage]:
         return [self[row] for row in range(min(count, len(self)))]
 
-    def _row(self, which: int | str) -> int:
-        if isinstance(which, (int, np.integer)):
-            if not -len(self) <= which < len(self):
-                raise IndexError(f"There is no image {which}: the explanation has {len(self)}, 0 to {len(self) - 1}.")
-            return int(which) % len(self)
-        ids = [one_form(outcome.image.id) for outcome in self.outcomes]
-        wanted = one_form(str(which))
-        names = (
-            ids,
-            [PurePosixPath(image_id).name for image_id in ids],
-            [PurePosixPath(image_id).stem for image_id in ids],
-        )
-        for pool in names:
-            if (count := pool.count(wanted)) == 1:
-                return pool.index(wanted)
-            if count > 1:
-                full = [image_id for image_id, name in zip(ids, pool, strict=True) if name == wanted]
-                raise OptionError(f"{count} images are called {wanted!r}.  Name one in full: {', '.join(full[:4])}")
-        raise OptionError(
-            f"There is no image {wanted!r}.  {nearest(wanted, [*ids, *names[1]])}".rstrip(), slug="no-such-image"
-        )
-
     def _all_maps(self, key: MapKey) -> Maps:
         return self._held[key] if self._held is not None else read_maps(self._run_folder(), key)
 
@@ -375,10 +264,22 @@ class Explanation:
             fused[MapKey(method, "", score)] = fuse(layer_maps, self.plan.canvas).numpy()
         return fused
 
-    def _named(self, maps: Mapping[MapKey, Maps]) -> Maps | dict[str, Maps]:
-        return dict(zip(_names(list(maps)), maps.values(), strict=True)) if len(maps) > 1 else next(iter(maps.values()))
+    def maps_of(self, row: int) -> Maps | dict[str, Maps]:
+        """The one map (H, W) of an image, or a dict of several; raw, or in [0, 1) if fused."""
+        return self._named({key: maps[0] for key, maps in self._shown(self._raw_of(row)).items()})
 
-    def _overlay_of(self, row: int) -> PIL.Image.Image:
+    def stats_of(self, row: int) -> dict[str, MapStat]:
+        """The numbers of an image's raw maps, by the names that tell them apart; {} where it has none."""
+        stats = {name: by_row.get(row) for name, by_row in zip(names_of(self.keys), self._stats.values(), strict=True)}
+        return {name: stat for name, stat in stats.items() if stat is not None}
+
+    def _named(self, maps: Mapping[MapKey, Maps]) -> Maps | dict[str, Maps]:
+        return (
+            dict(zip(names_of(list(maps)), maps.values(), strict=True)) if len(maps) > 1 else next(iter(maps.values()))
+        )
+
+    def overlay_of(self, row: int) -> PIL.Image.Image:
+        """An image's overlay, from its file where there is one. Raises DataError for an image without a result."""
         outcome = self.outcomes[row]
         if outcome.error:
             raise DataError(f"{outcome.image.id} has no overlay: {outcome.error}.")
@@ -393,7 +294,7 @@ class Explanation:
             raise DataError(f"{outcome.image.id} has no overlay: {error}.") from error
         raw = self._raw_of(row)
         empty = {key for key, stats in self._stats.items() if stats[row].empty}
-        ordered = {key: torch.from_numpy(raw[key][0]) for key in _by_method(self.keys)}
+        ordered = {key: torch.from_numpy(raw[key][0]) for key in by_method(self.keys)}
         return PIL.Image.fromarray(draw_overlay(loaded, ordered, empty, self.plan))
 
     def _run_folder(self) -> Path:
@@ -402,46 +303,6 @@ class Explanation:
         return self.folder
 
 
-def _copy(there: Path, folder: Path) -> None:
-    """Copy a run to a folder that is empty or holds the same run already."""
-    if folder.resolve() == there.resolve():
-        return
-    with manifest.writer(folder):
-        held = manifest.find(folder)
-        if held is not None and held["identity"] != manifest.read_manifest(there)["identity"]:
-            raise StoreError(
-                f"{folder} holds another run.\n  Name a new folder:  save('{folder}-2')", slug="another-run"
-            )
-        try:
-            shutil.copytree(there, folder, ignore=shutil.ignore_patterns(".lock"), dirs_exist_ok=True)
-        except OSError as error:
-            raise manifest.cannot_write(folder, error) from error
-
-
-def _by_method(keys: Sequence[MapKey]) -> list[MapKey]:
-    """The keys in the order in which overlays show them: each method's own together."""
-    methods = list(dict.fromkeys(key.method for key in keys))
-    return sorted(keys, key=lambda key: methods.index(key.method))
-
-
-def _names(keys: Sequence[MapKey]) -> list[str]:
-    """What tells the keys apart: layers where nothing else differs, else method, layer and score joined by slashes."""
-    differing = [len(set(part)) > 1 for part in zip(*keys, strict=True)]
-    if not any(differing):
-        return [key.layer for key in keys]
-    return ["/".join(part for part, shown in zip(key, differing, strict=True) if shown) for key in keys]
-
-
 def _pixels(path: Path) -> Pixels:
     with PIL.Image.open(path, formats=("JPEG", "PNG")) as picture:
         return np.asarray(picture.convert("RGB"))
-
-
-def _picture(image: ExplainedImage) -> str:
-    if image.error:
-        return ""
-    overlay = image.overlay
-    overlay.thumbnail((overlay.width, _SHOWN))  # twice as many pixels as are shown, for fine screens
-    data = base64.b64encode(encode(np.asarray(overlay), "jpg", _SHOWN_QUALITY)).decode()
-    name = escape(image.outcome.image.id, quote=True)
-    return f'<img style="max-height:{_SHOWN // 2}px" alt="{name}" src="data:image/jpeg;base64,{data}">'

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from pathlib import PurePosixPath
 from typing import Any, Protocol
 
+import numpy as np
 import PIL.Image
 
 from seewhy.errors import DataError, OptionError, counted, nearest
@@ -115,3 +117,28 @@ def _name_of(asked: str | int, what: str, names: Sequence[str | None], classes: 
         kind = "split" if what == "split" else "class"
         raise OptionError(f"No image has the {kind} {asked!r}.  {nearest(asked, known)}".rstrip())
     return asked
+
+
+def row_named(outcomes: Sequence[Outcome], which: int | str) -> int:
+    """The row of an image by number, id, file name or stem. Raises IndexError or OptionError with what there is."""
+    if isinstance(which, (int, np.integer)):
+        if not -len(outcomes) <= which < len(outcomes):
+            last = len(outcomes) - 1
+            raise IndexError(f"There is no image {which}: the explanation has {len(outcomes)}, 0 to {last}.")
+        return int(which) % len(outcomes)
+    ids = [one_form(outcome.image.id) for outcome in outcomes]
+    wanted = one_form(str(which))
+    names = (
+        ids,
+        [PurePosixPath(image_id).name for image_id in ids],
+        [PurePosixPath(image_id).stem for image_id in ids],
+    )
+    for pool in names:
+        if (count := pool.count(wanted)) == 1:
+            return pool.index(wanted)
+        if count > 1:
+            full = [image_id for image_id, name in zip(ids, pool, strict=True) if name == wanted]
+            raise OptionError(f"{count} images are called {wanted!r}.  Name one in full: {', '.join(full[:4])}")
+    raise OptionError(
+        f"There is no image {wanted!r}.  {nearest(wanted, [*ids, *names[1]])}".rstrip(), slug="no-such-image"
+    )

@@ -96,11 +96,12 @@ class VolumeExplanation(Explanation):
         strip, places = self._strip(row, key)
         name = f"{'/'.join(part for part in key if len(self.keys) > 1)} " if len(self.keys) > 1 else ""
         peak = f"{name}max {self._stats[key][row].maximum:.2g}; slices {', '.join(map(str, places))}"
-        return Tile(PIL.Image.fromarray(strip), (*image._head(), peak))
+        return Tile(PIL.Image.fromarray(strip), (*image.head(), peak))
 
-    def _overlay_of(self, row: int) -> PIL.Image.Image:
+    def overlay_of(self, row: int) -> PIL.Image.Image:
+        """Slices of a volume under its maps, a row for each. Raises DataError for a volume without a result."""
         if self.outcomes[row].error:
-            return super()._overlay_of(row)  # which says why there is none
+            return super().overlay_of(row)  # which says why there is none
         strips = [self._strip(row, key)[0] for key in self.keys]
         return PIL.Image.fromarray(np.concatenate(strips, axis=0))
 

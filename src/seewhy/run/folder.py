@@ -128,6 +128,21 @@ class RunFolder:
         manifest.finish(self.path, identity, summary, checksums.write(self.path))
         self.remove_parts()
 
+    def copy(self, folder: Path) -> None:
+        """Copy the finished run to a folder that is empty or holds the same run already; StoreError where another."""
+        if folder.resolve() == self.path.resolve():
+            return
+        with manifest.writer(folder):
+            held = manifest.find(folder)
+            if held is not None and held["identity"] != manifest.read_manifest(self.path)["identity"]:
+                raise StoreError(
+                    f"{folder} holds another run.\n  Name a new folder:  save('{folder}-2')", slug="another-run"
+                )
+            try:
+                shutil.copytree(self.path, folder, ignore=shutil.ignore_patterns(".lock"), dirs_exist_ok=True)
+            except OSError as error:
+                raise manifest.cannot_write(folder, error) from error
+
     def remove_parts(self) -> None:
         """Remove what only a run that goes on needs: a loss of power may bring parts back after its end."""
         shutil.rmtree(self.path / "parts", ignore_errors=True)
