@@ -22,7 +22,8 @@ from seewhy.data.addresses import address_of, files_at, read_address
 from seewhy.data.copies import find_copies
 from seewhy.data.decode import UnreadableError, file_digest, has_depth, read_photograph, read_size
 from seewhy.data.files import size_of
-from seewhy.data.folder import ImageTable, read_table
+from seewhy.data.folder import read_table
+from seewhy.data.image_table import ImageTable
 from seewhy.errors import DataError, MissingExtraError, OptionError, WorkError
 from tests.stores import empty_store
 

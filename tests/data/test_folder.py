@@ -16,7 +16,8 @@ import torch
 
 import seewhy
 from seewhy.data.decode import UnreadableError
-from seewhy.data.folder import ImageTable, read_table
+from seewhy.data.folder import read_table
+from seewhy.data.image_table import ImageTable
 from seewhy.data.reader import load_image
 from seewhy.data.table_labels import with_labels
 from seewhy.errors import DataError, OptionError

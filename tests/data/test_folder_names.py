@@ -16,8 +16,9 @@ import seewhy
 from seewhy.cam.scores.grammar import class_index
 from seewhy.data.classifier import load
 from seewhy.data.decode import UnreadableError, read_photograph
-from seewhy.data.folder import ImageTable, read_table
+from seewhy.data.folder import read_table
 from seewhy.data.folder_names import role_of
+from seewhy.data.image_table import ImageTable
 from seewhy.data.masks import catalogue_of
 from seewhy.data.table_labels import by_class_names
 from seewhy.errors import DataError

@@ -15,7 +15,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset, SubsetRandomSampler, TensorDataset
 
 import seewhy
-from seewhy.data.folder import ImageTable, read_table
+from seewhy.data.folder import read_table
+from seewhy.data.image_table import ImageTable
 from seewhy.data.labels import read_label
 from seewhy.data.reader import load_image
 from seewhy.data.table_labels import with_labels

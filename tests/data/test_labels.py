@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from seewhy.data.folder import ImageTable, read_table
+from seewhy.data.folder import read_table
+from seewhy.data.image_table import ImageTable
 from seewhy.data.item_labels import label_of
 from seewhy.data.labels import label_set, parts_of
 from seewhy.data.table_labels import with_labels

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from seewhy.data.folder import ImageTable, read_table
+from seewhy.data.folder import read_table
+from seewhy.data.image_table import ImageTable
 from seewhy.data.table_columns import check_columns, usable_columns
 from seewhy.errors import OptionError
 

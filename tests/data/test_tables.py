@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from seewhy.data.decode import UnreadableError
-from seewhy.data.folder import ImageTable, read_table
+from seewhy.data.folder import read_table
+from seewhy.data.image_table import ImageTable
 from seewhy.data.reader import load_image
 from seewhy.data.table_labels import with_labels
 from seewhy.errors import DataError, OptionError

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import PurePosixPath
 
-from seewhy.data.folder import ImageTable
+from seewhy.data.image_table import ImageTable
 from seewhy.data.sheet import plain
 from seewhy.errors import OptionError, counted, listed, nearest
 

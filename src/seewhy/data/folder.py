@@ -3,26 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence, Set
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from seewhy.data.addresses import address_of, any_address, image_matches, images_at, is_pattern
-from seewhy.data.folder_names import Placement, is_split_name, placed
-from seewhy.data.image_files import RUN, SUFFIXES, holds_image, is_image_name, is_of_a_system, left_out, walk
+from seewhy.data.class_folders import in_folders, in_split, inside_and_beside, of_class_folders, table_of_folder
+from seewhy.data.image_files import is_image_name
+from seewhy.data.image_table import ImageTable
 from seewhy.data.item_labels import Reading, label_of
 from seewhy.data.items import are_rows, items_of, paths_in
 from seewhy.data.labels import (
-    SURE,
-    OneLabel,
-    are_joined,
-    are_sets,
     number_of,
-    one_case,
-    separator_of,
-    vocabulary,
 )
 from seewhy.data.listing import below, label_names, read_listing, without_repeats
 from seewhy.data.next_steps import is_address, kind_of_file, steps_for
@@ -30,66 +23,10 @@ from seewhy.data.places import as_on_disk, as_written, why_not_here
 from seewhy.data.sampling import sampled
 from seewhy.data.shards import are_shards, rows_of, shards_in
 from seewhy.data.sheet import Sheet, read_lines, read_sheet, sheet_of
-from seewhy.errors import DataError, OptionError, beside, listed
+from seewhy.errors import DataError, OptionError, beside
 from seewhy.records import Image, one_form
 
 _TABLES = (".xlsx", ".xls", ".ods", ".parquet", ".feather", ".json", ".jsonl", ".pkl")
-
-
-@dataclass(frozen=True)
-class ImageTable:
-    """The ordered list of images, with the class names that their folders or labels suggest.
-
-    `root` is what ids are relative to; `items` holds images that are not files (a tensor or a Dataset), by position.
-    """
-
-    images: tuple[Image, ...]
-    root: Path | None = None
-    classes: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
-    items: Any = None
-    source: str = ""
-    empty: tuple[str, ...] = ()  # class folders without an image
-    whole: tuple[str, ...] = ()  # the labels of all images, where some were left out
-    first_label: int | None = None  # the number of the first class, where labels are numbers and it is known
-    one_label: OneLabel | None = None  # of several labels the only one that is asked about
-    either: int | None = None  # how deep the first of two levels of folders lies, either of which may be the classes
-    flags: tuple[str, ...] = ()  # columns of zeros and ones whose names are the labels
-    seen: tuple[Reading, ...] = ()  # what some items hold beside their images, where no label is known beforehand
-    columns: tuple[str, ...] = ()  # of a table, all but that of paths: what `Image.cells` are
-    read_as: tuple[str, ...] = ()  # those of them that labels and splits were read from
-    cluster_by: str = ""  # what `Image.cluster` comes from
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    @property
-    def labels(self) -> list[str]:
-        """The labels that are known, image by image, also of images that were left out."""
-        return list(self.whole) or [image.label for image in self.images if image.label]
-
-    @property
-    def labels_seen(self) -> list[str]:
-        """The labels that are known; where there are none, those of the items that were looked at."""
-        return self.labels or [read.label for read in self.seen if read.label]
-
-    def class_names(self, count: int) -> tuple[str, ...] | None:
-        """The names of `count` classes; those of sets, or of folders without an image, where that makes so many."""
-        with_empty = tuple(sorted({*self.classes, *self.empty}))
-        separator = separator_of(self.labels, lambda names: len(names) == count)
-        in_sets = vocabulary(self.labels, separator) if separator else ()
-        as_sets = separator in SURE and any(separator in name for name in self.classes)
-        in_one_case = one_case(self.classes, self.labels)
-        ways = [in_sets, self.classes, with_empty] if as_sets else [self.classes, with_empty, in_sets]
-        ways.append(in_one_case)
-        if are_joined(self.classes):  # two labels in one cell are no class of their own
-            ways = [in_sets]
-        return next((names for names in ways if len(names) == count), None)
-
-    def is_multi_label(self, classes: Sequence[str] | None, count: int) -> bool:
-        """Whether labels are sets of `classes` (None: of the `count` that the table names)."""
-        names = classes or self.class_names(count)
-        return names is not None and count > 1 and are_sets(self.labels_seen, names, self.first_label or 0)
 
 
 def read_table(
@@ -206,7 +143,7 @@ def _from_path(source: str | Path, columns: Mapping[str, str]) -> ImageTable:
     if (address := address_of(source)) is not None:
         return _from_address(address)
     if path.is_dir():
-        return _from_folder(path)
+        return table_of_folder(path)
     if path.is_file():
         _check_read(path)
         return _from_list([path], str(path))
@@ -249,10 +186,10 @@ def _from_address(address: str) -> ImageTable:
     if images is None:
         _check_read(Path(address))
         return _from_list([Path(address)], address)
-    inside, beside = _inside_and_beside(images)
+    inside, beside = inside_and_beside(images)
     if inside:
-        return _of_class_folders(address, PurePosixPath(address).name, inside, beside)
-    return ImageTable(tuple(_in_split(images, PurePosixPath(address).name)), source=address)
+        return of_class_folders(address, PurePosixPath(address).name, inside, beside)
+    return ImageTable(tuple(in_split(images, PurePosixPath(address).name)), source=address)
 
 
 def _from_shards(tars: Sequence[str], source: str, columns: Mapping[str, str] | None = None) -> ImageTable:
@@ -262,99 +199,6 @@ def _from_shards(tars: Sequence[str], source: str, columns: Mapping[str, str] | 
     rows, folder, notes = rows_of(tars)
     table = _from_sheet(sheet_of(rows), folder, source, {"path": "path", **(columns or {})})
     return replace(table, root=None if any_address(tars) else folder, notes=(*notes, *table.notes))
-
-
-def _from_folder(root: Path) -> ImageTable:
-    unread: list[OSError] = []
-    others: Counter[str] = Counter()
-    paths = sorted(walk(root, unread.append, others), key=lambda path: path.relative_to(root).as_posix())
-    if not paths:
-        held = listed(sorted(entry.name for entry in root.iterdir())) or "nothing"
-        steps = "".join(f"\n  {step}" for step in steps_for(others))
-        raise DataError(
-            f"Found no images in {root}, which holds: {held}.\n  Suffixes read: {listed(sorted(SUFFIXES), 30)}{steps}",
-            slug="no-images",
-        )
-    images = [Image(path.relative_to(root).as_posix(), str(path)) for path in paths]
-    inside, beside = _inside_and_beside(images)
-    if inside:
-        table = _of_class_folders(str(root), root.resolve().name, inside, beside, root)
-    else:
-        table = _named_by_the_folder(root, images)
-    return replace(table, notes=(*table.notes, *left_out(table.empty, unread, others)))
-
-
-def _inside_and_beside(images: list[Image]) -> tuple[list[Image], list[Image]]:
-    """The images in class folders, and the few that lie beside these; all are beside where there are none."""
-    beside = [image for image in images if "/" not in image.id]
-    inside = [image for image in images if "/" in image.id]
-    if len({image.id.partition("/")[0] for image in inside}) < 2 or len(beside) >= len(inside):
-        return ([], images) if beside else (inside, [])
-    return inside, beside
-
-
-def _of_class_folders(
-    source: str, name: str, inside: Sequence[Image], beside: Sequence[Image], root: Path | None = None
-) -> ImageTable:
-    """The table of images in class folders; the few `beside` these have no class. None as `root`: it lies elsewhere."""
-    placed_images, placement = _in_folders(inside)
-    images = _in_split(placed_images, name)
-    has_labels = any(image.label for image in images)
-    empty = _empty_classes(root, placement) if root is not None and has_labels else ()
-    notes = list(placement.notes)
-    if beside:
-        notes.append(f"Images beside the class folders have no class: {listed([image.id for image in beside], 4)}.")
-    together = sorted([*images, *beside], key=lambda image: image.id)
-    return ImageTable(
-        tuple(together),
-        root,
-        label_names(images),
-        tuple(notes),
-        source=source,
-        empty=empty,
-        either=placement.either,
-    )
-
-
-def _empty_classes(root: Path, placement: Placement) -> tuple[str, ...]:
-    """The names of folders beside class folders in which no image lies, and no run."""
-    labels = {label for label, _ in placement.places}
-    empty = set()
-    for home in placement.homes:
-        for entry in os.scandir(root.joinpath(*home)):
-            if entry.is_dir() and entry.name not in labels and not is_of_a_system(entry.name):
-                inner = Path(entry.path)
-                if not (inner / RUN).exists() and next(walk(inner), None) is None:
-                    empty.add(entry.name)
-    return tuple(sorted(empty))
-
-
-def _in_folders(images: Sequence[Image]) -> tuple[list[Image], Placement]:
-    """The images with the label and split that the folders in their ids say; each lies in one at least."""
-    placement = placed([tuple(image.id.split("/")[:-1]) for image in images])
-    together = zip(images, placement.places, strict=True)
-    return [replace(image, label=label, split=split) for image, (label, split) in together], placement
-
-
-def _in_split(images: Iterable[Image], name: str) -> list[Image]:
-    """The images with the split that the name of their folder or list says, where they have none of their own."""
-    split = name if is_split_name(name) else None
-    return [replace(image, split=image.split or split) for image in images]
-
-
-def _named_by_the_folder(root: Path, images: list[Image]) -> ImageTable:
-    """Label and split of a folder that holds images itself, from its own and its sibling folders' names."""
-    home = root.resolve()
-    siblings = sorted(
-        entry.name for entry in home.parent.iterdir() if not is_of_a_system(entry.name) and holds_image(entry)
-    )
-    if len(siblings) < 2 or all(map(is_split_name, siblings)):
-        return ImageTable(tuple(_in_split(images, home.name)), root, source=str(root))
-    if any("/" in image.id for image in images):
-        return ImageTable(tuple(images), root, source=str(root))
-    images = _in_split([replace(image, label=home.name) for image in images], home.parent.name)
-    note = f"Class {home.name!r} from the folder's name; its siblings give the classes {', '.join(siblings)}."
-    return ImageTable(tuple(images), root, tuple(siblings), notes=(note,), source=str(root))
 
 
 def _from_table(path: Path, columns: Mapping[str, str]) -> ImageTable:
@@ -369,7 +213,7 @@ def _from_table(path: Path, columns: Mapping[str, str]) -> ImageTable:
 
 def _from_sheet(sheet: Sheet, folder: Path, source: str, columns: Mapping[str, str], name: str = "") -> ImageTable:
     listing = read_listing(sheet, folder, source, columns)
-    images = tuple(_in_split(listing.images, name))
+    images = tuple(in_split(listing.images, name))
     classes = listing.classes or label_names(images)
     return ImageTable(
         images,
@@ -392,8 +236,8 @@ def _from_list(paths: Sequence[Path], source: str) -> ImageTable:
     )
     either = None
     if all("/" in image.id for image in images):  # they lie in folders below a common one: read those as a folder would
-        images, placement = _in_folders(images)
-        images, notes = _in_split(images, root.name), (*notes, *placement.notes)
+        images, placement = in_folders(images)
+        images, notes = in_split(images, root.name), (*notes, *placement.notes)
         either = placement.either
     home = None if any_address(image.path for image in images) else root
     return ImageTable(tuple(images), home, label_names(images), notes, source=source, either=either)

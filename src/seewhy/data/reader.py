@@ -25,8 +25,8 @@ from seewhy.data.decode import (
     read_photograph,
 )
 from seewhy.data.depth import eight_bits
-from seewhy.data.folder import ImageTable
 from seewhy.data.function_fit import known_rule
+from seewhy.data.image_table import ImageTable
 from seewhy.data.items import image_and_label
 from seewhy.data.volumes import holds_volumes
 from seewhy.errors import DataError, listed

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seewhy.data.columns import LABELS
-from seewhy.data.folder import ImageTable
+from seewhy.data.image_table import ImageTable
 from seewhy.data.sheet import plain
 from seewhy.errors import OptionError, listed, nearest
 from seewhy.estimates import Floats, Integers

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from seewhy.data.folder import ImageTable
 from seewhy.data.folder_names import LevelNote
+from seewhy.data.image_table import ImageTable
 from seewhy.data.item_labels import label_of
 from seewhy.data.labels import (
     JOINT,

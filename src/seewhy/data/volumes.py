@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from seewhy.data.canvas import picture_of
-from seewhy.data.folder import ImageTable
+from seewhy.data.image_table import ImageTable
 from seewhy.errors import DataError
 from seewhy.records import Image, Preprocess
 

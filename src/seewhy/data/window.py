@@ -15,7 +15,7 @@ from seewhy.data.addresses import each
 from seewhy.data.classifier import Classifier
 from seewhy.data.decode import UnreadableError, has_depth, read_scan
 from seewhy.data.depth import Extremes, Window, is_deep, joined, scale_of, scan_of
-from seewhy.data.folder import ImageTable
+from seewhy.data.image_table import ImageTable
 from seewhy.data.no_data import Seen, seen_in, settled
 from seewhy.data.reader import image_of, item_of
 from seewhy.errors import listed

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from seewhy.data.folder import ImageTable
+from seewhy.data.image_table import ImageTable
 from seewhy.errors import OptionError, counted, listed, nearest
 from seewhy.estimates import Floats, Integers
 from seewhy.records import Image

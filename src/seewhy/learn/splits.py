@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 
 from seewhy.cam.scores.targets import one_logit_note
 from seewhy.data.classifier import Classifier
-from seewhy.data.folder import ImageTable, read_table
+from seewhy.data.folder import read_table
 from seewhy.data.folder_names import role_of
+from seewhy.data.image_table import ImageTable
 from seewhy.data.table_labels import by_class_names, with_labels
 from seewhy.errors import DataError, ModelError, OptionError, counted, listed
 from seewhy.records import Image

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from seewhy.cam.scores.targets import Score, one_logit_note
 from seewhy.data.classifier import Classifier, with_classes
-from seewhy.data.folder import ImageTable
+from seewhy.data.image_table import ImageTable
 from seewhy.data.table_labels import with_labels
 from seewhy.errors import DataError, counted, listed
 from seewhy.records import Task

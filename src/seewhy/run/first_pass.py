@@ -14,8 +14,8 @@ from seewhy.cam.scores.form import formed
 from seewhy.data.addresses import each
 from seewhy.data.classifier import Classifier
 from seewhy.data.decode import UnreadableError, read_size
-from seewhy.data.folder import ImageTable
 from seewhy.data.function_fit import learn_rule
+from seewhy.data.image_table import ImageTable
 from seewhy.data.reader import Loaded, batch_of, input_made, load_image
 from seewhy.errors import DataError, OptionError, listed
 from seewhy.geometry import geometry_of

@@ -19,7 +19,7 @@ from seewhy.cam.scores.targets import Score
 from seewhy.data.classifier import Classifier
 from seewhy.data.decode import Pixels, UnreadableError, file_digest
 from seewhy.data.extras import readers_of
-from seewhy.data.folder import ImageTable
+from seewhy.data.image_table import ImageTable
 from seewhy.data.reader import load_image, prepared
 from seewhy.errors import StoreError
 from seewhy.records import Image, Task

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from seewhy.cam.scores.form import formed
 from seewhy.data.classifier import Classifier, with_classes
-from seewhy.data.folder import ImageTable
+from seewhy.data.image_table import ImageTable
 from seewhy.data.labels import OneLabel
 from seewhy.data.table_labels import with_one_label
 from seewhy.errors import OptionError, listed, nearest

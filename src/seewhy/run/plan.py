@@ -29,7 +29,8 @@ from seewhy.cam.pass_effects import draws, written_by
 from seewhy.cam.scores.targets import Score, Targets, find_scores
 from seewhy.data.classifier import Classifier, load
 from seewhy.data.clusters import ClusterBy, clustered
-from seewhy.data.folder import ImageTable, read_table
+from seewhy.data.folder import read_table
+from seewhy.data.image_table import ImageTable
 from seewhy.data.table_labels import by_class_names
 from seewhy.data.window import with_window
 from seewhy.errors import DataError, ModelError, OptionError, counted, listed, nearest

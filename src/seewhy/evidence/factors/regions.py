@@ -12,7 +12,7 @@ from torch import Tensor
 
 from seewhy.data.classifier import Opaque
 from seewhy.data.decode import UnreadableError
-from seewhy.data.folder import ImageTable
+from seewhy.data.image_table import ImageTable
 from seewhy.data.masks import Levels, Reader, on_canvas
 from seewhy.data.reader import Loaded, load_image
 from seewhy.errors import DataError

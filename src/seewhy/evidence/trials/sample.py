@@ -15,7 +15,7 @@ from seewhy.data.canvas import canvas_from_input, input_from_canvas
 from seewhy.data.classifier import Classifier
 from seewhy.data.decode import UnreadableError
 from seewhy.data.duplicates import joined_groups, near_duplicates
-from seewhy.data.folder import ImageTable
+from seewhy.data.image_table import ImageTable
 from seewhy.data.reader import Loaded, load_image, refuse_others
 from seewhy.errors import DataError
 from seewhy.evidence.factors.factor import as_share
