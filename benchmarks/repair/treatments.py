@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from seewhy.errors import ModelError
-from seewhy.learn.arms import ATTENTION, LAST_LAYER, Job, ways_of
+from seewhy.learn.arms import ATTENTION, LAST_LAYER, RepairJob, ways_of
 from seewhy.learn.bench import Bench
 from seewhy.learn.exchange import FactorExchange
 from seewhy.learn.fine_tune import Losing, cross_entropy, fine_tuned, logits_in_training
@@ -79,7 +79,7 @@ def treatments(bench: Bench, pictures: Pictures, kind: str) -> dict[str, Treatme
     }
 
 
-def by_way(name: str, job: Job, seed: int) -> nn.Module:
+def by_way(name: str, job: RepairJob, seed: int) -> nn.Module:
     """What a way of the repair makes. Raises ModelError with the reason where it is refused."""
     ways, refused = ways_of(job, (name,))
     if not ways:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from seewhy.cam.capture import LayerCall
 from seewhy.errors import ModelError
 from seewhy.evidence.trials.sample import Sample
-from seewhy.learn.arms import Job
+from seewhy.learn.arms import RepairJob
 from seewhy.learn.fine_tune import Tuning, cross_entropy, fine_tuned, logits_in_training
 
 HARD = Tuning(epochs=2, rate=1e-3)  # of the network that finds hard images: stopped early, so that it errs
@@ -27,7 +27,7 @@ BLOCK = 64
 Logits = Callable[[nn.Module, Tensor], Tensor]
 
 
-def just_train_twice(job: Job, placed: Sample, seed: int) -> nn.Module:
+def just_train_twice(job: RepairJob, placed: Sample, seed: int) -> nn.Module:
     """Fine-tuned with the images that a network trained shortly from scratch errs on weighing 20 times as much.
 
     JTT (Liu et al. 2021, arXiv:2107.09044). Raises ModelError where the first network errs on none.
@@ -74,7 +74,7 @@ class UpweightedLoss:
         return (self.weights[places] * losses).mean()
 
 
-def intelligent_dropout(job: Job, placed: Sample, seed: int) -> nn.Module:
+def intelligent_dropout(job: RepairJob, placed: Sample, seed: int) -> nn.Module:
     """Fine-tuned with bnnr's ICD: in half of the images the quarter with the largest map is blurred.
 
     Maps are those of the network before, by bnnr's default explainer at the audit's layer. Raises ModelError where

@@ -71,7 +71,7 @@ from seewhy.cam.capture import LayerCall
 from seewhy.errors import ModelError
 from seewhy.evidence.findings.finding import Finding
 from seewhy.evidence.trials.sample import Sample
-from seewhy.learn.arms import Job
+from seewhy.learn.arms import RepairJob
 from seewhy.learn.asked import RepairOptions
 from seewhy.learn.fine_tune import Tuning
 from seewhy.learn.groups import Groups
@@ -150,13 +150,13 @@ def test_augmented_images_are_images_and_chance_is_the_generators() -> None:
         assert torch.allclose(value, flat) or number == len(OPERATIONS) - 1  # only the patch leaves grey
 
 
-def _samples(n_images: int) -> tuple[Sample, Job]:
+def _samples(n_images: int) -> tuple[Sample, RepairJob]:
     pixels = torch.randint(0, 256, (n_images, 3, 16, 16), dtype=torch.uint8, generator=dice(5))
     labels = np.arange(n_images) % 2
     sample = Sample("train", tuple(range(n_images)), labels, pixels, None, np.arange(n_images))
     network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2))
     nothing = Groups(np.zeros(n_images, np.int64), (), "")
-    job = Job(network, None, sample, sample, nothing, nothing, (), Tuning(epochs=1), 2,
+    job = RepairJob(network, None, sample, sample, nothing, nothing, (), Tuning(epochs=1), 2,
               layer=LayerCall("0", "0", None))  # fmt: skip
     return sample, job
 

@@ -18,7 +18,7 @@ from torch import nn
 import seewhy
 from seewhy.errors import OptionError, StoreError
 from seewhy.integrations.widget import InlineSheet
-from seewhy.integrations.widget_data import SIDE, Held, held_of, of_explanation, of_folder, shown
+from seewhy.integrations.widget_data import SIDE, Sent, held_of, of_explanation, of_folder, shown
 from seewhy.maps import drawn_values
 from seewhy.report.stored import read_run
 from seewhy.store.arrays import read_maps
@@ -60,7 +60,7 @@ def explanation(photos: Path) -> seewhy.Explanation:
     return seewhy.explain(classifier, photos, layers=["conv1", "conv2"], progress=False)
 
 
-def picture_in(held: Held, place: int) -> np.ndarray[Any, Any] | None:
+def picture_in(held: Sent, place: int) -> np.ndarray[Any, Any] | None:
     where = held.table["entries"][place]["t"]
     if where is None:
         return None
@@ -68,7 +68,7 @@ def picture_in(held: Held, place: int) -> np.ndarray[Any, Any] | None:
         return np.asarray(picture.convert("RGB"))
 
 
-def map_in(held: Held, place: int, which: int) -> np.ndarray[Any, Any] | None:
+def map_in(held: Sent, place: int, which: int) -> np.ndarray[Any, Any] | None:
     """The stored map in its own units: what is for the score, less what is against it."""
     entry = held.table["entries"][place]["m"][which]
     if entry is None:

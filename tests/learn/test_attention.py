@@ -18,7 +18,7 @@ from seewhy.evidence.checks.map_findings import Reason
 from seewhy.evidence.factors.factor import Mark
 from seewhy.evidence.trials.sample import Sample
 from seewhy.learn import attention
-from seewhy.learn.arms import ATTENTION, USUAL_WAYS, WAYS, Job, ways_of
+from seewhy.learn.arms import ATTENTION, USUAL_WAYS, WAYS, RepairJob, ways_of
 from seewhy.learn.asked import RepairOptions
 from seewhy.learn.attention import AttentionLoss, refuse_unreadable, share_within
 from seewhy.learn.fine_tune import Tuning, fine_tuned
@@ -140,7 +140,7 @@ def test_maps_that_may_not_be_read_are_not_learned_from(monkeypatch: pytest.Monk
 def test_a_mark_and_a_property_have_no_share_of_a_map() -> None:
     sample, model, unknown = sample_of(), network(), no_groups(16)
     mark = Mark("logo", "white", torch.zeros(4, 8, 8), torch.zeros(4, 8, 8))
-    job = Job(model, mark, sample, sample, unknown, unknown, (), Tuning(), 2, layer=LAYER)
+    job = RepairJob(model, mark, sample, sample, unknown, unknown, (), Tuning(), 2, layer=LAYER)
     assert ways_of(job, (ATTENTION,)) == (
         [],
         {ATTENTION: "logo lies in no region of the images, so no share of a map is its own."},

@@ -17,7 +17,7 @@ from seewhy.evidence.trials.contrast import Contrast
 from seewhy.evidence.trials.edit import EXCHANGE, MARKED, PATCHED, TrialKey
 from seewhy.evidence.trials.sample import Sample
 from seewhy.evidence.trials.trial import Scores, Trials
-from seewhy.learn.arms import Job, Way
+from seewhy.learn.arms import RepairJob, Way
 from seewhy.learn.budget import WayCost, cost_of_way, within
 from seewhy.learn.exchange import FactorExchange, MarkLaid, RegionExchange, unrelated
 from seewhy.learn.fine_tune import Tuning, fine_tuned
@@ -298,7 +298,7 @@ def test_a_mark_is_laid_over_with_something_else_as_its_control() -> None:
     donors = laid.donors_for(places, torch.Generator())
     assert torch.equal(laid.edited(places, donors), mark.laid(sample.canvases(places)))
     unknown = no_groups(40, "of a mark")
-    job = Job(nn.Linear(1, 1), mark, sample, sample, unknown, unknown, (), Tuning(), 2)
+    job = RepairJob(nn.Linear(1, 1), mark, sample, sample, unknown, unknown, (), Tuning(), 2)
     both, groups = job.cells
     assert len(both) == 80 and groups.of.tolist() == [0] * 40 + [1] * 40
     assert torch.equal(both.pixels[:40], sample.pixels)

@@ -12,7 +12,7 @@ import pytest
 from seewhy.render.chart import NARROW, WIDE, Row, Share, histogram_chart, interval_chart, share_chart
 from seewhy.render.page import one_line
 from seewhy.render.rows import KINDS
-from seewhy.render.svg import Look, number_of, ticks_of
+from seewhy.render.svg import Style, number_of, ticks_of
 
 SVG = "{http://www.w3.org/2000/svg}"
 TAGS = {"svg", "title", "desc", "g", "line", "path", "text", "tspan"}
@@ -188,7 +188,7 @@ def test_words_are_one_line() -> None:
 
 
 def test_looks_are_told_apart_by_value() -> None:
-    assert Look("a", "b") == Look("a", "b") != Look("a", "b", "circle")
+    assert Style("a", "b") == Style("a", "b") != Style("a", "b", "circle")
 
 
 @pytest.mark.parametrize("seed", range(40))

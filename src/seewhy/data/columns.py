@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from seewhy.data.image_files import has_image_suffix
 from seewhy.data.sheet import PATHS, Sheet, cells, plain
-from seewhy.data.split_columns import SPLITS, Splits, splits_of
+from seewhy.data.split_columns import SPLITS, SplitColumns, splits_of
 from seewhy.errors import DataError, OptionError, listed, nearest
 
 # As `plain` writes them; the earlier outranks the later.
@@ -28,7 +28,7 @@ class Columns:
 
     path: str
     label: str | None = None
-    split: Splits = field(default_factory=Splits)
+    split: SplitColumns = field(default_factory=SplitColumns)
     others: tuple[str, ...] = ()  # of which one may hold the numbers of the classes
     flags: tuple[str, ...] = ()
     left: tuple[str, ...] = ()  # columns of zeros and ones that are not read, since there is one of labels

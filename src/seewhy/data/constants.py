@@ -26,7 +26,7 @@ _SAME = 1e-4  # of the largest answer: what two sizes of a batch may make of it
 
 
 @dataclass(frozen=True)
-class Held:
+class Arguments:
     """How a network is called: its constants, the picture's name, and all inputs in order where they go by place.
 
     `keywords` are what inputs of `order` are called that go by keyword.
@@ -140,16 +140,16 @@ def holding(network: nn.Module, inputs: Mapping[str, Any], takes: Takes | None) 
         raise inputs_error(network, missing, takes.picture, [takes.said(name) for name in takes.inputs])
     if not takes.others and not takes.keywords:
         return network, {}
-    held = Held(constants, takes.picture, tuple(takes.inputs), takes.keywords)
+    held = Arguments(constants, takes.picture, tuple(takes.inputs), takes.keywords)
     return _twin(network, held), described(constants)
 
 
-def _by_name(network: nn.Module, constants: Mapping[str, Constant]) -> Held:
+def _by_name(network: nn.Module, constants: Mapping[str, Constant]) -> Arguments:
     """How a network of code is called: by the names in its forward, as far as these can be read."""
     try:
         parameters = inspect.signature(network.forward).parameters.values()
     except (TypeError, ValueError):
-        return Held(constants, "")
+        return Arguments(constants, "")
     kinds = inspect.Parameter
     named = [p for p in parameters if p.kind not in (kinds.VAR_POSITIONAL, kinds.VAR_KEYWORD)]
     names = [p.name for p in named]
@@ -163,7 +163,7 @@ def _by_name(network: nn.Module, constants: Mapping[str, Constant]) -> Held:
     if missing := [p.name for p in rest[1:] if p.default is kinds.empty]:
         raise inputs_error(network, missing, rest[0].name)
     is_first = not rest or rest[0] is named[0]
-    return Held(constants, "" if is_first else rest[0].name)
+    return Arguments(constants, "" if is_first else rest[0].name)
 
 
 def _check_known(network: nn.Module, constants: Mapping[str, Constant], names: Sequence[str], has: str) -> None:
@@ -185,7 +185,7 @@ def _beside(value: Constant, picture: Tensor) -> Any:
     return value.to(picture.device, dtype).expand(len(picture), *value.shape).clone()
 
 
-def _twin(network: nn.Module, held: Held) -> nn.Module:
+def _twin(network: nn.Module, held: Arguments) -> nn.Module:
     """A network that is called with the picture alone, and shares all else with this one: layers, weights, name."""
     kind, on_instance = type(network), vars(network).get("forward")
 
@@ -209,7 +209,7 @@ def one_at_a_time(network: nn.Module, takes: Takes, source: str) -> nn.Module:
     if held is not None:
         vars(network)["_held"] = replace(held, alone=source)
         return network
-    return _twin(network, Held({}, takes.picture, tuple(takes.inputs), takes.keywords, source))
+    return _twin(network, Arguments({}, takes.picture, tuple(takes.inputs), takes.keywords, source))
 
 
 def at_once(network: nn.Module, takes: Takes | None, source: str) -> int | None:

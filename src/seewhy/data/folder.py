@@ -12,7 +12,7 @@ from seewhy.data.addresses import address_of, any_address, image_matches, images
 from seewhy.data.class_folders import in_folders, in_split, inside_and_beside, of_class_folders, table_of_folder
 from seewhy.data.image_files import is_image_name
 from seewhy.data.image_table import ImageTable
-from seewhy.data.item_labels import Reading, label_of
+from seewhy.data.item_labels import ItemReading, label_of
 from seewhy.data.items import are_rows, items_of, paths_in
 from seewhy.data.labels import (
     number_of,
@@ -124,7 +124,7 @@ def _words(images: Sequence[Image]) -> tuple[str, ...]:
     return () if any(number_of(name) is not None or name.startswith("-") for name in names) else names
 
 
-def _first_seen(seen: Sequence[Reading]) -> int | None:
+def _first_seen(seen: Sequence[ItemReading]) -> int | None:
     """0 where some label of items is that number, or the first of their names; None where that is open."""
     return 0 if any(read.label == "0" and not read.is_row for read in seen) else None
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from seewhy.data.item_labels import Reading
+from seewhy.data.item_labels import ItemReading
 from seewhy.data.labels import SURE, OneLabel, are_joined, are_sets, one_case, separator_of, vocabulary
 from seewhy.records import Image
 
@@ -31,7 +31,7 @@ class ImageTable:
     one_label: OneLabel | None = None  # of several labels the only one that is asked about
     either: int | None = None  # how deep the first of two levels of folders lies, either of which may be the classes
     flags: tuple[str, ...] = ()  # columns of zeros and ones whose names are the labels
-    seen: tuple[Reading, ...] = ()  # what some items hold beside their images, where no label is known beforehand
+    seen: tuple[ItemReading, ...] = ()  # what some items hold beside their images, where no label is known beforehand
     columns: tuple[str, ...] = ()  # of a table, all but that of paths: what `Image.cells` are
     read_as: tuple[str, ...] = ()  # those of them that labels and splits were read from
     cluster_by: str = ""  # what `Image.cluster` comes from

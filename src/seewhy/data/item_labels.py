@@ -23,7 +23,7 @@ _WHOLE_SHARES = 0.01  # from 1, within which the numbers of a row are shares (ha
 
 
 @dataclass(frozen=True)
-class Reading:
+class ItemReading:
     """What an item holds beside its image: the label, whether it was a row, and words for what is not read."""
 
     label: str | None = None
@@ -41,12 +41,12 @@ def image_in(item: Any) -> Any:
     return item[0] if isinstance(item, (tuple, list)) and item else item
 
 
-def reading_of(item: Any, classes: Sequence[str], first: int | None = 0) -> Reading:
+def reading_of(item: Any, classes: Sequence[str], first: int | None = 0) -> ItemReading:
     """What is read of an item beside its image; see `reading_of_label`."""
     if isinstance(item, Mapping):
         return _of_dict(item, classes, first)
     if not isinstance(item, (tuple, list)) or len(item) < 2:
-        return Reading()
+        return ItemReading()
     given = item[1]
     read = _of_dict(given, classes, first) if isinstance(given, Mapping) else reading_of_label(given, classes, first)
     if read.label is not None and len(item) == 2:
@@ -54,11 +54,11 @@ def reading_of(item: Any, classes: Sequence[str], first: int | None = 0) -> Read
     second = read.unread or _kind(given)
     what = f"({', '.join([_kind(item[0]), second, *map(_kind, item[2:])])})"
     if read.label is None:
-        return Reading(unread=what if given is not None or len(item) > 2 else "")
-    return Reading(read.label, read.is_row, read.is_soft, left=what)
+        return ItemReading(unread=what if given is not None or len(item) > 2 else "")
+    return ItemReading(read.label, read.is_row, read.is_soft, left=what)
 
 
-def reading_of_label(value: Any, classes: Sequence[str], first: int | None = 0) -> Reading:
+def reading_of_label(value: Any, classes: Sequence[str], first: int | None = 0) -> ItemReading:
     """What is read of a label as Datasets have it: a word, a number, a row of zeros and ones or of shares, a list.
 
     A number is that of a class, which counts from `first`; None: raises DataError for one that shows the count to be
@@ -68,7 +68,7 @@ def reading_of_label(value: Any, classes: Sequence[str], first: int | None = 0) 
         size = value.numel() if isinstance(value, Tensor) else value.size
         value = value.item() if size == 1 else value.tolist() if value.ndim == 1 else _kind(value)
         if isinstance(value, str) and value.startswith("tensor ("):
-            return Reading(unread=value)
+            return ItemReading(unread=value)
     if isinstance(value, (list, tuple)) and len(value) != 1:
         return _of_several(list(value), classes, first)
     if isinstance(value, (list, tuple)):
@@ -76,10 +76,12 @@ def reading_of_label(value: Any, classes: Sequence[str], first: int | None = 0) 
     if isinstance(value, str):
         number = number_of(value) if classes and value not in classes else None
         label = value if number is None else _numbered(number, classes, first)
-        return Reading(unread=repr(value)) if has_image_suffix(value) and value not in classes else Reading(label)
+        return (
+            ItemReading(unread=repr(value)) if has_image_suffix(value) and value not in classes else ItemReading(label)
+        )
     if isinstance(value, (bool, int, np.bool_, np.integer)) or _is_whole(value):
-        return Reading(_numbered(int(value), classes, first))
-    return Reading(unread="" if value is None else _kind(value))
+        return ItemReading(_numbered(int(value), classes, first))
+    return ItemReading(unread="" if value is None else _kind(value))
 
 
 def label_of(value: Any, classes: Sequence[str], first: int | None = 0) -> str | None:
@@ -87,7 +89,7 @@ def label_of(value: Any, classes: Sequence[str], first: int | None = 0) -> str |
     return reading_of_label(value, classes, first).label
 
 
-def notes_of(readings: Sequence[Reading], of: str) -> tuple[str, ...]:
+def notes_of(readings: Sequence[ItemReading], of: str) -> tuple[str, ...]:
     """What is said of labels that are shares, and of what was not read; `of` are the items that were looked at."""
     notes = []
     if soft := sum(read.is_soft for read in readings):
@@ -116,13 +118,13 @@ def key_in(item: Mapping[Any, Any], names: Sequence[str]) -> Any:
     return next((plain[name] for name in names if name in plain), None)
 
 
-def _of_dict(item: Mapping[Any, Any], classes: Sequence[str], first: int | None) -> Reading:
+def _of_dict(item: Mapping[Any, Any], classes: Sequence[str], first: int | None) -> ItemReading:
     if (key := key_in(item, LABELS)) is not None:
         read = reading_of_label(item[key], classes, first)
-        return Reading(unread=f"{key} = {read.unread}") if read.unread else read
+        return ItemReading(unread=f"{key} = {read.unread}") if read.unread else read
     image = key_in(item, IMAGES)
     others = [str(key) for key in item if key != image]
-    return Reading(unread=f"a dict of {listed(map(str, item))}" if others else "")
+    return ItemReading(unread=f"a dict of {listed(map(str, item))}" if others else "")
 
 
 def _numbered(index: int, classes: Sequence[str], first: int | None) -> str:
@@ -138,19 +140,19 @@ def _is_whole(value: Any) -> bool:
     return isinstance(value, (float, np.floating)) and float(value).is_integer()
 
 
-def _of_several(values: list[Any], classes: Sequence[str], first: int | None) -> Reading:
+def _of_several(values: list[Any], classes: Sequence[str], first: int | None) -> ItemReading:
     """The labels of a row of zeros and ones, of a row of shares, or of a list of names or indices."""
     if not all(isinstance(value, (str, bool, int, float)) for value in values):
-        return Reading(unread=_kind(values))
+        return ItemReading(unread=_kind(values))
     if set(values) <= {0, 1} and len(values) == (len(classes) or len(values)):
         names = [_numbered(at + (first or 0), classes, first or 0) for at, value in enumerate(values) if value]
-        return Reading(JOINT.join(names) or NO_LABEL, is_row=True)
+        return ItemReading(JOINT.join(names) or NO_LABEL, is_row=True)
     read = [reading_of_label(value, classes, first) for value in values]
     if all(one.label is not None for one in read):
-        return Reading(JOINT.join(one.label or "" for one in read) or NO_LABEL)
+        return ItemReading(JOINT.join(one.label or "" for one in read) or NO_LABEL)
     if (at := _largest_share(values, classes)) is not None:
-        return Reading(_numbered(at + (first or 0), classes, first or 0), is_row=True, is_soft=True)
-    return Reading(unread=f"a row of {len(values)} numbers: {listed([f'{value:.3g}' for value in values], 3)}")
+        return ItemReading(_numbered(at + (first or 0), classes, first or 0), is_row=True, is_soft=True)
+    return ItemReading(unread=f"a row of {len(values)} numbers: {listed([f'{value:.3g}' for value in values], 3)}")
 
 
 def _largest_share(values: Sequence[Any], classes: Sequence[str]) -> int | None:

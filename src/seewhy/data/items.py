@@ -26,7 +26,7 @@ from seewhy.data.folder_names import is_split_name
 from seewhy.data.item_labels import (
     IMAGES,
     LABELS,
-    Reading,
+    ItemReading,
     entry,
     image_in,
     key_in,
@@ -55,7 +55,7 @@ class Items:
     notes: tuple[str, ...] = ()
     source: str = ""
     read_as: tuple[str, ...] = ()
-    seen: tuple[Reading, ...] = ()
+    seen: tuple[ItemReading, ...] = ()
     splits: tuple[str, ...] = ()  # of what was given by split
 
 
@@ -339,7 +339,7 @@ def _differing(count: int, of: str, row: int, own: str | None, known: str | None
     )
 
 
-def _readings(held: Any, rows: Sequence[int], classes: Sequence[str], first: int) -> dict[int, Reading]:
+def _readings(held: Any, rows: Sequence[int], classes: Sequence[str], first: int) -> dict[int, ItemReading]:
     """What these items hold beside their images, by row; an item that fails is left to be told by its own row."""
     read = {}
     with untouched(nn.Identity()):  # which puts the random states back

@@ -21,7 +21,7 @@ _YES, _NO = ("1", "1.0", "true", "yes"), ("0", "0.0", "false", "no", "")
 
 
 @dataclass(frozen=True)
-class Splits:
+class SplitColumns:
     """The columns that are read as the split: one of words, or flags like is_train; and what is to be said."""
 
     column: str | None = None
@@ -45,7 +45,7 @@ class Splits:
         return _of_flags(rows, self.flags)
 
 
-def splits_of(sheet: Sheet, names: Sequence[str], asked: str | None) -> Splits:
+def splits_of(sheet: Sheet, names: Sequence[str], asked: str | None) -> SplitColumns:
     """The columns among `names` that say splits; `asked` is the one that the user named."""
     folds = [name for name in names if _FOLDS.fullmatch(plain(name)) and not _says_parts(sheet, name)]
     flags = _flags(sheet, [name for name in names if name != asked])
@@ -63,7 +63,7 @@ def splits_of(sheet: Sheet, names: Sequence[str], asked: str | None) -> Splits:
         others = [*folds, *(name for name, _ in flags)]
         notes.append(f"Left out beside {column}, which says the split: {listed(name for name, _ in flags)}.")
         flags = ()
-    return Splits(column, flags, tuple(others), tuple(notes))
+    return SplitColumns(column, flags, tuple(others), tuple(notes))
 
 
 def _column(sheet: Sheet, names: Sequence[str]) -> str | None:

@@ -10,7 +10,7 @@ import traitlets
 
 from seewhy.errors import OptionError, listed, nearest
 from seewhy.integrations.packages import library
-from seewhy.integrations.widget_data import COLOURS, Subject, held_of, shown
+from seewhy.integrations.widget_data import COLOURS, WidgetSource, held_of, shown
 from seewhy.report.pages import TEMPLATES
 
 _anywidget = library("anywidget", "widget", "seewhy.widget")
@@ -58,7 +58,7 @@ class ImagesWidget(_anywidget.AnyWidget):  # type: ignore[name-defined]
     opacity = traitlets.Float(0.75, min=0.0, max=1.0).tag(sync=True)
     row = traitlets.Int(None, allow_none=True).tag(sync=True)
 
-    def __init__(self, subject: Subject, most: int) -> None:
+    def __init__(self, subject: WidgetSource, most: int) -> None:
         self._subject = subject
         held = held_of(subject, most)
         self.set_trait("table", held.table)  # before the page is told of anything

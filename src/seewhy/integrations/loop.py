@@ -18,7 +18,7 @@ from seewhy.integrations.content import Content, ImageRow
 from seewhy.integrations.finished import PROBES, effects_of
 from seewhy.integrations.loggers import logger_of
 from seewhy.integrations.pace import SHARE, pace_of
-from seewhy.learn.probes import Probe
+from seewhy.learn.probes import ProbeImage
 from seewhy.learn.watch import Watch
 from seewhy.store import durable
 
@@ -78,7 +78,7 @@ def log_epoch(
     return content
 
 
-def _image_of(probe: Probe) -> ImageRow:
+def _image_of(probe: ProbeImage) -> ImageRow:
     outcome = probe.outcome
     return ImageRow.of(
         outcome,
@@ -87,7 +87,7 @@ def _image_of(probe: Probe) -> ImageRow:
     )
 
 
-def _keep_probes(folder: Path, epoch: int, probes: Sequence[Probe]) -> None:
+def _keep_probes(folder: Path, epoch: int, probes: Sequence[ProbeImage]) -> None:
     """Write the epoch's overlays, and its rows into probes.csv in place of what an earlier training left of it."""
     path, before = folder / PROBES, []
     if path.is_file():
@@ -100,7 +100,7 @@ def _keep_probes(folder: Path, epoch: int, probes: Sequence[Probe]) -> None:
         writer.writerows([*before, *rows])
 
 
-def _row_of(folder: Path, probe: Probe) -> dict[str, Any]:
+def _row_of(folder: Path, probe: ProbeImage) -> dict[str, Any]:
     outcome, name = probe.outcome, ""
     if probe.overlay is not None:
         name = f"overlays/epoch-{probe.epoch:04d}/{overlay_name(outcome.image.id, 'jpg')}"

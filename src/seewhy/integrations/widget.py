@@ -12,7 +12,7 @@ from typing import Any
 from seewhy.errors import MissingExtraError, OptionError
 from seewhy.explanation.result import Explanation
 from seewhy.integrations.packages import library
-from seewhy.integrations.widget_data import Subject, of_explanation, of_folder
+from seewhy.integrations.widget_data import WidgetSource, of_explanation, of_folder
 from seewhy.render import notebook
 from seewhy.report.stored import read_run
 
@@ -23,7 +23,7 @@ MOST, LARGEST = 200, 1000
 class InlineSheet:
     """What a notebook shows where no widget can be made: the contact sheet, and the line to type."""
 
-    subject: Subject
+    subject: WidgetSource
     reason: str
 
     def _repr_html_(self) -> str:
@@ -68,7 +68,7 @@ def widget(result: Explanation | str | Path | Any, *, most: int = MOST) -> Any:
     return import_module("seewhy.integrations.images_widget").ImagesWidget(subject, most)
 
 
-def _subject_of(result: Any) -> Subject:
+def _subject_of(result: Any) -> WidgetSource:
     """The result as the widget reads it. Raises OptionError for one that is in memory alone, and no explanation."""
     if isinstance(result, Explanation):
         return of_explanation(result)

@@ -19,7 +19,7 @@ from seewhy.explanation.result import Explanation
 from seewhy.records import MapKey, MapStat, Outcome, Preprocess
 from seewhy.render.color import heat, jet, signed
 from seewhy.render.overlay import OPACITY, encode
-from seewhy.render.sheet import Sheet, read_page
+from seewhy.render.sheet import SheetPicture, read_page
 from seewhy.report.gallery import Drawn, canvas_on, drawn_of, map_entry, most_cells, short
 from seewhy.report.gallery import Gallery as StoredGallery
 from seewhy.report.stored import StoredRun
@@ -36,7 +36,7 @@ Stats = Mapping[MapKey, MapStat]
 
 
 @dataclass(frozen=True)
-class Subject:
+class WidgetSource:
     """A result as the widget reads it: where rows, maps and pictures come from."""
 
     title: str
@@ -47,27 +47,27 @@ class Subject:
     stats: Callable[[int], Stats]  # of a row
     maps: Callable[[MapKey, Sequence[int]], Maps]  # raw (N, h, w), of so many rows
     picture: Callable[[int], Pixels | None]  # of a row, at most SIDE pixels
-    sheet: Callable[[], Sheet | None]
+    sheet: Callable[[], SheetPicture | None]
 
 
-def of_explanation(explanation: Explanation) -> Subject:
+def of_explanation(explanation: Explanation) -> WidgetSource:
     """An explanation, in memory or in a folder."""
     how = explanation.plan.classifier.preprocess
 
     def stats(row: int) -> Stats:
         return dict(zip(explanation.keys, explanation[row].map_stats.values(), strict=False))
 
-    def sheet() -> Sheet | None:
+    def sheet() -> SheetPicture | None:
         written = None if explanation.folder is None else explanation.folder / "sheet.jpg"
         drawn = read_page(written) if written is not None and written.is_file() else explanation.show(_SHEET)
-        return drawn if isinstance(drawn, Sheet) else None
+        return drawn if isinstance(drawn, SheetPicture) else None
 
     def maps(key: MapKey, rows: Sequence[int]) -> Maps:
         if explanation.folder is not None:
             return _read(explanation.folder, key, rows)
         return np.concatenate([part for _, part in explanation.chunks(key)])[list(rows)]
 
-    return Subject(
+    return WidgetSource(
         title=f"{explanation.method} of {', '.join(explanation.layers)} for {explanation.score}",
         outcomes=explanation.outcomes,
         keys=tuple(explanation.keys),
@@ -80,7 +80,7 @@ def of_explanation(explanation: Explanation) -> Subject:
     )
 
 
-def of_folder(stored: StoredRun) -> Subject:
+def of_folder(stored: StoredRun) -> WidgetSource:
     """A finished run in a folder, without its network."""
     gallery = StoredGallery(stored)
 
@@ -94,12 +94,12 @@ def of_folder(stored: StoredRun) -> Subject:
     def stats(row: int) -> Stats:
         return {key: by_row[row] for key, by_row in stored.stats.items() if row in by_row}
 
-    def sheet() -> Sheet | None:
+    def sheet() -> SheetPicture | None:
         path = stored.folder / "sheet.jpg"
         return read_page(path) if path.is_file() else None
 
     parts = [", ".join(dict.fromkeys(part)) for part in zip(*stored.keys, strict=True)]
-    return Subject(
+    return WidgetSource(
         title=f"{parts[0]} of {parts[1]} for {parts[2]}" if parts else stored.command,
         outcomes=stored.outcomes,
         keys=stored.keys,
@@ -113,7 +113,7 @@ def of_folder(stored: StoredRun) -> Subject:
 
 
 @dataclass(frozen=True)
-class Held:
+class Sent:
     """What is sent to the page, once: `table` holds plain values, and places (start, end) in the bytes beside it."""
 
     table: dict[str, Any]
@@ -122,7 +122,7 @@ class Held:
     colours: bytes
 
 
-def held_of(subject: Subject, most: int) -> Held:
+def held_of(subject: WidgetSource, most: int) -> Sent:
     """The data of at most `most` images of a result, evenly chosen."""
     count = len(subject.outcomes)
     few = min(most, count)
@@ -136,7 +136,7 @@ def held_of(subject: Subject, most: int) -> Held:
     some = f"{few:,} of {counted(count, 'image')}, evenly chosen" if few < count else counted(count, "image")
     table["said"] = f"{printable(subject.title)}: {some}; {max(size, 0.1):.1f} MB are in the page."
     colours = b"".join(of_table.tobytes() for of_table in (heat(), jet(), signed()))
-    return Held(table, bytes(pictures.whole), bytes(maps.whole), colours)
+    return Sent(table, bytes(pictures.whole), bytes(maps.whole), colours)
 
 
 @dataclass
@@ -153,7 +153,7 @@ class _Bytes:
 
 
 def _entry(
-    subject: Subject, row: int, place: int, drawn: Mapping[MapKey, Sequence[Drawn]], pictures: _Bytes, maps: _Bytes
+    subject: WidgetSource, row: int, place: int, drawn: Mapping[MapKey, Sequence[Drawn]], pictures: _Bytes, maps: _Bytes
 ) -> dict[str, Any]:
     """Where the picture and the maps of one image lie in the bytes, with the numbers behind them."""
     stats, picture, outcome = subject.stats(row), subject.picture(row), subject.outcomes[row]
@@ -169,7 +169,7 @@ def _entry(
     return entry
 
 
-def _drawn(subject: Subject, key: MapKey, rows: Sequence[int]) -> list[Drawn]:
+def _drawn(subject: WidgetSource, key: MapKey, rows: Sequence[int]) -> list[Drawn]:
     """The maps of some rows as they are drawn."""
     count = sum(other.method == key.method for other in subject.keys)
     return drawn_of(subject.maps(key, rows), most_cells(count))
@@ -179,7 +179,7 @@ def _read(folder: Path, key: MapKey, rows: Sequence[int]) -> Maps:
     return np.stack([read_map(folder, key, row) for row in rows])
 
 
-def _table(subject: Subject, rows: Sequence[int], drawn: Mapping[MapKey, Sequence[Drawn]]) -> dict[str, Any]:
+def _table(subject: WidgetSource, rows: Sequence[int], drawn: Mapping[MapKey, Sequence[Drawn]]) -> dict[str, Any]:
     """What tiles say, and what filters and orders go by, image by image."""
     outcomes = [subject.outcomes[row] for row in rows]
     words = {
@@ -205,7 +205,7 @@ def _table(subject: Subject, rows: Sequence[int], drawn: Mapping[MapKey, Sequenc
     }
 
 
-def _maps(subject: Subject, drawn: Mapping[MapKey, Sequence[Drawn]]) -> list[dict[str, Any]]:
+def _maps(subject: WidgetSource, drawn: Mapping[MapKey, Sequence[Drawn]]) -> list[dict[str, Any]]:
     """The name of each map, and the value that gets the full colour where one scale is for all images."""
     told = []
     for key, name in zip(subject.keys, names_of(subject.keys) if subject.keys else (), strict=True):

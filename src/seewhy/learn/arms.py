@@ -44,7 +44,7 @@ CHEAP = 3  # times as many networks, where none is trained
 
 
 @dataclass(frozen=True)
-class Job:
+class RepairJob:
     """What is to be repaired: a network, the factor or mark, the images that may be learned from, and their groups.
 
     `sample` are the images of train, `held` those of the half of valid that chooses; `groups` and `held_groups` say
@@ -114,7 +114,7 @@ class Way:
     is_seedless: bool = False
 
 
-def ways_of(job: Job, names: tuple[str, ...]) -> tuple[list[Way], dict[str, str]]:
+def ways_of(job: RepairJob, names: tuple[str, ...]) -> tuple[list[Way], dict[str, str]]:
     """The ways that can be tried, and why the others cannot, by name."""
     makers = {
         EXCHANGE: _tuned,
@@ -132,15 +132,15 @@ def ways_of(job: Job, names: tuple[str, ...]) -> tuple[list[Way], dict[str, str]
     return ways, refused
 
 
-def _tuned(job: Job) -> Way:
+def _tuned(job: RepairJob) -> Way:
     return _by_exchange(job, EXCHANGE, job.tuning)
 
 
-def _consistent(job: Job) -> Way:
+def _consistent(job: RepairJob) -> Way:
     return _by_exchange(job, CONSISTENCY, replace(job.tuning, consistency=CONSISTENCY_WEIGHT))
 
 
-def _by_exchange(job: Job, name: str, tuning: Tuning) -> Way:
+def _by_exchange(job: RepairJob, name: str, tuning: Tuning) -> Way:
     _refuse_frozen(job.network)
     placed = job.sample.on(next(job.network.parameters()).device)
     wanted, other = _exchanges(job, placed)
@@ -166,7 +166,7 @@ def _refuse_frozen(network: nn.Module) -> None:
         raise ModelError("All of the network's parameters are frozen, so it cannot be fine-tuned.", slug="cannot-train")
 
 
-def _attention(job: Job) -> Way:
+def _attention(job: RepairJob) -> Way:
     """A loss on the map of a layer; a control arm has it on a region of the same area elsewhere, if there is room."""
     _refuse_frozen(job.network)
     if isinstance(job.factor, Mark) or job.factor.region is None:
@@ -193,7 +193,7 @@ def _attention(job: Job) -> Way:
     )
 
 
-def _exchanges(job: Job, placed: Sample) -> tuple[Exchanging, Exchanging]:
+def _exchanges(job: RepairJob, placed: Sample) -> tuple[Exchanging, Exchanging]:
     """What is exchanged, and the unrelated thing that the control arm exchanges."""
     other = unrelated(job.sample, placed, job.factor, job.unrelated, job.core, job.seed)
     if isinstance(job.factor, Mark):
@@ -201,7 +201,7 @@ def _exchanges(job: Job, placed: Sample) -> tuple[Exchanging, Exchanging]:
     return FactorExchange(placed, job.factor), other
 
 
-def _last_layer(job: Job) -> Way:
+def _last_layer(job: RepairJob) -> Way:
     head, (sample, groups) = job.head, job.cells
 
     def fitted(groups_of: Integers, seed: int) -> nn.Module:
@@ -219,7 +219,7 @@ def _last_layer(job: Job) -> Way:
     )
 
 
-def _projection(job: Job) -> Way:
+def _projection(job: RepairJob) -> Way:
     head, (sample, groups) = job.head, job.cells
     if len(groups.names) != 2:
         raise ModelError("A direction needs two groups.", slug="empty-cell")

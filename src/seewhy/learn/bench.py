@@ -17,7 +17,7 @@ from seewhy.evidence.trials.contrast import Contrast
 from seewhy.evidence.trials.design import AuditDesign
 from seewhy.evidence.trials.sample import Sample
 from seewhy.evidence.trials.trial import Trials
-from seewhy.learn.arms import Job, Way, ways_of
+from seewhy.learn.arms import RepairJob, Way, ways_of
 from seewhy.learn.asked import Asked, RepairOptions
 from seewhy.learn.budget import cost_of_way, within
 from seewhy.learn.groups import Groups, cells_of, collecting, groups_by_column, groups_by_effects, no_groups
@@ -88,8 +88,8 @@ class Bench:
         best = _best(tries)
         return empty if best is None else self._proved(self.ways[best], empty)
 
-    def _job(self, held_groups: Groups) -> Job:
-        return Job(
+    def _job(self, held_groups: Groups) -> RepairJob:
+        return RepairJob(
             network=self.network,
             factor=self.factor,
             sample=self.train,
@@ -105,7 +105,7 @@ class Bench:
             memory_format=self.design.plan.memory_format,
         )
 
-    def _ways(self, job: Job) -> tuple[list[Way], dict[str, str]]:
+    def _ways(self, job: RepairJob) -> tuple[list[Way], dict[str, str]]:
         """The ways that can be tried within the budget, and why the others cannot."""
         ways, refused = ways_of(job, self.options.ways)
         judged, others = (each(self.factor.name).n_passes for each in (self.prover.only, self.prover.without))

@@ -15,7 +15,7 @@ from seewhy.data.extras import readers_of
 from seewhy.data.weights import SUFFIXES, load_weights
 from seewhy.errors import OptionError, listed
 from seewhy.learn.history import HistoryRow, place, write_table
-from seewhy.learn.job import Job
+from seewhy.learn.job import TrainingJob
 from seewhy.learn.splits import Splits
 from seewhy.run.identity import answers_of, are_near
 from seewhy.run.source import source_digest
@@ -40,7 +40,7 @@ def identity_of(classifier: Classifier, splits: Splits, typed: Mapping[str, Any]
     return {name: str(value) for name, value in (facts | dict(typed)).items()}
 
 
-def resumed(job: Job, resume: bool) -> list[HistoryRow]:
+def resumed(job: TrainingJob, resume: bool) -> list[HistoryRow]:
     """The history so far, with network and optimizer as they were then. Raises OptionError for another training's."""
     held = sorted(path.name for path in job.folder.iterdir() if path.suffix in SUFFIXES)
     another = f"--out {job.folder.parent}-2"
@@ -78,7 +78,7 @@ def resumed(job: Job, resume: bool) -> list[HistoryRow]:
     return [HistoryRow(*row) for row in rows]
 
 
-def write_epoch(job: Job, history: list[HistoryRow]) -> None:
+def write_epoch(job: TrainingJob, history: list[HistoryRow]) -> None:
     """The checkpoint, the table, and last the state, so that a state never speaks of what is not there."""
     rows = [list(astuple(row)) for row in history]
     state = {
@@ -94,7 +94,7 @@ def write_epoch(job: Job, history: list[HistoryRow]) -> None:
     place(job.folder / STATE, lambda file: torch.save(_unshared(state), file))
 
 
-def _answers_now(job: Job) -> list[float] | str | None:
+def _answers_now(job: TrainingJob) -> list[float] | str | None:
     """What the network answers to a made picture, with the weights that it has."""
     return answers_of(job.classifier, job.splits.table, job.canvas)
 

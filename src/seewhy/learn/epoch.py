@@ -16,7 +16,7 @@ from seewhy.data.decode import UnreadableError
 from seewhy.data.reader import batch_of, load_image
 from seewhy.errors import DataError, ModelError, OptionError, SeewhyError, WorkError, counted, listed
 from seewhy.learn.history import HistoryRow
-from seewhy.learn.job import Job, batches_of, settle
+from seewhy.learn.job import TrainingJob, batches_of, settle
 from seewhy.records import Image
 from seewhy.run.machine import out_of_memory
 from seewhy.store import manifest
@@ -24,7 +24,7 @@ from seewhy.store import manifest
 MOST_KEPT_BYTES = 2**30  # decoded images beyond this are decoded anew in each epoch
 
 
-def read_images(job: Job) -> dict[str, list[Image]]:
+def read_images(job: TrainingJob) -> dict[str, list[Image]]:
     """The images that can be read, decoded once and kept while there is room; the others are left out, and said."""
     readable: dict[str, list[Image]] = {name: [] for name in job.splits.images}
     unreadable, sizes, room, network = [], set(), MOST_KEPT_BYTES, job.classifier.model
@@ -62,7 +62,7 @@ def read_images(job: Job) -> dict[str, list[Image]]:
     return readable
 
 
-def epoch_of(job: Job, images: dict[str, list[Image]], epoch: int) -> list[HistoryRow]:
+def epoch_of(job: TrainingJob, images: dict[str, list[Image]], epoch: int) -> list[HistoryRow]:
     """One pass over the training images, and what both splits measure after it."""
     settle(job.seed, f"epoch {epoch}", job.classifier.device)
     try:
@@ -81,7 +81,7 @@ def epoch_of(job: Job, images: dict[str, list[Image]], epoch: int) -> list[Histo
     return rows
 
 
-def _learn(job: Job, images: Sequence[Image], epoch: int) -> None:
+def _learn(job: TrainingJob, images: Sequence[Image], epoch: int) -> None:
     job.classifier.model.train()
     for places in batches_of(len(images), job.batch_size, job.seed, epoch):
         loss = _loss(*_answers(job, [images[place] for place in places]))
@@ -91,7 +91,7 @@ def _learn(job: Job, images: Sequence[Image], epoch: int) -> None:
         job.advance(len(places))
 
 
-def _measured(job: Job, images: Sequence[Image], epoch: int, split: str) -> HistoryRow:
+def _measured(job: TrainingJob, images: Sequence[Image], epoch: int, split: str) -> HistoryRow:
     loss, right = 0.0, 0
     job.classifier.model.eval()
     with torch.no_grad():
@@ -103,7 +103,7 @@ def _measured(job: Job, images: Sequence[Image], epoch: int, split: str) -> Hist
     return HistoryRow(epoch, split, loss / len(images), right / len(images), len(images))
 
 
-def _answers(job: Job, images: Sequence[Image]) -> tuple[Tensor, Tensor]:
+def _answers(job: TrainingJob, images: Sequence[Image]) -> tuple[Tensor, Tensor]:
     """The logits (N, K) for some images, and their class indices (N,)."""
     classifier, splits = job.classifier, job.splits
     loaded = [job.kept.get(i.id) or load_image(splits.table, i, classifier.preprocess) for i in images]
@@ -121,7 +121,7 @@ def _loss(logits: Tensor, targets: Tensor, reduction: str = "mean") -> Tensor:
     return functional.binary_cross_entropy_with_logits(logits[:, 0], targets.to(logits.dtype), reduction=reduction)
 
 
-def _failed(job: Job, error: Exception) -> SeewhyError:
+def _failed(job: TrainingJob, error: Exception) -> SeewhyError:
     """What went wrong in an epoch: in training a network may do what it did not in the first pass."""
     if isinstance(error, UnreadableError):
         return WorkError(f"An image could be read at first, and no more: {error}.  Then:  --resume")

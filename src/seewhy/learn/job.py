@@ -19,7 +19,7 @@ from seewhy.run.first_pass import first_input
 
 
 @dataclass
-class Job:
+class TrainingJob:
     """A training under way; `identity` is what a resumed one must share, `done` and `total` count images."""
 
     classifier: Classifier  # with a network of our own

@@ -18,7 +18,7 @@ Maps = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
-class Probe:
+class ProbeImage:
     """One image as the network sees it after an epoch: `peak` is the raw map's largest cell, None where it has no map.
 
     `overlay` are the bytes of a JPEG; None where the image has no result.
@@ -30,7 +30,7 @@ class Probe:
     overlay: bytes | None = field(default=None, repr=False)
 
 
-def probe(plan: Plan, images: Sequence[Image], epoch: int) -> tuple[tuple[Probe, ...], Maps | None]:
+def probe(plan: Plan, images: Sequence[Image], epoch: int) -> tuple[tuple[ProbeImage, ...], Maps | None]:
     """The probes of an epoch, and their raw maps (N, h, w); none of either where the network makes no maps."""
     key, chosen = plan.keys[0], replace(plan, table=replace(plan.table, images=tuple(images)))
     try:
@@ -45,7 +45,7 @@ def probe(plan: Plan, images: Sequence[Image], epoch: int) -> tuple[tuple[Probe,
     peaks = {stat.id: stat.maximum for stat in stats if (stat.method, stat.layer, stat.score) == key}
     outcomes = [outcome for result in results for outcome in result.outcomes]
     probes = tuple(
-        Probe(
+        ProbeImage(
             epoch,
             outcome,
             peaks.get(outcome.image.id) if outcome.error is None else None,

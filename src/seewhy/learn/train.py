@@ -20,7 +20,7 @@ from seewhy.errors import OptionError
 from seewhy.learn.checkpoints import identity_of, resumed, write_epoch
 from seewhy.learn.epoch import epoch_of, read_images
 from seewhy.learn.history import PLOT, EpochWatch, HistoryRow, Training, best_epoch, write_plot
-from seewhy.learn.job import Job, settle
+from seewhy.learn.job import TrainingJob, settle
 from seewhy.learn.splits import choose_splits
 from seewhy.records import Image, Preprocess, Progress
 from seewhy.run.progress import chosen_progress
@@ -110,12 +110,12 @@ def train(
         optimizer = torch.optim.Adam([p for p in network.parameters() if p.requires_grad], lr=rate)
         folder = Path(out) / type(network).__name__
         notes = [*(note for note in classifier.notes if note != RANDOM_NOTE), *splits.notes]
-        job = Job(classifier, splits, batch_size, rate, seed, folder, identity, notes, optimizer, report, watch)
+        job = TrainingJob(classifier, splits, batch_size, rate, seed, folder, identity, notes, optimizer, report, watch)
         with untouched(network, learns=True), manifest.writer(folder):
             return _run(job, epochs, patience, resume)
 
 
-def _run(job: Job, epochs: int, patience: int | None, resume: bool) -> Training:
+def _run(job: TrainingJob, epochs: int, patience: int | None, resume: bool) -> Training:
     history = resumed(job, resume)
     first = len(history) // 2
     if job.watch is not None:

@@ -19,7 +19,7 @@ from seewhy.evidence.results.class_table import STEPS
 from seewhy.explanation.overlays import draw_overlay
 from seewhy.learn.history import place
 from seewhy.learn.measure import FactorWord, Measure, measure_of
-from seewhy.learn.probes import Maps, Probe, probe
+from seewhy.learn.probes import Maps, ProbeImage, probe
 from seewhy.learn.watched import (
     MAPS,
     TABLE,
@@ -34,7 +34,7 @@ from seewhy.learn.watched import (
 from seewhy.records import Image
 from seewhy.render import notebook
 from seewhy.render.color import heat
-from seewhy.render.sheet import Sheet, page, picture_tile
+from seewhy.render.sheet import SheetPicture, page, picture_tile
 
 
 class Watch:
@@ -81,7 +81,7 @@ class Watch:
         self.rows: tuple[WatchRow, ...] = ()
         self.maps: dict[int, Maps] = {}
         self.probes: tuple[str, ...] = ()
-        self.probed: tuple[Probe, ...] = ()
+        self.probed: tuple[ProbeImage, ...] = ()
         self._data, self._effort, self._seed = data, {"recipients": images, "donors": donors}, seed
         self._loading = {"classes": classes, **options}
         self._measured: tuple[nn.Module, Measure] | None = None
@@ -119,7 +119,7 @@ class Watch:
         """A dict for each epoch, factor and class."""
         return [vars(row).copy() for row in self.rows]
 
-    def show(self) -> Sheet:
+    def show(self) -> SheetPicture:
         """A sheet of the maps: an image a row, an epoch a column."""
         if self._measured is None or not self.maps:
             raise OptionError("Nothing was watched yet, or no maps could be made.  Call it first:  watch(model)")

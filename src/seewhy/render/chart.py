@@ -17,8 +17,8 @@ from seewhy.render.svg import (
     SMALL,
     WIDE,
     Axis,
-    Frame,
-    Look,
+    ChartFrame,
+    Style,
     drawn,
     is_folded,
     legend,
@@ -166,7 +166,7 @@ def histogram_chart(
     edges = _edges([value for values in kept.values() for value in values])
     axis = Axis((f"change in {unit}",), is_signed=True)
     below = legend_height(list(looks.values()), width)
-    frame = Frame(width, 170, 14, 14, 30, 44 + below, edges[0], edges[-1], axis)
+    frame = ChartFrame(width, 170, 14, 14, 30, 44 + below, edges[0], edges[-1], axis)
     heights = [_heights(values, edges) for values in kept.values()]
     most = max((max(shares) for shares in heights), default=0.0)
     words = f"height: share of the group's donors; the highest is {most:.0%}"
@@ -216,7 +216,7 @@ def _heights(values: Sequence[float], edges: Sequence[float]) -> list[float]:
 
 
 def _steps(
-    frame: Frame, looks: Sequence[Look], edges: Sequence[float], heights: Sequence[list[float]]
+    frame: ChartFrame, looks: Sequence[Style], edges: Sequence[float], heights: Sequence[list[float]]
 ) -> list[Element]:
     """The outlines of the groups; filled where they are so few that they can be told apart."""
     most = max((max(shares) for shares in heights), default=1.0)
@@ -228,7 +228,7 @@ def _steps(
     return layers
 
 
-def _means(frame: Frame, means: Sequence[tuple[Look, float]]) -> list[Element]:
+def _means(frame: ChartFrame, means: Sequence[tuple[Style, float]]) -> list[Element]:
     """A line from top to bottom at each mean, with the group's symbol on it."""
     rules = [(replace(look, thick=1.25), (mean, 0.0, mean, frame.height)) for look, mean in means]
     return [*lines(frame, rules), *symbols(frame, [(look, (mean, 0.0)) for look, mean in means])]

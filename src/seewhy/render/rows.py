@@ -10,9 +10,9 @@ from seewhy.render.page import ACCENT, BAD, CAUTION, GOOD, INK, LINE, QUIET, UNK
 from seewhy.render.svg import (
     SMALL,
     Axis,
-    Frame,
-    Look,
+    ChartFrame,
     Stretch,
+    Style,
     boxes,
     is_folded,
     lines,
@@ -20,51 +20,51 @@ from seewhy.render.svg import (
     texts,
 )
 
-KINDS: dict[str, Look] = {  # in the order of legends; told apart by shape as well as by colour
-    "shortcut": Look("shortcut", BAD, "diamond", size=110),
-    "overfit": Look("overfit", BAD, "cross", size=90),
-    "against the label": Look("goes against the label", CAUTION, "triangle-down", size=80),
-    "depends": Look("depends", CAUTION, "triangle-up", size=80),
-    "through the core": Look("acts through the core", GOOD, "square"),
-    "intended": Look("intended evidence", GOOD, "circle", size=80),
-    "core not used": Look("core, hardly used", CAUTION, "circle", is_hollow=True),
-    "fragile": Look("fragile", CAUTION, "square", is_hollow=True),
-    "not separated": Look("not separated from the one above", QUIET, "triangle-right", is_hollow=True, thick=1.5),
-    "at the core's rim": Look("at the core's rim: cannot say whether a shortcut", UNKNOWN, "square", is_hollow=True),
-    "cannot say": Look("cannot say whether {} points or more", UNKNOWN, "diamond", is_hollow=True),
-    "none": Look("none larger than {} points", QUIET, "circle", is_hollow=True, thick=1.5, size=40),
+KINDS: dict[str, Style] = {  # in the order of legends; told apart by shape as well as by colour
+    "shortcut": Style("shortcut", BAD, "diamond", size=110),
+    "overfit": Style("overfit", BAD, "cross", size=90),
+    "against the label": Style("goes against the label", CAUTION, "triangle-down", size=80),
+    "depends": Style("depends", CAUTION, "triangle-up", size=80),
+    "through the core": Style("acts through the core", GOOD, "square"),
+    "intended": Style("intended evidence", GOOD, "circle", size=80),
+    "core not used": Style("core, hardly used", CAUTION, "circle", is_hollow=True),
+    "fragile": Style("fragile", CAUTION, "square", is_hollow=True),
+    "not separated": Style("not separated from the one above", QUIET, "triangle-right", is_hollow=True, thick=1.5),
+    "at the core's rim": Style("at the core's rim: cannot say whether a shortcut", UNKNOWN, "square", is_hollow=True),
+    "cannot say": Style("cannot say whether {} points or more", UNKNOWN, "diamond", is_hollow=True),
+    "none": Style("none larger than {} points", QUIET, "circle", is_hollow=True, thick=1.5, size=40),
 }
-ARMS: dict[str, Look] = {  # of a repair
-    "before": Look("before the repair", QUIET, "diamond", is_hollow=True),
-    "control": Look("control arm", CAUTION, "square", is_hollow=True),
-    "repaired": Look("repaired", GOOD, "circle", size=80),
+ARMS: dict[str, Style] = {  # of a repair
+    "before": Style("before the repair", QUIET, "diamond", is_hollow=True),
+    "control": Style("control arm", CAUTION, "square", is_hollow=True),
+    "repaired": Style("repaired", GOOD, "circle", size=80),
 }
-CHANGES: dict[str, Look] = {  # between two runs
-    "larger": Look("depends more", CAUTION, "triangle-up", size=80),
-    "turned": Look("depends the other way", BAD, "diamond", size=110),
-    "smaller": Look("depends less", ACCENT, "triangle-down", size=80),
-    "first": Look("first run", QUIET, "square", is_hollow=True, thick=1.5, size=50),
-    "second": Look("second run", ACCENT, "circle"),
+CHANGES: dict[str, Style] = {  # between two runs
+    "larger": Style("depends more", CAUTION, "triangle-up", size=80),
+    "turned": Style("depends the other way", BAD, "diamond", size=110),
+    "smaller": Style("depends less", ACCENT, "triangle-down", size=80),
+    "first": Style("first run", QUIET, "square", is_hollow=True, thick=1.5, size=50),
+    "second": Style("second run", ACCENT, "circle"),
 }
 LOOKS = {**ARMS, **CHANGES, **KINDS}
-TRAIN = Look("the same on train", QUIET, "circle", thick=1.25, size=12)
-ZERO = Look("", INK, thick=1)
-CONTROL = Look("controls reach this far", QUIET, thick=12, opacity=0.22)
-GUESS = Look("", INK, dash=(4, 3), thick=1.5)
+TRAIN = Style("the same on train", QUIET, "circle", thick=1.25, size=12)
+ZERO = Style("", INK, thick=1)
+CONTROL = Style("controls reach this far", QUIET, thick=12, opacity=0.22)
+GUESS = Style("", INK, dash=(4, 3), thick=1.5)
 SPLITS = (
-    Look("", GOOD, "circle"),
-    Look("", QUIET, "square", is_hollow=True, thick=1.5, size=50),
-    Look("", INK, "diamond"),
+    Style("", GOOD, "circle"),
+    Style("", QUIET, "square", is_hollow=True, thick=1.5, size=50),
+    Style("", INK, "diamond"),
 )
 GROUPS = (
-    Look("", GOOD, "circle"),
-    Look("", BAD, "diamond", dash=(7, 3)),
-    Look("", UNKNOWN, "square", dash=(2, 2)),
-    Look("", CAUTION, "triangle-up", dash=(9, 3, 2, 3)),
-    Look("", ACCENT, "triangle-down", dash=(4, 2)),
-    Look("", QUIET, "cross", dash=(1, 3)),
+    Style("", GOOD, "circle"),
+    Style("", BAD, "diamond", dash=(7, 3)),
+    Style("", UNKNOWN, "square", dash=(2, 2)),
+    Style("", CAUTION, "triangle-up", dash=(9, 3, 2, 3)),
+    Style("", ACCENT, "triangle-down", dash=(4, 2)),
+    Style("", QUIET, "cross", dash=(1, 3)),
 )
-_OTHER = Look("", INK, "square", is_hollow=True)
+_OTHER = Style("", INK, "square", is_hollow=True)
 BESIDE = 11  # pixels down to the interval of train
 _NAMES, _NUMBERS, _EDGE = 176, 152, 14  # pixels beside the plot of a wide chart; left and right of a narrow one
 
@@ -98,13 +98,13 @@ class Row:
     note: str = ""
 
 
-def look_of(kind: str, floor: float) -> Look:
+def look_of(kind: str, floor: float) -> Style:
     """The colour and shape of a kind of row; a kind that nobody foresaw is a square with its own name."""
     look = LOOKS.get(kind) or replace(_OTHER, words=kind)
     return replace(look, words=look.words.format(f"{100 * floor:g}")) if kind in LOOKS else look
 
 
-def looks_of(rows: Sequence[Row], floor: float) -> list[Look]:
+def looks_of(rows: Sequence[Row], floor: float) -> list[Style]:
     """The legend: what occurs, and nothing else; `floor` is the share that is large enough to report."""
     occurring = {row.kind for row in rows}
     looks = [look_of(kind, floor) for kind in LOOKS if kind in occurring]
@@ -142,13 +142,13 @@ def line_of(row: Row, spacing: Spacing, place: int) -> float:
     return spacing.each * place + spacing.down - (spacing.up if row.beside else 0)
 
 
-def frame_of(width: int, height: float, low: float, high: float, below: int, axis: Axis) -> Frame:
+def frame_of(width: int, height: float, low: float, high: float, below: int, axis: Axis) -> ChartFrame:
     """A frame with room for names and numbers; `low` and `high` are shares, the axis is in points, with some room."""
     low, high = 100 * max(-1.0, min(1.0, low)), 100 * max(-1.0, min(1.0, high))
     room = max(0.04 * (high - low), 0.1)  # also where all is 0
     left, right = (_EDGE, _EDGE) if is_folded(width) else (_NAMES, _NUMBERS)
     titles = 14 * len(axis.title)
-    return Frame(width, height, left, right, 26, 30 + titles + below, low - room, high + room, axis)
+    return ChartFrame(width, height, left, right, 26, 30 + titles + below, low - room, high + room, axis)
 
 
 def span(low: float, high: float, y: float) -> Stretch:
@@ -156,14 +156,14 @@ def span(low: float, high: float, y: float) -> Stretch:
     return 100 * max(-1.0, low), y, 100 * min(1.0, high), y
 
 
-def intervals(frame: Frame, rows: Sequence[tuple[Look, tuple[float, float, float], float]]) -> list[Element]:
+def intervals(frame: ChartFrame, rows: Sequence[tuple[Style, tuple[float, float, float], float]]) -> list[Element]:
     """Intervals (value, low, high) with their points at y."""
     spans = [(look, span(low, high, y)) for look, (_, low, high), y in rows]
     points = [(look, (100 * value, y)) for look, (value, _, _), y in rows]
     return [*lines(frame, spans), *symbols(frame, points)]
 
 
-def band(frame: Frame, floor: float, spacing: Spacing, count: int) -> list[Element]:
+def band(frame: ChartFrame, floor: float, spacing: Spacing, count: int) -> list[Element]:
     """The line of no effect, the effects that are too small to report, shaded, with words above; `floor` in points."""
     words = f"within ±{floor:g}: too small to report"
     half = len(words) * 2.9
@@ -179,7 +179,7 @@ def band(frame: Frame, floor: float, spacing: Spacing, count: int) -> list[Eleme
     ]
 
 
-def names(frame: Frame, rows: Sequence[tuple[str, str, str]], each: int) -> list[Element]:
+def names(frame: ChartFrame, rows: Sequence[tuple[str, str, str]], each: int) -> list[Element]:
     """Names, notes and numbers: beside the plot, or above each row where the chart is narrow."""
     folded = is_folded(frame.width)
     edge = _EDGE if folded else 4

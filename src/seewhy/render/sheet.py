@@ -37,7 +37,7 @@ class Tile:
         return len(self.caption) + max((len(column) for column in self.columns), default=0)
 
 
-class Sheet(Image.Image):
+class SheetPicture(Image.Image):
     """A page of pictures, which a notebook takes in as a JPEG of at most a megabyte, not as PNG and JPEG of 14."""
 
     def _repr_png_(self) -> None:
@@ -51,7 +51,7 @@ class Sheet(Image.Image):
         return data
 
 
-def read_page(path: Path) -> Sheet:
+def read_page(path: Path) -> SheetPicture:
     """A page that was written to a file, as notebooks take it in."""
     with Image.open(path, formats=("JPEG", "PNG")) as picture:
         return _as_sheet(picture.convert("RGB"))
@@ -66,7 +66,7 @@ def page(
     *,
     panels: int = 1,
     columns: int = 0,
-) -> Sheet:
+) -> SheetPicture:
     """A grid of tiles under a title, with the legend of the colours at the top right.
 
     A tile is at most 1.35 times as wide as high, or holds so many `panels` side by side. `columns` 0 chooses.
@@ -92,8 +92,8 @@ def page(
     return _as_sheet(sheet)
 
 
-def _as_sheet(picture: Image.Image) -> Sheet:
-    shown = Sheet()
+def _as_sheet(picture: Image.Image) -> SheetPicture:
+    shown = SheetPicture()
     shown.__dict__.update(picture.__dict__)
     return shown
 

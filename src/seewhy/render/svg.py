@@ -45,7 +45,7 @@ class Axis:
 
 
 @dataclass(frozen=True)
-class Frame:
+class ChartFrame:
     """Where the plot lies in a chart of `width`, in pixels, and what its axis spans.
 
     Marks have x in the units of the axis and y in pixels from the plot's top.
@@ -76,7 +76,7 @@ class Frame:
 
 
 @dataclass(frozen=True)
-class Look:
+class Style:
     """How a thing is drawn and what a legend calls it: `shape` is one of this file's names, "" for none."""
 
     words: str
@@ -94,20 +94,20 @@ def is_folded(width: int) -> bool:
     return width < _FOLDED
 
 
-def lines(frame: Frame, rows: Iterable[tuple[Look, Stretch]]) -> list[Element]:
+def lines(frame: ChartFrame, rows: Iterable[tuple[Style, Stretch]]) -> list[Element]:
     """Straight lines, each from x, y to x2, y2; one group for each look."""
-    by_look: dict[Look, list[str]] = {}
+    by_look: dict[Style, list[str]] = {}
     for look, (x, y, x2, y2) in rows:
         by_look.setdefault(look, []).append(_path(frame, [(x, y), (x2, y2)]))
     return [_stroked(look, "".join(paths)) for look, paths in by_look.items()]
 
 
-def symbols(frame: Frame, rows: Iterable[tuple[Look, Point]]) -> list[Element]:
+def symbols(frame: ChartFrame, rows: Iterable[tuple[Style, Point]]) -> list[Element]:
     """The looks' symbols at x, y; looks without a shape have none."""
     return [_symbol(look, frame.place(x), frame.top + y) for look, (x, y) in rows if look.shape]
 
 
-def _symbol(look: Look, x: float, y: float) -> Element:
+def _symbol(look: Style, x: float, y: float) -> Element:
     r = math.sqrt(look.size) / 2
     corners = _CORNERS.get(look.shape)
     if corners is None:
@@ -118,7 +118,7 @@ def _symbol(look: Look, x: float, y: float) -> Element:
     return Element("path", {"d": path, "fill": fill, "stroke": look.colour, "stroke-width": "1.5"})
 
 
-def steps(frame: Frame, look: Look, points: Sequence[Point], *, is_filled: bool) -> list[Element]:
+def steps(frame: ChartFrame, look: Style, points: Sequence[Point], *, is_filled: bool) -> list[Element]:
     """An outline that keeps each point's y until the next one's x, and a light area below it."""
     corners = [corner for (x, y), (after, _) in pairwise(points) for corner in ((x, y), (after, y))]
     corners += points[-1:]
@@ -130,12 +130,12 @@ def steps(frame: Frame, look: Look, points: Sequence[Point], *, is_filled: bool)
     return [outline, Element("path", area)]
 
 
-def boxes(frame: Frame, places: Iterable[Stretch], colour: str, opacity: float) -> Element:
+def boxes(frame: ChartFrame, places: Iterable[Stretch], colour: str, opacity: float) -> Element:
     """Filled rectangles, each from x, y to x2, y2."""
     return Element("path", {"d": "".join(_box(frame, place) for place in places), **_filled(colour, opacity)})
 
 
-def tips(frame: Frame, rows: Sequence[tuple[str, float, float]]) -> Element:
+def tips(frame: ChartFrame, rows: Sequence[tuple[str, float, float]]) -> Element:
     """What a pointer that rests on a stripe of the chart is told: words, and from which y to which."""
     group = Element("g", _filled(INK, 0))
     for words, top, bottom in rows:
@@ -148,18 +148,18 @@ def _filled(colour: str, opacity: float) -> dict[str, str]:
     return {"fill": colour, "fill-opacity": f"{opacity:g}"}
 
 
-def _stroked(look: Look, path: str) -> Element:
+def _stroked(look: Style, path: str) -> Element:
     style = {"fill": "none", "stroke": look.colour, "stroke-width": f"{look.thick:g}"}
     style |= {"stroke-dasharray": ",".join(map(str, look.dash))} if look.dash else {}
     style |= {"opacity": f"{look.opacity:g}"} if look.opacity < 1 else {}
     return Element("path", {"d": path, **style})
 
 
-def _path(frame: Frame, points: Iterable[Point]) -> str:
+def _path(frame: ChartFrame, points: Iterable[Point]) -> str:
     return "M" + "L".join(f"{_short(frame.place(x))},{_short(frame.top + y)}" for x, y in points)
 
 
-def _box(frame: Frame, place: Stretch) -> str:
+def _box(frame: ChartFrame, place: Stretch) -> str:
     x, y, x2, y2 = place
     return _path(frame, [(x, y), (x2, y), (x2, y2), (x, y2)]) + "Z"
 
@@ -169,8 +169,8 @@ def _short(pixels: float) -> str:
 
 
 def texts(
-    frame: Frame, rows: Iterable[tuple[float, float, str]], *, limit: float, colour: str = INK, size: int = LETTERS,
-    anchor: str = "start", is_bold: bool = False,
+    frame: ChartFrame, rows: Iterable[tuple[float, float, str]], *, limit: float, colour: str = INK,
+    size: int = LETTERS, anchor: str = "start", is_bold: bool = False,
 ) -> Element:  # fmt: skip
     """Words at x and y, the middle of their line, cut with "…" where they are wider than `limit` pixels."""
     style = {"fill": colour, "font-size": f"{size}px", "text-anchor": anchor}
@@ -208,18 +208,18 @@ def _width(letter: str) -> float:
     return 0.72 if letter.isupper() else 0.63
 
 
-def legend_height(looks: Sequence[Look], width: int) -> int:
+def legend_height(looks: Sequence[Style], width: int) -> int:
     """The pixels that a legend takes below the axis."""
     columns = _columns(looks, width)
     return 12 + LEGEND_LINE * -(-len(looks) // columns) if looks else 0
 
 
-def _columns(looks: Sequence[Look], width: int) -> int:
+def _columns(looks: Sequence[Style], width: int) -> int:
     longest = max((len(look.words) for look in looks), default=1)
     return max(1, int((width - 16) // (longest * 6.4 + _SYMBOL + 24)))
 
 
-def legend(frame: Frame, looks: Sequence[Look]) -> list[Element]:
+def legend(frame: ChartFrame, looks: Sequence[Style]) -> list[Element]:
     """The looks with their words in columns, at the chart's bottom."""
     columns = min(_columns(looks, frame.width), max(1, len(looks)))
     each = (frame.width - 16) / columns
@@ -235,7 +235,7 @@ def legend(frame: Frame, looks: Sequence[Look]) -> list[Element]:
     return [*lines(frame, drawn_lines), *symbols(frame, middles), texts(frame, words, limit=limit, colour=QUIET)]
 
 
-def drawn(frame: Frame, layers: Iterable[Element], title: str, describe: str) -> str:
+def drawn(frame: ChartFrame, layers: Iterable[Element], title: str, describe: str) -> str:
     """The chart as SVG text, its axis below all layers; `title` and `describe` are for those who cannot see it."""
     inside = [*_below(frame), *layers]
     content = "".join(tostring(element, encoding="unicode") for element in inside)
@@ -251,11 +251,11 @@ def drawn(frame: Frame, layers: Iterable[Element], title: str, describe: str) ->
     return tostring(root, encoding="unicode")
 
 
-def _below(frame: Frame) -> list[Element]:
+def _below(frame: ChartFrame) -> list[Element]:
     """The axis: a line at each tick, its number and the title below the plot."""
     axis, bottom = frame.axis, frame.height
     ticks = axis.ticks or ticks_of(frame.low, frame.high)
-    grid = lines(frame, [(Look("", LINE, thick=1), (tick, 0.0, tick, bottom)) for tick in ticks])
+    grid = lines(frame, [(Style("", LINE, thick=1), (tick, 0.0, tick, bottom)) for tick in ticks])
     words = [(tick, bottom + 12, number_of(tick, ticks, is_signed=axis.is_signed)) for tick in ticks]
     middle = (frame.low + frame.high) / 2
     titles = [(middle, bottom + 30 + _TITLE_LINE * k, line) for k, line in enumerate(axis.title)]

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-from seewhy.errors import OptionError, WorkError
+from seewhy.errors import WorkError
 from seewhy.records import Progress
 from seewhy.report.accuracy import worst_errors
 from seewhy.report.averages import LEAST_IMAGES
@@ -24,6 +24,7 @@ from seewhy.report.stored import WITH_PAGES, StoredRun, beside, read_run
 from seewhy.report.table import table_of
 from seewhy.report.trends import has_trends, script_values, trends_digest, trends_page
 from seewhy.report.view import View
+from seewhy.run.folder import Result, folder_of
 from seewhy.run.progress import chosen_progress
 from seewhy.store import durable, manifest
 from seewhy.version import __version__
@@ -36,13 +37,6 @@ _OTHERS = {  # the pages of other runs than of images; they need more, and the f
     "repair": "seewhy.report.repair",
     "compare": "seewhy.report.comparison_pages",
 }
-
-
-class Result(Protocol):
-    """What `explain`, `check`, `audit` and `compare` give; `folder` is None where it is in memory alone."""
-
-    def save(self, folder: str | Path) -> Path:
-        """Write it to a run folder."""
 
 
 def write_report(run: str | Path | Result, *, copy_images: bool = False, progress: bool | Progress = False) -> Path:
@@ -64,7 +58,7 @@ def write_report(run: str | Path | Result, *, copy_images: bool = False, progres
         >>> pages = seewhy.write_report(audit)
         >>> print(pages / "index.html")  # runs/audit/report/index.html
     """
-    stored = read_run(_folder_of(run), WITH_PAGES)
+    stored = read_run(folder_of(run, "write_report"), WITH_PAGES)
     checked = beside(stored, "check") if stored.command in ("explain", "audit") else None
     target = stored.folder / NAME
     with manifest.writer(stored.folder):
@@ -83,18 +77,6 @@ def _pages_of(stored: StoredRun, checked: StoredRun | None, folder: Path, copy_i
         pages: Pages = import_module(_OTHERS[stored.command]).pages_of(stored, folder, stamp)
         return pages
     return Writer(View(stored, checked), folder, copy_images, stamp)
-
-
-def _folder_of(run: str | Path | Result) -> Path:
-    if isinstance(run, (str, Path)):
-        return Path(run)
-    folder: Path | None = getattr(run, "folder", None)
-    if folder is None:
-        name = type(run).__name__.lower()
-        todo = f'Save it first:  seewhy.write_report({name}.save("folder"))'
-        todo = todo if hasattr(run, "save") else f'Make it in a folder:  {name}(…, out="folder")'
-        raise OptionError(f"This {name} is in memory alone, and its pages lie beside its files.\n  {todo}")
-    return folder
 
 
 def _is_current(target: Path, stamp: str) -> bool:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from seewhy.errors import StoreError, WorkError, listed
+from seewhy.errors import OptionError, StoreError, WorkError, listed
 from seewhy.run.identity import RunIdentity, as_begun
 from seewhy.run.plan import Plan
 from seewhy.store import checksums, manifest
@@ -24,6 +24,13 @@ class Identity(Protocol):
 
     def differing(self, stored: Mapping[str, Any]) -> list[str]:
         """What differs from a stored one, in words; [] where both are one run's."""
+
+
+class Result(Protocol):
+    """What `explain`, `check`, `audit` and `compare` give; `folder` is None where it is in memory alone."""
+
+    def save(self, folder: str | Path) -> Path:
+        """Write it to a run folder."""
 
 
 @dataclass(frozen=True)
@@ -146,6 +153,19 @@ class RunFolder:
     def remove_parts(self) -> None:
         """Remove what only a run that goes on needs: a loss of power may bring parts back after its end."""
         shutil.rmtree(self.path / "parts", ignore_errors=True)
+
+
+def folder_of(run: str | Path | Result, function: str) -> Path:
+    """The run folder that is named, or that of a result. Raises OptionError where it is in memory alone."""
+    if isinstance(run, (str, Path)):
+        return Path(run)
+    folder: Path | None = getattr(run, "folder", None)
+    if folder is None:
+        name = type(run).__name__.lower()
+        todo = f'Save it first:  seewhy.{function}({name}.save("folder"))'
+        todo = todo if hasattr(run, "save") else f'Make it in a folder:  {name}(…, out="folder")'
+        raise OptionError(f"This {name} is in memory alone, and {function} reads a run folder.\n  {todo}")
+    return Path(folder)
 
 
 def default_folder(identity: RunIdentity, *, batch_asked: bool) -> Path:

@@ -7,11 +7,11 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
-from seewhy.errors import OptionError, StoreError, counted
+from seewhy.errors import StoreError, counted
 from seewhy.estimates import Estimate, Floats
 from seewhy.evidence.trends.grouping import plane
 from seewhy.evidence.trends.groups import NO_CLASS, Group, Partition, features_of, partitions_of
@@ -19,6 +19,7 @@ from seewhy.evidence.trends.hypotheses import findings_beside, verdict_on
 from seewhy.evidence.trends.looks import FEATURES, looks_of
 from seewhy.evidence.trends.mapped import MappedImages, read_mapped
 from seewhy.evidence.trends.places import ZoneShare, zone_shares
+from seewhy.run.folder import Result, folder_of
 from seewhy.store import durable, manifest
 from seewhy.store.schema import TREND_GROUPS, TREND_IMAGES, TREND_SHARES
 from seewhy.store.tables import write_rows
@@ -26,13 +27,6 @@ from seewhy.version import __version__
 
 NAME, FILE = "trends", "trends.json"
 PROPOSAL = "Trends are hypotheses: only an exchange tests whether the decisions depend on what a group shows."
-
-
-class Result(Protocol):
-    """What `explain` and `audit` give; `folder` is None where it is in memory alone."""
-
-    def save(self, folder: str | Path) -> Path:
-        """Write it to a run folder."""
 
 
 @dataclass(frozen=True)
@@ -170,7 +164,7 @@ def trends(run: str | Path | Result, *, seed: int = 0) -> Trends:
         >>> found = seewhy.trends("runs/explain")
         >>> print("\\n".join(found.lines()))
     """
-    folder = _folder_of(run)
+    folder = folder_of(run, "trends")
     images = read_mapped(folder)
     looks = looks_of(images) if len(images) else np.zeros((0, len(FEATURES)))
     result = Trends(
@@ -185,14 +179,6 @@ def trends(run: str | Path | Result, *, seed: int = 0) -> Trends:
     with manifest.writer(folder):
         result.write()
     return result
-
-
-def _folder_of(run: str | Path | Result) -> Path:
-    folder = run if isinstance(run, (str, Path)) else getattr(run, "folder", None)
-    if folder is None:
-        name = type(run).__name__.lower()
-        raise OptionError(f'This {name} is in memory alone.\n  Save it first:  seewhy.trends({name}.save("folder"))')
-    return Path(folder)
 
 
 def _share_row(share: ZoneShare) -> dict[str, Any]:
