@@ -10,19 +10,19 @@ RIGHT: dict[str, dict[str, tuple[str, ...]]] = {  # the smallest causes: any of 
     "faces": {
         "tint": ("background", "tint"), "texture": ("background",), "logo": ("top-right",), "mark": ("face",),
         "frame": ("border",), "jpeg": ("jpeg",), "brightness": ("brightness",), "blur": ("sharpness", "spectrum"),
-        "shift": ("crop",), "hair": ("hair",), "watermark": ("background",),
+        "shift": ("crop", "place"), "hair": ("hair",), "watermark": ("background",),
     },
     "objects": {
         "tint": ("background", "tint"), "texture": ("background",), "logo": ("bottom-left",), "frame": ("border",),
         "stamp": ("background",), "sticker": ("object",), "halo": ("background",), "blur": ("sharpness", "spectrum"),
         "jpeg": ("jpeg",), "brightness": ("brightness",), "contrast": ("contrast",), "saturation": ("saturation",),
-        "noise": ("noise",), "shift": ("crop",),
+        "noise": ("noise",), "shift": ("crop", "place"),
     },
     "cells": {
         "tint": ("background", "tint"), "texture": ("background",), "logo": ("bottom-right",), "frame": ("border",),
         "debris": ("background",), "dot": ("cytoplasm",), "membrane": ("background",),
         "blur": ("sharpness", "spectrum"), "jpeg": ("jpeg",), "brightness": ("brightness",),
-        "contrast": ("contrast",), "saturation": ("saturation",), "noise": ("noise",), "shift": ("crop",),
+        "contrast": ("contrast",), "saturation": ("saturation",), "noise": ("noise",), "shift": ("crop", "place"),
     },
 }  # fmt: skip
 _CORNERS = ("top-left", "top-right", "bottom-left", "bottom-right")

@@ -11,6 +11,8 @@ from benchmarks.planted.cases import Case, asked_of
 from benchmarks.planted.names import WITHIN_THE_CORE, is_right, is_true, named_in
 from scipy import stats
 
+from seewhy.evidence.findings.claims import Claim
+
 SEEN, LARGE, NOTHING = 0.04, 0.10, 0.01  # effects to see: from here on asked for, and large; up to here there is none
 BY_HEART, NOT_BY_HEART = 0.05, 0.02  # what a background that was learned by heart adds, and what none adds
 
@@ -34,6 +36,7 @@ class Score:
     shortcuts: list[Record]
     found: dict[str, bool]
     named: dict[str, bool]
+    at_rim: dict[str, bool]
     exact: bool
     evidence: tuple[float, float]  # of the strongest finding that tells a shortcut: its level, and its effect
     seconds: float | None  # None where trials of an earlier audit were taken
@@ -58,6 +61,7 @@ class Score:
         return self.is_negative and bool(self.shortcuts)
 
 
+RIM: Claim = "at the core's rim"
 LEVELS = {"WEAK": 1.0, "MODERATE": 2.0, "STRONG": 3.0}
 
 
@@ -72,6 +76,8 @@ def score_of(case: Case, record: Record, oracle: Record, outside: Record, withou
     told = [name for row in shortcuts for name in (row["factor"], *row["members"], *named_in(row["title"]))]
     found = {kind: any(is_true(name, renderer, kind) for name in told) for kind in asked}
     named = {kind: any(is_right(name, renderer, kind) for name in names) for kind in asked}
+    rim = [name for row in findings if RIM in row["claims"] for name in (row["factor"], *named_in(row["title"]))]
+    at_rim = {kind: any(is_right(name, renderer, kind) for name in rim) for kind in asked if not found[kind]}
     allowed = [kind for kind, effect in effects.items() if abs(effect) > NOTHING]
     is_exact = all(named.values()) and len(names) <= len(allowed)
     is_exact = is_exact and all(any(is_right(name, renderer, kind) for kind in allowed) for name in names)
@@ -79,7 +85,7 @@ def score_of(case: Case, record: Record, oracle: Record, outside: Record, withou
         ((LEVELS.get(row["level"], 0.0), abs(row["value"] or 0.0)) for row in shortcuts), default=(0.0, 0.0)
     )
     return Score(
-        case, effects, truth_of(effects, oracle), verdict_of(findings), shortcuts, found, named, is_exact,
+        case, effects, truth_of(effects, oracle), verdict_of(findings), shortcuts, found, named, at_rim, is_exact,
         strongest if shortcuts else (0.0, _largest_open(findings)), record["seconds"],
         None if without else coverage_of(record), is_hidden(case, effects, oracle), record, oracle, outside,
     )  # fmt: skip
@@ -170,6 +176,11 @@ def false_alarms(scores: Sequence[Score]) -> Share:
 def recall(scores: Sequence[Score], least: float) -> Share:
     """Of the planted kinds with an effect to see of at least so much, those that a shortcut tells."""
     return _of_kinds(scores, least, lambda score: score.found)
+
+
+def left_open(scores: Sequence[Score]) -> Share:
+    """Of the kinds that no shortcut tells, those that are named as lying at the core's rim: left open by the audit."""
+    return share(is_open for score in told(scores) for is_open in score.at_rim.values())
 
 
 def naming(scores: Sequence[Score]) -> Share:

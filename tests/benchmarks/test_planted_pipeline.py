@@ -24,7 +24,17 @@ from benchmarks.planted.outside import effects_outside
 from benchmarks.planted.page import write_page
 from benchmarks.planted.renderers import RENDERERS
 from benchmarks.planted.runner import Work, refuse_others, run, scores_in
-from benchmarks.planted.scores import Score, Share, coverage, exactness, false_alarms, naming, recall, score_of
+from benchmarks.planted.scores import (
+    Score,
+    Share,
+    coverage,
+    exactness,
+    false_alarms,
+    left_open,
+    naming,
+    recall,
+    score_of,
+)
 from scipy import stats
 
 SMALL = {"size": 32, "variant": 1}
@@ -253,6 +263,15 @@ def test_the_figures_count_what_they_say() -> None:
     assert recall(scores, 0.04) == Share(2, 4) and recall(scores, 0.10) == Share(2, 3)
     assert naming(scores) == Share(1, 2) and exactness(scores) == Share(1, 4)
     assert "edge" in safeguards_table(scores)
+
+
+def test_what_is_named_as_at_the_cores_rim_is_missed_and_counted_as_left_open() -> None:
+    at_rim, weak = scored(row("background", "at the core's rim")), scored(row("background", "depends"))
+    assert recall([at_rim, weak], 0.04) == Share(0, 2) and left_open([at_rim, weak]) == Share(1, 2)
+    told = scored(row("tint", "depends", "shortcut"), row("background", "at the core's rim"))
+    assert left_open([told]) == Share(0, 0)
+    place = scored(row("place of the object", "depends", "shortcut"), kinds=("shift",))
+    assert place.found["shift"] and place.named["shift"]
 
 
 def test_the_page_shows_what_was_missed_false_or_misnamed_before_the_figures(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,8 @@ OUTSIDE = Finding(
     "With the face exchanged the labels are still predicted.",
     numbers={"benefit": {}},
 )
+UNNAMED = replace(OUTSIDE, claims=("depends", "shortcut"))
+PLACE = replace(UNNAMED, factor="place of the face", text="With the face moved, P(fake) rises. More.")
 INTENDED = finding("STRONG", "depends", "intended", factor="face")
 BROKEN = Finding("classifier", "CANNOT SAY", ("classifier",), "Every image is predicted as 'real'.")
 
@@ -71,6 +74,8 @@ HEADLINES = {
         [OUTSIDE, INTENDED],
         "Something outside of the core is used: With the face exchanged the labels are still predicted",
     ),
+    "unnamed": ([UNNAMED, INTENDED], "A shortcut: With the face exchanged the labels are still predicted"),
+    "place": ([PLACE, OUTSIDE], "A shortcut: With the face moved, P(fake) rises"),
     "fragile": ([FRAGILE, NONE], "Fragile: low-frequency flips 30 % of the decisions [20 to 40] (600 trials)"),
     "none": ([NONE, NONE], "None of 2 tested factors shifts its answers towards a class by 2 points or more"),
     "open": ([OPEN, NONE], "No dependence is shown; for 1 of 2 factors 2 points or more cannot be excluded"),
@@ -215,6 +220,8 @@ def test_the_numbers_of_a_card_stand_apart_from_its_words() -> None:
             [SHORTCUT, SHORTCUT],
             "A shortcut: its answers depend on the background, which is not what should matter (2 shortcuts in all)",
         ),
+        ([PLACE], "A shortcut: its answers depend on the place of the face, which is not what should matter"),
+        ([UNNAMED], "A shortcut: its answers depend on everything outside the core, which is not what should matter"),
         ([INTENDED, NONE], "Its answers depend on the face, as they should"),
         (
             [finding("WEAK", "depends", "against the label")],

@@ -41,7 +41,8 @@ def plain_headline_of(papers: Sequence[FindingText]) -> str:
         if with_it:
             several = f" ({len(with_it)} {meaning.several} in all)" if len(with_it) > 1 and meaning.several else ""
             factor = " or the ".join((with_it[0].factor, *with_it[0].alternatives))
-            words = meaning.headline.replace("{factor}", f"the {factor}", 1)
+            article = "" if factor.startswith("everything ") else "the "
+            words = meaning.headline.replace("{factor}", article + factor, 1)
             return f"{words[0].upper()}{words[1:]}{several}"
     return ""
 
@@ -60,16 +61,20 @@ def _first_sentence(text: str) -> str:
 
 
 def _makes(finding: Finding, claim: Claim | None) -> bool:
-    """Whether a finding makes a claim; that on all outside of the core has no effect of its own, but a benefit."""
+    """Whether a finding makes a claim; that on all outside of the core has no effect of its own, but a benefit.
+
+    So have shortcuts without a name, and the core's place.
+    """
     if claim is None:
         return "depends" in finding.claims and "benefit" in finding.numbers
-    return claim in finding.claims and "probability" in finding.numbers
+    has_numbers = "probability" in finding.numbers or (claim == "shortcut" and "benefit" in finding.numbers)
+    return claim in finding.claims and has_numbers
 
 
 def _effect(finding: Finding) -> str:
     number, watched = effect_of(finding), watched_of(finding.numbers.get("contrast"))
     if number is None:
-        return finding.factor
+        return _first_sentence(finding.text) if "benefit" in finding.numbers else finding.factor
     way = "lowers" if number.value.startswith("-") else "raises"
     return f"{finding.factor} {way} {watched} by {number.value.lstrip('+-')} [{number.interval}] ({number.count})"
 

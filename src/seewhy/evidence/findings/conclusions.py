@@ -19,7 +19,7 @@ from seewhy.evidence.findings.finding import Finding, Level
 from seewhy.evidence.findings.levels import LEVELS, level_of
 from seewhy.evidence.findings.named import with_name
 from seewhy.evidence.findings.sentences import finding_of
-from seewhy.evidence.findings.unnamed import rest_finding
+from seewhy.evidence.findings.unnamed import place_finding, rest_finding
 from seewhy.evidence.trials.design import AuditDesign
 from seewhy.evidence.trials.edit import EXCHANGE, MARKED, PATCHED, Edit, TrialKey
 from seewhy.evidence.trials.trial import UNDECIDED, Scores, Trials
@@ -206,9 +206,11 @@ def _rest(results: Results, findings: Sequence[Finding]) -> list[Finding]:
     design, cases = results.design, results.cases
     if cases.rest is None:
         return []
-    is_named = any("shortcut" in finding.claims for finding in findings)
+    place = place_finding(design, cases.rest, cases.n_tests)
+    is_named = place is not None or any("shortcut" in finding.claims for finding in findings)
     is_collapsed = results.behaviour.collapsed_to is not None
-    return [rest_finding(design, cases.rest, cases.n_tests, is_named=is_named, is_collapsed=is_collapsed)]
+    rest = rest_finding(design, cases.rest, cases.n_tests, is_named=is_named, is_collapsed=is_collapsed)
+    return [rest] if place is None else [place, rest]
 
 
 def _untested(design: AuditDesign) -> list[Finding]:

@@ -89,6 +89,12 @@ def class_effect(trials: Trials, change: Floats, contrast: Contrast) -> tuple[Cl
     return class_difference(effects, classes, weights_of(trials, contrast)), fit.donors
 
 
+def robust_effect(trials: Trials, change: Floats, contrast: Contrast) -> ClassDifference:
+    """The difference that the donors' class makes to a change (T,), with an error that knows of few recipients."""
+    difference, _ = class_effect(trials, change, contrast)
+    return difference if contrast.is_own_class else _for_few_recipients(difference, trials, change, contrast)
+
+
 def _for_few_recipients(
     difference: ClassDifference, trials: Trials, change: Floats, contrast: Contrast
 ) -> ClassDifference:

@@ -2,7 +2,8 @@
 
 With the core exchanged whatever still tells the label lies outside of it; but so does the rim of a core drawn too
 small, and the core's outline, size and place stay the recipient's. So before that is called a shortcut one place is
-exchanged, the same in all images, that holds the core of nearly every image, drawn larger.
+exchanged, the same in all images, that holds the core of nearly every image, drawn larger; or, where cores lie
+anywhere, the boxes around the cores of both images. And the core is moved, to tell what its place does by itself.
 """
 
 from __future__ import annotations
@@ -24,9 +25,10 @@ from seewhy.evidence.findings.figures import interval, points
 from seewhy.evidence.findings.finding import Finding, Level
 from seewhy.evidence.findings.safeguards.rim import LEAST_LEFT, growths_in_pixels
 from seewhy.evidence.findings.safeguards.train import BOOTSTRAP
+from seewhy.evidence.findings.whole_object import Boxes, Moved, Place, left_of_boxes, moved_of, whole_object_jobs
 from seewhy.evidence.inference.bootstrap import Omnibus, omnibus
 from seewhy.evidence.thresholds import AUDIT_THRESHOLDS, LEAST_IMAGES
-from seewhy.evidence.trials.contrast import MOST_CLASSES, contrasts_of
+from seewhy.evidence.trials.contrast import MOST_CLASSES, OTHERS, contrasts_of
 from seewhy.evidence.trials.design import AuditDesign
 from seewhy.evidence.trials.edit import EXCHANGE, Edit, TrialKey
 from seewhy.evidence.trials.sample import CHUNK, Sample
@@ -37,24 +39,44 @@ RARE = 0.02  # of the images, in which a pixel may lie in the core and still cou
 
 
 @dataclass(frozen=True)
+class Away:
+    """An omnibus test away from the core: the share of the picture that stays, and the pixels by which it is larger."""
+
+    test: Omnibus
+    left: float
+    pixels: int
+    is_boxes: bool = False
+
+
+@dataclass(frozen=True)
 class Rest:
     """The omnibus test with the core exchanged, and by pixels with the place of all cores, drawn so much larger.
 
-    `left` are the shares of the picture outside of these places.
+    `left` are the shares of the picture outside of these places. `boxes` is the test with the boxes around the cores of
+    both images exchanged, and what that leaves. `moved` says by contrast what the core's place does.
     """
 
     core: Omnibus
     places: Mapping[int, Omnibus] = field(default_factory=dict)
     left: Mapping[int, float] = field(default_factory=dict)
+    boxes: Away | None = None
+    moved: tuple[Moved, ...] = ()
 
-    def persists(self, n_tests: int) -> bool:
-        """Whether enough is shown to be left outside of the largest place that was tried."""
-        if not self.places:
-            return False
-        place, least = self.places[max(self.places)], AUDIT_THRESHOLDS["unnamed"] * self.core.benefit.value
-        return (
-            is_shown(place, n_tests) and place.benefit.low >= AUDIT_THRESHOLDS["floor"] and place.benefit.value >= least
-        )
+    @property
+    def away(self) -> list[Away]:
+        """The tests away from the core: outside of the largest place that was tried, and of the boxes."""
+        pixels = max(self.places, default=0)
+        place = [Away(self.places[pixels], self.left[pixels], pixels)] if self.places else []
+        return place + ([] if self.boxes is None else [self.boxes])
+
+    def persists(self, away: Away, n_tests: int) -> bool:
+        """Whether enough is shown to be left there."""
+        benefit, least = away.test.benefit, AUDIT_THRESHOLDS["unnamed"] * self.core.benefit.value
+        return is_shown(away.test, n_tests) and benefit.low >= AUDIT_THRESHOLDS["floor"] and benefit.value >= least
+
+    def best(self, n_tests: int) -> Away | None:
+        """The first of them that shows enough, else the first."""
+        return next((away for away in self.away if self.persists(away, n_tests)), next(iter(self.away), None))
 
 
 def is_shown(test: Omnibus, n_tests: int) -> bool:
@@ -73,7 +95,13 @@ def rest_of(design: AuditDesign, trials: Mapping[TrialKey, Trials]) -> Rest | No
         if test is not None:
             places[pixels] = test
             left[pixels] = 1 - float(place_of(design.audited, design.core_regions[0], pixels).mean())
-    return Rest(core, places, left)
+    return Rest(core, places, left, _boxes_of(design, trials), moved_of(design, trials))
+
+
+def _boxes_of(design: AuditDesign, trials: Mapping[TrialKey, Trials]) -> Away | None:
+    core, pixels = design.core_regions[0], growths_in_pixels(design.audited)[0]
+    test = _tested(design, trials, EXCHANGE, Boxes(core).name)
+    return None if test is None else Away(test, left_of_boxes(design.audited, core, pixels), pixels, is_boxes=True)
 
 
 def place_jobs(design: AuditDesign, rest: Rest | None, n_tests: int) -> list[Job]:
@@ -86,7 +114,7 @@ def place_jobs(design: AuditDesign, rest: Rest | None, n_tests: int) -> list[Job
         place = place_of(sample, core, pixels)
         if 1 - float(place.mean()) >= LEAST_LEFT:
             jobs.append(Job(TrialKey(core, _edit(pixels), sample.split), sample.pairs([core]), control=place[None]))
-    return jobs
+    return jobs + whole_object_jobs(design, growths_in_pixels(sample)[0], LEAST_LEFT)
 
 
 def place_of(sample: Sample, core: str, pixels: int) -> Tensor:
@@ -122,19 +150,19 @@ def _shown(
     todo = "Name more regions and properties until their effects explain it."
     if SEARCH not in design.request.regions:
         todo += f"  Or let the audit look for the place:  --regions …,{SEARCH}"
-    if not rest.places:
+    away = rest.best(n_tests)
+    if away is None:
         text += (
             ". The core's rim, its outline, its size and its place cannot be told from that: the cores of all images "
             "leave too little of the picture, or the budget does not reach it."
         )
         return Finding(REST, "WEAK", ("depends",), text, todo, numbers=numbers)
-    pixels = max(rest.places)
-    left = rest.places[pixels].benefit
+    left, what = away.test.benefit, "boxes around the cores of both images" if away.is_boxes else "place of all cores"
     text += (
-        f". With the place of all cores exchanged, drawn {pixels} pixels larger, so that {rest.left[pixels]:.0%} of "
+        f". With the {what} exchanged, drawn {away.pixels} pixels larger, so that {away.left:.0%} of "
         f"the picture stays, it is {points(left.value)} points {interval(left)}"
     )
-    if not rest.persists(n_tests):
+    if not rest.persists(away, n_tests):
         text += ": it may be the core's rim, its outline, its size or its place, or lie too near to it."
         return Finding(REST, "CANNOT SAY", ("at the core's rim",), text, todo, numbers=numbers)
     claims: tuple[Claim, ...] = ("depends",) if is_named else ("depends", "shortcut")
@@ -144,6 +172,29 @@ def _shown(
     strong = AUDIT_THRESHOLDS["strong"] * AUDIT_THRESHOLDS["floor"]
     level: Level = "STRONG" if min(left.low, rest.core.benefit.low) >= strong else "MODERATE"
     return Finding(REST, level, claims, text, todo, numbers=numbers)
+
+
+def place_finding(design: AuditDesign, rest: Rest, n_tests: int) -> Finding | None:
+    """What the core's place does, where that is shown: its pixels are the same wherever it is moved."""
+    n_tests += len(rest.moved)
+    shown = [moved for moved in rest.moved if moved.is_shown(n_tests) and is_shown(rest.core, n_tests)]
+    if not shown:
+        return None
+    most, core = max(shown, key=lambda moved: moved.there.value), design.core_regions[0]
+    there, beyond, contrast = most.there, most.beyond, most.contrast
+    instead = "others lie" if contrast.against == OTHERS else f"that of {contrast.against} ones lies"
+    text = (
+        f"With the {core} moved to where that of {contrast.name} images lies in place of where {instead}, and all of "
+        f"its pixels and all around it kept, P({contrast.name}) rises by {points(there.value)} points "
+        f"{interval(there)}, by {points(beyond.value)} {interval(beyond)} more than when it is moved as far the other "
+        f"way (p = {min(1.0, most.p_value * n_tests):.2g} among all tests). Where it lies was not named as what should "
+        "matter."
+    )
+    strong = AUDIT_THRESHOLDS["strong"] * AUDIT_THRESHOLDS["floor"]
+    level: Level = "STRONG" if min(there.low, beyond.low) >= strong else "MODERATE"
+    numbers = {"benefit": vars(there), "beyond": vars(beyond), "contrast": contrast.name, "p": most.p_value * n_tests}
+    todo = "Move the images, or cut them, at random in training."
+    return Finding(Place(core).name, level, ("depends", "shortcut"), text, todo, numbers=numbers)
 
 
 def _first_sentence(design: AuditDesign, rest: Rest, n_tests: int) -> str:
@@ -163,6 +214,9 @@ def _numbers(rest: Rest, n_tests: int) -> dict[str, Any]:
         for pixels, test in rest.places.items()
     }
     told = {"benefit": vars(rest.core.benefit), "margin": vars(rest.core.contrast), "p": p_value}
+    if rest.boxes is not None:
+        test = rest.boxes.test
+        told["boxes"] = {"benefit": vars(test.benefit), "margin": vars(test.contrast), "left": rest.boxes.left}
     return {**told, "places": places} if places else told
 
 
@@ -170,11 +224,13 @@ def _edit(pixels: int) -> Edit:
     return Edit("control", grow_px=pixels)
 
 
-def _tested(design: AuditDesign, trials: Mapping[TrialKey, Trials], edit: Edit) -> Omnibus | None:
-    """Whether anything is predictive that an exchange leaves; None where it was not made."""
+def _tested(
+    design: AuditDesign, trials: Mapping[TrialKey, Trials], edit: Edit, factor: str | None = None
+) -> Omnibus | None:
+    """Whether anything is predictive that an exchange leaves, of the core or of a `factor`; None if it was not made."""
     if not design.core_regions or len(design.classes) > MOST_CLASSES:
         return None
-    exchanges = trials.get(TrialKey(design.core_regions[0], edit, design.audited.split))
+    exchanges = trials.get(TrialKey(factor or design.core_regions[0], edit, design.audited.split))
     if exchanges is None:
         return None
     first = contrasts_of(design.classes)[0]
