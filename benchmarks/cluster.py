@@ -198,8 +198,9 @@ def kill_often(place: Place, nodes: Any, runs: int, seconds: float, seed: int = 
         found = tree(place.home / "run")
         faults.redone.setdefault(kind, []).append(redone)
         faults.too_many += redone > (1 if kind == "worker" else WORKERS)
-        faults.differing += sorted(name for name in want.keys() | found.keys() if want.get(name) != found.get(name))
-        print(f"run {number + 1}: {kind} killed, {redone} parts made twice", flush=True)
+        differing = sorted(name for name in want.keys() | found.keys() if want.get(name) != found.get(name))
+        faults.differing += differing
+        print(f"run {number + 1}: {kind} killed, {redone} parts made twice, {len(differing)} files differ", flush=True)
     return faults
 
 
