@@ -15,29 +15,26 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import inspect
 import os
 import random
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 import numpy as np
 import PIL.Image
 from benchmarks.kills import SHARD, tree, write_images
+from benchmarks.ray_nodes import LIMIT_S, add_node, two_nodes
 
 MOST_GROWTH = 1.2
-LIMIT_S = 900  # of one command, on a machine that does much else
 WORKERS = 2
 KINDS = ("worker", "node", "driver")
 EXPLAIN = ["explain", "photos", "--model", "net.py:Net", "--layers", "conv", "--no-report"]
@@ -87,73 +84,6 @@ class Tint(nn.Module):
 """
 
 
-@contextlib.contextmanager
-def two_nodes() -> Iterator[Any]:
-    """A cluster of two nodes, each a process of two CPUs. Raises RuntimeError where the machine is too busy for it."""
-    os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")  # nodes listen on the loopback alone
-    os.environ.setdefault("RAY_enable_worker_prestart", "0")  # of workers that nobody asked for
-    os.environ.setdefault("RAY_prestart_worker_first_driver", "0")
-    os.environ.setdefault("RAY_worker_register_timeout_seconds", str(LIMIT_S))
-    os.environ.setdefault("RAY_agent_register_timeout_ms", str(1000 * LIMIT_S))
-    from ray.cluster_utils import Cluster
-
-    nodes = Cluster()
-    try:
-        try:
-            add_node(nodes, include_dashboard=False)
-            add_node(nodes)
-        except Exception as error:
-            raise RuntimeError(f"Ray could not start two nodes: {error}") from error
-        yield nodes
-    finally:
-        nodes.shutdown()
-
-
-def add_node(nodes: Any, **options: Any) -> Any:
-    """One more node of two CPUs, which may take its time.
-
-    Ray itself gives up after half a minute, and its raylet after 15 seconds of waiting for the agents of a node to name
-    their ports: that of the one that is needed is named here beforehand, and the others are said not to be in use.
-    """
-    from ray._private import services
-
-    get_node, start_raylet, agent_port = services.get_node, services.start_raylet, _free_port()
-
-    def patient(*given: Any) -> Any:
-        limit = time.monotonic() + LIMIT_S
-        while True:
-            try:
-                return get_node(*given)
-            except RuntimeError:
-                if time.monotonic() > limit:
-                    raise
-            time.sleep(0.2)
-
-    def told(*given: Any, **named: Any) -> Any:
-        known = inspect.signature(start_raylet).bind(*given, **named).arguments
-        _tell_ports(known["session_dir"], known["node_id"], agent_port)
-        return start_raylet(*given, **named)
-
-    patched = {"get_node": patient, "start_raylet": told}
-    with mock.patch.multiple(services, **patched):
-        return nodes.add_node(num_cpus=2, object_store_memory=100 << 20, runtime_env_agent_port=agent_port, **options)
-
-
-def _tell_ports(session: str, node: str, agent_port: int) -> None:
-    """Write the files that a raylet waits for."""
-    from ray import _raylet
-
-    _raylet.persist_port(session, node, _raylet.RUNTIME_ENV_AGENT_PORT_NAME, agent_port)
-    for name in ("METRICS_AGENT_PORT_NAME", "METRICS_EXPORT_PORT_NAME", "DASHBOARD_AGENT_LISTEN_PORT_NAME"):
-        _raylet.persist_port(session, node, getattr(_raylet, name), -1)
-
-
-def _free_port() -> int:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return int(taken.getsockname()[1])
-
-
 @dataclass
 class Place:
     """A folder with images and networks, in which commands run."""
@@ -168,7 +98,7 @@ class Place:
         """A command into the folder `out`."""
         with (self.home / "said.txt").open("wb") as said:
             command = [sys.executable, "-m", "seewhy", *words, "--out", out]
-            return subprocess.Popen(command, cwd=self.home, stdout=said, stderr=said)
+            return subprocess.Popen(command, cwd=self.home, stdout=said, stderr=said, start_new_session=True)
 
     def finish(self, words: Sequence[str], out: str) -> float:
         """Run a command to its end; its seconds. Raises RuntimeError with what it said where it fails."""
@@ -268,8 +198,9 @@ def kill_often(place: Place, nodes: Any, runs: int, seconds: float, seed: int = 
         found = tree(place.home / "run")
         faults.redone.setdefault(kind, []).append(redone)
         faults.too_many += redone > (1 if kind == "worker" else WORKERS)
-        faults.differing += sorted(name for name in want.keys() | found.keys() if want.get(name) != found.get(name))
-        print(f"run {number + 1}: {kind} killed, {redone} parts made twice", flush=True)
+        differing = sorted(name for name in want.keys() | found.keys() if want.get(name) != found.get(name))
+        faults.differing += differing
+        print(f"run {number + 1}: {kind} killed, {redone} parts made twice, {len(differing)} files differ", flush=True)
     return faults
 
 

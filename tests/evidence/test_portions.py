@@ -168,7 +168,7 @@ class Nearby:
         assert folder.is_dir() and all(path.exists() for path in paths)
 
     @contextlib.contextmanager
-    def crew(self, prepare: Any, most: int, workers: int | None, gpus: float) -> Iterator[Any]:
+    def crew(self, prepare: Any, most: int, workers: int | None, gpus: float, tell: Any) -> Iterator[Any]:
         assert most > 1 and workers == 2 and gpus == 0
         do = pickle.loads(pickle.dumps(prepare))()
 
@@ -184,6 +184,7 @@ def test_jobs_that_workers_do_in_any_order_give_the_same_bytes(
 ) -> None:
     nearby = Nearby()
     monkeypatch.setattr(on_ray, "_cluster", lambda address: nearby)
+    monkeypatch.setattr(on_ray, "_crew", lambda: nearby)
     words = [*WORDS, "--workers", "2", "--ray", "head:6379", "--out", "run", "--no-report"]
     assert run(*words) == 0
     assert nearby.rounds == len(STAGES) and tree(home / "run") == straight

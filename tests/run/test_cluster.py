@@ -13,14 +13,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from benchmarks.cluster import AUDIT, EXPLAIN, Place, new_place, on_ray, two_nodes, write_faces
+from benchmarks.cluster import AUDIT, EXPLAIN, Place, new_place, on_ray, write_faces
 from benchmarks.kills import SHARD, tree
+from benchmarks.ray_nodes import two_nodes
 
 from seewhy.cli.spread import with_address
 from tests.test_cli import run
 
 ray: Any = pytest.importorskip("ray", reason='the extra "ray" is not installed')
-from seewhy.run import cluster  # noqa: E402
+from seewhy.run import cluster, crew  # noqa: E402
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="nodes as processes are tried on Linux")
 IMAGES = 88
@@ -137,10 +138,10 @@ def test_what_the_nodes_lack_is_said_by_name(
             cluster.WorkError, match=r"2 of 2 nodes(.|\n)*it has no /nowhere(.|\n)*torch .*, here 0.0.1"
         ):
             cluster.check_nodes(home / "run", [home, Path("/nowhere")])
-        with pytest.raises(cluster.OptionError, match=r"room for 4 workers of 1 CPU, and 5 were asked for"):
-            next(cluster.run_on_ray(lambda: lambda index: index, [0], 5, 0))
+        with pytest.raises(cluster.OptionError, match=r"room for 4 workers of 1 CPU, and 5 .*\n  --workers 4"):
+            next(crew.run_on_ray(lambda: lambda index: index, [0], 5, 0))
         with pytest.raises(cluster.OptionError, match=r"room for 0 workers of 1 CPU and 1 GPUs"):
-            next(cluster.run_on_ray(lambda: lambda index: index, [0], None, 1))
+            next(crew.run_on_ray(lambda: lambda index: index, [0], None, 1))
     assert not list((home / "run" / "parts").iterdir())
 
 
@@ -153,13 +154,13 @@ def test_what_a_worker_raises_is_said_as_it_would_be_here(home: Path, address: s
 
     with cluster.connected(address):
         with pytest.raises(cluster.OptionError, match="--layers is wrong") as raised:
-            list(cluster.run_on_ray(prepare, [0, 1], 1, 0))
+            list(crew.run_on_ray(prepare, [0, 1], 1, 0))
         assert raised.value.slug == "no-such-layer"
         with pytest.raises(cluster.WorkError, match="ZeroDivisionError: in a network"):
-            list(cluster.run_on_ray(lambda: fails, [0], 1, 0))
-        numbers = list(cluster.run_on_ray(lambda: lambda index: index * index, list(range(9)), 2, 0))
+            list(crew.run_on_ray(lambda: fails, [0], 1, 0))
+        numbers = list(crew.run_on_ray(lambda: lambda index: index * index, list(range(9)), 2, 0))
         assert sorted(numbers) == [index * index for index in range(9)]
-        with cluster.crew(lambda: lambda index: (index, os.getpid()), 9, 2, 0) as do:
+        with crew.crew(lambda: lambda index: (index, os.getpid()), 9, 2, 0) as do:
             rounds = [list(do(range(9))), list(do([])), list(do([9]))]
         assert [index for of in rounds for index, _ in sorted(of)] == list(range(10))
         assert len({process for of in rounds for _, process in of}) <= 2, "workers stay from round to round"
@@ -180,6 +181,34 @@ def test_an_address_that_does_not_answer(
     for words in (EXPLAIN, AUDIT):
         assert run(*words, "--out", "nowhere", "--ray", given) == 2
         assert re.search(match, capsys.readouterr().err) and not (home / "nowhere").exists()
+
+
+def test_other_versions_of_ray_are_told_in_full(monkeypatch: pytest.MonkeyPatch) -> None:
+    said = "Version mismatch: The cluster was started with:\n    Ray: 2.9.0\n    Python: 3.10.1\nThis process was …"
+
+    def init(*given: Any, **named: Any) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        assert os.environ[cluster._TRIES]
+        raise RuntimeError(said)
+
+    monkeypatch.setattr(cluster.ray, "init", init)
+    before = signal.getsignal(signal.SIGTERM)
+    monkeypatch.delenv(cluster._TRIES, raising=False)
+    with (
+        pytest.raises(cluster.OptionError, match=r"Ray: 2.9.0 Python: 3.10.1(.|\n)*pip install ray=="),
+        cluster.connected("auto"),
+    ):
+        pass
+    assert signal.getsignal(signal.SIGTERM) is before
+    assert cluster._TRIES not in os.environ
+
+
+def test_a_cluster_that_is_lost_says_that_the_work_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cluster.ray, "init", lambda *given, **named: None)
+    monkeypatch.setattr(cluster.ray, "shutdown", lambda: None)
+    said = r"cluster was lost: .*head is gone\n(.|\n)*the same command goes on"
+    with pytest.raises(cluster.WorkError, match=said), cluster.connected("auto"):
+        raise cluster.exceptions.RaySystemError("head is gone")
 
 
 @pytest.mark.parametrize(

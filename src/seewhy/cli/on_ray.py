@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+import socket
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -12,6 +14,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from seewhy.cli.designs import designed_as
+from seewhy.cli.printing import warn
 from seewhy.cli.spread import planned
 from seewhy.errors import MissingExtraError, WorkError
 
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
     from seewhy.run.plan import Plan, Shard
 
 
+SEEN_S = 90  # until this machine sees what a node wrote: longer than NFS remembers what a folder did not hold
 JobsSpread = Callable[["AuditDesign", Sequence[int]], Iterator[int]]  # jobs by index; each once its part is there
 
 
@@ -68,7 +72,7 @@ def spread_on_ray(
             return
         with cluster.connected(address):
             cluster.check_nodes(folder.absolute(), _paths(typed, plan))
-            for done in cluster.run_on_ray(prepare, [shard.index for shard in shards], workers, each):
+            for done in _crew().run_on_ray(prepare, [shard.index for shard in shards], workers, each, warn):
                 _check_seen(folder, done.index, _rows_of(folder, done.index), done.digest)
                 yield done.images
 
@@ -94,7 +98,8 @@ def jobs_on_ray(
             if not found:
                 held.enter_context(cluster.connected(address))
                 cluster.check_nodes(folder.absolute(), _paths(typed, design.plan))
-                found.append(held.enter_context(cluster.crew(prepare, len(design.schedule.jobs), workers, each)))
+                most = len(design.schedule.jobs)
+                found.append(held.enter_context(_crew().crew(prepare, most, workers, each, warn)))
             for done in found[0](indices):
                 _check_seen(folder, done.index, Path(done.part), done.digest)
                 yield done.index
@@ -115,7 +120,8 @@ def job_work(typed: Mapping[str, Any], home: str, folder: str) -> Callable[[int]
     do = jobs_of(designed_as(typed), Path(folder), typed["budget"])
 
     def work(index: int) -> JobDone:
-        part = do(index)
+        with _written_here(Path(folder)):
+            part = do(index)
         return JobDone(index, str(part), file_digest(part))
 
     return work
@@ -132,6 +138,12 @@ def _cluster(address: str) -> ModuleType:
             raise
         raise MissingExtraError("ray", "ray", "--ray") from error
     return cluster
+
+
+def _crew() -> ModuleType:
+    from seewhy.run import crew
+
+    return crew
 
 
 def _gpus_each(plan: Plan, gpus: float | None) -> float:
@@ -151,14 +163,16 @@ def shard_work(typed: Mapping[str, Any], home: str, folder: str) -> Callable[[in
     use_one_thread()
     arrays.load()
     run = Path(folder)
+    token = manifest.token_of(run)  # raises where the run is gone, which would be begun anew by who joins
     layout, _ = join(new_layout(planned(typed)), run, {})
-    token, shards = manifest.token_of(run), layout.shards
+    shards = layout.shards
     finish = partial(finish_shard, layout.plan, run, token, partial(explain_shard, overlays=layout.overlays))
 
     def work(index: int) -> ShardDone:
         shard = shards[index]
-        if unfinished(layout, run, token, [shard]):  # else it was written by a worker that died before it said so
-            finish(shard)
+        with _written_here(run):
+            if unfinished(layout, run, token, [shard]):  # else it was written by a worker that died before it said so
+                finish(shard)
         return ShardDone(index, shard.stop - shard.start, _digest(run, index))
 
     return work
@@ -176,16 +190,43 @@ def _paths(typed: Mapping[str, Any], plan: Plan) -> list[Path]:
     return [Path(path).absolute() for path in named if path is not None]
 
 
+@contextlib.contextmanager
+def _written_here(folder: Path) -> Iterator[None]:
+    """What a worker cannot write says on which node."""
+    from seewhy.run.folder import RunFolder
+
+    try:
+        with RunFolder(folder).written():
+            yield
+    except WorkError as error:
+        if error.slug != "cannot-write":
+            raise
+        first, _, rest = error.message.partition("\n")
+        space = "Make room there:  df -h  says where" if "space" in first else "Look there"
+        said = f"On the node {socket.gethostname()}: {first}\n  {space}.\n{rest}"
+        raise WorkError(said, slug="cannot-write") from error
+
+
 def _check_seen(folder: Path, index: int, part: Path, digest: str) -> None:
-    """Raise WorkError where this machine does not see what a worker wrote."""
+    """Raise WorkError where this machine does not see what a worker wrote, also after a while."""
+    limit = time.monotonic() + SEEN_S
+    while not _is_seen(part, digest):
+        if time.monotonic() > limit:
+            raise WorkError(
+                f"Part {index} of {folder} has other bytes here than on the node that wrote it: that is not the same "
+                "folder.\n  Name one by --out that all nodes share.",
+                slug="ray-nodes",
+            )
+        time.sleep(0.2)
+
+
+def _is_seen(part: Path, digest: str) -> bool:
     from seewhy.data.decode import file_digest
 
-    if not part.exists() or file_digest(part) != digest:
-        raise WorkError(
-            f"Part {index} of {folder} has other bytes here than on the node that wrote it: that is not the same "
-            "folder.\n  Name one by --out that all nodes share.",
-            slug="ray-nodes",
-        )
+    if not part.exists():
+        with contextlib.suppress(OSError):
+            any(part.parent.iterdir())  # asks a file system of the network for what is there now
+    return part.exists() and file_digest(part) == digest
 
 
 def _rows_of(folder: Path, index: int) -> Path:

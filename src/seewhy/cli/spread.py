@@ -57,6 +57,11 @@ class SpreadOptions:
             )
         if self.gpus_per_worker is not None and (self.ray is None or self.gpus_per_worker < 0):
             raise OptionError("--gpus-per-worker, 0 or more, is for workers on Ray.  Add:  --ray")
+        if self.gpus_per_worker is not None and self.gpus_per_worker > 1 and self.gpus_per_worker % 1:
+            raise OptionError(
+                f"--gpus-per-worker is {self.gpus_per_worker:g}, and above 1 Ray gives whole GPUs alone.\n  A network "
+                "here runs on one:  --gpus-per-worker 1,  or 0.5 where two workers fit on it."
+            )
         if portion is not None and only is not None:
             raise OptionError(
                 "--only answers all images first, and with --shard each process would.\n  Explain all: the report "

@@ -51,6 +51,7 @@ from seewhy.run.workers import run_shards
 from seewhy.store import claims
 
 P = ParamSpec("P")
+PLACES_S = 120  # of waiting for others that keep what they found, too
 Spread = Callable[[AuditDesign, Sequence[int]], Iterator[int]]  # jobs done elsewhere; each index once its part is there
 
 
@@ -242,7 +243,8 @@ def with_kept_places(
     places = kept.places()
     if places is None:
         found = searched_places(design, design.budget, searching)
-        places = kept.places() or kept.keep_places(found)  # another process may have been faster
+        with kept.run.held(PLACES_S):
+            places = kept.places() or kept.keep_places(found)  # another process may have been faster
     return scheduled(with_places(design, places), design.budget)
 
 

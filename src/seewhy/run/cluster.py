@@ -1,4 +1,4 @@
-"""Shards mapped over the workers of a Ray cluster, which prepare once: neither maps nor weights go through Ray."""
+"""A Ray cluster: a connection to it, and whether its nodes can do a run."""
 
 from __future__ import annotations
 
@@ -6,28 +6,28 @@ import contextlib
 import logging
 import os
 import secrets
+import signal
 import socket
+import threading
+import time
 import warnings
-from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import partial
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import ray
 from ray import exceptions
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from seewhy.errors import OptionError, SeewhyError, WorkError, listed
+from seewhy.errors import OptionError, WorkError, listed
+from seewhy.run.crew import first_line, last_line, other_versions
 from seewhy.run.machine import versions
 
-T = TypeVar("T")
-Work = Callable[[int], T]  # of a shard's index
 ANSWER_S = 10  # until somebody listens at an address
+SEEN_S = 5  # until a node sees what was just written here
 NODE_S = 300  # until every node has said what it has, for which it imports torch
-_AT_ONCE = 2  # shards that an actor holds: the one that it is at, and the next
-_TRIES = 3  # of a shard whose worker dies, beyond the first
 _NAMED = 4  # nodes in a message
+_TRIES = "RAY_gcs_server_port_wait_time_s"
 
 
 @contextlib.contextmanager
@@ -43,20 +43,46 @@ def connected(address: str) -> Iterator[None]:
         check_answers(address)
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     local: dict[str, Any] = {"include_dashboard": False} if address == "local" else {}
-    if not local:
-        os.environ.setdefault(
-            "RAY_gcs_server_port_wait_time_s", "1"
-        )  # tries, of half a minute each, where it is silent
+    tried = contextlib.nullcontext() if local else _tried_once()
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), _stopped_as_before(), tried:
             warnings.simplefilter("ignore")  # tips about future versions of Ray
             ray.init(address, log_to_driver=False, logging_level=logging.ERROR, **local)
     except Exception as error:
-        raise _no_answer(address, _first_line(error)) from error
+        raise _not_connected(address, error) from error
+    try:
+        yield
+    except exceptions.RayError as error:
+        raise WorkError(
+            f"The Ray cluster was lost: {first_line(error)}\n  What is finished is kept; once  ray status  shows the "
+            "cluster again, the same command goes on.",
+            slug="ray-address",
+        ) from error
+    finally:
+        ray.shutdown()
+
+
+@contextlib.contextmanager
+def _stopped_as_before() -> Iterator[None]:
+    """What SIGTERM does stays as it is: Ray would let it end the process by sys.exit()."""
+    before = signal.getsignal(signal.SIGTERM)
     try:
         yield
     finally:
-        ray.shutdown()
+        if before is not None and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, before)
+
+
+@contextlib.contextmanager
+def _tried_once() -> Iterator[None]:
+    """Ray tries once to connect, which takes half a minute where an address is silent, and not again and again."""
+    is_ours = _TRIES not in os.environ
+    os.environ.setdefault(_TRIES, "1")
+    try:
+        yield
+    finally:
+        if is_ours:
+            os.environ.pop(_TRIES, None)
 
 
 def check_nodes(folder: Path, paths: Sequence[Path]) -> None:
@@ -79,98 +105,6 @@ def check_nodes(folder: Path, paths: Sequence[Path]) -> None:
         )
 
 
-def run_on_ray(
-    prepare: Callable[[], Work[T]], shards: Sequence[int], workers: int | None, gpus_per_worker: float
-) -> Iterator[T]:
-    """What the work gives for each shard, as it gets done: `prepare` makes it, once in each worker.
-
-    `workers` None takes as many as the cluster has room for. An error of ours that a worker raises is raised here.
-    Raises WorkError where a shard's workers die again and again; what was yielded before is complete.
-    """
-    with crew(prepare, len(shards), workers, gpus_per_worker) as do:
-        yield from do(shards)
-
-
-@contextlib.contextmanager
-def crew(
-    prepare: Callable[[], Work[T]], most: int, workers: int | None, gpus_per_worker: float
-) -> Iterator[Callable[[Sequence[int]], Iterator[T]]]:
-    """Workers, `most` of them at most, that stay for several rounds of shards; what does a round, as `run_on_ray`."""
-    count = min(_room(workers, gpus_per_worker), max(1, most))
-    options = {"num_cpus": 1, "num_gpus": gpus_per_worker, "max_restarts": -1, "max_task_retries": _TRIES}
-    actors = [_ACTOR.options(**options).remote(prepare) for _ in range(count)]
-    try:
-        yield partial(_round, actors)
-    finally:
-        for actor in actors:
-            ray.kill(actor)
-
-
-def _round(actors: Sequence[Any], shards: Sequence[int]) -> Iterator[Any]:
-    """What the workers give for each shard, as it gets done; each is given shards once there is room for it."""
-    left = deque(shards)
-    waiting: dict[Any, Any] = {actor.is_there.remote(): actor for actor in actors}  # of what: who gives it
-    starting = set(waiting)
-    while waiting and (left or waiting.keys() - starting):
-        done, _ = ray.wait(list(waiting), num_returns=1)
-        actor = waiting.pop(done[0])
-        result = _result(done[0])
-        for _ in range(_AT_ONCE if done[0] in starting else 1):
-            if left:
-                waiting[actor.do.remote(left.popleft())] = actor
-        if done[0] not in starting:
-            yield result
-
-
-class _Worker:
-    """Does shards; restarted by Ray where its process dies, and then prepares anew."""
-
-    def __init__(self, prepare: Callable[[], Work[Any]]) -> None:
-        self.prepare = prepare
-        self.work: Work[Any] | None = None
-
-    def is_there(self) -> None:
-        """Answers once there is room for this worker."""
-
-    def do(self, shard: int) -> Any:
-        """The work of one shard; what is raised here, and not in the constructor, comes to the driver as it is."""
-        self.work = self.work or self.prepare()
-        return self.work(shard)
-
-
-_ACTOR: Any = ray.remote(_Worker)
-
-
-def _result(reference: Any) -> Any:
-    try:
-        return ray.get(reference)
-    except exceptions.RayTaskError as error:
-        if isinstance(error.cause, SeewhyError):
-            raise error.cause from None
-        raise WorkError(f"A worker on Ray failed: {_last_line(error)}", slug="worker-died") from error
-    except exceptions.RayError as error:
-        raise WorkError(
-            f"A worker on Ray died {_TRIES + 1} times at one shard (killed, or out of memory): {_first_line(error)}\n"
-            "  What is finished is kept; the same command goes on.  If it happens again:  --batch-size 4",
-            slug="worker-died",
-        ) from error
-
-
-def _room(workers: int | None, gpus_per_worker: float) -> int:
-    """How many workers are made. Raises OptionError where the cluster never has room for them."""
-    there = ray.cluster_resources()
-    n_cpus, n_gpus = int(there.get("CPU", 0)), there.get("GPU", 0.0)
-    most = min(n_cpus, int(n_gpus / gpus_per_worker)) if gpus_per_worker else n_cpus
-    if most < 1 or (workers or 0) > most:
-        each = f" and {gpus_per_worker:g} GPUs" if gpus_per_worker else ""
-        raise OptionError(
-            f"The cluster has {n_cpus} CPUs and {n_gpus:g} GPUs: room for {most} workers of 1 CPU{each}, and "
-            f"{workers or 1} were asked for.\n  --workers {max(most, 1)}, or more nodes:  ray start --address=…",
-            slug="ray-nodes",
-        )
-    return workers or most
-
-
 def _facts_of_nodes(probe: Path, paths: Sequence[Path]) -> dict[str, dict[str, Any]]:
     """What each node that could take a worker has, by its name; "error" where that could not be asked."""
     nodes = [node for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU")]
@@ -190,16 +124,17 @@ def _fact(reference: Any) -> dict[str, Any]:
     except exceptions.GetTimeoutError:
         return {"error": f"it did not answer within {NODE_S} s"}
     except Exception as error:  # noqa: BLE001 -- what a node raises where it cannot import seewhy is of many kinds
-        return {"error": f"it cannot run seewhy: {_last_line(error)}"}
+        return {"error": f"it cannot run seewhy: {last_line(error)}"}
     return facts
 
 
 def _facts(probe: str, paths: Sequence[str]) -> dict[str, Any]:
     """What this node has: the probe's text (None where it is not there), the paths that are missing, the versions."""
-    try:
-        text = Path(probe).read_text()
-    except OSError:
-        text = None
+    limit, text = time.monotonic() + SEEN_S, None
+    while text is None and time.monotonic() < limit:  # a file system of the network may show it late
+        with contextlib.suppress(OSError):
+            text = Path(probe).read_text()
+        time.sleep(0 if text else 0.2)
     return {"probe": text, "missing": [path for path in paths if not Path(path).exists()], "versions": versions()}
 
 
@@ -214,8 +149,7 @@ def _what_is_wrong(fact: Mapping[str, Any], folder: Path, word: str, here: Mappi
         yield f"it does not see what is written to {folder} here"
     if fact["missing"]:
         yield f"it has no {listed(fact['missing'], _NAMED)}"
-    there = fact["versions"]
-    if others := [f"{name} {there.get(name)}, here {here[name]}" for name in here if there.get(name) != here[name]]:
+    if others := other_versions(fact["versions"], here):
         yield f"it has {listed(others)}"
 
 
@@ -234,6 +168,18 @@ def check_answers(address: str) -> None:
         raise _no_answer(address, str(getattr(error, "strerror", None) or error)) from error
 
 
+def _not_connected(address: str, error: Exception) -> OptionError:
+    """The error where Ray itself could not connect; other versions of Ray or Python it tells in several lines."""
+    lines = [line.strip() for line in str(error).splitlines()]
+    if not lines or "ersion mismatch" not in lines[0]:
+        return _no_answer(address, first_line(error))
+    return OptionError(
+        f"The cluster at {address} is of other versions: {' '.join(lines)}\n  Install the same Ray and Python on all "
+        "machines:  pip install ray==…",
+        slug="ray-address",
+    )
+
+
 def _no_answer(address: str, why: str) -> OptionError:
     if address == "local":
         return OptionError(
@@ -249,11 +195,3 @@ def _no_answer(address: str, why: str) -> OptionError:
         "(ray start --head), is the port 6379, does a firewall lie between?",
         slug="ray-address",
     )
-
-
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).splitlines()), type(error).__name__)
-
-
-def _last_line(error: Exception) -> str:
-    return next((line.strip() for line in reversed(str(error).splitlines()) if line.strip()), type(error).__name__)

@@ -10,6 +10,7 @@ import os
 import re
 import secrets
 import shutil
+import socket
 import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -222,7 +223,7 @@ def writer(folder: Path, wait: float = 0) -> Iterator[None]:
     _holders[name] = threading.get_ident()
     try:
         with contextlib.suppress(OSError):  # of a full disk: it names the holder, and is no more than a help
-            (folder / LOCK).write_text(f"process {os.getpid()}")
+            (folder / LOCK).write_text(f"process {os.getpid()} on {socket.gethostname()}")
         yield
     finally:
         _holders.pop(name, None)
