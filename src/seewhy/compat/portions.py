@@ -53,11 +53,12 @@ def joined(passed: Sequence[Recorded]) -> Recorded:
 def portions(model: nn.Module, inputs: Tensor, targets: Any) -> list[Portion]:
     """Images (N, ...) and their targets in portions of about one size; whole where it could make a difference.
 
-    Cut is what lies on a CPU, where each image has a target, or one is for all, or none is given, and where the network
-    gives one tensor (N, ...) whose rows are the same in other company.
+    Cut is what a network on a CPU gets, where each image has a target, or one is for all, or none is given, and where
+    the network gives one tensor (N, ...) whose rows are the same in other company.
     """
     each = isinstance(targets, (list, tuple)) and len(targets) == len(inputs)
-    if len(inputs) < _FEWEST or inputs.device.type != "cpu" or not (each or targets is None or callable(targets)):
+    home = next((weight.device for weight in model.parameters()), inputs.device)  # where the inputs go
+    if len(inputs) < _FEWEST or home.type != "cpu" or not (each or targets is None or callable(targets)):
         return [(inputs, targets)]
     tried = inputs[-_TRIED:]
     if torch.equal(*tried.chunk(2)):  # by equal images nothing is seen
