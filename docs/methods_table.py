@@ -30,8 +30,9 @@ TAIL = """
 Your own: `--method file.py:function` ([python.md](python.md#seewhyexplain)). Concepts in place of a score:
 `seewhy.cam.methods.factorization.factorize`. `--smooth augment` and `--smooth eigen` go with those of a layer.
 
-Of four photographs (an eagle, a turtle, two dogs), efficientnet-lite0 and a block in the middle, `refine-cam`, `is-cam`
-and `opti-cam` lie on the animal; the last two, of features of both signs as these are, also on some of what is around.
+Of four photographs (an eagle, a turtle, two dogs), efficientnet-lite0 and a block in the middle, `refine-cam`,
+`is-cam`, `ss-cam` and `opti-cam` lie on the animal; the last three, of features of both signs, also on some of
+what is around.
 """
 ASKED = {
     "gradient": "a layer",
