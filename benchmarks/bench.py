@@ -26,10 +26,12 @@ from calls import (
 )
 from cases import CASES
 from compute_rows import compute_headlines, compute_lines, measure_compute
+from dropin_cases import DROPIN
+from dropin_rows import dropin_headlines, dropin_lines, measure_dropin
 from measure import QUIET, busy_cores, load, machine, progress
 from pairs import measure_pair, pair_headlines, pair_lines
 from report import Raw, write_summary
-from stamps import EVERYTHING, EXPLAIN, MAPS, stamp
+from stamps import COMPAT, EVERYTHING, EXPLAIN, MAPS, stamp
 from startup import measure_startup, startup_headlines, startup_lines
 from tensors import (
     bare_headlines,
@@ -79,6 +81,10 @@ def call_rows(name: str, images: int | None) -> list[Row]:
     return [Row(name, measure_call, call_lines, call_headlines, EXPLAIN)]
 
 
+def dropin_rows(name: str, images: int | None) -> list[Row]:
+    return [Row(name, measure_dropin, dropin_lines, dropin_headlines, COMPAT)]
+
+
 ROWS: dict[str, Callable[[int | None], list[Row]]] = {
     **{name: partial(pair_rows, workload) for name, workload in WORKLOADS.items()},
     "resnet50-batched": lambda _: [Row("resnet50-batched", measure_batched, batched_lines, batched_headlines, MAPS)],
@@ -86,6 +92,7 @@ ROWS: dict[str, Callable[[int | None], list[Row]]] = {
     "memory16": lambda _: [Row("memory16", measure_memory, memory_lines, memory_headlines, EXPLAIN)],
     **{name: partial(compute_rows, name) for name in CASES},
     **{name: partial(call_rows, name) for name in CALLS},
+    **{name: partial(dropin_rows, name) for name in DROPIN},
     "neighbour": lambda _: [Row("neighbour", measure_neighbour, neighbour_lines, neighbour_headlines)],
     "startup": lambda _: [Row("startup", measure_startup, startup_lines, startup_headlines)],
 }

@@ -14,6 +14,7 @@ from typing import Any
 SOURCE = Path(__file__).parent.parent / "src" / "seewhy"
 MAPS = ("cam", "maps.py")
 EXPLAIN = (*MAPS, "cli", "data", "explanation", "run", "store", "render/overlay.py", "render/sheet.py", "geometry.py")
+COMPAT = (*MAPS, "compat", "evidence/metrics", "render/color.py", "render/overlay.py")
 REPORT = ("report", "render", "store")
 EVERYTHING = (".",)
 

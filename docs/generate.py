@@ -1,4 +1,4 @@
-"""Write docs/cli.md from the commands, docs/run-folder.md from the schema, and what README.md quotes of the demo.
+"""Write docs/cli.md, docs/run-folder.md and docs/methods.md from the code, and what README.md quotes of the demo.
 
 `--check` fails where one drifted. `--demo FOLDER` takes the quote from there, where `seewhy demo --out FOLDER` was run.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+import methods_table
 import quoted_demo
 import run_folder
 import typer
@@ -50,7 +51,12 @@ def _default(option: typer.core.TyperOption) -> str:
     return " **required**" if option.required else "" if hidden else f" [default: {value}]"
 
 
-PAGES = {"cli.md": page, "run-folder.md": run_folder.page, "../README.md": quoted_demo.readme}
+PAGES = {
+    "cli.md": page,
+    "run-folder.md": run_folder.page,
+    "methods.md": methods_table.page,
+    "../README.md": quoted_demo.readme,
+}
 
 if __name__ == "__main__":
     if "--demo" in sys.argv:

@@ -217,5 +217,5 @@ def test_every_column_of_numbers_has_a_unit(name: str) -> None:
 def test_the_page_about_blind_networks_has_a_row_for_every_method() -> None:
     page = (DOCS / "blind.md").read_text(encoding="utf-8")
     rows = [line.split("|")[1].strip() for line in page.splitlines() if line.startswith("| ")]
-    left_out = ("ss-cam", "is-cam", "opti-cam")  # as the page says
+    left_out = ("opti-cam",)  # as the page says
     assert rows[2:] == [name for name in METHODS if METHODS[name].kind != "attention" and name not in left_out]

@@ -21,7 +21,7 @@ from seewhy.estimates import Estimate, mean_of
 PAGE = Path(__file__).resolve().parents[1] / "blind.md"
 SIDE, HALF, GRID, SEEN = 64, 32, 8, 3  # pixels, pixels, cells, columns of cells that see nothing of the right half
 N_TRAIN, N_SHOWN, STEPS = 1024, 64, 300
-LEFT_OUT = ("ss-cam", "is-cam", "opti-cam")  # hundreds of passes for each picture
+LEFT_OUT = ("opti-cam",)  # a hundred passes there and back for each picture
 HEAD = """# Maps against what a network cannot see
 
 Two small networks tell a lying bar from a standing one in the left half of a picture. In the right half lies another
@@ -38,8 +38,8 @@ shows there is false.
 The *false mass* is the share of a map's positive part that lies in the blind half, in per cent: the mean over {shown}
 pictures that were not trained on, with its 95 % interval. An even map has 50. The grade is what `seewhy check` gives
 for that alone: it swaps places between images, and so knows which half is not seen; `-` are methods that it does not
-examine. `cam` refuses a head that flattens; `refine-cam` is that of two layers, on the finer grid; `ss-cam`,
-`is-cam` and `opti-cam`, of hundreds of passes for each picture, are left out. Accuracy of the
+examine. `cam` refuses a head that flattens; `refine-cam` is that of two layers, on the finer grid; `opti-cam`, of a
+hundred passes there and back for each picture, is left out. Accuracy of the
 two: {accuracies}. Written by [check/blind.py](check/blind.py).
 
 | method | blind head | grade | blind input | grade |

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from torch import Tensor, nn
@@ -59,6 +60,42 @@ def test_a_class_that_is_asked_for_weights_without_being_made(name: str) -> None
     cam, other = getattr(ours, name), getattr(theirs, name)
     want = other.get_cam_weights(other, None, None, None, activations, grads)
     np.testing.assert_allclose(cam.get_cam_weights(cam, None, None, None, activations, grads), want, 1e-4, 1e-6)
+
+
+def test_random_weights_of_the_class_alone_are_the_same_every_time() -> None:
+    activations = np.random.default_rng(1).normal(size=(2, 4, 5, 6)).astype(np.float32)
+    cam = ours.RandomCAM
+    weights = cam.get_cam_weights(cam, None, None, None, activations, None)
+    assert weights.shape == (2, 4) and weights.dtype == np.float32 and len(np.unique(weights)) == 8
+    np.testing.assert_array_equal(cam.get_cam_weights(None, None, None, None, activations, None), weights)
+
+
+def test_a_scaling_that_a_script_puts_in_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, x, targets = seeded(FourConv()), images(2), [ClassifierOutputTarget(1)] * 2
+
+    def untouched_numbers(cam, target_size=None):  # type: ignore
+        assert isinstance(cam, np.ndarray)
+        return cam if target_size is None else np.stack([cv2.resize(one, target_size) for one in cam])
+
+    maps = []
+    for package in (ours, theirs):
+        with monkeypatch.context() as patched:
+            patched.setattr(package.base_cam, "scale_cam_image", untouched_numbers)
+            own = copy.deepcopy(model)
+            maps.append(package.GradCAM(own, [own.conv2])(x, targets))
+    np.testing.assert_allclose(*maps, rtol=1e-4, atol=1e-7)
+    assert 0 < maps[0].max() < 0.9, "as they are, and not up to 1"
+
+
+def test_one_layer_by_the_name_that_it_had() -> None:
+    model, x = seeded(FourConv()), images(2)
+    with pytest.warns(UserWarning, match="target_layer=… is what target_layers was called until 1.3"):
+        cam = ours.ScoreCAM(model=model, target_layer=model.conv2)
+    assert cam.target_layers == [model.conv2]
+    with pytest.warns(UserWarning, match="target_layer"):
+        np.testing.assert_array_equal(
+            ours.GradCAM(model, target_layer=model.conv2)(x), ours.GradCAM(model, [model.conv2])(x)
+        )
 
 
 class OldScore(BaseCAM):

@@ -72,11 +72,23 @@ def test_bad_pictures_are_named(img: Any, over: Any, words: str) -> None:
         ours.show_cam_on_image(img, over)
 
 
+def test_a_colour_map_of_ones_own_as_opencv_takes_it() -> None:
+    own = np.random.default_rng(3).integers(0, 255, (256, 1, 3), np.uint8)
+    for use_rgb in (False, True):
+        options = {"use_rgb": use_rgb, "colormap": own}
+        want = theirs.show_cam_on_image(picture(), mask(), **options)
+        np.testing.assert_array_equal(ours.show_cam_on_image(picture(), mask(), **options), want)
+
+
 def test_bad_options_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(OptionError, match="image_weight is 2"):
         ours.show_cam_on_image(picture(), mask(), image_weight=2)
     with pytest.raises(OptionError, match="table of colours has shape"):
         ours.show_cam_on_image(picture(), mask(), colormap=np.zeros((3, 3)))
+    with pytest.raises(OptionError, match=r"colormap is 'jet', and must be.*\n.*cv2\.COLORMAP_VIRIDIS"):
+        ours.show_cam_on_image(picture(), mask(), colormap="jet")
+    with pytest.raises(OptionError, match=r"has no colour map of the number 999.*\n.*cv2\.COLORMAP_JET"):
+        ours.show_cam_on_image(picture(), mask(), colormap=999)
     monkeypatch.delitem(sys.modules, "cv2")
     with pytest.raises(OptionError, match="a number of OpenCV's, which is not imported"):
         ours.show_cam_on_image(picture(), mask(), colormap=11)

@@ -40,8 +40,10 @@ for name in ("resnet18", "vgg11"):
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_their_tests_pass_with_the_import_changed(path: Path, tmp_path: Path) -> None:
     pytest.importorskip("torchvision", reason="torchvision is not installed (requirements-parity.txt)")
-    text = re.sub(r"\bpytorch_grad_cam\b", "seewhy.compat.pytorch_grad_cam", path.read_text(encoding="utf-8"))
-    text = re.sub(r"^import (seewhy\S+)$", r"import \1 as pytorch_grad_cam", text, flags=re.MULTILINE)
+    text = path.read_text(encoding="utf-8")
+    text = re.sub(r"^from pytorch_grad_cam\b", "from seewhy.compat.pytorch_grad_cam", text, flags=re.MULTILINE)
+    whole = "import seewhy.compat.pytorch_grad_cam as pytorch_grad_cam"
+    text = re.sub(r"^import pytorch_grad_cam$", whole, text, flags=re.MULTILINE)
     (tmp_path / path.name).write_text(text, encoding="utf-8")
     (tmp_path / "conftest.py").write_text(NO_DOWNLOAD, encoding="utf-8")
     (tmp_path / "examples").mkdir()

@@ -12,13 +12,20 @@ from seewhy.compat.targets import ClassifierOutputTarget
 
 
 def takes_use_cuda(init: Callable[..., None]) -> Callable[..., None]:
-    """A constructor that also takes `use_cuda` in third place, where it stood until 1.4.8, and by name."""
+    """A constructor that also takes `use_cuda` in third place, where it stood until 1.4.8, and by name.
+
+    And one layer as `target_layer`, as until 1.3.
+    """
 
     @functools.wraps(init)
     def made(self: Any, *given: Any, **named: Any) -> None:
         _, _, *third = given[:3] if len(given) > 2 else (None, None)
         if third and isinstance(third[0], bool):
             given, named = (*given[:2], *given[3:]), {"use_cuda": third[0], **named}
+        if "target_layer" in named and "target_layers" not in named and len(given) < len(("model", "target_layers")):
+            layer = named.pop("target_layer")
+            warn("target_layer=… is what target_layers was called until 1.3:  target_layers=[layer]")
+            named["target_layers"] = layer if isinstance(layer, (list, tuple)) else [layer]
         init(self, *given, **named)
 
     return made

@@ -9,10 +9,29 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from seewhy.compat.notice import warn
-from seewhy.errors import DataError
+from seewhy.compat.refusals import ArgumentError
+from seewhy.errors import DataError, OptionError
 
 Floats = NDArray[np.floating]
+_ONE_IMAGE = 3  # axes
 _ROUNDING = 1e-3  # by which a resized image may leave [0, 1]
+
+
+def as_batch(inputs: Any) -> Tensor:
+    """A tensor of images (N, C, H, W), or of volumes. Raises OptionError for anything else, and for one image."""
+    if not isinstance(inputs, Tensor):
+        raise OptionError(
+            f"input_tensor is a {type(inputs).__name__}, and must be a tensor (N, C, H, W).\n"
+            "  Of an image (H, W, 3) in [0, 1]:  preprocess_image(image, mean=…, std=…)",
+            slug="inputs-not-images",
+        )
+    if inputs.ndim == _ONE_IMAGE:
+        raise ArgumentError(
+            f"input_tensor has shape {tuple(inputs.shape)}, without the axis of the images.\n"
+            "  One image is a batch of one:  input_tensor[None]",
+            slug="inputs-not-images",
+        )
+    return inputs
 
 
 def as_image(img: Any) -> Floats:

@@ -14,7 +14,7 @@ from seewhy.cam.methods.score_cam import masking, scores_through
 def ss_cam(scene: Scene, *, n_copies: int = 10, sigma_frac: float = 0.1) -> Tensor:
     """SS-CAM: weights (N, C), the softmax over channels of scores averaged over noisy copies of each channel's mask.
 
-    Wang et al. 2020, arXiv:2006.14255, the variant with noise on the feature map. The noise is normal, its deviation
+    Wang et al. 2020, arXiv:2006.14255, SS-CAM(1), with noise on the feature map. The noise is normal, its deviation
     `sigma_frac` of the channel's own range (the paper's 2 is in units of the activation, which differ between
     networks); the noisy channel is resized and scaled to [0, 1] as Score-CAM's. An image has the same noise alone and
     in a batch. Without noise this is Score-CAM. Errors as `score_cam`.

@@ -16,7 +16,7 @@ _STEPS, _SETTLED = 200, 1e-14  # of a Krylov space, and how little its largest v
 
 KERNELS: dict[str, Callable[[Tensor, float], Tensor]] = {
     "linear": lambda features, gamma: features @ features.mT,
-    "sigmoid": lambda features, gamma: torch.tanh(gamma * features @ features.mT + 1),
+    "sigmoid": lambda features, gamma: (gamma * features @ features.mT).add_(1).tanh_(),
     "poly": lambda features, gamma: (gamma * features @ features.mT + 1) ** 3,
     "rbf": lambda features, gamma: torch.exp(-gamma * torch.cdist(features, features) ** 2),
     "cosine": lambda features, gamma: (
@@ -50,7 +50,7 @@ def _of_image(image: Tensor, kernel: str, gamma: float | None) -> Tensor:
     centred = features - features.mean(dim=0)
     products = KERNELS[kernel](centred, 1 / len(image) if gamma is None else gamma)
     rows = products.mean(dim=1, keepdim=True)
-    products = products - rows - rows.T + rows.mean()
+    products = products.sub_(rows).sub_(rows.T).add_(rows.mean())  # as large as it gets: in its own memory
     value, vector = _largest(products, centred.norm(dim=1))
     projection = growing_with(features[None], (vector * value.clamp(min=0).sqrt())[None])
     return projection.view(image.shape[1:]).to(image.dtype)

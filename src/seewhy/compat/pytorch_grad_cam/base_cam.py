@@ -16,23 +16,26 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_map
 
-from seewhy.cam.augment import augmentations
 from seewhy.cam.methods import weighting
 from seewhy.cam.methods.catalogue import Method, find_method
 from seewhy.cam.model import as_input, untouched, unwrap
-from seewhy.compat.arrays import Array, as_array, as_tensor, like, planes, scaled
+from seewhy.compat.arrays import Array, as_array, as_tensor, like, planes
 from seewhy.compat.layers import Transform, as_layers, names_of
 from seewhy.compat.notice import device_notice
 from seewhy.compat.old_style import named_targets, takes_use_cuda
 from seewhy.compat.outputs import ByOutputs, predicted_targets, targets_for, values_of
+from seewhy.compat.pictures import as_batch
+from seewhy.compat.portions import Recorded, joined, portions
 from seewhy.compat.pytorch_grad_cam.activations_and_gradients import ActivationsAndGradients, Passing
 from seewhy.compat.pytorch_grad_cam.utils.image import scale_cam_image
 from seewhy.compat.pytorch_grad_cam.utils.svd_on_activations import get_2d_projection
-from seewhy.compat.refusals import ArgumentError
+from seewhy.compat.smoothing import smoothed
 from seewhy.compat.targets import ClassifierOutputTarget
 from seewhy.errors import LayerError, ModelError, OptionError
 
 __all__ = ["ActivationsAndGradients", "BaseCAM", "ClassifierOutputTarget", "get_2d_projection", "scale_cam_image"]
+
+_OURS = scale_cam_image
 
 
 class BaseCAM:
@@ -98,7 +101,7 @@ class BaseCAM:
 
     def forward(self, input_tensor: Tensor, targets: Any = None, eigen_smooth: bool = False) -> Array:
         """As a call without `aug_smooth`."""
-        inputs = _checked(input_tensor)
+        inputs = as_batch(input_tensor)
         if type(self.activations_and_grads) is Passing and self.detach and not self.compute_input_gradient:
             try:
                 return self._passed(inputs, targets, eigen_smooth)
@@ -108,7 +111,19 @@ class BaseCAM:
         return self._hooked(inputs, targets, eigen_smooth)
 
     def _passed(self, inputs: Tensor, targets: Any, eigen_smooth: bool) -> Array:
-        """One pass that keeps the graph behind the layers alone."""
+        """Passes that keep the graph behind the layers alone: one, or several where less memory makes that faster."""
+        model, whole = unwrap(self.model)[0], [(inputs, targets)]
+        with untouched(model), torch.inference_mode(False):
+            given = portions(model, inputs, targets) if self._takes_tensors() else whole
+            seen = joined([self._recorded(*portion) for portion in given])
+            self.outputs = seen.outputs
+            self.activations_and_grads.take(seen.activations, seen.gradients)
+            with torch.no_grad():
+                per_layer = self.compute_cam_per_layer(seen.images, seen.targets, eigen_smooth)
+        return self.aggregate_multi_layers(per_layer)
+
+    def _recorded(self, inputs: Tensor, targets: Any) -> Recorded:
+        """What one pass gave."""
         watched = self.activations_and_grads
         with watched.passing(inputs, graph=self.uses_gradients) as seen:
             rows = seen.output.of
@@ -116,9 +131,7 @@ class BaseCAM:
             chosen = self.targets_of(targets, rows)
             if self.uses_gradients:
                 watched.take_gradients(values_of(rows, chosen), seen)
-            with torch.no_grad():
-                per_layer = self.compute_cam_per_layer(seen.inputs, chosen, eigen_smooth)
-        return self.aggregate_multi_layers(per_layer)
+            return Recorded(seen.inputs, self.outputs, chosen, watched.activations, watched.gradients)
 
     def _hooked(self, inputs: Tensor, targets: Any, eigen_smooth: bool) -> Array:
         """One pass with its whole graph, for what scripts put in our place, and for what reads the input's gradient."""
@@ -164,11 +177,11 @@ class BaseCAM:
         watched = self.activations_and_grads
         slopes = watched.gradients if self.uses_gradients else [None] * len(self.target_layers)
         self._check_recorded(watched.activations, slopes)
-        size, maps = tuple(self.get_target_width_height(input_tensor))[::-1], []
+        size, maps = tuple(self.get_target_width_height(input_tensor)), []
         for layer, activation, slope in zip(self.target_layers, watched.activations, slopes, strict=True):
             given = (activation, slope) if self._takes_tensors() else (_as_given(activation), _as_given(slope))
             cam = as_tensor(self.get_cam_image(input_tensor, layer, targets, *given, eigen_smooth))
-            maps.append(as_array(scaled(cam.clamp(min=0), size))[:, None])
+            maps.append(_shown(cam.clamp(min=0), size)[:, None])
         return maps
 
     def _check_recorded(self, activations: Sequence[Any], slopes: Sequence[Any]) -> None:
@@ -224,7 +237,7 @@ class BaseCAM:
     def aggregate_multi_layers(self, cam_per_target_layer: Sequence[Any]) -> Array:
         """The mean (N, H, W) over the layers' maps (N, 1, H, W), scaled once more."""
         maps = torch.from_numpy(np.concatenate(cam_per_target_layer, axis=1)).clamp(min=0)
-        return as_array(scaled(maps.mean(dim=1)))
+        return _shown(maps.mean(dim=1))
 
     def forward_augmentation_smoothing(
         self, input_tensor: Tensor, targets: Any = None, eigen_smooth: bool = False
@@ -233,26 +246,17 @@ class BaseCAM:
 
         Of `targets=None` all explain the class that is predicted for the input as it is.
         """
-        inputs = _checked(input_tensor)
-        plain = self.forward(inputs, targets, eigen_smooth)
+        plain = self.forward(input_tensor, targets, eigen_smooth)
         if targets is None or isinstance(targets, ByOutputs):
             targets = self.targets_of(targets, self.outputs)
         outputs = self.outputs
-        if self.tta_transforms is None:
-            maps = [
-                plain
-                if change.factor == 1 and not change.mirrored
-                else _mirrored(self.forward(change.forward(inputs), targets, eigen_smooth), change.mirrored)
-                for change in augmentations()
-            ]
-        else:
-            maps = []
-            for transform in self.tta_transforms:
-                cam = self.forward(transform.augment_image(inputs), targets, eigen_smooth)
-                maps.append(transform.deaugment_mask(torch.from_numpy(cam)[:, None])[:, 0].numpy())
+
+        def made(changed: Tensor) -> Array:
+            return self.forward(changed, targets, eigen_smooth)
+
+        maps = smoothed(made, input_tensor, plain, self.tta_transforms)
         self.outputs = outputs
-        mean: Array = np.mean(np.asarray(maps, np.float32), axis=0)
-        return mean
+        return maps
 
     def __enter__(self) -> BaseCAM:
         return self
@@ -268,20 +272,10 @@ def weights_by(method: Method, activations: Any, grads: Any) -> Any:
     return like(weights, activations)
 
 
-def _checked(inputs: Any) -> Tensor:
-    if not isinstance(inputs, Tensor):
-        raise OptionError(
-            f"input_tensor is a {type(inputs).__name__}, and must be a tensor (N, C, H, W).\n"
-            "  Of an image (H, W, 3) in [0, 1]:  preprocess_image(image, mean=…, std=…)",
-            slug="inputs-not-images",
-        )
-    if inputs.ndim == 3:
-        raise ArgumentError(
-            f"input_tensor has shape {tuple(inputs.shape)}, without the axis of the images.\n"
-            "  One image is a batch of one:  input_tensor[None]",
-            slug="inputs-not-images",
-        )
-    return inputs
+def _shown(cam: Tensor, size: Sequence[int] | None = None) -> Array:
+    """Maps scaled by this module's `scale_cam_image`: ours, or an array's that a script has put in its place."""
+    given = cam if scale_cam_image is _OURS else as_array(cam)
+    return as_array(as_tensor(scale_cam_image(given, size)))
 
 
 def _as_given(value: Any) -> Any:
@@ -291,7 +285,3 @@ def _as_given(value: Any) -> Any:
 
 def _detached(value: Any) -> Any:
     return value.detach() if isinstance(value, Tensor) else value
-
-
-def _mirrored(maps: Array, mirrored: bool) -> Array:
-    return maps[..., ::-1] if mirrored else maps

@@ -15,6 +15,7 @@ NEIGHBOURS: Weighting = tuple(
     ((down, right), 1 / 12 if down and right else 1 / 6) for down in (-1, 0, 1) for right in (-1, 0, 1) if down or right
 )
 _STEPS, _SETTLED = 1000, 1e-6  # of conjugate gradients, and the share of the first residual at which they stop
+_SQUARE, _SOLID = 4, 0.15  # pixels; the share of what is missing below which it is scattered
 _RELAXED = 0.7  # of a step towards what lies around
 
 
@@ -89,15 +90,20 @@ def _around_missing(missing: Tensor, margin: int) -> tuple[slice, slice]:
 
 
 class _Grids:
-    """The equations on the images' grid and on ever coarser ones, each half as fine; unknowns elsewhere are 0."""
+    """The equations on the images' grid and on ever coarser ones, each half as fine; unknowns elsewhere are 0.
 
-    def __init__(self, missing: Tensor, weights: Tensor, offsets: Weighting) -> None:
+    Where what is missing is scattered, so that what is known is near everywhere, there is no coarser grid: it would
+    cost more than it saves.
+    """
+
+    def __init__(self, missing: Tensor, weights: Tensor, offsets: Weighting, *, finest: bool = True) -> None:
         self.missing, self.weights, self.offsets = missing, weights, offsets
         self.coarser: _Grids | None = None
-        if min(missing.shape[2:]) >= 8:
+        self.scattered = finest and _is_scattered(missing)
+        if min(missing.shape[2:]) >= 8 and not self.scattered:
             fewer = functional.avg_pool2d(missing, 2, ceil_mode=True)
             half = functional.avg_pool2d(weights, 2, ceil_mode=True)
-            self.coarser = _Grids((fewer > 0.5).to(missing), half, offsets)
+            self.coarser = _Grids((fewer > 0.5).to(missing), half, offsets, finest=False)
 
     def apply(self, x: Tensor) -> Tensor:
         """The left side of the equations, of x (N, C, H, W)."""
@@ -105,6 +111,8 @@ class _Grids:
 
     def near(self, right: Tensor) -> Tensor:
         """About the solution, for a right side: one cycle over all grids, the same from both ends."""
+        if self.scattered:
+            return right / self.weights
         x = _RELAXED * right / self.weights
         if self.coarser is not None:
             summed = 4 * functional.avg_pool2d((right - self.apply(x)) * self.missing, 2, ceil_mode=True)
@@ -112,6 +120,14 @@ class _Grids:
             wide = ahead.repeat_interleave(2, dim=2).repeat_interleave(2, dim=3)
             x = x + wide[:, :, : x.shape[2], : x.shape[3]] * self.missing
         return x + _RELAXED * (right - self.apply(x)) / self.weights
+
+
+def _is_scattered(missing: Tensor) -> bool:
+    """Whether few of the missing places (N, 1, H, W) lie in squares of which all is missing."""
+    if min(missing.shape[2:]) < _SQUARE:
+        return False
+    squares = functional.avg_pool2d(missing, _SQUARE)
+    return bool((squares == 1).sum() * _SQUARE**2 < _SOLID * missing.sum())
 
 
 def _solved(grids: _Grids, right: Tensor, x: Tensor, settled: float) -> Tensor:

@@ -37,8 +37,8 @@ def show_cam_on_image(
 
     `img` is (H, W, 3) in [0, 1], `mask` (H, W) in [0, 1]. `use_rgb` says that the image is RGB, else the colours are
     BGR, as OpenCV reads files. `colormap` is a number of OpenCV's, which has to be imported for any but JET, or 256 RGB
-    colours (256, 3). `image_weight` is the image's part, 0 to 1. Raises DataError for an image or a mask of other
-    values or shapes, OptionError for another weight.
+    colours (256, 3), or (256, 1, 3) in BGR. `image_weight` is the image's part, 0 to 1. Raises DataError for an image
+    or a mask of other values or shapes, OptionError for another weight or colour map.
     """
     if not 0 <= image_weight <= 1:
         raise OptionError(f"image_weight is {image_weight}, and must lie from 0 to 1.", slug="option")
@@ -82,11 +82,23 @@ def scale_accross_batch_and_channels(tensor: Any, target_size: Sequence[int]) ->
 
 
 def _table(colormap: Any) -> Table:
-    """256 RGB colours. Raises OptionError for a number of OpenCV's where OpenCV is not imported."""
+    """256 RGB colours. Raises OptionError where they are none, or a number of OpenCV's and OpenCV is not imported."""
     if isinstance(colormap, np.ndarray):
+        if colormap.shape == (256, 1, 3):  # one of the user's own, as OpenCV takes it
+            return colormap[:, 0, ::-1].astype(np.uint8)
         if colormap.shape != (256, 3):
-            raise OptionError(f"A table of colours has shape (256, 3), and this has {colormap.shape}.", slug="option")
+            raise OptionError(
+                f"A table of colours has shape (256, 3), or as OpenCV's (256, 1, 3), and this has {colormap.shape}.",
+                slug="option",
+            )
         return colormap.astype(np.uint8)
+    if not isinstance(colormap, (int, np.integer)):
+        raise OptionError(
+            f"colormap is {colormap!r:.60}, and must be a number of OpenCV's or 256 RGB colours.\n"
+            "  colormap=cv2.COLORMAP_VIRIDIS, or of a colour map of matplotlib:  "
+            "colormap=np.uint8(255 * cmap(np.arange(256))[:, :3])",
+            slug="option",
+        )
     if colormap == COLORMAP_JET:
         return jet()
     opencv = sys.modules.get("cv2")
@@ -96,5 +108,12 @@ def _table(colormap: Any) -> Table:
             "  import cv2, or give 256 RGB colours:  colormap=table  (256, 3) of 8 bits",
             slug="option",
         )
-    table: Table = opencv.applyColorMap(np.arange(256, dtype=np.uint8)[:, None], colormap)[:, 0, ::-1]
+    try:
+        table: Table = opencv.applyColorMap(np.arange(256, dtype=np.uint8)[:, None], int(colormap))[:, 0, ::-1]
+    except opencv.error as error:
+        raise OptionError(
+            f"OpenCV {opencv.__version__} has no colour map of the number {colormap}.\n"
+            "  Name it:  colormap=cv2.COLORMAP_JET, cv2.COLORMAP_VIRIDIS, …",
+            slug="option",
+        ) from error
     return table
