@@ -334,6 +334,7 @@ def test_a_run_from_the_command_line_is_known_again(home: Path, capsys: pytest.C
     assert "the network's file: another one than there" in capsys.readouterr().err
 
 
+@pytest.mark.slow  # explain is killed in its own tests, and a run of a file is known again in the one before
 @pytest.mark.skipif(not hasattr(os, "killpg"), reason="this system has no process groups")
 def test_a_killed_run_goes_on_and_gives_the_same_bytes(tmp_path: Path) -> None:
     trial = new_trial(tmp_path, 96, started)
