@@ -125,7 +125,8 @@ def test_a_state_in_the_address_may_be_anything(opened: Opener, hostile: dict[st
 
 
 def test_links_between_pages_find_hostile_names_again(opened: Opener, hostile: dict[str, Path]) -> None:
-    for _, page in opened.each(sorted(hostile["audit"].glob("finding-*.html"))):
+    for path in sorted(hostile["audit"].glob("finding-*.html")):
+        page = opened(path)
         page.click("a[href^='images.html']")
         page.wait_for_selector("#count:has-text('of 12')")
         check_nothing_ran(page)
