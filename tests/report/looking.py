@@ -16,7 +16,7 @@ import PIL.Image
 import pytest
 from numpy.typing import NDArray
 
-SWITCHES = ("--no-sandbox", "--disable-gpu", "--disable-software-rasterizer")  # a GPU in software takes a fifth more
+SWITCHES = ("--no-sandbox",)
 TILES = "#grid [role=gridcell]"
 CANVASES = "#grid canvas"
 READ = (
