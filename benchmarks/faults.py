@@ -30,6 +30,7 @@ import numpy as np
 import PIL.Image
 from disk import CUTS, Disk
 from kills import tree
+from nursery import Child, Nursery
 
 HERE = Path(__file__).parent
 FAULTS = {"full disk": ("28", False), "error of the disk": ("5", True), "killed": ("0", True)}  # errno, once
@@ -47,32 +48,6 @@ class Net(nn.Module):
 
     def forward(self, x):
         return self.fc(self.conv(x).relu().mean((2, 3)))
-"""
-# The command is run by forking a process that has imported everything, which saves its seconds.
-NURSERY = """
-import os, sys, json
-from seewhy.cli import app
-import torch, zarr, pyarrow.parquet, seewhy.explanation.folder, seewhy.evidence.check, seewhy.evidence.audit
-import seewhy.report.write, seewhy.learn.train, filelock
-import torch._dynamo, matplotlib.figure, matplotlib.backends.backend_agg
-import seewhy.cli.audit, seewhy.cli.check, seewhy.cli.explain, seewhy.cli.merge, seewhy.cli.train, PIL.PngImagePlugin
-torch.set_num_threads(1)
-for line in sys.stdin:
-    asked = json.loads(line)
-    child = os.fork()
-    if not child:
-        os.setpgid(0, 0)
-        os.environ.update(asked["environment"])
-        said = os.open(asked["said"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-        os.dup2(said, 1), os.dup2(said, 2)
-        status = 0
-        try:
-            app.main(asked["words"])
-        except SystemExit as ended:
-            status = ended.code or 0
-        sys.stdout.flush(), sys.stderr.flush()
-        os._exit(status)
-    print(json.dumps(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])), flush=True)
 """
 
 
@@ -100,14 +75,9 @@ class Runner:
 
     def __init__(self, home: Path, library: Path | None) -> None:
         self.home, self.count, self.disk = home, home / "count", Disk(home / "shadow")
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", NURSERY],
-            cwd=home,
-            env={**os.environ, **({"LD_PRELOAD": str(library)} if library else {})},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
+        self.watched = {"LD_PRELOAD": str(library)} if library else {}
+        self.nursery = Nursery({**os.environ, **self.watched})
+        self.child: Child | None = None
 
     def start(self, case: Case, at: int | None = None, fault: str = "") -> None:
         """Begin a command; `finish` waits for it."""
@@ -119,17 +89,15 @@ class Runner:
         if fault in CUTS:
             self.disk.begin(case.run)
             environment["FAULT_SHADOW"] = str(self.disk.shadow)
-        asked = {"words": case.words, "environment": environment, "said": str(self.home / "said.txt")}
-        if self.process.stdin is None:
-            raise RuntimeError("the nursery has no pipes")
-        self.process.stdin.write(json.dumps(asked) + "\n")
-        self.process.stdin.flush()
+        with (self.home / "said.txt").open("w") as said:
+            everything = {**os.environ, **self.watched, **environment}
+            self.child = self.nursery.start(case.words, self.home, everything, said, said, start_new_session=True)
 
     def finish(self) -> tuple[int, str, int]:
         """The status, what was said, and how many calls were counted."""
-        if self.process.stdout is None:
-            raise RuntimeError("the nursery has no pipes")
-        status = int(json.loads(self.process.stdout.readline()))
+        if self.child is None:
+            raise RuntimeError("nothing was begun")
+        status = self.child.wait()
         said = (self.home / "said.txt").read_text(errors="replace")
         return status, said, self.count.stat().st_size if self.count.exists() else 0
 
@@ -139,8 +107,7 @@ class Runner:
         return self.finish()
 
     def close(self) -> None:
-        self.process.kill()
-        self.process.communicate()
+        self.nursery.close()
 
 
 def compiled(home: Path) -> Path:
@@ -199,7 +166,9 @@ class Calls:
     def of(self, count: int, place: int, kinds: int) -> range:
         """The calls, counted from 1, for the kind at `place` of so many."""
         first = 1 if self.last is None else max(1, count + 1 - self.last)
-        return range(first + place, count + 1, kinds) if self.in_turn else range(first, count + 1, self.every)
+        if self.in_turn:
+            return range(first + place * self.every, count + 1, kinds * self.every)
+        return range(first, count + 1, self.every)
 
 
 def tried(runner: Runner, name: str, case: Case, asked: Calls, kinds: list[str], tally: Tally) -> int:

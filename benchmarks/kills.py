@@ -23,6 +23,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import PIL.Image
@@ -75,13 +76,22 @@ class Losses:
         )
 
 
+def real(*words: str, **ways: Any) -> subprocess.Popen[bytes]:
+    """The command as a user starts it."""
+    return subprocess.Popen([sys.executable, "-m", "seewhy", *words], **ways)
+
+
 @dataclass
 class Trial:
-    """A folder with images and a network; `command` runs in it. `before` makes the run folder ready for the kills."""
+    """A folder with images and a network; `command` runs in it. `before` makes the run folder ready for the kills.
+
+    `begin` starts what is killed and goes on; the undisturbed run is always a real start.
+    """
 
     home: Path
     command: list[str]
     before: Callable[[Path], None] = lambda run: None
+    begin: Callable[..., Any] = real
 
     @property
     def seen(self) -> list[int]:
@@ -94,20 +104,19 @@ class Trial:
         """How many shards the images make."""
         return -(-len(list((self.home / "photos").iterdir())) // SHARD)
 
-    def start(self, run: Path) -> subprocess.Popen[bytes]:
+    def start(self, run: Path, begin: Callable[..., Any] | None = None) -> Any:
         """The command, in a process group of its own."""
         (self.home / "seen.txt").unlink(missing_ok=True)
         environment = {**os.environ, "SEEN": str(self.home / "seen.txt")}
-        words = [sys.executable, "-m", "seewhy", "explain", *self.command, "--workers", str(WORKERS), "--no-report",
-                 "--out", str(run)]  # fmt: skip
+        words = ["explain", *self.command, "--workers", str(WORKERS), "--no-report", "--out", str(run)]
         with (self.home / "said.txt").open("wb") as said:
-            return subprocess.Popen(
-                words, cwd=self.home, env=environment, stdout=said, stderr=said, start_new_session=True
+            return (begin or self.begin)(
+                *words, cwd=self.home, env=environment, stdout=said, stderr=said, start_new_session=True
             )
 
-    def finish(self, run: Path) -> float:
+    def finish(self, run: Path, begin: Callable[..., Any] | None = None) -> float:
         """Run the command to its end; for how many seconds it held the folder."""
-        process, held = self.start(run), [0.0]
+        process, held = self.start(run, begin), [0.0]
         while process.poll() is None:
             if _held_by(run, process.pid):
                 held.append(time.monotonic())
@@ -126,18 +135,18 @@ def write_images(folder: Path, numbers: range) -> None:
         PIL.Image.fromarray(pixels).save(folder / f"{number:05d}.png")
 
 
-def new_trial(home: Path, images: int) -> Trial:
+def new_trial(home: Path, images: int, begin: Callable[..., Any] = real) -> Trial:
     """A trial of `images` images in an empty folder."""
     write_images(home / "photos", range(images))
     (home / "net.py").write_text(NET)
-    return Trial(home, ["photos", "--model", "net.py:Net", "--layers", "conv"])
+    return Trial(home, ["photos", "--model", "net.py:Net", "--layers", "conv"], begin=begin)
 
 
 def kill_often(trial: Trial, kills: int, seed: int = 0) -> Losses:
     """What `kills` kills did; every run folder that gets finished is compared with an undisturbed one."""
     straight, run = trial.home / "straight", trial.home / "run"
     trial.before(straight)
-    usual = trial.finish(straight)
+    usual = trial.finish(straight, real)
     want, moments, losses = tree(straight), random.Random(seed), Losses()
     trial.before(run)
     while losses.kills < kills:

@@ -61,6 +61,8 @@ def executed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Any, di
     client = pytest.importorskip("nbclient")
     folder = tmp_path_factory.mktemp("tutorial")
     notebook = nbformat.read(NOTEBOOK, as_version=4)
+    [audit] = [cell for cell in notebook.cells if "recipients=100,\n    donors=100,\n" in source(cell)]
+    audit.source = source(audit).replace("=100,\n", "=50,\n")  # enough for what is asked of it below
     notebook.cells.append(nbformat.v4.new_code_cell(ASK))
     resources = {"metadata": {"path": str(folder)}}
     client.NotebookClient(notebook, timeout=600, kernel_name="python3", resources=resources).execute()

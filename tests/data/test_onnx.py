@@ -28,6 +28,7 @@ from seewhy.run.plan import layers_of, make_plan
 from tests.data.networks_in_files import answer, assert_near
 from tests.data.onnx_files import Graph, N, Residual, four_conv, residual, with_age
 from tests.models import FourConv, Linear, Pooled, images, seeded
+from tests.started import started
 
 onnx = pytest.importorskip("onnx", reason="onnx is not installed")
 pytest.importorskip("onnx2torch", reason="onnx2torch is not installed")
@@ -333,9 +334,10 @@ def test_a_run_from_the_command_line_is_known_again(home: Path, capsys: pytest.C
     assert "the network's file: another one than there" in capsys.readouterr().err
 
 
+@pytest.mark.slow  # explain is killed in its own tests, and a run of a file is known again in the one before
 @pytest.mark.skipif(not hasattr(os, "killpg"), reason="this system has no process groups")
 def test_a_killed_run_goes_on_and_gives_the_same_bytes(tmp_path: Path) -> None:
-    trial = new_trial(tmp_path, images=96)
+    trial = new_trial(tmp_path, 96, started)
     four_conv(tmp_path / "net.onnx")
     trial.command = ["photos", "--model", "onnx:net.onnx", "--layers", "conv2"]
     losses = kill_often(trial, kills=2)

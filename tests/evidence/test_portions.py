@@ -8,8 +8,6 @@ import os
 import pickle
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -24,6 +22,7 @@ from seewhy.run.machine import versions
 from seewhy.store import claims
 from tests.evidence.results.test_folder import NET, ROOT, WORDS, tree
 from tests.small_images import write_images, write_masks
+from tests.started import started
 from tests.test_cli import run
 
 MORE = [*WORDS, "--workers", "1"]
@@ -96,11 +95,10 @@ def test_rounds_of_shards_do_all_steps_and_merge_makes_no_trial(
 
 def test_processes_at_once_one_of_them_killed_give_the_same_bytes(home: Path, straight: dict[str, str]) -> None:
     environment = {**os.environ, "PAUSE": "0.02", "PYTHONPATH": f"{ROOT}:{os.environ.get('PYTHONPATH', '')}"}
-    words = [sys.executable, "-m", "seewhy", *MORE, "--out", "run", "--shard"]
+    words = [*MORE, "--out", "run", "--shard"]
     with (home / "said.txt").open("wb") as said:
         processes = [
-            subprocess.Popen([*words, f"{number}/2"], cwd=home, env=environment, stdout=said, stderr=said)
-            for number in (1, 2)
+            started(*words, f"{number}/2", cwd=home, env=environment, stdout=said, stderr=said) for number in (1, 2)
         ]
         limit = time.monotonic() + 120
         while not list((home / "run" / "parts").glob("trials-*.parquet")) and time.monotonic() < limit:

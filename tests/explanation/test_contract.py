@@ -7,7 +7,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -24,6 +23,7 @@ from seewhy.explanation.folder import run_in_folder
 from seewhy.run.plan import Plan, make_plan
 from seewhy.store import manifest
 from tests.models import FourConv, Pooled, images, seeded
+from tests.started import SEEWHY, run_apart, started
 
 QUIET = {"progress": False}
 
@@ -154,22 +154,24 @@ def test_killed_and_run_again_gives_the_same_bytes(photographs: Path, tmp_path: 
         "import torch\nfrom tests.models import FourConv, seeded\n\n\ndef net():\n    return seeded(FourConv())\n"
     )
     command = [
-        sys.executable, "-m", "seewhy", "explain", str(photographs), "--model", f"{tmp_path / 'net.py'}:net",
-        "--batch-size", "1", "--workers", "2", "--out",
+        "explain", str(photographs), "--model", f"{tmp_path / 'net.py'}:net", "--batch-size", "1", "--workers", "2",
+        "--out",
     ]  # fmt: skip
-    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
-    subprocess.run([*command, str(tmp_path / "straight")], check=True, capture_output=True, env=env)
+    env = {**os.environ, "PYTHONPATH": f"{Path(__file__).parents[2]}:{os.environ.get('PYTHONPATH', '')}"}
+    subprocess.run(
+        [*SEEWHY, *command, str(tmp_path / "straight")], check=True, capture_output=True, env=env, cwd=tmp_path
+    )
     for number in range(2):
-        process = subprocess.Popen(
-            [*command, str(tmp_path / "again")], env=env, stdout=-3, stderr=-3, start_new_session=True
-        )
+        with (tmp_path / "said.txt").open("w") as said:
+            words = (*command, str(tmp_path / "again"))
+            process = started(*words, cwd=tmp_path, env=env, stdout=said, stderr=said, start_new_session=True)
         limit = time.monotonic() + 60
         while len(list((tmp_path / "again" / "parts").glob("records*"))) <= number and process.poll() is None:
             assert time.monotonic() < limit
             time.sleep(0.005)
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-    subprocess.run([*command, str(tmp_path / "again")], check=True, capture_output=True, env=env)
+    assert run_apart(*command, str(tmp_path / "again"), cwd=tmp_path, env=env).returncode == 0
     assert tree(tmp_path / "again") == tree(tmp_path / "straight")
 
 

@@ -26,6 +26,7 @@ from seewhy.explanation.folder import run_in_folder
 from seewhy.run.plan import Plan, make_plan
 from seewhy.store import manifest
 from tests.models import FourConv, images, seeded
+from tests.started import started
 
 ROOT = Path(__file__).parents[2]
 OLD = [f"{('cat', 'dog')[number % 2]}/{number:02d}.png" for number in range(40)]
@@ -290,10 +291,11 @@ def test_an_extension_can_be_given_up_for_another(
 
 @pytest.mark.skipif(not hasattr(os, "killpg"), reason="this system has no process groups")
 def test_a_killed_extension_goes_on_and_gives_the_same_bytes(tmp_path: Path) -> None:
-    base = new_trial(tmp_path, images=72)
+    base = new_trial(tmp_path, 72, started)
     base.finish(tmp_path / "base")
     write_images(tmp_path / "photos", range(72, 168))
-    trial = Trial(tmp_path, [*base.command, "--extend"], before=lambda run: shutil.copytree(tmp_path / "base", run))
+    command = [*base.command, "--extend"]
+    trial = Trial(tmp_path, command, lambda run: shutil.copytree(tmp_path / "base", run) and None, started)
     losses = kill_often(trial, kills=3, seed=2)
     assert losses.touched == losses.differing == [] and losses.kills == 3
     assert max(losses.lost) <= MOST_LOST

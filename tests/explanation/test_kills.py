@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from benchmarks.kills import MOST_LOST, Losses, Trial, kill_often, new_trial, tree
+from benchmarks.kills import MOST_LOST, Losses, Trial, kill_often, new_trial, real, tree
+
+from tests.started import started
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "killpg"), reason="this system has no process groups")
 
@@ -24,7 +26,7 @@ def assert_kept(losses: Losses, kills: int) -> None:
 
 
 def test_a_killed_command_goes_on_and_gives_the_same_bytes(tmp_path: Path) -> None:
-    assert_kept(kill_often(new_trial(tmp_path, images=184), kills=5), 5)
+    assert_kept(kill_often(new_trial(tmp_path, 184, started), kills=5), 5)
 
 
 def workers_of(parent: int) -> list[int]:
@@ -48,8 +50,8 @@ def until(condition: Callable[[], Any], seconds: float = 120) -> Any:
 @pytest.fixture(scope="module")
 def straight(tmp_path_factory: pytest.TempPathFactory) -> tuple[Trial, dict[str, str]]:
     """A trial with slow workers, and what an undisturbed run of it holds."""
-    trial = new_trial(tmp_path_factory.mktemp("stops"), images=96)
-    trial.finish(trial.home / "straight")
+    trial = new_trial(tmp_path_factory.mktemp("stops"), 96, started)
+    trial.finish(trial.home / "straight", real)
     return trial, tree(trial.home / "straight")
 
 
@@ -59,7 +61,7 @@ def test_workers_end_with_the_command_alone(straight: tuple[Trial, dict[str, str
     if number != signal.SIGKILL and signal.getsignal(number) is signal.SIG_IGN:
         pytest.skip("whoever runs the tests ignores this signal, and so does what they start")
     (trial, want), run = straight, straight[0].home / f"run-{number.name}"
-    process = trial.start(run)
+    process = trial.start(run, real if number == signal.SIGTERM else started)
     assert until(lambda: list((run / "parts").glob("records-*.parquet")))
     workers = workers_of(process.pid)
     assert len(workers) == 2 and all(map(is_alive, workers))
@@ -73,15 +75,15 @@ def test_workers_end_with_the_command_alone(straight: tuple[Trial, dict[str, str
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="this system does not say who a process's workers are")
-@pytest.mark.parametrize("place", [0, 1])
-def test_a_worker_that_is_killed_ends_the_command_with_words(
-    straight: tuple[Trial, dict[str, str]], place: int
-) -> None:
-    (trial, want), run = straight, straight[0].home / f"run-{place}"
+def test_a_worker_that_is_killed_ends_the_command_with_words(straight: tuple[Trial, dict[str, str]]) -> None:
+    (trial, want), run = straight, straight[0].home / "run-worker"
     process = trial.start(run)
     assert until(lambda: list((run / "parts").glob("records-*.parquet")))
-    os.kill(workers_of(process.pid)[place], signal.SIGKILL)
-    assert process.wait(30) == 1 and "A worker died" in (trial.home / "said.txt").read_text()
+    os.kill(workers_of(process.pid)[0], signal.SIGKILL)
+    assert process.wait(30) == 1
+    said = (trial.home / "said.txt").read_text()
+    assert "\nWorkError: A worker died" in said and "docs/errors.md#worker-died" in said
+    assert (run / "manifest.json").exists()
     trial.finish(run)
     assert tree(run) == want
 
@@ -89,7 +91,7 @@ def test_a_worker_that_is_killed_ends_the_command_with_words(
 def test_what_another_run_left_is_never_taken_in(straight: tuple[Trial, dict[str, str]]) -> None:
     """The folder is removed under a run, and the same path begun anew with another network."""
     trial, _ = straight
-    run, other = trial.home / "replaced", new_trial(trial.home / "other", images=96)
+    run, other = trial.home / "replaced", new_trial(trial.home / "other", 96, started)
     (other.home / "net.py").write_text((trial.home / "net.py").read_text().replace("self.fc(", "-self.fc("))
     process = trial.start(run)
     assert until(lambda: list((run / "parts").glob("records-*.parquet")))

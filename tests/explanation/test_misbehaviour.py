@@ -26,6 +26,7 @@ from seewhy.explanation.folder import run_in_folder
 from seewhy.run.plan import make_plan
 from seewhy.store import manifest
 from tests.models import FourConv, Pooled, seeded
+from tests.started import run_apart
 
 
 def nothing(done: int, total: int) -> None:
@@ -120,7 +121,7 @@ def test_an_error_of_the_users_own_code_is_told_with_its_file_and_line(photos: P
         "        self.conv = nn.Conv2d(3, 2, 3)\n\n    def forward(self, x):\n        return self.conf(x)\n"
     )
     typed = ["explain", str(photos), "--model", "net.py:Net", "--no-report", "--out", "run"]
-    ran = subprocess.run([sys.executable, "-m", "seewhy", *typed], capture_output=True, text=True, cwd=tmp_path)
+    ran = run_apart(*typed, cwd=tmp_path)
     assert ran.returncode in (1, 2) and "has no attribute 'conf'" in ran.stderr
     assert "Traceback" not in ran.stderr and "Unexpected" not in ran.stderr
 
@@ -242,7 +243,7 @@ def test_code_that_ends_the_program_does_so_with_words(
     others = dict.fromkeys(("init", "forward", "prepare", "cam"), "pass")
     (tmp_path / "net.py").write_text(LEAVING.format(**{**others, place: call}))
     typed = ["explain", str(photos), "--model", "net.py:Net", *words, "--no-report", "--out", "run"]
-    ran = subprocess.run([sys.executable, "-m", "seewhy", *typed], capture_output=True, text=True, cwd=tmp_path)
+    ran = run_apart(*typed, cwd=tmp_path)
     assert ran.returncode in (1, 2)
     said = {"sys.exit(0)": "SystemExit: 0", "os._exit(0)": "os._exit(0) in", EXEC: "net.py, line"}[call]
     assert said in ran.stderr
@@ -259,12 +260,9 @@ def test_a_pass_that_forks_leaves_one_process_that_goes_on(photos: Path, tmp_pat
         (home / "net.py").write_text(LEAVING.format(**{**others, "forward": forward, "init": "torch.manual_seed(0)"}))
         words = ["explain", str(photos), "--model", "net.py:Net", "--no-report", "--workers", workers, "--out", "run"]
         runs.append(
-            subprocess.run(
-                [sys.executable, "-m", "seewhy", *words],
-                capture_output=True,
-                text=True,
+            run_apart(
+                *words,
                 cwd=home,
-                check=True,
                 env={**os.environ, "OMP_NUM_THREADS": "1"},  # a forked copy has none of a team's other threads
             )
         )
@@ -272,6 +270,7 @@ def test_a_pass_that_forks_leaves_one_process_that_goes_on(photos: Path, tmp_pat
     maps = [[at[:] for _, at in store.members(max_depth=None) if isinstance(at, zarr.Array)] for store in stores]
     assert maps[0] and all(len(other) == len(maps[0]) for other in maps)
     assert all(np.array_equal(at, want) for other in maps for at, want in zip(other, maps[0], strict=True))
+    assert [ran.returncode for ran in runs] == [0, 0, 0]
     assert all(("forks the process" in ran.stderr) == (number > 0) for number, ran in enumerate(runs))
     assert len({ran.stdout.count("\n") for ran in runs}) == 1
 
@@ -297,10 +296,8 @@ def test_json_stays_json_where_the_network_prints_past_python(photos: Path, tmp_
         "        return self.conv(x).relu().mean((2, 3))\n"
     )
     words = ["explain", str(photos), "--model", "loud.py:Net", "--json", "--no-report", "--out", "run"]
-    ran = subprocess.run(
-        [sys.executable, "-m", "seewhy", *words], capture_output=True, text=True, cwd=tmp_path, check=True
-    )
-    assert json.loads(ran.stdout)["command"] == "explain" and "loud" in ran.stderr
+    ran = run_apart(*words, cwd=tmp_path)
+    assert ran.returncode == 0 and json.loads(ran.stdout)["command"] == "explain" and "loud" in ran.stderr
 
 
 def test_a_postscript_file_named_like_a_picture_starts_no_program(tmp_path: Path) -> None:

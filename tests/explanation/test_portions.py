@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from benchmarks.kills import NET, tree, write_images
@@ -23,6 +24,7 @@ from seewhy.run.plan import make_plan
 from seewhy.run.portion import Portion, portion_of
 from seewhy.store import claims, manifest
 from tests.models import FourConv, seeded
+from tests.started import started
 from tests.test_cli import run
 
 WORDS = ["explain", "photos", "--model", "net.py:Net", "--layers", "conv", "--workers", "1"]
@@ -55,10 +57,10 @@ def portion(out: str, shard: str, *more: str) -> int:
     return run(*WORDS, "--out", out, "--shard", shard, *more)
 
 
-def started(home: Path, out: str, shard: str, slow: str = "0") -> subprocess.Popen[bytes]:
-    words = [sys.executable, "-m", "seewhy", *WORDS, "--out", out, "--shard", shard]
+def begun(home: Path, out: str, shard: str, slow: str = "0") -> Any:
     with (home / f"said-{shard.replace('/', '-of-')}.txt").open("wb") as said:
-        return subprocess.Popen(words, cwd=home, env={**os.environ, "SLOW": slow}, stdout=said, stderr=said)
+        environment = {**os.environ, "SLOW": slow}
+        return started(*WORDS, "--out", out, "--shard", shard, cwd=home, env=environment, stdout=said, stderr=said)
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 9])
@@ -70,7 +72,7 @@ def test_so_many_shards_merged_are_the_run_of_one_process(home: Path, straight: 
 
 
 def test_processes_at_once_one_of_them_killed_give_the_same_bytes(home: Path, straight: dict[str, str]) -> None:
-    processes = [started(home, "run", f"{number}/3", slow="0.4") for number in (1, 2, 3)]
+    processes = [begun(home, "run", f"{number}/3", slow="0.4") for number in (1, 2, 3)]
     limit = time.monotonic() + 60
     while not list((home / "run" / "parts").glob("records-*.parquet")) and time.monotonic() < limit:
         time.sleep(0.01)

@@ -5,9 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +15,7 @@ import numpy as np
 import PIL.Image
 import pytest
 import zarr
-from benchmarks.kills import new_trial, tree
+from benchmarks.kills import tree
 from torch import Tensor
 
 import seewhy
@@ -144,25 +142,6 @@ def test_what_only_looks_like_an_image_file_is_a_row(
         "loop": "Too many levels of symbolic links", "nowhere": "No such file or directory",
     }  # fmt: skip
     assert found["99.png"].error == reasons[kind]
-
-
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="workers are forked on Linux alone")
-def test_a_worker_that_is_killed_from_outside(tmp_path: Path) -> None:
-    trial = new_trial(tmp_path, images=160)
-    trial.finish(tmp_path / "straight")
-    process = trial.start(tmp_path / "run")
-    limit = time.monotonic() + 60
-    while len(trial.seen) < 5:
-        assert process.poll() is None and time.monotonic() < limit
-        time.sleep(0.002)
-    workers = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-    os.kill(int(workers[0]), signal.SIGKILL)
-    assert process.wait(60) == 1
-    said = (tmp_path / "said.txt").read_text()
-    assert "\nWorkError: A worker died" in said and "docs/errors.md#worker-died" in said
-    assert (tmp_path / "run" / "manifest.json").exists()
-    trial.finish(tmp_path / "run")
-    assert tree(tmp_path / "run") == tree(tmp_path / "straight")
 
 
 @pytest.mark.parametrize(

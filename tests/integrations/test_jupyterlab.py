@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import subprocess
@@ -17,8 +18,10 @@ from tests.report.folders import explain_folder
 from tests.report.looking import chromium, drawn, redrawn
 from tests.report.names import PLAIN
 
-pytest.importorskip("jupyterlab", reason="JupyterLab is not installed: pip install jupyterlab anywidget")
-pytest.importorskip("anywidget", reason='the widget needs anywidget: pip install "seewhy[widget]"')
+pytestmark = [  # whether they are there: to import JupyterLab takes seconds, and its server is another process
+    pytest.mark.skipif(importlib.util.find_spec("jupyterlab") is None, reason="pip install jupyterlab anywidget"),
+    pytest.mark.skipif(importlib.util.find_spec("anywidget") is None, reason='pip install "seewhy[widget]"'),
+]
 TOKEN = "seewhy"
 CELLS = ('import seewhy\npage = seewhy.widget("run")\npage', "print('rows', page.rows, page.opacity)")
 PATIENCE = 240  # seconds, for a server and for a kernel that imports torch
@@ -67,7 +70,7 @@ def lab(server: str) -> Iterator[Any]:
         page = browser.new_context(viewport={"width": 1400, "height": 1000}).new_page()
         page.asked = []
         page.on("request", lambda one: page.asked.append(one.url))
-        page.goto(f"{server}/lab/tree/page.ipynb?token={TOKEN}&reset")
+        page.goto(f"{server}/lab/tree/page.ipynb?token={TOKEN}&reset", timeout=PATIENCE * 1000)
         page.locator(".jp-Notebook .jp-CodeCell").first.wait_for(timeout=PATIENCE * 1000)
         page.get_by_text("| Idle").first.wait_for(timeout=PATIENCE * 1000)  # a key before the kernel is there is lost
         page.locator(".jp-Notebook .jp-CodeCell .cm-content").first.click()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -40,6 +40,18 @@ class Opener:
         self.watch(page)
         page.goto(path.resolve().as_uri() + (f"#{state}" if state else ""))
         return page
+
+    def each(self, paths: Iterable[Path]) -> Iterator[tuple[Path, Any]]:
+        """One page that goes from path to path, wide and light at first on each."""
+        page = None
+        for path in paths:
+            if page is None:
+                page = self(path)
+            else:
+                page.set_viewport_size({"width": 1280, "height": 900})
+                page.emulate_media(color_scheme="light")
+                page.goto(path.resolve().as_uri())
+            yield path, page
 
     def watch(self, page: Any) -> None:
         """Write down everything that must not happen in a page."""

@@ -16,6 +16,7 @@ import PIL.Image
 import pytest
 from numpy.typing import NDArray
 
+SWITCHES = ("--no-sandbox",)
 TILES = "#grid [role=gridcell]"
 CANVASES = "#grid canvas"
 READ = (
@@ -33,7 +34,9 @@ def chromium() -> Iterator[Any]:
         pytest.skip("there is no chromium to open pages with (apt-get install chromium)")
     sync_api = pytest.importorskip("playwright.sync_api", reason="pages are opened with playwright, which is not there")
     with sync_api.sync_playwright() as playwright:
-        one = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
+        one = playwright.chromium.launch(
+            executable_path=found, args=["--no-sandbox", "--disable-gpu", "--disable-software-rasterizer"]
+        )
         yield one
         one.close()
 

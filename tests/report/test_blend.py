@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import math
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -59,6 +60,22 @@ def run(request: pytest.FixtureRequest) -> tuple[Path, Geometry]:
     return report, geometry_of((HEIGHT, WIDTH), Preprocess(size=CANVAS, **how))
 
 
+@pytest.fixture(scope="module")
+def still(browser: Any) -> Iterator[Callable[[Path], Any]]:
+    """Gives a report's page of images, opened once: these tests compute in it, and change nothing."""
+    opener, pages = Opener(browser), dict[Path, Any]()
+
+    def page_of(report: Path) -> Any:
+        if report not in pages:
+            pages[report] = opener(report / "images.html")
+        return pages[report]
+
+    yield page_of
+    for context in opener.contexts:
+        context.close()
+    assert opener.wrong == []
+
+
 def stored_values(entry: dict[str, Any], is_signed: bool = False) -> Floats:
     """The map as it is stored: steps of the values that get the full colour; what is against it where it is asked."""
     low, high = entry.get("p", (entry["lo"], entry["hi"]))
@@ -103,9 +120,11 @@ def apart(one: Pixels, other: Pixels) -> int:
 
 
 @pytest.mark.parametrize("layer", MAPS)
-def test_a_stored_map_is_blended_as_the_overlay_is(opened: Opener, run: tuple[Path, Geometry], layer: str) -> None:
+def test_a_stored_map_is_blended_as_the_overlay_is(
+    still: Callable[[Path], Any], run: tuple[Path, Geometry], layer: str
+) -> None:
     report, geometry = run
-    page = opened(report / "images.html")
+    page = still(report)
     for row in ROWS:
         one = pictures_of(report)[row]
         entry = one["m"][MAPS[layer]]
@@ -116,10 +135,10 @@ def test_a_stored_map_is_blended_as_the_overlay_is(opened: Opener, run: tuple[Pa
 
 @pytest.mark.parametrize("layer", MAPS)
 def test_storing_in_steps_moves_no_colour_by_more_than_a_step(
-    opened: Opener, run: tuple[Path, Geometry], layer: str
+    still: Callable[[Path], Any], run: tuple[Path, Geometry], layer: str
 ) -> None:
     report, geometry = run
-    page = opened(report / "images.html")
+    page = still(report)
     for row in ROWS:
         one = pictures_of(report)[row]
         scaled = scale_to_draw(torch.from_numpy(map_of(row, GRIDS[MAPS[layer]]))[None])[0].numpy()
@@ -142,9 +161,9 @@ def test_a_larger_map_is_made_smaller_without_moving(run: tuple[Path, Geometry])
         assert np.abs(places[0] - places[1]).max() < 0.35  # of a pixel, the centre of mass
 
 
-def test_a_common_scale_divides_by_the_same_peak(opened: Opener, run: tuple[Path, Geometry]) -> None:
+def test_a_common_scale_divides_by_the_same_peak(still: Callable[[Path], Any], run: tuple[Path, Geometry]) -> None:
     report, geometry = run
-    page = opened(report / "images.html")
+    page = still(report)
     one = pictures_of(report)[0]
     entry = one["m"][MAPS["conv4"]]
     peak = 2.5 * entry["hi"]
@@ -156,10 +175,10 @@ def test_a_common_scale_divides_by_the_same_peak(opened: Opener, run: tuple[Path
 @pytest.mark.parametrize("layer", MAPS)
 @pytest.mark.parametrize("opacity", [0.0, 0.4, 1.0])
 def test_jet_and_signed_colours_follow_the_formula(
-    opened: Opener, run: tuple[Path, Geometry], opacity: float, layer: str
+    still: Callable[[Path], Any], run: tuple[Path, Geometry], opacity: float, layer: str
 ) -> None:
     report, geometry = run
-    page = opened(report / "images.html")
+    page = still(report)
     one = pictures_of(report)[1]
     entry = one["m"][MAPS[layer]]
     low, high = entry.get("p", (entry["lo"], entry["hi"]))
@@ -175,17 +194,17 @@ def test_jet_and_signed_colours_follow_the_formula(
         assert apart(found, want) <= 2 * LEVELS
 
 
-def test_an_empty_map_and_none_leave_the_photograph(opened: Opener, fitted: dict[str, Path]) -> None:
+def test_an_empty_map_and_none_leave_the_photograph(still: Callable[[Path], Any], fitted: dict[str, Path]) -> None:
     report = fitted["stretch"]
-    page = opened(report / "images.html")
+    page = still(report)
     one = pictures_of(report)[EMPTY]
     assert one["m"][MAPS["conv4"]]["e"] == "no positive part"
     for entry in (one["m"][MAPS["conv4"]], None):
         assert apart(blended(page, pixels_of(EMPTY), entry, one, colours=heat()), pixels_of(EMPTY)) == 0
 
 
-def test_nothing_is_drawn_off_the_canvas(opened: Opener, fitted: dict[str, Path]) -> None:
-    page = opened(fitted["crop"] / "images.html")
+def test_nothing_is_drawn_off_the_canvas(still: Callable[[Path], Any], fitted: dict[str, Path]) -> None:
+    page = still(fitted["crop"])
     one = pictures_of(fitted["crop"])[0]
     x, y, width, height = one["r"]
     assert 0 < x < 0.5 and 0 < y < 0.5 and x + width < 1 and y + height < 1  # CROP shows 80 % of the shorter side

@@ -47,8 +47,7 @@ def test_every_page_can_be_read_by_everyone_light_and_dark_wide_and_narrow_and_p
     opened: Opener, plain: dict[str, Path], axe: Callable[[Any], list[str]], command: str
 ) -> None:
     wrong = []
-    for path in pages_of(plain[command]):
-        page = opened(path)
+    for path, page in opened.each(pages_of(plain[command])):
         if path.name == "images.html":
             drawn(page)
         for scheme in ("light", "dark"):

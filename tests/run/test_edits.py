@@ -21,6 +21,7 @@ import torch
 import seewhy
 from seewhy.errors import OptionError, StoreError
 from seewhy.learn.train import train
+from tests.started import run_apart
 
 NET = """
 import json, os
@@ -87,8 +88,7 @@ def project(tmp_path: Path) -> Path:
 
 
 def typed(place: Path, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "seewhy", *words]
-    return subprocess.run(command, cwd=place, capture_output=True, text=True, env={**os.environ, **environment})
+    return run_apart(*words, cwd=place, env={**os.environ, **environment})
 
 
 def explained(project: Path, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:

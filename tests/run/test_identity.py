@@ -27,6 +27,7 @@ from seewhy.run.plan import make_plan
 from seewhy.run.source import code_digest
 from seewhy.store import manifest
 from tests.models import FourConv, Pooled, images, seeded
+from tests.started import run_code_apart
 
 PATTERN = r"^runs/explain-[0-9a-f]{10}$"
 
@@ -247,7 +248,11 @@ EDITS = {
 }
 
 
-def digests_of(home: Path, photos: Path, text: str) -> dict[str, Any]:
+def real(code: str, home: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=home, check=False)
+
+
+def digests_of(home: Path, photos: Path, text: str, start: Any = run_code_apart) -> dict[str, Any]:
     """The identity of a run of the network in a file, in a process of its own."""
     (home / "net.py").write_text(text)
     code = (
@@ -258,7 +263,7 @@ def digests_of(home: Path, photos: Path, text: str) -> dict[str, Any]:
         "classifier = seewhy.load('net.py:Net', preprocess='net.py:prepare')\n"
         f"print(json.dumps(identity_of(make_plan(classifier, {str(photos)!r}, layers='conv', method='grad-cam'))))"
     )
-    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=home, check=False)
+    ran = start(code, home)
     assert ran.returncode == 0, ran.stderr
     identity: dict[str, Any] = json.loads(ran.stdout)
     return {**identity, "classifier": {**identity["classifier"], "weights": ""}}
@@ -271,7 +276,7 @@ def unedited(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, 
     for number in range(2):
         pixels = np.random.default_rng(number).integers(0, 256, (32, 32, 3), dtype=np.uint8)
         PIL.Image.fromarray(pixels).save(home / "photos" / f"{number}.png")
-    return home, digests_of(home, home / "photos", NET)
+    return home, digests_of(home, home / "photos", NET, real)
 
 
 @pytest.mark.parametrize("edit", EDITS)

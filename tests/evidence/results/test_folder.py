@@ -9,7 +9,6 @@ import random
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -35,6 +34,7 @@ from seewhy.store.schema import (
     TRIALS,
 )
 from tests.small_images import Reader, classifier_of, write_images, write_masks
+from tests.started import SEEWHY, run_apart, started
 
 ROOT = Path(__file__).parents[3]
 TABLES = {
@@ -74,19 +74,15 @@ def tree(folder: Path) -> dict[str, str]:
     }
 
 
-def command(home: Path, *words: str, pause: float = 0.0) -> subprocess.Popen[str]:
-    environment = {**os.environ, "PAUSE": str(pause), "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(
-        [sys.executable, "-m", "seewhy", *WORDS, *words], cwd=home, env=environment, text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
-    )  # fmt: skip
+def environment(pause: float = 0.0) -> dict[str, str]:
+    path = f"{ROOT}:{os.environ.get('PYTHONPATH', '')}"
+    return {**os.environ, "PAUSE": str(pause), "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
 
 
 def finished(home: Path, *words: str) -> str:
-    process = command(home, *words)
-    out, err = process.communicate()
-    assert process.returncode == 0, err
-    return out
+    ran = run_apart(*WORDS, *words, cwd=home, env=environment())
+    assert ran.returncode == 0, ran.stderr
+    return ran.stdout
 
 
 @pytest.fixture(scope="module")
@@ -99,8 +95,9 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def straight(home: Path) -> dict[str, str]:
-    """An undisturbed run of the command with one worker."""
-    finished(home, "--workers", "1", "--out", "straight")
+    """An undisturbed run of the command with one worker, by a Python of its own."""
+    words = [*SEEWHY, *WORDS, "--workers", "1", "--out", "straight"]
+    subprocess.run(words, cwd=home, env=environment(), check=True, capture_output=True)
     return tree(home / "straight")
 
 
@@ -144,12 +141,15 @@ def test_two_workers_give_the_same_bytes(home: Path, straight: dict[str, str]) -
 def test_a_killed_command_goes_on_and_gives_the_same_bytes(home: Path, straight: dict[str, str]) -> None:
     run, moments = home / "killed", random.Random(0)
     for wanted in sorted(moments.sample(range(1, 18), 2)):  # finished jobs at the kill
-        process = command(home, "--workers", "1", "--out", "killed", pause=0.02)
+        with (home / "said.txt").open("w") as said:
+            words = (*WORDS, "--workers", "1", "--out", "killed")
+            ways = {"stdout": said, "stderr": said, "start_new_session": True}
+            process = started(*words, cwd=home, env=environment(0.02), **ways)
         while process.poll() is None and len(list(run.glob("parts/trials-*.parquet"))) < wanted:
             time.sleep(0.005)
-        assert process.poll() is None, process.communicate()[1]
+        assert process.poll() is None, (home / "said.txt").read_text()
         os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
+        process.wait()
         assert not (run / "findings.json").exists()
         kept = {path: path.stat().st_mtime_ns for path in (run / "parts").glob("trials-*.parquet")}
     out = finished(home, "--workers", "1", "--out", "killed")

@@ -12,6 +12,7 @@ pytest.importorskip("sklearn", reason="scikit-learn groups the maps, which is no
 
 import seewhy
 from tests.evidence.trends.drawn import CORNERS, draw, explained
+from tests.report.looking import SWITCHES
 
 HOSTILE = "<img src=x onerror=alert(1)>"
 
@@ -31,7 +32,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     seewhy.trends(run)
     pages = seewhy.write_report(run)
     with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        browser = playwright.chromium.launch(executable_path=chromium, args=SWITCHES)
         opened = browser.new_page(viewport={"width": 1280, "height": 1400})
         opened.wrong = []
         opened.on("console", lambda said: said.type in ("error", "warning") and opened.wrong.append(said.text))
