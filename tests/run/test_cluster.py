@@ -145,6 +145,21 @@ def test_what_the_nodes_lack_is_said_by_name(
     assert not list((home / "run" / "parts").iterdir())
 
 
+def test_a_node_that_goes_while_it_is_asked_is_no_reason_to_stop(
+    home: Path, straight: dict[str, str], address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (home / "run" / "parts").mkdir(parents=True, exist_ok=True)
+    with cluster.connected(address):
+        nodes, ask = ray.nodes(), ray.nodes
+        gone = {**nodes[0], "NodeID": "f" * len(nodes[0]["NodeID"])}  # one that Ray has not missed yet
+        said = iter([[*nodes, gone]])
+        monkeypatch.setattr(ray, "nodes", lambda: next(said, None) or ask())
+        cluster.check_nodes(home / "run", [home])
+        monkeypatch.setattr(ray, "nodes", lambda: [*nodes, gone])  # one that stays, and cannot be asked
+        with pytest.raises(cluster.WorkError, match=r"1 of 3 nodes(.|\n)*ffffff\): it cannot run seewhy"):
+            cluster.check_nodes(home / "run", [home])
+
+
 def test_what_a_worker_raises_is_said_as_it_would_be_here(home: Path, address: str) -> None:
     def prepare() -> Any:
         raise cluster.OptionError("--layers is wrong", slug="no-such-layer")

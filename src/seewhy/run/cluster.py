@@ -106,16 +106,30 @@ def check_nodes(folder: Path, paths: Sequence[Path]) -> None:
 
 
 def _facts_of_nodes(probe: Path, paths: Sequence[Path]) -> dict[str, dict[str, Any]]:
-    """What each node that could take a worker has, by its name; "error" where that could not be asked."""
-    nodes = [node for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU")]
+    """What each node that could take a worker has, by its name; "error" where that could not be asked.
+
+    A node that goes meanwhile is left out: a cluster says of one that it is alive until it has missed it for a while.
+    """
+    names = _alive()
     asked = {
-        f"{node['NodeManagerHostname']} ({node['NodeID'][:6]})": _FACTS.options(
-            num_cpus=0, scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
-        ).remote(str(probe), list(map(str, paths)))
-        for node in nodes
+        node: _FACTS.options(num_cpus=0, scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False)).remote(
+            str(probe), list(map(str, paths))
+        )
+        for node in names
     }
     ray.wait(list(asked.values()), num_returns=len(asked), timeout=NODE_S)
-    return {name: _fact(reference) for name, reference in asked.items()}
+    facts = {node: _fact(reference) for node, reference in asked.items()}
+    there = _alive()
+    return {names[node]: fact for node, fact in facts.items() if node in there or "error" not in fact}
+
+
+def _alive() -> dict[str, str]:
+    """The names of the nodes that could take a worker, by what Ray calls them."""
+    return {
+        node["NodeID"]: f"{node['NodeManagerHostname']} ({node['NodeID'][:6]})"
+        for node in ray.nodes()
+        if node["Alive"] and node["Resources"].get("CPU")
+    }
 
 
 def _fact(reference: Any) -> dict[str, Any]:
