@@ -30,6 +30,7 @@ import PIL.Image
 
 SHARD, WORKERS = 16, 2
 MOST_LOST = WORKERS  # each worker computes and writes one shard at a time
+MOST_MISSED = 20  # runs that are over before their kill, for each that is not
 START_S = 120
 NET = '''
 import os
@@ -146,10 +147,13 @@ def kill_often(trial: Trial, kills: int, seed: int = 0) -> Losses:
     """What `kills` kills did; every run folder that gets finished is compared with an undisturbed one."""
     straight, run = trial.home / "straight", trial.home / "run"
     trial.before(straight)
-    usual = trial.finish(straight, real)
+    trial.finish(straight, real)
     want, moments, losses = tree(straight), random.Random(seed), Losses()
     trial.before(run)
+    usual = _finished(trial, run, want, losses)  # as those that are killed are started, which may take less
     while losses.kills < kills:
+        if losses.missed > MOST_MISSED * kills:
+            raise RuntimeError(f"{losses.missed} of {losses.missed + losses.kills} runs were over before their kill")
         in_time = _killed(trial, run, usual * moments.uniform(0, 1.0), losses)
         if not in_time or len(_parts(run)) == trial.n_shards:  # where all is computed, no later kill loses anything
             _finished(trial, run, want, losses)
@@ -193,15 +197,16 @@ def _killed(trial: Trial, run: Path, delay: float, losses: Losses) -> bool:
     return True
 
 
-def _finished(trial: Trial, run: Path, want: dict[str, str], losses: Losses) -> None:
-    """Run to the end, compare with the undisturbed run, and begin anew."""
-    trial.finish(run)
+def _finished(trial: Trial, run: Path, want: dict[str, str], losses: Losses) -> float:
+    """Run to the end, compare with the undisturbed run, and begin anew; for how many seconds it held the folder."""
+    seconds = trial.finish(run)
     found = tree(run)
     losses.differing += sorted(name for name in want.keys() | found.keys() if want.get(name) != found.get(name))
     losses.differing += ["parts/"] * (run / "parts").exists()
     losses.runs += 1
     shutil.rmtree(run)
     trial.before(run)
+    return seconds
 
 
 def _parts(run: Path) -> dict[str, tuple[int, int]]:
