@@ -227,7 +227,7 @@ def _is_complete(run: Path) -> bool:
 def _held_by(run: Path, pid: int) -> bool:
     """Whether the lock says so; a killed process leaves its own behind."""
     try:
-        return (run / ".lock").read_text() == f"process {pid}"
+        return (run / ".lock").read_text().startswith(f"process {pid} ")
     except OSError:
         return False
 
