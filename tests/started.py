@@ -14,6 +14,7 @@ from typing import IO, Any
 from benchmarks.nursery import IS_POSSIBLE, Child, Nursery
 
 SEEWHY = [sys.executable, "-m", "seewhy"]
+READ_ONCE = ("GOMP_", "KMP_", "LD_", "MKL_", "OMP_", "OPENBLAS_", "PYTHON", "TORCH_")  # before a command's first line
 _nursery = cache(Nursery)
 
 
@@ -27,11 +28,16 @@ def started(
 ) -> Child | subprocess.Popen[bytes]:
     """`python -m seewhy` with these words, begun."""
     env = os.environ if env is None else env
-    if IS_POSSIBLE:
+    if IS_POSSIBLE and _read_once(env) == _read_once(os.environ):
         return _nursery().start(words, cwd, env, stdout, stderr, start_new_session)
     return subprocess.Popen(
         [*SEEWHY, *words], cwd=cwd, env=env, stdout=stdout, stderr=stderr, start_new_session=start_new_session
     )
+
+
+def _read_once(env: Mapping[str, str]) -> dict[str, str]:
+    """What a process that has imported everything does not look at again: such a command is really started."""
+    return {name: value for name, value in env.items() if name.startswith(READ_ONCE) and name != "PYTHONPATH"}
 
 
 def run_apart(*words: str, cwd: Path, env: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
