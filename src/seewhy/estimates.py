@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
-_Z = NormalDist().inv_cdf(0.975)
+Z = NormalDist().inv_cdf(0.975)  # half of a 95 % interval in standard errors
 
 
 @dataclass(frozen=True)
@@ -36,9 +36,9 @@ def wilson(successes: int, n: int) -> Estimate:
     """A share with Wilson's score interval. Wilson 1927, JASA 22, eq. 13."""
     if n == 0:
         return Estimate(math.nan, 0.0, 1.0, 0)
-    share, square = successes / n, _Z**2
+    share, square = successes / n, Z**2
     centre = (share + square / (2 * n)) / (1 + square / n)
-    half = _Z / (1 + square / n) * math.sqrt(share * (1 - share) / n + square / (4 * n * n))
+    half = Z / (1 + square / n) * math.sqrt(share * (1 - share) / n + square / (4 * n * n))
     return Estimate(share, max(0.0, centre - half), min(1.0, centre + half), n)
 
 
@@ -56,5 +56,5 @@ def share_difference(first: Estimate, second: Estimate) -> Estimate:
 def mean_of(values: Floats) -> Estimate:
     """The mean of one value per image with its normal interval."""
     mean = float(values.mean())
-    half = _Z * float(values.std(ddof=1)) / math.sqrt(len(values)) if len(values) > 1 else math.inf
+    half = Z * float(values.std(ddof=1)) / math.sqrt(len(values)) if len(values) > 1 else math.inf
     return Estimate(mean, mean - half, mean + half, len(values))

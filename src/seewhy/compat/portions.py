@@ -27,7 +27,7 @@ _FAILURES = (RuntimeError, ValueError, TypeError, IndexError, AssertionError, Se
 
 
 @dataclass(frozen=True)
-class Recorded:
+class RecordedCall:
     """What passes gave: the images (N, ...) as the network got them, its outputs, the targets, and of each layer."""
 
     images: Tensor
@@ -37,11 +37,11 @@ class Recorded:
     gradients: list[Any]
 
 
-def joined(passed: Sequence[Recorded]) -> Recorded:
+def joined(passed: Sequence[RecordedCall]) -> RecordedCall:
     """Several portions as one."""
     if len(passed) == 1:
         return passed[0]
-    return Recorded(
+    return RecordedCall(
         torch.cat([one.images for one in passed]),
         torch.cat([one.outputs for one in passed]),
         None if passed[0].targets is None else [target for one in passed for target in one.targets],

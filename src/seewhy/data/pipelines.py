@@ -35,7 +35,7 @@ class Piped:
 
 
 @dataclass(frozen=True)
-class Feeding:
+class ReadPipeline:
     """How a pipeline feeds: as a canvas or as a function, and in words how that came about."""
 
     preprocess: Preprocess | Function
@@ -43,7 +43,7 @@ class Feeding:
     how: str
 
 
-def read_pipeline(given: Any) -> Feeding | None:
+def read_pipeline(given: Any) -> ReadPipeline | None:
     """A pipeline of torchvision, timm, albumentations or transformers, read; None for what is none of them.
 
     It is read as a canvas where made pictures show that this feeds the same. Raises UnfitProcessorError.
@@ -56,26 +56,26 @@ def read_pipeline(given: Any) -> Feeding | None:
     return None if steps is None else _read(_called(pipeline), pipeline_name(pipeline), partial(canvases_of, steps))
 
 
-def _read(function: Function, name: str, candidates: Callable[[], list[Preprocess]]) -> Feeding:
+def _read(function: Function, name: str, candidates: Callable[[], list[Preprocess]]) -> ReadPipeline:
     """The first of the candidates that feeds as the function does, else the function, and why."""
     try:
         answers = answers_of(function)
         canvas, off = closest(answers, candidates())
     except UnreadableStepError as reason:
-        return Feeding(function, name, f"as a function, since {reason}")
+        return ReadPipeline(function, name, f"as a function, since {reason}")
     except UnfitProcessorError:
         raise
     except Exception as error:  # noqa: BLE001 -- code of others; the images will show whether it works at all
-        return Feeding(
+        return ReadPipeline(
             function, name, f"as a function; on a made picture it failed with {type(error).__name__}: {error}"
         )
     if canvas is None:
-        return Feeding(function, name, "as a function, since a canvas of its numbers has another shape or type")
+        return ReadPipeline(function, name, "as a function, since a canvas of its numbers has another shape or type")
     if off.mean > _NEAR.mean or off.most > _NEAR.most:
         why = f"a canvas of its numbers is up to {off.most:.0f} of 255 grey levels off"
-        return Feeding(function, name, f"as a function, since {why}, by its resampling or a step that does more")
+        return ReadPipeline(function, name, f"as a function, since {why}, by its resampling or a step that does more")
     rest = f", {off.mean:.2g} of 255 grey levels off on average, {off.most:.1g} at most: it resamples otherwise"
-    return Feeding(canvas, name, f"read as a canvas{rest if off.most > _SAID else ''}")
+    return ReadPipeline(canvas, name, f"read as a canvas{rest if off.most > _SAID else ''}")
 
 
 def _made(given: Any) -> Any:

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from seewhy.estimates import Floats, Integers
+from seewhy.estimates import Floats, Integers, Z
 from seewhy.evidence.findings.effects import class_effect, weights_of
 from seewhy.evidence.findings.figures import watched_of
 from seewhy.evidence.inference.bootstrap import for_few_recipients
@@ -25,7 +25,6 @@ Said = Literal["smaller", "larger", "turned", "none larger than", "cannot say"]
 Stated = Mapping[tuple[str, str], Mapping[str, Any]]  # what an audit says of a factor and a class
 SHARED = 0.9  # of the trials of the run with fewer, from which on trials are compared pair by pair
 _ENDLESS = 1e9  # degrees of freedom of the normal distribution
-_Z = 1.959963984540054
 
 
 @dataclass(frozen=True)
@@ -202,7 +201,7 @@ def _apart(
     if here is None or there is None or here["effect"] is None or there["effect"] is None:
         return None
     first, second = float(here["effect"]), float(there["effect"])
-    error = sum(_half(stated) for stated in (here, there)) / _Z
+    error = sum(_half(stated) for stated in (here, there)) / Z
     counts = {place: int(stated["donors"]) for place, stated in enumerate((here, there))}
     return EffectChange(
         factor=factor,

@@ -9,7 +9,7 @@ import pytest
 
 import seewhy
 from seewhy.evidence.factors.factor import Factor
-from seewhy.evidence.findings.case import Case, Outcome
+from seewhy.evidence.findings.case import Case, SafeguardOutcome
 from seewhy.evidence.findings.safeguards.catalogue import SAFEGUARDS
 from seewhy.evidence.findings.safeguards.safeguard import Evidence, Safeguard
 from seewhy.evidence.trials.edit import Edit, TrialKey
@@ -38,8 +38,12 @@ class Toy(Safeguard):
         trials = evidence.of(case.factor, ONE_BACK)
         return None if trials is None else len(trials)
 
-    def outcome(self, case: Case, measured: int | None) -> Outcome | None:
-        return None if measured is None else Outcome(self.name, measured == self.promised, f"{measured} toy trials")
+    def outcome(self, case: Case, measured: int | None) -> SafeguardOutcome | None:
+        return (
+            None
+            if measured is None
+            else SafeguardOutcome(self.name, measured == self.promised, f"{measured} toy trials")
+        )
 
     def stored(self, measured: int | None) -> dict[str, Any]:
         return {"toy": measured}

@@ -25,7 +25,7 @@ from seewhy.compat.notice import device_notice
 from seewhy.compat.old_style import named_targets, takes_use_cuda
 from seewhy.compat.outputs import ByOutputs, predicted_targets, targets_for, values_of
 from seewhy.compat.pictures import as_batch
-from seewhy.compat.portions import Recorded, joined, portions
+from seewhy.compat.portions import RecordedCall, joined, portions
 from seewhy.compat.pytorch_grad_cam.activations_and_gradients import ActivationsAndGradients, Passing
 from seewhy.compat.pytorch_grad_cam.utils.image import scale_cam_image
 from seewhy.compat.pytorch_grad_cam.utils.svd_on_activations import get_2d_projection
@@ -122,7 +122,7 @@ class BaseCAM:
                 per_layer = self.compute_cam_per_layer(seen.images, seen.targets, eigen_smooth)
         return self.aggregate_multi_layers(per_layer)
 
-    def _recorded(self, inputs: Tensor, targets: Any) -> Recorded:
+    def _recorded(self, inputs: Tensor, targets: Any) -> RecordedCall:
         """What one pass gave."""
         watched = self.activations_and_grads
         with watched.passing(inputs, graph=self.uses_gradients) as seen:
@@ -131,7 +131,7 @@ class BaseCAM:
             chosen = self.targets_of(targets, rows)
             if self.uses_gradients:
                 watched.take_gradients(values_of(rows, chosen), seen)
-            return Recorded(seen.inputs, self.outputs, chosen, watched.activations, watched.gradients)
+            return RecordedCall(seen.inputs, self.outputs, chosen, watched.activations, watched.gradients)
 
     def _hooked(self, inputs: Tensor, targets: Any, eigen_smooth: bool) -> Array:
         """One pass with its whole graph, for what scripts put in our place, and for what reads the input's gradient."""

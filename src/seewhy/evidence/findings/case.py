@@ -18,7 +18,7 @@ OUTSIDE, RIM, TRAIN = "outside", "rim", "train"  # the safeguards that claims tu
 
 
 @dataclass(frozen=True)
-class Outcome:
+class SafeguardOutcome:
     """What became of one safeguard of a dependence: passed, failed, or (None) not to be had, in words."""
 
     name: str
@@ -53,7 +53,7 @@ class Case:
     against: str = ""
     warnings: tuple[str, ...] = ()
     measured: Mapping[str, Any] = field(default_factory=dict)
-    outcomes: tuple[Outcome, ...] = ()
+    outcomes: tuple[SafeguardOutcome, ...] = ()
     stored: Mapping[str, Any] = field(default_factory=dict)
 
     @property

@@ -9,14 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from seewhy.estimates import Floats, mean_of
+from seewhy.estimates import Floats, Z, mean_of
 from seewhy.evidence.factors.factor import Factor, Mark
 from seewhy.evidence.findings.case import Case, acts_outside, depends
 from seewhy.evidence.findings.effects import Effect, class_effect, effect_of
 from seewhy.evidence.findings.mark_answers import mark_answers
 from seewhy.evidence.findings.safeguards.outside import OutsideCore
 from seewhy.evidence.findings.safeguards.safeguard import Evidence, Safeguard, with_measurements, with_outcomes
-from seewhy.evidence.findings.unnamed import Rest, rest_of
+from seewhy.evidence.findings.unnamed import OmnibusTests, rest_of
 from seewhy.evidence.inference.differences import ClassDifference, difference_of, fcr_level
 from seewhy.evidence.inference.ranks import holm
 from seewhy.evidence.inference.two_way import cluster_effects
@@ -44,7 +44,7 @@ class Cases:
     singles: tuple[Case, ...]
     pairs: tuple[Case, ...]
     marks: tuple[Case, ...]
-    rest: Rest | None
+    rest: OmnibusTests | None
     reserved: int = 0
 
     @property
@@ -128,7 +128,7 @@ def _within_classes(effects: Floats, other: Floats, labels: Ints, clusters: Ints
     if size == 0 or n < 5:
         return 0.0, -1.0, 1.0
     rho = min(max(float(a @ b) / size, -0.999999), 0.999999)
-    half = 1.96 / math.sqrt(n - 3)
+    half = Z / math.sqrt(n - 3)
     return rho, math.tanh(math.atanh(rho) - half), math.tanh(math.atanh(rho) + half)
 
 

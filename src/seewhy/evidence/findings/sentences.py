@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from seewhy.errors import counted
 from seewhy.estimates import p_words
-from seewhy.evidence.findings.case import RIM, Case, Outcome, depends, is_at_rim, is_none, numbers_of, too_few
+from seewhy.evidence.findings.case import RIM, Case, SafeguardOutcome, depends, is_at_rim, is_none, numbers_of, too_few
 from seewhy.evidence.findings.claims import Claim
 from seewhy.evidence.findings.figures import interval, points, signed_points, watched_of
 from seewhy.evidence.findings.finding import Finding, Level
@@ -40,7 +40,7 @@ def _flips(case: Case) -> str:
     return f"{flips.value:.0%} of the decisions flip with another class's, {own_flips.value:.0%} with their own class's"
 
 
-def _line(outcome: Outcome) -> str:
+def _line(outcome: SafeguardOutcome) -> str:
     sign = "?" if outcome.passed is None else "+" if outcome.passed else "-"
     return f"{sign} {outcome.words[0].upper()}{outcome.words[1:]}."
 

@@ -49,7 +49,7 @@ class Away:
 
 
 @dataclass(frozen=True)
-class Rest:
+class OmnibusTests:
     """The omnibus test with the core exchanged, and by pixels with the place of all cores, drawn so much larger.
 
     `left` are the shares of the picture outside of these places. `boxes` is the test with the boxes around the cores of
@@ -84,7 +84,7 @@ def is_shown(test: Omnibus, n_tests: int) -> bool:
     return test.contrast.p_value * n_tests < AUDIT_THRESHOLDS["level"] and test.benefit.low > 0
 
 
-def rest_of(design: AuditDesign, trials: Mapping[TrialKey, Trials]) -> Rest | None:
+def rest_of(design: AuditDesign, trials: Mapping[TrialKey, Trials]) -> OmnibusTests | None:
     """The omnibus test from the trials there are; None where no core was named or exchanged."""
     core = _tested(design, trials, EXCHANGE)
     if core is None:
@@ -95,7 +95,7 @@ def rest_of(design: AuditDesign, trials: Mapping[TrialKey, Trials]) -> Rest | No
         if test is not None:
             places[pixels] = test
             left[pixels] = 1 - float(place_of(design.audited, design.core_regions[0], pixels).mean())
-    return Rest(core, places, left, _boxes_of(design, trials), moved_of(design, trials))
+    return OmnibusTests(core, places, left, _boxes_of(design, trials), moved_of(design, trials))
 
 
 def _boxes_of(design: AuditDesign, trials: Mapping[TrialKey, Trials]) -> Away | None:
@@ -104,7 +104,7 @@ def _boxes_of(design: AuditDesign, trials: Mapping[TrialKey, Trials]) -> Away | 
     return None if test is None else Away(test, left_of_boxes(design.audited, core, pixels), pixels, is_boxes=True)
 
 
-def place_jobs(design: AuditDesign, rest: Rest | None, n_tests: int) -> list[Job]:
+def place_jobs(design: AuditDesign, rest: OmnibusTests | None, n_tests: int) -> list[Job]:
     """The exchanges of the place of all cores, where the omnibus test shows something and the place leaves enough."""
     if rest is None or not is_shown(rest.core, n_tests):
         return []
@@ -126,7 +126,9 @@ def place_of(sample: Sample, core: str, pixels: int) -> Tensor:
     return (total / len(masks) > RARE).float()
 
 
-def rest_finding(design: AuditDesign, rest: Rest, n_tests: int, *, is_named: bool, is_collapsed: bool) -> Finding:
+def rest_finding(
+    design: AuditDesign, rest: OmnibusTests, n_tests: int, *, is_named: bool, is_collapsed: bool
+) -> Finding:
     """What the omnibus test tells; `is_named`: a finding tells a shortcut by its name already."""
     counts_of = design.audited.unit_counts
     if (fewest := int(min(counts_of[counts_of > 0]))) < LEAST_IMAGES:
@@ -144,7 +146,7 @@ def rest_finding(design: AuditDesign, rest: Rest, n_tests: int, *, is_named: boo
 
 
 def _shown(
-    design: AuditDesign, rest: Rest, n_tests: int, text: str, numbers: dict[str, Any], *, is_named: bool
+    design: AuditDesign, rest: OmnibusTests, n_tests: int, text: str, numbers: dict[str, Any], *, is_named: bool
 ) -> Finding:
     """What is told where the core's exchange leaves something: a dependence away from the core, or but a rim."""
     todo = "Name more regions and properties until their effects explain it."
@@ -174,7 +176,7 @@ def _shown(
     return Finding(REST, level, claims, text, todo, numbers=numbers)
 
 
-def place_finding(design: AuditDesign, rest: Rest, n_tests: int) -> Finding | None:
+def place_finding(design: AuditDesign, rest: OmnibusTests, n_tests: int) -> Finding | None:
     """What the core's place does, where that is shown: its pixels are the same wherever it is moved."""
     n_tests += len(rest.moved)
     shown = [moved for moved in rest.moved if moved.is_shown(n_tests) and is_shown(rest.core, n_tests)]
@@ -197,7 +199,7 @@ def place_finding(design: AuditDesign, rest: Rest, n_tests: int) -> Finding | No
     return Finding(Place(core).name, level, ("depends", "shortcut"), text, todo, numbers=numbers)
 
 
-def _first_sentence(design: AuditDesign, rest: Rest, n_tests: int) -> str:
+def _first_sentence(design: AuditDesign, rest: OmnibusTests, n_tests: int) -> str:
     benefit = rest.core.benefit
     p_value = min(1.0, rest.core.contrast.p_value * n_tests)
     counts = f"{benefit.n} images, {design.audited.split}; p = {p_value:.2g} among all tests"
@@ -207,7 +209,7 @@ def _first_sentence(design: AuditDesign, rest: Rest, n_tests: int) -> str:
     )
 
 
-def _numbers(rest: Rest, n_tests: int) -> dict[str, Any]:
+def _numbers(rest: OmnibusTests, n_tests: int) -> dict[str, Any]:
     p_value = min(1.0, rest.core.contrast.p_value * n_tests)
     places = {
         str(pixels): {"benefit": vars(test.benefit), "margin": vars(test.contrast), "left": rest.left[pixels]}

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from seewhy.estimates import _Z, Estimate, Floats
+from seewhy.estimates import Estimate, Floats, Z
 
 
 def rank_auc(scores: Floats, labels: NDArray[np.int64]) -> tuple[float, Floats]:
@@ -66,7 +66,7 @@ def paired_difference(value: float, influence: Floats) -> tuple[Estimate, float]
     if error == 0:
         return Estimate(value, value, value, n), 1.0 if value == 0 else 0.0
     p_value = 2 * NormalDist().cdf(-abs(value) / error)
-    return Estimate(value, value - _Z * error, value + _Z * error, n), p_value
+    return Estimate(value, value - Z * error, value + Z * error, n), p_value
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

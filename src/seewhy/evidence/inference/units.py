@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from seewhy.estimates import Estimate, Floats, Integers, wilson
+from seewhy.estimates import Estimate, Floats, Integers, Z, wilson
 
 
 def draw_weights(strata: Integers, draws: int, rng: np.random.Generator) -> Floats:
@@ -64,11 +64,10 @@ def share_of(hits: NDArray[np.bool_], clusters: Integers) -> Estimate:
     variance = n_units / (n_units - 1) * float((sums**2).sum()) / n**2
     independent = share * (1 - share) / n
     effect = max(1.0, variance / independent) if independent > 0 else n / n_units
-    widened = float(special.stdtrit(n_units - 1, 0.975)) / float(special.ndtri(0.975))
+    widened = float(special.stdtrit(n_units - 1, 0.975)) / Z
     enough = n / effect / widened**2
-    z = float(special.ndtri(0.975))
-    centre = (share + z**2 / (2 * enough)) / (1 + z**2 / enough)
-    half = z / (1 + z**2 / enough) * math.sqrt(share * (1 - share) / enough + z**2 / (4 * enough**2))
+    centre = (share + Z**2 / (2 * enough)) / (1 + Z**2 / enough)
+    half = Z / (1 + Z**2 / enough) * math.sqrt(share * (1 - share) / enough + Z**2 / (4 * enough**2))
     return Estimate(share, max(0.0, centre - half), min(1.0, centre + half), n)
 
 

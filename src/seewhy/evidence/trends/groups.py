@@ -12,7 +12,7 @@ from seewhy.estimates import Estimate, Floats, Integers, wilson
 from seewhy.evidence.trends.grouping import LEAST, Grouping, spectral_groups, stable_groups
 from seewhy.evidence.trends.looks import in_words, standardized, telling_property
 from seewhy.evidence.trends.mapped import MappedImages
-from seewhy.evidence.trends.places import GRID, Place, place_of
+from seewhy.evidence.trends.places import GRID, TrendPlace, place_of
 from seewhy.records import Outcome
 
 MAPS, LOOKS, SPRAY = "where maps lie", "what lies under them", "SpRAy"
@@ -33,7 +33,7 @@ class Group:
     rows: Integers = field(repr=False)
     examples: Integers = field(repr=False)
     mean: Floats = field(repr=False)
-    place: Place
+    place: TrendPlace
     look: str
     option: str
     factor: str
@@ -138,7 +138,7 @@ def _groups(images: MappedImages, looks: Floats, rows: Integers, grouping: Group
         )  # fmt: skip
 
 
-def _test_of(place: Place) -> tuple[str, str]:
+def _test_of(place: TrendPlace) -> tuple[str, str]:
     """The option of `seewhy audit` whose exchange tests a place, and its factor; a grid for maps that are spread."""
     return f"--regions {place.region or GRID}", place.zone
 

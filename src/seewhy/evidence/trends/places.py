@@ -46,7 +46,7 @@ class ZoneShare:
 
 
 @dataclass(frozen=True)
-class Place:
+class TrendPlace:
     """Where a mean map lies: a zone and what `--regions` calls it, with the share in it and its area."""
 
     zone: str
@@ -91,18 +91,18 @@ def zone_shares(outcomes: Sequence[Outcome], maps: Floats) -> list[ZoneShare]:
     return shares
 
 
-def place_of(mean: Floats) -> Place:
+def place_of(mean: Floats) -> TrendPlace:
     """The zone of a mean map (h, w), which sums to 1, that says most of where it lies; none of one that is spread out.
 
     It is the one whose share stands out most from its area, among those with a share of 1.5 times the area or more.
     """
-    best, most = Place("", "", 1.0, 1.0), 0.0
+    best, most = TrendPlace("", "", 1.0, 1.0), 0.0
     for zone, cells in cells_of((mean.shape[0], mean.shape[1])).items():
         share, area = float((mean * cells).sum()), float(cells.mean())
         stands_out = (share - area) / np.sqrt(area * (1 - area))
         if share >= LEAST_LIFT * area and stands_out > most:
             region = GRID if zone.startswith("cell-") else zone
-            best, most = Place(zone, region, share, area), stands_out
+            best, most = TrendPlace(zone, region, share, area), stands_out
     return best
 
 

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 from seewhy.evidence.findings.safeguards.control import Control
-from seewhy.evidence.findings.safeguards.counts import Donors, Selection
+from seewhy.evidence.findings.safeguards.counts import Donors, SelectedInterval
 from seewhy.evidence.findings.safeguards.edge import Edge
 from seewhy.evidence.findings.safeguards.outside import OutsideCore
 from seewhy.evidence.findings.safeguards.price import Price
 from seewhy.evidence.findings.safeguards.removals import Removals
-from seewhy.evidence.findings.safeguards.rest import Rest
+from seewhy.evidence.findings.safeguards.rest import EverythingOutside
 from seewhy.evidence.findings.safeguards.rim import Rim
 from seewhy.evidence.findings.safeguards.safeguard import Safeguard
 from seewhy.evidence.findings.safeguards.train import Train
 
 SAFEGUARDS: tuple[Safeguard, ...] = (
-    Selection(),
+    SelectedInterval(),
     Control(),
     OutsideCore(),
     Rim(),
-    Rest(),
+    EverythingOutside(),
     Price(),
     Removals(),
     Edge(),

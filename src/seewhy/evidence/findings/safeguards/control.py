@@ -12,7 +12,7 @@ from torch import Tensor
 
 from seewhy.estimates import Floats
 from seewhy.evidence.factors.factor import Factor
-from seewhy.evidence.findings.case import Case, Outcome, depends
+from seewhy.evidence.findings.case import Case, SafeguardOutcome, depends
 from seewhy.evidence.findings.effects import Effect, plain_difference, weights_of
 from seewhy.evidence.findings.figures import points
 from seewhy.evidence.findings.safeguards.matching import Controls, matched_controls
@@ -65,7 +65,7 @@ class Control(Safeguard):
             case.effect, [size for size in sizes if math.isfinite(size)], exchanges, evidence.design.seed
         )
 
-    def outcome(self, case: Case, measured: ControlEffects | None) -> Outcome | None:
+    def outcome(self, case: Case, measured: ControlEffects | None) -> SafeguardOutcome | None:
         """It passes where the effect is larger than 95 % of theirs."""
         if measured is None:
             return None
@@ -73,7 +73,7 @@ class Control(Safeguard):
         elsewhere = f"{count} regions of its area elsewhere"
         what = elsewhere if measured.kind == "regions" else f"the donors' classes permuted {count} times"
         words = f"the same with {what}: at most {points(measured.limit)} points in 95 % of them"
-        return Outcome(self.name, abs(case.value) > measured.limit, words)
+        return SafeguardOutcome(self.name, abs(case.value) > measured.limit, words)
 
     def stored(self, measured: ControlEffects | None) -> dict[str, Any]:
         """The kind of the controls, their sizes and the limit."""

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from typing import Any
 
-from seewhy.evidence.findings.case import Case, Outcome, excludes_zero
+from seewhy.evidence.findings.case import Case, SafeguardOutcome, excludes_zero
 from seewhy.evidence.findings.safeguards.safeguard import Safeguard
 from seewhy.evidence.thresholds import AUDIT_THRESHOLDS, FEW_IMAGES
 
 
-class Selection(Safeguard):
+class SelectedInterval(Safeguard):
     """The interval that knows how many effects stood out holds no 0."""
 
     name = "selection"
 
-    def outcome(self, case: Case, measured: Any) -> Outcome | None:
+    def outcome(self, case: Case, measured: Any) -> SafeguardOutcome | None:
         """It is told only where it fails."""
         if excludes_zero(case.selected):
             return None
-        return Outcome(self.name, False, "among all that stood out, its interval holds 0")
+        return SafeguardOutcome(self.name, False, "among all that stood out, its interval holds 0")
 
 
 class Donors(Safeguard):
@@ -26,10 +26,10 @@ class Donors(Safeguard):
 
     name = "donors"
 
-    def outcome(self, case: Case, measured: Any) -> Outcome | None:
+    def outcome(self, case: Case, measured: Any) -> SafeguardOutcome | None:
         """It is always told."""
         of_unit = "clusters of images" if case.effect.unit == "cluster" else "distinct images"
         donors = "clusters of donors" if case.effect.unit == "cluster" else "distinct donors"
         what = of_unit if case.kind == "insert" else f"{donors} of the smallest class"
         few = "few images: " if case.fewest < FEW_IMAGES else ""
-        return Outcome(self.name, case.fewest >= AUDIT_THRESHOLDS["few_donors"], f"{few}{case.fewest} {what}")
+        return SafeguardOutcome(self.name, case.fewest >= AUDIT_THRESHOLDS["few_donors"], f"{few}{case.fewest} {what}")

@@ -11,7 +11,7 @@ import torch
 
 from seewhy.evidence.factors.edits import shrunk
 from seewhy.evidence.factors.factor import Factor
-from seewhy.evidence.findings.case import Case, Outcome
+from seewhy.evidence.findings.case import Case, SafeguardOutcome
 from seewhy.evidence.findings.effects import class_effect
 from seewhy.evidence.findings.figures import interval, signed_points
 from seewhy.evidence.findings.safeguards.safeguard import Evidence, Safeguard
@@ -60,7 +60,7 @@ class Edge(Safeguard):
                 effects[pixels] = class_effect(exchanges, exchanges.probability_changes(contrast), contrast)[0]
         return DrawnBack(effects, left)
 
-    def outcome(self, case: Case, measured: DrawnBack | None) -> Outcome | None:
+    def outcome(self, case: Case, measured: DrawnBack | None) -> SafeguardOutcome | None:
         """It passes where so much of the effect may be left; a region too small for that settles nothing."""
         if measured is None or not measured.effects:
             return None
@@ -74,7 +74,7 @@ class Edge(Safeguard):
         )
         if pixels < EDGE:
             words += f"; {EDGE} pixels would leave less than half of it"
-        return Outcome(self.name, persists if pixels >= EDGE or not persists else None, words)
+        return SafeguardOutcome(self.name, persists if pixels >= EDGE or not persists else None, words)
 
     def stored(self, measured: DrawnBack | None) -> dict[str, Any]:
         """By pixels the effect that is left."""

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from seewhy.evidence.findings.case import Case, Outcome
+from seewhy.evidence.findings.case import Case, SafeguardOutcome
 from seewhy.evidence.findings.safeguards.safeguard import Evidence, Safeguard
 from seewhy.evidence.thresholds import AUDIT_THRESHOLDS
 from seewhy.evidence.trials.edit import EXCHANGE
@@ -32,7 +32,7 @@ class Price(Safeguard):
         known = np.isfinite(falls := of_own.falls())
         return float(falls[known].mean() / max(size[known].mean(), 1e-9)) if known.any() else None
 
-    def outcome(self, case: Case, measured: float | None) -> Outcome | None:
+    def outcome(self, case: Case, measured: float | None) -> SafeguardOutcome | None:
         """It is told only where it fails."""
         flips, own_flips = case.effect.flips, case.effect.flips_own
         if measured is None or own_flips is None or own_flips.value < AUDIT_THRESHOLDS["broken_flips"]:
@@ -44,7 +44,7 @@ class Price(Safeguard):
             f"[{own_flips.low:.0%}, {own_flips.high:.0%}], another class's {flips.value:.0%}, and takes {measured:.0%} "
             "of its margin: the edit itself may do it"
         )
-        return Outcome(self.name, False, words)
+        return SafeguardOutcome(self.name, False, words)
 
     def stored(self, measured: Any) -> dict[str, Any]:
         """The share of the margin."""

@@ -13,7 +13,7 @@ from seewhy.errors import listed
 from seewhy.estimates import Estimate
 from seewhy.evidence.factors.edits import REMOVALS
 from seewhy.evidence.factors.factor import Factor
-from seewhy.evidence.findings.case import Case, Outcome
+from seewhy.evidence.findings.case import Case, SafeguardOutcome
 from seewhy.evidence.findings.safeguards.matching import Controls, matched_controls
 from seewhy.evidence.findings.safeguards.safeguard import Evidence, Safeguard
 from seewhy.evidence.inference.differences import mean_with_interval
@@ -75,22 +75,24 @@ class Removals(Safeguard):
             falls[removal] = mean_fall(trials, elsewhere)
         return falls
 
-    def outcome(self, case: Case, measured: Mapping[str, Estimate] | None) -> Outcome | None:
+    def outcome(self, case: Case, measured: Mapping[str, Estimate] | None) -> SafeguardOutcome | None:
         """It passes where one of them agrees in sign; where none settles it, that is said."""
         if measured is None:
             return None
         if not measured:
-            return Outcome(self.name, None, "taking it away in other ways was not tried: the budget does not reach it")
+            return SafeguardOutcome(
+                self.name, None, "taking it away in other ways was not tried: the budget does not reach it"
+            )
         sign = np.sign(case.value)
         shown = {name: sign * fall.value for name, fall in measured.items() if fall.low > 0 or fall.high < 0}
         agree = [name for name, value in shown.items() if value > 0]
         against = [name for name, value in shown.items() if value < 0]
         if not agree and not against:
-            return Outcome(self.name, None, f"edits that take it away do not settle it ({listed(measured)})")
+            return SafeguardOutcome(self.name, None, f"edits that take it away do not settle it ({listed(measured)})")
         way = "lowers" if (sign > 0) == bool(agree) else "raises"
         said = f"taking it away ({listed(agree or against)}) {way} the margin of the right class"
         more = f"; {listed(against)} does not" if agree and against else ""
-        return Outcome(self.name, bool(agree), said + more)
+        return SafeguardOutcome(self.name, bool(agree), said + more)
 
     def stored(self, measured: Mapping[str, Estimate] | None) -> dict[str, Any]:
         """By removal the fall of the label's margin."""

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from seewhy.evidence.findings.case import Case, Outcome
+from seewhy.evidence.findings.case import Case, SafeguardOutcome
 from seewhy.evidence.findings.safeguards.safeguard import Evidence, Safeguard
 from seewhy.evidence.inference.bootstrap import Omnibus
 from seewhy.evidence.thresholds import AUDIT_THRESHOLDS
 from seewhy.evidence.trials.contrast import contrasts_of
 
 
-class Rest(Safeguard):
+class EverythingOutside(Safeguard):
     """A factor outside of the core does not do more than all that is outside of it together.
 
     Of a property that is put into the whole picture, since it goes with the classes everywhere, the rest must be shown
@@ -27,7 +27,7 @@ class Rest(Safeguard):
         is_everywhere = case.factor in evidence.design.everywhere
         return evidence.rest if (is_asked or is_everywhere) and case.is_core is False else None
 
-    def outcome(self, case: Case, measured: Any) -> Outcome | None:
+    def outcome(self, case: Case, measured: Any) -> SafeguardOutcome | None:
         """It is told only where it fails: all that is outside moves the margin by far less than the region alone."""
         if measured is None:
             return None
@@ -41,9 +41,9 @@ class Rest(Safeguard):
             f"[{all_of_it.low:+.2f}, {all_of_it.high:+.2f}] logits, this alone by {alone.value:+.2f} "
             f"[{alone.low:+.2f}, {alone.high:+.2f}]: both cannot hold"
         )
-        return Outcome(self.name, False, words)
+        return SafeguardOutcome(self.name, False, words)
 
-    def _of_a_property(self, rest: Omnibus) -> Outcome | None:
+    def _of_a_property(self, rest: Omnibus) -> SafeguardOutcome | None:
         if rest.contrast.p_value < AUDIT_THRESHOLDS["level"] and rest.benefit.low > 0:
             return None
         words = (
@@ -51,4 +51,4 @@ class Rest(Safeguard):
             f"({100 * rest.benefit.value:+.1f} points [{100 * rest.benefit.low:+.1f}, {100 * rest.benefit.high:+.1f}] "
             "better than by guessing), though it has the property, too"
         )
-        return Outcome(self.name, False, words)
+        return SafeguardOutcome(self.name, False, words)

@@ -11,7 +11,7 @@ import torch
 
 from seewhy.evidence.factors.edits import grown
 from seewhy.evidence.factors.factor import Factor
-from seewhy.evidence.findings.case import RIM, Case, Outcome, depends
+from seewhy.evidence.findings.case import RIM, Case, SafeguardOutcome, depends
 from seewhy.evidence.findings.effects import class_effect
 from seewhy.evidence.findings.figures import interval, signed_points
 from seewhy.evidence.findings.safeguards.outside import outside_edit
@@ -121,17 +121,17 @@ class Rim(Safeguard):
         whole = case.outside or case.effect.probability
         return LargerCore(whole, factor.region is not None, effects, left) if effects else None
 
-    def outcome(self, case: Case, measured: LargerCore | None) -> Outcome | None:
+    def outcome(self, case: Case, measured: LargerCore | None) -> SafeguardOutcome | None:
         """It passes where enough is shown to be left; of the core itself, and where none was named, nothing is said."""
         if case.is_core is not False or case.kind in ("pair", "insert"):
             return None
         if measured is None:
             words = "the core was not drawn larger: the budget does not reach it"
-            return Outcome(self.name, False, words) if depends(case) else None
+            return SafeguardOutcome(self.name, False, words) if depends(case) else None
         pixels = measured.largest
         left = measured.effects[pixels]
         words = f"with the core drawn {pixels} pixels larger it is {signed_points(left.value)} {interval(left)}"
-        return Outcome(self.name, measured.persists, words)
+        return SafeguardOutcome(self.name, measured.persists, words)
 
     def stored(self, measured: LargerCore | None) -> dict[str, Any]:
         """By pixels the effect that is left."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from seewhy.evidence.factors.factor import Factor
-from seewhy.evidence.findings.case import Case, Outcome
+from seewhy.evidence.findings.case import Case, SafeguardOutcome
 from seewhy.evidence.inference.bootstrap import Omnibus
 from seewhy.evidence.trials.design import AuditDesign
 from seewhy.evidence.trials.edit import ControlRegion, Edit, TrialKey
@@ -61,7 +61,7 @@ class Safeguard:
         """What it finds out about a single factor; None where it cannot be had."""
         return None
 
-    def outcome(self, case: Case, measured: Any) -> Outcome | None:
+    def outcome(self, case: Case, measured: Any) -> SafeguardOutcome | None:
         """Whether it holds, in words; None where it has nothing to say. `measured` is None of pairs and of marks."""
         return None
 
