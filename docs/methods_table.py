@@ -28,11 +28,13 @@ Any attribution of captum (`pip install "seewhy[captum]"`), on the input's own p
 """
 TAIL = """
 Your own: `--method file.py:function` ([python.md](python.md#seewhyexplain)). Concepts in place of a score:
-`seewhy.cam.methods.factorization.factorize`. `--smooth augment` and `--smooth eigen` go with those of a layer.
+of one image `seewhy.cam.methods.concepts.image_concepts`, shared by a batch `seewhy.cam.methods.factorization.factorize`.
+`--smooth augment` and `--smooth eigen` go with those of a layer.
 
 Of four photographs (an eagle, a turtle, two dogs), efficientnet-lite0 and a block in the middle, `refine-cam`,
 `is-cam`, `ss-cam` and `opti-cam` lie on the animal; the last three, of features of both signs, also on some of
-what is around.
+what is around. `dff` lies on the animal at the last layer, as Grad-CAM does. In the middle its five concepts hold less
+than half of the features' squares: there it was empty for the eagle, and for a dog lay on the plate behind it.
 """
 ASKED = {
     "gradient": "a layer",
