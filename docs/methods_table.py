@@ -28,8 +28,8 @@ Any attribution of captum (`pip install "seewhy[captum]"`), on the input's own p
 """
 TAIL = """
 Your own: `--method file.py:function` ([python.md](python.md#seewhyexplain)). Concepts in place of a score:
-of one image `seewhy.cam.methods.concepts.image_concepts`, shared by a batch `seewhy.cam.methods.factorization.factorize`.
-`--smooth augment` and `--smooth eigen` go with those of a layer.
+of one image `seewhy.cam.methods.concepts.image_concepts`, shared by a batch
+`seewhy.cam.methods.factorization.factorize`. `--smooth augment` and `--smooth eigen` go with those of a layer.
 
 Of four photographs (an eagle, a turtle, two dogs), efficientnet-lite0 and a block in the middle, `refine-cam`,
 `is-cam`, `ss-cam` and `opti-cam` lie on the animal; the last three, of features of both signs, also on some of
