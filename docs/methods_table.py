@@ -35,6 +35,10 @@ Of four photographs (an eagle, a turtle, two dogs), efficientnet-lite0 and a blo
 `is-cam`, `ss-cam` and `opti-cam` lie on the animal; the last three, of features of both signs, also on some of
 what is around. `dff` lies on the animal at the last layer, as Grad-CAM does. In the middle its five concepts hold less
 than half of the features' squares: there it was empty for the eagle, and for a dog lay on the plate behind it.
+
+A small vision transformer that learned the colour of a square, 4 % of the picture, stuck on those photographs: of the
+maps of its first block the square holds 63 to 97 % by `gradient-attention`, 18 to 41 % by `attention-rollout`, and 7 to
+26 % by `legrad`, whose peak lies in it each time, above an even glow that most of the rest of the picture has.
 """
 ASKED = {
     "gradient": "a layer",
