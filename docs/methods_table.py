@@ -28,11 +28,17 @@ Any attribution of captum (`pip install "seewhy[captum]"`), on the input's own p
 """
 TAIL = """
 Your own: `--method file.py:function` ([python.md](python.md#seewhyexplain)). Concepts in place of a score:
+of one image `seewhy.cam.methods.concepts.image_concepts`, shared by a batch
 `seewhy.cam.methods.factorization.factorize`. `--smooth augment` and `--smooth eigen` go with those of a layer.
 
 Of four photographs (an eagle, a turtle, two dogs), efficientnet-lite0 and a block in the middle, `refine-cam`,
 `is-cam`, `ss-cam` and `opti-cam` lie on the animal; the last three, of features of both signs, also on some of
-what is around.
+what is around. `dff` lies on the animal at the last layer, as Grad-CAM does. In the middle its five concepts hold less
+than half of the features' squares: there it was empty for the eagle, and for a dog lay on the plate behind it.
+
+A small vision transformer that learned the colour of a square, 4 % of the picture, stuck on those photographs: of the
+maps of its first block the square holds 63 to 97 % by `gradient-attention`, 18 to 41 % by `attention-rollout`, and 7 to
+26 % by `legrad`, whose peak lies in it each time, above an even glow that most of the rest of the picture has.
 """
 ASKED = {
     "gradient": "a layer",

@@ -10,7 +10,13 @@ import torch
 from torch import nn
 
 from seewhy.compat.pytorch_grad_cam import GradCAM
-from seewhy.compat.pytorch_grad_cam.utils.image import deprocess_image, preprocess_image, show_cam_on_image
+from seewhy.compat.pytorch_grad_cam.metrics.road import ROADMostRelevantFirst
+from seewhy.compat.pytorch_grad_cam.utils.image import (
+    deprocess_image,
+    preprocess_image,
+    show_cam_on_image,
+    show_factorization_on_image,
+)
 from seewhy.compat.pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 from seewhy.errors import DataError, LayerError, OptionError
 from tests.models import FourConv, images, seeded
@@ -28,7 +34,7 @@ def model() -> nn.Module:
     ("targets", "words"),
     [
         ([ClassifierOutputTarget(0)], r"1 target for 2 images.*Upstream leaves the maps.*\n.*\* len\(input_tensor\)"),
-        ([ClassifierOutputTarget(0)] * 3, "3 targets for 2 images"),
+        ([ClassifierOutputTarget(0)] * 3, r"3 targets for 2 images\. \(Upstream leaves the last ones out\.\)"),
         ([], "0 targets for 2 images"),
         (1, "A target is a function of one image's output, and 1 is none"),
         ("cat", "and 'cat' is none"),
@@ -131,3 +137,25 @@ def test_an_input_above_1_is_said_and_made_all_the_same() -> None:
     with pytest.warns(UserWarning, match=r"img lies from .* to 25\d, and preprocess_image takes floats in \[0, 1\]"):
         made = preprocess_image(PICTURE * 255)
     torch.testing.assert_close(made, (torch.tensor(PICTURE * 255).permute(2, 0, 1)[None] - 0.5) / 0.5)
+
+
+@pytest.mark.parametrize("percentile", [175, -1, float("nan"), "otsu"])
+def test_percentiles(percentile: Any) -> None:
+    with pytest.raises(ValueError, match=r"percentile is .*, and must lie from 0 to 100, or be 'auto'"):
+        ROADMostRelevantFirst(percentile=percentile)
+    assert ROADMostRelevantFirst(percentile="auto") and ROADMostRelevantFirst(percentile=np.int64(100))
+
+
+def test_a_picture_of_concepts() -> None:
+    maps = np.stack([MASK, 1 - MASK])
+    with pytest.warns(UserWarning, match="img has 8 bits.*show_factorization_on_image takes floats"):
+        drawn = show_factorization_on_image((PICTURE * 255).astype(np.uint8), maps)
+    np.testing.assert_array_equal(
+        drawn, show_factorization_on_image(np.float32((PICTURE * 255).astype(np.uint8)) / 255, maps)
+    )
+    with pytest.raises(DataError, match=r"img lies from .* to 25\d, and must lie from 0 to 1"):
+        show_factorization_on_image(PICTURE * 255, maps)
+    with pytest.raises(DataError, match=r"explanations have shape \(1, 2, 32, 32\).*\n.*explanations\[0\]"):
+        show_factorization_on_image(PICTURE, maps[None])
+    with pytest.raises(DataError, match=r"explanations have shape \(2, 16, 32\), and the image \(32, 32, 3\)"):
+        show_factorization_on_image(PICTURE, maps[:, :16])

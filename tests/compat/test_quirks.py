@@ -339,7 +339,7 @@ def test_bad_input_is_named() -> None:
         recorded(x, Target(0))
     with pytest.raises(OptionError, match=r"target_layers holds a str: 'conv2'"):
         ours.GradCAM(model, ["conv2"])
-    with pytest.raises(LayerError, match=r"Layer 'fc', gives shape \(2, 2\).*\n.*reshape_transform="):
+    with pytest.raises(LayerError, match=r"Layer 'fc' gives shape \(2, 2\).*\n.*reshape_transform="):
         ours.GradCAM(model, [model.fc])(x, Target(0))
     with pytest.warns(UserWarning, match="target_layers is one Conv2d, taken as one layer"):
         np.testing.assert_array_equal(ours.GradCAM(model, model.conv2)(x), cam(x))

@@ -157,6 +157,7 @@ PRECISION = {
     "cam": (1e-6, 0.06, 2e-3),
     "refine-cam": (5e-6, 0.1, 0.01),
     "kpca-cam": (5e-6, 0.03, 5e-3),
+    "dff": (5e-6, 0.06, 5e-3),
     "grad-cam-elementwise": (1e-6, 0.02, 2e-3),
     "fem": (1e-6, 0.03, 5e-3),
     "shapley-cam": (1e-6, 0.06, 2e-3),

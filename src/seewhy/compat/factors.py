@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
+from seewhy.compat.pictures import as_image
+from seewhy.errors import DataError
 from seewhy.render.color import font
 
 # Where hues change along "gist_rainbow", and the RGB there.
@@ -35,14 +37,20 @@ def show_factorization_on_image(
     """An image (H, W, 3) in [0, 1] under the strongest concept of each pixel, (H, W, 3) of 8 bits.
 
     `explanations` (K, H, W) in [0, 1] stay as they are. With `concept_labels` a legend of the image's size stands
-    beside it.
+    beside it. Raises DataError for an image of other values, or maps of another size.
     """
-    maps = np.asarray(explanations, np.float32)
+    image, maps = as_image(img, "show_factorization_on_image"), np.asarray(explanations, np.float32)
+    if maps.ndim != 3 or maps.shape[1:] != image.shape[:2]:
+        raise DataError(
+            f"explanations have shape {maps.shape}, and the image {image.shape}, where (K, H, W) of the same height "
+            "and width is needed.\n  Those of the first image of a batch:  explanations[0]",
+            slug="picture",
+        )
     hues = np.asarray([color[:3] for color in colors] if colors is not None else _rainbow(len(maps)), np.float32)
     full = hues / np.maximum(hues.max(axis=1, keepdims=True), np.finfo(np.float32).tiny)
     strongest = maps.argmax(axis=0)
     coloured = full[strongest] * np.take_along_axis(maps, strongest[None], axis=0)[0][..., None]
-    mixed = np.asarray(img) * image_weight + coloured * (1 - image_weight)
+    mixed = image * image_weight + coloured * (1 - image_weight)
     picture: NDArray[np.uint8] = (mixed * 255).astype(np.uint8)
     if concept_labels is not None:
         picture = np.hstack([picture, _legend(concept_labels, full, picture.shape[:2])])

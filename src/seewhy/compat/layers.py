@@ -39,9 +39,9 @@ class Reshaped(Grid):
         if isinstance(seen, Tensor) and seen.ndim in (4, 5):
             return seen
         what = f"shape {tuple(seen.shape)}" if isinstance(seen, Tensor) else type(seen).__name__
-        how = "seen through reshape_transform, gives" if self.transform else "gives"
+        how = ", seen through reshape_transform, gives" if self.transform else " gives"
         raise LayerError(
-            f"Layer {self.asked!r}, {how} {what}, where features (N, C, H, W) are needed.\n"
+            f"Layer {self.asked!r}{how} {what}, where features (N, C, H, W) are needed.\n"
             "  Give a function that makes them of its output:  reshape_transform=lambda tokens: …",
             slug="layer-without-grid",
         )

@@ -66,10 +66,11 @@ def targets_for(targets: Any, rows: Any) -> list[OneTarget]:
         raise _no_target(targets)
     chosen = list(targets)
     if len(chosen) != n_images:
+        upstream = "leaves the maps of the others empty" if len(chosen) < n_images else "leaves the last ones out"
         raise ArgumentError(
-            f"{counted(len(chosen), 'target')} for {counted(n_images, 'image')}. (Upstream leaves the maps of the "
-            "others empty.)\n  One for each image:  targets=[target] * len(input_tensor), or one for all, not in a "
-            "list:  targets=target",
+            f"{counted(len(chosen), 'target')} for {counted(n_images, 'image')}. (Upstream {upstream}.)\n"
+            "  One for each image:  targets=[target] * len(input_tensor)\n"
+            "  One for all, not in a list:  targets=target",
             slug="target-count",
         )
     for target in chosen:

@@ -34,7 +34,7 @@ def as_batch(inputs: Any) -> Tensor:
     return inputs
 
 
-def as_image(img: Any) -> Floats:
+def as_image(img: Any, taken_by: str = "show_cam_on_image") -> Floats:
     """An image (H, W, 3) in [0, 1]; of 8 bits it is divided by 255, and said. Raises DataError for any other."""
     image = as_pixels(img, "img")
     if image.ndim == 2:
@@ -43,7 +43,7 @@ def as_image(img: Any) -> Floats:
         advice = "img.transpose(1, 2, 0)" if image.ndim == 3 and image.shape[0] in (1, 3) else "one image, (H, W, 3)"
         raise DataError(f"img has shape {image.shape}, where (H, W, 3) is needed.\n  {advice}", slug="picture")
     if image.dtype == np.uint8:
-        warn("img has 8 bits, and was divided by 255: show_cam_on_image takes floats in [0, 1].")
+        warn(f"img has 8 bits, and was divided by 255: {taken_by} takes floats in [0, 1].")
         return image.astype(np.float32) / 255
     return _within(image if np.issubdtype(image.dtype, np.floating) else image.astype(np.float32), "img")
 

@@ -95,6 +95,28 @@ def kpca_cam_by_hand(a: Array, _: Array) -> Array:
     return np.stack(maps).reshape(len(a), *a.shape[2:])
 
 
+def dff_by_hand(a: Array, g: Array) -> Array:
+    maps = []
+    for image, gradient in zip(a.reshape(*a.shape[:2], -1), g.reshape(*g.shape[:2], -1), strict=True):
+        matrix = np.concatenate([np.maximum(image, 0), np.maximum(-image, 0)])
+        left, values, right = np.linalg.svd(matrix)
+        v, h = np.zeros((len(matrix), 5)), np.zeros((5, matrix.shape[1]))
+        for k in range(5):
+            sides = [(np.maximum(sign * left[:, k], 0), np.maximum(sign * right[k], 0)) for sign in (1, -1)]
+            sizes = [np.linalg.norm(one) * np.linalg.norm(other) for one, other in sides]
+            (one, other), size = sides[np.argmax(sizes)], max(sizes)
+            v[:, k] = np.sqrt(values[k] * size) * one / np.linalg.norm(one)
+            h[k] = np.sqrt(values[k] * size) * other / np.linalg.norm(other)
+        for _ in range(200):
+            for k in range(5):
+                v[:, k] = np.maximum(0, v[:, k] + (matrix - v @ h) @ h[k] / (h[k] @ h[k]))
+            for k in range(5):
+                h[k] = np.maximum(0, h[k] + v[:, k] @ (matrix - v @ h) / (v[:, k] @ v[:, k]))
+        slopes = (v[: len(image)] - v[len(image) :]).T @ gradient
+        maps.append(sum((slopes[k] * h[k]).sum() / h[k].sum() * h[k] for k in range(5)))
+    return np.stack(maps).reshape(len(a), *a.shape[2:])
+
+
 BY_HAND = {
     "grad-cam": grad_cam_by_hand,
     "hirescam": hirescam_by_hand,
@@ -108,6 +130,7 @@ BY_HAND = {
     "grad-cam-elementwise": elementwise_by_hand,
     "fem": fem_by_hand,
     "finer-cam": grad_cam_by_hand,
+    "dff": dff_by_hand,
 }
 PURE = [name for name, method in METHODS.items() if method.kind in ("gradient", "activation")]
 
@@ -207,6 +230,7 @@ def test_nan_in_one_image_stays_there() -> None:
         ("gradcam++", "grad-cam++"),
         ("GradCAMPlusPlus", "grad-cam++"),
         ("HiRes-CAM", "hirescam"),
+        ("DeepFeatureFactorization", "dff"),
     ],
 )
 def test_other_spellings_are_understood(asked: str, name: str) -> None:

@@ -10,6 +10,7 @@ from seewhy.cam.methods.attention import attention_rollout, gradient_attention
 from seewhy.cam.methods.averaged_score_cam import is_cam, ss_cam
 from seewhy.cam.methods.captum import captum_method, captum_name, folded
 from seewhy.cam.methods.captum_calls import CAPTUM
+from seewhy.cam.methods.concepts import worth_of_concepts
 from seewhy.cam.methods.fullgrad import fullgrad
 from seewhy.cam.methods.guided import guided_backprop, guided_grad_cam
 from seewhy.cam.methods.kernel import kernel_principal
@@ -87,6 +88,14 @@ METHODS: dict[str, Method] = {
         "forward",
         "activation",
         kernel_principal,
+    ),
+    "dff": Method(
+        weighting.hirescam,
+        "an image's concepts by deep feature factorisation, each by what it is worth to the score",
+        "arXiv:1806.10206",
+        "forward + small backward, and a factorisation",
+        combine=worth_of_concepts,
+        in_score_units=True,
     ),
     "grad-cam-elementwise": Method(
         weighting.grad_cam_elementwise, "gradient times activation where it is positive", "no paper", ONE
@@ -224,7 +233,8 @@ METHODS: dict[str, Method] = {
         "laid",
     ),
 }
-OWN_COMPONENT = (kernel_principal, weighting.principal_peaked)  # which "eigen" leaves as they are
+OWN_COMPONENT = (kernel_principal, weighting.principal_peaked, worth_of_concepts)  # which "eigen" leaves as they are
+ALIASES = {"deepfeaturefactorization": "dff", "deepfeaturefactorisation": "dff"}
 PRESETS = ("pytorch-grad-cam",)
 SMOOTHINGS = {
     "augment": "the mean over mirrored and scaled inputs, six passes",
@@ -265,7 +275,7 @@ def known_name(name: str) -> str | None:
     """The method's own spelling; None where there is no such method here."""
     if name in METHODS:
         return name
-    return {_fold(known): known for known in METHODS}.get(_fold(name))
+    return {**ALIASES, **{_fold(known): known for known in METHODS}}.get(_fold(name))
 
 
 def _from_captum(name: str) -> Method:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from seewhy.cam.model import as_input, untouched, unwrap
 from seewhy.compat.arrays import Array, as_array, as_tensor
 from seewhy.compat.outputs import OneTarget, read_rows, targets_for
+from seewhy.compat.refusals import ArgumentError
 from seewhy.errors import DataError
 from seewhy.evidence.metrics.imputation import above_otsu, lowest
 
@@ -64,9 +65,16 @@ class RemoveMostRelevantFirst:
     """An image without the places where its map lies above `percentile`, filled by `imputer`.
 
     "auto" removes what lies above Otsu's cut. The imputer is a function of image (C, H, W) and where it is kept (H, W).
+    Raises OptionError for what is no percentile.
     """
 
     def __init__(self, percentile: float | str, imputer: Callable[[Tensor, Tensor], Tensor]) -> None:
+        if percentile != "auto" and (isinstance(percentile, str) or not 0 <= percentile <= 100):
+            raise ArgumentError(
+                f"percentile is {percentile!r}, and must lie from 0 to 100, or be 'auto'.\n"
+                "  For example:  percentile=75",
+                slug="option",
+            )
         self.percentile = percentile
         self.imputer = imputer
 
