@@ -71,8 +71,8 @@ def spread_on_ray(
         if not shards:
             return
         with cluster.connected(address):
-            cluster.check_nodes(folder.absolute(), _paths(typed, plan))
-            for done in _crew().run_on_ray(prepare, [shard.index for shard in shards], workers, each, warn):
+            needs = _crew().Needs(folder.absolute(), _paths(typed, plan))
+            for done in _crew().run_on_ray(prepare, [shard.index for shard in shards], workers, each, warn, needs):
                 _check_seen(folder, done.index, _rows_of(folder, done.index), done.digest)
                 yield done.images
 
@@ -97,9 +97,9 @@ def jobs_on_ray(
                 return
             if not found:
                 held.enter_context(cluster.connected(address))
-                cluster.check_nodes(folder.absolute(), _paths(typed, design.plan))
+                needs = _crew().Needs(folder.absolute(), _paths(typed, design.plan))
                 most = len(design.schedule.jobs)
-                found.append(held.enter_context(_crew().crew(prepare, most, workers, each, warn)))
+                found.append(held.enter_context(_crew().crew(prepare, most, workers, each, warn, needs)))
             for done in found[0](indices):
                 _check_seen(folder, done.index, Path(done.part), done.digest)
                 yield done.index
@@ -111,12 +111,13 @@ def job_work(typed: Mapping[str, Any], home: str, folder: str) -> Callable[[int]
     """In a worker: the design of the same audit, made once, and what writes the trials of a job by its index."""
     from seewhy.data.decode import file_digest
     from seewhy.evidence.portions import jobs_of
-    from seewhy.run.workers import use_one_thread
+    from seewhy.run.workers import steady_process, use_one_thread
     from seewhy.store import arrays
 
     os.chdir(home)
-    use_one_thread()
     arrays.load()
+    steady_process()
+    use_one_thread()
     do = jobs_of(designed_as(typed), Path(folder), typed["budget"])
 
     def work(index: int) -> JobDone:
@@ -156,12 +157,13 @@ def shard_work(typed: Mapping[str, Any], home: str, folder: str) -> Callable[[in
     from seewhy.explanation.folder import finish_shard, unfinished
     from seewhy.explanation.portions import new_layout
     from seewhy.explanation.shard import explain_shard
-    from seewhy.run.workers import use_one_thread
+    from seewhy.run.workers import steady_process, use_one_thread
     from seewhy.store import arrays, manifest
 
     os.chdir(home)
-    use_one_thread()
     arrays.load()
+    steady_process()
+    use_one_thread()
     run = Path(folder)
     token = manifest.token_of(run)  # raises where the run is gone, which would be begun anew by who joins
     layout, _ = join(new_layout(planned(typed)), run, {})
