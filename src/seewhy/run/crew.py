@@ -52,7 +52,7 @@ def crew(
 ) -> Iterator[Callable[[Sequence[int]], Iterator[T]]]:
     """Workers, `most` of them at most, that stay for several rounds of shards; what does a round, as `run_on_ray`."""
     # Who restarts what is dead is the driver: Ray would keep the shards of a dead worker until it has room for another.
-    options = {"num_cpus": 1, "num_gpus": gpus, "max_restarts": 0, "max_task_retries": 0}
+    options: dict[str, Any] = {"num_cpus": 1, "num_gpus": gpus, "max_restarts": 0, "max_task_retries": 0}
     options |= {"scheduling_strategy": "SPREAD"}  # each says what its node has, and reads and writes by itself
     here = versions()
     held = _Crew(lambda: _ACTOR.options(**options).remote(prepare, here), tell)
