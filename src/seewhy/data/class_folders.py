@@ -21,15 +21,16 @@ def table_of_folder(root: Path) -> ImageTable:
     """The table of a folder with all below it. Raises DataError where it holds no image, with what it holds."""
     unread: list[OSError] = []
     others: Counter[str] = Counter()
-    paths = sorted(walk(root, unread.append, others), key=lambda path: path.relative_to(root).as_posix())
-    if not paths:
+    names = sorted(path.relative_to(root).as_posix() for path in walk(root, unread.append, others))
+    if not names:
         held = listed(sorted(entry.name for entry in root.iterdir())) or "nothing"
         steps = "".join(f"\n  {step}" for step in steps_for(others))
         raise DataError(
             f"Found no images in {root}, which holds: {held}.\n  Suffixes read: {listed(sorted(SUFFIXES), 30)}{steps}",
             slug="no-images",
         )
-    images = [Image(path.relative_to(root).as_posix(), str(path)) for path in paths]
+    images = [Image(name, str(root / name)) for name in names]
+    del names
     inside, beside = inside_and_beside(images)
     if inside:
         table = of_class_folders(str(root), root.resolve().name, inside, beside, root)

@@ -16,10 +16,11 @@ from seewhy.records import Image
 class ImageTable:
     """The ordered list of images, with the class names that their folders or labels suggest.
 
-    `root` is what ids are relative to; `items` holds images that are not files (a tensor or a Dataset), by position.
+    `images` are a tuple, or packed where they are many. `root` is what ids are relative to; `items` holds images that
+    are not files (a tensor or a Dataset), by position.
     """
 
-    images: tuple[Image, ...]
+    images: Sequence[Image]
     root: Path | None = None
     classes: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
