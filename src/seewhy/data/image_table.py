@@ -9,6 +9,7 @@ from typing import Any
 
 from seewhy.data.item_labels import ItemReading
 from seewhy.data.labels import SURE, OneLabel, are_joined, are_sets, one_case, separator_of, vocabulary
+from seewhy.data.packed import labels_of
 from seewhy.records import Image
 
 
@@ -43,7 +44,7 @@ class ImageTable:
     @property
     def labels(self) -> list[str]:
         """The labels that are known, image by image, also of images that were left out."""
-        return list(self.whole) or [image.label for image in self.images if image.label]
+        return list(self.whole) or labels_of(self.images)
 
     @property
     def labels_seen(self) -> list[str]:

@@ -75,6 +75,11 @@ class Packed(Sequence[Image]):
     def __hash__(self) -> int:
         return hash((len(self), self[0] if self else None))
 
+    def labels(self) -> list[str]:
+        """The labels that are known, image by image."""
+        labels = [kind.label for kind in self.kinds]
+        return [label for code in self.codes.tolist() if (label := labels[code])]
+
     def relabelled(self, read: Callable[[str | None], str | None]) -> Packed:
         """The images with the label that `read` gives for each one's; it is asked once for every image."""
         labels = [kind.label for kind in self.kinds]
@@ -103,6 +108,11 @@ def gathered(images: Iterable[Image]) -> Sequence[Image]:
     remaining = iter(images)
     first = tuple(islice(remaining, FROM))
     return first if len(first) < FROM else _packed(chain(first, remaining))
+
+
+def labels_of(images: Sequence[Image]) -> list[str]:
+    """The labels that are known, image by image."""
+    return images.labels() if isinstance(images, Packed) else [image.label for image in images if image.label]
 
 
 def relabelled(images: Sequence[Image], read: Callable[[str | None], str | None]) -> Sequence[Image]:
