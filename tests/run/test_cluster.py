@@ -113,6 +113,21 @@ def test_a_killed_worker_costs_its_shard_alone_and_a_killed_driver_nothing(
 
 
 @pytest.mark.slow
+def test_a_stopped_command_leaves_with_its_signal_and_no_second_one_writes_beside_it(
+    place: Place, straight: dict[str, str], address: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place.slow(0.5)
+    driver = place.start(words := on_ray(EXPLAIN, address), "stopped")
+    place.until_seen(2)
+    assert run(*words, "--out", "stopped") == 2 and "is being written by process" in capsys.readouterr().err
+    driver.send_signal(signal.SIGTERM)
+    assert driver.wait(60) == 128 + signal.SIGTERM
+    place.slow(0)
+    place.finish(words, "stopped")
+    assert tree(place.home / "stopped") == straight
+
+
+@pytest.mark.slow
 def test_an_audit_whose_driver_was_killed_goes_on_with_what_is_there(place: Place, address: str) -> None:
     place.finish([*AUDIT, "--workers", "2"], "audit")
     driver = place.start(words := on_ray(AUDIT, address), "killed")
