@@ -1,14 +1,13 @@
 """`seewhy explain --ray` and `audit --ray` on a real Ray, two nodes as processes of this machine.
 
-    .venv/bin/python -m benchmarks.cluster --equal --faults 50 --memory --overhead 10000
+    .venv/bin/python -m benchmarks.cluster --equal --faults 50 --memory
 
 `--equal`: byte for byte the folder of one process, for 1, 2 and 4 workers, of both commands. `--faults`: so many runs
 in each of which the process of a worker, a node with all that runs there, or the driver is killed with SIGKILL at a
 seeded moment; the network notes down every batch that it sees, so that parts made twice are counted, not guessed.
 `--memory`: the driver's peak until the first parts are back, with 1,000 and with 100,000 rows planned (`--whole`: until
-the run is merged). `--overhead`: whole commands over so many images, by two workers on Ray and by two forked ones, in
-turn. Leaves with status 1 where bytes differ, more than one part a worker is made twice, or memory grows by more than
-1.2 times; the overhead is only told.
+the run is merged). Leaves with status 1 where bytes differ, more than one part a worker is made twice, or memory grows
+by more than 1.2 times. What Ray costs in time is told by `benchmarks.ray_overhead`.
 """
 
 from __future__ import annotations
@@ -251,16 +250,6 @@ def peak_mib(place: Place, address: str, rows: int, *, whole: bool) -> float:
     return peak
 
 
-def overhead(place: Place, address: str, images: int) -> None:
-    """Print the seconds of whole commands over so many images, by forked workers and on Ray, in turn."""
-    write_images(place.home / "many", range(images))
-    words = ["explain", "many", *EXPLAIN[2:], "--size", "32"]
-    for number in range(2):
-        local = place.finish([*words, "--workers", str(WORKERS)], f"local-{number}")
-        ray = place.finish(on_ray(words, address), f"ray-{number}")
-        print(f"{images:,} images: {local:.1f} s forked, {ray:.1f} s on Ray ({ray / local - 1:+.0%})", flush=True)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--equal", action="store_true")
@@ -268,7 +257,6 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=float("inf"), help="begin no further fault run after")
     parser.add_argument("--memory", action="store_true")
     parser.add_argument("--whole", action="store_true")
-    parser.add_argument("--overhead", type=int, default=0)
     asked = parser.parse_args()
     failed = False
     with tempfile.TemporaryDirectory() as home, two_nodes() as nodes:
@@ -283,8 +271,6 @@ def main() -> None:
             few, many = (peak_mib(place, nodes.address, rows, whole=asked.whole) for rows in (1_000, 100_000))
             print(f"the driver's peak: {few:.0f} MiB of 1,000 rows, {many:.0f} of 100,000 ({many / few:.2f} x)")
             failed |= many > MOST_GROWTH * few
-        if asked.overhead:
-            overhead(place, nodes.address, asked.overhead)
     raise SystemExit(failed)
 
 

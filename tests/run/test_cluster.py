@@ -21,7 +21,7 @@ from seewhy.cli.spread import with_address
 from tests.test_cli import run
 
 ray: Any = pytest.importorskip("ray", reason='the extra "ray" is not installed')
-from seewhy.run import cluster, crew  # noqa: E402
+from seewhy.run import cluster, crew, nodes  # noqa: E402
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="nodes as processes are tried on Linux")
 IMAGES = 88
@@ -113,6 +113,21 @@ def test_a_killed_worker_costs_its_shard_alone_and_a_killed_driver_nothing(
 
 
 @pytest.mark.slow
+def test_a_stopped_command_leaves_with_its_signal_and_no_second_one_writes_beside_it(
+    place: Place, straight: dict[str, str], address: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place.slow(0.5)
+    driver = place.start(words := on_ray(EXPLAIN, address), "stopped")
+    place.until_seen(2)
+    assert run(*words, "--out", "stopped") == 2 and "is being written by process" in capsys.readouterr().err
+    driver.send_signal(signal.SIGTERM)
+    assert driver.wait(60) == 128 + signal.SIGTERM
+    place.slow(0)
+    place.finish(words, "stopped")
+    assert tree(place.home / "stopped") == straight
+
+
+@pytest.mark.slow
 def test_an_audit_whose_driver_was_killed_goes_on_with_what_is_there(place: Place, address: str) -> None:
     place.finish([*AUDIT, "--workers", "2"], "audit")
     driver = place.start(words := on_ray(AUDIT, address), "killed")
@@ -127,37 +142,50 @@ def test_an_audit_whose_driver_was_killed_goes_on_with_what_is_there(place: Plac
     assert tree(place.home / "killed") == tree(place.home / "audit")
 
 
-def test_what_the_nodes_lack_is_said_by_name(
-    home: Path, straight: dict[str, str], address: str, monkeypatch: pytest.MonkeyPatch
+def _check(needs: nodes.Needs, workers: int) -> None:
+    """Ask the nodes, by so many workers where they are enough."""
+    if not workers:
+        nodes.check_nodes(needs)
+        return
+    with crew.crew(lambda: lambda index: index, workers, workers, 0, needs=needs):
+        pass
+
+
+@pytest.mark.parametrize("workers", [0, 1, 2])
+def test_what_the_nodes_lack_is_said_by_name_whoever_is_asked(
+    home: Path, straight: dict[str, str], address: str, workers: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (home / "run" / "parts").mkdir(parents=True, exist_ok=True)
     with cluster.connected(address):
-        cluster.check_nodes(home / "run", [home])
-        monkeypatch.setattr(cluster, "versions", lambda: {"torch": "0.0.1"})
-        with pytest.raises(
-            cluster.WorkError, match=r"2 of 2 nodes(.|\n)*it has no /nowhere(.|\n)*torch .*, here 0.0.1"
-        ):
-            cluster.check_nodes(home / "run", [home, Path("/nowhere")])
+        _check(nodes.Needs(home / "run", [home]), workers)
+        monkeypatch.setattr(nodes, "versions", lambda: {"torch": "0.0.1"})
+        with pytest.raises(nodes.WorkError, match=r"2 of 2 nodes(.|\n)*it has no /nowhere(.|\n)*torch .*, here 0.0.1"):
+            _check(nodes.Needs(home / "run", [home, Path("/nowhere")]), workers)
+    assert not list((home / "run" / "parts").iterdir())
+
+
+def test_more_workers_than_there_is_room_for_are_refused(address: str) -> None:
+    with cluster.connected(address):
         with pytest.raises(cluster.OptionError, match=r"room for 4 workers of 1 CPU, and 5 .*\n  --workers 4"):
             next(crew.run_on_ray(lambda: lambda index: index, [0], 5, 0))
         with pytest.raises(cluster.OptionError, match=r"room for 0 workers of 1 CPU and 1 GPUs"):
             next(crew.run_on_ray(lambda: lambda index: index, [0], None, 1))
-    assert not list((home / "run" / "parts").iterdir())
 
 
 def test_a_node_that_goes_while_it_is_asked_is_no_reason_to_stop(
     home: Path, straight: dict[str, str], address: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (home / "run" / "parts").mkdir(parents=True, exist_ok=True)
+    needs = nodes.Needs(home / "run", [home])
     with cluster.connected(address):
-        nodes, ask = ray.nodes(), ray.nodes
-        gone = {**nodes[0], "NodeID": "ab" * (len(nodes[0]["NodeID"]) // 2)}  # one that Ray has not missed yet
-        said = iter([[*nodes, gone]])
+        there, ask = ray.nodes(), ray.nodes
+        gone = {**there[0], "NodeID": "ab" * (len(there[0]["NodeID"]) // 2)}  # one that Ray has not missed yet
+        said = iter([[*there, gone]])
         monkeypatch.setattr(ray, "nodes", lambda: next(said, None) or ask())
-        cluster.check_nodes(home / "run", [home])
-        monkeypatch.setattr(ray, "nodes", lambda: [*nodes, gone])  # one that stays, and cannot be asked
-        with pytest.raises(cluster.WorkError, match=r"1 of 3 nodes(.|\n)*ababab\): it cannot run seewhy"):
-            cluster.check_nodes(home / "run", [home])
+        nodes.check_nodes(needs)
+        monkeypatch.setattr(ray, "nodes", lambda: [*there, gone])  # one that stays, and cannot be asked
+        with pytest.raises(nodes.WorkError, match=r"1 of 3 nodes(.|\n)*ababab\): it cannot run seewhy"):
+            nodes.check_nodes(needs)
 
 
 def test_what_a_worker_raises_is_said_as_it_would_be_here(home: Path, address: str) -> None:

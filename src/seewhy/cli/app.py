@@ -32,13 +32,14 @@ class _Commands(TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command."""
+        told: list[int] = []
         try:
-            with _stopping(), _telling_of_exits():
+            with _stopping(told), _telling_of_exits():
                 return super().invoke(ctx)
-        except KeyboardInterrupt as error:
+        except KeyboardInterrupt:
             with contextlib.suppress(OSError):  # of a terminal that was closed
                 print("Stopped. What is finished is kept; the same command goes on from there.", file=sys.stderr)
-            raise SystemExit(128 + (error.number if isinstance(error, _Stopped) else signal.SIGINT)) from None
+            raise SystemExit(128 + next(iter(told), signal.SIGINT)) from None
         except SystemExit as error:  # none of ours: what a command has to say it raises
             place = _place_in_users_code(error) or traceback.extract_tb(error.__traceback__)[-1]
             raise _left(f"sys.exit({error.code!r})", place) from error
@@ -69,20 +70,16 @@ def _place_in_users_code(error: BaseException) -> traceback.FrameSummary | None:
     return place if place is not None and is_users_file(place.filename) else None
 
 
-class _Stopped(KeyboardInterrupt):
-    """A signal that asks a command to end, so that it ends as after Ctrl-C."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__()
-        self.number = number
-
-
 @contextlib.contextmanager
-def _stopping() -> Iterator[None]:
-    """What a closed terminal, `timeout` and schedulers send stops the command; what `nohup` ignores stays ignored."""
+def _stopping(told: list[int]) -> Iterator[None]:
+    """What a closed terminal, `timeout` and schedulers send stops the command as Ctrl-C does, and stands in `told`.
+
+    Not in what is raised: Ray takes that, and raises one of its own. What `nohup` ignores stays ignored.
+    """
 
     def stop(number: int, frame: Any) -> None:
-        raise _Stopped(number)
+        told.append(number)
+        raise KeyboardInterrupt
 
     if threading.current_thread() is not threading.main_thread():
         yield

@@ -10,7 +10,7 @@ from seewhy.cli.options import ClassifierOptions, ImageOptions, Images, MapOptio
 from seewhy.cli.pages import typed_again, write_pages
 from seewhy.cli.printing import kept_clean, print_explanation, print_json
 from seewhy.cli.signature import spelled_out
-from seewhy.cli.spread import SpreadOptions, planned, say_portion
+from seewhy.cli.spread import SpreadOptions, listed_images, planned, say_portion
 
 
 @spelled_out
@@ -54,7 +54,8 @@ def explain(
     arrays.load()  # what is imported later is looked through for garbage, in each worker, too
     steady_process()
     with kept_clean(), forking(processes):
-        plan = planned(context.params)
+        table = None if spread.ray is None else listed_images(context.params)
+        plan = planned(context.params, table)
         check_only(plan, only)
     if run.understands(plan, classifier.weights):
         return
@@ -69,8 +70,8 @@ def explain(
         say_portion(done, folder, as_json=run.as_json)
         return
     on_ray = None
-    if spread.ray is not None:
-        on_ray = spread_on_ray(context.params, plan, folder, spread.ray, workers, spread.gpus_per_worker)
+    if spread.ray is not None and table is not None:
+        on_ray = spread_on_ray(context.params, table, plan, folder, spread.ray, workers, spread.gpus_per_worker)
     with kept_clean(), forking(processes), RunFolder(folder).held():
         with progress_bar("Explaining") as update:
             explanation = run_in_folder(plan, folder, workers=workers, extend=extend, spread=on_ray, progress=update)

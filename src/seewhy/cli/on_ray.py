@@ -7,7 +7,7 @@ import os
 import socket
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from types import ModuleType
@@ -19,6 +19,7 @@ from seewhy.cli.spread import planned
 from seewhy.errors import MissingExtraError, WorkError
 
 if TYPE_CHECKING:
+    from seewhy.data.image_table import ImageTable
     from seewhy.evidence.trials.design import AuditDesign
     from seewhy.explanation.folder import Finish, Spread
     from seewhy.run.plan import Plan, Shard
@@ -56,23 +57,33 @@ def check_ray(address: str | None) -> None:
 
 
 def spread_on_ray(
-    typed: Mapping[str, Any], plan: Plan, folder: Path, address: str, workers: int | None, gpus: float | None
+    typed: Mapping[str, Any],
+    table: ImageTable,
+    plan: Plan,
+    folder: Path,
+    address: str,
+    workers: int | None,
+    gpus: float | None,
 ) -> Spread:
     """What does the shards of the run in `folder` on the cluster at an address. Raises MissingExtraError without Ray.
 
-    `typed` are the options of the command, from which every worker plans the same run. `gpus` None gives each worker
-    one GPU where the plan is for GPUs.
+    `typed` are the options of the command, from which every worker plans the same run of the `table`, whose images it
+    finds in the folder: none lists them again. `gpus` None gives each worker one GPU where the plan is for GPUs.
     """
+    from seewhy.data import packed
+
     cluster, each = _cluster(address), _gpus_each(plan, gpus)
-    prepare = partial(shard_work, dict(typed), str(Path.cwd()), str(folder.absolute()))
+    images, handed = folder.absolute() / "parts" / "images.bin", replace(table, images=())
 
     def spread(finish: Finish, shards: Sequence[Shard], begin: Callable[[], None]) -> Iterator[int]:
         begin()
         if not shards:
             return
+        packed.write(table.images, images)
+        prepare = partial(shard_work, dict(typed), str(Path.cwd()), str(folder.absolute()), handed, str(images))
         with cluster.connected(address):
-            cluster.check_nodes(folder.absolute(), _paths(typed, plan))
-            for done in _crew().run_on_ray(prepare, [shard.index for shard in shards], workers, each, warn):
+            needs = _crew().Needs(folder.absolute(), _paths(typed, plan))
+            for done in _crew().run_on_ray(prepare, [shard.index for shard in shards], workers, each, warn, needs):
                 _check_seen(folder, done.index, _rows_of(folder, done.index), done.digest)
                 yield done.images
 
@@ -97,9 +108,9 @@ def jobs_on_ray(
                 return
             if not found:
                 held.enter_context(cluster.connected(address))
-                cluster.check_nodes(folder.absolute(), _paths(typed, design.plan))
+                needs = _crew().Needs(folder.absolute(), _paths(typed, design.plan))
                 most = len(design.schedule.jobs)
-                found.append(held.enter_context(_crew().crew(prepare, most, workers, each, warn)))
+                found.append(held.enter_context(_crew().crew(prepare, most, workers, each, warn, needs)))
             for done in found[0](indices):
                 _check_seen(folder, done.index, Path(done.part), done.digest)
                 yield done.index
@@ -111,12 +122,13 @@ def job_work(typed: Mapping[str, Any], home: str, folder: str) -> Callable[[int]
     """In a worker: the design of the same audit, made once, and what writes the trials of a job by its index."""
     from seewhy.data.decode import file_digest
     from seewhy.evidence.portions import jobs_of
-    from seewhy.run.workers import use_one_thread
+    from seewhy.run.workers import steady_process, use_one_thread
     from seewhy.store import arrays
 
     os.chdir(home)
-    use_one_thread()
     arrays.load()
+    steady_process()
+    use_one_thread()
     do = jobs_of(designed_as(typed), Path(folder), typed["budget"])
 
     def work(index: int) -> JobDone:
@@ -150,21 +162,29 @@ def _gpus_each(plan: Plan, gpus: float | None) -> float:
     return gpus if gpus is not None else float(plan.classifier.device.type == "cuda")
 
 
-def shard_work(typed: Mapping[str, Any], home: str, folder: str) -> Callable[[int], ShardDone]:
-    """In a worker: the plan of the same run, made once, and what writes a shard of it by its index."""
+def shard_work(
+    typed: Mapping[str, Any], home: str, folder: str, table: ImageTable, images: str
+) -> Callable[[int], ShardDone]:
+    """In a worker: the plan of the same run, made once, and what writes a shard of it by its index.
+
+    The images of the table lie in a file, which is not read into memory.
+    """
+    from seewhy.data import packed
     from seewhy.explanation.extend import join
     from seewhy.explanation.folder import finish_shard, unfinished
     from seewhy.explanation.portions import new_layout
     from seewhy.explanation.shard import explain_shard
-    from seewhy.run.workers import use_one_thread
+    from seewhy.run.workers import steady_process, use_one_thread
     from seewhy.store import arrays, manifest
 
     os.chdir(home)
-    use_one_thread()
     arrays.load()
+    steady_process()
+    use_one_thread()
     run = Path(folder)
     token = manifest.token_of(run)  # raises where the run is gone, which would be begun anew by who joins
-    layout, _ = join(new_layout(planned(typed)), run, {})
+    table = replace(table, images=packed.read(Path(images)))
+    layout, _ = join(new_layout(planned(typed, table)), run, {})
     shards = layout.shards
     finish = partial(finish_shard, layout.plan, run, token, partial(explain_shard, overlays=layout.overlays))
 

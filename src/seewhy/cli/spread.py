@@ -17,6 +17,7 @@ from seewhy.cli.signature import filled
 from seewhy.errors import OptionError, SeewhyError, StoreError, counted
 
 if TYPE_CHECKING:
+    from seewhy.data.image_table import ImageTable
     from seewhy.explanation.portions import PortionDone
     from seewhy.run.plan import Plan
     from seewhy.run.portion import Portion
@@ -91,15 +92,22 @@ class NotSpreadOptions:
             )
 
 
-def planned(typed: Mapping[str, Any]) -> Plan:
-    """The plan that the options of `seewhy explain` ask for, by their names in its context."""
+def listed_images(typed: Mapping[str, Any]) -> ImageTable:
+    """All images that the options of `seewhy explain` name, of which it may take some."""
+    from seewhy.data.folder import read_table
+
+    return read_table(filled(ImageOptions, typed).table_of(typed["images"]))
+
+
+def planned(typed: Mapping[str, Any], table: ImageTable | None = None) -> Plan:
+    """The plan that the options of `seewhy explain` ask for, by their names in its context, of the table if given."""
     from seewhy.run.plan import make_plan
 
     classifier, maps = filled(ClassifierOptions, typed), filled(MapOptions, typed)
     taken, run = filled(ImageOptions, typed), filled(RunOptions, typed)
     return make_plan(
         classifier.load(maps.task),
-        taken.table_of(typed["images"]),
+        taken.table_of(typed["images"]) if table is None else table,
         preset=typed["preset"],
         smooth=typed["smooth"],
         image_format=typed["image_format"],

@@ -21,15 +21,17 @@ def table_of_folder(root: Path) -> ImageTable:
     """The table of a folder with all below it. Raises DataError where it holds no image, with what it holds."""
     unread: list[OSError] = []
     others: Counter[str] = Counter()
-    paths = sorted(walk(root, unread.append, others), key=lambda path: path.relative_to(root).as_posix())
-    if not paths:
+    start = str(root / "x")[:-1]
+    names = sorted(str(path)[len(start) :].replace(os.sep, "/") for path in walk(root, unread.append, others))
+    if not names:
         held = listed(sorted(entry.name for entry in root.iterdir())) or "nothing"
         steps = "".join(f"\n  {step}" for step in steps_for(others))
         raise DataError(
             f"Found no images in {root}, which holds: {held}.\n  Suffixes read: {listed(sorted(SUFFIXES), 30)}{steps}",
             slug="no-images",
         )
-    images = [Image(path.relative_to(root).as_posix(), str(path)) for path in paths]
+    images = [Image(name, start + name.replace("/", os.sep)) for name in names]
+    del names
     inside, beside = inside_and_beside(images)
     if inside:
         table = of_class_folders(str(root), root.resolve().name, inside, beside, root)
@@ -93,7 +95,7 @@ def in_folders(images: Sequence[Image]) -> tuple[list[Image], Placement]:
 def in_split(images: Iterable[Image], name: str) -> list[Image]:
     """The images with the split that the name of their folder or list says, where they have none of their own."""
     split = name if is_split_name(name) else None
-    return [replace(image, split=image.split or split) for image in images]
+    return list(images) if split is None else [replace(image, split=image.split or split) for image in images]
 
 
 def _named_by_the_folder(root: Path, images: list[Image]) -> ImageTable:

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import PurePosixPath
 
 from seewhy.data.image_table import ImageTable
+from seewhy.data.packed import gathered
 from seewhy.data.sheet import plain
 from seewhy.errors import OptionError, counted, listed, nearest
 
@@ -47,7 +48,8 @@ def clustered(table: ImageTable, cluster_by: ClusterBy) -> ImageTable:
         )
     if len(known) == len(clusters) - clusters.count(None):
         notes += [f"By --cluster-by {asked} every image is a cluster of its own, so that it changes nothing."]
-    images = tuple(replace(image, cluster=cluster) for image, cluster in zip(table.images, clusters, strict=True))
+    pairs = zip(table.images, clusters, strict=True)
+    images = gathered(replace(image, cluster=cluster) for image, cluster in pairs)
     return replace(table, images=images, cluster_by=asked, notes=(*table.notes, *notes))
 
 

@@ -19,6 +19,7 @@ from seewhy.data.labels import (
 )
 from seewhy.data.listing import below, label_names, read_listing, without_repeats
 from seewhy.data.next_steps import is_address, kind_of_file, steps_for
+from seewhy.data.packed import Packed, gathered
 from seewhy.data.places import as_on_disk, as_written, why_not_here
 from seewhy.data.sampling import sampled
 from seewhy.data.shards import are_shards, rows_of, shards_in
@@ -72,9 +73,9 @@ def read_table(
     if not table.images:
         raise DataError(f"Found no images in {table.source}.", slug="no-images")
     if limit is not None:
-        return replace(table, images=table.images[:limit], whole=tuple(table.labels))
+        return replace(table, images=gathered(table.images[:limit]), whole=tuple(table.labels))
     if sample is not None:
-        return replace(table, images=sampled(table.images, sample, seed), whole=tuple(table.labels))
+        return replace(table, images=gathered(sampled(table.images, sample, seed)), whole=tuple(table.labels))
     return table
 
 
@@ -258,7 +259,11 @@ def _storable(table: ImageTable) -> ImageTable:
     def names(texts: Sequence[str]) -> tuple[str, ...]:
         return tuple(dict.fromkeys(name(text) or "" for text in texts))
 
-    images = tuple(
+    if isinstance(table.images, Packed) and table.images.is_plain:
+        return table
+    images = gathered(
         replace(image, id=plain(image.id), label=name(image.label), split=name(image.split)) for image in table.images
     )
+    if isinstance(images, Packed):
+        images.is_plain = True
     return replace(table, images=images, classes=names(table.classes), empty=names(table.empty))

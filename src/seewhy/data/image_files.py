@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path, PurePath
+from pathlib import Path
 
 from seewhy.data.next_steps import kind_of_file, steps_for
 from seewhy.errors import listed
@@ -51,7 +51,10 @@ def is_of_a_system(name: str) -> bool:
 
 def suffix_of(name: str) -> str:
     """How a name ends, without case: ".png"; or ".nii.gz"."""
-    return _PACKED if name.lower().endswith(_PACKED) else PurePath(name).suffix.lower()
+    if name.lower().endswith(_PACKED):
+        return _PACKED
+    suffix = os.path.splitext(name)[1].lower()  # noqa: PTH122 -- ten times as quick, for each of a million names
+    return "" if suffix == "." else suffix
 
 
 def stem_of(name: str) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 
 from seewhy.data.item_labels import ItemReading
 from seewhy.data.labels import SURE, OneLabel, are_joined, are_sets, one_case, separator_of, vocabulary
+from seewhy.data.packed import labels_of
 from seewhy.records import Image
 
 
@@ -16,10 +17,11 @@ from seewhy.records import Image
 class ImageTable:
     """The ordered list of images, with the class names that their folders or labels suggest.
 
-    `root` is what ids are relative to; `items` holds images that are not files (a tensor or a Dataset), by position.
+    `images` are a tuple, or packed where they are many. `root` is what ids are relative to; `items` holds images that
+    are not files (a tensor or a Dataset), by position.
     """
 
-    images: tuple[Image, ...]
+    images: Sequence[Image]
     root: Path | None = None
     classes: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
@@ -42,7 +44,7 @@ class ImageTable:
     @property
     def labels(self) -> list[str]:
         """The labels that are known, image by image, also of images that were left out."""
-        return list(self.whole) or [image.label for image in self.images if image.label]
+        return list(self.whole) or labels_of(self.images)
 
     @property
     def labels_seen(self) -> list[str]:

@@ -20,6 +20,7 @@ from seewhy.data.labels import (
     vocabulary,
 )
 from seewhy.data.listing import label_names
+from seewhy.data.packed import gathered, relabelled
 from seewhy.errors import listed
 from seewhy.records import Task, one_form
 
@@ -41,7 +42,7 @@ def with_labels(table: ImageTable, classes: Sequence[str], task: Task = "classif
     if table.first_label is None and not table.labels:
         notes += _numbering_seen(table, table.classes or classes)
     reader = LabelReader(classes, first, several, separator)
-    images = tuple(replace(image, label=reader.read(image.label)) for image in table.images)
+    images = relabelled(table.images, reader.read)
     for one in table.seen:
         reader.read(label_of(one.label, table.classes or classes, table.first_label or 0))
     notes += _said_of(reader, table, is_left=any(image.label for image in images))
@@ -72,7 +73,7 @@ def _said_of(reader: LabelReader, table: ImageTable, *, is_left: bool) -> list[s
 
 def with_one_label(table: ImageTable, label: OneLabel) -> ImageTable:
     """The table, whose labels are sets, with two classes: one of the labels, and its absence."""
-    images = tuple(replace(image, label=label.read(image.label)) for image in table.images)
+    images = relabelled(table.images, label.read)
     return replace(table, images=images, one_label=label)
 
 
@@ -90,7 +91,7 @@ def by_class_names(table: ImageTable, classes: Sequence[str] | None) -> ImageTab
     if len(fitting) != 1:
         return table
     level = fitting[0]
-    images = tuple(
+    images = gathered(
         replace(image, label=one_form(place[level]), split=one_form(place[0]) if level else None)
         if len(place) > level
         else image
@@ -110,7 +111,7 @@ def _without_other_flags(table: ImageTable, classes: Sequence[str]) -> ImageTabl
     def label_in(text: str | None) -> str | None:
         return text and joined(set(text.split(JOINT)) & {*kept}, kept)
 
-    images = tuple(replace(image, label=label_in(image.label)) for image in table.images)
+    images = relabelled(table.images, label_in)
     note = f"Columns of 0 and 1 that are no class were left out: {listed(sorted(other))}."
     return replace(
         table,

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from array import array
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import PurePath
 from typing import TypeVar
 
 from torch import Tensor, nn
@@ -15,6 +15,7 @@ from seewhy.data.addresses import each
 from seewhy.data.classifier import Classifier
 from seewhy.data.decode import UnreadableError, has_depth, read_scan
 from seewhy.data.depth import Extremes, Window, is_deep, joined, scale_of, scan_of
+from seewhy.data.image_files import suffix_of
 from seewhy.data.image_table import ImageTable
 from seewhy.data.no_data import Seen, seen_in, settled
 from seewhy.data.reader import image_of, item_of
@@ -105,9 +106,10 @@ def _looked_at(table: ImageTable) -> tuple[int, int, list[Seen]]:
         return 0, 0, []
     if table.items is not None:
         return _items(table)
-    maybe = [image for image in table.images if PurePath(image.path or "").suffix.lower() not in _SHALLOW]
+    suffixes = (suffix_of(image.path or "") for image in table.images)
+    maybe = array("q", (place for place, suffix in enumerate(suffixes) if suffix not in _SHALLOW))
     looked = _spread(maybe, MOST_HEADERS)
-    paths = [image.path for image in looked if image.path]
+    paths = [path for place in looked if (path := table.images[place].path)]
     deep = [path for path, is_one in zip(paths, each(has_depth, paths, str), strict=True) if is_one]
     seen = []
     for path in _spread(deep, MOST_READ):

@@ -84,7 +84,8 @@ def finished(layout: Layout, folder: Path) -> Explanation:
     explanation = opened(layout, folder)
     write_pages(explanation, folder, layout.overlays)
     facts = {**explanation.summary(), "environment": environment(layout.plan.classifier.device)}
-    content = content_of(layout.plan, tables.read_digests(folder))
+    digests = {outcome.image.id: outcome.digest for outcome in explanation.outcomes}
+    content = content_of(layout.plan, digests)
     RunFolder(folder).finish(layout.identity.whole(content), facts)
     return explanation
 

@@ -80,8 +80,10 @@ def check_scores(scores: Sequence[Score], table: ImageTable, probe: Probe) -> No
 
 def without_one_label(scores: Sequence[Score], table: ImageTable, classes: Sequence[str], task: Task) -> list[str]:
     """That images with several labels, or with none, have no map for the target "label"."""
+    if task != "multi-label" or not any(score.needs_labels for score in scores):
+        return []
     count = sum(image.label not in classes for image in table.images)
-    if task != "multi-label" or not count or not any(score.needs_labels for score in scores):
+    if not count:
         return []
     example = f"  Name a label:  --target {classes[0]}" if classes else ""
     return [f"The target 'label' is of images with a single one: {count:,} have none or several, and no map.{example}"]

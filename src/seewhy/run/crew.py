@@ -13,6 +13,7 @@ from ray import exceptions
 
 from seewhy.errors import OptionError, SeewhyError, WorkError, listed
 from seewhy.run.machine import versions
+from seewhy.run.nodes import Needs, check_nodes, facts_here, first_line, last_line, other_versions
 
 T = TypeVar("T")
 Work = Callable[[int], T]  # of a shard's index
@@ -28,29 +29,38 @@ def run_on_ray(
     workers: int | None,
     gpus: float,
     tell: Tell = lambda text: None,
+    needs: Needs | None = None,
 ) -> Iterator[T]:
     """What the work gives for each shard, as it gets done: `prepare` makes it, once in each worker.
 
     `workers` None takes as many as the cluster has room for, of a CPU and so many GPUs each; `tell` is told where none
-    can begin. An error of ours that a worker raises is raised here. Raises WorkError where a shard's workers die again
-    and again; what was yielded before is complete.
+    can begin. An error of ours that a worker raises is raised here. Raises WorkError where nodes lack what it `needs`,
+    before any shard is begun, and where a shard's workers die again and again; what was yielded before is complete.
     """
-    with crew(prepare, len(shards), workers, gpus, tell) as do:
+    with crew(prepare, len(shards), workers, gpus, tell, needs) as do:
         yield from do(shards)
 
 
 @contextlib.contextmanager
 def crew(
-    prepare: Callable[[], Work[T]], most: int, workers: int | None, gpus: float, tell: Tell = lambda text: None
+    prepare: Callable[[], Work[T]],
+    most: int,
+    workers: int | None,
+    gpus: float,
+    tell: Tell = lambda text: None,
+    needs: Needs | None = None,
 ) -> Iterator[Callable[[Sequence[int]], Iterator[T]]]:
     """Workers, `most` of them at most, that stay for several rounds of shards; what does a round, as `run_on_ray`."""
     # Who restarts what is dead is the driver: Ray would keep the shards of a dead worker until it has room for another.
-    options = {"num_cpus": 1, "num_gpus": gpus, "max_restarts": 0, "max_task_retries": 0}
+    options: dict[str, Any] = {"num_cpus": 1, "num_gpus": gpus, "max_restarts": 0, "max_task_retries": 0}
+    options |= {"scheduling_strategy": "SPREAD"}  # each says what its node has, and reads and writes by itself
     here = versions()
     held = _Crew(lambda: _ACTOR.options(**options).remote(prepare, here), tell)
     try:
         for _ in range(min(_room(workers, gpus), max(1, most))):
             held.begin_worker()
+        if needs is not None:
+            check_nodes(needs, held.ask)
         yield held.do
     finally:
         held.end()
@@ -72,6 +82,13 @@ class _Crew:
         number = next(self.numbers)
         self.actors[number] = self.make()
         self.starting[self.actors[number].is_there.remote()] = number
+
+    def ask(self, probe: str, paths: Sequence[str]) -> list[Any]:
+        """Ask every worker what its node has; meanwhile it prepares itself."""
+        asked = [actor.facts.remote(probe, paths) for actor in self.actors.values()]
+        for actor in self.actors.values():
+            actor.get_ready.remote()
+        return asked
 
     def end(self) -> None:
         """No worker is left."""
@@ -138,7 +155,7 @@ class _Crew:
 
 
 class _Worker:
-    """Does shards, after it has prepared itself at the first one."""
+    """Does shards, after it has prepared itself at the first one, or before."""
 
     def __init__(self, prepare: Callable[[], Work[Any]], versions_there: Mapping[str, str]) -> None:
         self.prepare, self.versions = prepare, versions_there
@@ -147,26 +164,32 @@ class _Worker:
     def is_there(self) -> None:
         """Answers once there is room for this worker."""
 
+    def facts(self, probe: str, paths: Sequence[str]) -> dict[str, Any]:
+        """What this worker's node has."""
+        return facts_here(probe, paths)
+
+    def get_ready(self) -> None:
+        """Prepare before the first shard; what is raised comes again with that one."""
+        with contextlib.suppress(Exception):
+            self.work = self._prepared()
+
     def do(self, shard: int) -> Any:
         """The work of one shard; what is raised here, and not in the constructor, comes to the driver as it is."""
-        if self.work is None:
-            if others := other_versions(versions(), self.versions):  # of a node that came after all were asked
-                where = ray.util.get_node_ip_address()
-                raise WorkError(
-                    f"The node at {where} came later, and has {listed(others)}.\n  Install there what is here; the "
-                    "same command goes on.",
-                    slug="ray-nodes",
-                )
-            self.work = self.prepare()
+        self.work = self.work or self._prepared()
         return self.work(shard)
+
+    def _prepared(self) -> Work[Any]:
+        if others := other_versions(versions(), self.versions):  # of a node that came after all were asked
+            where = ray.util.get_node_ip_address()
+            raise WorkError(
+                f"The node at {where} came later, and has {listed(others)}.\n  Install there what is here; the same "
+                "command goes on.",
+                slug="ray-nodes",
+            )
+        return self.prepare()
 
 
 _ACTOR: Any = ray.remote(_Worker)
-
-
-def other_versions(there: Mapping[str, str], here: Mapping[str, str]) -> list[str]:
-    """The versions that differ, in words."""
-    return [f"{name} {there.get(name)}, here {here[name]}" for name in here if there.get(name) != here[name]]
 
 
 def _result(reference: Any) -> Any:
@@ -222,13 +245,3 @@ def _no_room() -> str:
         "  Other work may hold the rest:  ray status.  This waits until there is room; Ctrl-C ends it, and what is "
         "finished is kept."
     )
-
-
-def first_line(error: Exception) -> str:
-    """The first line of an error's words."""
-    return next(iter(str(error).splitlines()), type(error).__name__)
-
-
-def last_line(error: Exception) -> str:
-    """The last line of an error's words that says something."""
-    return next((line.strip() for line in reversed(str(error).splitlines()) if line.strip()), type(error).__name__)

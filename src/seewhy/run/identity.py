@@ -89,7 +89,7 @@ def run_identity(plan: Plan, command: str = "explain", *, overlays: bool = True,
         **readers_identity(plan),
         "images": {
             "count": len(plan.table),
-            "ids": manifest.digest_of([[i.id, i.label, i.split] for i in plan.table.images]),
+            "ids": manifest.digest_of_rows([i.id, i.label, i.split] for i in plan.table.images),
         },
         "target": [_target_of(score) for score in plan.scores],
         "task": plan.task,
@@ -210,7 +210,7 @@ def clusters_identity(plan: Plan) -> dict[str, Any]:
     """What the images are clustered by, and which cluster each is in; nothing where they are not."""
     if not plan.table.cluster_by:
         return {}
-    clusters = manifest.digest_of([[image.id, image.cluster] for image in plan.table.images])
+    clusters = manifest.digest_of_rows([image.id, image.cluster] for image in plan.table.images)
     return {"cluster_by": plan.table.cluster_by, "clusters": clusters}
 
 
@@ -302,7 +302,7 @@ def content_of(plan: Plan, digests: Mapping[str, str | None] | None = None) -> s
     images, known = plan.table.images, digests or {}
     if plan.table.items is not None and not isinstance(plan.table.items, Tensor):
         images = images[:: max(1, len(images) // _PROBES)]
-    return manifest.digest_of([known.get(image.id) or _image_digest(plan, image) for image in images])
+    return manifest.digest_of_rows(known.get(image.id) or _image_digest(plan, image) for image in images)
 
 
 def changed_images(plan: Plan, digests: Mapping[str, str | None]) -> list[str]:

@@ -112,7 +112,7 @@ class Plan:
     form: str = ""  # how the network's output is read, where not as it is
     label: str = ""  # the one of several labels that is asked about
     only: Only | None = None  # which of the images these are, by their answers
-    beside: tuple[Image, ...] = ()  # all images, where the table is a sample of them that nobody asked for
+    beside: Sequence[Image] = ()  # all images, where the table is a sample of them that nobody asked for
     state: int = field(default=0, compare=False)  # of the network, as `state_of` gives it
 
     @property

@@ -12,7 +12,7 @@ import secrets
 import shutil
 import socket
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +62,16 @@ def digest_of(value: Any, length: int = 16) -> str:
     """A hash of plain values, the same on every machine: `length` hexadecimal digits."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), default=str)
     return hashlib.blake2b(text.encode(), digest_size=length // 2).hexdigest()
+
+
+def digest_of_rows(rows: Iterable[Any], length: int = 16) -> str:
+    """The same as `digest_of` of the list of the rows, which is never held as a whole."""
+    digest, before = hashlib.blake2b(digest_size=length // 2), "["
+    for row in rows:
+        digest.update((before + json.dumps(row, sort_keys=True, separators=(",", ":"), default=str)).encode())
+        before = ","
+    digest.update(b"[]" if before == "[" else b"]")
+    return digest.hexdigest()
 
 
 def as_json(value: dict[str, Any]) -> dict[str, Any]:
