@@ -146,6 +146,36 @@ def test_road_tells_a_map_from_its_inverse_and_leaves_the_network(model: nn.Modu
     model.eval()
 
 
+def test_averages_ask_for_the_unchanged_images_once(model: nn.Module) -> None:
+    x, targets, shares = images(3, 24), [Target(1)] * 3, [20, 50, 80]
+    seen: list[Tensor] = []
+    handle = model.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].clone()))
+    have = road.ROADCombined(shares)(x, maps(), targets, model)
+    passes = list(seen)
+    kinds = (road.ROADLeastRelevantFirst, road.ROADMostRelevantFirst)
+    least, most = (
+        np.mean([kind(share)(x, maps(), targets, model) for share in shares], axis=0, dtype=np.float32)
+        for kind in kinds
+    )
+    handle.remove()
+    assert len(passes) == 1 + 2 * len(shares) and sum(torch.equal(one, x) for one in passes) == 1
+    np.testing.assert_array_equal(have, (least - most) / np.float32(2))
+
+
+def test_an_average_of_a_scripts_own_metric_calls_it(model: nn.Module) -> None:
+    class Halved(perturbation.PerturbationConfidenceMetric):
+        def __init__(self, percentile: float) -> None:
+            super().__init__(lambda image, mask: image * (mask > percentile / 100))
+
+        def __call__(self, *args: Any, **kwargs: Any) -> Any:
+            return super().__call__(*args, **kwargs) / 2
+
+    args = (images(3, 24), maps(), [Target(1)] * 3, model)
+    have = perturbation.AveragerAcrossThresholds(Halved, [20, 60])(*args)
+    want = np.mean([Halved(share)(*args) for share in (20, 60)], axis=0, dtype=np.float32)
+    np.testing.assert_allclose(have, want, rtol=1e-6)
+
+
 def test_arcc_and_its_parts(model: nn.Module, monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (road, their_road):
         made = module.NoisyLinearImputer.__init__

@@ -36,6 +36,38 @@ def test_kernel_pca_is_that_of_scikit_learn(kernel: str, side: int) -> None:
         kernel_component(a, "sigmoidal")
 
 
+@pytest.mark.parametrize("scale", [1e-4, 1, 30], ids=["weak", "usual", "strong"])
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_float32_gives_the_component_that_float64_gives(kernel: str, scale: float) -> None:
+    a = (scale * (features(3, side=60) + 2 * features(4, side=60).mean(dim=1, keepdim=True))).float()
+    have, want = kernel_component(a, kernel), kernel_component(a.double(), kernel)
+    apart = (have - want).abs().amax(dim=(1, 2)) / want.abs().amax(dim=(1, 2))
+    assert have.dtype == torch.float32
+    assert float(apart.max()) <= 2e-6
+
+
+def test_a_component_that_is_hardly_the_largest_is_found_in_float64() -> None:
+    values = torch.tensor([1 + 1e-5, 1, 0.5, 0.1], dtype=torch.float64)
+    vectors = torch.linalg.qr(torch.cat([torch.ones(300, 1), features(5, side=60)[0].view(-1, 300)[:4].T], dim=1)).Q
+    cells = (vectors[:, 1:].T * values.sqrt()[:, None]).view(1, 4, 20, 15)  # whose centred rows are these components
+    have, want = (kernel_component(a, "linear")[0].double().flatten() for a in (cells.float(), cells))
+    assert float((have - want).abs().max() / want.abs().max()) < 0.02  # what rounding the features itself turns
+    assert float((want @ vectors[:, 1]).abs()) == pytest.approx(float(values[0].sqrt()), abs=1e-6)
+
+
+def test_a_component_that_no_linear_one_holds_is_found() -> None:
+    """Of places that lie on both sides of the middle alike, a cubed kernel sees most how far they are from it."""
+    half = features(6, relu=False, side=60)[:1, :2].flatten(2)
+    cells = torch.cat([half, -half], dim=2).view(1, 2, 60, 10).float() * 3
+    x = cells[0].flatten(1).T.double()
+    products = (x @ x.T / 2 + 1) ** 3
+    middle = torch.eye(600, dtype=torch.float64) - 1 / 600
+    values, vectors = torch.linalg.eigh(middle @ products @ middle)
+    have = kernel_component(cells, "poly")[0].double().flatten()
+    assert float((have @ vectors[:, -1]).abs() / have.norm()) == pytest.approx(1, abs=1e-9)
+    assert float(have.norm() ** 2) == pytest.approx(float(values[-1]), rel=1e-5)
+
+
 def test_a_linear_kernel_is_eigen_cam() -> None:
     a = features(2)
     want = METHODS["eigen-cam"].weighted_map(a, None)

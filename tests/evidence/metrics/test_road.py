@@ -8,17 +8,18 @@ import torch
 from torch import Tensor
 
 from seewhy.errors import OptionError
-from seewhy.evidence.metrics.imputation import NEIGHBOURS, filled, filled_each
+from seewhy.evidence.metrics import grids
+from seewhy.evidence.metrics.imputation import NEIGHBOURS, Weighting, filled, filled_each, lowest
 from seewhy.evidence.metrics.road import road
 from tests.evidence.metrics.linear import additive, drawn
 
 
-def solved(image: np.ndarray, known: np.ndarray) -> np.ndarray:
+def solved(image: np.ndarray, known: np.ndarray, weighting: Weighting = NEIGHBOURS) -> np.ndarray:
     """One channel (H, W) whose unknown pixels are the weighted mean of their neighbours: a dense system in float64."""
     places = {tuple(place): row for row, place in enumerate(np.argwhere(~known).tolist())}
     matrix, right = np.zeros((len(places), len(places))), np.zeros(len(places))
     for (y, x), row in places.items():
-        for (down, across), weight in NEIGHBOURS:
+        for (down, across), weight in weighting:
             there = (y + down, x + across)
             if not (0 <= there[0] < image.shape[0] and 0 <= there[1] < image.shape[1]):
                 continue
@@ -57,6 +58,86 @@ def test_images_are_filled_at_once_as_each_alone() -> None:
     np.testing.assert_allclose(
         together[1, 0].double(), solved(images[1, 0].double().numpy(), known[1].numpy()), atol=1e-5
     )
+
+
+def hole(kind: str, height: int = 41, width: int = 38) -> np.ndarray:
+    """Where (H, W) pixels are known."""
+    down, across = np.mgrid[:height, :width]
+    scattered = np.random.default_rng(3).random((height, width))
+    missing = {
+        "disc": (down - 19) ** 2 + (across - 21) ** 2 < 200,
+        "all but a corner": down + across > 3,
+        "all but a pixel": (down != 30) | (across != 7),
+        "half": across > 18,
+        "scattered": scattered < 0.6,
+        "nearly all": scattered < 0.97,
+        "lines": (down % 5 == 0) | (across % 7 < 2),
+        "disc and scattered": ((down - 10) ** 2 + (across - 30) ** 2 < 90) | (scattered < 0.3),
+    }
+    return ~missing[kind]
+
+
+HOLES = [
+    "disc",
+    "all but a corner",
+    "all but a pixel",
+    "half",
+    "scattered",
+    "nearly all",
+    "lines",
+    "disc and scattered",
+]
+FAR: Weighting = tuple(((down, 0), weight) for down, weight in ((-2, 0.2), (-1, 0.2), (1, 0.2), (2, 0.2))) + tuple(
+    ((0, across), 0.1) for across in (-1, 1)
+)
+CROSS: Weighting = (((0, -1), 0.25), ((0, 1), 0.25), ((-1, 0), 0.25), ((1, 0), 0.25))
+
+
+@pytest.mark.parametrize("weighting", [NEIGHBOURS, CROSS, FAR], ids=["neighbours", "cross", "far"])
+@pytest.mark.parametrize("kind", HOLES)
+def test_holes_of_any_shape_are_those_of_the_linear_system(kind: str, weighting: Weighting) -> None:
+    image, known = torch.rand(2, 41, 38, generator=torch.Generator().manual_seed(4)), hole(kind)
+    have = filled(image, torch.from_numpy(known), weighting).double()
+    want = np.stack([solved(channel, known, weighting) for channel in image.double().numpy()])
+    np.testing.assert_allclose(have, want, atol=2e-6)
+
+
+def test_each_image_is_solved_in_few_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[int] = []
+    near = grids.Grid.near
+
+    def noted(self: grids.Grid, right: Tensor) -> Tensor:
+        seen.append(right.shape[-1])
+        return near(self, right)
+
+    monkeypatch.setattr(grids.Grid, "near", noted)
+    image = torch.rand(3, 160, 160, generator=torch.Generator().manual_seed(4))
+    for kind in HOLES:
+        seen.clear()
+        filled(image, torch.from_numpy(hole(kind, 160, 160)))
+        assert seen.count(max(seen)) <= (100 if kind == "all but a pixel" else 20), kind
+
+
+def test_what_is_no_number_stays_in_its_own_image_and_ends() -> None:
+    images = torch.rand(2, 1, 30, 30, generator=torch.Generator().manual_seed(4))
+    known = torch.from_numpy(hole("disc", 30, 30)).expand(2, -1, -1)
+    alone = filled_each(images[1:], known[1:])
+    images[0, 0, 2, 2] = torch.nan
+    images[0, 0, 12, 6] = torch.nan
+    torch.testing.assert_close(filled_each(images, known)[1:], alone, rtol=0, atol=2e-6)
+
+
+@pytest.mark.parametrize("levels", [2, 7, 10**6])
+@pytest.mark.parametrize("percentile", [0, 3, 50, 99.5, 100])
+def test_the_lowest_are_those_of_a_stable_order_of_shuffled_places(percentile: float, levels: int) -> None:
+    values = torch.randint(levels, (23, 17), generator=torch.Generator().manual_seed(1)).float()
+    values[4, 4:9] = torch.nan
+    shuffled = torch.randperm(values.numel(), generator=torch.Generator().manual_seed(5))
+    order = shuffled[values.flatten()[shuffled].argsort(stable=True)]
+    count = int(np.ceil((values.numel() - 1) * percentile / 100))
+    want = torch.zeros(values.numel(), dtype=torch.bool)
+    want[order[:count]] = True
+    assert torch.equal(lowest(values, percentile, seed=5), want.view(23, 17))
 
 
 @pytest.mark.parametrize("kind", ["all zero", "one spot", "without ties"])

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -17,6 +19,45 @@ from seewhy.errors import DataError
 from seewhy.evidence.metrics.imputation import above_otsu, lowest
 
 PERCENTILES = (10, 20, 30, 40, 50, 60, 70, 80, 90)
+
+
+class Asked:
+    """Images, their targets and a network, which is asked for the unchanged images once, however many changes follow.
+
+    The network comes back as it was.
+    """
+
+    def __init__(self, inputs: Tensor, targets: Any, model: nn.Module) -> None:
+        self.inputs = inputs
+        self.targets = targets
+        self.model = model
+
+    @cached_property
+    def before(self) -> Array:
+        """The targets' values (N,) of the unchanged images."""
+        return self._seen[1]
+
+    def scores(self, changed: Tensor) -> Array:
+        """The targets' values (N,) of changed images (N, C, H, W)."""
+        chosen = self._seen[0]
+        with self._passing():
+            return _scores(self._rows(changed), chosen)
+
+    @cached_property
+    def _seen(self) -> tuple[list[OneTarget], Array]:
+        with self._passing():
+            rows = self._rows(self.inputs)
+            chosen = targets_for(self.targets, rows)
+            return chosen, _scores(rows, chosen)
+
+    def _rows(self, inputs: Tensor) -> Any:
+        inner, _ = unwrap(self.model)
+        return read_rows(inner(as_input(inner, inputs)), len(inputs)).of
+
+    @contextlib.contextmanager
+    def _passing(self) -> Iterator[None]:
+        with untouched(unwrap(self.model)[0]), torch.inference_mode(False), torch.no_grad():
+            yield
 
 
 class PerturbationConfidenceMetric:
@@ -42,6 +83,14 @@ class PerturbationConfidenceMetric:
         `cams` is (N, H, W). With `return_visualization` the changed inputs (N, C, H, W) too. Raises DataError for maps
         of another number or size than the images.
         """
+        changed = self._changed(input_tensor, cams)
+        asked = Asked(input_tensor, targets, model)
+        scores = asked.scores(changed)
+        result = scores - asked.before if return_diff else scores
+        return (result, changed) if return_visualization else result
+
+    def _changed(self, input_tensor: Tensor, cams: Any) -> Tensor:
+        """The changed inputs (N, C, H, W)."""
         maps = as_tensor(cams).cpu()
         if len(maps) != len(input_tensor) or maps.shape[1:] != input_tensor.shape[2:]:
             raise DataError(
@@ -49,16 +98,13 @@ class PerturbationConfidenceMetric:
                 "height and width is needed for each.",
                 slug="picture",
             )
-        changed = torch.stack([
+        return torch.stack([
             self.perturbation(image, one).to(input_tensor) for image, one in zip(input_tensor.cpu(), maps, strict=True)
         ])  # fmt: skip
-        inner, _ = unwrap(model)
-        with untouched(inner), torch.inference_mode(False), torch.no_grad():
-            rows = read_rows(inner(as_input(inner, input_tensor)), len(input_tensor)).of
-            chosen = targets_for(targets, rows)
-            scores = _scores(read_rows(inner(as_input(inner, changed)), len(changed)).of, chosen)
-            result = scores - _scores(rows, chosen) if return_diff else scores
-        return (result, changed) if return_visualization else result
+
+    def change(self, asked: Asked, cams: Any) -> Array:
+        """The changes (N,), of images that were asked before."""
+        return asked.scores(self._changed(asked.inputs, cams)) - asked.before
 
 
 class RemoveMostRelevantFirst:
@@ -102,7 +148,18 @@ class AveragerAcrossThresholds:
 
     def __call__(self, input_tensor: Tensor, cams: Any, targets: Any, model: nn.Module) -> Array:
         """The means (N,)."""
-        scores = [self.imputer(percentile)(input_tensor, cams, targets, model) for percentile in self.percentiles]
+        return self.mean(Asked(input_tensor, targets, model), cams)
+
+    def mean(self, asked: Asked, cams: Any) -> Array:
+        """The means (N,), of images that may have been asked before."""
+        scores = []
+        for percentile in self.percentiles:
+            metric = self.imputer(percentile)
+            kept = isinstance(metric, PerturbationConfidenceMetric)
+            if kept and type(metric).__call__ is PerturbationConfidenceMetric.__call__:
+                scores.append(metric.change(asked, cams))
+            else:
+                scores.append(metric(asked.inputs, cams, asked.targets, asked.model))
         mean: Array = np.mean(np.asarray(scores, np.float32), axis=0)
         return mean
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from seewhy.compat.arrays import Array
 from seewhy.compat.pytorch_grad_cam.metrics.perturbation_confidence import (
     PERCENTILES,
+    Asked,
     AveragerAcrossThresholds,
     PerturbationConfidenceMetric,
     RemoveLeastRelevantFirst,
@@ -77,7 +78,7 @@ class ROADCombined:
 
     def __call__(self, input_tensor: Tensor, cams: Any, targets: Any, model: nn.Module) -> Array:
         """The numbers (N,): above 0 for a map that is better than its inverse."""
-        least = self.lerf_averager(input_tensor, cams, targets, model)
-        most = self.morf_averager(input_tensor, cams, targets, model)
+        asked = Asked(input_tensor, targets, model)
+        least, most = self.lerf_averager.mean(asked, cams), self.morf_averager.mean(asked, cams)
         combined: Array = (least - most) / np.float32(2)
         return combined
