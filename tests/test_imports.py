@@ -49,7 +49,7 @@ FLOORS = {  # of each package, from the top; imports go down, or stay inside one
         ("attribute",),
         ("methods",),
         ("layers", "tail"),
-        ("capture",),
+        ("capture", "blocks"),
         ("model",),
         ("augment", "grid", "pass_effects", "scores"),
     ),

@@ -36,7 +36,7 @@ from seewhy.records import Preprocess
 from seewhy.render.overlay import overlay
 from seewhy.run.identity import identity_of
 from seewhy.run.plan import Plan, make_plan
-from seewhy.store import arrays, manifest
+from seewhy.store import arrays, manifest, rows
 from tests.models import FourConv, Linear, images, seeded
 
 ROOT = Path(__file__).parents[2]
@@ -93,6 +93,31 @@ def test_memory_and_folder_say_the_same_to_the_last_bit(
         assert held[row].outcome.error or held[row].overlay.tobytes() == stored[row].overlay.tobytes()
     summary = json.loads((tmp_path / "run" / "manifest.json").read_text())["summary"]
     assert {**held.summary(), "environment": None} == {**summary, "environment": None}
+
+
+def test_rows_that_stay_in_their_files_change_nothing(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (photos / "cat" / "02.png").write_bytes(b"")
+    plan = plan_of(photos, target="dog", preset=None)
+    held = run_in_folder(plan, tmp_path / "held", progress=nothing)
+    monkeypatch.setattr(rows, "FROM", 1)
+    stored = run_in_folder(plan, tmp_path / "stored", progress=nothing)
+    assert isinstance(stored.outcomes, rows.StoredOutcomes)
+    assert tree(tmp_path / "stored") == tree(tmp_path / "held")
+    assert list(stored.outcomes) == held.outcomes
+    assert {key: dict(stats) for key, stats in stored._stats.items()} == held._stats
+    assert stored.summary() == held.summary()
+    assert [str(image.caption()) for image in stored] == [str(image.caption()) for image in held]
+    assert stored["10.png"].overlay.tobytes() == held["10.png"].overlay.tobytes()
+    assert stored.where(label="cat").records == held.where(label="cat").records
+    extra = photos / "dog" / "99.png"
+    PIL.Image.fromarray(pixels_of(99)).save(extra)
+    more = plan_of(photos, target="dog", preset=None)
+    for folder in ("held", "stored"):
+        monkeypatch.setattr(rows, "FROM", 1 if folder == "stored" else 1_000_000)
+        run_in_folder(more, tmp_path / folder, extend=True, progress=nothing)
+    assert tree(tmp_path / "stored") == tree(tmp_path / "held")
 
 
 def test_the_tables_and_the_maps_need_no_seewhy(photos: Path, tmp_path: Path) -> None:

@@ -6,21 +6,20 @@ as its convolutions do.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.module import register_module_forward_hook
 
+from seewhy.cam.blocks import KEPT, largest_block
 from seewhy.cam.model import answer, remembered
 from seewhy.errors import SeewhyError
 
 Portion = tuple[Tensor, Any]
 _BYTES = 16 << 20  # of the largest tensor of one portion
-_KEPT = 31 << 20  # bytes of a block after whose release glibc keeps all smaller ones for the next pass
 _FEWEST, _TRIED = 5, 4  # images below which a batch stays whole; by how many it is tried whether it may be cut
 _MANY = 64  # images: where so many fit at once, nothing is tried
 _FAILURES = (RuntimeError, ValueError, TypeError, IndexError, AssertionError, SeewhyError)
@@ -85,23 +84,13 @@ def _images_at_once(model: nn.Module, tried: Tensor) -> int | None:
         return None
     bound = 1e-5 * float(alone.abs().max())
     same = torch.allclose(rows, alone, rtol=1e-4, atol=bound, equal_nan=True)
-    torch.empty(_KEPT, dtype=torch.uint8)  # let go at once: no page of it is ever touched
+    torch.empty(KEPT, dtype=torch.uint8)  # let go at once: no page of it is ever touched
     return at_once if same else None
 
 
 def _measured(model: nn.Module, inputs: Tensor) -> tuple[Tensor, int]:
     """The network's output, and the bytes of the largest tensor that a module gave. Raises TypeError for no tensor."""
-    sizes, owner = [0], threading.get_ident()
-
-    def measure(module: nn.Module, args: Any, output: Any) -> None:
-        if isinstance(output, Tensor) and threading.get_ident() == owner:
-            sizes.append(output.nbytes)
-
-    hook = register_module_forward_hook(measure)
-    try:
-        output = answer(model, inputs)
-    finally:
-        hook.remove()
+    output, largest = largest_block(partial(answer, model), inputs)
     if not isinstance(output, Tensor) or not output.ndim:
         raise TypeError("no tensor of rows")
-    return output.float(), max(sizes)
+    return output.float(), largest

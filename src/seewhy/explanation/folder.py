@@ -19,7 +19,7 @@ from seewhy.run.identity import VARYING, check_unchanged, content_of, run_identi
 from seewhy.run.machine import environment, usual_workers
 from seewhy.run.plan import DRAWS_NOTE, Plan, Shard
 from seewhy.run.workers import run_shards
-from seewhy.store import arrays, claims, manifest, tables
+from seewhy.store import arrays, claims, manifest, rows, tables
 from seewhy.store.schema import MAP_STATS, RECORDS
 
 Explained = Callable[..., ShardResult]  # of a plan and a shard
@@ -84,8 +84,7 @@ def finished(layout: Layout, folder: Path) -> Explanation:
     explanation = opened(layout, folder)
     write_pages(explanation, folder, layout.overlays)
     facts = {**explanation.summary(), "environment": environment(layout.plan.classifier.device)}
-    digests = {outcome.image.id: outcome.digest for outcome in explanation.outcomes}
-    content = content_of(layout.plan, digests)
+    content = content_of(layout.plan, ((outcome.image.id, outcome.digest) for outcome in explanation.outcomes))
     RunFolder(folder).finish(layout.identity.whole(content), facts)
     return explanation
 
@@ -178,7 +177,10 @@ def _told(layout: Layout) -> Plan:
 
 
 def opened(layout: Layout, folder: Path) -> Explanation:
-    """The explanation whose tables and maps are in the folder."""
-    outcomes = tables.read_outcomes(folder / "records.parquet")
-    stats = tables.read_stats(folder / "map_stats.parquet")
+    """The explanation whose tables and maps are in the folder; the rows of very many images stay in their files."""
+    records, numbers = folder / "records.parquet", folder / "map_stats.parquet"
+    if len(layout.plan.table) < rows.FROM:
+        return Explanation(_told(layout), tables.read_outcomes(records), tables.read_stats(numbers), folder=folder)
+    outcomes = rows.StoredOutcomes(records)
+    stats = rows.stats_by_key(numbers, layout.plan.keys, outcomes)
     return Explanation(_told(layout), outcomes, stats, folder=folder)

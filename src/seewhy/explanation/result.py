@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -49,8 +49,8 @@ class Explanation:
     def __init__(
         self,
         plan: Plan,
-        outcomes: list[Outcome],
-        stats: list[MapStat],
+        outcomes: Sequence[Outcome],
+        stats: Iterable[MapStat] | Mapping[MapKey, Mapping[int, MapStat]],
         maps: Mapping[MapKey, Maps] | None = None,
         folder: Path | None = None,
         writer: Callable[[Explanation, Path], None] | None = None,
@@ -65,10 +65,7 @@ class Explanation:
         self.outcomes = outcomes
         self._held = maps
         self._writer = writer
-        rows = {outcome.image.id: row for row, outcome in enumerate(outcomes)}
-        self._stats: dict[MapKey, dict[int, MapStat]] = {key: {} for key in self.keys}
-        for stat in stats:
-            self._stats[MapKey(stat.method, stat.layer, stat.score)][rows[stat.id]] = stat
+        self._stats = stats if isinstance(stats, Mapping) else _by_key(stats, self.keys, outcomes)
 
     def __len__(self) -> int:
         return len(self.outcomes)
@@ -102,14 +99,14 @@ class Explanation:
         Of images that were picked by their answers there is no accuracy, and `only` says of how many they are.
         """
         only = self.plan.only
-        judged = [outcome.correct for outcome in self.outcomes if outcome.correct is not None and only is None]
+        judged = Counter(outcome.correct for outcome in self.outcomes if outcome.correct is not None and only is None)
         return {
             "images": len(self),
             "without_result": sum(outcome.error is not None for outcome in self.outcomes),
             "reasons": dict(Counter(outcome.error for outcome in self.outcomes if outcome.error).most_common(5)),
             "predictions": dict(Counter(outcome.prediction for outcome in self.outcomes if outcome.prediction)),
-            "labelled": len(judged),
-            "accuracy": sum(judged) / len(judged) if judged else None,
+            "labelled": judged.total(),
+            "accuracy": judged[True] / judged.total() if judged else None,
             "method": self.method,
             "layers": list(self.layers),
             "score": self.score,
@@ -185,7 +182,7 @@ class Explanation:
         rows = range(shard.start, shard.stop)
         return ShardResult(
             shard,
-            outcomes=self.outcomes[shard.start : shard.stop],
+            outcomes=list(self.outcomes[shard.start : shard.stop]),
             stats=[stats[row] for row in rows for stats in self._stats.values() if row in stats],
             maps={key: self._all_maps(key)[shard.start : shard.stop] for key in self.keys},
         )
@@ -301,6 +298,17 @@ class Explanation:
         if self.folder is None:
             raise RuntimeError("an explanation holds its maps or has a folder")
         return self.folder
+
+
+def _by_key(
+    stats: Iterable[MapStat], keys: Sequence[MapKey], outcomes: Sequence[Outcome]
+) -> dict[MapKey, dict[int, MapStat]]:
+    """The numbers of all maps by what was explained, and by row."""
+    rows = {outcome.image.id: row for row, outcome in enumerate(outcomes)}
+    by_key: dict[MapKey, dict[int, MapStat]] = {key: {} for key in keys}
+    for stat in stats:
+        by_key[MapKey(stat.method, stat.layer, stat.score)][rows[stat.id]] = stat
+    return by_key
 
 
 def _pixels(path: Path) -> Pixels:

@@ -18,8 +18,11 @@ from seewhy.store.frames import frame_of
 class Explained(Protocol):
     """What images are taken from: an explanation."""
 
-    outcomes: list[Outcome]
     classes: tuple[str, ...]
+
+    @property
+    def outcomes(self) -> Sequence[Outcome]:
+        """What was said of each image."""
 
     def __getitem__(self, which: int) -> Any: ...
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from sys import intern
 
 import numpy as np
 import PIL
@@ -44,7 +45,7 @@ def mean_maps(explanation: Explanation) -> PIL.Image.Image:
         name = outcome.image.label if labelled else outcome.prediction
         what = f"{name}" if labelled else f"predicted {name}"
         split = f", {outcome.image.split}" if outcome.image.split else ""
-        groups.append(None if outcome.error or name is None else f"{what}{split}")
+        groups.append(None if outcome.error or name is None else intern(f"{what}{split}"))
     counts = Counter(group for group in groups if group is not None)
     shown = {group for group, _ in counts.most_common(MOST_GROUPS)}
     tiles: list[Tile] = []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -297,12 +297,26 @@ def image_digests(plan: Plan, images: Sequence[Image]) -> dict[str, str]:
     return {image.id: _image_digest(plan, image) for image in images}
 
 
-def content_of(plan: Plan, digests: Mapping[str, str | None] | None = None) -> str:
-    """A hash of the images; `digests` are those of files that were read already, by id."""
-    images, known = plan.table.images, digests or {}
+def content_of(plan: Plan, digests: Mapping[str, str | None] | Iterable[tuple[str, str | None]] = ()) -> str:
+    """A hash of the images; `digests` are those of files that were read already, by id.
+
+    Of very many they come one by one, in the order of the images; one that comes in another is made anew.
+    """
+    images, known = plan.table.images, digests.get if isinstance(digests, Mapping) else _InOrder(digests).of
     if plan.table.items is not None and not isinstance(plan.table.items, Tensor):
         images = images[:: max(1, len(images) // _PROBES)]
-    return manifest.digest_of_rows(known.get(image.id) or _image_digest(plan, image) for image in images)
+    return manifest.digest_of_rows(known(image.id) or _image_digest(plan, image) for image in images)
+
+
+class _InOrder:
+    """Hashes of files by id, asked for in the order in which they come."""
+
+    def __init__(self, coming: Iterable[tuple[str, str | None]]) -> None:
+        self._coming = iter(coming)
+
+    def of(self, name: str) -> str | None:
+        """The hash of an image; None where it has none, or comes no more."""
+        return next((digest for known, digest in self._coming if known == name), None)
 
 
 def changed_images(plan: Plan, digests: Mapping[str, str | None]) -> list[str]:

@@ -139,6 +139,11 @@ def read_stats(path: Path) -> list[MapStat]:
     return [MapStat(**row) for row in _rows(path)]
 
 
+def outcomes_in(table: pa.Table) -> list[Outcome]:
+    """The outcomes in rows of records.parquet."""
+    return [_outcome(row) for row in table.to_pylist()]
+
+
 def record_row(outcome: Outcome) -> dict[str, Any]:
     """An outcome as a row of records.parquet."""
     row = {name: getattr(outcome, name) for name in RECORDS if name not in ("id", "path", "label", "split", "error")}

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from seewhy.cam.blocks import kept_at_once
 from seewhy.cam.methods.scene import Scene
 from seewhy.errors import LayerError, ModelError
 
@@ -58,7 +59,9 @@ def _different(channels: Tensor) -> tuple[Tensor, Tensor]:
 
 def _scores(scene: Scene, channels: Tensor, rows: Tensor, strength: float) -> Tensor:
     """The score (M,) of image `rows[m]` seen through channel m, chunk by chunk, laid out as the inputs are."""
-    size = max(1, _CHUNK // scene.inputs[0].numel())
+    most = max(1, _CHUNK // scene.inputs[0].numel())
+    at_once = kept_at_once(scene.model, scene.inputs, min(most, len(rows)))
+    size = -(-len(rows) // -(-len(rows) // at_once)) if len(rows) else 1  # chunks of about one size
     last = scene.inputs.is_contiguous(memory_format=torch.channels_last)
     layout = torch.channels_last if last else torch.contiguous_format
     scores = []
