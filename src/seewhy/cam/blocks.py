@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import torch
@@ -26,8 +27,14 @@ def kept_at_once(model: nn.Module, inputs: Tensor, most: int) -> int:
     largest = remembered(model, key, lambda: _largest_or_none(model, inputs[:1]))
     if not largest or largest > KEPT:
         return most
-    torch.empty(KEPT, dtype=torch.uint8)  # let go at once: no page of it is ever touched
+    keep_blocks()
     return min(most, KEPT // largest)
+
+
+@cache
+def keep_blocks() -> None:
+    """Make the C library keep freed blocks up to `KEPT`, in place of giving their pages back at every pass."""
+    torch.empty(KEPT, dtype=torch.uint8)  # let go at once: no page of it is ever touched
 
 
 def largest_block(run: Callable[[Tensor], Any], inputs: Tensor) -> tuple[Any, int]:

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from seewhy.cam.blocks import KEPT, largest_block
+from seewhy.cam.blocks import keep_blocks, largest_block
 from seewhy.cam.model import answer, remembered
 from seewhy.errors import SeewhyError
 
@@ -57,6 +57,8 @@ def portions(model: nn.Module, inputs: Tensor, targets: Any) -> list[Portion]:
     """
     each = isinstance(targets, (list, tuple)) and len(targets) == len(inputs)
     home = next((weight.device for weight in model.parameters()), inputs.device)  # where the inputs go
+    if home.type == "cpu":
+        keep_blocks()
     if len(inputs) < _FEWEST or home.type != "cpu" or not (each or targets is None or callable(targets)):
         return [(inputs, targets)]
     tried = inputs[-_TRIED:]
@@ -84,7 +86,6 @@ def _images_at_once(model: nn.Module, tried: Tensor) -> int | None:
         return None
     bound = 1e-5 * float(alone.abs().max())
     same = torch.allclose(rows, alone, rtol=1e-4, atol=bound, equal_nan=True)
-    torch.empty(KEPT, dtype=torch.uint8)  # let go at once: no page of it is ever touched
     return at_once if same else None
 
 
