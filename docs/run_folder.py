@@ -36,6 +36,7 @@ EDITS = """What `edit` says of a trial:
 | `outside-into-whole`, … | a property | measured outside of the core, the whole changed alike: it goes everywhere |
 | `held NAME` | a factor | the donor's content was put in, and the factor NAME put back as the recipient has it |
 | `outside, held NAME`, … | a property | the same with what is exchanged outside of the core |
+| `held NAME` | `rim of the` core | all that lies within an eighth of the side from the core, but for the region NAME |
 | `shrunk-2`, `shrunk-4`, … | a region | the same, with the region drawn back by so many pixels |
 | `blur`, `mean`, `in-paint`, `shuffle`, `average` | a factor | its content was taken away |
 | `control` | a control region, `area A #NN` | the donor's content was put in |

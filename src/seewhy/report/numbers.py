@@ -107,6 +107,7 @@ def numbers_of(finding: Finding) -> tuple[Number, ...]:
         _in_points(f"Outside of the core, drawn {pixels} pixels larger", estimate)
         for pixels, estimate in _items(numbers, "rim")
     ]
+    lines.append(_in_points("All else that lies as near to the core, exchanged in its place", numbers.get("beside")))
     overfit = numbers.get("overfit") or {}
     excess = _in_logits("More on train than on valid, beyond other regions", overfit.get("margin"), "images")
     lines.append(excess and replace(excess, key="overfit"))

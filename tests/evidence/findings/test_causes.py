@@ -202,6 +202,41 @@ def test_what_hugs_the_core_cannot_be_told_from_its_rim(home: Path, tmp_path: Pa
     assert audit["ring"].claims == ("at the core's rim",) and "within 2 pixels" in audit["ring"].text
 
 
+def where_cap() -> Tensor:
+    """What lies on top of the core, like hair: all of it within 4 pixels."""
+    cap = torch.zeros(SIDE, SIDE)
+    cap[4:8, 8:24] = 1
+    return cap
+
+
+def test_a_region_beside_the_core_is_a_shortcut_where_the_rest_of_the_rim_does_nothing(
+    home: Path, tmp_path: Path
+) -> None:
+    masks = write_masks(tmp_path / "cap", home / "data", where_cap())
+    audit = audit_of(home, Reader(core=20.0, tint=15.0, seen=where_cap()), f"{named(home, 'core')},cap={masks}")
+    assert claimed(audit, "shortcut") == ["cap"]
+    assert audit["cap"].numbers["beside"]["value"] == pytest.approx(0, abs=1e-6)  # no pixel of it is read
+    assert any("all else that lies as near to the core" in line and line[0] == "+" for line in audit["cap"].evidence)
+
+
+def test_a_region_is_no_shortcut_where_the_rest_of_the_cores_rim_does_as_much(home: Path, tmp_path: Path) -> None:
+    ring = torch.zeros(SIDE, SIDE)
+    ring[4:28, 4:28] = 1
+    ring -= where_core()
+    masks = write_masks(tmp_path / "cap", home / "data", where_cap())
+    audit = audit_of(home, Reader(core=10.0, tint=25.0, seen=ring), f"{named(home, 'core')},cap={masks}")
+    assert not claimed(audit, "shortcut") and audit["cap"].claims == ("at the core's rim",)
+    assert audit["cap"].numbers["beside"]["value"] > audit["cap"].numbers["probability"]["value"] > 0.02
+
+
+def test_the_rest_of_the_rim_says_nothing_of_a_region_that_had_to_be_cut(home: Path, tmp_path: Path) -> None:
+    wider = where_cap()
+    wider[8:12, 8:24] = 1  # half of it lies in the core, and is taken out
+    masks = write_masks(tmp_path / "cap", home / "data", wider)
+    audit = audit_of(home, Reader(core=20.0, tint=15.0, seen=where_cap()), f"{named(home, 'core')},cap={masks}")
+    assert "beside" not in audit["cap"].numbers
+
+
 def test_a_shortcut_outlives_a_larger_core(home: Path) -> None:
     audit = audit_of(home, Reader(core=20.0, tint=15.0), named(home, "core") + ",around=not:core")
     assert claimed(audit, "shortcut") == ["around"]

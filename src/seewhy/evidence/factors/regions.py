@@ -57,13 +57,15 @@ class RegionCanvas:
 class Region:
     """A part of the picture by name, where its masks come from in words, and the function that draws them.
 
-    `fixed`: the same part of every picture, so that without a letterbox all images have the same mask.
+    `fixed`: the same part of every picture, so that without a letterbox all images have the same mask. `is_cut`: it had
+    pixels of the core, which were taken out.
     """
 
     name: str
     source: str
     fixed: bool
     draw: Callable[[RegionCanvas], Levels]
+    is_cut: bool = False
 
 
 @dataclass(frozen=True, eq=False)

@@ -22,6 +22,7 @@ from seewhy.evidence.findings.sentences import finding_of
 from seewhy.evidence.findings.unnamed import place_finding, rest_finding
 from seewhy.evidence.trials.design import AuditDesign
 from seewhy.evidence.trials.edit import EXCHANGE, MARKED, PATCHED, Edit, TrialKey
+from seewhy.evidence.trials.masked import is_part
 from seewhy.evidence.trials.trial import UNDECIDED, Scores, Trials
 
 WEAKLY: tuple[Level, ...] = ("WEAK", "CANNOT SAY")
@@ -106,13 +107,34 @@ def _most_telling(cases: Sequence[Case]) -> Case:
 
 
 def _causes(results: Results, cases: Sequence[Case]) -> list[Finding]:
-    """What acts outside of the core, each cause with what it explains; what is overfit under an overfit cause alone."""
+    """What acts outside of the core, each cause with what it explains; what is overfit under an overfit cause alone.
+
+    Of a region that is shown weakly the parts that are shown well are told by themselves: the smaller edit may break
+    less, and the larger one always explains what it holds.
+    """
     findings = []
     for cause in map(_led_by_the_best_shown, causes_of(cases, results.trials, results.design)):
-        alone = [case for case in cause.explained if case.is_overfit and not cause.case.is_overfit]
+        parts = _parts_shown_well(cause, results.design)
+        findings += _causes(results, parts)
+        others = [case for case in cause.explained if case not in parts]
+        alone = [case for case in others if case.is_overfit and not cause.case.is_overfit]
         findings += [_with_members(results, case, []) for case in alone]
-        findings.append(_with_explained(results, cause, [case for case in cause.explained if case not in alone]))
+        findings.append(_with_explained(results, cause, [case for case in others if case not in alone]))
     return findings
+
+
+def _parts_shown_well(cause: Cause, design: AuditDesign) -> list[Case]:
+    """The regions within a weakly shown one that are shown well."""
+    regions = {factor.name for factor in design.factors if factor.region}
+    if level_of(cause.case) not in WEAKLY or cause.case.factor not in regions:
+        return []
+    return [
+        case
+        for case in cause.explained
+        if case.factor in regions
+        and level_of(case) not in WEAKLY
+        and is_part(design.audited, case.factor, cause.case.factor)
+    ]
 
 
 def _led_by_the_best_shown(cause: Cause) -> Cause:

@@ -101,7 +101,7 @@ def outside_of_core(
             reason = f"it lies in the core, and outside of it {left:.1%} of the picture are left"
             ruled_out[region.name] = RuledOut(reason, "What the core does says it all.")
         else:
-            cut.append(replace(region, source=f"{region.source}, outside of {core}"))
+            cut.append(replace(region, source=f"{region.source}, outside of {core}", is_cut=True))
     return parts, cut, ruled_out
 
 

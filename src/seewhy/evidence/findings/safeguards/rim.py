@@ -14,6 +14,7 @@ from seewhy.evidence.factors.factor import Factor
 from seewhy.evidence.findings.case import RIM, Case, SafeguardOutcome, depends
 from seewhy.evidence.findings.effects import class_effect
 from seewhy.evidence.findings.figures import interval, signed_points
+from seewhy.evidence.findings.safeguards.beside import beside_jobs, beside_key, beside_share
 from seewhy.evidence.findings.safeguards.outside import outside_edit
 from seewhy.evidence.findings.safeguards.safeguard import Evidence, Safeguard
 from seewhy.evidence.inference.differences import ClassDifference
@@ -33,13 +34,18 @@ _SOME = 32  # images on which the share that is left is measured
 class LargerCore:
     """The effect outside of the core as it is named (`whole`), and with it drawn larger by so many pixels.
 
-    `left` are the shares of the factor's area that are left then.
+    `left` are the shares of the factor's area that are left then. `beside` is what the rest of the core's rim does
+    without it, `beside_share` how much of it there is for each pixel of the rim that is the factor's. `is_tried`: the
+    core that is larger by the most left enough of the factor.
     """
 
     whole: ClassDifference
     is_region: bool
     effects: Mapping[int, ClassDifference] = field(default_factory=dict)
     left: Mapping[int, float] = field(default_factory=dict)
+    beside: ClassDifference | None = None
+    beside_share: float = 0.0
+    is_tried: bool = True
 
     @property
     def largest(self) -> int:
@@ -52,25 +58,61 @@ class LargerCore:
         return min(self.effects)
 
     @property
+    def passes(self) -> bool:
+        """Whether what it does is shown not to be the core's rim: by a larger core, or by the rest of the rim.
+
+        A factor that lies so near to the core all over that only the smaller core can be tried has to pass by the rest
+        of the rim where there is such a rest.
+        """
+        if self.beside is not None and not self.is_tried:
+            return self.is_the_factor_alone
+        return self.persists or self.is_the_factor_alone
+
+    @property
+    def dies(self) -> bool:
+        """Whether what is left is shown to be less than its area's fair share of the effect, or all of it is rim."""
+        if self.passes:
+            return False
+        if self.is_all_rim or (not self.is_tried and self.is_as_much_beside):
+            return True
+        left = self.effects[self.largest]
+        upper = max(self._sign * left.low, self._sign * left.high)
+        return not self.persists and upper < AUDIT_THRESHOLDS["rim"] * self._expected
+
+    @property
     def persists(self) -> bool:
         """Whether with the largest core tried a fair part of the effect is shown to be left.
 
         Of a region it is fair by its area; what a property does need not grow with the area that it is measured in.
         """
-        left = self.effects[self.largest]
         if self.is_all_rim:
             return False
+        left = self.effects[self.largest]
         least = (
             AUDIT_THRESHOLDS["rim"] * self._expected if self.is_region else AUDIT_THRESHOLDS["outside"] * self._expected
         )
         return self._sign * left.value >= least and left.p_value < AUDIT_THRESHOLDS["level"]
 
     @property
-    def dies(self) -> bool:
-        """Whether what is left is shown to be less than its area's fair share of the effect, or all of it is rim."""
-        left = self.effects[self.largest]
-        upper = max(self._sign * left.low, self._sign * left.high)
-        return self.is_all_rim or (not self.persists and upper < AUDIT_THRESHOLDS["rim"] * self._expected)
+    def is_the_factor_alone(self) -> bool:
+        """Whether the rest of the core's rim is shown to do less than its area's fair share of what the factor does.
+
+        What a core drawn too small leaves out lies all around it, and not in one region beside it alone.
+        """
+        if self.beside is None:
+            return False
+        return max(self._sign * self.beside.low, self._sign * self.beside.high) < self._fair_beside
+
+    @property
+    def is_as_much_beside(self) -> bool:
+        """Whether the rest of the rim is shown to do its area's fair share."""
+        if self.beside is None:
+            return False
+        return min(self._sign * self.beside.low, self._sign * self.beside.high) >= self._fair_beside
+
+    @property
+    def _fair_beside(self) -> float:
+        return AUDIT_THRESHOLDS["rim"] * abs(self.whole.value) * min(1.0, self.beside_share)
 
     @property
     def is_all_rim(self) -> bool:
@@ -97,7 +139,7 @@ class Rim(Safeguard):
         if not core or factor.name in core or (factor.region and is_part(audited, factor.region, core[0])):
             return []
         pairs = audited.pairs([*([factor.region] if factor.region else []), *core])
-        return [
+        larger = [
             Job(
                 TrialKey(factor.name, outside_edit(factor, core, frame.everywhere, pixels), audited.split),
                 pairs,
@@ -105,6 +147,7 @@ class Rim(Safeguard):
             )
             for pixels in _growths(audited, factor, core[0])
         ]
+        return larger + beside_jobs(frame, factor, growths_in_pixels(audited)[0])
 
     def measure(self, evidence: Evidence, case: Case) -> LargerCore | None:
         """The effects on the probability outside of the larger cores."""
@@ -118,8 +161,14 @@ class Rim(Safeguard):
             if exchanges is not None:
                 effects[pixels] = class_effect(exchanges, exchanges.probability_changes(contrast), contrast)[0]
                 left[pixels] = _left(evidence.audited, factor, core[0], pixels)
-        whole = case.outside or case.effect.probability
-        return LargerCore(whole, factor.region is not None, effects, left) if effects else None
+        whole, pixels = case.outside or case.effect.probability, growths_in_pixels(evidence.audited)[0]
+        if not effects:
+            return None
+        key = beside_key(factor, core[0], pixels, evidence.audited.split)
+        rest = evidence.trials.get(key)
+        beside = None if rest is None else class_effect(rest, rest.probability_changes(contrast), contrast)[0]
+        share = 0.0 if rest is None else beside_share(evidence.audited, factor, core[0], pixels)
+        return LargerCore(whole, factor.region is not None, effects, left, beside, share, pixels in effects)
 
     def outcome(self, case: Case, measured: LargerCore | None) -> SafeguardOutcome | None:
         """It passes where enough is shown to be left; of the core itself, and where none was named, nothing is said."""
@@ -131,11 +180,19 @@ class Rim(Safeguard):
         pixels = measured.largest
         left = measured.effects[pixels]
         words = f"with the core drawn {pixels} pixels larger it is {signed_points(left.value)} {interval(left)}"
-        return SafeguardOutcome(self.name, measured.persists, words)
+        if measured.beside is not None and not (measured.is_tried and measured.persists):
+            words += (
+                "; all else that lies as near to the core does "
+                f"{signed_points(measured.beside.value)} {interval(measured.beside)}"
+            )
+        return SafeguardOutcome(self.name, measured.passes, words)
 
     def stored(self, measured: LargerCore | None) -> dict[str, Any]:
-        """By pixels the effect that is left."""
-        return {"rim": {str(pixels): vars(effect) for pixels, effect in measured.effects.items()} if measured else {}}
+        """By pixels the effect that is left, and that of the rest of the rim."""
+        if measured is None:
+            return {"rim": {}}
+        beside = {} if measured.beside is None else {"beside": vars(measured.beside)}
+        return {"rim": {str(pixels): vars(effect) for pixels, effect in measured.effects.items()}, **beside}
 
 
 def growths_in_pixels(sample: Sample) -> list[int]:
