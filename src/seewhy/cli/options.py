@@ -53,6 +53,14 @@ Watched = Annotated[
         "commas.",
     ),
 ]
+Exchanged = Annotated[
+    str | None,
+    typer.Option(
+        "--exchange",
+        help="Factors that half of the training images get from others of any class, so that they say nothing about "
+        "it: border, tint, background=masks/background, …, by commas.",
+    ),
+]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")]
 Seed = Annotated[int, typer.Option(help="Of every random choice.")]
 NoReport = Annotated[bool, typer.Option("--no-report", help="Leave out the pages (report/index.html).")]

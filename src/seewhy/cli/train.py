@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from seewhy.cli.options import AsJson, ClassifierOptions, Config, LabelledImages, Seed, TableOptions, Watched
+from seewhy.cli.options import AsJson, ClassifierOptions, Config, Exchanged, LabelledImages, Seed, TableOptions, Watched
 from seewhy.cli.pages import typed_options
 from seewhy.cli.printing import kept_clean, print_json, print_rows, say
 from seewhy.cli.signature import spelled_out
@@ -30,6 +30,7 @@ def train(
     ),
     seed: Seed = 0,
     watch: Watched = None,
+    exchange: Exchanged = None,
     *,
     table: TableOptions,
     as_json: AsJson = False,
@@ -59,6 +60,7 @@ def train(
             out=out,
             weights=classifier.weights,
             watch=watching,
+            exchange=exchange or (),
             progress=update,
             **classifier.arguments(),
         )

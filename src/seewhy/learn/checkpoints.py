@@ -59,9 +59,11 @@ def resumed(job: TrainingJob, resume: bool) -> list[HistoryRow]:
         job.content = state.get("images", "")
     except Exception as error:
         raise OptionError(f"{path} cannot be read, so nothing can be resumed: {error}\n  Type:  {another}") from error
-    asked = {key: value for key, value in job.identity.items() if key in there or key != "network"}  # of older versions
+    keys = [key for key in dict.fromkeys([*job.identity, *there]) if key in there or key != "network"]  # of older ones
     changed = [
-        f"  {key}: {there.get(key)} there, {value} asked" for key, value in asked.items() if there.get(key) != value
+        f"  {key}: {there.get(key, 'none')} there, {job.identity.get(key, 'none')} asked"
+        for key in keys
+        if there.get(key) != job.identity.get(key)
     ]
     if changed:
         said = (f"{job.folder} holds another training; these differ:", *changed, f"  Type:  {another}")

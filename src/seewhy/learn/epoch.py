@@ -16,7 +16,7 @@ from seewhy.data.decode import UnreadableError
 from seewhy.data.reader import batch_of, load_image
 from seewhy.errors import DataError, ModelError, OptionError, SeewhyError, WorkError, counted, listed
 from seewhy.learn.history import HistoryRow
-from seewhy.learn.job import TrainingJob, batches_of, settle
+from seewhy.learn.job import TrainingJob, batches_of, dice_of, settle
 from seewhy.records import Image
 from seewhy.run.machine import out_of_memory
 from seewhy.store import manifest
@@ -83,8 +83,9 @@ def epoch_of(job: TrainingJob, images: dict[str, list[Image]], epoch: int) -> li
 
 def _learn(job: TrainingJob, images: Sequence[Image], epoch: int) -> None:
     job.classifier.model.train()
+    dice = dice_of(job.seed, f"exchange {epoch}")
     for places in batches_of(len(images), job.batch_size, job.seed, epoch):
-        loss = _loss(*_answers(job, [images[place] for place in places]))
+        loss = _loss(*_answers(job, [images[place] for place in places], dice))
         job.optimizer.zero_grad()
         torch.autograd.backward(loss)
         job.optimizer.step()
@@ -103,12 +104,14 @@ def _measured(job: TrainingJob, images: Sequence[Image], epoch: int, split: str)
     return HistoryRow(epoch, split, loss / len(images), right / len(images), len(images))
 
 
-def _answers(job: TrainingJob, images: Sequence[Image]) -> tuple[Tensor, Tensor]:
-    """The logits (N, K) for some images, and their class indices (N,)."""
+def _answers(job: TrainingJob, images: Sequence[Image], dice: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
+    """The logits (N, K) for some images, and their class indices (N,); with `dice` what is exchanged, is."""
     classifier, splits = job.classifier, job.splits
     loaded = [job.kept.get(i.id) or load_image(splits.table, i, classifier.preprocess) for i in images]
     like = next(p for p in classifier.model.parameters() if p.is_floating_point())
     inputs = batch_of(loaded, classifier.preprocess).to(classifier.device, like.dtype)
+    if dice is not None and job.exchange is not None:
+        inputs = job.exchange.into(inputs, images, dice)
     targets = torch.tensor([splits.classes.index(image.label or "") for image in images])
     logits = logits_of(classifier.model(inputs), len(images))
     return logits if logits.dtype == torch.float64 else logits.float(), targets.to(classifier.device)

@@ -14,6 +14,7 @@ from seewhy.data.classifier import Classifier
 from seewhy.data.reader import Loaded
 from seewhy.learn.history import EpochWatch
 from seewhy.learn.splits import Splits
+from seewhy.learn.with_exchange import TrainingExchange
 from seewhy.records import Progress
 from seewhy.run.first_pass import first_input
 
@@ -33,6 +34,7 @@ class TrainingJob:
     optimizer: torch.optim.Optimizer
     report: Progress
     watch: EpochWatch | None = None
+    exchange: TrainingExchange | None = None
     kept: dict[str, Loaded] = field(default_factory=dict)
     content: str = ""  # a hash of all images as they were read
     total: int = 0
@@ -55,12 +57,16 @@ def batches_of(n_images: int, batch_size: int, seed: int, epoch: int) -> list[li
 
     A last batch of a single image is joined to the one before, since batch norm cannot train on it.
     """
-    generator = torch.Generator().manual_seed(_number(seed, f"epoch {epoch}"))
-    order = torch.randperm(n_images, generator=generator).tolist()
+    order = torch.randperm(n_images, generator=dice_of(seed, f"epoch {epoch}")).tolist()
     batches = [order[start : start + batch_size] for start in range(0, n_images, batch_size)]
     if len(batches) > 1 and len(batches[-1]) == 1 < batch_size:
         batches[-2:] = [batches[-2] + batches[-1]]
     return batches
+
+
+def dice_of(seed: int, step: str) -> torch.Generator:
+    """A generator for one step that nothing else draws from."""
+    return torch.Generator().manual_seed(_number(seed, step))
 
 
 def settle(seed: int, step: str, device: torch.device) -> None:

@@ -114,14 +114,7 @@ def measure_of(
     `options` are those of `design_audit`. Raises OptionError for a factor that is unknown or cannot be exchanged here,
     DataError where no class can be compared with another.
     """
-    words = [word.strip() for word in factors.split(",")] if isinstance(factors, str) else list(factors)
-    asked = [word for word in words if word]
-    if not asked:
-        raise OptionError(
-            f"No factor was named.  Name some:  background=masks/background, border, {listed(PROPERTIES, 4)}",
-            slug="no-such-factor",
-        )
-    regions, properties, unasked = _by_kind(asked)
+    regions, properties, unasked = by_kind(words_of(factors))
     table = read_table(images)
     n_classes = max(2, len(set(table.labels)))
     effort = Effort(recipients, max(8, -(-donors // n_classes)), uses=2, controls=0, pairs=0)
@@ -137,7 +130,18 @@ def measure_of(
     return Measure(design)
 
 
-def _by_kind(
+def words_of(factors: str | Sequence[FactorWord]) -> list[FactorWord]:
+    """The factors that were named, each by itself. Raises OptionError where none was."""
+    words = [word.strip() for word in factors.split(",")] if isinstance(factors, str) else list(factors)
+    if not (asked := [word for word in words if word]):
+        raise OptionError(
+            f"No factor was named.  Name some:  background=masks/background, border, {listed(PROPERTIES, 4)}",
+            slug="no-such-factor",
+        )
+    return asked
+
+
+def by_kind(
     words: Sequence[FactorWord],
 ) -> tuple[tuple[str | Region, ...], tuple[str | Property | Factor, ...], set[str]]:
     """Regions and properties, and the regions that are needed but were not asked for."""

@@ -21,7 +21,9 @@ from seewhy.learn.checkpoints import identity_of, resumed, write_epoch
 from seewhy.learn.epoch import epoch_of, read_images
 from seewhy.learn.history import PLOT, EpochWatch, HistoryRow, Training, best_epoch, write_plot
 from seewhy.learn.job import TrainingJob, settle
+from seewhy.learn.measure import FactorWord
 from seewhy.learn.splits import choose_splits
+from seewhy.learn.with_exchange import exchange_among, named
 from seewhy.records import Image, Preprocess, Progress
 from seewhy.run.progress import chosen_progress
 from seewhy.store import manifest
@@ -45,6 +47,7 @@ def train(
     weights: str | Path | None = None,
     device: str = "auto",
     watch: EpochWatch | None = None,
+    exchange: str | Sequence[FactorWord] = (),
     progress: bool | Progress = True,
     **changes: Any,
 ) -> Training:
@@ -63,6 +66,8 @@ def train(
         weights: a state dict to start from
         device: "auto", "cpu", "cuda", "cuda:1", "mps"
         watch: a Watch: what named factors do is measured after each epoch; it changes no weight
+        exchange: factors that half of the training images of a batch get from others of any class, so that they say
+            nothing about the class: words by commas or in a list, as of Watch
         progress: True: a bar; False: none; or a function of (done, total), in images
         **changes: epoch of weights, and fields of Preprocess: size, mean, …
 
@@ -71,7 +76,8 @@ def train(
         accuracy, n), best_epoch, classes, notes, and summary().
 
     Raises:
-        DataError (no split, one class, sizes that differ), OptionError (the folder holds another training),
+        DataError (no split, one class, sizes that differ), OptionError (the folder holds another training, a factor
+        that cannot be exchanged),
         WorkError (the loss became NaN, out of memory).
 
     Example:
@@ -106,16 +112,20 @@ def train(
             typed["--weights-key"] = weights_key
         if classifier.inputs:
             typed["--input"] = dict(classifier.inputs)
+        if exchange:
+            typed["--exchange"] = named(exchange)
         identity = identity_of(classifier, splits, {**typed, "--seed": seed})
         optimizer = torch.optim.Adam([p for p in network.parameters() if p.requires_grad], lr=rate)
         folder = Path(out) / type(network).__name__
         notes = [*(note for note in classifier.notes if note != RANDOM_NOTE), *splits.notes]
         job = TrainingJob(classifier, splits, batch_size, rate, seed, folder, identity, notes, optimizer, report, watch)
         with untouched(network, learns=True), manifest.writer(folder):
-            return _run(job, epochs, patience, resume)
+            return _run(job, epochs, patience, resume, exchange)
 
 
-def _run(job: TrainingJob, epochs: int, patience: int | None, resume: bool) -> Training:
+def _run(
+    job: TrainingJob, epochs: int, patience: int | None, resume: bool, exchange: str | Sequence[FactorWord]
+) -> Training:
     history = resumed(job, resume)
     first = len(history) // 2
     if job.watch is not None:
@@ -130,7 +140,12 @@ def _run(job: TrainingJob, epochs: int, patience: int | None, resume: bool) -> T
         if history and patience is not None and epoch - 1 - best_epoch(history) >= patience:
             job.notes.append(f"Stopped after epoch {epoch - 1}: no better valid loss for {patience} epochs.")
             break
-        images = images or read_images(job)
+        if not images:
+            images = read_images(job)
+            if exchange:
+                table = replace(job.splits.table, images=tuple(images["train"]))
+                classifier = replace(job.classifier, classes=job.splits.classes)
+                job.exchange = exchange_among(exchange, classifier, table, job.seed)
         history += epoch_of(job, images, epoch)
         if job.watch is not None:
             job.watch(replace(job.classifier, classes=job.splits.classes), epoch)
