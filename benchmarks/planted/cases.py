@@ -11,6 +11,7 @@ from typing import Any
 from benchmarks.planted.latents import Recipe
 from benchmarks.planted.names import half_of
 from benchmarks.planted.networks import Network
+from benchmarks.planted.planting import EVERYWHERE
 from benchmarks.planted.renderers import RENDERERS
 
 STRENGTHS = ((0.9, 1.0), (0.8, 1.5), (0.95, 0.7), (0.7, 2.0), (1.0, 0.5), (0.6, 2.5))  # with what amount
@@ -157,11 +158,13 @@ def asked_of(
 ) -> list[Planted]:
     """What goes with the label in what is audited, and by how much the network uses it: (2 strength - 1) times tau.
 
-    Of kinds that lie somewhere what they do outside of the core.
+    Of kinds that lie somewhere what they do outside of the core. One of the whole picture, like a file's compression,
+    has no outside: where it ends at the core, there is an edge that no picture has.
     """
     share = 2 * case.recipe.strength - 1 if case.recipe.is_aligned("valid") else 0.0
+    placed = {kind: effect for kind, effect in outside.items() if kind not in EVERYWHERE}
     return [
-        Planted(kind, share * outside.get(kind, oracle["kinds"].get(kind))["value"])
+        Planted(kind, share * placed.get(kind, oracle["kinds"].get(kind))["value"])
         for kind in case.recipe.kinds
         if kind in oracle["kinds"]
     ]

@@ -205,6 +205,17 @@ def test_what_a_kind_does_within_the_named_core_is_left_out(column: int, is_seen
     assert asked_of(case, whole, outside)[0].effect == outside["frame"]["value"]
 
 
+def test_a_kind_of_the_whole_picture_has_no_outside() -> None:
+    network = Network(Recipe("faces", ("jpeg", "frame"), "planted", 0.8, 0.1), seed=3)
+    oracle = {"kinds": {kind: {"value": 0.2} for kind in ("jpeg", "frame")}}
+    outside = {kind: {"value": 0.7} for kind in ("jpeg", "frame")}  # a JPEG file that ends at the core: an edge there
+    asked = asked_of(Case("planted", network), oracle, outside)
+    assert [(one.kind, one.effect) for one in asked] == [
+        ("jpeg", pytest.approx(0.6 * 0.2)),
+        ("frame", pytest.approx(0.6 * 0.7)),
+    ]
+
+
 @pytest.mark.parametrize("form", FORMS)
 def test_cores_have_the_size_that_they_say(form: str) -> None:
     rules = RENDERERS["objects"]
