@@ -77,6 +77,7 @@ def test_an_interrupted_training_goes_on_to_the_same_bits(data: Path, tmp_path: 
         trained(data, tmp_path / "parts", epochs=3, resume=True)
     parts = trained(data, tmp_path / "parts", exchange=["tint"], epochs=3, resume=True)
     assert parts.history == whole.history
+    assert "In each epoch half of the training images get from another one: tint." in parts.notes
     files = [training.folder / "model_2.pt" for training in (whole, parts)]
     assert files[0].read_bytes() == files[1].read_bytes()
 

@@ -146,6 +146,7 @@ def _run(
                 table = replace(job.splits.table, images=tuple(images["train"]))
                 classifier = replace(job.classifier, classes=job.splits.classes)
                 job.exchange = exchange_among(exchange, classifier, table, job.seed)
+                job.notes.append(f"In each epoch half of the training images get from another one: {named(exchange)}.")
         history += epoch_of(job, images, epoch)
         if job.watch is not None:
             job.watch(replace(job.classifier, classes=job.splits.classes), epoch)
