@@ -15,7 +15,7 @@ from benchmarks.planted.latents import Recipe
 from benchmarks.planted.networks import Network, built, inputs_of, predicted
 from benchmarks.unaided import peers
 from benchmarks.unaided.peers import NEEDS, PEERS, UNAVAILABLE, Material, clusters, exchanges, maps, material_of
-from benchmarks.unaided.peers.material import outside
+from benchmarks.unaided.peers.material import going_with_label, outside
 from torch import Tensor, nn
 
 from seewhy.evidence.factors.zones import ZONES
@@ -144,6 +144,13 @@ def test_a_cluster_shows_a_state_that_is_rare_and_never_one_that_nearly_all_have
     assert not clusters.shows(np.arange(100) < 4, ~on)  # pure, but not half of them
     assert clusters.found_in(rare.astype(int), {"logo": on}, np.zeros(100, int)) == ["logo"]
     assert clusters.found_in(np.arange(100) % 2, {"logo": on}, np.zeros(100, int)) == []
+
+
+def test_a_reader_suspects_only_kinds_that_go_with_the_label() -> None:
+    material = drawn(CORNER, CORNER, against=4)
+    on = material.kinds["logo"]
+    kinds = {"with": on, "against": ~on, "not": np.arange(len(on)) % 4 < 2, "always": np.ones_like(on)}
+    assert set(going_with_label(replace(material, kinds=kinds))) == {"with", "against"}
 
 
 def test_where_nothing_is_planted_only_a_cluster_of_one_label_is_told() -> None:

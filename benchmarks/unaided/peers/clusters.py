@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 from benchmarks.unaided.peers.maps import gradients
-from benchmarks.unaided.peers.material import Claim, Floats, Material, last_layer
+from benchmarks.unaided.peers.material import Claim, Floats, Material, going_with_label, last_layer
 from numpy.typing import NDArray
 
 KS = range(2, 9)  # how many clusters
@@ -28,18 +28,19 @@ def spray(material: Material) -> Claim:
     its spectral pipeline (euclidean distance, 10 neighbours, k-means) with k from 2 to 8, once over its default of 32
     eigenvectors and once over the first k alone, whichever shows more.
 
-    A kind counts as found where at least 80 % of a cluster are in one state of it (on, or off), the cluster holds at
-    least half of all pictures of the class in that state, and the cluster is purer than the class by more than 10
-    points, so that a state which nine in ten of the class are in is never found by it. Where nothing is planted,
-    "cluster" is told where 80 % of a cluster have one label while no label has 65 % of the class.
+    A kind that goes with the label in these pictures (Fisher's p < .05) counts as found where at least 80 % of a
+    cluster are in one state of it (on, or off), the cluster holds at least half of all pictures of the class in that
+    state, and the cluster is purer than the class by more than 10 points, so that a state which nine in ten of the
+    class are in is never found by it. Where no kind goes with the label, "cluster" is told where 80 % of a cluster have
+    one label while no label has 65 % of the class.
     """
     maps = small(gradients(material, material.answers).sum(axis=1))
-    told: dict[str, str] = {}
+    suspected, told = going_with_label(material), dict[str, str]()
     for answer in np.unique(material.answers):
         rows = np.flatnonzero(material.answers == answer)
         if len(rows) < FEWEST:
             continue
-        kinds = {kind: on[rows] for kind, on in material.kinds.items()}
+        kinds = {kind: on[rows] for kind, on in suspected.items()}
         for clusters in corelay_clusters(maps[rows].reshape(len(rows), -1)):
             where = f"class {answer}, {clusters.max() + 1} clusters"
             told = {**{name: where for name in found_in(clusters, kinds, material.labels[rows])}, **told}
@@ -70,7 +71,7 @@ def corelay_clusters(rows: Floats) -> Iterator[NDArray[np.int64]]:
 
 
 def found_in(clusters: NDArray[np.int64], kinds: Kinds, labels: NDArray[np.int64]) -> list[str]:
-    """What an oracle reader tells of clusters: kinds; or "cluster" where nothing is planted and a label prevails."""
+    """What an oracle reader tells of clusters: kinds; or "cluster" where there are none and a label prevails."""
     members = [clusters == cluster for cluster in np.unique(clusters)]
     if kinds:
         return [
@@ -102,10 +103,10 @@ def shortkit(material: Material) -> Claim:
     )
     if not detector.shortcut_detected_:
         return Claim((), "no flag")
-    found = set()
+    suspected, found = going_with_label(material), set[str]()
     for answer in np.unique(material.answers):
         rows = material.answers == answer
-        kinds = {kind: on[rows] for kind, on in material.kinds.items()}
+        kinds = {kind: on[rows] for kind, on in suspected.items()}
         found |= set(found_in(detector.cluster_labels_[rows], kinds, material.labels[rows])) if kinds else set()
     return Claim(tuple(sorted(found)) or ("cluster",), ", ".join(detector.results_["report"]["clever_hans"]["flags"]))
 

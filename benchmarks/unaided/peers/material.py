@@ -13,10 +13,12 @@ from benchmarks.planted.cases import Case
 from benchmarks.planted.networks import canvases_of, inputs_of, normal, predicted
 from benchmarks.planted.renderers import RENDERERS
 from numpy.typing import NDArray
+from scipy import stats
 from torch import Tensor, nn
 
 from seewhy.evidence.factors.zones import ZONES
 
+LEVEL = 0.05
 LEAST_AREA = 0.005  # of the picture: a place of which less lies outside of the core is not asked about
 
 Floats = NDArray[Any]
@@ -86,6 +88,23 @@ def outside(material: Material) -> dict[str, NDArray[np.float32]]:
     """By zone what of it lies outside of the core (N, S, S); zones that lie within the core are left out."""
     found = {name: (zone * (1 - material.core)).astype(np.float32) for name, zone in material.zones.items()}
     return {name: masks for name, masks in found.items() if masks.mean() >= LEAST_AREA}
+
+
+def going_with_label(material: Material) -> dict[str, NDArray[np.bool_]]:
+    """Of the planted kinds those that go with the label in these pictures: all that a knowing reader would suspect.
+
+    That is p < .05 in Fisher's exact test of being on against being of the first class.
+    """
+    first = material.labels == 0
+
+    def p(on: NDArray[np.bool_]) -> float:
+        table = [
+            [int((on & first).sum()), int((~on & first).sum())],
+            [int((on & ~first).sum()), int((~on & ~first).sum())],
+        ]
+        return float(stats.fisher_exact(table).pvalue)
+
+    return {kind: on for kind, on in material.kinds.items() if p(on) < LEVEL}
 
 
 def shares(module: nn.Module, canvases: Tensor) -> NDArray[np.float64]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 from benchmarks.planted.networks import predicted
-from benchmarks.unaided.peers.material import Claim, Floats, Material
+from benchmarks.unaided.peers.material import LEVEL, Claim, Floats, Material, going_with_label
 from numpy.typing import NDArray
 from scipy import stats
 from torch import nn
@@ -17,7 +17,6 @@ SLICES = 10  # that are read
 FEWEST = 5  # pictures of a slice that is read
 WORSE = 0.1  # by how much more often than all a slice is wrong
 PURE = 0.8
-LEVEL = 0.05
 
 
 def slices(material: Material) -> Claim:
@@ -26,15 +25,15 @@ def slices(material: Material) -> Claim:
     The mixture is scikit-learn's, with diagonal covariances, over principal components of what the last linear layer
     reads (scaled to a mean variance of 1), the label, and the probabilities, both times the root of 10. Of its parts
     with at least 5 pictures that are wrong at least 10 points more often than all, the 10 with the most errors are
-    read. A kind counts as found where at least 80 % of one of them have it on in another class than the first, or off
-    in the first, and that many would hardly be there by chance: p < .05 in a binomial test against the share among all
-    pictures, divided by all pairs of slices and kinds. (Without it small slices are pure by chance, where a kind goes
-    with no label.)
+    read. A kind that goes with the label in these pictures (Fisher's p < .05) counts as found where at least 80 % of
+    one of them have it on in another class than the first, or off in the first, and that many would hardly be there by
+    chance: p < .05 in a binomial test against the share among all pictures, divided by all pairs of slices and kinds.
+    (Without it small slices are pure by chance, where a kind goes with no label.)
     """
     parts = _parts(material)
     wrong = material.answers != material.labels
     read = sorted(_bad(parts, wrong), key=lambda part: -wrong[parts == part].sum())[:SLICES]
-    against = {kind: on != (material.labels == 0) for kind, on in material.kinds.items()}
+    against = {kind: on != (material.labels == 0) for kind, on in going_with_label(material).items()}
     tries = len(read) * len(against)
     found = [kind for kind, rows in against.items() if any(_is_made_by(rows, parts == part, tries) for part in read)]
     return Claim(tuple(found), f"{len(read)} slices read, {int(wrong.sum())} errors of {len(wrong)}")
