@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test check tests test-slow sweep bench gpu-check bench-audit planted bench-report docs format clean
+.PHONY: demo test check tests test-slow sweep bench gpu-check bench-audit planted unaided bench-report docs format clean
 
 demo: .make/core
 	$(BIN)/seewhy demo
@@ -39,6 +39,10 @@ bench-audit: .make/dev
 # Hours: it goes on where it was stopped.
 planted: .make/dev
 	$(BIN)/python -m benchmarks.planted --workers 2
+
+# Hours too, over the networks of the former; other tools are asked where their packages are on PYTHONPATH.
+unaided: .make/dev
+	$(BIN)/python -m benchmarks.unaided
 
 bench-report: .make/dev .make/chromium
 	$(BIN)/python benchmarks/pages.py

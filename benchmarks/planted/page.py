@@ -63,6 +63,13 @@ HOW = """## How it is done
 - **A safeguard switched off**: the same trials, concluded without it.
 """
 
+AGAINST = """What to hold against these figures: rules were set after some audits of the frozen half had been looked
+at. The one on the price of an edit came after 16 of its first 24; the one on a region beside the core,
+and the one on a part of a region that cannot be exchanged as a whole, after the hair and the logo among
+its first 32, which they find since. The half for tuning was not audited in turn: networks with something
+to see came first.
+"""
+
 
 def write_page(scores: Sequence[Score], cache: Path, docs: Path, results: Path) -> str:
     """DOCS/planted.md with its pictures and RESULTS/planted.json; gives the main table."""
@@ -79,7 +86,7 @@ def write_page(scores: Sequence[Score], cache: Path, docs: Path, results: Path) 
     frozen = [score for score in scores if score.case.half == "frozen"]
     text = "\n".join([
         HEAD, "## What it gets wrong", "", failures(scores, Cache(cache), pictures), "## The figures", "",
-        f"Thresholds `{thresholds_key()}`, audit's code `{audit_key()}`. {_reached(scores)}", "", table, "",
+        f"Thresholds `{thresholds_key()}`, audit's code `{audit_key()}`. {_reached(scores)}", "", AGAINST, table, "",
         counts_table(scores), "",
         "## The safeguards, each switched off", "", "On all cases of both halves.", "", safeguards_table(scores), "",
         "## Where", "", "On the frozen half.", "", by(frozen, lambda one: [one.case.group], "what was made"), "",

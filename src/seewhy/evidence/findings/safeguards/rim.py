@@ -83,14 +83,13 @@ class LargerCore:
     def persists(self) -> bool:
         """Whether with the largest core tried a fair part of the effect is shown to be left.
 
-        Of a region it is fair by its area; what a property does need not grow with the area that it is measured in.
+        Of a region it is fair by its area; what a property does need not grow with the area that it is measured in. Of
+        a factor that lies mostly near to the core it has to be as large as what is reported at all, too.
         """
         if self.is_all_rim:
             return False
-        left = self.effects[self.largest]
-        least = (
-            AUDIT_THRESHOLDS["rim"] * self._expected if self.is_region else AUDIT_THRESHOLDS["outside"] * self._expected
-        )
+        left, share = self.effects[self.largest], AUDIT_THRESHOLDS["rim" if self.is_region else "outside"]
+        least = max(share * self._expected, 0.0 if self.is_tried else AUDIT_THRESHOLDS["floor"])
         return self._sign * left.value >= least and left.p_value < AUDIT_THRESHOLDS["level"]
 
     @property

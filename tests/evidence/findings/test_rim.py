@@ -1,0 +1,52 @@
+"""What is left where the core is drawn larger, and beside the region: when that tells a region from the core's rim."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from seewhy.evidence.findings.safeguards.rim import LargerCore
+from seewhy.evidence.inference.differences import ClassDifference, difference_of
+
+
+def effect(value: float, error: float = 0.001) -> ClassDifference:
+    return difference_of(value, error, 100.0, {0: 60, 1: 60})
+
+
+HALF_LEFT = LargerCore(effect(0.08), True, {8: effect(0.04)}, {8: 0.5})
+
+
+def test_a_fair_share_of_the_effect_is_by_area() -> None:
+    assert HALF_LEFT.passes and not HALF_LEFT.dies
+    dead = replace(HALF_LEFT, effects={8: effect(0.01)})
+    assert not dead.passes and dead.dies
+    unclear = replace(HALF_LEFT, effects={8: effect(0.018, 0.01)})
+    assert not unclear.passes and not unclear.dies
+    against = replace(HALF_LEFT, whole=effect(-0.08), effects={8: effect(-0.04)})
+    assert against.passes
+
+
+def test_what_lies_near_the_core_mostly_needs_an_effect_that_would_be_reported() -> None:
+    near = LargerCore(effect(0.023), True, {4: effect(0.003)}, {4: 0.2}, is_tried=False)
+    assert (
+        not near.passes and replace(near, is_tried=True).passes
+    )  # .003 is a fair share of .023 by area, and no finding
+    assert replace(near, whole=effect(0.12), effects={4: effect(0.03)}).passes
+    all_rim = replace(near, effects={4: effect(0.03)}, left={4: 0.1})
+    assert not all_rim.passes and all_rim.dies
+
+
+def test_what_does_nothing_beside_the_region_tells_it_from_the_rim() -> None:
+    dead = replace(HALF_LEFT, effects={8: effect(0.0)}, beside_share=2.0)
+    assert replace(dead, beside=effect(0.001)).passes
+    assert not replace(dead, beside=effect(0.06)).passes
+    assert not replace(dead, beside=effect(0.03, 0.02)).passes  # not shown to be less than its share
+    little = replace(dead, beside=effect(0.01), beside_share=0.1)  # so small a rest could not do more
+    assert not little.passes
+
+
+def test_a_region_that_only_the_smaller_core_leaves_has_to_pass_by_what_is_beside_it() -> None:
+    near = LargerCore(effect(0.08), True, {4: effect(0.04)}, {4: 0.5}, beside_share=1.0, is_tried=False)
+    assert near.passes
+    assert replace(near, beside=effect(0.001)).passes
+    as_much = replace(near, beside=effect(0.07))
+    assert not as_much.passes and as_much.dies
