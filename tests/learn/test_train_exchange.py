@@ -11,7 +11,7 @@ from torch import nn
 
 from seewhy.data.folder import read_table
 from seewhy.data.reader import batch_of, load_image
-from seewhy.errors import OptionError
+from seewhy.errors import OptionError, SeewhyError
 from seewhy.learn.job import dice_of
 from seewhy.learn.measure import measure_of
 from seewhy.learn.train import Training, train
@@ -62,7 +62,7 @@ def test_half_of_the_images_get_another_ones_content_and_the_others_stay_to_the_
     classifier, table = classifier_of(untrained()), read_table(data / "train")
     images, how = list(table.images), classifier.preprocess
     inputs = batch_of([load_image(table, image, how) for image in images], how)
-    exchange = exchange_among("tint", classifier, table, seed=0)
+    exchange = exchange_among("tint", classifier, table, images, seed=0)
     mixed = exchange.into(inputs, images, dice_of(0, "exchange 0"))
     moved = (mixed != inputs).flatten(1).any(dim=1).float().mean()
     assert float(moved) == pytest.approx(SHARE, abs=0.15)
@@ -82,6 +82,19 @@ def test_an_interrupted_training_goes_on_to_the_same_bits(data: Path, tmp_path: 
     assert files[0].read_bytes() == files[1].read_bytes()
 
 
+def test_images_without_a_mask_stay_as_they_are_and_are_counted(data: Path, tmp_path: Path) -> None:
+    masks = write_masks(tmp_path / "some", data, 1 - where_core())
+    for path in sorted((masks / "train" / "cat").glob("*.png"))[:24]:
+        path.unlink()
+    table = read_table(data)  # valid has images of the same names, whose masks are not theirs
+    train_images = [image for image in table.images if image.split == "train"]
+    exchange = exchange_among(f"around={masks}", classifier_of(untrained()), table, train_images, seed=0)
+    assert exchange.notes[1] == "24 training images of 120 without a mask of around: it is not exchanged there."
+    images = [image for image in exchange.sample.images if not exchange.factors[0].eligible[exchange.places[image.id]]]
+    inputs = torch.rand(len(images), 3, 32, 32)
+    assert len(images) == 24 and torch.equal(exchange.into(inputs, images, dice_of(0, "exchange 0")), inputs)
+
+
 @pytest.mark.parametrize(
     ("asked", "said"),
     [("tnt", "tint"), (" , ", "No factor was named"), ("jpeg", "cannot be exchanged"), ("around=nowhere", "nowhere")],
@@ -89,6 +102,6 @@ def test_an_interrupted_training_goes_on_to_the_same_bits(data: Path, tmp_path: 
 def test_what_cannot_be_exchanged_is_said_before_an_epoch_is_made(
     asked: str, said: str, data: Path, tmp_path: Path
 ) -> None:
-    with pytest.raises(Exception, match=said):
+    with pytest.raises(SeewhyError, match=said):
         trained(data, tmp_path / "out", exchange=asked)
     assert not list((tmp_path / "out").rglob("*.pt"))

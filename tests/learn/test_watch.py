@@ -135,6 +135,22 @@ def test_training_is_the_same_to_the_bit_with_a_watch(data: Path, net: nn.Module
     assert (watched.folder / "watch.csv").exists() and (watched.folder / "watch_maps.npz").exists()
 
 
+def test_no_image_takes_the_mask_of_one_of_the_other_split(data: Path, net: nn.Module, tmp_path: Path) -> None:
+    for path in data.rglob("*.png"):
+        mask = tmp_path / "masks" / path.relative_to(data)
+        mask.parent.mkdir(parents=True, exist_ok=True)
+        pixels = np.zeros((32, 32), np.uint8)
+        pixels[:6, :6] = 255
+        PIL.Image.fromarray(pixels).save(mask)
+    for number in range(2):  # images of these names are in train, too, and have masks there
+        (tmp_path / "masks" / "valid" / "red" / f"{number:03d}.png").unlink()
+    watch = Watch(factors=f"corner={tmp_path / 'masks'}")
+    train(net, data, out=tmp_path / "out", watch=watch, progress=False, **SMALL)
+    sample = watch._measured[1].design.audited
+    without = {image.id for image, has in zip(sample.images, sample.found["corner"], strict=True) if not has}
+    assert without == {"valid/red/000.png", "valid/red/001.png"}
+
+
 def test_a_resumed_training_goes_on_watching(data: Path, net: nn.Module, tmp_path: Path) -> None:
     options = {**SMALL, "progress": False, "out": tmp_path / "out"}
     whole = Watch(factors="tint")

@@ -57,8 +57,8 @@ Exchanged = Annotated[
     str | None,
     typer.Option(
         "--exchange",
-        help="Factors that half of the training images get from others of any class, so that they say nothing about "
-        "it: border, tint, background=masks/background, …, by commas.",
+        help="Factors that half of the training images get from others of any class, so that less of them is learned: "
+        "border, tint, background=masks/background, …, by commas.",
     ),
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")]

@@ -10,6 +10,7 @@ from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 from typing import Any, Protocol
 
+from seewhy.data.image_table import ImageTable
 from seewhy.errors import MissingExtraError, WorkError
 from seewhy.store import durable
 
@@ -38,8 +39,8 @@ class EpochWatch(Protocol):
     def records(self) -> list[dict[str, Any]]:
         """What was measured, row by row."""
 
-    def begin(self, images: Any) -> None:
-        """Be given the training's own valid images, for where none were named."""
+    def begin(self, images: Any, among: ImageTable | None = None) -> None:
+        """Be given the training's own valid images, and the table they are of, for where none were named."""
 
     def __call__(self, model: Any, epoch: int) -> Any:
         """Look at the classifier after an epoch, and leave it as found."""

@@ -10,9 +10,10 @@ from torch import nn
 
 from seewhy.data.classifier import Classifier
 from seewhy.data.folder import read_table
+from seewhy.data.image_table import ImageTable
 from seewhy.errors import DataError, OptionError, listed, nearest
 from seewhy.evidence.factors.factor import Factor
-from seewhy.evidence.factors.region_grammar import BACKGROUND, FACE, GRAMMAR
+from seewhy.evidence.factors.region_grammar import BACKGROUND, FACE, GRAMMAR, find_regions
 from seewhy.evidence.factors.regions import Region
 from seewhy.evidence.factors.zones import WORDS, zones_of
 from seewhy.evidence.findings.effects import Effect, effect_of
@@ -106,16 +107,18 @@ def measure_of(
     recipients: int = 100,
     donors: int = 100,
     seed: int = 0,
+    among: ImageTable | None = None,
     **options: Any,
 ) -> Measure:
     """The measure of named factors on the images that an audit would judge: those of valid, where there are any.
 
     `recipients` images are edited for each factor; `donors` is how many give content, of all classes together.
+    Where the images are some of a larger table, `among` is that, so that none takes the mask of one that was left out.
     `options` are those of `design_audit`. Raises OptionError for a factor that is unknown or cannot be exchanged here,
     DataError where no class can be compared with another.
     """
-    regions, properties, unasked = by_kind(words_of(factors))
     table = read_table(images)
+    regions, properties, unasked = by_kind(words_of(factors), among or table)
     n_classes = max(2, len(set(table.labels)))
     effort = Effort(recipients, max(8, -(-donors // n_classes)), uses=2, controls=0, pairs=0)
     request = AuditRequest(regions=regions, properties=properties, columns=("none",), effort=effort, as_given=True)
@@ -142,9 +145,9 @@ def words_of(factors: str | Sequence[FactorWord]) -> list[FactorWord]:
 
 
 def by_kind(
-    words: Sequence[FactorWord],
+    words: Sequence[FactorWord], among: ImageTable
 ) -> tuple[tuple[str | Region, ...], tuple[str | Property | Factor, ...], set[str]]:
-    """Regions and properties, and the regions that are needed but were not asked for."""
+    """Regions, with masks of a table's images, and properties; and regions that are needed but were not asked for."""
     regions: list[str | Region] = []
     properties: list[str | Property | Factor] = []
     for word in words:
@@ -159,7 +162,8 @@ def by_kind(
                 slug="no-such-factor",
             )
     unasked = {FACE} if BACKGROUND in regions and FACE not in regions else set()
-    return (*unasked, *regions) or ("none",), tuple(properties) or ("none",), unasked
+    named = (*unasked, *regions)
+    return tuple(find_regions(named, among)) if named else ("none",), tuple(properties) or ("none",), unasked
 
 
 def _is_region(word: str) -> bool:

@@ -66,8 +66,8 @@ def train(
         weights: a state dict to start from
         device: "auto", "cpu", "cuda", "cuda:1", "mps"
         watch: a Watch: what named factors do is measured after each epoch; it changes no weight
-        exchange: factors that half of the training images of a batch get from others of any class, so that they say
-            nothing about the class: words by commas or in a list, as of Watch
+        exchange: factors that half of the training images of a batch get from others of any class, so that less of
+            them is learned: words by commas or in a list, as of Watch
         progress: True: a bar; False: none; or a function of (done, total), in images
         **changes: epoch of weights, and fields of Preprocess: size, mean, …
 
@@ -129,7 +129,8 @@ def _run(
     history = resumed(job, resume)
     first = len(history) // 2
     if job.watch is not None:
-        job.watch.begin(replace(job.splits.table, images=tuple(job.splits.images["valid"])))
+        table = job.splits.table
+        job.watch.begin(replace(table, images=tuple(job.splits.images["valid"])), among=table)
         job.watch.resume(job.folder, first)
     if isinstance(how := job.classifier.preprocess, Preprocess) and how != Preprocess():
         job.notes.append(f"Trained on images as {how.describe()}: explain and check need the same options.")
@@ -143,10 +144,9 @@ def _run(
         if not images:
             images = read_images(job)
             if exchange:
-                table = replace(job.splits.table, images=tuple(images["train"]))
                 classifier = replace(job.classifier, classes=job.splits.classes)
-                job.exchange = exchange_among(exchange, classifier, table, job.seed)
-                job.notes.append(f"In each epoch half of the training images get from another one: {named(exchange)}.")
+                job.exchange = exchange_among(exchange, classifier, job.splits.table, images["train"], job.seed)
+                job.notes += job.exchange.notes
         history += epoch_of(job, images, epoch)
         if job.watch is not None:
             job.watch(replace(job.classifier, classes=job.splits.classes), epoch)

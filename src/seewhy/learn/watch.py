@@ -13,6 +13,7 @@ from torch import nn
 
 from seewhy.cam.model import untouched, unwrap
 from seewhy.data.classifier import Classifier, load
+from seewhy.data.image_table import ImageTable
 from seewhy.data.reader import load_image
 from seewhy.errors import OptionError, counted
 from seewhy.evidence.results.class_table import STEPS
@@ -84,11 +85,13 @@ class Watch:
         self.probed: tuple[ProbeImage, ...] = ()
         self._data, self._effort, self._seed = data, {"recipients": images, "donors": donors}, seed
         self._loading = {"classes": classes, **options}
+        self._among: ImageTable | None = None
         self._measured: tuple[nn.Module, Measure] | None = None
 
-    def begin(self, images: Any) -> None:
-        """Watch these images where none were named: a training gives its own valid."""
-        self._data = images if self._data is None else self._data
+    def begin(self, images: Any, among: ImageTable | None = None) -> None:
+        """Watch these images, some of a larger table, where none were named: a training gives its own valid."""
+        if self._data is None:
+            self._data, self._among = images, among
 
     def __call__(self, model: Classifier | nn.Module, epoch: int | None = None) -> tuple[WatchRow, ...]:
         """The rows of this epoch (None: the next one); () where it is none of `every`.
@@ -184,7 +187,7 @@ class Watch:
         if self._data is None:
             raise OptionError('No images were named.  Write:  seewhy.Watch("data", factors=["border"])')
         classifier = model if isinstance(model, Classifier) else load(model, **self._loading)
-        measure = measure_of(classifier, self._data, self.factors, seed=self._seed, **self._effort)
+        measure = measure_of(classifier, self._data, self.factors, seed=self._seed, among=self._among, **self._effort)
         ids = tuple(image.id for image in self._probes_of(measure))
         if ids != self.probes:  # those of another folder, or of none
             self.maps, self.probes = {}, ids

@@ -1,16 +1,16 @@
-"""A training whose images get named factors from each other, so that these say nothing about the class."""
+"""A training whose images get named factors from each other, so that less of them is learned."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from seewhy.data.classifier import Classifier
 from seewhy.data.image_table import ImageTable
-from seewhy.errors import OptionError, listed
+from seewhy.errors import OptionError, counted, listed
 from seewhy.evidence.trials.design import design_audit
 from seewhy.evidence.trials.request import AuditRequest, Effort
 from seewhy.evidence.trials.sample import Sample
@@ -30,6 +30,17 @@ class TrainingExchange:
     factors: Sequence[FactorExchange]
     places: Mapping[str, int]
 
+    @property
+    def notes(self) -> list[str]:
+        """What is exchanged, and how many images stay as they are since they have no mask."""
+        names, total = listed([exchange.factor.name for exchange in self.factors]), len(self.sample)
+        without = {exchange.factor.name: total - int(exchange.eligible.sum()) for exchange in self.factors}
+        return [f"In each epoch half of the training images get from another one: {names}."] + [
+            f"{counted(number, 'training image')} of {total:,} without a mask of {name}: it is not exchanged there."
+            for name, number in without.items()
+            if number
+        ]
+
     def into(self, inputs: Tensor, images: Sequence[Image], generator: torch.Generator) -> Tensor:
         """The network's inputs (N, C, H, W) of some images, half of them with one factor of another image each."""
         places = torch.tensor([self.places[image.id] for image in images])
@@ -47,13 +58,13 @@ class TrainingExchange:
 
 
 def exchange_among(
-    factors: str | Sequence[FactorWord], classifier: Classifier, table: ImageTable, seed: int
+    factors: str | Sequence[FactorWord], classifier: Classifier, table: ImageTable, images: Sequence[Image], seed: int
 ) -> TrainingExchange:
-    """The exchange of factors among all images of a table. Raises OptionError for one that cannot be exchanged here."""
-    regions, properties, unasked = by_kind(words_of(factors))
+    """The exchange of factors among some images of a table. Raises OptionError for one that cannot be exchanged."""
+    regions, properties, unasked = by_kind(words_of(factors), table)
     effort = Effort(1, ALL, controls=0, pairs=0)
     request = AuditRequest(regions=regions, properties=properties, columns=("none",), effort=effort, as_given=True)
-    design = design_audit(classifier, table, request, seed=seed)
+    design = design_audit(classifier, replace(table, images=tuple(images)), request, seed=seed)
     kept = sorted((factor for factor in design.factors if factor.name not in unasked), key=lambda factor: factor.name)
     missing = [f"{name}: {why.reason}" for name, why in design.ruled_out.items() if name not in unasked]
     if missing or not kept:
