@@ -13,6 +13,9 @@ from typing import Any
 import pytest
 from benchmarks.kills import MOST_LOST, Losses, Trial, kill_often, new_trial, real, tree
 
+from seewhy.errors import WorkError
+from seewhy.run.folder import RunFolder
+from seewhy.store import manifest
 from tests.started import started
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "killpg"), reason="this system has no process groups")
@@ -107,6 +110,24 @@ def test_what_another_run_left_is_never_taken_in(straight: tuple[Trial, dict[str
     assert "begun anew" in said or "#cannot-write" in said
     other.finish(other.home / "straight")
     assert tree(run) == tree(other.home / "straight")
+
+
+@pytest.mark.parametrize("is_complete", [False, True])
+def test_whoever_writes_is_told_in_the_midst_of_it_that_the_folder_is_another_runs(
+    tmp_path: Path, is_complete: bool
+) -> None:
+    run = RunFolder(tmp_path / "run")
+    manifest.begin(run.path, {})
+    with run.watched(manifest.token_of(run.path)) as check:
+        check()
+        shutil.rmtree(run.path)
+        with pytest.raises(WorkError, match="removed or begun anew"):
+            check()
+        manifest.begin(run.path, {})
+        if is_complete:  # it keeps no token
+            manifest.finish(run.path, {}, {})
+        with pytest.raises(WorkError, match="removed or begun anew"):
+            check()
 
 
 @pytest.mark.slow

@@ -101,10 +101,13 @@ class RunFolder:
                 raise
             same = False
         if not same:
-            raise WorkError(
-                f"{self.path} was removed or begun anew while this run was writing to it; nothing more is written.",
-                slug="run-replaced",
-            )
+            raise self._replaced()
+
+    def _replaced(self) -> WorkError:
+        return WorkError(
+            f"{self.path} was removed or begun anew while this run was writing to it; nothing more is written.",
+            slug="run-replaced",
+        )
 
     @contextlib.contextmanager
     def watched(self, token: str) -> Iterator[Callable[[], None]]:
@@ -122,8 +125,8 @@ class RunFolder:
                     same = self.path.stat().st_ino == number
                 except FileNotFoundError:
                     same = False
-                if not same:
-                    self.check_token("")
+                if not same:  # whatever it says of itself: a finished run has no token that could be compared
+                    raise self._replaced()
 
             self.check_token(token)  # it may have been replaced before it was opened
             yield check
