@@ -33,7 +33,7 @@ EDITS = """What `edit` says of a trial:
 | `donors` | a factor, or two joined by ` + ` | the donor's content was put in |
 | `outside` | a factor | the same, but nothing inside of the core was changed, or measured there |
 | `outside-grown-4`, … | a factor | the same outside of the core, drawn larger by so many pixels |
-| `outside-into-whole`, … | a property | measured outside of the core, the whole changed alike: it goes everywhere |
+| `outside-into-whole`, … | a property | the whole picture changed by as much as the classes differ around the core |
 | `held NAME` | a factor | the donor's content was put in, and the factor NAME put back as the recipient has it |
 | `outside, held NAME`, … | a property | the same with what is exchanged outside of the core |
 | `held NAME` | `rim of the` core | all that lies within an eighth of the side from the core, but for the region NAME |

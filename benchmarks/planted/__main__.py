@@ -24,9 +24,9 @@ def main() -> int:
         return 0
     print(f"{len(chosen)} cases; thresholds {thresholds_key()}, audit {audit_key()}", flush=True)
     folder = options.cache.expanduser()
-    failed = run(chosen, Work(folder, tuple(options.stages)), options.workers, options.minutes)
+    failed = run(chosen, Work(folder, tuple(options.stages), results=options.results), options.workers, options.minutes)
     if "score" in options.stages:
-        scores = scores_in(folder, cases())
+        scores = scores_in(folder, cases(), results=options.results)
         print(write_page(scores, folder, options.docs, options.results))
     print("\n".join(["", "Failed:", *failed]) if failed else "", flush=True)
     return 1 if failed else 0

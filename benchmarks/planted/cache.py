@@ -72,6 +72,11 @@ def case_key(case: Case) -> str:
     return key_of(network_key(case.network), case.core, case.part)
 
 
+def outside_key(case: Case) -> str:
+    """The hash of what decides a network's true effects outside of the core as it is named."""
+    return key_of(oracle_key(case.network), case_key(case), digest_of(OUTSIDE))
+
+
 @dataclass(frozen=True)
 class Cache:
     """A folder: networks/ (weights, how training went), oracles/, trials/, audits/ by their code."""
@@ -97,7 +102,7 @@ class Cache:
         return self.folder / "oracles" / f"{oracle_key(network)}.json"
 
     def outside_file(self, case: Case) -> Path:
-        return self.folder / "oracles" / f"{key_of(oracle_key(case.network), case_key(case), digest_of(OUTSIDE))}.json"
+        return self.folder / "oracles" / f"{outside_key(case)}.json"
 
     def audit_file(self, case: Case) -> Path:
         """Of the audit's code and thresholds of today: other code has other files."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.planted.cache import Cache, audit_key, thresholds_key
@@ -19,6 +20,7 @@ from benchmarks.planted.figures import (
     strength_table,
 )  # fmt: skip
 from benchmarks.planted.names import HELD_OUT, HELD_OUT_HEADS, RIGHT, WITHIN_THE_CORE
+from benchmarks.planted.published import publish
 from benchmarks.planted.scores import LARGE, Score, told
 from benchmarks.planted.sheet import switch_sheet, write_sheets
 
@@ -72,6 +74,20 @@ something to see came first.
 """
 
 
+@dataclass(frozen=True)
+class Shelf:
+    """Where pictures come from and go to: the cache, docs/planted, and what lay there `before`."""
+
+    cache: Cache
+    pictures: Path
+    before: Mapping[str, bytes]
+
+    def exchanged(self, score: Score, name: str) -> bytes | None:
+        """The picture of what an audit exchanged; of an audit that was made elsewhere as it was published."""
+        file = self.cache.audit_file(score.case).with_suffix(".png")
+        return file.read_bytes() if file.exists() else self.before.get(name)
+
+
 def write_page(scores: Sequence[Score], cache: Path, docs: Path, results: Path) -> str:
     """DOCS/planted.md with its pictures and RESULTS/planted.json; gives the main table."""
     if not scores:
@@ -81,12 +97,14 @@ def write_page(scores: Sequence[Score], cache: Path, docs: Path, results: Path) 
     keys = {"headlines": [], "noisy": False, "audit_key": audit_key(), "thresholds": thresholds_key()}
     stored = {**keys, "cases": rows_of(scores)}
     (results / "planted.json").write_text(json.dumps(stored, indent=1, default=float) + "\n", encoding="utf-8")
+    publish(scores, results)
     pictures = docs / "planted"
+    shelf = Shelf(Cache(cache), pictures, {file.name: file.read_bytes() for file in pictures.glob("*.png")})
     shutil.rmtree(pictures, ignore_errors=True)
     write_sheets(pictures)
     frozen = [score for score in scores if score.case.half == "frozen"]
     text = "\n".join([
-        HEAD, "## What it gets wrong", "", failures(scores, Cache(cache), pictures), "## The figures", "",
+        HEAD, "## What it gets wrong", "", failures(scores, shelf), "## The figures", "",
         f"Thresholds `{thresholds_key()}`, audit's code `{audit_key()}`. {_reached(scores)}", "", AGAINST, table, "",
         counts_table(scores), "",
         "## The safeguards, each switched off", "", "On all cases of both halves.", "", safeguards_table(scores), "",
@@ -111,12 +129,12 @@ def _reached(scores: Sequence[Score]) -> str:
     )
 
 
-def failures(scores: Sequence[Score], cache: Cache, pictures: Path) -> str:
+def failures(scores: Sequence[Score], shelf: Shelf) -> str:
     """False shortcuts, missed ones, wrong names: the frozen half first, the largest first."""
     parts = [
-        _listed("A shortcut that is none", [score for score in scores if score.is_false], _false, cache, pictures),
-        _listed("A shortcut of 10 points or more that is not told", _missed(scores), _silent, cache, pictures),
-        _listed("Found, but no title names the cause", _misnamed(scores), _wrong, cache, pictures),
+        _listed("A shortcut that is none", [score for score in scores if score.is_false], _false, shelf),
+        _listed("A shortcut of 10 points or more that is not told", _missed(scores), _silent, shelf),
+        _listed("Found, but no title names the cause", _misnamed(scores), _wrong, shelf),
     ]
     return "\n".join(parts)
 
@@ -135,28 +153,27 @@ def _misnamed(scores: Sequence[Score]) -> list[Score]:
     ]
 
 
-def _listed(title: str, failed: Sequence[Score], words: Callable[[Score], str], cache: Cache, pictures: Path) -> str:
+def _listed(title: str, failed: Sequence[Score], words: Callable[[Score], str], shelf: Shelf) -> str:
     failed = sorted(failed, key=lambda score: (score.case.half, -max(score.largest, score.evidence[1])))
     lines = [f"### {title}: {len(failed)}", ""]
     for number, score in enumerate(failed[:MOST]):
         lines.append(f"- **{score.case.name}** ({score.case.half}): {words(score)}")
-        lines += _pictured(score, cache, pictures) if number < PICTURED else []
+        lines += _pictured(score, shelf) if number < PICTURED else []
     if len(failed) > MOST:
         lines.append(f"- and {len(failed) - MOST} more, in `benchmarks/results/planted.json`")
     return "\n".join([*lines, ""])
 
 
-def _pictured(score: Score, cache: Cache, pictures: Path) -> list[str]:
+def _pictured(score: Score, shelf: Shelf) -> list[str]:
     """What was exchanged, of a finding that tells a shortcut; else what is planted, off and on."""
     name = f"{score.case.name.replace(' ', '-').replace('+', '-and-')}.png"
-    exchanged = cache.audit_file(score.case).with_suffix(".png")
-    if exchanged.exists() and score.shortcuts:
-        shutil.copy(exchanged, pictures / name)
+    if score.shortcuts and (exchanged := shelf.exchanged(score, name)) is not None:
+        (shelf.pictures / name).write_bytes(exchanged)
         factor = score.shortcuts[0]["factor"]
         words = f"the picture, one of another class, and the first with the other's {factor}"
     elif score.effects:
         kind = max(score.effects, key=lambda kind: abs(score.effects[kind]))
-        switch_sheet(score.case.recipe, kind, score.case.network.seed).save(pictures / name, optimize=True)
+        switch_sheet(score.case.recipe, kind, score.case.network.seed).save(shelf.pictures / name, optimize=True)
         words = f"{kind} off, and on"
     else:
         return []

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from benchmarks.planted import __main__ as command
 from benchmarks.planted import cache as caching
+from benchmarks.planted import published as published_module
 from benchmarks.planted.cache import Cache, network_key, write_record
 from benchmarks.planted.cases import Case, Planted, asked_of, cases
 from benchmarks.planted.cores import FORMS, core_masks
@@ -74,6 +75,26 @@ def test_what_is_done_is_not_done_again_and_other_code_needs_only_other_audits(
     monkeypatch.setattr(caching, "audit_key", lambda: "of other code")
     assert scores_in(folder, TINY) == []
     assert all(Cache(folder).has_network(case.network) for case in TINY)
+
+
+def test_what_was_published_is_neither_made_again_nor_scored_otherwise(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    here = scores_in(folder, TINY)
+    write_page(here, folder, tmp_path / "docs", tmp_path)
+    elsewhere = tmp_path / "elsewhere"
+    assert run(TINY, Work(elsewhere, results=tmp_path), 1, None) == []
+    assert capsys.readouterr().out.count("published") == len(TINY) and not elsewhere.exists()
+    there = scores_in(elsewhere, TINY, results=tmp_path)
+    for one, other in zip(here, there, strict=True):
+        for name in ("truth", "verdict", "found", "named", "at_rim", "exact", "hidden"):
+            assert getattr(one, name) == getattr(other, name)
+        assert one.effects == pytest.approx(other.effects, abs=1e-5)
+        assert one.coverage == pytest.approx(other.coverage) and one.evidence == pytest.approx(other.evidence, abs=1e-5)
+    assert safeguards_table(here) == safeguards_table(there)
+    write_page(there, elsewhere, tmp_path / "docs", tmp_path)  # its pictures are those that lay there
+    monkeypatch.setattr(published_module, "audit_key", lambda: "of other code")
+    assert scores_in(elsewhere, TINY, results=tmp_path) == []
 
 
 def test_a_record_of_other_thresholds_is_refused(folder: Path) -> None:

@@ -183,6 +183,23 @@ def test_a_mask_that_fits_several_images_or_an_image_with_several_masks_has_none
     assert names_for(["1.jpg.png"], "x/1.jpg", "x/1.png")[0] == "1.jpg.png"
 
 
+def test_a_mask_of_another_splits_image_of_the_same_name_is_none() -> None:
+    said = "! masks has no mask for it: train/fake/1.png is that of an image in another folder"
+    assert names_for(["train/fake/1.png"], "data/valid/fake/1.jpg") == [said]
+    assert names_for(["train/fake/1.png", "valid/fake/2.png"], "valid/fake/1.jpg", "valid/fake/2.jpg") == [
+        said,
+        "valid/fake/2.png",
+    ]
+    assert names_for(["fake/train/1.png"], "fake/val/1.jpg") == [said.replace("train/fake", "fake/train")]
+    assert names_for(["site-a/fake/1.png", "site-b/fake/2.png"], "site-b/fake/1.jpg") == [
+        said.replace("train", "site-a")
+    ]
+    assert names_for(["real/1.png", "fake/2.png"], "fake/1.jpg") == [said.replace("train/fake", "real")]
+    val, masks = "data/val/fake/1.jpg", "by hand/fake/1.png"
+    assert names_for(["validation/fake/1.png"], val) == ["validation/fake/1.png"]  # another word for the same
+    assert names_for([masks], val) == [masks]
+
+
 def test_names_that_fit_no_image_at_all_are_an_error() -> None:
     with pytest.raises(
         DataError, match=r"(?s)No image has a mask in masks: it names b\.png; the first image is a\.jpg"

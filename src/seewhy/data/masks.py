@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -15,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from seewhy.data.decode import FORMATS, MOST_PIXELS, UnreadableError, quiet
+from seewhy.data.folder_names import is_split_name, role_of
 from seewhy.data.image_files import PLAIN, stem_of
 from seewhy.data.network import module_of
 from seewhy.data.reader import Loaded
@@ -104,7 +106,11 @@ class Catalogue:
     where: str
 
     def name_for(self, image: Image) -> str:
-        """The name whose path ends most like the image's. Raises UnreadableError where none or several do."""
+        """The name whose path ends most like the image's. Raises UnreadableError where none or several do.
+
+        Nor is it the mask of an image that is called alike in another split, or in another folder where the masks have
+        one that is called as the image's.
+        """
         whole = _parts(image)
         for last in (whole[-1], stem_of(whole[-1])):
             if last in self.names:
@@ -117,10 +123,25 @@ class Catalogue:
         best = [name for name, count in shared.items() if count == most]
         if len(best) > 1:
             raise UnreadableError(f"{self.where} has several masks for it: {listed(best, 3)}")
+        if self._is_elsewhere(_bare(best[0])[:-most], parts[:-most]):
+            raise UnreadableError(f"{self.where} has no mask for it: {best[0]} is that of an image in another folder")
         alike = [path for path in self.images.get(parts[-1], ()) if path[-most:] == parts[-most:]]
         if (count := len(alike)) > 1:
             raise UnreadableError(f"{best[0]} fits {count} images; put the masks into folders named like the images'")
         return best[0]
+
+    def _is_elsewhere(self, folders: Sequence[str], of_image: Sequence[str]) -> bool:
+        """Whether the folders above what a mask's path and an image's share tell that they do not belong together."""
+        if not folders or not of_image:
+            return False
+        both = folders[-1], of_image[-1]
+        is_other_split = all(map(is_split_name, both)) and role_of(both[0]) != role_of(both[1])
+        return is_other_split or both[1] in self.folders
+
+    @cached_property
+    def folders(self) -> frozenset[str]:
+        """The names of all folders that masks lie in."""
+        return frozenset(folder for group in self.names.values() for name in group for folder in _bare(name)[:-1])
 
 
 def catalogue_of(names: Iterable[str], images: Sequence[Image], where: Path) -> Catalogue:

@@ -25,11 +25,11 @@ def test_a_fair_share_of_the_effect_is_by_area() -> None:
     assert against.passes
 
 
-def test_what_lies_near_the_core_mostly_needs_an_effect_that_would_be_reported() -> None:
-    near = LargerCore(effect(0.023), True, {4: effect(0.003)}, {4: 0.2}, is_tried=False)
-    assert (
-        not near.passes and replace(near, is_tried=True).passes
-    )  # .003 is a fair share of .023 by area, and no finding
+def test_what_lies_near_the_core_mostly_needs_an_effect_that_would_be_reported_or_all_of_its_share() -> None:
+    near = LargerCore(effect(0.023), True, {4: effect(0.003)}, {4: 0.2}, leaves_enough=False)
+    # .003 is more than half of its area's share of .023, and no finding
+    assert not near.passes and replace(near, leaves_enough=True).passes
+    assert replace(near, effects={4: effect(0.006)}).passes
     assert replace(near, whole=effect(0.12), effects={4: effect(0.03)}).passes
     all_rim = replace(near, effects={4: effect(0.03)}, left={4: 0.1})
     assert not all_rim.passes and all_rim.dies
@@ -45,7 +45,7 @@ def test_what_does_nothing_beside_the_region_tells_it_from_the_rim() -> None:
 
 
 def test_a_region_that_only_the_smaller_core_leaves_has_to_pass_by_what_is_beside_it() -> None:
-    near = LargerCore(effect(0.08), True, {4: effect(0.04)}, {4: 0.5}, beside_share=1.0, is_tried=False)
+    near = LargerCore(effect(0.08), True, {4: effect(0.04)}, {4: 0.5}, beside_share=1.0, leaves_enough=False)
     assert near.passes
     assert replace(near, beside=effect(0.001)).passes
     as_much = replace(near, beside=effect(0.07))

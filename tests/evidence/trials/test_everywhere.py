@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -10,8 +13,8 @@ from torch import Tensor
 from seewhy.evidence.factors.factor import PropertyFactor
 from seewhy.evidence.properties.catalogue import PROPERTIES
 from seewhy.evidence.trials.edit import Edit, TrialKey
-from seewhy.evidence.trials.everywhere import goes_everywhere
-from seewhy.evidence.trials.sample import Sample
+from seewhy.evidence.trials.everywhere import everywhere_error
+from seewhy.evidence.trials.sample import Sample, Samples
 from seewhy.evidence.trials.scorer import Scorer
 from seewhy.evidence.trials.trial import Job
 from seewhy.records import Preprocess
@@ -43,6 +46,16 @@ def one_quarter() -> Tensor:
     return quarter
 
 
+def frame() -> Tensor:
+    inner = torch.zeros(SIDE, SIDE)
+    inner[1:-1, 1:-1] = 1
+    return 1 - inner
+
+
+def error_in(*samples: Sample) -> float | None:
+    return everywhere_error(Samples(dict(enumerate(samples)), ("core",)), BRIGHTNESS, "core")
+
+
 @pytest.mark.parametrize("classes", [2, 4])
 @pytest.mark.parametrize(
     ("where", "expected"),
@@ -55,12 +68,49 @@ def one_quarter() -> Tensor:
     ids=["everywhere", "around", "core", "quarter"],
 )
 def test_what_goes_everywhere(where: Tensor, expected: bool, classes: int) -> None:
-    assert goes_everywhere(sample_of(where, classes=classes), BRIGHTNESS, "core") is expected
+    assert (error_in(sample_of(where, classes=classes)) is not None) is expected
 
 
 def test_without_a_difference_nothing_goes_anywhere() -> None:
-    nothing = [goes_everywhere(sample_of(where_core(), 0.0, seed=seed), BRIGHTNESS, "core") for seed in range(20)]
-    assert sum(nothing) <= 1
+    nothing = [error_in(sample_of(where_core(), 0.0, seed=seed)) for seed in range(20)]
+    assert sum(error is not None for error in nothing) <= 1
+
+
+def test_a_frame_that_reaches_into_the_core_goes_nowhere() -> None:
+    """Each quarter and the core hold a part of it, and most patches do not."""
+    column = torch.zeros(SIDE, SIDE)
+    column[:, 12:20] = 1
+    sample = replace(sample_of(frame(), 0.6), masks={"core": column[None]})
+    assert error_in(sample) is None
+    assert error_in(replace(sample_of(torch.ones(SIDE, SIDE)), masks={"core": column[None]})) is not None
+
+
+def test_the_difference_is_as_unsure_as_its_images_vary() -> None:
+    """Images vary by .05 beside a difference of .08, their pixels hardly: .05 / .08 sqrt(1 / n + 1 / n)."""
+    errors = [error_in(sample_of(torch.ones(SIDE, SIDE), seed=seed)) for seed in range(10)]
+    assert None not in errors
+    assert np.mean(errors) == pytest.approx(0.05 / 0.08 * math.sqrt(2 / EACH), rel=0.1)
+
+
+@pytest.mark.parametrize(("strength", "expected"), [(0.08, True), (0.0, False), (-0.08, False)])
+def test_what_the_splits_do_not_share_goes_nowhere(strength: float, expected: bool) -> None:
+    """A difference of the audited images alone is chance, or nothing that was to be learned."""
+    where = torch.ones(SIDE, SIDE)
+    assert (error_in(sample_of(where), sample_of(where, strength, seed=1)) is not None) is expected
+
+
+def test_the_whole_is_changed_by_as_much_as_the_classes_differ_whoever_gives_it() -> None:
+    sample = sample_of(torch.ones(SIDE, SIDE), 0.2)
+    pairs = np.array([[0, 2], [0, 4], [0, 1], [0, 3], [1, 0], [1, 3]])  # even ones are of the first class
+    edit = Edit("exchange", outside="core", whole=True)
+    scorer = Scorer(Reader(core=20.0, tint=20.0), sample, 4, torch.contiguous_format)
+    edited = scorer.edited(Job(TrialKey("brightness", edit, "valid"), pairs, (BRIGHTNESS,)), pairs)
+    outside = torch.stack([scorer.content(BRIGHTNESS, "core")[label::2].mean() for label in (0, 1)])
+    times = float(outside[1] / outside[0])
+    before = BRIGHTNESS.measure(sample.pixels[[0, 1]], None)[:, 0]
+    after = BRIGHTNESS.measure(edited, None)[:, 0]
+    ratios = after / before[torch.from_numpy(pairs[:, 0])]
+    torch.testing.assert_close(ratios, torch.tensor([1, 1, times, times, 1 / times, 1]), rtol=1e-4, atol=0)
 
 
 @pytest.mark.parametrize("whole", [False, True])

@@ -83,7 +83,7 @@ class RegionFactor:
 
     def measure(self, canvases: Tensor, masks: Tensor | None) -> Tensor:
         """Mean red, green and blue, and the spread of the luminance, inside the region: (N, 4)."""
-        inside = _needed(masks)[:, None]
+        inside = needed(masks)[:, None]
         total = inside.sum(dim=(2, 3)).clamp(min=1e-6)
         mean = (canvases * inside).sum(dim=(2, 3)) / total
         grey = canvases.mean(dim=1, keepdim=True)
@@ -92,15 +92,15 @@ class RegionFactor:
 
     def take(self, canvases: Tensor, masks: Tensor | None) -> Tensor:
         """The region's content, laid over the rest of the canvas."""
-        return filled(canvases, _needed(masks))
+        return filled(canvases, needed(masks))
 
     def put(self, canvases: Tensor, masks: Tensor | None, content: Tensor) -> Tensor:
         """The donors' content inside the recipients' own region."""
-        return transplanted(canvases, content, _needed(masks))
+        return transplanted(canvases, content, needed(masks))
 
     def removed(self, canvases: Tensor, masks: Tensor | None, removal: str, average: Tensor, seed: int) -> Tensor:
         """The region blurred, averaged, painted over from outside, or shuffled."""
-        return REMOVALS[removal](canvases, _needed(masks), seed)
+        return REMOVALS[removal](canvases, needed(masks), seed)
 
 
 @dataclass(frozen=True)
@@ -180,7 +180,8 @@ def _laid(pixels: Tensor, canvases: Tensor) -> Tensor:
     return torch.lerp(canvases, pixels[:3].expand_as(canvases), pixels[3])
 
 
-def _needed(masks: Tensor | None) -> Tensor:
+def needed(masks: Tensor | None) -> Tensor:
+    """The masks that a region's methods always get. Raises ValueError where there are none."""
     if masks is None:
         raise ValueError("a region's edits need its masks")
     return masks

@@ -31,10 +31,12 @@ class Case:
     """All that is known of one factor for one contrast; `selected` is the interval after the choice of findings.
 
     `is_core` is None where no core was named, or none that can be used (`core_named`); a part of the core is core, too,
-    without being named (`is_named`). `pair` are the two factors that were exchanged together, `means` a mark's mean
-    probabilities of the images as they are, with its neutral patch, and with it, `answers` the same of its answers, and
-    `against` says what it is compared with. `measured` holds what each safeguard
-    measured, by its name, `outcomes` what became of them, and `stored` their numbers as findings.json has them.
+    without being named (`is_named`). `is_everywhere`: a property that goes with the classes in the core as around it,
+    so that what it does outside of the core is asked by changing all of each picture. `pair` are the two factors that
+    were exchanged together, `means` a mark's mean probabilities of the images as they are, with its neutral patch, and
+    with it, `answers` the same of its answers, and `against` says what it is compared with. `measured` holds what each
+    safeguard measured, by its name, `outcomes` what became of them, and `stored` their numbers as findings.json has
+    them.
     """
 
     factor: str
@@ -47,6 +49,7 @@ class Case:
     is_core: bool | None = None
     core_named: bool = False
     is_named: bool = True
+    is_everywhere: bool = False
     pair: Pair | None = None
     means: tuple[float, float, float] | None = None
     answers: MarkAnswers | None = None

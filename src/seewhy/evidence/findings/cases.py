@@ -75,7 +75,8 @@ def first_cases(design: AuditDesign, trials: AllTrials, progress: Progress = lam
 def with_outside(first: Cases, design: AuditDesign, trials: AllTrials) -> Cases:
     """The first cases with what factors that are shown to matter do outside of the core."""
     evidence, outside = Evidence(design, trials, first.singles), [OutsideCore()]
-    singles = [with_measurements(case, outside, evidence, {}) if depends(case) else case for case in first.singles]
+    singles = [replace(case, is_everywhere=case.factor in design.everywhere) for case in first.singles]
+    singles = [with_measurements(case, outside, evidence, {}) if depends(case) else case for case in singles]
     return replace(first, singles=tuple(singles))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import combinations
 from typing import Literal
@@ -113,12 +113,12 @@ def explanation(cause: Cause, explained: Sequence[Case]) -> str:
     return words
 
 
-def held_edit(factor: Factor, held: str, core: Sequence[str], everywhere: frozenset[str]) -> Edit:
+def held_edit(factor: Factor, held: str, core: Sequence[str], everywhere: Container[str]) -> Edit:
     """The exchange of one factor with another one put back; of a property outside of the core, where there is one."""
     return replace(_plain_edit(factor, core, everywhere), held=held)
 
 
-def _plain_edit(factor: Factor, core: Sequence[str], everywhere: frozenset[str]) -> Edit:
+def _plain_edit(factor: Factor, core: Sequence[str], everywhere: Container[str]) -> Edit:
     """The same exchange with nothing put back: what a property does through the core is no matter here."""
     return EXCHANGE if factor.region or not core else outside_edit(factor, core, everywhere)
 

@@ -129,12 +129,13 @@ def _claim_words(case: Case, claims: Sequence[Claim]) -> str:
         return " Together they do more than one by one adds up to: each can stand in for the other."
     if "through the core" in claims and case.outside is not None:
         left = f"{signed_points(case.outside.value)} {interval(case.outside)}"
-        return f" Outside of the core it is {left}: it acts through the core{train}."
+        return f" {_asked_outside(case, 'Outside of the core')} it is {left}: it acts through the core{train}."
     if "shortcut" in claims:
         shared = case.on_train is not None and case.on_train.probability.low > 0
         tail = f", shared by train{train}, so accuracy on valid cannot show it" if shared else train
         outside = case.outside
-        alone = f" ({signed_points(outside.value)} {interval(outside)} outside of it)" if outside is not None else ""
+        asked = _asked_outside(case, "outside of it")
+        alone = f" ({signed_points(outside.value)} {interval(outside)} {asked})" if outside is not None else ""
         return f" It is no part of the core{alone} and goes with the label: a shortcut{tail}."
     if "intended" in claims:
         return f" It is part of the core: intended evidence{train}."
@@ -145,6 +146,12 @@ def _claim_words(case: Case, claims: Sequence[Claim]) -> str:
     if case.is_core is None:
         return f" Whether it is a shortcut depends on what should matter: name that with --core{train}."
     return f" It is no part of the core{train}."
+
+
+def _asked_outside(case: Case, words: str) -> str:
+    """How it was asked what a factor does outside of the core: in these words, unless all of the picture changed."""
+    where = "all of a picture is changed by as much as the classes differ around the core"
+    return (f"Where {where}" if words[0].isupper() else f"where {where}") if case.is_everywhere else words
 
 
 def _against(case: Case) -> str:

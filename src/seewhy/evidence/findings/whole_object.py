@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from seewhy.evidence.factors.edits import filled, transplanted
-from seewhy.evidence.factors.factor import Kind
+from seewhy.evidence.factors.factor import Kind, needed
 from seewhy.evidence.findings.effects import effect_of, robust_effect
 from seewhy.evidence.inference.differences import ClassDifference
 from seewhy.evidence.thresholds import AUDIT_THRESHOLDS
@@ -41,7 +41,7 @@ class OfTheCore:
 
     def measure(self, canvases: Tensor, masks: Tensor | None) -> Tensor:
         """Where the middle of the core lies: (N, 2), in pixels down and to the right."""
-        return middles(_needed(masks))
+        return middles(needed(masks))
 
     def removed(self, canvases: Tensor, masks: Tensor | None, removal: str, average: Tensor, seed: int) -> Tensor:
         """The canvases as they are: there is no other way than an exchange."""
@@ -66,11 +66,11 @@ class Boxes(OfTheCore):
 
     def take(self, canvases: Tensor, masks: Tensor | None) -> Tensor:
         """The donors' pixels with their boxes: (N, 4, H, W), in half the memory and to a tenth of a grey level."""
-        return torch.cat([canvases, boxes(_needed(masks), self.grow_px)[:, None].to(canvases)], dim=1).half()
+        return torch.cat([canvases, boxes(needed(masks), self.grow_px)[:, None].to(canvases)], dim=1).half()
 
     def put(self, canvases: Tensor, masks: Tensor | None, content: Tensor) -> Tensor:
         """The donors' pixels in both boxes."""
-        both = torch.maximum(boxes(_needed(masks), self.grow_px).to(canvases), content[:, 3].to(canvases))
+        both = torch.maximum(boxes(needed(masks), self.grow_px).to(canvases), content[:, 3].to(canvases))
         return transplanted(canvases, content[:, :3], both)
 
 
@@ -95,11 +95,11 @@ class Place(OfTheCore):
 
     def take(self, canvases: Tensor, masks: Tensor | None) -> Tensor:
         """The middles of the donors' cores (N, 2)."""
-        return middles(_needed(masks))
+        return middles(needed(masks))
 
     def put(self, canvases: Tensor, masks: Tensor | None, content: Tensor) -> Tensor:
         """The recipients with their own core moved, by whole pixels, to where the donors' lie."""
-        own = _needed(masks).to(canvases)
+        own = needed(masks).to(canvases)
         steps = (content.to(canvases) - middles(own)).round().long() * (-1 if self.other_way else 1)
         around = filled(canvases, 1 - own)
         return transplanted(around, moved(canvases, steps), moved(own[:, None], steps)[:, 0])
@@ -208,9 +208,3 @@ def _moved(there: Trials, away: Trials, contrast: Contrast) -> Moved:
     in_points = there.probability_changes(contrast) - away.probability_changes(contrast)
     margin, beyond = (robust_effect(there, change, contrast) for change in (in_margin, in_points))
     return Moved(contrast, effect.probability, beyond, max(effect.margin.p_value, margin.p_value))
-
-
-def _needed(masks: Tensor | None) -> Tensor:
-    if masks is None:
-        raise ValueError("the whole object is exchanged by its masks")
-    return masks

@@ -128,6 +128,7 @@ class AuditFolder:
 
     def finish(self, audit: Audit) -> None:
         """Write everything that is made of all trials, and mark the run as complete."""
+        self.run.check_token(self._token)
         if self._whole is None:
             parts = [self.part(index) for index in range(len(self.design.schedule.jobs))]
             merge(parts, self.folder / "trials.parquet", TRIALS)

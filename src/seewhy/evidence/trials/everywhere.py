@@ -11,32 +11,80 @@ from torch import Tensor
 from seewhy.estimates import Floats
 from seewhy.evidence.factors.edits import filled
 from seewhy.evidence.factors.factor import Factor
-from seewhy.evidence.trials.sample import CHUNK, Ints, Sample
+from seewhy.evidence.trials.sample import CHUNK, Ints, Sample, Samples
 
 ALIKE = 0.25  # of the difference outside of the core that every part must show
+EVEN = 0.5  # of the mean difference over all patches that half of them must show
+PATCHES, LEAST_PATCH = 8, 4  # at most so many patches a side, of at least so many pixels
 BEYOND_CHANCE = 1.64  # standard errors: one chance in twenty that a part without a difference shows one
 LEAST_AREA = 0.02  # of the canvas, for a part to be asked
 
 
-def goes_everywhere(sample: Sample, factor: Factor, core: str) -> bool:
-    """Whether the classes' differences in a property outside of the core are found in each quarter of it, and inside.
+def everywhere_error(samples: Samples, factor: Factor, core: str) -> float | None:
+    """How unsure the classes' difference in a property outside of the core is: its standard error as a share of it.
 
-    Only then does an image that has the property of another class have it in its core, too. The rest of each picture
-    is painted over with the part that is asked.
+    None where the difference is not as one of the camera: shown in every split, in each quarter outside of the core and
+    inside of it, and by half of all patches. An image that has the property of another class has it in its core, too,
+    only where all of that holds. The rest of each picture is painted over with the part that is asked.
     """
+    sample = samples.audited
     height, width = (int(side) for side in sample.pixels.shape[2:])
-    between = _class_means(_scaled(sample, factor, core, torch.ones(height, width), inside=False), sample.labels)
+    all_of_it = torch.ones(height, width)
+    outside = _scaled(sample, factor, core, all_of_it, inside=False)
+    between = _class_means(outside, sample.labels)
     if not (size := float((between**2).sum(axis=1).mean())):
-        return False
-    for quarter, is_inside in [*((quarter, False) for quarter in _quarters(height, width)), (None, True)]:
-        part = torch.ones(height, width) if quarter is None else quarter
-        if _area(sample, core, part, inside=is_inside) < LEAST_AREA:
+        return None
+    for split in samples:
+        other = samples[split]
+        if not np.array_equal(np.unique(other.labels), np.unique(sample.labels)):
+            return None
+        values = outside if other is sample else _scaled(other, factor, core, all_of_it, inside=False)
+        if not _is_shown(*_share(values, between, other.labels, size)):
+            return None
+    for quarter, is_inside in [*((quarter, False) for quarter in _quarters(height, width)), (all_of_it, True)]:
+        if _area(sample, core, quarter, inside=is_inside) < LEAST_AREA:
             continue
-        values = _scaled(sample, factor, core, part, inside=is_inside)
-        share, error = _share(values, between, sample.labels, size)
-        if share < ALIKE or share < BEYOND_CHANCE * error:
-            return False
-    return True
+        values = _scaled(sample, factor, core, quarter, inside=is_inside)
+        if not _is_shown(*_share(values, between, sample.labels, size)):
+            return None
+    return _share(outside, between, sample.labels, size)[1] if _is_even(sample, factor) else None
+
+
+def _is_shown(share: float, error: float) -> bool:
+    return share >= ALIKE and share >= BEYOND_CHANCE * error
+
+
+def _is_even(sample: Sample, factor: Factor) -> bool:
+    """Whether half of the patches of the picture, whatever they hold, show a fair part of the mean difference.
+
+    A frame, a mark or what a part of the picture holds makes a difference that few patches carry.
+    """
+    patches = np.stack(_of_patches(sample, factor))  # (P, M, D)
+    members = _members(sample.labels)
+    means = np.stack([patches[:, rows].mean(axis=1) for rows in members], axis=1)  # (P, K, D)
+    variances = np.mean([patches[:, rows].var(axis=1).mean(axis=0) for rows in members], axis=0)
+    between = (means - means.mean(axis=1, keepdims=True)) / np.where(variances > 1e-18, np.sqrt(variances), np.inf)
+    mean = between.mean(axis=0)
+    size = float((mean**2).sum())
+    return size > 0 and float(np.median((between * mean).sum(axis=(1, 2)))) >= EVEN * size
+
+
+def _of_patches(sample: Sample, factor: Factor) -> list[Floats]:
+    """The property (M, D) of each image in each patch of the picture."""
+    height, width = (int(side) for side in sample.pixels.shape[2:])
+    sides = [max(LEAST_PATCH, side // PATCHES) for side in (height, width)]
+    corners = [
+        (top, left)
+        for top in range(0, height - sides[0] + 1, sides[0])
+        for left in range(0, width - sides[1] + 1, sides[1])
+    ]
+    told: list[list[Tensor]] = [[] for _ in corners]
+    for places in torch.arange(len(sample)).split(CHUNK):
+        canvases = sample.canvases(places)
+        for values, (top, left) in zip(told, corners, strict=True):
+            patch = canvases[:, :, top : top + sides[0], left : left + sides[1]].contiguous()
+            values.append(factor.measure(patch, None).reshape(len(places), -1).double().cpu())
+    return [np.asarray(torch.cat(values).numpy()) for values in told]
 
 
 def _share(values: Floats, between: Floats, labels: Ints, size: float) -> tuple[float, float]:

@@ -28,13 +28,16 @@ N_BINS = 4  # of areas, that share their control regions
 
 @dataclass(frozen=True)
 class Frame:
-    """What all jobs are made of: the samples as they are dealt, the control regions (H, W), and the effort."""
+    """What all jobs are made of: the samples as they are dealt, the control regions (H, W), and the effort.
+
+    `everywhere` are the properties that an AuditDesign has under this name.
+    """
 
     samples: Samples
     controls: Mapping[ControlRegion, Tensor]
     effort: Effort
     seed: int
-    everywhere: frozenset[str] = frozenset()  # properties that go with the classes in the core, too
+    everywhere: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -122,7 +125,7 @@ def followed(schedule: Schedule, later: Sequence[Job], budget: int | None) -> Sc
     return replace(schedule, jobs=tuple(jobs), n_unpaid=unpaid)
 
 
-def frame_of(samples: Samples, schedule: Schedule, seed: int, everywhere: frozenset[str]) -> Frame:
+def frame_of(samples: Samples, schedule: Schedule, seed: int, everywhere: Mapping[str, float]) -> Frame:
     """What the jobs of a schedule were made of."""
     return _dealt(Frame(samples, schedule.controls, schedule.effort, seed, everywhere), schedule.effort)
 

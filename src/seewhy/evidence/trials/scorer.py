@@ -100,12 +100,23 @@ class Scorer:
     def _given(
         self, job: Job, factor: Factor, content: Tensor, canvases: Tensor, recipients: Tensor, other: Tensor
     ) -> Tensor:
-        """What the donors give to the recipients: their content, or, to the whole from outside, as much of a change."""
-        given = gathered(content, other)
+        """What the donors give to the recipients: their content.
+
+        To the whole from outside as much of a change as the classes differ there: a donor stands for its class, so that
+        what one picture happens to have is in none of it.
+        """
         if not job.edit.whole or not isinstance(factor, PropertyFactor):
-            return given
-        wanted = factor.of.carried_over(factor.of.measure(canvases), gathered(content, recipients), given)
+            return gathered(content, other)
+        content = self._class_means(content)
+        wanted = factor.of.carried_over(
+            factor.of.measure(canvases), gathered(content, recipients), gathered(content, other)
+        )
         return wanted.clamp(*self._range_of(factor))
+
+    def _class_means(self, content: Tensor) -> Tensor:
+        """For each image the mean of a property's values (M, D) over the images of its class."""
+        members = torch.nn.functional.one_hot(self.labels).to(content)
+        return members @ ((members.T @ content) / members.sum(dim=0)[:, None].clamp(min=1))
 
     def _range_of(self, factor: PropertyFactor) -> tuple[Tensor, Tensor]:
         """The least and the largest value of a property (D,) that an image of the sample has: no edit goes beyond."""

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from seewhy.evidence.factors.edits import filled, grown, transplanted
-from seewhy.evidence.factors.factor import Factor, RegionFactor
+from seewhy.evidence.factors.factor import Factor, RegionFactor, needed
 from seewhy.evidence.findings.whole_object import OfTheCore
 from seewhy.evidence.trials.edit import Edit, TrialKey
 from seewhy.evidence.trials.sample import Sample
@@ -44,9 +44,7 @@ class RimOfCore(OfTheCore):
         return transplanted(canvases, content, self._rim(masks))
 
     def _rim(self, masks: Tensor | None) -> Tensor:
-        if masks is None:
-            raise ValueError("the rim of a core needs the core's masks")
-        return rim_of(masks, self.grow_px)
+        return rim_of(needed(masks), self.grow_px)
 
 
 def rim_of(cores: Tensor, pixels: int) -> Tensor:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Container, Sequence
 from typing import Any
 
 from seewhy.evidence.factors.factor import Factor
 from seewhy.evidence.findings.case import OUTSIDE, Case
-from seewhy.evidence.findings.effects import class_effect
+from seewhy.evidence.findings.effects import class_effect, robust_effect
 from seewhy.evidence.findings.safeguards.safeguard import Evidence, Safeguard
-from seewhy.evidence.inference.differences import ClassDifference
-from seewhy.evidence.trials.edit import EXCHANGE, Edit, TrialKey
+from seewhy.evidence.inference.differences import ClassDifference, difference_of
+from seewhy.evidence.trials.edit import Edit, TrialKey
 from seewhy.evidence.trials.sample import DISJOINT, Sample, overlap_of
 from seewhy.evidence.trials.schedule import Frame
 from seewhy.evidence.trials.trial import Job
@@ -35,19 +36,33 @@ class OutsideCore(Safeguard):
 
         The recipients keep their core, unless the property goes with the classes in the core as it does around it.
         """
-        core, factor = evidence.design.core_regions, evidence.factors[case.factor]
-        edit = outside_edit(factor, core, evidence.design.everywhere) if core else EXCHANGE
-        exchanges = evidence.of(case.factor, edit) if core else None
-        if exchanges is None:
-            return None
-        return class_effect(exchanges, exchanges.probability_changes(case.effect.contrast), case.effect.contrast)[0]
+        core = evidence.design.core_regions
+        return effect_outside(evidence, case) if core else None
 
     def stored(self, measured: ClassDifference | None) -> dict[str, Any]:
         """The effect that is left."""
         return {"outside": None if measured is None else vars(measured)}
 
 
-def outside_edit(factor: Factor, core: Sequence[str], everywhere: frozenset[str], grow_px: int = 0) -> Edit:
+def effect_outside(evidence: Evidence, case: Case, grow_px: int = 0) -> ClassDifference | None:
+    """What a factor does to the probability outside of the core drawn larger; None where that was not tried.
+
+    Where all of the picture was changed by as much as the classes differ, the error knows how unsure that is.
+    """
+    factor, everywhere = evidence.factors[case.factor], evidence.design.everywhere
+    exchanges = evidence.of(case.factor, outside_edit(factor, evidence.design.core_regions, everywhere, grow_px))
+    if exchanges is None:
+        return None
+    contrast = case.effect.contrast
+    change = exchanges.probability_changes(contrast)
+    if case.factor not in everywhere:
+        return class_effect(exchanges, change, contrast)[0]
+    effect = robust_effect(exchanges, change, contrast)
+    error = math.hypot(effect.error, everywhere[case.factor] * effect.value)
+    return difference_of(effect.value, error, effect.df, effect.n)
+
+
+def outside_edit(factor: Factor, core: Sequence[str], everywhere: Container[str], grow_px: int = 0) -> Edit:
     """The exchange outside of the core drawn larger by so many pixels."""
     whole = factor.region is None and factor.name in everywhere
     return Edit("exchange", outside=core[0], grow_px=grow_px, whole=whole)

@@ -12,27 +12,23 @@ from seewhy.evidence.trials.contrast import contrasts_of
 
 
 class EverythingOutside(Safeguard):
-    """A factor outside of the core does not do more than all that is outside of it together.
+    """A region outside of the core does not do more than all that is outside of it together.
 
-    Of a property that is put into the whole picture, since it goes with the classes everywhere, the rest must be shown
-    to tell the label at all: a network that reads it anywhere reads it there, too.
+    Of a property of the whole picture nothing follows: a network may read it in the core alone.
     """
 
     name = "everything outside"
 
     def measure(self, evidence: Evidence, case: Case) -> Omnibus | None:
-        """The omnibus test, where it is about this contrast and a region outside of the core; or about a property."""
+        """The omnibus test, where it is about this contrast and a region outside of the core."""
         is_first = case.effect.contrast == contrasts_of(evidence.design.classes)[0]
         is_asked = evidence.factors[case.factor].region is not None and is_first and case.value > 0
-        is_everywhere = case.factor in evidence.design.everywhere
-        return evidence.rest if (is_asked or is_everywhere) and case.is_core is False else None
+        return evidence.rest if is_asked and case.is_core is False else None
 
     def outcome(self, case: Case, measured: Any) -> SafeguardOutcome | None:
         """It is told only where it fails: all that is outside moves the margin by far less than the region alone."""
         if measured is None:
             return None
-        if case.kind == "property":
-            return self._of_a_property(measured)
         if measured.contrast.high >= AUDIT_THRESHOLDS["rest"] * case.effect.margin.low:
             return None
         all_of_it, alone = measured.contrast, case.effect.margin
@@ -40,15 +36,5 @@ class EverythingOutside(Safeguard):
             f"with the core exchanged, everything outside of it moves the margin by {all_of_it.value:+.2f} "
             f"[{all_of_it.low:+.2f}, {all_of_it.high:+.2f}] logits, this alone by {alone.value:+.2f} "
             f"[{alone.low:+.2f}, {alone.high:+.2f}]: both cannot hold"
-        )
-        return SafeguardOutcome(self.name, False, words)
-
-    def _of_a_property(self, rest: Omnibus) -> SafeguardOutcome | None:
-        if rest.contrast.p_value < AUDIT_THRESHOLDS["level"] and rest.benefit.low > 0:
-            return None
-        words = (
-            "with the core exchanged, what is outside of it is not shown to tell the label "
-            f"({100 * rest.benefit.value:+.1f} points [{100 * rest.benefit.low:+.1f}, {100 * rest.benefit.high:+.1f}] "
-            "better than by guessing), though it has the property, too"
         )
         return SafeguardOutcome(self.name, False, words)

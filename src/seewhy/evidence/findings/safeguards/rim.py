@@ -15,7 +15,7 @@ from seewhy.evidence.findings.case import RIM, Case, SafeguardOutcome, depends
 from seewhy.evidence.findings.effects import class_effect
 from seewhy.evidence.findings.figures import interval, signed_points
 from seewhy.evidence.findings.safeguards.beside import beside_jobs, beside_key, beside_share
-from seewhy.evidence.findings.safeguards.outside import outside_edit
+from seewhy.evidence.findings.safeguards.outside import effect_outside, outside_edit
 from seewhy.evidence.findings.safeguards.safeguard import Evidence, Safeguard
 from seewhy.evidence.inference.differences import ClassDifference
 from seewhy.evidence.thresholds import AUDIT_THRESHOLDS
@@ -35,8 +35,8 @@ class LargerCore:
     """The effect outside of the core as it is named (`whole`), and with it drawn larger by so many pixels.
 
     `left` are the shares of the factor's area that are left then. `beside` is what the rest of the core's rim does
-    without it, `beside_share` how much of it there is for each pixel of the rim that is the factor's. `is_tried`: the
-    core that is larger by the most left enough of the factor.
+    without it, `beside_share` how much of it there is for each pixel of the rim that is the factor's. `leaves_enough`:
+    the core that is larger by the most left enough of the factor, so that it was tried.
     """
 
     whole: ClassDifference
@@ -45,7 +45,7 @@ class LargerCore:
     left: Mapping[int, float] = field(default_factory=dict)
     beside: ClassDifference | None = None
     beside_share: float = 0.0
-    is_tried: bool = True
+    leaves_enough: bool = True
 
     @property
     def largest(self) -> int:
@@ -64,7 +64,7 @@ class LargerCore:
         A factor that lies so near to the core all over that only the smaller core can be tried has to pass by the rest
         of the rim where there is such a rest.
         """
-        if self.beside is not None and not self.is_tried:
+        if self.beside is not None and not self.leaves_enough:
             return self.is_the_factor_alone
         return self.persists or self.is_the_factor_alone
 
@@ -73,7 +73,7 @@ class LargerCore:
         """Whether what is left is shown to be less than its area's fair share of the effect, or all of it is rim."""
         if self.passes:
             return False
-        if self.is_all_rim or (not self.is_tried and self.is_as_much_beside):
+        if self.is_all_rim or (not self.leaves_enough and self.is_as_much_beside):
             return True
         left = self.effects[self.largest]
         upper = max(self._sign * left.low, self._sign * left.high)
@@ -84,12 +84,14 @@ class LargerCore:
         """Whether with the largest core tried a fair part of the effect is shown to be left.
 
         Of a region it is fair by its area; what a property does need not grow with the area that it is measured in. Of
-        a factor that lies mostly near to the core it has to be as large as what is reported at all, too.
+        a factor that lies mostly near to the core it has to be as large as what is reported, or all of its share.
         """
         if self.is_all_rim:
             return False
         left, share = self.effects[self.largest], AUDIT_THRESHOLDS["rim" if self.is_region else "outside"]
-        least = max(share * self._expected, 0.0 if self.is_tried else AUDIT_THRESHOLDS["floor"])
+        least = share * self._expected
+        if not self.leaves_enough:
+            least = max(least, min(AUDIT_THRESHOLDS["floor"], self._expected))
         return self._sign * left.value >= least and left.p_value < AUDIT_THRESHOLDS["level"]
 
     @property
@@ -156,9 +158,9 @@ class Rim(Safeguard):
         effects, left, contrast = {}, {}, case.effect.contrast
         factor = evidence.factors[case.factor]
         for pixels in growths_in_pixels(evidence.audited):
-            exchanges = evidence.of(case.factor, outside_edit(factor, core, evidence.design.everywhere, pixels))
-            if exchanges is not None:
-                effects[pixels] = class_effect(exchanges, exchanges.probability_changes(contrast), contrast)[0]
+            effect = effect_outside(evidence, case, pixels)
+            if effect is not None:
+                effects[pixels] = effect
                 left[pixels] = _left(evidence.audited, factor, core[0], pixels)
         whole, pixels = case.outside or case.effect.probability, growths_in_pixels(evidence.audited)[0]
         if not effects:
@@ -179,7 +181,7 @@ class Rim(Safeguard):
         pixels = measured.largest
         left = measured.effects[pixels]
         words = f"with the core drawn {pixels} pixels larger it is {signed_points(left.value)} {interval(left)}"
-        if measured.beside is not None and not (measured.is_tried and measured.persists):
+        if measured.beside is not None and not (measured.leaves_enough and measured.persists):
             words += (
                 "; all else that lies as near to the core does "
                 f"{signed_points(measured.beside.value)} {interval(measured.beside)}"

@@ -1,0 +1,76 @@
+"""What the figures need of each audit, kept with the results: the benchmark goes on elsewhere where it was stopped."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.planted.cache import Record, audit_key, case_key, oracle_key, outside_key, thresholds_key
+from benchmarks.planted.cases import Case
+from benchmarks.planted.scores import Score
+
+NAME = "planted-records.jsonl"
+OF_FINDING = ("factor", "level", "claims", "title", "members", "value", "low", "high")
+OF_AUDIT = ("case", "seconds", "effects", "drawn", "audit_key", "thresholds", "case_key")
+DIGITS = 5
+
+
+def publish(scores: Sequence[Score], results: Path) -> None:
+    """Write RESULTS/planted-records.jsonl, a line for each audit."""
+    lines = [
+        {
+            "keys": keys_of(score.case), "record": _shortened(score.record), "oracle": score.oracle,
+            "outside": score.outside,
+        }
+        for score in scores
+    ]  # fmt: skip
+    text = "".join(json.dumps(_rounded(line), sort_keys=True) + "\n" for line in lines)
+    (results / NAME).write_text(text, encoding="utf-8")
+
+
+def published(results: Path) -> dict[str, Mapping[str, Record]]:
+    """By the case's key the `record`, `oracle` and `outside` of audits by the code of today, and of no other."""
+    file = results / NAME
+    lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
+    told = {}
+    for line in map(json.loads, lines):
+        if line["keys"][:2] == [audit_key(), thresholds_key()]:
+            record = line["record"]
+            record["without"] = {
+                name: record["findings"] if rows is None else rows for name, rows in record["without"].items()
+            }
+            told["-".join(line["keys"][2:])] = line
+    return told
+
+
+def key_in(case: Case) -> str:
+    """Under which key the records of a case are."""
+    return "-".join(keys_of(case)[2:])
+
+
+def keys_of(case: Case) -> list[str]:
+    """What decides a case's records: the code that audits, its thresholds, the case, its oracle and that outside."""
+    return [audit_key(), thresholds_key(), case_key(case), oracle_key(case.network), outside_key(case)]
+
+
+def _shortened(record: Record) -> Record:
+    """The record without texts; of what is told without a safeguard only what differs."""
+    findings = _rows(record["findings"])
+    without = {name: _rows(rows) for name, rows in record["without"].items()}
+    kept = {name: record[name] for name in OF_AUDIT if name in record}
+    told = {name: None if rows == findings else rows for name, rows in without.items()}
+    return {**kept, "findings": findings, "without": told}
+
+
+def _rows(findings: Sequence[Record]) -> list[Record]:
+    return [{name: finding[name] for name in OF_FINDING} for finding in findings if finding["claims"]]
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, float):
+        return round(value, DIGITS)
+    if isinstance(value, Mapping):
+        return {name: _rounded(each) for name, each in value.items()}
+    return [_rounded(each) for each in value] if isinstance(value, (list, tuple)) else value
