@@ -1,4 +1,4 @@
-"""A network that reads the brightness of the object alone, on pictures whose exposure goes with the class, or does not."""
+"""A network that reads the object's brightness, on pictures whose exposure goes with the class, or does not."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_what_the_exposure_does_is_told_from_what_the_object_has_of_its_own(tmp_
     def probability(values: np.ndarray) -> np.ndarray:
         return 1 / (1 + np.exp(-WEIGHT * (values - 0.5)))
 
-    own, other = (np.where(labels == label, bright, dark) for label in (0, 1))
+    own = np.where(labels == 0, bright, dark)
     moved = [probability(luminance * wanted / own) for wanted in (bright, dark)]
     assert finding.numbers["outside"]["value"] == pytest.approx(float((moved[0] - moved[1]).mean()), abs=0.01)
     assert finding.numbers["outside"]["value"] < finding.numbers["probability"]["value"]
