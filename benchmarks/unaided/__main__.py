@@ -6,12 +6,22 @@ import argparse
 import sys
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from benchmarks.planted.cache import Cache, case_key, digest_of, key_of, oracle_key, read, thresholds_key, write_record
+from benchmarks.planted.cache import (
+    Cache,
+    case_key,
+    digest_of,
+    key_of,
+    oracle_key,
+    outside_key,
+    read,
+    thresholds_key,
+    write_record,
+)
 from benchmarks.planted.cases import Case, cases
 from benchmarks.planted.oracle import effects
 from benchmarks.planted.outside import effects_outside
@@ -34,6 +44,7 @@ def main() -> int:
     chosen = [case for case in chosen if not options.only or any(words in case.name for words in options.only)]
     chosen = chosen[slice(options.first, options.limit)]
     kept, failed = Cache(options.cache.expanduser()), list[str]()
+    elsewhere = published(options.results)
     until = time.monotonic() + 60 * options.minutes if options.minutes is not None else float("inf")
     torch.set_num_threads(1)
     for number, case in enumerate(chosen, 1):
@@ -41,7 +52,8 @@ def main() -> int:
             break
         start = time.perf_counter()
         for stage, make in {"ours": made_by_us, "peers": made_by_peers}.items():
-            if stage in options.stages and not file_of(kept, case, stage).exists():
+            is_kept = file_of(kept, case, stage).exists() or in_published(elsewhere, case, stage) is not None
+            if stage in options.stages and not is_kept:
                 try:
                     prepare(kept, case)
                     write_record(file_of(kept, case, stage), make(case, kept))
@@ -49,7 +61,7 @@ def main() -> int:
                     failed.append(f"{case.name}, {stage}: {traceback.format_exc()}")
         print(f"{number}/{len(chosen)} {case.name}: {time.perf_counter() - start:.0f} s", flush=True)
     if "page" in options.stages:
-        print(write_page(records_in(kept), options.docs, options.results))
+        print(write_page(records_in(kept, elsewhere), options.docs, options.results))
     print("\n".join(["", "Failed:", *failed]) if failed else "", flush=True)
     return 1 if failed else 0
 
@@ -88,20 +100,51 @@ def _asked(ask: Callable[[], Claim]) -> Claim:
 
 def file_of(kept: Cache, case: Case, stage: str) -> Path:
     """Of the code of today: other code has other files."""
-    code = digest_of(OURS if stage == "ours" else THEIRS)
-    return (
-        kept.folder / "unaided" / key_of(code, thresholds_key() if stage == "ours" else "") / f"{case_key(case)}.json"
-    )
+    return kept.folder / "unaided" / code_of(stage) / f"{case_key(case)}.json"
 
 
-def records_in(kept: Cache) -> list[Read]:
-    """All cases that today's code has audited without hints, with what peers say of them where they were asked."""
+def code_of(stage: str) -> str:
+    """The hash of the code of today that decides a stage."""
+    return key_of(digest_of(OURS), thresholds_key()) if stage == "ours" else key_of(digest_of(THEIRS), "")
+
+
+def keys_of(case: Case) -> dict[str, str]:
+    """What decides the records of a case."""
+    true = key_of(oracle_key(case.network), outside_key(case))
+    return {"case": case_key(case), "truth": true, "ours": code_of("ours"), "peers": code_of("peers")}
+
+
+def published(results: Path) -> dict[str, Record]:
+    """The rows of RESULTS/unaided.json by the keys of their cases, whatever code made them."""
+    stored = read(results / "unaided.json") or {"cases": []}
+    return {row["keys"]["case"]: row for row in stored["cases"] if "keys" in row}
+
+
+def in_published(rows: Mapping[str, Record], case: Case, stage: str) -> Record | None:
+    """What a stage of today's code gave elsewhere, the oracle of today being the judge; None where it did not."""
+    row, keys = rows.get(case_key(case)), keys_of(case)
+    if row is None or any(row["keys"][name] != keys[name] for name in ("truth", stage)):
+        return None
+    told: Record = row[stage]
+    return told or None
+
+
+def records_in(kept: Cache, rows: Mapping[str, Record]) -> list[Read]:
+    """All cases that today's code has audited without hints, with what peers say of them where they were asked.
+
+    What the cache does not hold is taken from the published rows.
+    """
     found = []
     for case in cases():
         ours, peers = (read(file_of(kept, case, stage)) for stage in ("ours", "peers"))
+        ours = ours or in_published(rows, case, "ours")
+        asked = in_published(rows, case, "peers") if peers is None else peers["peers"]
         oracle, outside = read(kept.oracle_file(case.network)), read(kept.outside_file(case))
+        row = rows.get(case_key(case))
+        if (oracle is None or outside is None) and row is not None and row["keys"]["truth"] == keys_of(case)["truth"]:
+            oracle, outside = row["oracle"], row["outside"]
         if ours is not None and oracle is not None and outside is not None:
-            found.append(Read(case, ours, {} if peers is None else peers["peers"], oracle, outside))
+            found.append(Read(case, ours, asked or {}, oracle, outside, keys_of(case)))
     return found
 
 

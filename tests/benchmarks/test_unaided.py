@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from benchmarks.planted.cache import Cache
 from benchmarks.planted.cases import Case, cases
 from benchmarks.planted.names import RIGHT
+from benchmarks.unaided import __main__ as command
 from benchmarks.unaided.ours import best_overlaps, by_closed_list, overlap, place_of
 from benchmarks.unaided.page import SEEWHY, Read, main_table, write_page
 
@@ -89,3 +92,23 @@ def test_the_page_tells_failures_first(tmp_path: Path) -> None:
     text = (tmp_path / "unaided.md").read_text()
     assert text.index("What it gets wrong") < text.index("The figures")
     assert missed.case.name in text and "frame +" in text
+
+
+def test_what_was_published_goes_on_elsewhere_unless_other_code_made_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = read("cells planted frame", 0.5, [row("border", "depends", "shortcut")])
+    claim = {"names": ["border"], "note": "", "seconds": 1.0}
+    here = replace(here, keys=command.keys_of(here.case), peers={"a tool": claim})
+    write_page([here], tmp_path, tmp_path)
+    rows = command.published(tmp_path)
+    (there,) = command.records_in(Cache(tmp_path / "empty"), rows)
+    assert there.case == here.case and there.peers == here.peers
+    assert there.score().found == here.score().found == {"frame": True}
+    assert there.peer_score("a tool").named == here.peer_score("a tool").named
+    code_of = command.code_of
+    monkeypatch.setattr(command, "code_of", lambda stage: code_of(stage) + "-" * (stage == "peers"))
+    (others,) = command.records_in(Cache(tmp_path / "empty"), rows)
+    assert others.peers == {} and others.ours == there.ours
+    monkeypatch.setattr(command, "code_of", lambda stage: f"other {stage}")
+    assert command.records_in(Cache(tmp_path / "empty"), rows) == []
