@@ -69,9 +69,9 @@ AGAINST = """What to hold against these figures: rules were set after some audit
 at. The one on the price of an edit came after 16 of its first 24; the one on a region beside the core,
 and the one on a part of a region that cannot be exchanged as a whole, after the hair and the logo among
 its first 32, which they find since; the one on what lies near the core mostly, after a false shortcut in
-a run without regions (`unaided.md`); the one on properties of the whole picture, after nine that had been
-missed, three of them among the frozen half's first 32. The half for tuning was not audited in turn:
-networks with something to see came first.
+a run without regions (`unaided.md`). How properties of the whole picture are asked about was changed after
+nine of them had been missed, which it does not find. The half for tuning was not audited in turn: networks with
+something to see came first.
 """
 
 

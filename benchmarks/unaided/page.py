@@ -26,8 +26,8 @@ HEAD = """# Without a hint, and beside other tools
 
 `seewhy audit DATA --model …` is given networks whose shortcut is known, and no region, mask or suspicion but for
 the core, where the object is. Other tools are given the same networks, the same pictures and the same core.
-Networks, truth and names are those of [planted.md](planted.md), of the half on which no rule is set; but four
-rules of an audit came after looking at its first 32 networks: three find a shortcut that was missed, and one took
+Networks, truth and names are those of [planted.md](planted.md), of the half on which no rule is set; but three
+rules of an audit came after looking at its first 32 networks: two find a shortcut that was missed, and one took
 back the false one of an earlier run, the `centre` around the rough core of a clean network. This page is written by
 `make unaided`.
 """

@@ -183,21 +183,59 @@ def test_a_mask_that_fits_several_images_or_an_image_with_several_masks_has_none
     assert names_for(["1.jpg.png"], "x/1.jpg", "x/1.png")[0] == "1.jpg.png"
 
 
-def test_a_mask_of_another_splits_image_of_the_same_name_is_none() -> None:
-    said = "! masks has no mask for it: train/fake/1.png is that of an image in another folder"
-    assert names_for(["train/fake/1.png"], "data/valid/fake/1.jpg") == [said]
-    assert names_for(["train/fake/1.png", "valid/fake/2.png"], "valid/fake/1.jpg", "valid/fake/2.jpg") == [
-        said,
-        "valid/fake/2.png",
-    ]
-    assert names_for(["fake/train/1.png"], "fake/val/1.jpg") == [said.replace("train/fake", "fake/train")]
-    assert names_for(["site-a/fake/1.png", "site-b/fake/2.png"], "site-b/fake/1.jpg") == [
-        said.replace("train", "site-a")
-    ]
-    assert names_for(["real/1.png", "fake/2.png"], "fake/1.jpg") == [said.replace("train/fake", "real")]
-    val, masks = "data/val/fake/1.jpg", "by hand/fake/1.png"
-    assert names_for(["validation/fake/1.png"], val) == ["validation/fake/1.png"]  # another word for the same
-    assert names_for([masks], val) == [masks]
+@pytest.mark.parametrize(
+    ("name", "path", "others"),
+    [
+        ("train/fake/1.png", "/d/valid/fake/1.jpg", []),
+        ("train/fake/1.png", "/d/valid/fake/1.jpg", ["valid/fake/2.png"]),
+        ("fake/train/1.png", "/d/fake/val/1.jpg", []),
+        ("train/1.png", "/d/valid/cat/1.jpg", []),
+        ("train/labels/1.png", "/d/valid/images/1.jpg", ["valid/labels/2.png"]),
+        ("train/1.png", "/d/images/val/cat/1.jpg", []),
+        ("train/masks/cat/1.png", "/d/valid/cat/1.jpg", []),
+        ("training_set/cat/1.png", "/d/test_set/cat/1.jpg", []),
+        ("train_masks/cat/1.png", "/d/val/cat/1.jpg", []),
+        ("train2017/1.png", "/d/val2017/1.jpg", []),
+        ("siteA/fake/1.png", "/d/siteB/fake/1.jpg", ["siteB/fake/2.png"]),
+        ("siteA/1.png", "/d/siteB/cat/1.jpg", ["siteB/2.png"]),
+        ("siteA/valid/cat/1.png", "/d/siteB/data/valid/cat/1.jpg", ["siteB/valid/cat/2.png"]),
+        ("real/1.png", "/d/fake/1.jpg", ["fake/2.png"]),
+    ],
+)
+def test_the_mask_of_an_image_of_that_name_elsewhere_is_none(name: str, path: str, others: list[str]) -> None:
+    (said,) = names_for([name, *others], path)
+    assert (
+        said
+        == f"! masks has no mask for it: {name} lies in another folder; put masks into folders named like the images'"
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "path", "others"),
+    [
+        ("validation/fake/1.png", "/d/val/fake/1.jpg", []),  # another word for the same
+        ("by hand/fake/1.png", "/d/val/fake/1.jpg", []),
+        ("train/lesion/1.png", "/d/train/1.jpg", ["valid/lesion/2.png"]),
+        ("cat/train/a1.png", "/d/train/cat/a1.jpg", ["dog/train/b1.png"]),
+        ("train/images/a.png", "/d/train/a.jpg", ["val/images/b.png"]),
+        ("train/masks/cat/a.png", "/d/train/cat/a.jpg", ["valid/masks/cat/b.png"]),
+        ("siteA/train/a.png", "/d/train/siteA/a.jpg", ["siteB/train/b.png"]),
+        ("train/p1/seg/a.png", "/d/train/p1/a.jpg", ["train/p2/seg/b.png"]),
+        ("train/x1.png", "/d/train/test/x1.jpg", ["train/x2.png"]),  # a class called test
+        ("labels/train/a.png", "/d/images/train/a.jpg", ["labels/val/b.png"]),
+        ("train_masks/cat/a.png", "/d/train/cat/a.jpg", ["val_masks/cat/b.png"]),
+    ],
+)
+def test_a_mask_in_folders_of_another_order_is_its_images(name: str, path: str, others: list[str]) -> None:
+    assert names_for([name, *others], path) == [name]
+
+
+def test_the_folder_that_was_named_tells_the_split_where_it_is_called_so(tmp_path: Path) -> None:
+    """Pointed at one split, an image's id does not name it; a folder further up says nothing."""
+    catalogue = catalogue_of(["train/1.png"], [Image("1.jpg", "/d/valid/1.jpg")], Path("masks"))
+    with pytest.raises(UnreadableError, match="lies in another folder"):
+        catalogue.name_for(Image("1.jpg", "/d/valid/1.jpg"))
+    assert catalogue.name_for(Image("1.jpg", "/test/project/photos/1.jpg")) == "train/1.png"
 
 
 def test_names_that_fit_no_image_at_all_are_an_error() -> None:

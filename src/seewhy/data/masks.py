@@ -28,6 +28,7 @@ Levels = NDArray[np.uint8]  # (H, W), 0 outside to 255 inside
 Reader = Callable[[Image, Loaded], Levels]  # the mask of one image's upright photograph; UnreadableError says why none
 
 _ASPECT = 0.02  # by which a mask's width / height may differ from its photograph's
+_ROLES = {"train", "valid", "test"}  # of splits
 _SOFT_FROM = 128  # a mask whose brightest level lies below holds class numbers, not shares
 
 
@@ -114,7 +115,13 @@ class Catalogue:
         whole = _parts(image)
         for last in (whole[-1], stem_of(whole[-1])):
             if last in self.names:
-                return self._closest((*whole[:-1], last))
+                name = self._closest((*whole[:-1], last))
+                if self._is_elsewhere(_bare(name)[:-1], image):
+                    raise UnreadableError(
+                        f"{self.where} has no mask for it: {name} lies in another folder; put masks into folders named "
+                        "like the images'"
+                    )
+                return name
         raise UnreadableError(f"{self.where} has no mask for it")
 
     def _closest(self, parts: tuple[str, ...]) -> str:
@@ -123,20 +130,17 @@ class Catalogue:
         best = [name for name, count in shared.items() if count == most]
         if len(best) > 1:
             raise UnreadableError(f"{self.where} has several masks for it: {listed(best, 3)}")
-        if self._is_elsewhere(_bare(best[0])[:-most], parts[:-most]):
-            raise UnreadableError(f"{self.where} has no mask for it: {best[0]} is that of an image in another folder")
         alike = [path for path in self.images.get(parts[-1], ()) if path[-most:] == parts[-most:]]
         if (count := len(alike)) > 1:
             raise UnreadableError(f"{best[0]} fits {count} images; put the masks into folders named like the images'")
         return best[0]
 
-    def _is_elsewhere(self, folders: Sequence[str], of_image: Sequence[str]) -> bool:
-        """Whether the folders above what a mask's path and an image's share tell that they do not belong together."""
-        if not folders or not of_image:
-            return False
-        both = folders[-1], of_image[-1]
-        is_other_split = all(map(is_split_name, both)) and role_of(both[0]) != role_of(both[1])
-        return is_other_split or both[1] in self.folders
+    def _is_elsewhere(self, folders: Sequence[str], image: Image) -> bool:
+        """Whether the folders of a mask tell that it is not this image's: of another split, or of a sibling's name."""
+        of_image = _folders_of(image)
+        splits = [{role_of(name) for name in names} & _ROLES for names in (folders, of_image)]
+        is_other_split = all(splits) and not splits[0] & splits[1]
+        return is_other_split or any(name in self.folders and name not in folders for name in of_image)
 
     @cached_property
     def folders(self) -> frozenset[str]:
@@ -166,6 +170,13 @@ def catalogue_of(names: Iterable[str], images: Sequence[Image], where: Path) -> 
 
 def _parts(image: Image) -> tuple[str, ...]:
     return PurePath(one_form(image.path or image.id)).parts
+
+
+def _folders_of(image: Image) -> tuple[str, ...]:
+    """The folders of an image below that of the images, and the two above where they are called as splits are."""
+    below = PurePath(one_form(image.id)).parts[:-1]
+    above = _parts(image)[: -len(below) - 1][-2:]
+    return (*(name for name in above if is_split_name(name)), *below)
 
 
 def _bare(name: str) -> tuple[str, ...]:

@@ -85,7 +85,7 @@ def numbers_of(finding: Finding) -> tuple[Number, ...]:
         if is_mark
         else _in_logits("Spread between donors of one class (standard deviation)", numbers.get("sensitivity")),
         _control(numbers.get("control")),
-        _in_points("Outside of the core", numbers.get("outside")),
+        _in_points("By what lies outside of the core", numbers.get("outside")),
     ]
     answers = numbers.get("answers") or {}
     lines += [
@@ -104,7 +104,7 @@ def numbers_of(finding: Finding) -> tuple[Number, ...]:
         for pixels, estimate in _items(numbers, "edge")
     ]
     lines += [
-        _in_points(f"Outside of the core, drawn {pixels} pixels larger", estimate)
+        _in_points(f"By what lies outside of the core drawn {pixels} pixels larger", estimate)
         for pixels, estimate in _items(numbers, "rim")
     ]
     lines.append(_in_points("All else that lies as near to the core, exchanged in its place", numbers.get("beside")))

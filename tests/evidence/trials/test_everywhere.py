@@ -12,8 +12,9 @@ from torch import Tensor
 
 from seewhy.evidence.factors.factor import PropertyFactor
 from seewhy.evidence.properties.catalogue import PROPERTIES
+from seewhy.evidence.trials.contrast import OWN_CLASS, Contrast, contrasts_of
 from seewhy.evidence.trials.edit import Edit, TrialKey
-from seewhy.evidence.trials.everywhere import everywhere_error
+from seewhy.evidence.trials.everywhere import class_gaps
 from seewhy.evidence.trials.sample import Sample, Samples
 from seewhy.evidence.trials.scorer import Scorer
 from seewhy.evidence.trials.trial import Job
@@ -53,7 +54,8 @@ def frame() -> Tensor:
 
 
 def error_in(*samples: Sample) -> float | None:
-    return everywhere_error(Samples(dict(enumerate(samples)), ("core",)), BRIGHTNESS, "core")
+    gaps = class_gaps(Samples(dict(enumerate(samples)), ("core",)), BRIGHTNESS, "core")
+    return None if gaps is None else gaps.errors[0]
 
 
 @pytest.mark.parametrize("classes", [2, 4])
@@ -125,3 +127,71 @@ def test_the_core_keeps_its_bits_unless_the_property_is_put_into_the_whole(whole
     assert torch.equal(edited[:, :, inside], before[:, :, inside]) is not whole
     assert (edited[:, :, ~inside] - before[:, :, ~inside]).mean() > 0.2  # the donors' is brighter
     assert scorer.run(job).margins.shape == (2, 1)
+
+
+def close_ups(sample: Sample, share: float) -> Sample:
+    """Of so many images the object, brighter in the second class, is the whole picture, and its mask, too."""
+    large = np.random.default_rng(5).random(len(sample)) < share
+    masks = torch.where(torch.from_numpy(large)[:, None, None], torch.ones(1), where_core()[None])
+    object_ = torch.from_numpy(0.2 * sample.labels).float()[:, None, None, None] * masks[:, None]
+    return replace(sample, pixels=(sample.pixels + object_).clamp(0, 1), masks={"core": masks})
+
+
+def test_an_image_without_a_mask_or_an_outside_says_nothing_of_what_is_around() -> None:
+    plain = sample_of(where_core(), 0.2)
+    some = np.random.default_rng(1).random(len(plain)) < 0.5
+    masks = where_core()[None] * torch.from_numpy(some).float()[:, None, None]
+    assert error_in(replace(plain, masks={"core": masks}, found={"core": some})) is None
+    assert error_in(close_ups(sample_of(where_core(), 0.0), 0.4)) is None
+    camera = sample_of(torch.ones(SIDE, SIDE), 0.2)
+    assert error_in(replace(camera, masks={"core": masks}, found={"core": some})) is not None
+    few = np.arange(len(camera)) < 12
+    assert (
+        error_in(replace(camera, masks={"core": where_core()[None] * torch.ones(len(few), 1, 1)}, found={"core": few}))
+        is None
+    )
+
+
+def test_the_classes_means_are_those_of_images_that_have_an_outside() -> None:
+    sample = close_ups(sample_of(torch.ones(SIDE, SIDE), 0.1), 0.5)
+    scorer = Scorer(Reader(core=20.0), sample, 4, torch.contiguous_format)
+    edit = Edit("exchange", outside="core", whole=True)
+    edited = scorer.edited(
+        Job(TrialKey("brightness", edit, "valid"), np.array([[0, 1]]), (BRIGHTNESS,)), np.array([[0, 1]])
+    )
+    plain = sample.masks["core"].mean(dim=(1, 2)) < 0.5
+    outside = scorer.content(BRIGHTNESS, "core")[:, 0]
+    bright, dark = (float(outside[plain & (torch.from_numpy(sample.labels) == label)].mean()) for label in (1, 0))
+    ratio = float(BRIGHTNESS.measure(edited, None) / BRIGHTNESS.measure(sample.pixels[:1], None))
+    assert ratio == pytest.approx(bright / dark, rel=1e-4)
+
+
+def test_images_of_one_cluster_count_once() -> None:
+    """Ten images of each of eight patients, whose exposure varies and says nothing of the class."""
+    shown = []
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        sample = sample_of(torch.ones(SIDE, SIDE), 0.0, seed=seed)
+        patients = np.arange(len(sample)) // 2 % 8 + 8 * sample.labels
+        pixels = sample.pixels + torch.from_numpy(rng.normal(0, 0.1, 16)[patients]).float()[:, None, None, None]
+        shown.append(error_in(replace(sample, pixels=pixels.clamp(0, 1), clusters=patients)) is not None)
+    assert sum(shown) <= 2
+
+
+def test_each_class_has_an_error_of_its_own() -> None:
+    """Two classes of three hardly differ."""
+    sample = sample_of(torch.ones(SIDE, SIDE), 0.0, classes=3)
+    change = torch.tensor([0.0, 0.002, 0.15])[torch.from_numpy(sample.labels)][:, None, None, None]
+    gaps = class_gaps(Samples({"valid": replace(sample, pixels=sample.pixels + change)}, ("core",)), BRIGHTNESS, "core")
+    assert gaps is not None
+    contrasts = contrasts_of(("a", "b", "c"))
+    errors = [gaps.error_of(contrast) for contrast in contrasts]
+    assert errors[2] < 0.1 and errors[2] < min(errors[:2]) and gaps.df == EACH - 1
+    assert gaps.error_of(Contrast(0, OWN_CLASS)) == pytest.approx(np.mean(errors))
+
+
+@pytest.mark.parametrize("size", [(3, 3), (1, 64), (5, 40)])
+def test_small_and_oblong_canvases_are_asked(size: tuple[int, int]) -> None:
+    sample = sample_of(torch.ones(SIDE, SIDE))
+    pixels = sample.pixels[:, :, : size[0], :].repeat(1, 1, 1, 2)[..., : size[1]]
+    error_in(replace(sample, pixels=pixels, masks={"core": torch.zeros(1, *size)}))

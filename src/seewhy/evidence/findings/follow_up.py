@@ -20,7 +20,7 @@ from seewhy.evidence.findings.safeguards.safeguard import Evidence, Safeguard
 from seewhy.evidence.findings.unnamed import place_jobs
 from seewhy.evidence.trials.design import AuditDesign
 from seewhy.evidence.trials.edit import TrialKey
-from seewhy.evidence.trials.everywhere import everywhere_error
+from seewhy.evidence.trials.everywhere import class_gaps
 from seewhy.evidence.trials.schedule import Frame, followed, frame_of
 from seewhy.evidence.trials.trial import Job
 
@@ -37,8 +37,8 @@ def outside_the_core(design: AuditDesign, singles: Sequence[Case]) -> AuditDesig
         return design
     core = design.core_regions[0]
     properties = [factor for factor in shown if factor.region is None]
-    errors = {factor.name: everywhere_error(design.samples, factor, core) for factor in properties}
-    design = replace(design, everywhere={name: error for name, error in errors.items() if error is not None})
+    gaps = {factor.name: class_gaps(design.samples, factor, core) for factor in properties}
+    design = replace(design, everywhere={name: known for name, known in gaps.items() if known is not None})
     jobs = [job for factor in shown for job in OutsideCore().later_jobs(_frame(design), factor)]
     return replace(design, schedule=followed(design.schedule, jobs, design.budget_left))
 

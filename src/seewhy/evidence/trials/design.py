@@ -26,6 +26,7 @@ from seewhy.evidence.properties.catalogue import PROPERTIES
 from seewhy.evidence.thresholds import LEAST_IMAGES
 from seewhy.evidence.trials.association import association, values_of
 from seewhy.evidence.trials.contrast import Contrast, contrasts_of
+from seewhy.evidence.trials.everywhere import ClassGaps
 from seewhy.evidence.trials.masked import (
     CORE,
     OTHER_MASKS,
@@ -61,8 +62,8 @@ class AuditDesign:
     `factors` come by association with the classes, largest first; `associations` are between 0 and 1. `ruled_out` says
     by factor why it cannot be tested, `notes` what had to be decided, `warnings` what a region's masks make doubtful.
     `contrasts` are what every effect is asked about; `everywhere` are the properties that are shown to matter and go
-    with the classes in the core as they do around it, each with the standard error of the classes' difference as a
-    share of it. `places` are those that a search found, None before it.
+    with the classes in the core as they do around it, each with how unsure the classes' differences are.
+    `places` are those that a search found, None before it.
     """
 
     plan: Plan
@@ -78,7 +79,7 @@ class AuditDesign:
     warnings: dict[str, tuple[str, ...]]
     seed: int
     budget: int | None
-    everywhere: Mapping[str, float] = field(default_factory=dict)
+    everywhere: Mapping[str, ClassGaps] = field(default_factory=dict)
     notes: tuple[str, ...] = field(default=(), compare=False)
     values: Mapping[str, Floats] = field(default_factory=dict, compare=False)  # (M, D) of the audited images, by factor
     all_labels: Callable[[], Plan] | None = field(default=None, compare=False)  # of which one is audited

@@ -16,6 +16,7 @@ from seewhy.evidence.factors.controls import ROOM, area_bins, control_masks, fre
 from seewhy.evidence.factors.factor import Factor, Mark
 from seewhy.evidence.trials.dealing import with_partners
 from seewhy.evidence.trials.edit import EXCHANGE, MARKED, PATCHED, ControlRegion, Pair, TrialKey
+from seewhy.evidence.trials.everywhere import ClassGaps
 from seewhy.evidence.trials.request import Effort
 from seewhy.evidence.trials.sample import DISJOINT, Ints, Sample, Samples, mean_mask, overlap_of
 from seewhy.evidence.trials.trial import NO_DONOR, Job
@@ -37,7 +38,7 @@ class Frame:
     controls: Mapping[ControlRegion, Tensor]
     effort: Effort
     seed: int
-    everywhere: Mapping[str, float] = field(default_factory=dict)
+    everywhere: Mapping[str, ClassGaps] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -125,7 +126,7 @@ def followed(schedule: Schedule, later: Sequence[Job], budget: int | None) -> Sc
     return replace(schedule, jobs=tuple(jobs), n_unpaid=unpaid)
 
 
-def frame_of(samples: Samples, schedule: Schedule, seed: int, everywhere: Mapping[str, float]) -> Frame:
+def frame_of(samples: Samples, schedule: Schedule, seed: int, everywhere: Mapping[str, ClassGaps]) -> Frame:
     """What the jobs of a schedule were made of."""
     return _dealt(Frame(samples, schedule.controls, schedule.effort, seed, everywhere), schedule.effort)
 

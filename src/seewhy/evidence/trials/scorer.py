@@ -11,6 +11,8 @@ from torch import Tensor, nn
 from seewhy.cam.model import forward, untouched
 from seewhy.evidence.factors.edits import REMOVALS, filled, grown, shrunk, transplanted
 from seewhy.evidence.factors.factor import Factor, PropertyFactor, RegionFactor
+from seewhy.evidence.trials.edit import Edit
+from seewhy.evidence.trials.everywhere import surrounded, unit_means
 from seewhy.evidence.trials.sample import CHUNK, Ints, Sample, gathered
 from seewhy.evidence.trials.trial import Job, Scores, scores_of
 from seewhy.run.machine import out_of_memory
@@ -29,6 +31,7 @@ class Scorer:
         self.labels = torch.from_numpy(sample.labels)
         self._content: tuple[tuple[str, str | None, int], Tensor] | None = None
         self._ranges: dict[str, tuple[Tensor, Tensor]] = {}
+        self._means: dict[tuple[str, str | None, int], Tensor] = {}
 
     def logits(self) -> Tensor:
         """The logits (M, K) of every image of the sample as it is."""
@@ -107,16 +110,26 @@ class Scorer:
         """
         if not job.edit.whole or not isinstance(factor, PropertyFactor):
             return gathered(content, other)
-        content = self._class_means(content)
+        content = self._class_means(factor, content, job.edit)
         wanted = factor.of.carried_over(
             factor.of.measure(canvases), gathered(content, recipients), gathered(content, other)
         )
         return wanted.clamp(*self._range_of(factor))
 
-    def _class_means(self, content: Tensor) -> Tensor:
-        """For each image the mean of a property's values (M, D) over the images of its class."""
-        members = torch.nn.functional.one_hot(self.labels).to(content)
-        return members @ ((members.T @ content) / members.sum(dim=0)[:, None].clamp(min=1))
+    def _class_means(self, factor: Factor, content: Tensor, edit: Edit) -> Tensor:
+        """For each image the mean of a property's values (M, D) over the units of its class that have an outside.
+
+        Of a class in which the core leaves nothing outside, the mean of all.
+        """
+        core, key = edit.outside or "", (factor.name, edit.outside, edit.grow_px)
+        if key not in self._means:
+            sample = self.sample
+            means, labels = unit_means(content, sample.labels, sample.clusters, surrounded(sample, core, edit.grow_px))
+            given = content.mean(dim=0).repeat(int(sample.labels.max()) + 1, 1)
+            for label in np.unique(labels).tolist():
+                given[label] = means[torch.from_numpy(labels == label)].mean(dim=0)
+            self._means[key] = given[self.labels.to(given.device)]
+        return self._means[key]
 
     def _range_of(self, factor: PropertyFactor) -> tuple[Tensor, Tensor]:
         """The least and the largest value of a property (D,) that an image of the sample has: no edit goes beyond."""

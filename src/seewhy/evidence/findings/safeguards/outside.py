@@ -57,9 +57,9 @@ def effect_outside(evidence: Evidence, case: Case, grow_px: int = 0) -> ClassDif
     change = exchanges.probability_changes(contrast)
     if case.factor not in everywhere:
         return class_effect(exchanges, change, contrast)[0]
-    effect = robust_effect(exchanges, change, contrast)
-    error = math.hypot(effect.error, everywhere[case.factor] * effect.value)
-    return difference_of(effect.value, error, effect.df, effect.n)
+    effect, gaps = robust_effect(exchanges, change, contrast), everywhere[case.factor]
+    error = math.hypot(effect.error, gaps.error_of(contrast) * effect.value)
+    return difference_of(effect.value, error, min(effect.df, gaps.df), effect.n)
 
 
 def outside_edit(factor: Factor, core: Sequence[str], everywhere: Container[str], grow_px: int = 0) -> Edit:
