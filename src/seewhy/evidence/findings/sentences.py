@@ -133,10 +133,7 @@ def _claim_words(case: Case, claims: Sequence[Claim]) -> str:
     if "shortcut" in claims:
         shared = case.on_train is not None and case.on_train.probability.low > 0
         tail = f", shared by train{train}, so accuracy on valid cannot show it" if shared else train
-        outside = case.outside
-        asked = _asked_outside(case, "outside of it")
-        alone = f" ({signed_points(outside.value)} {interval(outside)} {asked})" if outside is not None else ""
-        return f" It is no part of the core{alone} and goes with the label: a shortcut{tail}."
+        return f" It is no part of the core{_alone(case)} and goes with the label: a shortcut{tail}."
     if "intended" in claims:
         return f" It is part of the core: intended evidence{train}."
     if "against the label" in claims:
@@ -145,7 +142,15 @@ def _claim_words(case: Case, claims: Sequence[Claim]) -> str:
         return f" Whether it is a shortcut cannot be said: the core that was named cannot be used{train}."
     if case.is_core is None:
         return f" Whether it is a shortcut depends on what should matter: name that with --core{train}."
-    return f" It is no part of the core{train}."
+    return f" It is no part of the core{_alone(case)}{train}."
+
+
+def _alone(case: Case) -> str:
+    """What it does outside of the core, in brackets."""
+    if case.outside is None:
+        return ""
+    asked = _asked_outside(case, "outside of it")
+    return f" ({signed_points(case.outside.value)} {interval(case.outside)} {asked})"
 
 
 def _asked_outside(case: Case, words: str) -> str:
