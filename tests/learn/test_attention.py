@@ -14,13 +14,14 @@ from torch.nn import functional
 
 from seewhy.cam.capture import LayerCall, capture, gradients
 from seewhy.cam.methods.catalogue import METHODS
+from seewhy.errors import ModelError
 from seewhy.evidence.checks.map_findings import Reason
 from seewhy.evidence.factors.factor import Mark
 from seewhy.evidence.trials.sample import Sample
 from seewhy.learn import attention
-from seewhy.learn.arms import ATTENTION, USUAL_WAYS, WAYS, RepairJob, ways_of
+from seewhy.learn.arms import ATTENTION, GRADIENTS, USUAL_WAYS, WAYS, RepairJob, ways_of
 from seewhy.learn.asked import RepairOptions
-from seewhy.learn.attention import AttentionLoss, refuse_unreadable, share_within
+from seewhy.learn.attention import AttentionLoss, GradientLoss, refuse_unreadable, share_within
 from seewhy.learn.fine_tune import Tuning, fine_tuned
 from seewhy.learn.groups import no_groups
 from seewhy.learn.repair import repair
@@ -99,7 +100,7 @@ def test_its_gradient_is_that_of_finite_differences() -> None:
                 values.append(float(loss(model, places, torch.Generator()).detach()))
                 with torch.no_grad():
                     parameter.view(-1)[place] -= step
-            assert float(slope.view(-1)[place]) == pytest.approx((values[0] - values[1]) / 2e-6, rel=1e-3, abs=1e-7)
+            assert float(slope.reshape(-1)[place]) == pytest.approx((values[0] - values[1]) / 2e-6, rel=1e-3, abs=1e-7)
 
 
 def test_fine_tuning_by_it_moves_the_map_away_and_leaves_the_network() -> None:
@@ -137,13 +138,78 @@ def test_maps_that_may_not_be_read_are_not_learned_from(monkeypatch: pytest.Monk
     assert all(torch.equal(value, state[name]) for name, value in model.state_dict().items())
 
 
-def test_a_mark_and_a_property_have_no_share_of_a_map() -> None:
+class Linear(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = nn.Linear(192, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.head(x.flatten(1))
+        return logits
+
+
+def test_the_gradient_of_a_linear_networks_answers_is_known_by_hand() -> None:
+    """sum_k log p_k has the derivative sum_k w_k - K sum_j p_j w_j."""
+    torch.manual_seed(0)
+    model, sample, places = Linear().double(), sample_of(), torch.arange(6)
+    loss = GradientLoss(sample, left_half(), 2.0)(model, places, torch.Generator())
+    inputs, labels = sample.inputs(sample.canvases(places)), torch.from_numpy(sample.labels)[places]
+    weight, shares = model.head.weight, model(inputs).softmax(dim=1)
+    squares = (weight.sum(dim=0) - 3 * shares @ weight).reshape(-1, 3, 8, 8).square().sum(dim=1)
+    share = (squares * left_half()).sum(dim=(1, 2)) / squares.sum(dim=(1, 2))
+    expected = functional.cross_entropy(model(inputs), labels) + 2 * share.mean()
+    assert float(loss.detach()) == pytest.approx(float(expected.detach()), rel=1e-9)
+
+
+def test_the_loss_on_the_inputs_gradient_has_the_gradient_of_finite_differences() -> None:
+    model, places = network(), torch.arange(6)
+    loss = GradientLoss(sample_of(), left_half(), 5.0)
+    weights = [model.conv.weight, model.head.weight]
+    slopes = torch.autograd.grad(loss(model, places, torch.Generator()), weights)
+    for parameter, slope in zip(weights, slopes, strict=True):
+        for place in (0, 7, 20):
+            values = []
+            for step in (1e-6, -1e-6):
+                with torch.no_grad():
+                    parameter.view(-1)[place] += step
+                values.append(float(loss(model, places, torch.Generator()).detach()))
+                with torch.no_grad():
+                    parameter.view(-1)[place] -= step
+            assert float(slope.reshape(-1)[place]) == pytest.approx((values[0] - values[1]) / 2e-6, rel=1e-3, abs=1e-7)
+
+
+def test_fine_tuning_by_the_inputs_gradient_moves_it_away() -> None:
+    model, sample = network(), sample_of()
+
+    def share(of: nn.Module) -> float:
+        whole, alone = (
+            float(GradientLoss(sample, left_half(), weight)(of, torch.arange(16), torch.Generator()).detach())
+            for weight in (1.0, 0.0)
+        )
+        return whole - alone
+
+    tuning, loss = Tuning(epochs=20, batch_size=8, rate=0.01), GradientLoss(sample, left_half(), 1.0)
+    tuned = fine_tuned(model, sample, tuning, loss=loss, seed=1)
+    assert 0.35 < share(model) < 0.65 and share(tuned) < 0.2 < share(fine_tuned(model, sample, tuning, seed=1))
+
+
+def test_a_network_that_detaches_its_input_has_no_gradient_to_learn_from() -> None:
+    class Detached(Linear):
+        def forward(self, x: Tensor) -> Tensor:
+            return super().forward(x.detach())
+
+    with pytest.raises(ModelError, match="No gradient reaches the input of Detached"):
+        GradientLoss(sample_of(), left_half(), 1.0)(Detached().double(), torch.arange(4), torch.Generator())
+
+
+@pytest.mark.parametrize("way", [ATTENTION, GRADIENTS])
+def test_a_mark_and_a_property_have_no_share_of_a_map(way: str) -> None:
     sample, model, unknown = sample_of(), network(), no_groups(16)
     mark = Mark("logo", "white", torch.zeros(4, 8, 8), torch.zeros(4, 8, 8))
     job = RepairJob(model, mark, sample, sample, unknown, unknown, (), Tuning(), 2, layer=LAYER)
-    assert ways_of(job, (ATTENTION,)) == (
+    assert ways_of(job, (way,)) == (
         [],
-        {ATTENTION: "logo lies in no region of the images, so no share of a map is its own."},
+        {way: "logo lies in no region of the images, so no share of a map is its own."},
     )
 
 
@@ -156,6 +222,8 @@ def test_it_is_tried_where_it_is_named_and_judged_by_what_an_exchange_still_does
     refused = repair(audit, "contrast", ways="attention", anyway=True, **FAST)
     assert "contrast lies in no region" in refused.refused["attention"] and not refused.is_proved
     monkeypatch.setattr(attention, "map_findings", lambda trust: (None, "B", []))
+    found = repair(audit, "surround", ways="gradients", **FAST)
+    assert found.way == "gradients" and "plain" in found.margins and found.refused == {}
     found = repair(audit, "surround", ways="attention", **FAST)
     assert found.way == "attention" and "maps graded B" in found.words and "plain" in found.margins
     assert found.arms["repaired"].mean == pytest.approx(np.mean(found.arms["repaired"].effects))

@@ -15,9 +15,9 @@ from seewhy.errors import ModelError, SeewhyError, counted, listed
 from seewhy.estimates import Integers
 from seewhy.evidence.factors.factor import Factor, Mark, as_share
 from seewhy.evidence.trials.sample import Sample
-from seewhy.learn.attention import AttentionLoss, refuse_unreadable
+from seewhy.learn.attention import AttentionLoss, GradientLoss, refuse_unreadable
 from seewhy.learn.exchange import Exchanging, FactorExchange, MarkLaid, RegionExchange, unrelated, with_and_without
-from seewhy.learn.fine_tune import Tuning, fine_tuned
+from seewhy.learn.fine_tune import Losing, Tuning, fine_tuned
 from seewhy.learn.groups import LEAST_CELL, MARKED_OR_NOT, Groups
 from seewhy.learn.last_layer import Head, head_of, refitted, with_head
 from seewhy.learn.projection import direction_of, projected
@@ -25,13 +25,14 @@ from seewhy.learn.projection import direction_of, projected
 Making = Callable[[int], nn.Module]  # from a seed
 
 EXCHANGE, CONSISTENCY, LAST_LAYER, PROJECTION = "exchange", "consistency", "last-layer", "projection"
-ATTENTION = "attention"
+ATTENTION, GRADIENTS = "attention", "gradients"
 WAYS = {
     EXCHANGE: "R1: fine-tuned with its content from donors of any class in half of the images",
     CONSISTENCY: "R1: fine-tuned to answer the same with its content from donors of any class",
     LAST_LAYER: "R2: the last layer fitted anew, every class and group weighing the same",
     PROJECTION: "R4: its direction in front of the last layer projected away",
     ATTENTION: "R3: fine-tuned with the share of HiResCAM within its region added to the loss",
+    GRADIENTS: "R3: fine-tuned with the share of the input's gradient within its region added to the loss",
 }
 USUAL_WAYS = (EXCHANGE, CONSISTENCY, LAST_LAYER, PROJECTION)  # a cleaned map is no proof: R3 is tried where it is named
 WAYS_OF_MARKS = {
@@ -122,6 +123,7 @@ def ways_of(job: RepairJob, names: tuple[str, ...]) -> tuple[list[Way], dict[str
         LAST_LAYER: _last_layer,
         PROJECTION: _projection,
         ATTENTION: _attention,
+        GRADIENTS: _gradients,
     }
     ways, refused = [], {}
     for name in names:
@@ -167,29 +169,60 @@ def _refuse_frozen(network: nn.Module) -> None:
 
 
 def _attention(job: RepairJob) -> Way:
-    """A loss on the map of a layer; a control arm has it on a region of the same area elsewhere, if there is room."""
-    _refuse_frozen(job.network)
-    if isinstance(job.factor, Mark) or job.factor.region is None:
-        raise ModelError(f"{job.factor.name} lies in no region of the images, so no share of a map is its own.")
+    """A loss on the map of a layer, where that may be read."""
+    region = _region_of(job)
     if job.layer is None:
         raise ModelError("The audit has no maps of a layer, so there is none to make a loss of.")
     layer, grade = job.layer, refuse_unreadable(job.network, job.held, job.layer)
+    return _by_share(
+        job,
+        region,
+        ATTENTION,
+        f"{WAYS[ATTENTION]} (at {layer.asked}, maps graded {grade})",
+        lambda placed, masks: AttentionLoss(placed, layer, masks, ATTENTION_WEIGHT),
+    )
+
+
+def _gradients(job: RepairJob) -> Way:
+    """A loss on the gradient at the input, for which no layer's maps need to be read."""
+    return _by_share(
+        job,
+        _region_of(job),
+        GRADIENTS,
+        WAYS[GRADIENTS],
+        lambda placed, masks: GradientLoss(placed, masks, ATTENTION_WEIGHT),
+    )
+
+
+def _region_of(job: RepairJob) -> str:
+    """The region whose share of a map is the factor's. Raises ModelError where it has none, or all is frozen."""
+    _refuse_frozen(job.network)
+    if isinstance(job.factor, Mark) or job.factor.region is None:
+        raise ModelError(f"{job.factor.name} lies in no region of the images, so no share of a map is its own.")
+    return job.factor.region
+
+
+def _by_share(job: RepairJob, region: str, name: str, words: str, loss_of: Callable[[Sample, Tensor], Losing]) -> Way:
+    """Fine-tuning by a loss on what lies in the factor's region.
+
+    A control arm has it on a region of the same area elsewhere, if there is room.
+    """
     placed = job.sample.on(next(job.network.parameters()).device)
     tuned = partial(fine_tuned, job.network, placed, job.tuning, memory_format=job.memory_format)
 
     def by(masks: Tensor) -> Making:
-        loss = AttentionLoss(placed, layer, masks, ATTENTION_WEIGHT)
+        loss = loss_of(placed, masks)
         return lambda seed: tuned(loss=loss, seed=seed)
 
     other = unrelated(job.sample, placed, job.factor, (), job.core, job.seed)
     elsewhere = {UNRELATED: by(other.region[None])} if isinstance(other, RegionExchange) else {}
-    words = {UNRELATED: "the same loss on an unrelated region of the same area"} if elsewhere else {}
+    control = {UNRELATED: "the same loss on an unrelated region of the same area"} if elsewhere else {}
     return Way(
-        name=ATTENTION,
-        words=f"{WAYS[ATTENTION]} (at {layer.asked}, maps graded {grade})",
-        make=by(as_share(placed.masks[job.factor.region])),
+        name=name,
+        words=words,
+        make=by(as_share(placed.masks[region])),
         controls={PLAIN: lambda seed: tuned(seed=seed), **elsewhere},
-        control_words={PLAIN: f"plain fine-tuning, {job.tuning.epochs} times over the same images", **words},
+        control_words={PLAIN: f"plain fine-tuning, {job.tuning.epochs} times over the same images", **control},
     )
 
 

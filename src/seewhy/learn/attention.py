@@ -1,4 +1,4 @@
-"""A loss on maps (R3): how much of them lies within a factor's region, where a network's maps may be read."""
+"""A loss on where a network looks (R3): how much of its maps, or of its input's gradient, lies in a factor's region."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from seewhy.errors import ModelError
 from seewhy.evidence.checks.map_findings import map_findings
 from seewhy.evidence.checks.trust import examine
 from seewhy.evidence.trials.sample import Sample
-from seewhy.learn.fine_tune import cross_entropy, logits_in_training
+from seewhy.learn.fine_tune import cross_entropy, inputs_for, logits_in_training, logits_of_inputs
 
 GRADED = 64  # images whose maps are graded
 METHOD = "hirescam"
@@ -55,6 +55,35 @@ class AttentionLoss:
         (slope,) = torch.autograd.grad(score, activation, create_graph=True)
         view = (self.layer.grid or AS_IT_IS).view
         return (view(activation) * view(slope)).sum(dim=1)
+
+
+@dataclass(frozen=True)
+class GradientLoss:
+    """Cross-entropy plus `weight` times the share of the input gradient's square within `masks`, those of all images.
+
+    The gradient is that of sum_k log p_k by the input, as in Ross et al. 2017 (arXiv:1703.03717, eq. 1), who add its
+    square within what should not matter. Here that is a share of its square in all, as in `AttentionLoss`. No layer is
+    asked for, and no map is shown: what is lowered is how the answer itself moves with the pixels there.
+    """
+
+    sample: Sample
+    masks: Tensor
+    weight: float
+
+    def __call__(self, network: nn.Module, places: Tensor, generator: torch.Generator) -> Tensor:
+        """The loss of the images at `places`. Raises ModelError where no gradient reaches the input."""
+        targets = torch.from_numpy(self.sample.labels)[places]
+        inputs = inputs_for(network, self.sample, self.sample.canvases(places)).requires_grad_()
+        logits = logits_of_inputs(network, inputs.clone())  # which the network may overwrite
+        (slope,) = torch.autograd.grad(logits.log_softmax(dim=1).sum(), inputs, create_graph=True, allow_unused=True)
+        if slope is None:
+            raise ModelError(
+                f"No gradient reaches the input of {type(network).__name__}: it detaches its own computation.",
+                slug="no-gradient",
+            )
+        masks = self.masks if len(self.masks) == 1 else self.masks[places.to(self.masks.device)]
+        share = share_within(slope.square().sum(dim=1), masks)
+        return cross_entropy(logits, targets) + self.weight * share.mean()
 
 
 def share_within(maps: Tensor, masks: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from seewhy.errors import OptionError
-from seewhy.learn.arms import ATTENTION, CONSISTENCY, EXCHANGE, Way
+from seewhy.learn.arms import ATTENTION, CONSISTENCY, EXCHANGE, GRADIENTS, Way
 from seewhy.learn.fine_tune import Tuning
 
 TRAINED = 3  # a step of training costs about three times an answer: forward, and twice as much back
@@ -22,7 +22,7 @@ class WayCost:
 
 def cost_of_way(way: Way, *, tuning: Tuning, n_train: int, seeds: int, n_choosing: int, n_proving: int) -> WayCost:
     """What a way costs; `n_choosing` and `n_proving` images are answered to judge one network of it."""
-    views = {EXCHANGE: 1, CONSISTENCY: 2, ATTENTION: 2}.get(way.name, 0)
+    views = {EXCHANGE: 1, CONSISTENCY: 2, ATTENTION: 2, GRADIENTS: 2}.get(way.name, 0)
     network = TRAINED * views * tuning.epochs * n_train
     n = seeds * way.times
     n_networks = (1 if way.is_seedless else n) + n * len(way.controls)

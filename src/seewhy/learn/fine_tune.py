@@ -145,9 +145,18 @@ def _with_exchange(
 
 def logits_in_training(network: nn.Module, sample: Sample, canvases: Tensor) -> Tensor:
     """The logits (n, K), of a single one both sides (n, 2), in float32 or wider."""
+    return logits_of_inputs(network, inputs_for(network, sample, canvases))
+
+
+def inputs_for(network: nn.Module, sample: Sample, canvases: Tensor) -> Tensor:
+    """The network's input (n, C, H, W) from canvases, which are given up."""
     like = next(parameter for parameter in network.parameters() if parameter.is_floating_point())
-    inputs = sample.inputs(canvases).to(like.device, like.dtype)
-    logits = logits_of(network(inputs), len(canvases))
+    return sample.inputs(canvases).to(like.device, like.dtype)
+
+
+def logits_of_inputs(network: nn.Module, inputs: Tensor) -> Tensor:
+    """As `logits_in_training`, of the network's own input."""
+    logits = logits_of(network(inputs), len(inputs))
     logits = logits if logits.dtype == torch.float64 else logits.float()
     return two_sided(logits) / 2 if logits.shape[1] == 1 else logits
 
