@@ -52,14 +52,8 @@ class Work:
         if "make" in self.stages and not kept.has_network(case.network):
             kept.network(case.network)
             done.append("trained")
-        if "oracle" in self.stages and not kept.oracle_file(case.network).exists():
-            module, _ = kept.network(case.network)
-            key = {"network_key": network_key(case.network)}
-            write_record(kept.oracle_file(case.network), {**effects(case.network, module), **key})
+        if "oracle" in self.stages and ask_oracle(kept, case):
             done.append("drawn")
-        if "oracle" in self.stages and not kept.outside_file(case).exists():
-            module, _ = kept.network(case.network)
-            write_record(kept.outside_file(case), effects_outside(case, module))
         if "audit" in self.stages and not kept.audit_file(case).exists():
             module, _ = kept.network(case.network)
             self._audit(case, module, kept)
@@ -73,6 +67,20 @@ class Work:
         record = audited(case, module, file.with_suffix(".png"), kept.trials_folder(case), is_covered=is_covered)
         keys = {"audit_key": audit_key(), "thresholds": thresholds_key(), "case_key": case_key(case)}
         write_record(file, {**record, **keys})
+
+
+def ask_oracle(kept: Cache, case: Case) -> bool:
+    """Keep what is true of a case where that is not kept; whether it was asked."""
+    files = kept.oracle_file(case.network), kept.outside_file(case)
+    if all(file.exists() for file in files):
+        return False
+    module, _ = kept.network(case.network)
+    if not files[0].exists():
+        key = {"network_key": network_key(case.network)}
+        write_record(files[0], {**effects(case.network, module), **key})
+    if not files[1].exists():
+        write_record(files[1], effects_outside(case, module))
+    return True
 
 
 def run(cases: Sequence[Case], work: Work, workers: int, minutes: float | None) -> list[str]:

@@ -23,8 +23,7 @@ from benchmarks.planted.cache import (
     write_record,
 )
 from benchmarks.planted.cases import Case, cases
-from benchmarks.planted.oracle import effects
-from benchmarks.planted.outside import effects_outside
+from benchmarks.planted.runner import ask_oracle
 from benchmarks.unaided.ours import audited
 from benchmarks.unaided.page import Read, write_page
 from benchmarks.unaided.peers import PEERS, Claim, material_of
@@ -55,7 +54,7 @@ def main() -> int:
             is_kept = file_of(kept, case, stage).exists() or in_published(elsewhere, case, stage) is not None
             if stage in options.stages and not is_kept:
                 try:
-                    prepare(kept, case)
+                    ask_oracle(kept, case)
                     write_record(file_of(kept, case, stage), make(case, kept))
                 except Exception:  # noqa: BLE001 -- one case that fails is told, and the others go on
                     failed.append(f"{case.name}, {stage}: {traceback.format_exc()}")
@@ -64,15 +63,6 @@ def main() -> int:
         print(write_page(records_in(kept, elsewhere), options.docs, options.results))
     print("\n".join(["", "Failed:", *failed]) if failed else "", flush=True)
     return 1 if failed else 0
-
-
-def prepare(kept: Cache, case: Case) -> None:
-    """Train the network and ask the oracle where that was not done."""
-    module, _ = kept.network(case.network)
-    if not kept.oracle_file(case.network).exists():
-        write_record(kept.oracle_file(case.network), effects(case.network, module))
-    if not kept.outside_file(case).exists():
-        write_record(kept.outside_file(case), effects_outside(case, module))
 
 
 def made_by_us(case: Case, kept: Cache) -> Record:
