@@ -12,7 +12,8 @@ from benchmarks.planted.cases import Case
 from benchmarks.planted.scores import Score
 
 NAME = "planted-records.jsonl"
-OF_FINDING = ("factor", "level", "claims", "title", "members", "value", "low", "high")
+INTERVAL = ("low", "high")
+OF_FINDING = ("factor", "level", "claims", "title", "members", "value", *INTERVAL)
 OF_AUDIT = ("case", "seconds", "effects", "drawn", "audit_key", "thresholds", "case_key")
 DIGITS = 5
 
@@ -57,15 +58,16 @@ def keys_of(case: Case) -> list[str]:
 
 def _shortened(record: Record) -> Record:
     """The record without texts; of what is told without a safeguard only what differs."""
-    findings = _rows(record["findings"])
-    without = {name: _rows(rows) for name, rows in record["without"].items()}
+    findings, plain = _rows(record["findings"]), _rows(record["findings"], but=INTERVAL)
+    without = {name: _rows(rows, but=INTERVAL) for name, rows in record["without"].items()}
     kept = {name: record[name] for name in OF_AUDIT if name in record}
-    told = {name: None if rows == findings else rows for name, rows in without.items()}
+    told = {name: None if rows == plain else rows for name, rows in without.items()}
     return {**kept, "findings": findings, "without": told}
 
 
-def _rows(findings: Sequence[Record]) -> list[Record]:
-    return [{name: finding[name] for name in OF_FINDING} for finding in findings if finding["claims"]]
+def _rows(findings: Sequence[Record], but: Sequence[str] = ()) -> list[Record]:
+    names = [name for name in OF_FINDING if name not in but]
+    return [{name: finding[name] for name in names} for finding in findings if finding["claims"]]
 
 
 def _rounded(value: Any) -> Any:
