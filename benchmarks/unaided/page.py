@@ -86,7 +86,7 @@ def write_page(reads: Sequence[Read], docs: Path, results: Path) -> str:
     if not reads:
         return "No case has been audited with today's code; nothing is written."
     text = "\n".join([HEAD, failures(reads), "## The figures", "", counts(reads), "", main_table(reads)])
-    text += "\n" + "\n".join(["", places(reads), "", absent(), "", HOW])
+    text += "\n" + "\n".join(["", places(reads), "", absent(reads), "", HOW])
     results.mkdir(parents=True, exist_ok=True)
     rows = [
         {
@@ -158,9 +158,10 @@ def places(reads: Sequence[Read]) -> str:
     return words + (f"; those share {np.median(found):.2f} of the union (median)." if found else ".")
 
 
-def absent() -> str:
-    """What could not be asked, and why."""
-    rows = [f"- **{name}**: {why}" for name, why in UNAVAILABLE.items()]
+def absent(reads: Sequence[Read]) -> str:
+    """What could not be asked, and why; what is not installed here may have been asked elsewhere."""
+    asked = {name for each in reads for name in each.peers}
+    rows = [f"- **{name}**: {why}" for name, why in UNAVAILABLE.items() if name not in asked]
     return "\n".join(["## What could not be asked", "", *rows]) if rows else ""
 
 
