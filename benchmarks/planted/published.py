@@ -27,7 +27,7 @@ def publish(scores: Sequence[Score], results: Path) -> None:
         }
         for score in scores
     ]  # fmt: skip
-    text = "".join(json.dumps(_rounded(line), sort_keys=True) + "\n" for line in lines)
+    text = "".join(json.dumps(_rounded(line)) + "\n" for line in lines)
     (results / NAME).write_text(text, encoding="utf-8")
 
 

@@ -88,7 +88,9 @@ def test_of_few_images_nothing_is_grouped(home: Path, tmp_path: Path) -> None:
 
 
 def test_without_valid_the_train_images_are_audited_and_it_is_said(home: Path, tmp_path: Path) -> None:
-    found = audit_of(home, data=write_images(tmp_path / "train-only", counts={"train": 30}))
+    data = write_images(tmp_path / "train-only", counts={"train": 30})
+    masks = write_masks(tmp_path / "core", data)
+    found = audit_of(home, data=data, regions=f"core={masks},around=not:core")
     assert any("no valid split" in note and "memorised" in note for note in found.facts["notes"])
     assert found["core"].numbers["split"] == "train"
     assert all("overfit" not in one.claims for one in found.findings)
