@@ -467,7 +467,7 @@ def test_a_flipped_image_has_the_flipped_map(method: str, smooth: Any) -> None:
     assert apart(flipped, want) <= FLIPS.get(method, 5e-6)
 
 
-FLIPS = {"grad-cam++": 5e-3, "eigen-cam": 2e-5, "eigengrad-cam": 2e-5, "captum:occlusion": 1e-5}
+FLIPS = {"grad-cam++": 5e-3, "eigen-cam": 2e-5, "eigengrad-cam": 2e-5, "captum:occlusion": 2e-5}
 
 
 # Nothing of the user's network changes.
