@@ -194,4 +194,4 @@ def test_each_class_has_an_error_of_its_own() -> None:
 def test_small_and_oblong_canvases_are_asked(size: tuple[int, int]) -> None:
     sample = sample_of(torch.ones(SIDE, SIDE))
     pixels = sample.pixels[:, :, : size[0], :].repeat(1, 1, 1, 2)[..., : size[1]]
-    error_in(replace(sample, pixels=pixels, masks={"core": torch.zeros(1, *size)}))
+    assert error_in(replace(sample, pixels=pixels, masks={"core": torch.zeros(1, *size)})) is not None
