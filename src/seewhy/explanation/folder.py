@@ -120,6 +120,7 @@ def _work_through(layout: Layout, folder: Path, spread: Spread, explained: Expla
     for n_images in spread(partial(finish_shard, layout.plan, folder, token, explained), pending, begin):
         done += n_images
         progress(done, len(layout.plan.table))
+    RunFolder(folder).check_token(token)
 
 
 def make_arrays(layout: Layout, folder: Path) -> None:
@@ -150,19 +151,19 @@ def finish_shard(plan: Plan, folder: Path, token: str, explained: Explained, sha
     No two shards share a file. Gives its image count. Raises WorkError where the folder is another run's by now.
     """
     result = explained(plan, shard)
-    with RunFolder(folder).watched(token) as check:
+    with RunFolder(folder).watched(token) as (opened_folder, check):
         for key, maps in result.maps.items():
             check()
-            arrays.write_maps(folder, key, result.shard.start, maps)
+            arrays.write_maps(opened_folder, key, result.shard.start, maps)
         for method, name, data in result.overlays:
             check()
-            path = folder / "overlays" / method / name
+            path = opened_folder / "overlays" / method / name
             path.parent.mkdir(parents=True, exist_ok=True)
             if not (path.is_file() and path.read_bytes() == data):  # whoever was given up does not empty it once more
                 path.write_bytes(data)
         check()
         stats, records = map(tables.stat_row, result.stats), map(tables.record_row, result.outcomes)
-        tables.publish(folder, result.shard.index, token, stats, records)
+        tables.publish(opened_folder, result.shard.index, token, stats, records)
     return shard.stop - shard.start
 
 

@@ -15,6 +15,8 @@ from seewhy.run.identity import RunIdentity, as_begun
 from seewhy.run.plan import Plan
 from seewhy.store import checksums, manifest
 
+_OPEN_FOLDERS = Path("/proc/self/fd")  # Linux has it
+
 
 class Identity(Protocol):
     """Everything that decides a run's results."""
@@ -110,10 +112,12 @@ class RunFolder:
         )
 
     @contextlib.contextmanager
-    def watched(self, token: str) -> Iterator[Callable[[], None]]:
-        """A quick check, to be made before each file that is written: whether the folder is still that of the run.
+    def watched(self, token: str) -> Iterator[tuple[Path, Callable[[], None]]]:
+        """The folder by a name that never stands for another's, and a quick check to be made before each file.
 
-        While it is held open no other folder can have its number. Raises as `check_token`.
+        While it is held open no other folder can have its number; on Linux its name is that of the open folder, below
+        which nothing can be written once it is removed, not even by a process that was stopped after the check.
+        Raises as `check_token`.
         """
         self.check_token(token)
         descriptor = os.open(self.path, os.O_RDONLY)
@@ -129,7 +133,12 @@ class RunFolder:
                     raise self._replaced()
 
             self.check_token(token)  # it may have been replaced before it was opened
-            yield check
+            opened = _OPEN_FOLDERS / str(descriptor)
+            try:
+                yield opened if opened.is_dir() else self.path, check
+            except OSError:
+                check()
+                raise
         finally:
             os.close(descriptor)
 

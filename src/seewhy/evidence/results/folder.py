@@ -80,8 +80,8 @@ class AuditFolder:
 
     def keep_places(self, places: Places) -> Places:
         """Write what a search for places found, so that what goes on goes on with the same."""
-        self.run.check_token(self._token)
-        manifest.write_json(self.folder / PLACES, places.as_stored())
+        with self.run.watched(self._token) as (opened, _):
+            manifest.write_json(opened / PLACES, places.as_stored())
         return places
 
     def missing(self, indices: Sequence[int]) -> list[int]:
@@ -113,8 +113,8 @@ class AuditFolder:
     def kept(self, new_trials: Iterator[Trials], indices: Sequence[int]) -> Iterator[Trials]:
         """The trials, each job's written as soon as it is finished."""
         for index, trials in zip(indices, new_trials, strict=True):
-            self.run.check_token(self._token)
-            write_columns(self.part(index), self._rows(trials), TRIALS, self._token)
+            with self.run.watched(self._token) as (opened, _):
+                write_columns(part(opened, "trials", index), self._rows(trials), TRIALS, self._token)
             yield trials
 
     def read(self, index: int) -> Trials | None:
