@@ -232,6 +232,17 @@ def test_help_of_a_command_does_not_import_torch() -> None:
     assert ran.stdout.splitlines()[-1] == "[]"
 
 
+def test_what_was_imported_is_not_looked_through_for_garbage_when_a_command_ends() -> None:
+    """With torch that takes half a second of every command."""
+    code = (
+        "import atexit, gc\n"
+        "atexit.register(lambda: print(gc.get_freeze_count() > 10_000, len(gc.get_objects()) < 1_000))\n"
+        "from seewhy.cli.app import main\nmain(['--help'])"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert ran.stdout.splitlines()[-1] == "True True"
+
+
 def test_training_goes_on_from_a_named_epoch_with_a_preprocessing_function(home: Path) -> None:
     with (home / "net.py").open("a") as file:
         file.write(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import gc
 import os
@@ -175,6 +176,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     debug = "--debug" in given
     let_threads_wait()
     gc.disable()  # importing torch makes a million objects and no garbage; steady_process() ends it
+    atexit.unregister(gc.freeze)
+    atexit.register(gc.freeze)  # nor are they looked through when the process ends, which would take half a second
     try:
         app(args=with_address([word for word in given if word != "--debug"]), prog_name="seewhy")
     except SeewhyError as error:
