@@ -19,15 +19,16 @@ REPORT = ("report", "render", "store")
 EVERYTHING = (".",)
 
 
-def code_digest(parts: Sequence[str], root: Path | None = None) -> str:
+def code_digest(parts: Sequence[str], root: Path | None = None, but: Sequence[str] = ()) -> str:
     """A hash of what the code of these parts does: not of comments, docstrings, layout and names of local variables.
 
-    Parts are files or folders of `root`, by default of the package.
+    Parts are files or folders of `root`, by default of the package; files in `but` are left out.
     """
     root = root or SOURCE
     files = {
         path for part in parts for path in ([root / part] if part.endswith(".py") else (root / part).rglob("*.py"))
     }
+    files -= {root / part for part in but}
     told = [f"{path.relative_to(root).as_posix()} {_without_words(path)}" for path in sorted(files)]
     return hashlib.blake2b("\n".join(told).encode(), digest_size=8).hexdigest()
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from benchmarks.planted.cache import ROOT, WRITING
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 
@@ -41,6 +42,15 @@ def test_a_row_is_current_while_its_code_does_the_same(stamps: Any, tmp_path: Pa
     assert stamps.is_current(raw)
     (tmp_path / "cam" / "a.py").write_text(text)
     assert stamps.is_current(raw) is same
+
+
+def test_files_that_decide_nothing_are_left_out_of_a_hash_and_no_others(stamps: Any, tmp_path: Path) -> None:
+    before = stamps.code_digest(["cam"], tmp_path)
+    for name in ("b", "c"):
+        (tmp_path / "cam" / f"{name}.py").write_text("x = 1\n")
+    assert before != stamps.code_digest(["cam"], tmp_path, but=["cam/b.py"])
+    assert before == stamps.code_digest(["cam"], tmp_path, but=["cam/b.py", "cam/c.py"])
+    assert all((ROOT / file).is_file() for file in WRITING)
 
 
 def test_the_summary_refuses_rows_of_older_code(stamps: Any, tmp_path: Path) -> None:
