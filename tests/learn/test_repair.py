@@ -16,8 +16,10 @@ from torch import Tensor, nn
 
 import seewhy
 from seewhy.cli.app import main
-from seewhy.errors import DataError, OptionError, StoreError
+from seewhy.errors import DataError, OptionError, StoreError, WorkError
 from seewhy.evidence.results.result import Audit
+from seewhy.learn import arms, bench
+from seewhy.learn.fine_tune import fine_tuned
 from seewhy.learn.repair import repair
 from tests.small_images import CORE, write_images
 
@@ -236,11 +238,62 @@ def test_a_loss_that_is_no_number_and_code_that_cannot_be_trained_are_told_with_
     wild = repair(audited(data, Wild(), **few), "surround", ways="exchange", anyway=True, **FAST)
     assert not wild.is_proved and wild.network is None
     (why,) = wild.reasons
-    assert "became NaN or infinite" in why and "Take smaller steps: --rate 0.01" in why
+    assert "became NaN or infinite" in why and "Take smaller steps, in a new folder: --rate 0.01 --out NAME" in why
     closed = repair(audited(data, Detached(), **few), "surround", ways="exchange,projection", anyway=True, **FAST)
     tried = {one.way: one.error for one in closed.tried}
     assert tried["exchange"].startswith("Detached ran, but cannot be trained:") and closed.way == "projection"
     assert any(line.startswith("Chosen on the other half") and "exchange failed: " in line for line in closed.lines())
+
+
+class Asking(Known):
+    """The same answers; in training its code wants what nobody gives, and fails by an error of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.wanted: Any = None
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.training:
+            assert self.wanted is not None, "targets are needed"
+        return super().forward(x)
+
+    def get_extra_state(self) -> dict[str, str]:
+        return {"made": "by hand"}  # no tensor
+
+    def set_extra_state(self, state: dict[str, str]) -> None:
+        assert state == {"made": "by hand"}
+
+
+def test_code_that_fails_in_training_by_any_error_leaves_the_ways_that_train_nothing(
+    data: Path, tmp_path: Path
+) -> None:
+    few = {"recipients": 20, "donors": 20, "regions": ["surround=not:centre"], "core": ()}
+    asked = {**FAST, "ways": "exchange,projection", "anyway": True}
+    asking = repair(audited(data, Asking(), **few), "surround", out=tmp_path / "run", **asked)
+    (error,) = (one.error for one in asking.tried if one.way == "exchange")
+    assert "Asking ran, but cannot be trained: AssertionError: targets are needed" in error
+    assert asking.way == "projection" and (tmp_path / "run" / "model.pt").exists()
+
+
+def test_a_network_of_the_proof_that_diverges_is_named_and_leaves_the_next_way(
+    data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few = {"recipients": 20, "donors": 20, "regions": ["surround=not:centre"], "core": ()}
+
+    def shaky(*given: Any, seed: int, **options: Any) -> nn.Module:
+        if seed == 2:
+            raise WorkError("The loss became NaN.", slug="diverged")
+        return fine_tuned(*given, seed=seed, **options)
+
+    monkeypatch.setattr(arms, "fine_tuned", shaky)
+    asked = {**FAST, "epochs": 1, "anyway": True}
+    tried = audited(data, Known(), **few)
+    alone = repair(tried, "surround", ways="exchange", **asked)
+    assert not alone.is_proved and alone.network is None
+    assert "exchange (in the proof, exchange, seed 2: The loss became NaN.)" in alone.reasons[0]
+    monkeypatch.setattr(bench, "_best", lambda tries: next((k for k, one in enumerate(tries) if not one.error), None))
+    both = repair(tried, "surround", ways="exchange,projection", **asked)
+    assert both.way == "projection" and both.tried[0].error.startswith("in the proof, exchange, seed 2:")
 
 
 @pytest.mark.parametrize(
@@ -252,11 +305,25 @@ def test_a_loss_that_is_no_number_and_code_that_cannot_be_trained_are_told_with_
         ("surond", {}, r"There is no finding surond\.  Nearest: surround\.\n  The audit has: 1 "),
         ("surround", {"seeds": 2}, "at least 3 networks"),
         ("surround", {"ways": "exchnage"}, "Nearest: exchange"),
+        ("surround", {"ways": ""}, r"No way was named\.\n  Ways: exchange, "),
+        ("surround", {"ways": []}, r"No way was named\.\n  Ways: exchange, "),
         ("surround", {"rate": 0.0}, "must be above 0 and at most 1"),
         ("surround", {"rate": 1e38}, r"--rate is 1e\+38, but must be"),
         ("surround", {"budget": 0}, "at least 1 image through a network"),
     ],
-    ids=["intended", "number", "factor", "typing error", "seeds", "way", "rate", "large rate", "budget"],
+    ids=[
+        "intended",
+        "number",
+        "factor",
+        "typing error",
+        "seeds",
+        "way",
+        "no way",
+        "none",
+        "rate",
+        "large rate",
+        "budget",
+    ],
 )
 def test_bad_input_says_what_to_type(finding: int | str, options: dict[str, Any], said: str, audit: Audit) -> None:
     with pytest.raises(OptionError, match=said):

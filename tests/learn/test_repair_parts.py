@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,23 +11,26 @@ import torch
 from scipy import stats
 from torch import nn
 
-from seewhy.errors import OptionError, WorkError
+from seewhy.errors import DataError, ModelError, OptionError, WorkError
+from seewhy.estimates import Estimate
 from seewhy.evidence.factors.factor import Mark, PropertyFactor
+from seewhy.evidence.inference.differences import flip_rate
 from seewhy.evidence.properties.catalogue import PROPERTIES
 from seewhy.evidence.trials.contrast import Contrast
 from seewhy.evidence.trials.edit import EXCHANGE, MARKED, PATCHED, TrialKey
 from seewhy.evidence.trials.sample import Sample
 from seewhy.evidence.trials.trial import Scores, Trials
-from seewhy.learn.arms import RepairJob, Way
+from seewhy.learn.arms import RepairJob, Way, ways_of
 from seewhy.learn.budget import WayCost, cost_of_way, within
 from seewhy.learn.exchange import FactorExchange, MarkLaid, RegionExchange, unrelated
 from seewhy.learn.fine_tune import Tuning, fine_tuned
-from seewhy.learn.groups import Groups, cells_of, groups_by_effects, no_groups
+from seewhy.learn.groups import Groups, cells_of, groups_by_column, groups_by_effects, no_groups
 from seewhy.learn.last_layer import head_of, refitted, with_head
-from seewhy.learn.parts import halves_of
+from seewhy.learn.parts import halves_of, refuse_small_halves
 from seewhy.learn.projection import direction_of, projected
-from seewhy.learn.proof import cost_of, margin_over, remaining, rise_of, worst_of
-from seewhy.learn.readings import ExchangeReading, MarkReading, Reading, cells_by
+from seewhy.learn.proof import cost_of, margin_over, other_of, remaining, rise_of, worst_of
+from seewhy.learn.readings import ExchangeReading, MarkReading, Reading, balanced, cells_by, share_of_classes
+from seewhy.learn.repaired import Arm, reasons_of
 from seewhy.records import Image, Preprocess
 
 
@@ -231,6 +235,99 @@ def test_the_cost_and_the_worst_cell() -> None:
     assert worst is not None and (worst.group, worst.accuracy.value) == ("dark", 0.5)
     few = replace(groups, of=groups.of[:8])
     assert worst_of(cells_by(after[:8], labels[:8], few, ["a", "b"])) is None
+
+
+def test_a_network_with_one_answer_is_at_chance_however_many_images_a_class_has() -> None:
+    labels, units = np.repeat([0, 1], [85, 15]), np.arange(100)
+    one_answer = share_of_classes((labels == 0).astype(np.float64), labels, units, units)
+    assert one_answer.value == 0.5 and one_answer.low < 0.5 and balanced((labels == 0).astype(np.int64), labels) == 0.5
+    every = share_of_classes(np.ones(100), labels, units, units)
+    assert every.value == every.high == 1.0 and every.low > 0.9
+
+
+def test_of_one_class_the_share_is_that_of_the_trials() -> None:
+    rng = np.random.default_rng(0)
+    rows, columns = rng.integers(0, 12, 60), rng.integers(0, 9, 60)
+    right = (rng.random(60) < 0.7).astype(np.float64)
+    mine, usual = share_of_classes(right, np.zeros(60, np.int64), rows, columns), flip_rate(rows, columns, right)
+    assert (mine.value, mine.low, mine.high, mine.n) == pytest.approx(
+        (usual.value, usual.low, usual.high, usual.n), rel=1e-12
+    )
+    thrice = np.repeat([0, 0, 0, 1], 60), *(np.tile(units, 4) for units in (rows, columns))
+    shares = share_of_classes(np.concatenate([right, right, right, 1 - right]), *thrice)
+    assert shares.value == pytest.approx(0.5) and shares.low < 0.5 < shares.high
+
+
+def test_what_rose_in_another_class_and_a_given_network_that_lost_nothing_are_reasons() -> None:
+    rng, contrast = np.random.default_rng(3), Contrast(0, "a", "b")
+    base = 0.01 * rng.standard_normal(24)
+    before, mine, other = (readings(rng, left, 0.0, base) for left in (0.2, 0.01, 0.2))
+    margin, reduction = (margin_over(mine, arm, contrast) for arm in (other, before))
+    arm = Arm(
+        "repaired", "", 0.0, margin, (0.0,), margin, Estimate(0.9, 0.8, 0.95, 24), Estimate(0.9, 0.8, 0.95, 24), None
+    )
+    cost = cost_of(np.ones(40, np.int64), np.ones(40, np.int64))
+    arms = {"repaired": arm, "plain": arm}
+    fell, rose = rise_of(before[0], mine[0], contrast), rise_of(mine[0], before[0], contrast)
+    assert reasons_of({"plain": margin}, reduction, cost, arms, [], 0.5, fell) == []
+    (why,) = reasons_of({"plain": margin}, reduction, cost, arms, [], 0.5, rose)
+    assert "The network that is given, of the first seed, is not shown to have less of it by itself" in why
+    elsewhere = other_of("surround", Contrast(0, "b", "a"), mine[0], before[0], is_repaired=True)
+    (why,) = reasons_of({"plain": margin}, reduction, cost, arms, [elsewhere], 0.5, fell)
+    assert elsewhere.said == "rose" and why == "What else rose instead: surround on P(b)."
+
+
+def test_halves_without_two_clusters_of_a_class_are_refused_with_the_counts() -> None:
+    sample, design = sample_of(40), SimpleNamespace(classes=("a", "b"))
+    refuse_small_halves(halves_of(sample, seed=0), design, "a")  # type: ignore[arg-type]
+    patients = replace(sample, clusters=sample.labels)  # one of each class
+    with pytest.raises(DataError, match="there are 1 and 0 of a, 1 and 0 of b"):
+        refuse_small_halves(halves_of(patients, seed=0), design, "a")  # type: ignore[arg-type]
+
+
+def test_groups_of_a_part_are_named_as_those_of_all() -> None:
+    images = [Image(f"{number}", cells=(name,)) for number, name in enumerate("nesw")]
+    table = SimpleNamespace(columns=("side",))
+    whole = groups_by_column(table, images, "side")  # type: ignore[arg-type]
+    part = groups_by_column(table, images[2:3], "side", images)  # type: ignore[arg-type]
+    assert part.names == whole.names == ("e", "n", "s", "w") and part.of.tolist() == [2]
+
+
+class Added(Small):
+    """A second head, added in place to what the first one gave."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.other = nn.Linear(4, 2)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        features = self.norm(self.conv(x)).relu().mean(dim=(2, 3))
+        logits: torch.Tensor = self.head(features)
+        logits += self.other(features)
+        return logits
+
+
+def test_a_layer_whose_output_is_added_to_in_place_is_no_head() -> None:
+    with pytest.raises(ModelError, match="not the output of one linear layer"):
+        head_of(Added().eval(), sample_of())
+
+
+def test_a_last_layer_is_not_fitted_to_images_of_some_of_its_classes() -> None:
+    sample = sample_of(120)
+    groups = Groups(np.arange(120) // 2 % 2, ("left", "right"), "here")
+    job = RepairJob(
+        network=Small(3).eval(),
+        factor=PropertyFactor(PROPERTIES["brightness"]),
+        sample=sample,
+        held=sample,
+        groups=groups,
+        held_groups=groups,
+        core=(),
+        tuning=Tuning(),
+        n_outputs=3,
+    )
+    ways, refused = ways_of(job, ("last-layer", "projection"))
+    assert [way.name for way in ways] == ["projection"] and "2 of the network's 3 classes" in refused["last-layer"]
 
 
 def test_a_marks_reading_has_images_as_units_and_no_donors() -> None:

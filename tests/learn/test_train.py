@@ -563,6 +563,26 @@ def test_a_network_that_detaches_its_logits_cannot_be_trained(tmp_path: Path, da
         train(Detached(32), data, out=tmp_path / "c", **SMALL)
 
 
+@pytest.mark.filterwarnings("ignore:.*weight_norm:FutureWarning")
+def test_a_network_that_cannot_be_copied_says_what_to_name(tmp_path: Path, data: Path) -> None:
+    network = Net(32)
+    name, linear = next((name, one) for name, one in network.named_modules() if isinstance(one, nn.Linear))
+    network.set_submodule(name, nn.utils.weight_norm(linear))
+    network(torch.zeros(1, 3, 32, 32))
+    with pytest.raises(ModelError, match=r"Net cannot be copied, .*\n  Name its code"):
+        train(network, data, out=tmp_path / "c", **SMALL)
+
+
+def test_code_that_fails_in_training_by_any_error_cannot_be_trained(tmp_path: Path, data: Path) -> None:
+    class Asking(Net):
+        def forward(self, x: Tensor) -> Tensor:
+            assert not self.training, "targets are needed"
+            return super().forward(x)
+
+    with pytest.raises(ModelError, match="Asking ran, but cannot be trained: AssertionError: targets are needed"):
+        train(Asking(32), data, out=tmp_path / "c", **SMALL)
+
+
 def test_splits_without_train(tmp_path: Path, net: Net) -> None:
     data = folder_of(tmp_path / "data", {"valid": 2, "test": 2})
     with pytest.raises(DataError, match="splits test, valid, but none is called train"):

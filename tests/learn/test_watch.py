@@ -122,6 +122,20 @@ def test_every_second_epoch_and_rows_that_come_back(data: Path, tmp_path: Path) 
     assert tuple(rows_in(table_of(watch.rows).decode())) == watch.rows
 
 
+def test_every_second_call_where_no_epoch_is_named(data: Path) -> None:
+    watch = Watch(data, "top-left", every=2, classes=["blue", "red"])
+    model = Corner()
+    assert [len(watch(model)) for _ in range(5)] == [1, 0, 1, 0, 1]
+    assert [row.epoch for row in watch.rows] == [0, 2, 4]
+
+
+def test_a_factor_that_is_none_is_told_before_anything_is_trained(data: Path, net: nn.Module, tmp_path: Path) -> None:
+    for factor, said in (("top-lfet", "Nearest: top-left"), ("jpeg", "nothing to exchange")):
+        with pytest.raises(OptionError, match=said):
+            train(net, data, watch=Watch(factors=factor), **{**SMALL, "epochs": 1, "out": tmp_path})
+    assert not list(tmp_path.rglob("*.pt"))
+
+
 def test_training_is_the_same_to_the_bit_with_a_watch(data: Path, net: nn.Module, tmp_path: Path) -> None:
     options = {**SMALL, "epochs": 2, "progress": False}
     plain = train(net, data, out=tmp_path / "plain", **options)

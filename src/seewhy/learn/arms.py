@@ -77,6 +77,7 @@ class RepairJob:
         for sample, groups in map(self._grouped, (self.held, self.sample), (self.held_groups, self.groups)):
             cells = groups.cells(sample.labels, int(sample.labels.max()) + 1)
             present = cells[np.unique(sample.labels)]
+            present = present[:, present.any(axis=0)]  # a group that these images have at all
             if present.size and present.min() >= LEAST_CELL:
                 return sample, groups
             counts.append(f"{sample.split} {int(present.min(initial=len(sample)))}" if present.size else "no groups")
@@ -236,6 +237,12 @@ def _exchanges(job: RepairJob, placed: Sample) -> tuple[Exchanging, Exchanging]:
 
 def _last_layer(job: RepairJob) -> Way:
     head, (sample, groups) = job.head, job.cells
+    there, known = len(np.unique(sample.labels)), max(2, job.n_outputs)
+    if there != known:
+        raise ModelError(
+            f"The images have {there} of the network's {known} classes: one fitted to them forgets the others.",
+            slug="empty-cell",
+        )
 
     def fitted(groups_of: Integers, seed: int) -> nn.Module:
         return with_head(

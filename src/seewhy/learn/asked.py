@@ -60,6 +60,8 @@ class RepairOptions:
 def named_ways(ways: str | Sequence[str]) -> tuple[str, ...]:
     """The ways by name. Raises OptionError with the nearest for an unknown one."""
     names = [word.strip() for word in ways.split(",")] if isinstance(ways, str) else list(ways)
+    if not any(names):
+        raise OptionError(f"No way was named.\n  Ways: {listed(WAYS)}")
     for name in names:
         if name not in WAYS:
             raise OptionError(

@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 from torch import nn
 
-from seewhy.errors import SeewhyError, listed
+from seewhy.errors import ModelError, SeewhyError, WorkError, listed
 from seewhy.estimates import Floats
 from seewhy.evidence.factors.factor import Factor, Mark
 from seewhy.evidence.findings.effects import class_effect
@@ -22,14 +22,26 @@ from seewhy.learn.asked import Asked, RepairOptions
 from seewhy.learn.budget import cost_of_way, within
 from seewhy.learn.groups import Groups, cells_of, collecting, groups_by_column, groups_by_effects, no_groups
 from seewhy.learn.measure import Measure
-from seewhy.learn.parts import halves_of, measure_on, train_of, with_all_images
-from seewhy.learn.proof import cost_of, effect_over_seeds, margin_over, others_of, read, remaining, worst_of
-from seewhy.learn.readings import Reading
+from seewhy.learn.parts import halves_of, measure_on, refuse_small_halves, train_of, with_all_images
+from seewhy.learn.proof import (
+    cost_of,
+    effect_over_seeds,
+    margin_over,
+    other_of,
+    others_of,
+    read,
+    remaining,
+    rise_of,
+    worst_of,
+)
+from seewhy.learn.readings import Reading, balanced
 from seewhy.learn.repair_folder import RepairFolder
 from seewhy.learn.repaired import BEFORE, REPAIRED, Arm, Repair, Try, reasons_of
 from seewhy.records import Progress
 
 RECIPIENTS, USES = 300, 4  # of the proof: images that are edited, donors of each class that each meets
+SEEDS = 1000  # of networks, for each seed that is asked for
+FAILURES = ("cannot-train", "diverged")  # of one network, after which another way may still be proved
 
 
 class Bench:
@@ -43,6 +55,7 @@ class Bench:
         self.network = self.design.plan.classifier.model
         self.train = train_of(self.design)
         self.choosing, self.proving = halves_of(self.design.audited, options.seed)
+        refuse_small_halves((self.choosing, self.proving), self.design, self.contrast.name)
         self.chooser = self._measure(self.choosing)
         self.prover = measure_on(
             self.design,
@@ -57,14 +70,14 @@ class Bench:
         self.learned, held, self.proved_groups = map(self._groups, (self.train, self.choosing, self.proving))
         self.job = self._job(held)
         self.ways, self.refused = self._ways(self.job)
-        self.done, self.total = 0, len(self.ways)
+        self.done, self.total, self.making = 0, len(self.ways), ""
 
     def repair(self) -> Repair:
         """The repair with its proof."""
         cells = cells_of(self.learned, self.train.labels, self.design.classes, self.train.images)
         before = read(self.chooser, self.factor.name)
         tries = [self._tried(way, before) for way in self.ways]
-        empty = Repair(
+        begun = Repair(
             factor=self.factor.name,
             contrast=self.contrast.name,
             is_mark=isinstance(self.factor, Mark),
@@ -79,14 +92,21 @@ class Bench:
             collect=collecting(cells, self.factor.name, self.learned.source),
             tried=tuple(tries),
             refused=self.refused,
-            reasons=(f"No way could be tried: {listed([*_failures(tries), *_refusals(self.refused)], 4)}.",),
+            reasons=(),
             seeds=self.options.seeds,
             images=0,
             donors=0,
             notes=self._notes(),
         )
-        best = _best(tries)
-        return empty if best is None else self._proved(self.ways[best], empty)
+        while (best := _best(tries)) is not None:
+            try:
+                return self._proved(self.ways[best], replace(begun, tried=tuple(tries)))
+            except (ModelError, WorkError) as error:
+                if error.slug not in FAILURES:
+                    raise
+                tries[best] = replace(tries[best], error=f"in the proof, {self.making}: {_said(error)}")
+        why = f"No way could be tried: {listed([*_failures(tries), *_refusals(self.refused)], 4)}."
+        return replace(begun, tried=tuple(tries), reasons=(why,))
 
     def _job(self, held_groups: Groups) -> RepairJob:
         return RepairJob(
@@ -140,7 +160,15 @@ class Bench:
         reduction = margin_over(repaired, readings[BEFORE], self.contrast)
         cost = cost_of(before.right, repaired[0].right)
         chance = 1 / len(np.unique(self.proving.labels))
-        others = others_of(self.prover.without(self.factor.name), networks[0])
+        others = [
+            *others_of(self.prover.without(self.factor.name), networks[0]),
+            *(
+                other_of(self.factor.name, contrast, before, repaired[0], is_repaired=True)
+                for contrast in self.design.contrasts
+                if contrast is not self.contrast
+            ),
+        ]
+        given = rise_of(before, repaired[0], self.contrast)
         self._step()
         return replace(
             begun,
@@ -151,7 +179,7 @@ class Bench:
             reduction=reduction,
             cost=cost,
             others=tuple(others),
-            reasons=tuple(reasons_of(margins, reduction, cost, arms, others, chance)),
+            reasons=tuple(reasons_of(margins, reduction, cost, arms, others, chance, given)),
             seeds=n,
             images=before.n_images,
             donors=0 if begun.is_mark else sum(reduction.n.values()),
@@ -163,14 +191,14 @@ class Bench:
         try:
             reading = read(self.chooser, self.factor.name, self._network(way.name, way.make, 0))
         except SeewhyError as error:
-            why = " ".join(str(error.args[0]).split())  # with what to type
-            return Try(way.name, way.words, math.inf, math.nan, math.nan, why)
-        accuracy = float(reading.right.mean())
-        change = accuracy - float(before.right.mean())
+            return Try(way.name, way.words, math.inf, math.nan, math.nan, _said(error))
+        accuracy, before_it = (balanced(one.right, self.choosing.labels) for one in (reading, before))
+        change = accuracy - before_it
         return Try(way.name, way.words, remaining([reading], self.contrast), accuracy, change)
 
     def _network(self, name: str, make: Callable[[int], nn.Module], seed: int) -> nn.Module:
-        network = self.kept.network(f"{name}-{seed}", self.network, lambda: make(seed))
+        self.making = f"{name}, seed {seed}"
+        network = self.kept.network(f"{name}-{seed}", self.network, lambda: make(SEEDS * self.options.seed + seed))
         self._step()
         return network
 
@@ -203,7 +231,9 @@ class Bench:
     def _groups(self, sample: Sample) -> Groups:
         """What the factor says in each image of a part: by the column that was named, else by the donors' effects."""
         if self.options.groups is not None:
-            return groups_by_column(self.design.plan.table, sample.images, self.options.groups)
+            parts = (self.train, self.choosing, self.proving)
+            among = [image for part in parts for image in part.images]
+            return groups_by_column(self.design.plan.table, sample.images, self.options.groups, among)
         if isinstance(self.factor, Mark):
             return no_groups(len(sample), "not known of a mark that the audit laid over; name a column")
         if self.contrast.is_own_class:
@@ -238,6 +268,11 @@ def _named(design: AuditDesign, name: str) -> Factor | Mark:
 
 def _donor_effects(trials: Trials, contrast: Contrast) -> Floats:
     return class_effect(trials, trials.probability_changes(contrast), contrast)[1]
+
+
+def _said(error: SeewhyError) -> str:
+    """What an error says, with what to type."""
+    return " ".join(str(error.args[0]).split())
 
 
 def _failures(tries: Sequence[Try]) -> list[str]:

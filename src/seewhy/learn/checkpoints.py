@@ -90,10 +90,15 @@ def write_epoch(job: TrainingJob, history: list[HistoryRow]) -> None:
         "images": job.content,
         "answers": _answers_now(job),
     }
-    weights = {name: value.cpu() for name, value in job.classifier.model.state_dict().items()}
+    weights = on_cpu(job.classifier.model.state_dict())
     place(job.folder / f"model_{history[-1].epoch}.pt", lambda file: torch.save(weights, file))
     write_table(job.folder, history)
     place(job.folder / STATE, lambda file: torch.save(_unshared(state), file))
+
+
+def on_cpu(weights: Mapping[str, Any]) -> dict[str, Any]:
+    """A state dict with its tensors on the CPU; what else a module keeps stays as it is."""
+    return {name: value.cpu() if isinstance(value, Tensor) else value for name, value in weights.items()}
 
 
 def _answers_now(job: TrainingJob) -> list[float] | str | None:

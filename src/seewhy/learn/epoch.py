@@ -68,7 +68,9 @@ def epoch_of(job: TrainingJob, images: dict[str, list[Image]], epoch: int) -> li
     try:
         _learn(job, images["train"], epoch)
         rows = [_measured(job, images[name], epoch, name) for name in images]
-    except (RuntimeError, ValueError, MemoryError, UnreadableError) as error:
+    except Exception as error:
+        if isinstance(error, SeewhyError) and not isinstance(error, UnreadableError):
+            raise
         raise _failed(job, error) from error
     if not all(math.isfinite(row.loss) for row in rows):
         good = job.folder / f"model_{epoch - 1}.pt"
@@ -131,4 +133,4 @@ def _failed(job: TrainingJob, error: Exception) -> SeewhyError:
     if (full := out_of_memory(error, job.batch_size)) is not None:
         return full
     name = type(job.classifier.model).__name__
-    return ModelError(f"{name} ran, but cannot be trained: {error}", slug="cannot-train")
+    return ModelError(f"{name} ran, but cannot be trained: {type(error).__name__}: {error}", slug="cannot-train")

@@ -16,7 +16,7 @@ from seewhy.cam.scores.targets import two_sided
 from seewhy.errors import ModelError, SeewhyError, WorkError
 from seewhy.evidence.trials.sample import Sample
 from seewhy.learn.exchange import Exchanging
-from seewhy.learn.job import batches_of
+from seewhy.learn.job import batches_of, settle
 from seewhy.run.machine import out_of_memory
 
 Losing = Callable[[nn.Module, Tensor, torch.Generator], Tensor]  # the loss of a network in training, from places (n,)
@@ -68,6 +68,7 @@ def fine_tuned(
         raise ModelError(f"{type(network).__name__} has no parameter to train: all are frozen.", slug="cannot-train")
     optimizer = torch.optim.Adam(parameters, lr=tuning.rate)
     with untouched(nn.Identity()), torch.inference_mode(False), torch.enable_grad():  # which puts random states back
+        settle(seed, "fine-tuning", torch.device("cpu"))
         torch.manual_seed(seed)
         generator = torch.Generator().manual_seed(seed)
         tuned.train()
@@ -79,12 +80,13 @@ def fine_tuned(
                 optimizer.zero_grad()
                 torch.autograd.backward(value)
                 optimizer.step()
-        except (RuntimeError, ValueError) as error:
-            if isinstance(error, SeewhyError):
-                raise
+        except SeewhyError:
+            raise
+        except Exception as error:  # of the network's own code
             full = out_of_memory(error, tuning.batch_size)
             name = type(network).__name__
-            raise full or ModelError(f"{name} ran, but cannot be trained: {error}", slug="cannot-train") from error
+            words = f"{name} ran, but cannot be trained: {type(error).__name__}: {error}"
+            raise full or ModelError(words, slug="cannot-train") from error
     if not all(bool(parameter.isfinite().all()) for parameter in parameters):
         raise _diverged(tuning)
     return _laid_out(tuned, torch.contiguous_format).eval()
@@ -173,6 +175,7 @@ def _divergence(plain: Tensor, exchanged: Tensor) -> Tensor:
 
 def _diverged(tuning: Tuning) -> WorkError:
     return WorkError(
-        f"The loss of the fine-tuning became NaN or infinite.\n  Take smaller steps:  --rate {tuning.rate / 10:g}",
+        f"The loss of the fine-tuning became NaN or infinite.\n  Take smaller steps, in a new folder:  "
+        f"--rate {tuning.rate / 10:g} --out NAME",
         slug="diverged",
     )

@@ -64,8 +64,13 @@ def _cut(values: Floats) -> float:
     return float((ordered[at] + ordered[at + 1]) / 2)
 
 
-def groups_by_column(table: ImageTable, images: Sequence[Image], column: str) -> Groups:
-    """The groups that a column of the table names. Raises OptionError where there is no such column."""
+def groups_by_column(
+    table: ImageTable, images: Sequence[Image], column: str, among: Sequence[Image] | None = None
+) -> Groups:
+    """The groups that a column of the table names, of all images `among` which these are.
+
+    Raises OptionError where there is no such column.
+    """
     if column not in table.columns:
         has = listed(table.columns, 12) if table.columns else "none"
         raise OptionError(
@@ -73,8 +78,10 @@ def groups_by_column(table: ImageTable, images: Sequence[Image], column: str) ->
             slug="no-such-column",
         )
     place = table.columns.index(column)
-    cells = [image.cells[place].strip() if image.cells else "" for image in images]
-    names = tuple(sorted(set(cells) - {""}))
+    cells, all_cells = (
+        [image.cells[place].strip() if image.cells else "" for image in some] for some in (images, among or images)
+    )
+    names = tuple(sorted(set(all_cells) - {""}))
     if not 2 <= len(names) <= 20:
         raise OptionError(
             f"The column {column!r} has {counted(len(names), 'value')}; groups need 2 to 20.", slug="no-such-column"

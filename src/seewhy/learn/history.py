@@ -42,6 +42,9 @@ class EpochWatch(Protocol):
     def begin(self, images: Any, among: ImageTable | None = None) -> None:
         """Be given the training's own valid images, and the table they are of, for where none were named."""
 
+    def prepare(self, model: Any) -> None:
+        """Raise what looking would raise, before anything is trained."""
+
     def __call__(self, model: Any, epoch: int) -> Any:
         """Look at the classifier after an epoch, and leave it as found."""
 

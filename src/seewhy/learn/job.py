@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from seewhy.data.classifier import Classifier
@@ -72,6 +73,7 @@ def dice_of(seed: int, step: str) -> torch.Generator:
 def settle(seed: int, step: str, device: torch.device) -> None:
     """Begin a step with random states that depend only on the seed and the step; the caller puts the old ones back."""
     random.seed(_number(seed, step))
+    np.random.seed(_number(seed, step) % 2**32)  # noqa: NPY002 -- which the network's own code may ask
     torch.default_generator.manual_seed(_number(seed, step))
     if device.type == "cuda":
         with torch.cuda.device(device):

@@ -38,7 +38,7 @@ def head_of(network: nn.Module, sample: Sample) -> Head:
     layers = {name: module for name, module in network.named_modules() if type(module) is nn.Linear}
 
     def note(name: str, module: nn.Module, given: tuple[Tensor, ...], output: Tensor) -> None:
-        seen[name] = given[0].detach(), output.detach()
+        seen[name] = given[0].detach(), output.detach().clone()  # which may be added to in place
 
     parts, head = [], ""
     with untouched(network):

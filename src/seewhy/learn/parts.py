@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from seewhy.data.folder_names import role_of
-from seewhy.errors import DataError
+from seewhy.errors import DataError, listed
 from seewhy.evidence.factors.factor import Factor, Mark
 from seewhy.evidence.trials.dealing import with_partners
 from seewhy.evidence.trials.design import AuditDesign, design_audit, scheduled
@@ -18,6 +18,7 @@ from seewhy.evidence.trials.searching import with_places
 from seewhy.learn.measure import Measure
 
 ALL = 10**9  # donors: as many as there are
+LEAST_CLUSTERS = 2  # of each class in each half
 
 
 def part_of(sample: Sample, places: Ints) -> Sample:
@@ -53,6 +54,25 @@ def halves_of(sample: Sample, seed: int) -> tuple[Sample, Sample]:
         counts[fuller] += held
     first, second = (part_of(sample, np.flatnonzero(half == which)) for which in (0, 1))
     return first, second
+
+
+def refuse_small_halves(halves: Sequence[Sample], design: AuditDesign, asked: str) -> None:
+    """Raise DataError where the asked class, or all others, have fewer than two clusters in a half."""
+    counts = {
+        name: [len(np.unique(half.clusters[half.labels == index])) for half in halves]
+        for index, name in enumerate(design.classes)
+        if any((half.labels == index).any() for half in halves)
+    }
+    enough = {name for name, pair in counts.items() if min(pair) >= LEAST_CLUSTERS}
+    if len(enough) > 1 and (asked in enough or asked not in counts):
+        return
+    told = listed([f"{first} and {second} of {name}" for name, (first, second) in counts.items()], 8)
+    raise DataError(
+        f"A repair is chosen on one half of {halves[0].split} and proved on the other. They share no cluster of images "
+        f"(near-duplicates, or one of --cluster-by), and each needs {LEAST_CLUSTERS} of a class; there are {told}.\n"
+        "  Add images and audit again. Where clusters are of one class each, audit again without --cluster-by.",
+        slug="small-halves",
+    )
 
 
 def measure_on(

@@ -87,8 +87,8 @@ def cost_of(before: Integers, after: Integers) -> Cost:
 class OtherFactor:
     """Another factor of the audit: its effect before and after, and how far its size rose, trial by trial.
 
-    Sizes are taken of the means, so an effect that turned counts by what it is then.
-    `is_core`: it is what should decide, and may rise.
+    Sizes are taken of the means, so an effect that turned counts by what it is then. `is_core`: it is what should
+    decide, and may rise. `is_repaired`: it is the repaired factor, and its effect on another class than the repaired.
     """
 
     factor: str
@@ -97,10 +97,20 @@ class OtherFactor:
     after: float
     rise: ClassDifference
     is_core: bool = False
+    is_repaired: bool = False
+
+    @property
+    def name(self) -> str:
+        """The factor, with the class where it is the repaired one."""
+        return f"{self.factor} on P({self.contrast})" if self.is_repaired else self.factor
 
     @property
     def said(self) -> str:
-        """ "rose": by more than 2 points, shown; "may have risen": by more than 2 points; "no"; or "cannot say"."""
+        """Whether it rose: "rose", by more than 2 points, and shown to; "may have risen"; "no"; or "cannot say".
+
+        Shown is that it rose at all, by an interval of 95 % for each by itself: the more factors, the more often one
+        is said to have risen that has not.
+        """
         floor = AUDIT_THRESHOLDS["floor"]
         if self.rise.value > floor:
             return "rose" if self.rise.low > 0 else "may have risen"
@@ -113,11 +123,17 @@ def others_of(measure: Measure, network: nn.Module) -> list[OtherFactor]:
     design, others = measure.design, []
     for name in measure.names:
         for contrast in design.contrasts:
-            values = [remaining([readings[name]], contrast) for readings in (before, after)]
-            rise = rise_of(before[name], after[name], contrast)
             is_core = name in (*design.core, *design.core_regions)
-            others.append(OtherFactor(name, contrast.name, values[0], values[1], rise, is_core))
+            others.append(other_of(name, contrast, before[name], after[name], is_core=is_core))
     return others
+
+
+def other_of(
+    name: str, contrast: Contrast, before: Reading, after: Reading, *, is_core: bool = False, is_repaired: bool = False
+) -> OtherFactor:
+    """What a repair did to an effect that it was not made for."""
+    was, is_now = (remaining([reading], contrast) for reading in (before, after))
+    return OtherFactor(name, contrast.name, was, is_now, rise_of(before, after, contrast), is_core, is_repaired)
 
 
 def rise_of(before: Reading, after: Reading, contrast: Contrast) -> ClassDifference:

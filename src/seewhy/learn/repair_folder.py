@@ -15,6 +15,7 @@ from torch import nn
 
 from seewhy.evidence.results.identity import identity_of
 from seewhy.evidence.trials.design import AuditDesign
+from seewhy.learn.checkpoints import on_cpu
 from seewhy.learn.history import place
 from seewhy.learn.repaired import Repair
 from seewhy.run.folder import RunFolder
@@ -69,7 +70,7 @@ class RepairFolder:
             known.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
             return known
         network = make()
-        place(path, lambda file: torch.save(_weights(network), file))
+        place(path, lambda file: torch.save(on_cpu(network.state_dict()), file))
         return network
 
     def finish(self, found: Repair) -> None:
@@ -78,7 +79,7 @@ class RepairFolder:
             return
         folder, repaired = self.folder, found.network
         if repaired is not None:
-            place(folder / MODEL, lambda file: torch.save(_weights(repaired), file))
+            place(folder / MODEL, lambda file: torch.save(on_cpu(repaired.state_dict()), file))
         manifest.write_json(folder / FOUND, found.summary())
         network = type(self.design.plan.classifier.model).__name__
         told = {"proved": found.is_proved, "headline": found.headline, "network": network}
@@ -101,7 +102,3 @@ class _RepairIdentity:
         """What differs from a stored one, by name."""
         asked = self.begun()
         return [name for name in asked if stored.get(name) != asked[name]]
-
-
-def _weights(network: nn.Module) -> dict[str, Any]:
-    return {name: value.cpu() for name, value in network.state_dict().items()}

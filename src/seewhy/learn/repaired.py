@@ -27,7 +27,10 @@ MOST_LOST = 0.03  # of accuracy: a repair that costs more has failed
 
 @dataclass(frozen=True)
 class Try:
-    """One way on the images that choose: what it leaves of the effect, and the accuracy it gains or loses there."""
+    """One way on the images that choose: what it leaves of the effect, and the accuracy it gains or loses there.
+
+    Every class counts alike in `accuracy` and `change`.
+    """
 
     way: str
     words: str
@@ -42,8 +45,8 @@ class Arm:
     """The networks of one arm on the images that prove: the mean effect over the seeds, and those of its first seed.
 
     `over_seeds` is that mean with its interval, `effect` that of the first seed, `effects` those of all seeds.
-    `exchanged` is the accuracy where the factor is another image's, or the mark laid over, `cells` that by class and
-    group, and `worst` the lowest of these.
+    `exchanged` is the accuracy where the factor is another image's, or the mark laid over, every class alike; `cells`
+    is that of the images as they are by class and group, and `worst` the lowest of these.
     """
 
     name: str
@@ -150,10 +153,16 @@ class Repair:
 
     def _margin(self, control: str) -> str:
         margin = self.margins[control]
-        tests = f"{p_words(margin.p_value)}; {counted(self.seeds, 'seed')} each"
+        made = f"1 network against {self.seeds}" if self._is_one_network else f"{counted(self.seeds, 'seed')} each"
+        tests = f"{p_words(margin.p_value)}; {made}"
         donors = f", {counted(self.donors, 'donor')}" if self.donors else ""
         basis = f"{counted(self.images, 'image')} edited{donors}"
         return f"{points(margin.value)} points {interval(margin)} ({tests}, {basis})"
+
+    @property
+    def _is_one_network(self) -> bool:
+        """Whether every seed made the same network."""
+        return self.seeds > 1 and len(set(self.arms[REPAIRED].effects)) == 1
 
     def _effects(self) -> list[str]:
         left = [f"{arm.words} {points(arm.mean)}" for name, arm in self.arms.items() if name not in (BEFORE, REPAIRED)]
@@ -162,6 +171,8 @@ class Repair:
             f"Effect on {watched_of(self.contrast)}, mean of {counted(self.seeds, 'seed')}: {points(before.mean)} "
             f"before, {points(after.mean)} repaired; {listed(left, 4)} points."
         ]
+        if len(after.effects) > 1 and not self._is_one_network:
+            lines.append(f"The network that is given is that of the first seed: {points(after.effects[0])} points.")
         rest = [name for name in self.margins if name != self.closest]
         lines += [f"Over {self.arms[name].words}: {self._margin(name)}." for name in rest]
         return lines
@@ -181,7 +192,8 @@ class Repair:
                 )
         shown = [arm for name, arm in self.arms.items() if name in (BEFORE, REPAIRED, self.closest)]
         told = [f"{arm.name} {arm.exchanged}" for arm in shown]
-        lines.append(f"Accuracy {self.exchanged_words} ({before.exchanged.n:,} trials): {listed(told)}.")
+        what = f"Accuracy {self.exchanged_words} ({before.exchanged.n:,} trials, every class alike)"
+        lines.append(f"{what}: {listed(told)}.")
         worst = [
             f"{arm.name} {worst.accuracy} ({worst.label} where it {worst.group}, {counted(worst.accuracy.n, 'image')})"
             for arm in shown
@@ -194,7 +206,7 @@ class Repair:
         aside = [other for other in self.others if not other.is_core]
         up = [f"{_risen(one)} ({one.said})" for one in aside if one.said in ("rose", "may have risen")]
         lines = [f"Other factors up by more than {floor} points: {listed(up, 8)}."] if up else []
-        unknown = dict.fromkeys(other.factor for other in aside if other.said == "cannot say")
+        unknown = dict.fromkeys(other.name for other in aside if other.said == "cannot say")
         count = sum(other.said == "no" for other in aside)
         if aside:
             rest = f"; cannot say: {listed(unknown, 12)}" if unknown else ""
@@ -214,7 +226,7 @@ class Repair:
 
 def _risen(other: OtherFactor) -> str:
     rise = f"{signed_points(other.rise.value)} {interval(other.rise)}"
-    return f"{other.factor} {points(other.before)} → {points(other.after)}, {rise}"
+    return f"{other.name} {points(other.before)} → {points(other.after)}, {rise}"
 
 
 def reasons_of(
@@ -224,12 +236,13 @@ def reasons_of(
     arms: Mapping[str, Arm],
     others: Sequence[OtherFactor],
     chance: float,
+    given: ClassDifference,
 ) -> list[str]:
     """Why a repair has failed; [] where it is proved.
 
     It has to beat every control at 5 % (so all together are a test at 5 %: Berger 1982, Technometrics 24), to leave
     less than before, not to be shown to cost more than 3 points or to let another factor rise; and something must be
-    left that tells the classes apart.
+    left that tells the classes apart. `given` is how far the effect rose in the network that is given alone.
     """
     after = arms[REPAIRED]
     reasons = [
@@ -240,14 +253,19 @@ def reasons_of(
     ]
     if not reduction.low > 0:
         reasons.append(f"The effect is not shown to be smaller: by {points(reduction.value)} {interval(reduction)}.")
+    elif not given.high < 0:
+        reasons.append(
+            "The network that is given, of the first seed, is not shown to have less of it by itself: by "
+            f"{points(-given.value)} points [{points(-given.high)}, {points(-given.low)}]."
+        )
     if cost.difference.value < -MOST_LOST and cost.p_value < AUDIT_THRESHOLDS["level"]:
         reasons.append(f"It costs {points(-cost.difference.value)} points of accuracy {interval(cost.difference)}.")
-    rose = [other.factor for other in others if other.said == "rose" and not other.is_core]
+    rose = [other.name for other in others if other.said == "rose" and not other.is_core]
     if rose:
-        reasons.append(f"Other factors rose instead: {listed(dict.fromkeys(rose), 8)}.")
+        reasons.append(f"What else rose instead: {listed(dict.fromkeys(rose), 8)}.")
     if after.exchanged.low <= chance:
         reasons.append(
-            f"Nothing else is shown to be learned: with the factor changed it is right in {after.exchanged}, "
-            f"where guessing gives {chance:.2f}. Other images are needed, not another training."
+            f"Nothing else is shown to be learned: with the factor changed it is right in {after.exchanged} (every "
+            f"class alike), where guessing gives {chance:.2f}. Other images are needed, not another training."
         )
     return reasons

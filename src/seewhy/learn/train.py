@@ -16,7 +16,7 @@ from seewhy.cam.model import untouched, unwrap
 from seewhy.data.classifier import RANDOM_NOTE, load
 from seewhy.data.folder import read_table
 from seewhy.data.window import with_window
-from seewhy.errors import OptionError
+from seewhy.errors import ModelError, OptionError
 from seewhy.learn.checkpoints import identity_of, resumed, write_epoch
 from seewhy.learn.epoch import epoch_of, read_images
 from seewhy.learn.history import PLOT, EpochWatch, HistoryRow, Training, best_epoch, write_plot
@@ -92,7 +92,7 @@ def train(
             raise OptionError(f"--{name} is {value}, but must be at least 1.")
     if not 0 < rate < math.inf:
         raise OptionError(f"--rate is {rate}, but must be a number above 0, like 0.001.")
-    spec_or_copy = model if isinstance(model, str) else copy.deepcopy(unwrap(model)[0])
+    spec_or_copy = model if isinstance(model, str) else _copied(unwrap(model)[0])
     with (
         untouched(nn.Identity()),
         torch.inference_mode(False),
@@ -123,6 +123,17 @@ def train(
             return _run(job, epochs, patience, resume, exchange)
 
 
+def _copied(network: nn.Module) -> nn.Module:
+    try:
+        return copy.deepcopy(network)
+    except RuntimeError as error:  # torch refuses what its old weight_norm and spectral_norm leave in a module
+        raise ModelError(
+            f"{type(network).__name__} cannot be copied, so it cannot be trained apart from yours: {error}\n"
+            "  Name its code in place of it:  --model net.py:Net  In Python: seewhy.train('net.py:Net', …)",
+            slug="cannot-train",
+        ) from error
+
+
 def _run(
     job: TrainingJob, epochs: int, patience: int | None, resume: bool, exchange: str | Sequence[FactorWord]
 ) -> Training:
@@ -143,6 +154,8 @@ def _run(
             break
         if not images:
             images = read_images(job)
+            if job.watch is not None:
+                job.watch.prepare(replace(job.classifier, classes=job.splits.classes))
             if exchange:
                 classifier = replace(job.classifier, classes=job.splits.classes)
                 job.exchange = exchange_among(exchange, classifier, job.splits.table, images["train"], job.seed)

@@ -86,6 +86,7 @@ class Watch:
         self._data, self._effort, self._seed = data, {"recipients": images, "donors": donors}, seed
         self._loading = {"classes": classes, **options}
         self._among: ImageTable | None = None
+        self._next = 0
         self._measured: tuple[nn.Module, Measure] | None = None
 
     def begin(self, images: Any, among: ImageTable | None = None) -> None:
@@ -93,12 +94,20 @@ class Watch:
         if self._data is None:
             self._data, self._among = images, among
 
+    def prepare(self, model: Classifier | nn.Module) -> None:
+        """Raise what a call would raise for the factors and the images, before anything is trained."""
+        network = unwrap(model.model if isinstance(model, Classifier) else model)[0]
+        with untouched(network):
+            self._measure_of(model, network)
+        self._measured = None  # what was learned of a network is of its weights of that moment
+
     def __call__(self, model: Classifier | nn.Module, epoch: int | None = None) -> tuple[WatchRow, ...]:
         """The rows of this epoch (None: the next one); () where it is none of `every`.
 
         Raises OptionError for a factor that is unknown or cannot be exchanged, DataError for images without labels.
         """
-        epoch = 1 + max((row.epoch for row in self.rows), default=-1) if epoch is None else epoch
+        epoch = self._next if epoch is None else epoch
+        self._next = epoch + 1
         if epoch % self.every:
             return ()
         network = unwrap(model.model if isinstance(model, Classifier) else model)[0]
@@ -158,6 +167,7 @@ class Watch:
             return
         rows = rows_in(path.read_text(encoding="utf-8"))
         self.rows = tuple(row for row in rows if row.epoch < before)
+        self._next = before
         if (folder / MAPS).is_file():
             with np.load(io.BytesIO((folder / MAPS).read_bytes()), allow_pickle=False) as held:
                 self.probes = tuple(held["ids"].tolist())

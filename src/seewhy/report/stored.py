@@ -93,8 +93,11 @@ def read_run(folder: Path, commands: Sequence[str] = COMMANDS) -> StoredRun:
     command = str(stored["identity"].get("command"))
     if stored.get("status") != "complete" or command not in commands:
         if command not in commands:
+            network = f"\n  Audit its network:  seewhy audit … --weights {folder / 'model.pt'}"
             raise StoreError(
-                f"The run in {folder} is of {command!r}, and not of {listed(commands)}.", slug="unfinished-run"
+                f"The run in {folder} is of {command!r}, and not of {listed(commands)}."
+                + (network if command == "repair" else ""),
+                slug="unfinished-run",
             )
         todo = f"The {command} command that began it goes on from there."
         raise StoreError(f"The run in {folder} is not finished.\n  {todo}", slug="unfinished-run")
