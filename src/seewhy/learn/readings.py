@@ -8,10 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from scipy import special
 from torch import nn
 
-from seewhy.estimates import Estimate, Floats, Integers, wilson
+from seewhy.estimates import Estimate, Floats, Integers, Z, wilson
 from seewhy.evidence.findings.effects import class_effect
 from seewhy.evidence.inference.differences import ClassDifference, difference_of
 from seewhy.evidence.inference.units import unit_means
@@ -181,7 +180,7 @@ def share_of_classes(right: Floats, labels: Integers, recipients: Integers, dono
         bare = wilson(round(share * n), n)
         return Estimate(share, min(share, bare.low), max(share, bare.high), len(right))
     centre = math.log(share / (1 - share))
-    half = float(special.ndtri(0.975)) * math.sqrt(variance) / (share * (1 - share))
+    half = Z * math.sqrt(variance) / (share * (1 - share))
     low, high = (1 / (1 + math.exp(-(centre + side * half))) for side in (-1, 1))
     return Estimate(share, low, high, len(right))
 
