@@ -21,7 +21,7 @@ from benchmarks.planted.figures import (
 )  # fmt: skip
 from benchmarks.planted.names import HELD_OUT, HELD_OUT_HEADS, RIGHT, WITHIN_THE_CORE
 from benchmarks.planted.published import publish
-from benchmarks.planted.scores import LARGE, Score, told
+from benchmarks.planted.scores import LARGE, RIM, Score, told
 from benchmarks.planted.sheet import switch_sheet, write_sheets
 
 MOST = 12  # failures of a kind that are told one by one
@@ -198,8 +198,9 @@ def _false(score: Score) -> str:
 
 
 def _silent(score: Score) -> str:
-    others = [f"`{row['title']}`" for row in score.record["findings"] if "depends" in row["claims"]][:4]
-    rest = ", ".join(others) or "nothing"
+    told = ("depends", RIM)
+    others = [f"`{row['title']}`" for row in score.record["findings"] if any(claim in row["claims"] for claim in told)]
+    rest = ", ".join(others[:4]) or "nothing"
     return f"there is {_truth(score)}. Told as shortcuts: {_shortcuts(score)}. Of the rest: {rest}."
 
 
