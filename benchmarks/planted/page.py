@@ -198,8 +198,8 @@ def _false(score: Score) -> str:
 
 
 def _silent(score: Score) -> str:
-    told = ("depends", RIM)
-    others = [f"`{row['title']}`" for row in score.record["findings"] if any(claim in row["claims"] for claim in told)]
+    shown = ("depends", RIM)
+    others = [f"`{row['title']}`" for row in score.record["findings"] if any(claim in row["claims"] for claim in shown)]
     rest = ", ".join(others[:4]) or "nothing"
     return f"there is {_truth(score)}. Told as shortcuts: {_shortcuts(score)}. Of the rest: {rest}."
 
