@@ -12,18 +12,19 @@ from typing import Any
 import numpy as np
 import PIL.Image
 import torch
-from benchmarks.planted import oracle
 from benchmarks.planted.cases import Case
 from benchmarks.planted.cores import core_masks
 from benchmarks.planted.kept_trials import trials_kept
 from benchmarks.planted.latents import Floats
 from benchmarks.planted.networks import MEAN, STD, canvases_of
 from benchmarks.planted.renderers import RENDERERS, Drawn
+from numpy.typing import NDArray
 from torch import nn
 
 import seewhy
 from seewhy.data.classifier import Classifier
 from seewhy.evidence.checks.behaviour import behaviour_of
+from seewhy.evidence.factors.factor import Factor, RegionFactor
 from seewhy.evidence.factors.regions import Region, mask_region, zone_region
 from seewhy.evidence.factors.zones import ZONES
 from seewhy.evidence.findings.conclusions import Results, conclusions
@@ -79,7 +80,7 @@ def write_pictures(case: Case, folder: Path) -> tuple[tuple[str, ...], dict[str,
     classes = renderer.classes(renderer.sample(case.recipe, "valid", 1, 0))
     for split in SPLITS:
         pictures = pictures_of(case, split)
-        bytes_of = {name: (255 * masks).round().astype(np.uint8) for name, masks in pictures.regions.items()}
+        bytes_of = {name: _bytes(masks) for name, masks in pictures.regions.items()}
         for place, (image, label) in enumerate(zip(pictures.drawn.images, pictures.labels, strict=True)):
             name = f"{split}/{classes[label]}/{place:05d}.png"
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -88,30 +89,37 @@ def write_pictures(case: Case, folder: Path) -> tuple[tuple[str, ...], dict[str,
     return classes, levels
 
 
+def _bytes(masks: Floats) -> NDArray[np.uint8]:
+    return (255 * masks).round().astype(np.uint8)
+
+
 def classifier_of(case: Case, module: nn.Module, classes: tuple[str, ...]) -> Classifier:
     side = case.recipe.size
     return Classifier(module, Preprocess(size=(side, side), mean=(MEAN,), std=(STD,)), classes)
 
 
-def audited(case: Case, module: nn.Module, picture: Path, trials: Path, *, is_covered: bool) -> Record:
+def asked(case: Case, module: nn.Module, home: Path) -> tuple[Classifier, dict[str, Any]]:
+    """The classifier and the options of a case's audit, whose pictures are written to the folder HOME."""
+    classes, levels = write_pictures(case, home)
+
+    def region(name: str) -> Region:
+        return mask_region(name, "drawn", lambda image, _: levels[image.id][name])
+
+    names = list(next(iter(levels.values())))
+    regions = [*map(region, names), *(zone_region(name, zone) for name, zone in ZONES.items())]
+    options = {"regions": regions, "core": [core_name(case)], "properties": "all", "recipients": 150, "donors": 150}
+    return classifier_of(case, module, classes), options
+
+
+def audited(case: Case, module: nn.Module, picture: Path, trials: Path) -> Record:
     """What the audit tells of a case, with each safeguard and without; `picture` is drawn where it tells a shortcut.
 
-    `trials` is the folder that keeps the case's trials; `seconds` are told where all were made anew. `is_covered`: the
-    effects through all factors are drawn, too.
+    `trials` is the folder that keeps the case's trials; `seconds` are told where all were made anew.
     """
     with tempfile.TemporaryDirectory() as home, trials_kept(trials) as taken:
-        classes, levels = write_pictures(case, Path(home))
-
-        def region(name: str) -> Region:
-            return mask_region(name, "drawn", lambda image, _: levels[image.id][name])
-
-        names = list(next(iter(levels.values())))
-        regions = [*map(region, names), *(zone_region(name, zone) for name, zone in ZONES.items())]
+        classifier, options = asked(case, module, Path(home))
         start = time.perf_counter()
-        audit = seewhy.audit(
-            classifier_of(case, module, classes), home, regions=regions, core=[core_name(case)], properties="all",
-            recipients=150, donors=150, progress=False,
-        )  # fmt: skip
+        audit = seewhy.audit(classifier, home, **options, progress=False)
         seconds = time.perf_counter() - start
     told = [brief(finding) for finding in audit.findings]
     record: Record = {
@@ -120,10 +128,6 @@ def audited(case: Case, module: nn.Module, picture: Path, trials: Path, *, is_co
         "trials": audit.facts["trials"], "accuracy": audit.facts["accuracy"], "findings": told,
         "effects": effects_of(audit.findings), "without": without_each(audit),
     }  # fmt: skip
-    if is_covered and case.recipe.classes == 2:
-        record["drawn"] = oracle.through_factors(
-            case.network, module, audit.design.factors, lambda name, drawn: _masks_at(case, name, drawn), case.images
-        )
     shortcuts = [row["factor"] for row in told if "shortcut" in row["claims"]]
     if shortcuts:
         picture_of(case, audit.design.factors, shortcuts[0], picture)
@@ -191,15 +195,25 @@ def _concluded(audit: Any, cases: Any) -> Sequence[Finding]:
     return conclusions(Results(design, audit.trials, cases, behaviour, before))
 
 
-def _masks_at(case: Case, name: str | None, drawn: Drawn) -> torch.Tensor | None:
-    """A region's masks (N, S, S) on freshly drawn pictures; None of a region that nobody here named."""
-    if name is None:
+def masks_at(case: Case, factor: Factor, drawn: Drawn) -> torch.Tensor | None:
+    """A factor's masks (N, S, S) on other drawings, as the audit has them: without the core where it cut that out.
+
+    None of a factor without a region, and of a region that nobody here named.
+    """
+    if not isinstance(factor, RegionFactor):
         return None
-    if name in ZONES:
+    regions = regions_of(case, drawn)
+    if factor.name in ZONES:
         side = case.recipe.size
-        return torch.from_numpy(ZONES[name]((side, side))).float()[None] / 255
-    masks = regions_of(case, drawn).get(name)
-    return None if masks is None else torch.from_numpy((255 * masks).round().astype(np.float32) / 255)
+        masks = ZONES[factor.name]((side, side))[None]
+    elif factor.name in regions:
+        masks = _bytes(regions[factor.name])
+    else:
+        return None
+    if factor.at.is_cut:
+        core = 1 - regions["background"] if case.core == "centre" else regions[core_name(case)]
+        masks = (masks * ((255 - _bytes(core).astype(np.float32)) / 255)).round()
+    return torch.from_numpy(masks.astype(np.float32) / 255)
 
 
 def picture_of(case: Case, factors: Sequence[Any], name: str, file: Path) -> None:
@@ -211,7 +225,7 @@ def picture_of(case: Case, factors: Sequence[Any], name: str, file: Path) -> Non
     latents = renderer.sample(case.recipe, "valid", case.images, case.network.seed)
     drawn = renderer.draw(latents.at(slice(2 * EXAMPLES)))
     canvases = canvases_of(drawn.images)
-    masks = _masks_at(case, factor.region, drawn)
+    masks = masks_at(case, factor, drawn)
     if factor.region is not None and masks is None:
         return
     rows = torch.arange(2 * EXAMPLES).reshape(EXAMPLES, 2)  # the classes take turns

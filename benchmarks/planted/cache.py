@@ -23,6 +23,7 @@ from seewhy.evidence.thresholds import AUDIT_THRESHOLDS
 ROOT = Path(__file__).parents[2]
 TRAINER = ("benchmarks/planted/networks.py",)
 ORACLE = ("benchmarks/planted/oracle.py",)
+COVERAGE = ("benchmarks/planted/coverage.py",)
 OUTSIDE = ("benchmarks/planted/outside.py", "benchmarks/planted/cores.py")
 EVIDENCE = (
     "audit.py", "thresholds.py", "checks", "factors", "findings", "inference", "properties", "results", "trials",
@@ -78,6 +79,11 @@ def outside_key(case: Case) -> str:
     return key_of(oracle_key(case.network), case_key(case), digest_of(OUTSIDE))
 
 
+def coverage_key(case: Case) -> str:
+    """The hash of what decides the drawn effects of a case's factors."""
+    return key_of(case_key(case), audit_key(), digest_of(COVERAGE))
+
+
 @dataclass(frozen=True)
 class Cache:
     """A folder: networks/ (weights, how training went), oracles/, trials/, audits/ by their code."""
@@ -104,6 +110,9 @@ class Cache:
 
     def outside_file(self, case: Case) -> Path:
         return self.folder / "oracles" / f"{outside_key(case)}.json"
+
+    def coverage_file(self, case: Case) -> Path:
+        return self.folder / "coverage" / f"{coverage_key(case)}.json"
 
     def audit_file(self, case: Case) -> Path:
         """Of the audit's code and thresholds of today: other code has other files."""

@@ -104,7 +104,7 @@ def safeguards_table(scores: Sequence[Score]) -> str:
     names = list(scores[0].record["without"]) if scores else []
     rows = []
     for name in names:
-        others = [score_of(score.case, score.record, score.oracle, score.outside, name) for score in scores]
+        others = [score_of(score.case, score.record, score.oracle, score.outside, without=name) for score in scores]
         saved = _hits(others, false_alarms) - _hits(scores, false_alarms)
         cost = _hits(others, lambda of: recall(of, SEEN)) - _hits(scores, lambda of: recall(of, SEEN))
         exact = _hits(scores, exactness) - _hits(others, exactness)

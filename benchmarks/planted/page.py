@@ -57,9 +57,10 @@ HOW = """## How it is done
   other.
 - **Names**: which factors tell a kind is fixed in `benchmarks/planted/names.py`: {names}. A kind inside of the object
   ({within}) is intended by what the user named, and is left out of recall.
-- **Coverage**: in every sixth frozen network of two classes each factor's effect is drawn as well (the audited pictures
-  get the factor from new ones, each drawn as both classes and otherwise the same). For each network the share of
-  intervals that hold it; the mean over networks, with its standard error.
+- **Coverage**: in every third frozen network of two classes each factor's effect is drawn as well (the audited pictures
+  get the factor from new ones, each drawn as both classes and otherwise the same; of a region, what the audit exchanges
+  of it: what lies outside of the core). For each network the share of intervals that hold it; the mean over networks,
+  with its standard error.
 - **A detector**: a logistic map, fitted on the half for tuning, from the strongest shortcut's level and effect to the
   probability that the network has one; cross entropy in nats (a coin: .693), intervals by bootstrap over networks.
 - **A safeguard switched off**: the same trials, concluded without it.

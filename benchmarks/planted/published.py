@@ -7,14 +7,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.planted.cache import Record, audit_key, case_key, oracle_key, outside_key, thresholds_key
+from benchmarks.planted.cache import Record, audit_key, case_key, coverage_key, oracle_key, outside_key, thresholds_key
 from benchmarks.planted.cases import Case
 from benchmarks.planted.scores import Score
 
 NAME = "planted-records.jsonl"
 INTERVAL = ("low", "high")
 OF_FINDING = ("factor", "level", "claims", "title", "members", "value", *INTERVAL)
-OF_AUDIT = ("case", "seconds", "effects", "drawn", "audit_key", "thresholds", "case_key")
+OF_AUDIT = ("case", "seconds", "effects", "audit_key", "thresholds", "case_key")
 DIGITS = 5
 
 
@@ -23,7 +23,8 @@ def publish(scores: Sequence[Score], results: Path) -> None:
     lines = [
         {
             "keys": keys_of(score.case), "record": _shortened(score.record), "oracle": score.oracle,
-            "outside": score.outside,
+            "outside": score.outside, "drawn": score.drawn,
+            "coverage_key": None if score.drawn is None else coverage_key(score.case),
         }
         for score in scores
     ]  # fmt: skip
@@ -31,7 +32,7 @@ def publish(scores: Sequence[Score], results: Path) -> None:
     (results / NAME).write_text(text, encoding="utf-8")
 
 
-def published(results: Path) -> dict[str, Mapping[str, Record]]:
+def published(results: Path) -> dict[str, Mapping[str, Any]]:
     """By the case's key the `record`, `oracle` and `outside` of audits by the code of today, and of no other."""
     file = results / NAME
     lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
@@ -44,6 +45,12 @@ def published(results: Path) -> dict[str, Mapping[str, Record]]:
             }
             told["-".join(line["keys"][2:])] = line
     return told
+
+
+def drawn_of(told: Mapping[str, Any], case: Case) -> Record | None:
+    """The drawn effects of a case's factors from a published line, where the code of today drew them."""
+    drawn: Record | None = told.get("drawn")
+    return drawn if told.get("coverage_key") == coverage_key(case) else None
 
 
 def key_in(case: Case) -> str:

@@ -24,13 +24,14 @@ from benchmarks.planted.cache import (
     write_record,
 )
 from benchmarks.planted.cases import Case
+from benchmarks.planted.coverage import drawn_effects
 from benchmarks.planted.oracle import effects
 from benchmarks.planted.outside import effects_outside
-from benchmarks.planted.published import key_in, published
+from benchmarks.planted.published import drawn_of, key_in, published
 from benchmarks.planted.scores import Score, score_of
 
-STAGES = ("make", "oracle", "audit", "score")
-COVERED = 6  # of so many frozen networks one has its effects through all factors drawn, too: that takes an audit's time
+STAGES = ("make", "oracle", "audit", "cover", "score")
+COVERED = 3  # of so many frozen networks one has the effects of all factors drawn, too: that takes half an audit's time
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,9 @@ class Work:
 
     def __call__(self, case: Case) -> str:
         """One case through the stages that it has not been through; in a word what was done."""
-        if self.results is not None and key_in(case) in published(self.results):
+        told = {} if self.results is None else published(self.results).get(key_in(case), {})
+        is_covered = "cover" in self.stages and self.is_covered(case) and drawn_of(told, case) is None
+        if told and not is_covered:
             return "published"
         torch.set_num_threads(1)
         kept, done = Cache(self.folder), []
@@ -52,19 +55,26 @@ class Work:
         if "make" in self.stages and not kept.has_network(case.network):
             kept.network(case.network)
             done.append("trained")
-        if "oracle" in self.stages and ask_oracle(kept, case):
+        if not told and "oracle" in self.stages and ask_oracle(kept, case):
             done.append("drawn")
-        if "audit" in self.stages and not kept.audit_file(case).exists():
+        if not told and "audit" in self.stages and not kept.audit_file(case).exists():
             module, _ = kept.network(case.network)
             self._audit(case, module, kept)
             done.append("audited")
+        if is_covered and not kept.coverage_file(case).exists():
+            module, _ = kept.network(case.network)
+            write_record(kept.coverage_file(case), drawn_effects(case, module))
+            done.append("covered")
         return f"{', '.join(done) or 'kept'}, {time.perf_counter() - start:.0f} s"
+
+    def is_covered(self, case: Case) -> bool:
+        """Whether the effects of all factors are drawn, too; of two classes only."""
+        is_asked = case.half == "frozen" or self.covered == 1
+        return is_asked and case.recipe.classes == 2 and int(network_key(case.network), 16) % self.covered == 0
 
     def _audit(self, case: Case, module: torch.nn.Module, kept: Cache) -> None:
         file = kept.audit_file(case)
-        is_asked = case.half == "frozen" or self.covered == 1
-        is_covered = is_asked and int(network_key(case.network), 16) % self.covered == 0
-        record = audited(case, module, file.with_suffix(".png"), kept.trials_folder(case), is_covered=is_covered)
+        record = audited(case, module, file.with_suffix(".png"), kept.trials_folder(case))
         keys = {"audit_key": audit_key(), "thresholds": thresholds_key(), "case_key": case_key(case)}
         write_record(file, {**record, **keys})
 
@@ -126,14 +136,16 @@ def scores_in(folder: Path, cases: Sequence[Case], without: str = "", results: P
     for case in cases:
         files = kept.audit_file(case), kept.oracle_file(case.network), kept.outside_file(case)
         record, oracle, outside = map(read, files)
+        told = elsewhere.get(key_in(case), {})
+        drawn = read(kept.coverage_file(case)) or drawn_of(told, case)
         if record is None or oracle is None or outside is None:
-            if (told := elsewhere.get(key_in(case))) is not None:
-                found.append(score_of(case, told["record"], told["oracle"], told["outside"], without))
+            if told:
+                found.append(score_of(case, told["record"], told["oracle"], told["outside"], drawn, without))
             continue
         refuse_others(record, case)
         if oracle["network_key"] != network_key(case.network):
             raise ValueError(f"{case.name}: {oracle_key(case.network)} is the oracle of another network")
-        found.append(score_of(case, record, oracle, outside, without))
+        found.append(score_of(case, record, oracle, outside, drawn, without))
     return found
 
 

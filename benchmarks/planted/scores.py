@@ -45,6 +45,7 @@ class Score:
     record: Record = field(repr=False)
     oracle: Record = field(repr=False)
     outside: Record = field(repr=False)
+    drawn: Record | None = field(repr=False, default=None)
 
     @property
     def largest(self) -> float:
@@ -65,7 +66,9 @@ RIM: Claim = "at the core's rim"
 LEVELS = {"WEAK": 1.0, "MODERATE": 2.0, "STRONG": 3.0}
 
 
-def score_of(case: Case, record: Record, oracle: Record, outside: Record, without: str = "") -> Score:
+def score_of(
+    case: Case, record: Record, oracle: Record, outside: Record, drawn: Record | None = None, without: str = ""
+) -> Score:
     """The score of an audit, or of what it would have told without one safeguard."""
     findings = record["without"][without] if without else record["findings"]
     effects = {planted.kind: planted.effect for planted in asked_of(case, oracle, outside)}
@@ -87,7 +90,8 @@ def score_of(case: Case, record: Record, oracle: Record, outside: Record, withou
     return Score(
         case, effects, truth_of(effects, oracle), verdict_of(findings), shortcuts, found, named, at_rim, is_exact,
         strongest if shortcuts else (0.0, _largest_open(findings)), record["seconds"],
-        None if without else coverage_of(record), is_hidden(case, effects, oracle), record, oracle, outside,
+        None if without else coverage_of(record, drawn), is_hidden(case, effects, oracle), record, oracle,
+        outside, drawn,
     )  # fmt: skip
 
 
@@ -125,15 +129,15 @@ def _largest_open(findings: Iterable[Record]) -> float:
     return max(sizes, default=0.0)
 
 
-def coverage_of(record: Record) -> float | None:
+def coverage_of(record: Record, drawn: Mapping[str, Record] | None) -> float | None:
     """The share of a network's intervals that hold the effect known from drawing; None where that was not drawn.
 
     The drawn effect has an error of its own, by which the interval is widened.
     """
-    drawn, effects = record.get("drawn"), record["effects"]
     inside = []
-    for name in (drawn or {}).keys() & effects.keys():
-        told, true = effects[name], drawn[name]
+    for name, true in (drawn or {}).items():
+        if (told := record["effects"].get(name)) is None:
+            continue
         half = np.hypot((told["high"] - told["low"]) / 2, 1.96 * true["error"])
         inside.append(abs(told["value"] - true["value"]) <= half)
     return float(np.mean(inside)) if inside else None

@@ -9,9 +9,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from benchmarks.planted import __main__ as command
 from benchmarks.planted import cache as caching
 from benchmarks.planted import published as published_module
+from benchmarks.planted.audits import asked, masks_at, pictures_of
 from benchmarks.planted.cache import Cache, network_key, write_record
 from benchmarks.planted.cases import Case, Planted, asked_of, cases
 from benchmarks.planted.cores import FORMS, core_masks
@@ -19,7 +21,7 @@ from benchmarks.planted.detector import auc, fitted, measured
 from benchmarks.planted.figures import safeguards_table
 from benchmarks.planted.latents import Recipe
 from benchmarks.planted.names import HELD_OUT, RIGHT, half_of, is_right, named_in
-from benchmarks.planted.networks import Network, is_flat, trained
+from benchmarks.planted.networks import Network, built, is_flat, trained
 from benchmarks.planted.oracle import effects
 from benchmarks.planted.outside import effects_outside
 from benchmarks.planted.page import write_page
@@ -37,6 +39,10 @@ from benchmarks.planted.scores import (
     score_of,
 )
 from scipy import stats
+
+from seewhy.evidence.factors.factor import RegionFactor
+from seewhy.evidence.trials.design import design_audit
+from seewhy.evidence.trials.request import request
 
 SMALL = {"size": 32, "variant": 1}
 TINY = [
@@ -64,7 +70,26 @@ def test_a_strong_shortcut_is_told_and_a_clean_network_has_none(folder: Path) ->
     assert planted.found["logo"]
     assert clean.is_negative and not clean.is_false
     assert clean.oracle["accuracy"] > 0.7
-    assert min(planted.coverage or 0, clean.coverage or 0) > 0.6
+    assert min(planted.coverage or 0, clean.coverage or 0) > 0.85
+
+
+@pytest.mark.parametrize("core", ["mask", "jittered", "centre"])
+def test_what_is_drawn_for_coverage_exchanges_the_pixels_that_the_audit_exchanges(
+    core: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Case, "images", property(lambda case: 8))
+    case = replace(TINY[0], core=core)
+    classifier, options = asked(case, built(case.network), tmp_path)
+    design = design_audit(classifier, tmp_path, request(**options))
+    drawn = pictures_of(case, "valid").drawn
+    is_cut = set()
+    for factor in design.factors:
+        if isinstance(factor, RegionFactor) and (masks := masks_at(case, factor, drawn)) is not None:
+            places = [int(Path(image.id).stem) for image in design.audited.images]
+            expected = design.audited.masks[factor.name].float() / 255
+            torch.testing.assert_close(masks if len(masks) == 1 else masks[places], expected, atol=1e-6, rtol=0)
+            is_cut.add(factor.at.is_cut)
+    assert is_cut == ({False, True} if core != "centre" else {False})
 
 
 def test_what_is_done_is_not_done_again_and_other_code_needs_only_other_audits(
