@@ -150,6 +150,34 @@ def test_without_training_the_last_layer_loses_the_factor(audit: Audit) -> None:
     assert "surround" in found._repr_html_() and repr(found).startswith("<Repair of surround>")
 
 
+def test_a_gate_takes_the_factor_away_where_it_is_present_and_comes_back_from_the_folder(
+    audit: Audit, tmp_path: Path
+) -> None:
+    class Killed(Exception):
+        pass
+
+    def after_three(done: int, total: int) -> None:
+        if done == 3:
+            raise Killed
+
+    folder = tmp_path / "repair"
+    with pytest.raises(Killed):
+        repair(audit, "surround", ways="gated", out=folder, **{**FAST, "progress": after_three})
+    assert {"gated-0.pt"} < {path.name for path in (folder / "parts").iterdir()}
+    found = repair(audit, "surround", ways="gated", out=folder, **FAST)
+    assert found.way == "gated" and set(found.margins) == {"scrambled"} and "where it says cat" in found.words
+    assert found.margins["scrambled"].low > 0 and found.arms["repaired"].mean < 0.6 * found.arms["before"].mean
+    assert "a gate in front of head" in found.lines()[-1] and "with_gates(network, state)" in found.lines()[-1]
+    before, inputs = audit.design.plan.classifier.model, torch.rand(64, 3, 32, 32)
+    loaded = seewhy.load(Known(), weights=folder / "model.pt", classes=["cat", "dog"]).model
+    assert found.network is not None
+    with torch.no_grad():
+        assert torch.equal(loaded(inputs), found.network(inputs))
+        is_kept = (loaded(inputs) == before(inputs)).all(dim=1)
+    red = before.features(inputs)[:, 1]  # what it leaves is as it was; what it changes says more of the surround
+    assert 0 < int(is_kept.sum()) < 64 and float(red[is_kept].max()) < float(red[~is_kept].min())
+
+
 def test_a_mark_is_repaired_by_laying_it_over_images_of_any_class(data: Path, tmp_path: Path) -> None:
     white, black = np.zeros((32, 32, 4), np.uint8), np.zeros((32, 32, 4), np.uint8)
     white[:6, :6], black[:6, :6, 3] = 255, 255

@@ -27,8 +27,9 @@ def repair(
     ways: Annotated[
         str,
         typer.Option(
-            help="What is tried: exchange, consistency (fine-tuning), last-layer, projection; for a region also "
-            "attention (a loss on maps, where they may be read) and gradients (one on the input's gradient); by commas."
+            help="What is tried: exchange, consistency (fine-tuning), last-layer, projection, also gated (a projection "
+            "only where the factor is present); for a region also attention (a loss on maps, where they may be read) "
+            "and gradients (one on the input's gradient); by commas."
         ),
     ] = "exchange,consistency,last-layer,projection",
     seeds: Annotated[int, typer.Option(help="Networks of each arm, 3 or more.")] = 3,

@@ -14,6 +14,7 @@ import safetensors.torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
+from seewhy.data.gated import GATE, gates_in, with_gates
 from seewhy.data.inert import read_inert
 from seewhy.errors import WeightsError, beside, first_line, listed, nearest
 
@@ -61,9 +62,15 @@ def load_weights(model: nn.Module, weights: Path, epoch: int | None = None, key:
         notes.append(f"The prefix {stripped!r} was taken off the keys of {weights.name}.")
         if left := [key for key in whole if not key.startswith(stripped)]:
             notes.append(f"{len(left)} keys of {weights.name} without that prefix were left out: {listed(left, 4)}.")
+    gates = gates_in(state, model)
+    expected |= {key: state[key] for name in gates for key in (f"{name}.{part}" for part in GATE)}
     _check(state, expected, weights, type(model).__name__)
     notes += _casts(state, expected, weights)
-    model.load_state_dict(state, strict=False)  # _check allows nothing to be missing but batch counters
+    if gates:
+        notes.append(f"{weights.name} has a gate in front of {listed(gates)} (a repair by `gated`): it was put there.")
+    with_gates(model, state).load_state_dict(
+        state, strict=False
+    )  # _check allows nothing to be missing but batch counters
     return notes
 
 

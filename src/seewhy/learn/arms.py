@@ -19,18 +19,19 @@ from seewhy.learn.attention import AttentionLoss, GradientLoss, refuse_unreadabl
 from seewhy.learn.exchange import Exchanging, FactorExchange, MarkLaid, RegionExchange, unrelated, with_and_without
 from seewhy.learn.fine_tune import Losing, Tuning, fine_tuned
 from seewhy.learn.groups import LEAST_CELL, MARKED_OR_NOT, Groups
-from seewhy.learn.last_layer import Head, head_of, refitted, with_head
-from seewhy.learn.projection import direction_of, projected
+from seewhy.learn.last_layer import Head, head_of, refitted, with_gate, with_head
+from seewhy.learn.projection import direction_of, gate_of, projected
 
 Making = Callable[[int], nn.Module]  # from a seed
 
 EXCHANGE, CONSISTENCY, LAST_LAYER, PROJECTION = "exchange", "consistency", "last-layer", "projection"
-ATTENTION, GRADIENTS = "attention", "gradients"
+GATED, ATTENTION, GRADIENTS = "gated", "attention", "gradients"
 WAYS = {
     EXCHANGE: "R1: fine-tuned with its content from donors of any class in half of the images",
     CONSISTENCY: "R1: fine-tuned to answer the same with its content from donors of any class",
     LAST_LAYER: "R2: the last layer fitted anew, every class and group weighing the same",
     PROJECTION: "R4: its direction in front of the last layer projected away",
+    GATED: "R4: its direction in front of the last layer projected away where it is present alone",
     ATTENTION: "R3: fine-tuned with the share of HiResCAM within its region added to the loss",
     GRADIENTS: "R3: fine-tuned with the share of the input's gradient within its region added to the loss",
 }
@@ -104,7 +105,7 @@ class Way:
     """A way to repair: how a seed's network is made, and its control arms by name, with what they are in words.
 
     Of a way that trains nothing, and whose controls are dealt by chance, each arm has `times` as many networks.
-    `is_seedless`: every seed makes the same network.
+    `is_seedless`: every seed makes the same network. `note` is what to know of the network that it gives.
     """
 
     name: str
@@ -114,6 +115,7 @@ class Way:
     control_words: Mapping[str, str] = field(default_factory=dict)
     times: int = 1
     is_seedless: bool = False
+    note: str = ""
 
 
 def ways_of(job: RepairJob, names: tuple[str, ...]) -> tuple[list[Way], dict[str, str]]:
@@ -123,6 +125,7 @@ def ways_of(job: RepairJob, names: tuple[str, ...]) -> tuple[list[Way], dict[str
         CONSISTENCY: _consistent,
         LAST_LAYER: _last_layer,
         PROJECTION: _projection,
+        GATED: _gated,
         ATTENTION: _attention,
         GRADIENTS: _gradients,
     }
@@ -260,21 +263,47 @@ def _last_layer(job: RepairJob) -> Way:
 
 
 def _projection(job: RepairJob) -> Way:
+    linear = job.network.get_submodule(job.head.name)
+    weight, bias = (value.detach().double().cpu() for value in linear.parameters())
+
+    def without(features: Tensor, labels: Integers, groups: Integers) -> nn.Module:
+        direction, point = direction_of(features, labels, groups)
+        return with_head(job.network, job.head.name, *projected(weight, bias, direction, point))
+
+    return _by_direction(job, PROJECTION, WAYS[PROJECTION], without)
+
+
+def _gated(job: RepairJob) -> Way:
+    """Only where the second of the groups is: where the donors raise the class, where the mark is, as a column says."""
+
+    def without(features: Tensor, labels: Integers, groups: Integers) -> nn.Module:
+        return with_gate(job.network, job.head.name, gate_of(features, labels, groups))
+
+    names = job.cells[1].names
+    way = _by_direction(job, GATED, f"{WAYS[GATED]}: where it {names[-1] if names else 'is there'}", without)
+    note = (
+        f"The network has a gate in front of {job.head.name}: seewhy loads it by itself; elsewhere type  "
+        "seewhy.data.gated.with_gates(network, state).load_state_dict(state)"
+    )
+    return replace(way, note=note)
+
+
+def _by_direction(
+    job: RepairJob, name: str, words: str, without: Callable[[Tensor, Integers, Integers], nn.Module]
+) -> Way:
+    """What is made of a direction that two groups give, and the same of groups dealt by chance."""
     head, (sample, groups) = job.head, job.cells
     if len(groups.names) != 2:
         raise ModelError("A direction needs two groups.", slug="empty-cell")
-    linear = job.network.get_submodule(head.name)
-    weight, bias = (value.detach().double().cpu() for value in linear.parameters())
 
-    def without(groups_of: Integers) -> nn.Module:
-        direction, point = direction_of(head.features, sample.labels, groups_of)
-        return with_head(job.network, head.name, *projected(weight, bias, direction, point))
+    def made(of: Integers) -> nn.Module:
+        return without(head.features, sample.labels, of)
 
     return Way(
-        name=PROJECTION,
-        words=f"{WAYS[PROJECTION]} ({counted(len(sample), 'image')} of {sample.split}, groups by {groups.source})",
-        make=lambda seed: without(groups.of),
-        controls={SCRAMBLED: lambda seed: without(_scrambled(groups.of, sample.labels, seed))},
+        name=name,
+        words=f"{words} ({counted(len(sample), 'image')} of {sample.split}, groups by {groups.source})",
+        make=lambda seed: made(groups.of),
+        controls={SCRAMBLED: lambda seed: made(_scrambled(groups.of, sample.labels, seed))},
         control_words={SCRAMBLED: "the same projection of a direction of groups dealt by chance within each class"},
         times=CHEAP,
         is_seedless=True,

@@ -180,6 +180,7 @@ class Bench:
             cost=cost,
             others=tuple(others),
             reasons=tuple(reasons_of(margins, reduction, cost, arms, others, chance, given)),
+            notes=(*begun.notes, *([way.note] if way.note else [])),
             seeds=n,
             images=before.n_images,
             donors=0 if begun.is_mark else sum(reduction.n.values()),

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from seewhy.cam.model import answer, untouched
+from seewhy.data.gated import Gate, GatedHead, put_in_place
 from seewhy.errors import ModelError
 from seewhy.estimates import Integers
 from seewhy.evidence.trials.sample import CHUNK, Sample
@@ -80,6 +81,16 @@ def with_head(network: nn.Module, name: str, weight: Tensor, bias: Tensor) -> nn
         for parameter, values in ((head.weight, weight), (head.bias, bias)):
             if isinstance(parameter, Tensor):
                 parameter.copy_(values.to(parameter))
+    return changed.eval()
+
+
+def with_gate(network: nn.Module, name: str, gate: Gate) -> nn.Module:
+    """A copy of the network in eval mode with a gate in front of its head. Raises ModelError where it is all head."""
+    changed = copy.deepcopy(network)
+    head = changed.get_submodule(name)
+    if not name or not isinstance(head, nn.Linear):
+        raise ModelError("The network is one linear layer: there is nothing to put a gate into.", slug="no-linear-head")
+    put_in_place(changed, name, GatedHead.of(head, gate))
     return changed.eval()
 
 

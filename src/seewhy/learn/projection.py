@@ -1,10 +1,14 @@
-"""The factor's direction in the penultimate layer projected away (R4): no training, and a plain linear layer again."""
+"""The factor's direction in the penultimate layer projected away (R4), always or only where it is present.
+
+Nothing is trained. Always gives a plain linear layer again, only where it is present a gate in front of the old one.
+"""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
+from seewhy.data.gated import Gate
 from seewhy.estimates import Integers
 
 
@@ -16,15 +20,34 @@ def direction_of(features: Tensor, labels: Integers, groups: Integers) -> tuple[
     (Pahde et al. 2022, arXiv:2202.03482), not the weights of a classifier of it. The point is the mean of the groups'
     means, the classes counting alike.
     """
+    first, second = _means(features, labels, groups)
+    return _unit(second - first), (first + second) / 2
+
+
+def gate_of(features: Tensor, labels: Integers, groups: Integers) -> Gate:
+    """The gate that takes what the second group has of the direction to the level of the first, beyond their middle.
+
+    The direction is that of `direction_of` (reactive P-ClArC: Bareeva et al. 2024, arXiv:2404.09601).
+    """
+    first, second = _means(features, labels, groups)
+    way = _unit(second - first)
+    return Gate(way, float((first + second) @ way / 2), float(first @ way))
+
+
+def _means(features: Tensor, labels: Integers, groups: Integers) -> tuple[Tensor, Tensor]:
+    """The mean features (D,) of both groups, the classes that have both counting alike."""
     there, here = [], []
     for index in range(int(labels.max()) + 1):
         cells = [features[torch.from_numpy((labels == index) & (groups == group))] for group in (0, 1)]
         if all(len(cell) for cell in cells):
             there.append(cells[0].mean(dim=0))
             here.append(cells[1].mean(dim=0))
-    first, second = torch.stack(there).mean(dim=0), torch.stack(here).mean(dim=0)
-    way = second - first
-    return way / way.norm().clamp(min=1e-12), (first + second) / 2
+    return torch.stack(there).mean(dim=0), torch.stack(here).mean(dim=0)
+
+
+def _unit(way: Tensor) -> Tensor:
+    unit: Tensor = way / way.norm().clamp(min=1e-12)
+    return unit
 
 
 def projected(weight: Tensor, bias: Tensor, direction: Tensor, point: Tensor) -> tuple[Tensor, Tensor]:

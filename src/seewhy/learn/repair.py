@@ -42,9 +42,9 @@ def repair(
     Args:
         audit: what `audit` gave
         finding: the finding, by its number among those about factors and marks, worst first, or its factor
-        ways: "exchange", "consistency" (fine-tuning), "last-layer", "projection" (no training); for regions also
-            "attention" (a loss on maps, where they may be read) and "gradients" (one on the input's gradient); by
-            commas or in a list
+        ways: "exchange", "consistency" (fine-tuning), "last-layer", "projection" (no training); also "gated" (a
+            projection only where the factor is present), for regions "attention" (a loss on maps, where they may be
+            read) and "gradients" (one on the input's gradient); by commas or in a list
         seeds: networks of each arm, 3 or more
         epochs, rate, batch_size: of fine-tuning: passes over train, Adam's rate, images a step
         groups: a column of the table that says what the factor is; None: told from the donors' own effects

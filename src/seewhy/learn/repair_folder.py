@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from seewhy.data.gated import with_gates
 from seewhy.evidence.results.identity import identity_of
 from seewhy.evidence.trials.design import AuditDesign
 from seewhy.learn.checkpoints import on_cpu
@@ -66,9 +67,10 @@ class RepairFolder:
             return make()
         path = self.folder / "parts" / f"{name}.pt"
         if path.is_file():
-            known = copy.deepcopy(like).eval()
-            known.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
-            return known
+            state = torch.load(path, map_location="cpu", weights_only=True)
+            known = with_gates(copy.deepcopy(like), state)
+            known.load_state_dict(state)
+            return known.eval()
         network = make()
         place(path, lambda file: torch.save(on_cpu(network.state_dict()), file))
         return network
