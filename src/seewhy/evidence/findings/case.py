@@ -14,7 +14,7 @@ from seewhy.evidence.thresholds import AUDIT_THRESHOLDS
 from seewhy.evidence.trials.edit import Pair
 from seewhy.evidence.trials.resolution import images_needed
 
-OUTSIDE, RIM, TRAIN = "outside", "rim", "train"  # the safeguards that claims turn on
+OUTSIDE, RIM, TRAIN, CORE_PROPERTY = "outside", "rim", "train", "core property"  # the safeguards that claims turn on
 
 
 @dataclass(frozen=True)
@@ -31,12 +31,12 @@ class Case:
     """All that is known of one factor for one contrast; `selected` is the interval after the choice of findings.
 
     `is_core` is None where no core was named, or none that can be used (`core_named`); a part of the core is core, too,
-    without being named (`is_named`). `is_everywhere`: a property that goes with the classes in the core as around it,
-    so that what it does outside of the core is asked by changing all of each picture. `pair` are the two factors that
-    were exchanged together, `means` a mark's mean probabilities of the images as they are, with its neutral patch, and
-    with it, `answers` the same of its answers, and `against` says what it is compared with. `measured` holds what each
-    safeguard measured, by its name, `outcomes` what became of them, and `stored` their numbers as findings.json has
-    them.
+    without being named (`is_named`); `core_is_region`: a region is core, so that it has a rim. `is_everywhere`: a
+    property that goes with the classes in the core as around it, so that what it does outside of the core is asked by
+    changing all of each picture. `pair` are the two factors that were exchanged together, `means` a mark's mean
+    probabilities of the images as they are, with its neutral patch, and with it, `answers` the same of its answers, and
+    `against` says what it is compared with. `measured` holds what each safeguard measured, by its name, `outcomes` what
+    became of them, and `stored` their numbers as findings.json has them.
     """
 
     factor: str
@@ -48,6 +48,7 @@ class Case:
     on_train: Effect | None = None
     is_core: bool | None = None
     core_named: bool = False
+    core_is_region: bool = True
     is_named: bool = True
     is_everywhere: bool = False
     pair: Pair | None = None
@@ -121,10 +122,17 @@ def moves_decisions(case: Case) -> bool:
 def acts_outside(case: Case) -> bool:
     """Whether the effect is shown for what lies outside of the core: always so for a region that is none of it."""
     if case.outside is None:
-        return True
+        return not is_of_a_core_property(case)
     least = max(AUDIT_THRESHOLDS["floor"], AUDIT_THRESHOLDS["outside"] * abs(case.value))
     aligned = case.outside.value * case.value > 0 and abs(case.outside.value) >= least
-    return aligned and case.outside.p_value < AUDIT_THRESHOLDS["level"]
+    is_shown = aligned and case.outside.p_value < AUDIT_THRESHOLDS["level"]
+    return is_shown and not is_of_a_core_property(case)
+
+
+def is_of_a_core_property(case: Case) -> bool:
+    """Whether the effect is shown to die where a property that was named as core is put back."""
+    left = case.measured.get(CORE_PROPERTY) or {}
+    return any(held is not None and held.verdict == "explained" for held in left.values())
 
 
 def is_at_rim(case: Case) -> bool:

@@ -28,7 +28,7 @@ from seewhy.evidence.trials.edit import EXCHANGE, MARKED, PATCHED, Pair, TrialKe
 from seewhy.evidence.trials.masked import is_part
 from seewhy.evidence.trials.sample import DISJOINT, Ints, Sample, overlap_of
 from seewhy.evidence.trials.search import MOST_PLACES
-from seewhy.evidence.trials.trial import Trials
+from seewhy.evidence.trials.trial import UNDECIDED, Trials
 from seewhy.records import Progress
 
 AllTrials = Mapping[TrialKey, Trials]
@@ -145,6 +145,7 @@ def _of_factor(design: AuditDesign, trials: AllTrials, factor: Factor) -> list[C
             on_train=None if train is None else effect_of(train, contrast, factor.kind),
             is_core=_is_core(design, factor),
             core_named=bool(design.request.core),
+            core_is_region=bool(design.core_regions),
             is_named=factor.name in (*design.core, *design.core_regions),
             warnings=design.warnings.get(factor.name, ()),
         )
@@ -211,6 +212,10 @@ def _of_mark(design: AuditDesign, trials: AllTrials, mark: Mark) -> list[Case]:
     marked, patched = (trials.get(TrialKey(mark.name, edit, design.audited.split)) for edit in (MARKED, PATCHED))
     if marked is None or patched is None:
         return []
+    known = np.all([scores.predictions != UNDECIDED for scores in (marked.before, marked.after, patched.after)], axis=0)
+    if not known.any():
+        return []
+    marked, patched = (trials_of.at(np.flatnonzero(known)) for trials_of in (marked, patched))
     cases, answers = [], mark_answers(marked, patched, design.classes)
     for contrast in design.contrasts:
         column = contrast.column

@@ -20,8 +20,10 @@ from seewhy.evidence.thresholds import AUDIT_THRESHOLDS
 from seewhy.evidence.trials.design import AuditDesign
 from seewhy.evidence.trials.edit import EXCHANGE, Edit, TrialKey
 from seewhy.evidence.trials.sample import mean_mask
-from seewhy.evidence.trials.trial import Trials
+from seewhy.evidence.trials.schedule import Frame
+from seewhy.evidence.trials.trial import Job, Trials
 
+USES = 2  # donors of each group that a recipient meets where a factor is put back
 SMALL = 0.15  # of the picture: a region up to this size says more than a property of the whole picture
 MANY_NUMBERS = 16  # of a property: with more it is a picture itself, and says less than any region
 
@@ -99,15 +101,21 @@ def led_by(cause: Cause, case: Case) -> Cause:
 
 def explanation(cause: Cause, explained: Sequence[Case]) -> str:
     """What a cause explains in words, with the effects and what is left of each where the cause is held."""
-    told = []
+    told: list[str] = []
+    by_several: list[str] = []
     for case in explained:
         held = cause.held.get(case.factor)
+        is_left = held is not None and held.share >= AUDIT_THRESHOLDS["explained"]
         left = (
             "" if held is None else f", {signed_points(held.probability.value)} {interval(held.probability)} of it left"
         )
-        told.append(f"{case.factor} ({signed_points(case.value)}{left})")
+        (by_several if is_left and case.factor not in cause.alternatives else told).append(
+            f"{case.factor} ({signed_points(case.value)}{left})"
+        )
     name, others = cause.case.factor, cause.alternatives
-    words = f"With the {name} put back as it was, too, these do little more: {listed(told, 6)}."
+    words = f"With the {name} put back as it was, too, these do little more: {listed(told, 6)}." if told else ""
+    if by_several:
+        words += f"{' ' if words else ''}It and others together are as much as: {listed(by_several, 6)}."
     if others:
         words += f" Which of {listed([name, *others], 4)} it is, these data cannot tell."
     return words
@@ -115,12 +123,21 @@ def explanation(cause: Cause, explained: Sequence[Case]) -> str:
 
 def held_edit(factor: Factor, held: str, core: Sequence[str], everywhere: Container[str]) -> Edit:
     """The exchange of one factor with another one put back; of a property outside of the core, where there is one."""
-    return replace(_plain_edit(factor, core, everywhere), held=held)
+    return replace(plain_edit(factor, core, everywhere), held=held)
 
 
-def _plain_edit(factor: Factor, core: Sequence[str], everywhere: Container[str]) -> Edit:
+def plain_edit(factor: Factor, core: Sequence[str], everywhere: Container[str]) -> Edit:
     """The same exchange with nothing put back: what a property does through the core is no matter here."""
     return EXCHANGE if factor.region or not core else outside_edit(factor, core, everywhere)
+
+
+def held_job(frame: Frame, factor: Factor, held: Factor) -> Job:
+    """The exchanges of one factor with another one put back, with a few donors for each recipient."""
+    audited = frame.samples.audited
+    edit = held_edit(factor, held.name, frame.samples.core, frame.everywhere)
+    regions = {factor.region, held.region, edit.outside}
+    pairs = audited.pairs([region for region in regions if region], uses=USES)
+    return Job(TrialKey(factor.name, edit, audited.split), pairs, (factor,), held=held)
 
 
 def causes_of(cases: Sequence[Case], trials: Mapping[TrialKey, Trials], design: AuditDesign) -> list[Cause]:
@@ -214,7 +231,7 @@ def _plain(case: Case, trials: Mapping[TrialKey, Trials], design: AuditDesign) -
     """The exchanges of a factor with nothing put back."""
     factor = next(factor for factor in design.factors if factor.name == case.factor)
     return trials.get(
-        TrialKey(case.factor, _plain_edit(factor, design.core_regions, design.everywhere), design.audited.split)
+        TrialKey(case.factor, plain_edit(factor, design.core_regions, design.everywhere), design.audited.split)
     )
 
 

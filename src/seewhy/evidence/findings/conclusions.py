@@ -218,7 +218,7 @@ def _of_the_classifier(behaviour: Behaviour, before: Mapping[str, Scores]) -> li
             f"{finding.todo}  More:  seewhy check",
             numbers=finding.numbers,
         )
-        for finding in behaviour_findings(behaviour)
+        for finding in (behaviour_findings(behaviour) if behaviour.n_images else [])
         if finding.stops_audit
     ]
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from seewhy.estimates import Estimate, Floats
+from seewhy.estimates import Estimate, Floats, Integers
 from seewhy.evidence.inference.bootstrap import for_few_recipients
 from seewhy.evidence.inference.differences import (
     ClassDifference,
@@ -17,7 +17,7 @@ from seewhy.evidence.inference.differences import (
 )
 from seewhy.evidence.inference.two_way import cluster_effects, necessity, sensitivity, sufficiency, two_way
 from seewhy.evidence.trials.contrast import Contrast
-from seewhy.evidence.trials.trial import Trials
+from seewhy.evidence.trials.trial import UNDECIDED, Trials
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ def effect_of(trials: Trials, contrast: Contrast, kind: str) -> Effect:
     if not contrast.is_own_class:
         margin = _for_few_recipients(margin, trials, in_margin, contrast)
         probability = _for_few_recipients(probability, trials, in_probability, contrast)
-    flipped = (trials.after.predictions != trials.before.predictions).astype(np.float64)
+    flipped = flips_of(trials.after.predictions, trials.before.predictions)
     same_class = trials.recipient_labels == trials.donor_labels
     rows, columns = trials.clusters[trials.recipients], trials.clusters[trials.donors]
     return Effect(
@@ -72,11 +72,17 @@ def effect_of(trials: Trials, contrast: Contrast, kind: str) -> Effect:
         flips=flip_rate(rows, columns, np.where(same_class, np.nan, flipped)),
         flips_own=flip_rate(rows, columns, np.where(same_class, flipped, np.nan)),
         sensitivity=sensitivity(trials.recipients, trials.donors, in_margin, trials.n_images, clusters=trials.clusters),
-        n_recipients=len(np.unique(trials.recipients)),
+        n_recipients=len(np.unique(trials.recipients[np.isfinite(in_probability)])),
         n_trials=len(trials),
         donors=donors,
         unit=trials.unit,
     )
+
+
+def flips_of(after: Integers, before: Integers) -> Floats:
+    """Whether each decision (T,) changed, 1 or 0; NaN where there is none before or after."""
+    is_known = (after != UNDECIDED) & (before != UNDECIDED)
+    return np.where(is_known, (after != before).astype(np.float64), np.nan)
 
 
 def class_effect(trials: Trials, change: Floats, contrast: Contrast) -> tuple[ClassDifference, Floats]:

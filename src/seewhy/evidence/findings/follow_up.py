@@ -10,22 +10,18 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import permutations
 
-from seewhy.evidence.factors.factor import Factor
 from seewhy.evidence.findings.case import Case, acts_outside, depends, too_few
 from seewhy.evidence.findings.cases import AllTrials, Cases
-from seewhy.evidence.findings.causes import held_edit
+from seewhy.evidence.findings.causes import held_job
 from seewhy.evidence.findings.named import name_jobs
 from seewhy.evidence.findings.safeguards.outside import OutsideCore
 from seewhy.evidence.findings.safeguards.safeguard import Evidence, Safeguard
 from seewhy.evidence.findings.unnamed import place_jobs
 from seewhy.evidence.trials.design import AuditDesign
-from seewhy.evidence.trials.edit import TrialKey
 from seewhy.evidence.trials.everywhere import class_gaps
 from seewhy.evidence.trials.schedule import Frame, followed, frame_of
-from seewhy.evidence.trials.trial import Job
 
 MOST_SUSPECTS = 8  # factors of which it is asked whether one explains another: 56 ordered pairs
-USES = 2  # donors of each group that a recipient meets there
 STAGES = ("exchanges", "outside of the core", "what is asked of those that matter")  # in whose order trials are kept
 
 
@@ -60,7 +56,7 @@ def with_follow_up(
     jobs += [job for each in safeguards for factor in shown for job in each.later_jobs(frame, factor)]
     jobs += [job for each in safeguards for job in each.shared_jobs(frame, evidence, shown)]
     some = [factors[case.factor] for case in cases if not case.is_core and acts_outside(case)][:MOST_SUSPECTS]
-    jobs += [_held_job(frame, factor, other) for factor, other in permutations(some, 2)]
+    jobs += [held_job(frame, factor, other) for factor, other in permutations(some, 2)]
     if design.places is not None:
         jobs += name_jobs(frame, design.places.boxes, [factors[case.factor] for case in cases if not case.is_core])
     distinct = {job.key: job for job in jobs if job.key not in trials}  # two safeguards may ask for the same
@@ -77,11 +73,3 @@ def suspects(singles: Sequence[Case]) -> list[Case]:
     for case in sorted(shown, key=lambda case: -abs(case.value)):
         best.setdefault(case.factor, case)
     return sorted(best.values(), key=lambda case: (bool(case.is_core), not acts_outside(case), -abs(case.value)))
-
-
-def _held_job(frame: Frame, factor: Factor, held: Factor) -> Job:
-    audited = frame.samples.audited
-    edit = held_edit(factor, held.name, frame.samples.core, frame.everywhere)
-    regions = {factor.region, held.region, edit.outside}
-    pairs = audited.pairs([region for region in regions if region], uses=USES)
-    return Job(TrialKey(factor.name, edit, audited.split), pairs, (factor,), held=held)

@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from seewhy.errors import counted
 from seewhy.estimates import p_words
-from seewhy.evidence.findings.case import RIM, Case, SafeguardOutcome, depends, is_at_rim, is_none, numbers_of, too_few
+from seewhy.evidence.findings.case import (
+    RIM,
+    Case,
+    SafeguardOutcome,
+    depends,
+    excludes_zero,
+    is_at_rim,
+    is_none,
+    is_of_a_core_property,
+    numbers_of,
+    too_few,
+)
 from seewhy.evidence.findings.claims import Claim
 from seewhy.evidence.findings.figures import interval, points, signed_points, watched_of
 from seewhy.evidence.findings.finding import Finding, Level
@@ -84,6 +96,8 @@ def _text(case: Case, level: Level, claims: Sequence[Claim]) -> str:
             text += f": too little for points of probability, but {_flips(case)}"
         elif level == "CANNOT SAY" and case.p_holm < AUDIT_THRESHOLDS["level"]:
             text += f": that is shown, but not whether it reaches {points(AUDIT_THRESHOLDS['floor'])} points"
+        elif level == "CANNOT SAY" and _looks_large(case):
+            text += ": it looks large, but among all tests it is not shown: what is tested is the margin, in logits"
         elif level == "CANNOT SAY":
             text += f": {points(AUDIT_THRESHOLDS['floor'])} points or more are neither shown nor excluded"
         if "core not used" in claims:
@@ -119,14 +133,23 @@ def _rim_words(case: Case) -> str:
     )
 
 
+def _looks_large(case: Case) -> bool:
+    """Whether the interval of the probability alone lies beyond the floor."""
+    effect = case.effect.probability
+    return excludes_zero(effect) and min(abs(effect.low), abs(effect.high)) > AUDIT_THRESHOLDS["floor"]
+
+
 def _claim_words(case: Case, claims: Sequence[Claim]) -> str:
-    train = "" if case.on_train is None else f" (on train {signed_points(case.on_train.probability.value)})"
+    on_train = math.nan if case.on_train is None else case.on_train.probability.value
+    train = f" (on train {signed_points(on_train)})" if math.isfinite(on_train) else ""
     if case.means is not None:
         plain, patch, mark = case.means
         means = f"{plain:.3f} as the images are, {patch:.3f} with {_against(case)}, {mark:.3f} with the mark"
         return f" On average it is {means}.{_answer_words(case)}"
     if "jointly" in claims:
         return " Together they do more than one by one adds up to: each can stand in for the other."
+    if "through the core" in claims and is_of_a_core_property(case):
+        return f" With the property of the core put back as it was it dies: it acts through that{train}."
     if "through the core" in claims and case.outside is not None:
         left = f"{signed_points(case.outside.value)} {interval(case.outside)}"
         return f" {_asked_outside(case, 'Outside of the core')} it is {left}: it acts through the core{train}."

@@ -9,30 +9,31 @@ anywhere, the boxes around the cores of both images. And the core is moved, to t
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from seewhy.errors import counted
+from seewhy.errors import counted, listed
 from seewhy.evidence.factors.edits import grown
 from seewhy.evidence.factors.region_grammar import SEARCH
 from seewhy.evidence.findings.claims import Claim
 from seewhy.evidence.findings.effects import weights_of
 from seewhy.evidence.findings.figures import interval, points
 from seewhy.evidence.findings.finding import Finding, Level
+from seewhy.evidence.findings.safeguards.core_property import core_properties
 from seewhy.evidence.findings.safeguards.rim import LEAST_LEFT, growths_in_pixels
 from seewhy.evidence.findings.safeguards.train import BOOTSTRAP
 from seewhy.evidence.findings.whole_object import Boxes, Moved, Place, left_of_boxes, moved_of, whole_object_jobs
-from seewhy.evidence.inference.bootstrap import Omnibus, omnibus
+from seewhy.evidence.inference.bootstrap import Omnibus, omnibus, recipient_difference
 from seewhy.evidence.thresholds import AUDIT_THRESHOLDS, LEAST_IMAGES
 from seewhy.evidence.trials.contrast import MOST_CLASSES, OTHERS, contrasts_of
 from seewhy.evidence.trials.design import AuditDesign
 from seewhy.evidence.trials.edit import EXCHANGE, Edit, TrialKey
 from seewhy.evidence.trials.sample import CHUNK, Sample
-from seewhy.evidence.trials.trial import Job, Trials
+from seewhy.evidence.trials.trial import UNDECIDED, Job, Trials
 
 REST = "everything outside the core"
 RARE = 0.02  # of the images, in which a pixel may lie in the core and still count as outside of it in all
@@ -81,7 +82,7 @@ class OmnibusTests:
 
 def is_shown(test: Omnibus, n_tests: int) -> bool:
     """Whether something is shown to tell the label, among so many tests."""
-    return test.contrast.p_value * n_tests < AUDIT_THRESHOLDS["level"] and test.benefit.low > 0
+    return test.surest_class.p_value * n_tests < AUDIT_THRESHOLDS["level"] and test.benefit.low > 0
 
 
 def rest_of(design: AuditDesign, trials: Mapping[TrialKey, Trials]) -> OmnibusTests | None:
@@ -135,10 +136,13 @@ def rest_finding(
         had = counted(fewest, design.audited.unit)
         text = f"A class has {had} on {design.audited.split}; {LEAST_IMAGES} are needed."
         return Finding(REST, "CANNOT SAY", (), text, "Add images.")
+    if not rest.core.benefit.n:
+        text = "With the core exchanged no image gives an answer: all logits are NaN or infinite."
+        return Finding(REST, "CANNOT SAY", (), text, "What is wrong with them:  seewhy check")
     numbers, text = _numbers(rest, n_tests), _first_sentence(design, rest, n_tests)
     if is_shown(rest.core, n_tests):
         return _shown(design, rest, n_tests, text, numbers, is_named=is_named)
-    is_unlikely = rest.core.contrast.p_value * n_tests < AUDIT_THRESHOLDS["level"]
+    is_unlikely = rest.core.surest_class.p_value * n_tests < AUDIT_THRESHOLDS["level"]
     if rest.core.benefit.high < AUDIT_THRESHOLDS["floor"] and not is_collapsed and not is_unlikely:
         return Finding(REST, "NONE LARGER THAN", (), text + ".", numbers=numbers)
     text += ": neither shown nor excluded."
@@ -167,6 +171,12 @@ def _shown(
     if not rest.persists(away, n_tests):
         text += ": it may be the core's rim, its outline, its size or its place, or lie too near to it."
         return Finding(REST, "CANNOT SAY", ("at the core's rim",), text, todo, numbers=numbers)
+    if properties := core_properties(design):
+        text += (
+            f": something outside of the {' and '.join(design.core_regions)} is used; it may all be the "
+            f"{listed(properties)}, which was named as core, too."
+        )
+        return Finding(REST, "WEAK", ("depends",), text, todo, numbers=numbers)
     claims: tuple[Claim, ...] = ("depends",) if is_named else ("depends", "shortcut")
     text += ": something outside of the core is used, " + (
         "named here or not." if is_named else "and no region or property that was tried is shown to be its cause."
@@ -201,7 +211,7 @@ def place_finding(design: AuditDesign, rest: OmnibusTests, n_tests: int) -> Find
 
 def _first_sentence(design: AuditDesign, rest: OmnibusTests, n_tests: int) -> str:
     benefit = rest.core.benefit
-    p_value = min(1.0, rest.core.contrast.p_value * n_tests)
+    p_value = min(1.0, rest.core.surest_class.p_value * n_tests)
     counts = f"{benefit.n} images, {design.audited.split}; p = {p_value:.2g} among all tests"
     return (
         f"With the {' and '.join(design.core_regions)} of images of random classes and all else kept, the labels are "
@@ -210,7 +220,7 @@ def _first_sentence(design: AuditDesign, rest: OmnibusTests, n_tests: int) -> st
 
 
 def _numbers(rest: OmnibusTests, n_tests: int) -> dict[str, Any]:
-    p_value = min(1.0, rest.core.contrast.p_value * n_tests)
+    p_value = min(1.0, rest.core.surest_class.p_value * n_tests)
     places = {
         str(pixels): {"benefit": vars(test.benefit), "margin": vars(test.contrast), "left": rest.left[pixels]}
         for pixels, test in rest.places.items()
@@ -229,18 +239,23 @@ def _edit(pixels: int) -> Edit:
 def _tested(
     design: AuditDesign, trials: Mapping[TrialKey, Trials], edit: Edit, factor: str | None = None
 ) -> Omnibus | None:
-    """Whether anything is predictive that an exchange leaves, of the core or of a `factor`; None if it was not made."""
+    """Whether anything is predictive that an exchange leaves, of the core or of a `factor`; None if it was not made.
+
+    It is told by the class of whose score that is surest, with p times the number of classes that are asked about;
+    trials without an answer are left out.
+    """
     if not design.core_regions or len(design.classes) > MOST_CLASSES:
         return None
     exchanges = trials.get(TrialKey(factor or design.core_regions[0], edit, design.audited.split))
     if exchanges is None:
         return None
-    first = contrasts_of(design.classes)[0]
-    return omnibus(
+    first, *others = contrasts_of(design.classes)
+    predictions, margins = exchanges.after.predictions, exchanges.after.margins.astype(np.float64)
+    test = omnibus(
         recipient=exchanges.recipients,
         donor=exchanges.donors,
-        after=exchanges.after.margins[:, first.column].astype(np.float64),
-        right=(exchanges.after.predictions == exchanges.recipient_labels).astype(np.float64),
+        after=margins[:, first.column],
+        right=np.where(predictions == UNDECIDED, np.nan, predictions == exchanges.recipient_labels),
         recipient_class=exchanges.labels,
         donor_class=exchanges.labels,
         weights=weights_of(exchanges, first),
@@ -248,3 +263,16 @@ def _tested(
         draws=BOOTSTRAP,
         rng=np.random.default_rng(design.seed),
     )
+    by_class = [test.contrast] + [
+        recipient_difference(
+            exchanges.recipients,
+            exchanges.donors,
+            margins[:, contrast.column],
+            exchanges.labels,
+            weights_of(exchanges, contrast),
+            exchanges.clusters,
+        )
+        for contrast in others
+    ]
+    surest = min(by_class, key=lambda difference: difference.p_value)
+    return replace(test, surest=replace(surest, p_value=min(1.0, surest.p_value * len(by_class))))

@@ -105,12 +105,19 @@ class Omnibus:
     """What remains predictive when the core is exchanged.
 
     `contrast` compares the score after the exchange between recipients of the classes: 0 where the network reads
-    nothing outside of the core. `benefit` is the accuracy for the recipients' own labels after the exchange less
-    chance, each pair of recipient's and donor's class counting the same.
+    nothing outside of the core; `surest` is that of the class of which it is surest, of several. `benefit` is the
+    accuracy for the recipients' own labels after the exchange less chance, each pair of recipient's and donor's class
+    counting the same.
     """
 
     contrast: ClassDifference
     benefit: Estimate
+    surest: ClassDifference | None = None
+
+    @property
+    def surest_class(self) -> ClassDifference:
+        """Of several classes the difference of the surest, its p for all of them."""
+        return self.surest or self.contrast
 
 
 def omnibus(
@@ -136,9 +143,7 @@ def omnibus(
     """
     recipient_clusters = np.arange(len(recipient_class)) if clusters is None else clusters
     donor_clusters = np.arange(len(donor_class)) if clusters is None else clusters
-    effects = donor_effects(donor, recipient, after, len(recipient_class))
-    units = cluster_effects(effects, recipient_class, recipient_clusters)
-    contrast = class_difference(*units, weights, level=level)
+    contrast = recipient_difference(recipient, donor, after, recipient_class, weights, recipient_clusters, level=level)
     kept = np.isfinite(right)
     rows, columns, values = recipient[kept], donor[kept], right[kept]
     everyone = np.ones((1, len(recipient_class))), np.ones((1, len(donor_class)))
@@ -152,6 +157,21 @@ def omnibus(
     low, high = np.nanquantile(spread, [(1 - level) / 2, (1 + level) / 2]) if kept.any() else (-math.inf, math.inf)
     n_recipients = len(np.unique(rows))
     return Omnibus(contrast, Estimate(value - chance, float(low) - chance, float(high) - chance, n_recipients))
+
+
+def recipient_difference(
+    recipient: Integers,
+    donor: Integers,
+    after: Floats,
+    recipient_class: Integers,
+    weights: Mapping[int, float],
+    clusters: Integers,
+    *,
+    level: float = 0.95,
+) -> ClassDifference:
+    """What the recipients' class makes of a score after an exchange (T,), the donors' effects being removed."""
+    effects = donor_effects(donor, recipient, after, len(recipient_class))
+    return class_difference(*cluster_effects(effects, recipient_class, clusters), weights, level=level)
 
 
 def _balanced_accuracy(

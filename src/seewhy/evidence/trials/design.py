@@ -33,6 +33,7 @@ from seewhy.evidence.trials.masked import (
     RuledOut,
     core_of,
     outside_of_core,
+    where_core_is_known,
     with_core_masks,
     with_regions,
     words_with_core,
@@ -178,6 +179,11 @@ def design_audit(
         (CORE,) if len(core) > 1 else core,
     )
     if all_samples.core:
+        known = {
+            split: where_core_is_known(sample, all_samples.core[0]) for split, sample in all_samples.by_split.items()
+        }
+        all_samples = replace(all_samples, by_split={split: sample for split, (sample, _) in known.items()})
+        notes += [words for _, words in known.values() if words]
         parts, regions, too_small = outside_of_core(
             all_samples.by_split, [region for region in regions if region.name not in ruled_out], all_samples.core[0]
         )

@@ -16,6 +16,7 @@ from seewhy.evidence.trials.request import AuditRequest
 from seewhy.evidence.trials.sample import DISJOINT, Sample, mean_mask, overlap_of, with_masks
 from seewhy.run.plan import Plan
 
+ABSENT = 0.9  # of a class's images in which the core is empty, from which on it is not there by nature
 LEAST_AREA = 0.01  # of the picture, for what is left of a region outside of the core to be tested
 CORE = "core"  # the name of the union of several core regions
 OTHER_MASKS = "Look at the region's masks; another source may fit:  --regions NAME=FOLDER"
@@ -75,6 +76,32 @@ def with_regions(
                 has[region.name] = region_masks.found
         masked[split] = with_masks(sample, kept, has)
     return masked, ruled_out, warnings
+
+
+def where_core_is_known(sample: Sample, core: str) -> tuple[Sample, str]:
+    """The sample in which an image with an empty core mask has none, and what is said of it; "" where there is none.
+
+    Nobody knows what lies outside of a core that was not found, so that such an image has no region either that is
+    drawn image by image, but for parts of the core. Where the core is empty in nearly all of a class (no lesion in the
+    healthy), it is not there by nature, and these images are kept.
+    """
+    masks = sample.masks[core]
+    found = sample.found.get(core, np.ones(len(sample), dtype=bool))
+    is_empty = found & ~(masks > 0).flatten(1).any(dim=1).cpu().numpy()
+    for label in np.unique(sample.labels):
+        members = found & (sample.labels == label)
+        if is_empty[members].sum() >= ABSENT * members.sum():
+            is_empty[members] = False
+    if not is_empty.any():
+        return sample, ""
+    drawn = [name for name, mask in sample.masks.items() if len(mask) > 1 and not is_part(sample, name, core)]
+    everyone = np.ones(len(sample), dtype=bool)
+    kept = {name: sample.found.get(name, everyone) & ~is_empty for name in (core, *drawn)}
+    words = (
+        f"{core} is empty in {int(is_empty.sum())} of {len(sample)} images of {sample.split}: what lies outside of it "
+        "is not known there, so they are left out of what is said of it and of regions drawn around it."
+    )
+    return replace(sample, found={**sample.found, **kept}), words
 
 
 def outside_of_core(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from seewhy.evidence.findings.safeguards.control import Control
+from seewhy.evidence.findings.safeguards.core_property import CoreProperty
 from seewhy.evidence.findings.safeguards.counts import Donors, SelectedInterval
 from seewhy.evidence.findings.safeguards.edge import Edge
 from seewhy.evidence.findings.safeguards.outside import OutsideCore
@@ -18,6 +19,7 @@ SAFEGUARDS: tuple[Safeguard, ...] = (
     Control(),
     OutsideCore(),
     Rim(),
+    CoreProperty(),
     EverythingOutside(),
     Price(),
     Removals(),

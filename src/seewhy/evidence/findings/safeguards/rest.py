@@ -43,7 +43,7 @@ class EverythingOutside(Safeguard):
         return SafeguardOutcome(self.name, False, words)
 
     def _of_a_property(self, case: Case, rest: Omnibus) -> SafeguardOutcome | None:
-        if rest.contrast.p_value < AUDIT_THRESHOLDS["level"] and rest.benefit.low > 0:
+        if rest.surest_class.p_value < AUDIT_THRESHOLDS["level"] and rest.benefit.low > 0:
             return None
         words = (
             "with the core exchanged, what is outside of it is not shown to tell the label "

@@ -172,8 +172,8 @@ class Rim(Safeguard):
         return LargerCore(whole, factor.region is not None, effects, left, beside, share, pixels in effects)
 
     def outcome(self, case: Case, measured: LargerCore | None) -> SafeguardOutcome | None:
-        """It passes where enough is shown to be left; of the core itself, and where none was named, nothing is said."""
-        if case.is_core is not False or case.kind in ("pair", "insert"):
+        """It passes where enough is shown to be left; nothing is said of the core, nor where no region is one."""
+        if case.is_core is not False or not case.core_is_region or case.kind in ("pair", "insert"):
             return None
         if measured is None:
             words = "the core was not drawn larger: the budget does not reach it"
