@@ -12,6 +12,7 @@ import numpy as np
 
 from seewhy.errors import printable
 from seewhy.estimates import Estimate
+from seewhy.evidence.trends.hypotheses import findings_beside, verdict_on
 from seewhy.explanation.mean_maps import brightest
 from seewhy.render.color import heat
 from seewhy.report.averages import picture_of
@@ -101,8 +102,10 @@ def has_trends(stored: StoredRun) -> bool:
 
 
 def trends_digest(stored: StoredRun) -> str:
-    """What the page is made of; "" where there is none."""
-    return manifest.digest_of(_read(stored.folder)) if has_trends(stored) else ""
+    """What the page is made of, audits that lie beside the run included; "" where there is none."""
+    if not has_trends(stored):
+        return ""
+    return manifest.digest_of([_read(stored.folder), findings_beside(stored.folder, stored.manifest)])
 
 
 def trends_page(stored: StoredRun, gallery: Gallery) -> TrendsPage:
@@ -113,7 +116,8 @@ def trends_page(stored: StoredRun, gallery: Gallery) -> TrendsPage:
     top = brightest(
         [np.array(group["mean"], dtype=np.float32) for part in held["partitions"] for group in part["groups"]]
     )
-    parts = tuple(_partition(stored, gallery, rows, part, top) for part in held["partitions"])
+    verdicts = findings_beside(stored.folder, stored.manifest)
+    parts = tuple(_partition(stored, gallery, rows, part, top, verdicts) for part in held["partitions"])
     order = _colours(members)
     colours = {row: colour for name, colour in order.items() for row in members[name]}
     points = _points(home, stored, rows, colours)
@@ -131,9 +135,14 @@ def _read(folder: Path) -> dict[str, Any]:
 
 
 def _partition(
-    stored: StoredRun, gallery: Gallery, rows: Mapping[str, int], part: Mapping[str, Any], top: float
+    stored: StoredRun,
+    gallery: Gallery,
+    rows: Mapping[str, int],
+    part: Mapping[str, Any],
+    top: float,
+    verdicts: Mapping[str, str],
 ) -> PartitionPage:
-    groups = tuple(_sheet(stored, gallery, rows, part, group, top) for group in part["groups"])
+    groups = tuple(_sheet(stored, gallery, rows, part, group, top, verdicts) for group in part["groups"])
     strength = "" if part["strength"] is None else f"{part['strength']:.2f}"
     return PartitionPage(
         part["predicted"], part["proposer"], part["said"], part["images"], strength, part["proposer"] == "SpRAy", groups
@@ -147,6 +156,7 @@ def _sheet(
     part: Mapping[str, Any],
     group: Mapping[str, Any],
     top: float,
+    verdicts: Mapping[str, str],
 ) -> GroupSheet:
     examples = [example_of(gallery, rows[name]) for name in group["examples"] if name in rows]
     accuracy = tuple(f"{split}: {_percent(Estimate(**share))}" for split, share in group["accuracy"].items())
@@ -160,7 +170,7 @@ def _sheet(
         train,
         tuple(example for example in examples if example is not None),
         f"{other_command(stored.typed, 'audit', all_classes_argument(stored))} {group['option']}",
-        group["verdict"],
+        verdict_on(group["factor"], verdicts),
     )
 
 
@@ -204,8 +214,9 @@ def _shares(home: Path) -> tuple[tuple[str, ...], tuple[ZoneRow, ...]]:
     areas: dict[str, float] = {}
     columns = (held[name] for name in ("zone", "label", "split", "answer", "area", "share", "low", "high", "images"))
     for zone, label, split, answer, area, share, low, high, n in zip(*columns, strict=True):
-        areas[zone] = float(area)
-        interval = "" if np.isnan(low) else f" [{100 * low:.0f}, {100 * high:.0f}]"
+        if zone not in areas or (label, split, answer) == (EVERY, EVERY, EVERY):
+            areas[zone] = float(area)
+        interval = ", no interval" if np.isnan(low) else f" [{100 * low:.0f}, {100 * high:.0f}]"
         places.setdefault((label, split, answer), {})[zone] = (f"{100 * share:.0f} %{interval}", int(n))
     order = sorted(places, key=lambda key: tuple((part != EVERY, part) for part in key))
     zones = tuple(f"{zone}, {100 * area:.0f} % of the area" for zone, area in areas.items())

@@ -202,7 +202,7 @@ def test_images_without_a_result_or_a_mask_are_told(photos: Path) -> None:
     row = compared.rows[0]
     assert row.figures["pointing"].n == row.figures["area"].n == 9 and row.figures["road"].n == 10
     assert row.figures["area"].value == pytest.approx(0.25) and compared.clustered == "name:\\d"
-    assert any("10 images are few" in note for note in compared.notes)
+    assert any("10 clusters are few" in note for note in compared.notes)
 
 
 def test_of_one_class_and_of_many_images_it_is_said(photos: Path) -> None:
@@ -266,11 +266,73 @@ def test_a_difference_of_nothing_is_none_however_sure_it_is() -> None:
     assert not first.beats_what_knows_nothing
 
 
+def test_few_clusters_of_many_images_are_told() -> None:
+    compared = seewhy.compare_methods(
+        Corner().eval(), pictures(), method=[quarter], cluster_by=[number % 4 for number in range(24)], **QUIET
+    )
+    assert "4 clusters are few: expect intervals that tell little apart, and are too narrow." in compared.notes
+
+
+def test_what_is_compared_does_not_depend_on_the_batch() -> None:
+    whole, parts = (
+        seewhy.compare_methods(Corner().eval(), pictures(), method=[quarter], batch_size=size, **QUIET)
+        for size in (24, 5)
+    )
+    for one, other in zip(whole, parts, strict=True):
+        for name, figure in one.figures.items():
+            assert figure.value == pytest.approx(other.figures[name].value, abs=2e-5), name
+
+
+def nowhere_where_bright(scene: Scene) -> Tensor:
+    """A map that is even, and without a positive part where the first quarter is bright."""
+    maps = torch.ones(len(scene.inputs), 16, 16)
+    maps[scene.inputs[:, :, :8, :8].mean(dim=(1, 2, 3)) > 0.5] = -1
+    return maps
+
+
+def test_the_pointing_games_and_the_area_stand_on_the_same_images(tmp_path: Path) -> None:
+    """Of 24 images four have no mask, four one of a dot, and half of the rest a map without a positive part."""
+    for number, image in enumerate(pictures()):
+        levels = np.zeros((64, 64), np.uint8)
+        if number >= 8:
+            levels[: 16 * (number % 3 + 1)] = 255
+        elif number >= 4:
+            levels[21, 21] = 255
+        pixels = (image.permute(1, 2, 0) * 255).to(torch.uint8).numpy().repeat(4, axis=0).repeat(4, axis=1)
+        for folder, made in (("photos", pixels), ("masks", levels)):
+            (tmp_path / folder).mkdir(exist_ok=True)
+            PIL.Image.fromarray(made).save(tmp_path / folder / f"{number:02d}.png")
+    compared = seewhy.compare_methods(
+        seewhy.load(Corner().eval(), classes=["dark", "bright"], preprocess=seewhy.Preprocess(size=(16, 16))),
+        tmp_path / "photos", method=[nowhere_where_bright], core=f"object={tmp_path / 'masks'}", **QUIET,
+    )  # fmt: skip
+    row = row_of(compared, "nowhere_where_bright").figures
+    odd = [16 * (number % 3 + 1) / 64 for number in range(9, 24, 2)]
+    assert {row[name].n for name in ("pointing", "energy", "area")} == {8} and row["road"].n == 24
+    for name in ("pointing", "energy", "area"):  # a map that is even reaches the area in both games
+        assert row[name].value == pytest.approx(np.mean(odd)), name
+    notes = " ".join(compared.notes)
+    assert (
+        "8 of 24 images have no mask of" in notes and "(of 4 it fills no pixel of the network's input by half)" in notes
+    )
+    assert "8 of 16 images with a mask have a map without a positive part" in notes
+    assert compared.table(["srg", "energy"])[0][3:] == ("SRG", "energy (n = 8)")
+
+
 def test_likeness_by_hand() -> None:
-    maps = np.array([[[1.0, -2.0], [3.0, 4.0]], [[0.0, 0.0], [0.0, 0.0]], [[1.0, 2.0], [3.0, np.nan]]])
-    other = np.array([[[-10.0, 20.0], [30.0, 40.0]], [[1.0, 2.0], [3.0, 4.0]], [[1.0, 2.0], [3.0, 4.0]]])
-    have = likeness(maps, other)
-    assert have[:2].tolist() == [1, 0] and np.isnan(have[2])
+    """What stays as it is has 1, also an even map; what loses its order has 0."""
+    rising, even = np.array([[1.0, -2.0], [3.0, 4.0]]), np.full((2, 2), 0.3)
+    pairs = [(rising, -10 * rising), (even, rising), (rising, even), (even, even), (even, 0 * even), (0 * even, -even)]
+    assert likeness(*map(np.stack, zip(*pairs, strict=True))).tolist() == [1, 0, 0, 1, 1, 1]
+    assert np.isnan(likeness(np.array([[[1.0, np.nan]]]), np.array([[[1.0, 2.0]]])))
+
+
+def test_a_map_that_never_changes_is_the_worst_by_randomisation() -> None:
+    compared = seewhy.compare_methods(
+        Corner().eval(), pictures(), method=["hirescam", lambda scene: torch.ones(len(scene.inputs), 16, 16)], **QUIET
+    )
+    even = next(row for row in compared if not row.knows_nothing and row.method != "hirescam")
+    assert even.figures["randomised"].value == 1 > row_of(compared, "hirescam").figures["randomised"].value
 
 
 def test_eigen_cam_does_not_change_with_the_last_layer_and_a_gradient_method_does() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from seewhy.estimates import wilson
 from seewhy.evidence.metrics.intervals import drawn_means, paired_means
 
 
@@ -58,3 +59,23 @@ def test_a_cluster_is_drawn_as_a_whole() -> None:
 def test_one_image_says_nothing() -> None:
     one = paired_means(np.array([[1.0, 2.0]]))
     assert one.means[0].low == -np.inf and one.differences[0][1].high == np.inf
+
+
+@pytest.mark.parametrize(("share", "n"), [(0.05, 24), (0.02, 60), (0.95, 60), (0.5, 12)])
+def test_the_interval_of_a_share_of_hits_holds_it(share: float, n: int) -> None:
+    """In 300 drawn columns; a bootstrap of no hits is [0, 0] and holds 0.05 of 24 images 70 times in 100."""
+    random = np.random.default_rng(0)
+    shares = [
+        paired_means((random.random((n, 1)) < share).astype(float), are_hits=True, draws=2).means[0] for _ in range(300)
+    ]
+    assert np.mean([each.low <= share <= each.high for each in shares]) > 0.92
+    assert all(each.low < each.high and each.low <= each.value <= each.high for each in shares)
+
+
+def test_hits_of_few_clusters_say_as_much_as_the_clusters() -> None:
+    """All of five clusters hit: no more than five images would say, and less, because five are few."""
+    hits = np.ones((50, 1))
+    whole = paired_means(hits, clusters=np.arange(5).repeat(10), are_hits=True).means[0]
+    assert (whole.value, whole.high, whole.n) == (1, 1, 50)
+    assert whole.low <= wilson(5, 5).low < paired_means(hits, are_hits=True).means[0].low
+    assert paired_means(hits, clusters=np.arange(5).repeat(10)).means[0].low == 1  # where they are no hits

@@ -164,6 +164,24 @@ def test_a_map_and_its_inverse_are_each_others_negative_and_noise_is_the_same_fo
     assert not torch.equal(road(maps, images, score, seed=4).most, have.most)
 
 
+def test_an_images_noise_is_the_same_in_a_batch_and_alone() -> None:
+    """With noise ten times as wide as the image, of which the solver's tolerance is a ten-thousandth."""
+    images, maps = torch.rand(5, 3, 12, 12, generator=torch.Generator().manual_seed(1)), drawn(5, 12, 12)
+    seen: list[Tensor] = []
+
+    def note(changed: Tensor, rows: Tensor) -> Tensor:
+        seen.append(changed)
+        return torch.zeros(len(changed))
+
+    road(maps, images, note, noise=10)
+    together, seen = seen, []
+    for row in (3, 0):
+        seen.clear()
+        road(maps[[row]], images[[row]], note, noise=10)
+        for batch, alone in zip(together, seen, strict=True):
+            torch.testing.assert_close(batch[[row]], alone, rtol=0, atol=2e-3)
+
+
 def test_the_pixels_that_count_are_found() -> None:
     """A network that reads the mean of one square: the square itself is the best map, the rest the worst."""
     weights = torch.zeros(4, 16, 16, dtype=torch.float64)

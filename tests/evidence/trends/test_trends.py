@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -98,7 +97,9 @@ def test_maps_at_any_place_and_the_same_map_everywhere_are_no_groups(tmp_path: P
     together = partition(anywhere, "red", MAPS)
     assert together.said == "no stable groups" and [len(group.rows) for group in together.groups] == [60]
     same = seewhy.trends(explained(tmp_path / "same", tmp_path / "runs" / "same"))
-    assert partition(same, "red", MAPS).said.startswith("no stable groups")
+    alike = partition(same, "red", MAPS)
+    assert alike.said == "no stable groups: all maps are the same"
+    assert [(len(group.rows), group.place.zone) for group in alike.groups] == [(45, "cell-0-0")]
 
 
 def test_empty_maps_alone_are_no_error(tmp_path: Path) -> None:
@@ -120,16 +121,30 @@ def test_classes_of_few_images_are_grouped_together(tmp_path: Path) -> None:
 def test_an_audit_of_the_same_classifier_says_whether_a_hypothesis_held(run: Path, tmp_path: Path) -> None:
     home = tmp_path / "runs"
     shutil.copytree(run, home / "explain")
-    stored = manifest.read_manifest(run)
-    audit = home / "audit"
-    audit.mkdir()
-    finding = {"factor": "cell-0-0", "level": "STRONG", "claims": ["depends", "shortcut"]}
-    (audit / "findings.json").write_text(json.dumps({"findings": [finding]}))
-    (audit / manifest.NAME).write_text(
-        json.dumps({"identity": {**stored["identity"], "command": "audit"}, "status": "complete", "summary": {}})
-    )
+    write_audit(home / "audit", run)
     text = "\n".join(seewhy.trends(home / "explain").lines())
     assert "held: STRONG  cell-0-0: depends, shortcut (audit in audit)" in text and "not tested yet" in text
+
+
+def test_an_audit_that_was_made_later_is_on_the_page(run: Path, tmp_path: Path) -> None:
+    home = tmp_path / "runs"
+    shutil.copytree(run, home / "explain")
+    seewhy.trends(home / "explain")
+    page = seewhy.write_report(home / "explain") / "trends.html"
+    assert "not tested yet" in page.read_text() and "held: STRONG" not in page.read_text()
+    write_audit(home / "audit", run)
+    seewhy.write_report(home / "explain")
+    assert "held: STRONG  cell-0-0: depends, shortcut (audit in audit)" in page.read_text()
+
+
+def write_audit(folder: Path, run: Path) -> None:
+    """An audit of the classifier and images of a run, as far as trends read it."""
+    identity = {**manifest.read_manifest(run)["identity"], "command": "audit"}
+    manifest.begin(folder, identity)
+    finding = {"factor": "cell-0-0", "level": "STRONG", "claims": ["depends", "shortcut"]}
+    manifest.write_json(folder / "findings.json", {"findings": [finding]})
+    shutil.copy(run / "records.parquet", folder)
+    manifest.finish(folder, identity, {})
 
 
 def test_the_command_prints_groups_and_names_the_page(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -141,6 +156,7 @@ def test_the_command_prints_groups_and_names_the_page(run: Path, capsys: pytest.
         and "in row 1, column 1 of a 4 x 4 grid" in printed
         and "seewhy audit … --regions" in printed
     )
+    assert "SpRAy: 2 groups, as the eigengap says (n = 60, prediction strength 1.00)" in printed
     assert (run / "report" / "trends.html").is_file() and "report/trends.html" in printed
 
 

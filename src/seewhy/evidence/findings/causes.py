@@ -14,11 +14,10 @@ from seewhy.evidence.factors.factor import Factor
 from seewhy.evidence.findings.case import Case
 from seewhy.evidence.findings.effects import class_effect, plain_difference
 from seewhy.evidence.findings.figures import interval, signed_points
-from seewhy.evidence.findings.safeguards.outside import outside_edit
 from seewhy.evidence.inference.differences import ClassDifference
 from seewhy.evidence.thresholds import AUDIT_THRESHOLDS
 from seewhy.evidence.trials.design import AuditDesign
-from seewhy.evidence.trials.edit import EXCHANGE, Edit, TrialKey
+from seewhy.evidence.trials.edit import EXCHANGE, Edit, TrialKey, outside_edit
 from seewhy.evidence.trials.sample import mean_mask
 from seewhy.evidence.trials.schedule import Frame
 from seewhy.evidence.trials.trial import Job, Trials

@@ -17,6 +17,8 @@ class Metric:
 
 
 PRIMARY = "road"
+HITS = ("increase", "pointing")  # of each image 1 or 0, but for ties
+GAMES = ("pointing", "energy", "area")  # which stand on the same images
 METRICS: dict[str, Metric] = {
     PRIMARY: Metric(
         "ROAD", "high", "half of how much more is left without the least than without the most relevant pixels",

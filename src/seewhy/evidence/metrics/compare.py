@@ -12,10 +12,11 @@ from torch import nn
 from seewhy.cam.scores.targets import Target
 from seewhy.data.classifier import Classifier
 from seewhy.data.clusters import ClusterBy
-from seewhy.errors import OptionError
+from seewhy.errors import OptionError, counted
 from seewhy.estimates import Integers
+from seewhy.evidence.inference.units import count_units
 from seewhy.evidence.metrics.comparison import NOTHING, MethodComparison, ranked_rows
-from seewhy.evidence.metrics.figures import core_masks, figures_of
+from seewhy.evidence.metrics.figures import core_masks, dropped_words, figures_of
 from seewhy.evidence.metrics.mapped import Mapped, mapped
 from seewhy.evidence.metrics.rescoring import watched
 from seewhy.records import Progress
@@ -79,13 +80,15 @@ def compare_methods(
     masks, said = core_masks(core, plan, found) if core else (None, [])
     with chosen_progress(progress, "Comparing ") as update:
         figures = figures_of(found, masks, seed=seed, progress=update)
+    said += dropped_words(figures, masks) if masks is not None else []
+    clusters = _clusters(found)
     is_probability = plan.scores[0].choose is not None
     nothing = NOTHING if is_probability else 0.0
     return MethodComparison(
-        rows=ranked_rows(found.columns, figures, clusters=_clusters(found), nothing=nothing, seed=seed),
+        rows=ranked_rows(found.columns, figures, clusters=clusters, nothing=nothing, seed=seed),
         n_images=len(found),
         classes=plan.classes,
-        notes=(*plan.notes, *said, *_noted(found)),
+        notes=(*plan.notes, *said, *_noted(found, clusters)),
         measured=watched(plan),
         is_probability=is_probability,
         left_out=found.left_out,
@@ -124,12 +127,15 @@ def _clusters(found: Mapped) -> Integers | None:
     return np.unique(units, return_inverse=True)[1].astype(np.int64)
 
 
-def _noted(found: Mapped) -> list[str]:
+def _noted(found: Mapped, clusters: Integers | None) -> list[str]:
     """What the reader of a ranking has to know of its images."""
     notes = []
     labels = {outcome.image.label for outcome in found.outcomes}
     if len(labels) == 1 and len(found.plan.classes) > 1 and (label := labels.pop()) is not None:
         notes.append(f"All images are of the class {label}: what ranks first for it may not for others.")
-    if len(found) < _FEW:
-        notes.append(f"{len(found)} images are few: expect intervals that tell little apart, and are too narrow.")
+    units = len(found) if clusters is None else count_units(clusters)
+    if units < _FEW:
+        named = counted(units, "image" if clusters is None else "cluster")
+        are = "is" if units == 1 else "are"
+        notes.append(f"{named} {are} few: expect intervals that tell little apart, and are too narrow.")
     return notes

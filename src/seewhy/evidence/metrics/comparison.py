@@ -11,7 +11,7 @@ import numpy as np
 
 from seewhy.errors import DataError, counted, listed
 from seewhy.estimates import Estimate, Floats, Integers
-from seewhy.evidence.metrics.catalogue import METRICS, PRIMARY
+from seewhy.evidence.metrics.catalogue import HITS, METRICS, PRIMARY
 from seewhy.evidence.metrics.intervals import PairedMeans, paired_means
 from seewhy.evidence.metrics.mapped import Column
 from seewhy.render import notebook
@@ -24,8 +24,8 @@ WHY = (
     "cancels, and fills holes by what lies around them, so that their shape tells the network little."
 )
 INTERVALS = (
-    "Intervals are 95 %, by bootstrap over {units}. Those of the differences hold for all pairs at once, so that the "
-    "first may be picked by the same images."
+    "Intervals are 95 %, by bootstrap over {units}; of increase and pointing Wilson's. Those of the differences hold "
+    "for all pairs at once, so that the first may be picked by the same images."
 )
 NOTHING = 0.001  # of a probability: a smaller difference is none, however sure it is
 _HARDLY = 0.005  # a first row below it says that what is measured does not move
@@ -153,7 +153,7 @@ class MethodComparison:
 
     def table(self, metrics: Sequence[str]) -> list[tuple[str, ...]]:
         """A head and a line for each row: rank, method, layer, and the means of these metrics with their intervals."""
-        head = ("", "method", "layer", *(METRICS[name].title for name in metrics))
+        head = ("", "method", "layer", *map(self._title, metrics))
         return [
             head,
             *(
@@ -164,7 +164,7 @@ class MethodComparison:
 
     def ranking(self) -> list[tuple[str, ...]]:
         """A head and a line for each row: rank, method, layer, primary figure, how far to the first, verdict."""
-        title = METRICS[self.primary].title
+        title = self._title(self.primary)
         lines: list[tuple[str, ...]] = [("", "method", "layer", title, "less the first's", "")]
         for rank, row in enumerate(self.rows, 1):
             apart = "" if row.verdict == "first" else _figure(row.to_first)
@@ -192,9 +192,14 @@ class MethodComparison:
         return notebook.page(
             notebook.heading("Methods", [counted(self.n_images, "image"), f"measured: {self.measured}"]),
             notebook.bullets(self.said()),
-            notebook.grid([METRICS[name].title for name in self.metrics], rows, 1),
+            notebook.grid(list(map(self._title, self.metrics)), rows, 1),
             *map(notebook.sentence, self.about()),
         )
+
+    def _title(self, metric: str) -> str:
+        """A figure's name, with the number of its images where it is not of all."""
+        n = self.rows[0].figures[metric].n
+        return METRICS[metric].title if n == self.n_images else f"{METRICS[metric].title} (n = {n:,})"
 
     def _record(self, rank: int, row: ComparedMethod) -> dict[str, Any]:
         numbers = {
@@ -232,7 +237,9 @@ def ranked_rows(
     of less than `nothing` is none. Raises DataError where there is no image of the primary metric.
     """
     compared = {
-        name: paired_means(values[kept], clusters=None if clusters is None else clusters[kept], seed=seed)
+        name: paired_means(
+            values[kept], clusters=None if clusters is None else clusters[kept], are_hits=name in HITS, seed=seed
+        )
         for name, values in figures.items()
         if (kept := np.isfinite(values).all(axis=1)).any()
     }

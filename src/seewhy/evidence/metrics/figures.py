@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import torch
@@ -13,6 +13,7 @@ from seewhy.errors import DataError, listed
 from seewhy.estimates import Floats
 from seewhy.evidence.factors.region_grammar import find_regions
 from seewhy.evidence.factors.regions import read_masks
+from seewhy.evidence.metrics.catalogue import GAMES
 from seewhy.evidence.metrics.confidence import under_map
 from seewhy.evidence.metrics.curves import areas, mean_colour
 from seewhy.evidence.metrics.mapped import Batch, Column, Mapped
@@ -29,7 +30,7 @@ _STAGES = 4  # randomised copies of the network
 def figures_of(found: Mapped, core: Tensor | None, *, seed: int, progress: Progress) -> dict[str, Floats]:
     """By metric the numbers (N, K) of N images and K columns; NaN where there is none.
 
-    `core` (N, H, W) are the masks of the pointing games.
+    `core` (N, H, W) are the masks of the pointing games, which have numbers of the same images.
     """
     columns, done = found.columns, 0
     total = len(found) * (len(columns) + _STAGES)
@@ -47,6 +48,9 @@ def figures_of(found: Mapped, core: Tensor | None, *, seed: int, progress: Progr
     figures["randomised"] = np.stack(
         [changed[column.key] if column.key is not None else unchanged for column in columns], axis=1
     )
+    if core is not None:
+        is_played = np.logical_and.reduce([np.isfinite(figures[name]).all(axis=1) for name in GAMES])
+        figures |= {name: np.where(is_played[:, None], figures[name], np.nan) for name in GAMES}
     progress(total, total)
     return figures
 
@@ -96,22 +100,37 @@ def _of_column(
 
 
 def core_masks(core: str, plan: Plan, found: Mapped) -> tuple[Tensor, list[str]]:
-    """The masks (N, H, W) in [0, 1] of what should matter, and what is to be said of them; 0 where an image has none.
+    """The masks (N, H, W), 0 or 1, of what should matter, and what is to be said of them; 0 where an image has none.
 
-    Several regions are taken together. Raises OptionError and DataError as `find_regions` does, and DataError where no
-    image has a mask.
+    A pixel of the network's input is in it that is so at least by half. Several regions are taken together. Raises
+    OptionError and DataError as `find_regions` does, and DataError where no image has a mask.
     """
     images = [outcome.image for outcome in found.outcomes]
     read = read_masks(find_regions(core, plan.table), plan.table, images, plan.canvas, plan.classifier.preprocess)
-    together = torch.stack([masks.masks for masks in read.values()]).amax(dim=0)
+    covered = torch.stack([masks.masks for masks in read.values()]).amax(dim=0)
+    together = (covered >= 0.5).float()
+    thin = int(((covered > 0).flatten(1).any(dim=1) & (together == 0).flatten(1).all(dim=1)).sum())
     missing = int((together.flatten(1).amax(dim=1) == 0).sum())
     if missing == len(images):
         reasons = [reason for masks in read.values() for reason in masks.reasons if reason]
+        if thin:
+            reasons.append("they fill no pixel of the network's input by half")
         why = listed(list(dict.fromkeys(reasons)), 2) or "all masks are empty"
         raise DataError(
             f"The pointing games need a mask of {core!r}, and none of {len(images):,} images has one: {why}.\n"
             "  Leave --core out, or name masks that are called like the images:  --core object=masks/",
             slug="no-masks",
         )
-    notes = [f"{missing:,} of {len(images):,} images have no mask of {core!r}: the pointing games are without them."]
-    return together, notes if missing else []
+    why = f" (of {thin:,} it fills no pixel of the network's input by half)" if thin else ""
+    words = f"{missing:,} of {len(images):,} images have no mask of {core!r}{why}: the pointing games are without them."
+    return together, [words] if missing else []
+
+
+def dropped_words(figures: Mapping[str, Floats], core: Tensor) -> list[str]:
+    """How many images with a mask of the core (N, H, W) the pointing games are without; nothing where that is none."""
+    has_mask = (core.flatten(1).amax(dim=1) > 0).numpy()
+    dropped = int((has_mask & ~np.isfinite(figures[GAMES[0]]).all(axis=1)).sum())
+    if not dropped:
+        return []
+    which = f"{dropped:,} of {int(has_mask.sum()):,} images with a mask have a map without a positive part"
+    return [f"{which}: the pointing games are without them."]

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seewhy.estimates import Estimate, Floats, Integers
-from seewhy.evidence.inference.units import draw_weights
+from seewhy.evidence.inference.units import draw_weights, share_of
 
 DRAWS = 2000
 LEVEL = 0.95
@@ -39,12 +39,16 @@ def drawn_means(values: Floats, clusters: Integers, draws: int, rng: np.random.G
     return np.asarray((times @ sums) / (times @ counts)[:, None])
 
 
-def paired_means(values: Floats, *, clusters: Integers | None = None, draws: int = DRAWS, seed: int = 0) -> PairedMeans:
+def paired_means(
+    values: Floats, *, clusters: Integers | None = None, are_hits: bool = False, draws: int = DRAWS, seed: int = 0
+) -> PairedMeans:
     """The means of values (N, K), one row for each image, with bootstrap intervals over the images.
 
-    Those of the means are percentiles. Those of the differences are as wide, in units of each pair's own standard
-    error, as the largest of all differences is in 95 of 100 draws (Romano & Wolf 2005, Econometrica 73: the maximum of
-    studentised statistics). With one image, or one cluster, they are endless.
+    Those of the means are percentiles; of hits and misses (1 and 0, of a column with nothing between), which may all
+    be the same, Wilson's for as many images as would say as much without clusters. Those of the differences are as
+    wide, in units of each pair's own standard error, as the largest of all differences is in 95 of 100 draws (Romano &
+    Wolf 2005, Econometrica 73: the maximum of studentised statistics). With one image, or one cluster, they are
+    endless.
     """
     n, count = values.shape
     units = np.arange(n) if clusters is None else clusters
@@ -57,12 +61,21 @@ def paired_means(values: Floats, *, clusters: Integers | None = None, draws: int
         return PairedMeans(unknown, pairs)
     drawn = drawn_means(values, units, draws, np.random.default_rng(seed))
     low, high = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
-    single = tuple(Estimate(float(mean), float(a), float(b), n) for mean, a, b in zip(means, low, high, strict=True))
+    single = tuple(
+        _hits(column == 1, units) if are_hits and np.isin(column, (0, 1)).all() else Estimate(float(mean), *ends, n)
+        for column, mean, ends in zip(values.T, means, zip(low.tolist(), high.tolist(), strict=True), strict=True)
+    )
     halves = _halves(values, drawn)
     return PairedMeans(
         single,
         tuple(tuple(_difference(means, i, j, float(halves[i, j]), n) for j in range(count)) for i in range(count)),
     )
+
+
+def _hits(hits: NDArray[np.bool_], units: Integers) -> Estimate:
+    """The share of hits (N,) with an interval that holds it, whatever rounding does to its ends."""
+    share = share_of(hits, units)
+    return Estimate(share.value, min(share.low, share.value), max(share.high, share.value), share.n)
 
 
 def _halves(values: Floats, drawn: Floats) -> NDArray[np.float64]:

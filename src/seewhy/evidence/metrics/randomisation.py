@@ -25,14 +25,16 @@ from seewhy.records import MapKey
 
 
 def likeness(maps: NDArray[np.floating[Any]], other: NDArray[np.floating[Any]]) -> Floats:
-    """Spearman's correlation (N,) of the absolute cells of maps (N, h, w) with those of others; 0 where one is even.
+    """Spearman's correlation (N,) of the absolute cells of maps (N, h, w) with those of others.
 
-    Near 0 for a map that shows the network, 1 for one that stays as it is without what the network learned. NaN where
-    a map is not finite.
+    Near 0 for a map that shows the network, 1 for one that stays as it is without what the network learned: also for
+    one that is even before and after. 0 where one of the two is even: nothing of the order is left. NaN where a map is
+    not finite.
     """
     flat, against = (np.abs(each).reshape(len(each), -1).astype(np.float64) for each in (maps, other))
     finite = np.isfinite(flat).all(axis=1) & np.isfinite(against).all(axis=1)
-    return np.asarray(np.where(finite, np.nan_to_num(spearman(flat, against)), np.nan))
+    both_even = (np.ptp(flat, axis=1) == 0) & (np.ptp(against, axis=1) == 0)
+    return np.asarray(np.where(finite, np.where(both_even, 1.0, np.nan_to_num(spearman(flat, against))), np.nan))
 
 
 def randomisation(

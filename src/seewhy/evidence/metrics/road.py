@@ -60,7 +60,7 @@ def road_of_ranks(
     noise: float = NOISE,
     seed: int = 0,
 ) -> Road:
-    """As `road`, from the ranks (N, H, W) of the pixels. The noise is the same for all maps of an image."""
+    """As `road`, from the ranks (N, H, W) of the pixels. The noise is one for all maps and images."""
     if not shares or not all(0 < share < 1 for share in shares):
         raise OptionError(f"The shares of pixels are {tuple(shares)}, but must be between 0 and 1, such as 0.1, 0.5.")
     pixels = ranked[0].numel()
@@ -76,7 +76,7 @@ def road_of_ranks(
 
 
 def _grain(images: Tensor, seed: int) -> Tensor:
-    """Normal noise (N, C, H, W) as wide as each image's own spread."""
+    """Normal noise (N, C, H, W) as wide as each image's own spread: one field, so that a batch changes no image's."""
     generator = torch.Generator().manual_seed(seed)
-    noise = torch.randn(images.shape, generator=generator).to(images)
+    noise = torch.randn(images.shape[1:], generator=generator).to(images)
     return noise * images.std(dim=(1, 2, 3), keepdim=True)

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from seewhy.estimates import Estimate, Floats, Integers, wilson
 from seewhy.evidence.trends.grouping import LEAST, Grouping, spectral_groups, stable_groups
-from seewhy.evidence.trends.looks import in_words, standardized, telling_property
+from seewhy.evidence.trends.looks import in_words, least_deviation, standardized, telling_property, unknown_words
 from seewhy.evidence.trends.mapped import MappedImages
-from seewhy.evidence.trends.places import GRID, TrendPlace, place_of
+from seewhy.evidence.trends.places import GRID, TrendPlace, ZonedMaps, place_of
 from seewhy.records import Outcome
 
 MAPS, LOOKS, SPRAY = "where maps lie", "what lies under them", "SpRAy"
@@ -57,7 +57,7 @@ class Partition:
     groups: tuple[Group, ...] = ()
 
 
-def partitions_of(images: MappedImages, looks: Floats, seed: int) -> list[Partition]:
+def partitions_of(images: MappedImages, zones: ZonedMaps, looks: Floats, seed: int) -> list[Partition]:
     """What each proposer says of each predicted class, the largest class first; `looks` is (N, 6).
 
     Classes of too few images to group are taken together.
@@ -69,12 +69,17 @@ def partitions_of(images: MappedImages, looks: Floats, seed: int) -> list[Partit
     for name in order:
         rows = np.array([row for row, other in enumerate(names) if other == name], dtype=np.int64)
         seen = rows[np.isfinite(looks[rows]).all(axis=1)]
-        parts.append(_partition(images, looks, name, rows, MAPS, lambda at: stable_groups(maps[at], seed)))
-        if len(seen):
-            parts.append(
-                _partition(images, looks, name, seen, LOOKS, lambda at: stable_groups(standardized(looks[at]), seed))
-            )
-        parts.append(_partition(images, looks, name, rows, SPRAY, lambda at: spectral_groups(maps[at], seed)))
+        unknown = unknown_words(images, len(rows) - len(seen), len(rows))
+        proposers: dict[str, tuple[Integers, Callable[[Integers], Grouping]]] = {
+            MAPS: (rows, lambda at: stable_groups(maps[at], seed)),
+            LOOKS: (seen, lambda at: stable_groups(standardized(looks[at]), seed)),
+            SPRAY: (rows, lambda at: spectral_groups(maps[at], seed)),
+        }
+        for proposer, (at, grouped) in proposers.items():
+            part = _partition(images, zones, looks, name, at, proposer, grouped)
+            if proposer == LOOKS and unknown:
+                part = replace(part, said=f"{part.said}; {unknown}" if len(seen) else f"not known: {unknown}")
+            parts.append(part)
     return parts
 
 
@@ -97,6 +102,7 @@ def features_of(maps: Floats) -> Floats:
 
 def _partition(
     images: MappedImages,
+    zones: ZonedMaps,
     looks: Floats,
     name: str,
     rows: Integers,
@@ -106,19 +112,21 @@ def _partition(
     nothing = float("nan")
     if len(rows) < LEAST:
         return Partition(proposer, name, len(rows), nothing, f"too few images to group: {len(rows)} of {LEAST}")
-    if proposer != LOOKS and (np.ptp(images.maps[rows], axis=0) < 1e-12).all():
-        return Partition(proposer, name, len(rows), nothing, "no stable groups: all maps are the same")
-    grouping = grouped(rows)
+    same = proposer != LOOKS and bool((np.ptp(images.maps[rows], axis=0) < 1e-12).all())
+    grouping = Grouping(np.zeros(len(rows), dtype=np.int64), nothing) if same else grouped(rows)
     if grouping.n_groups < 2:
-        together = tuple(_groups(images, looks, rows, grouping, proposer)) if proposer == MAPS else ()
-        return Partition(proposer, name, len(rows), nothing, "no stable groups", together)
+        said = "no stable groups: all maps are the same" if same else "no stable groups"
+        together = tuple(_groups(images, zones, looks, rows, grouping, proposer)) if proposer == MAPS else ()
+        return Partition(proposer, name, len(rows), nothing, said, together)
     count = f"{grouping.n_groups} groups"
     said = f"{count}, as the eigengap says" if proposer == SPRAY else f"{count} that halves of the images agree on"
-    groups = tuple(_groups(images, looks, rows, grouping, proposer))
+    groups = tuple(_groups(images, zones, looks, rows, grouping, proposer))
     return Partition(proposer, name, len(rows), grouping.strength, said, groups)
 
 
-def _groups(images: MappedImages, looks: Floats, rows: Integers, grouping: Grouping, proposer: str) -> Iterator[Group]:
+def _groups(
+    images: MappedImages, zones: ZonedMaps, looks: Floats, rows: Integers, grouping: Grouping, proposer: str
+) -> Iterator[Group]:
     known = np.isfinite(looks[rows]).all(axis=1)
     scaled = np.full((len(rows), looks.shape[1]), np.nan)
     if known.any():
@@ -126,16 +134,24 @@ def _groups(images: MappedImages, looks: Floats, rows: Integers, grouping: Group
     points = scaled if proposer == LOOKS else features_of(images.maps[rows])
     for number in range(grouping.n_groups):
         within = grouping.labels == number
-        deviations = scaled[within & known].mean(axis=0) if (within & known).any() else np.zeros(looks.shape[1])
-        mean = images.maps[rows[within]].mean(axis=0)
-        place = place_of(mean)
+        members, seen = rows[within], within & known
+        deviations = scaled[seen].mean(axis=0) if seen.any() else np.zeros(looks.shape[1])
+        mean, place = images.maps[members].mean(axis=0), place_of(zones, members)
         option, factor = _test_of(place) if proposer != LOOKS else _test_of_look(deviations)
-        members = rows[within]
         outcomes = [images.outcomes[row] for row in members]
+        look = _look_words(deviations, int(seen.sum()), len(members), int(known.sum()))
         yield Group(
-            number + 1, images.rows[members], images.rows[members[_typical(points[within])]], mean, place,
-            in_words(deviations), option, factor, _accuracy(outcomes), _share_of_train(outcomes),
+            number + 1, images.rows[members], images.rows[members[_typical(points[within])]], mean, place, look, option,
+            factor, _accuracy(outcomes), _share_of_train(outcomes),
         )  # fmt: skip
+
+
+def _look_words(deviations: Floats, n_seen: int, n: int, n_known: int) -> str:
+    """What is said of a group of n images, n_seen of which could be read, of n_known in the class."""
+    if not n_seen:
+        return "look not known"
+    words = in_words(deviations, least_deviation(n_seen, n_known))
+    return words if n_seen == n else f"{words}, as far as {n_seen:,} of {n:,} pictures tell"
 
 
 def _test_of(place: TrendPlace) -> tuple[str, str]:

@@ -43,11 +43,11 @@ class MappedImages:
         return len(self.rows)
 
     @property
-    def preprocess(self) -> Preprocess:
-        """How a photograph becomes the canvas."""
+    def preprocess(self) -> Preprocess | None:
+        """How a photograph becomes the canvas; None where a function of the user's does it."""
         stored = self.stored["identity"].get("classifier", {}).get("preprocess")
         if not isinstance(stored, Mapping):
-            return Preprocess()
+            return None
         fields: dict[str, Any] = {
             name: tuple(value) if isinstance(value, list) else value for name, value in stored.items()
         }

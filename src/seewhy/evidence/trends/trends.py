@@ -16,9 +16,9 @@ from seewhy.estimates import Estimate, Floats
 from seewhy.evidence.trends.grouping import plane
 from seewhy.evidence.trends.groups import NO_CLASS, Group, Partition, features_of, partitions_of
 from seewhy.evidence.trends.hypotheses import findings_beside, verdict_on
-from seewhy.evidence.trends.looks import FEATURES, looks_of
+from seewhy.evidence.trends.looks import looks_of
 from seewhy.evidence.trends.mapped import MappedImages, read_mapped
-from seewhy.evidence.trends.places import ZoneShare, zone_shares
+from seewhy.evidence.trends.places import ZoneShare, zone_shares, zoned
 from seewhy.run.folder import Result, folder_of
 from seewhy.store import durable, manifest
 from seewhy.store.schema import TREND_GROUPS, TREND_IMAGES, TREND_SHARES
@@ -64,8 +64,10 @@ class Trends:
         lines = [f"{counted(len(self.images), 'map')} of {'/'.join(self.images.key)}"]
         lines += [f"left out {why}: {count:,}" for why, count in self.images.left_out.items()]
         for partition in self.partitions:
-            lines.append(f"{partition.predicted}, {partition.proposer}: {partition.said} (n = {partition.n:,})")
             whole = math.isnan(partition.strength)
+            strength = "" if whole else f", prediction strength {partition.strength:.2f}"
+            said = f"{partition.said} (n = {partition.n:,}{strength})"
+            lines.append(f"{partition.predicted}, {partition.proposer}: {said}")
             lines += [f"  {self.sentence(group, is_whole=whole)}" for group in partition.groups]
         return [*lines, PROPOSAL]
 
@@ -166,12 +168,12 @@ def trends(run: str | Path | Result, *, seed: int = 0) -> Trends:
     """
     folder = folder_of(run, "trends")
     images = read_mapped(folder)
-    looks = looks_of(images) if len(images) else np.zeros((0, len(FEATURES)))
+    looks, zones = looks_of(images), zoned(images)
     result = Trends(
         folder / NAME,
         images,
-        partitions_of(images, looks, seed) if len(images) else [],
-        zone_shares(images.outcomes, images.maps) if len(images) else [],
+        partitions_of(images, zones, looks, seed) if len(images) else [],
+        zone_shares(images.outcomes, zones) if len(images) else [],
         plane(features_of(images.maps), seed) if len(images) else np.zeros((0, 2)),
         findings_beside(folder, images.stored),
         seed,

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from typing import Literal
+
+from seewhy.evidence.factors.factor import Factor
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,12 @@ class Edit:
 
 
 EXCHANGE, MARKED, PATCHED, CONTROL = Edit("exchange"), Edit("mark"), Edit("patch"), Edit("control")
+
+
+def outside_edit(factor: Factor, core: Sequence[str], everywhere: Container[str], grow_px: int = 0) -> Edit:
+    """The exchange outside of the core drawn larger by so many pixels."""
+    whole = factor.region is None and factor.name in everywhere
+    return Edit("exchange", outside=core[0], grow_px=grow_px, whole=whole)
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Container, Sequence
 from typing import Any
 
 from seewhy.evidence.factors.factor import Factor
@@ -11,7 +10,7 @@ from seewhy.evidence.findings.case import OUTSIDE, Case
 from seewhy.evidence.findings.effects import class_effect, robust_effect
 from seewhy.evidence.findings.safeguards.safeguard import Evidence, Safeguard
 from seewhy.evidence.inference.differences import ClassDifference, difference_of
-from seewhy.evidence.trials.edit import Edit, TrialKey
+from seewhy.evidence.trials.edit import TrialKey, outside_edit
 from seewhy.evidence.trials.sample import DISJOINT, Sample, overlap_of
 from seewhy.evidence.trials.schedule import Frame
 from seewhy.evidence.trials.trial import Job
@@ -60,12 +59,6 @@ def effect_outside(evidence: Evidence, case: Case, grow_px: int = 0) -> ClassDif
     effect, gaps = robust_effect(exchanges, change, contrast), everywhere[case.factor]
     error = math.hypot(effect.error, gaps.error_of(contrast) * effect.value)
     return difference_of(effect.value, error, min(effect.df, gaps.df), effect.n)
-
-
-def outside_edit(factor: Factor, core: Sequence[str], everywhere: Container[str], grow_px: int = 0) -> Edit:
-    """The exchange outside of the core drawn larger by so many pixels."""
-    whole = factor.region is None and factor.name in everywhere
-    return Edit("exchange", outside=core[0], grow_px=grow_px, whole=whole)
 
 
 def _acts_on(sample: Sample, factor: Factor, core: str) -> bool:

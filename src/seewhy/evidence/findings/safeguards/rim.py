@@ -15,11 +15,11 @@ from seewhy.evidence.findings.case import RIM, Case, SafeguardOutcome, depends
 from seewhy.evidence.findings.effects import class_effect
 from seewhy.evidence.findings.figures import interval, signed_points
 from seewhy.evidence.findings.safeguards.beside import beside_jobs, beside_key, beside_share
-from seewhy.evidence.findings.safeguards.outside import effect_outside, outside_edit
+from seewhy.evidence.findings.safeguards.outside import effect_outside
 from seewhy.evidence.findings.safeguards.safeguard import Evidence, Safeguard
 from seewhy.evidence.inference.differences import ClassDifference
 from seewhy.evidence.thresholds import AUDIT_THRESHOLDS
-from seewhy.evidence.trials.edit import TrialKey
+from seewhy.evidence.trials.edit import TrialKey, outside_edit
 from seewhy.evidence.trials.masked import is_part
 from seewhy.evidence.trials.sample import Sample
 from seewhy.evidence.trials.schedule import Frame
