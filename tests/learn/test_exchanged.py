@@ -26,7 +26,9 @@ def audit(tmp_path_factory: pytest.TempPathFactory) -> Audit:
     home = tmp_path_factory.mktemp("exchanged")
     data = write_images(home / "data", counts={"train": 30, "valid": 16}, aligned=0.8)
     write_masks(home / "masks", data)
-    PIL.Image.fromarray(np.full((4, 4, 4), 255, np.uint8)).save(home / "mark.png")
+    white_above = np.full((4, 4, 4), 255, np.uint8)
+    white_above[2:, :, :3] = 0
+    PIL.Image.fromarray(white_above).save(home / "mark.png")
     asked: dict[str, Any] = {
         "regions": [f"face={home / 'masks'}", "top-left"],
         "properties": ["contrast"],

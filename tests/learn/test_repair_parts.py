@@ -22,7 +22,7 @@ from seewhy.evidence.trials.sample import Sample
 from seewhy.evidence.trials.trial import Scores, Trials
 from seewhy.learn.arms import RepairJob, Way, ways_of
 from seewhy.learn.budget import WayCost, cost_of_way, within
-from seewhy.learn.exchange import FactorExchange, MarkLaid, RegionExchange, unrelated
+from seewhy.learn.exchange import FactorExchange, MarkLaid, RegionExchange, balancing_share, unrelated
 from seewhy.learn.fine_tune import Tuning, fine_tuned
 from seewhy.learn.groups import Groups, cells_of, groups_by_column, groups_by_effects, no_groups
 from seewhy.learn.last_layer import head_of, refitted, with_head
@@ -77,7 +77,7 @@ def test_groups_are_cut_where_the_effects_part() -> None:
 
 def test_an_exchange_gives_the_donors_value_and_any_class_is_any_class() -> None:
     sample, factor = sample_of(), PropertyFactor(PROPERTIES["brightness"])
-    exchange = FactorExchange(sample, factor)
+    exchange = FactorExchange(sample, factor, "any class")
     donors = torch.tensor([5, 9, 20])
     edited = exchange.edited(torch.tensor([0, 1, 2]), donors)
     assert torch.allclose(factor.measure(edited, None), factor.measure(sample.canvases(donors), None), atol=0.02)
@@ -87,6 +87,31 @@ def test_an_exchange_gives_the_donors_value_and_any_class_is_any_class() -> None
     same = FactorExchange(sample, factor, "the same class").donors_for(places[:48], generator)
     assert 0.4 < float((any_class % 2 == places % 2).double().mean()) < 0.6
     assert bool((same % 2 == places[:48] % 2).all())
+
+
+@pytest.mark.parametrize(("n_classes", "share"), [(2, 0.5), (2, 0.8), (2, 1.0), (3, 0.7), (4, 0.75)])
+def test_in_all_images_together_each_class_has_as_much_of_every_classs_content(n_classes: int, share: float) -> None:
+    sample = sample_of(48)
+    labels = np.where(np.arange(48) < 24, 0, np.arange(48) % n_classes)  # the first class has most of the images
+    sample = replace(sample, labels=labels)
+    exchange = FactorExchange(sample, PropertyFactor(PROPERTIES["brightness"]), share=share)
+    generator = torch.Generator().manual_seed(0)
+    places = torch.arange(48).repeat(400)
+    chosen = torch.rand(len(places), generator=generator) < share
+    content = places.clone()  # of whom each image has the factor's content: its own, or a donor's
+    content[chosen] = exchange.donors_for(places[chosen], generator)
+    table = np.zeros((n_classes, n_classes))
+    np.add.at(table, (labels[places], labels[content]), 1)
+    shares = table / table.sum(axis=1, keepdims=True)
+    assert abs(shares - 1 / n_classes).max() < 0.03
+
+
+def test_a_small_share_takes_what_the_factor_says_as_far_as_it_can() -> None:
+    assert [balancing_share(n) for n in (2, 4, 10)] == [0.5, 0.75, 0.75]
+    sample, generator = sample_of(), torch.Generator().manual_seed(0)
+    exchange = FactorExchange(sample, PropertyFactor(PROPERTIES["brightness"]), share=0.2)
+    places = torch.arange(24).repeat(20)
+    assert bool((exchange.donors_for(places, generator) % 2 != places % 2).all())
 
 
 def test_the_unrelated_exchange_leaves_the_factor_alone() -> None:

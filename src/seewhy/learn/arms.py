@@ -16,7 +16,16 @@ from seewhy.estimates import Integers
 from seewhy.evidence.factors.factor import Factor, Mark, as_share
 from seewhy.evidence.trials.sample import Sample
 from seewhy.learn.attention import AttentionLoss, GradientLoss, refuse_unreadable
-from seewhy.learn.exchange import Exchanging, FactorExchange, MarkLaid, RegionExchange, unrelated, with_and_without
+from seewhy.learn.exchange import (
+    DonorsOf,
+    Exchanging,
+    FactorExchange,
+    MarkLaid,
+    RegionExchange,
+    balancing_share,
+    unrelated,
+    with_and_without,
+)
 from seewhy.learn.fine_tune import Losing, Tuning, fine_tuned
 from seewhy.learn.groups import LEAST_CELL, MARKED_OR_NOT, Groups
 from seewhy.learn.last_layer import Head, head_of, refitted, with_gate, with_head
@@ -27,7 +36,7 @@ Making = Callable[[int], nn.Module]  # from a seed
 EXCHANGE, CONSISTENCY, LAST_LAYER, PROJECTION = "exchange", "consistency", "last-layer", "projection"
 GATED, ATTENTION, GRADIENTS = "gated", "attention", "gradients"
 WAYS = {
-    EXCHANGE: "R1: fine-tuned with its content from donors of any class in half of the images",
+    EXCHANGE: "R1: fine-tuned with its content from donors of other classes, so that all classes have it alike",
     CONSISTENCY: "R1: fine-tuned to answer the same with its content from donors of any class",
     LAST_LAYER: "R2: the last layer fitted anew, every class and group weighing the same",
     PROJECTION: "R4: its direction in front of the last layer projected away",
@@ -139,7 +148,7 @@ def ways_of(job: RepairJob, names: tuple[str, ...]) -> tuple[list[Way], dict[str
 
 
 def _tuned(job: RepairJob) -> Way:
-    return _by_exchange(job, EXCHANGE, job.tuning)
+    return _by_exchange(job, EXCHANGE, replace(job.tuning, share=balancing_share(len(np.unique(job.sample.labels)))))
 
 
 def _consistent(job: RepairJob) -> Way:
@@ -149,7 +158,7 @@ def _consistent(job: RepairJob) -> Way:
 def _by_exchange(job: RepairJob, name: str, tuning: Tuning) -> Way:
     _refuse_frozen(job.network)
     placed = job.sample.on(next(job.network.parameters()).device)
-    wanted, other = _exchanges(job, placed)
+    wanted, other = _exchanges(job, placed, tuning)
     n_passes = tuning.epochs * tuning.views
     tuned = partial(fine_tuned, job.network, placed, tuning, memory_format=job.memory_format)
     return Way(
@@ -230,12 +239,16 @@ def _by_share(job: RepairJob, region: str, name: str, words: str, loss_of: Calla
     )
 
 
-def _exchanges(job: RepairJob, placed: Sample) -> tuple[Exchanging, Exchanging]:
-    """What is exchanged, and the unrelated thing that the control arm exchanges."""
+def _exchanges(job: RepairJob, placed: Sample, tuning: Tuning) -> tuple[Exchanging, Exchanging]:
+    """What is exchanged, and the unrelated thing that the control arm exchanges.
+
+    Of images that are held to answer alike donors are of any class: what they are answered says nothing of that.
+    """
     other = unrelated(job.sample, placed, job.factor, job.unrelated, job.core, job.seed)
     if isinstance(job.factor, Mark):
         return MarkLaid(placed, job.factor), other
-    return FactorExchange(placed, job.factor), other
+    donors: DonorsOf = "any class" if tuning.consistency else "all classes alike"
+    return FactorExchange(placed, job.factor, donors, tuning.share), other
 
 
 def _last_layer(job: RepairJob) -> Way:

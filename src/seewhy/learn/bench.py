@@ -179,7 +179,7 @@ class Bench:
             reduction=reduction,
             cost=cost,
             others=tuple(others),
-            reasons=tuple(reasons_of(margins, reduction, cost, arms, others, chance, given)),
+            reasons=tuple(reasons_of(margins, reduction, cost, arms, others, chance, given, begun.cells)),
             notes=(*begun.notes, *([way.note] if way.note else [])),
             seeds=n,
             images=before.n_images,
@@ -268,7 +268,8 @@ def _named(design: AuditDesign, name: str) -> Factor | Mark:
 
 
 def _donor_effects(trials: Trials, contrast: Contrast) -> Floats:
-    return class_effect(trials, trials.probability_changes(contrast), contrast)[1]
+    """Of each donor (M,) on the margin, which a sure network moves where its probabilities stay at 0 or 1."""
+    return class_effect(trials, trials.margin_changes(contrast), contrast)[1]
 
 
 def _said(error: SeewhyError) -> str:

@@ -17,7 +17,8 @@ from seewhy.evidence.factors.edits import transplanted
 from seewhy.evidence.factors.factor import Factor, Mark
 from seewhy.evidence.trials.sample import CHUNK, Sample, gathered, mean_mask
 
-DonorsOf = Literal["any class", "the same class"]
+DonorsOf = Literal["any class", "the same class", "all classes alike"]
+MOST_SHARE = 0.75  # of the images of a batch that are exchanged
 _CORNER = 0.1  # the area of a region that stands against a property, which has none
 
 
@@ -41,19 +42,38 @@ class Exchanging(Protocol):
 
 @dataclass(frozen=True)
 class FactorExchange:
-    """A factor's content from donors of any class: what it says about the class is lost, what it looks like stays.
+    """A factor's content from donors of other classes: what it says about the class is lost, its look stays.
 
-    With donors of the same class alone everything is the same but that: a control arm.
+    Of the images only a `share` get it. So that in all of them together, exchanged or not, each class has as much of
+    every class's content ("all classes alike"), the donors are of other classes as far as that takes; from donors of
+    "any class" alone, the images that stay as they are would still say what the factor says. With donors of "the same
+    class" everything is the same but that: a control arm.
     """
 
     sample: Sample
     factor: Factor
-    donors: DonorsOf = "any class"
+    donors: DonorsOf = "all classes alike"
+    share: float = 0.5
 
     @property
     def words(self) -> str:
         """What is exchanged, and from which donors."""
         return f"{self.factor.name} from donors of {self.donors}"
+
+    @cached_property
+    def _pools(self) -> list[Tensor]:
+        """The donors by class."""
+        pool = np.flatnonzero(self.eligible)
+        labels = self.sample.labels[pool]
+        return [torch.from_numpy(pool[labels == label]) for label in np.unique(labels)]
+
+    @property
+    def _own(self) -> float:
+        """The share of the donors that are of the recipient's class."""
+        n = len(self._pools)
+        if n < 2 or self.donors == "the same class":
+            return 1.0
+        return max(0.0, 1 - (1 - 1 / n) / self.share) if self.share else 0.0
 
     @property
     def eligible(self) -> NDArray[np.bool_]:
@@ -63,15 +83,20 @@ class FactorExchange:
 
     def donors_for(self, places: Tensor, generator: torch.Generator) -> Tensor:
         """A donor (n,) for each recipient (n,); one may be given itself, as one of many."""
-        pool = torch.from_numpy(np.flatnonzero(self.eligible))
         if self.donors == "any class":
+            pool = torch.cat(self._pools).sort().values
             return pool[torch.randint(len(pool), (len(places),), generator=generator)]
-        labels = torch.from_numpy(self.sample.labels)
-        chosen = []
-        for place in places.tolist():
-            own = pool[labels[pool] == labels[place]]
-            chosen.append(int(own[torch.randint(len(own), (1,), generator=generator)]))
+        known = [int(self.sample.labels[pool[0]]) for pool in self._pools]
+        chosen = [self._donor(known.index(int(self.sample.labels[place])), generator) for place in places.tolist()]
         return torch.tensor(chosen, dtype=torch.int64)
+
+    def _donor(self, own: int, generator: torch.Generator) -> int:
+        """One donor for a recipient of the class at this place among those of the donors; of others each alike."""
+        pools = self._pools
+        if float(torch.rand((), generator=generator)) >= self._own:
+            other = int(torch.randint(len(pools) - 1, (), generator=generator))
+            own = other + (other >= own)
+        return int(pools[own][torch.randint(len(pools[own]), (), generator=generator)])
 
     def edited(self, recipients: Tensor, donors: Tensor) -> Tensor:
         """The canvases (n, 3, H, W) of the recipients with the donors' content."""
@@ -179,6 +204,14 @@ def with_and_without(sample: Sample, mark: Mark) -> Sample:
     )
 
 
+def balancing_share(n_classes: int) -> float:
+    """The share of the images that must get content of other classes for all to be alike; at most three quarters.
+
+    With a larger share hardly an image would be as it was taken.
+    """
+    return min(1 - 1 / max(n_classes, 2), MOST_SHARE)
+
+
 def unrelated(
     sample: Sample, placed: Sample, factor: Factor | Mark, others: Sequence[Factor], core: Sequence[str], seed: int
 ) -> Exchanging:
@@ -198,7 +231,7 @@ def unrelated(
     if 0 < ROOM * area <= float(free_pixels(taken).float().mean()):
         return RegionExchange(placed, control_masks(area, taken, 1, seed)[0])
     if others:
-        return FactorExchange(placed, others[0])
+        return FactorExchange(placed, others[0], "any class")
     if isinstance(factor, Mark):
         return MarkLaid(placed, factor, is_patch=True)
     return FactorExchange(placed, factor, "the same class")

@@ -21,7 +21,7 @@ from seewhy.learn.parts import train_of, with_all_images
 
 
 class ExchangeDataset(Dataset[tuple[Any, int]]):
-    """The training images of an audit, a share of them with a factor's content from another one, of any class.
+    """The training images of an audit, a share of them with a factor's content from others, all classes alike.
 
     What `repair(ways="exchange")` trains on, as items (image, label): the image is the network's own input (C, H, W),
     or what `transform` makes of the canvas (3, H, W) in 0..1; the label is the class index. Items are repeatable by
@@ -52,7 +52,7 @@ class ExchangeDataset(Dataset[tuple[Any, int]]):
         seed: int = 0,
     ) -> None:
         self.share, self.transform, self.seed = _checked(share), transform, seed
-        self.sample, self.exchange = _exchange_of(audit, factor)
+        self.sample, self.exchange = _exchange_of(audit, factor, self.share)
         self._can = torch.from_numpy(self.exchange.eligible)
         self._epoch = torch.zeros(1, dtype=torch.int64).share_memory_()  # so that workers that stay see the next one
 
@@ -102,7 +102,7 @@ class ExchangeTransform:
 
     def __init__(self, audit: Audit, factor: str, *, share: float = 0.5) -> None:
         self.share = _checked(share)
-        self.sample, self.exchange = _exchange_of(audit, factor)
+        self.sample, self.exchange = _exchange_of(audit, factor, self.share)
 
     def __call__(self, image: Tensor, mask: Tensor | None = None) -> Tensor:
         """The image (3, H, W), in a share of calls with another one's content; `mask` (H, W) is where its region is."""
@@ -135,7 +135,7 @@ class ExchangeTransform:
         return self.sample.masks_at(region, torch.zeros(1, dtype=torch.int64))
 
 
-def _exchange_of(audit: Audit, name: str) -> tuple[Sample, FactorExchange | MarkLaid]:
+def _exchange_of(audit: Audit, name: str, share: float) -> tuple[Sample, FactorExchange | MarkLaid]:
     """All training images, and the exchange of a factor or mark among them, ready to be sent to workers."""
     design = audit.design
     named: dict[str, Factor | Mark] = {factor.name: factor for factor in design.factors}
@@ -150,7 +150,7 @@ def _exchange_of(audit: Audit, name: str) -> tuple[Sample, FactorExchange | Mark
         return sample, MarkLaid(sample, factor)
     if isinstance(factor, RegionFactor):
         factor = replace(factor, at=replace(factor.at, draw=_drawn_already))
-    exchange = FactorExchange(sample, factor)
+    exchange = FactorExchange(sample, factor, share=share)
     exchange.prepare()
     return sample, exchange
 

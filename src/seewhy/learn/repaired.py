@@ -14,7 +14,7 @@ from seewhy.estimates import Estimate, p_words
 from seewhy.evidence.findings.figures import interval, points, signed_points, watched_of
 from seewhy.evidence.inference.differences import ClassDifference
 from seewhy.evidence.thresholds import AUDIT_THRESHOLDS
-from seewhy.learn.groups import Cell
+from seewhy.learn.groups import LEAST_CELL, Cell
 from seewhy.learn.proof import Cost, OtherFactor
 from seewhy.learn.readings import CellAccuracy
 from seewhy.render import notebook
@@ -186,6 +186,11 @@ class Repair:
                 f"Accuracy {before.accuracy} → {after.accuracy}: {signed_points(change.value)} {interval(change)} "
                 f"({p_words(self.cost.p_value)}, McNemar's exact test, {counted(change.n, 'image')})."
             )
+            if change.high < 0 and was_its_own_help(before.exchanged, after.exchanged, self.cells):
+                lines.append(
+                    f"That is what {self.factor} gave there: {self.exchanged_words}, accuracy rises from "
+                    f"{before.exchanged} to {after.exchanged}, and the images show what else decides."
+                )
             if change.low < -MOST_LOST and self.cost.p_value >= AUDIT_THRESHOLDS["level"]:
                 lines.append(
                     f"That it costs more than {round(100 * MOST_LOST)} points is not excluded by so few images."
@@ -229,6 +234,15 @@ def _risen(other: OtherFactor) -> str:
     return f"{other.name} {points(other.before)} → {points(other.after)}, {rise}"
 
 
+def was_its_own_help(before: Estimate, after: Estimate, cells: Sequence[Cell]) -> bool:
+    """Whether accuracy that was lost on images as they are is what the factor had given there.
+
+    It is where accuracy with the factor changed (`before`, `after`) is shown to rise, and where the images show what
+    else decides: each class has enough of them in which the factor says another thing.
+    """
+    return after.low > before.high and bool(cells) and min(cell.count for cell in cells) >= LEAST_CELL
+
+
 def reasons_of(
     margins: Mapping[str, ClassDifference],
     reduction: ClassDifference,
@@ -237,12 +251,14 @@ def reasons_of(
     others: Sequence[OtherFactor],
     chance: float,
     given: ClassDifference,
+    cells: Sequence[Cell] = (),
 ) -> list[str]:
     """Why a repair has failed; [] where it is proved.
 
     It has to beat every control at 5 % (so all together are a test at 5 %: Berger 1982, Technometrics 24), to leave
-    less than before, not to be shown to cost more than 3 points or to let another factor rise; and something must be
-    left that tells the classes apart. `given` is how far the effect rose in the network that is given alone.
+    less than before, not to be shown to cost more than 3 points (unless these were the factor's own help) or to let
+    another factor rise; and something must be left that tells the classes apart. `given` is how far the effect rose in
+    the network that is given alone, `cells` are the images of train by class and by what the factor says.
     """
     after = arms[REPAIRED]
     reasons = [
@@ -258,7 +274,8 @@ def reasons_of(
             "The network that is given, of the first seed, is not shown to have less of it by itself: by "
             f"{points(-given.value)} points [{points(-given.high)}, {points(-given.low)}]."
         )
-    if cost.difference.value < -MOST_LOST and cost.p_value < AUDIT_THRESHOLDS["level"]:
+    is_costly = cost.difference.value < -MOST_LOST and cost.p_value < AUDIT_THRESHOLDS["level"]
+    if is_costly and not was_its_own_help(arms[BEFORE].exchanged, after.exchanged, cells):
         reasons.append(f"It costs {points(-cost.difference.value)} points of accuracy {interval(cost.difference)}.")
     rose = [other.name for other in others if other.said == "rose" and not other.is_core]
     if rose:

@@ -66,7 +66,7 @@ def train(
         weights: a state dict to start from
         device: "auto", "cpu", "cuda", "cuda:1", "mps"
         watch: a Watch: what named factors do is measured after each epoch; it changes no weight
-        exchange: factors that half of the training images of a batch get from others of any class, so that less of
+        exchange: factors that half of the training images of a batch get from others, of other classes, so that less of
             them is learned: words by commas or in a list, as of Watch
         progress: True: a bar; False: none; or a function of (done, total), in images
         **changes: epoch of weights, and fields of Preprocess: size, mean, …
