@@ -245,6 +245,13 @@ CASES: dict[str, tuple[list[str], int, list[str]]] = {
     "bad-size-x": (["explain", "images", "--model", "net.py:Net", "--size", "8x"], 2, ["--size is '8x'"]),
     "three-sizes": (["explain", "images", "--model", "net.py:Net", "--size", "8x8x3"], 2, ["--size is '8x8x3'"]),
     "odd-digits": (["explain", "images", "--model", "net.py:Net", "--size", "2²"], 2, ["--size is '2²'"]),
+    "seed-negative": (["explain", "images", "--model", "net.py:Net", "--seed", "-1"], 2, ["--seed is -1, but must be"]),
+    "seed-large": (["trends", "run", "--seed", str(2**32)], 2, ["--seed is 4294967296, but must be 0 to 4294967295."]),
+    "seed-of-compare": (
+        ["methods", "--compare", "images", "--model", "net.py:Net", "--seed", "-1"],
+        2,
+        ["--seed is -1"],
+    ),
     "size-zero": (["explain", "images", "--model", "net.py:Net", "--size", "0"], 2, ["must be at least 1 x 1"]),
     "bad-mean": (
         ["explain", "images", "--model", "net.py:Net", "--mean", "a,b"],

@@ -7,6 +7,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any, Literal, NamedTuple, get_args
 
 from seewhy.errors import OptionError, listed, nearest
@@ -42,6 +43,13 @@ def one_of(option: str, value: str, allowed: tuple[str, ...]) -> None:
         raise OptionError(
             f"{option} is {value!r}, but must be one of: {listed(allowed)}. {nearest(str(value), allowed)}".rstrip()
         )
+
+
+def checked_seed(seed: int) -> int:
+    """The seed. Raises OptionError unless numpy, scikit-learn and torch all take it."""
+    if not isinstance(seed, Integral) or not 0 <= seed < 2**32:
+        raise OptionError(f"--seed is {seed}, but must be 0 to {2**32 - 1}.")
+    return seed
 
 
 Task = Literal["classification", "multi-label", "regression", "embedding", "segmentation", "detection"]

@@ -537,6 +537,11 @@ def test_a_sample_has_as_many_images_as_asked(tmp_path: Path, count: int) -> Non
     [
         pytest.param({"limit": 1, "sample": 1}, "--limit and --sample cannot be given together", id="both"),
         pytest.param({"limit": 0}, r"--limit is 0, but must be at least 1", id="limit-0"),
+        pytest.param(
+            {"seed": -1}, r"--seed is -1, but must be 0 to 4294967295\.\n  In Python: seed=", id="seed-negative"
+        ),
+        pytest.param({"seed": 2**32}, r"--seed is 4294967296, but must be", id="seed-large"),
+        pytest.param({"seed": 1.5}, r"--seed is 1.5, but must be", id="seed-no-integer"),
         pytest.param({"sample": -3}, r"--sample is -3, but must be at least 1", id="sample-negative"),
     ],
 )

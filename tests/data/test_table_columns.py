@@ -50,6 +50,37 @@ def test_columns_that_say_something_are_kept_as_groups_or_numbers(table: ImageTa
     assert "the same for 59 of 60" in left["rare"] and "empty for all" in left["nothing"]
 
 
+def values_of(cells: list[str]) -> np.ndarray | str:
+    """The values of a column of such cells, or why it is left out."""
+    table = read_table([{"path": f"{n}.png", "label": "x", "size": cell} for n, cell in enumerate(cells * 3)])
+    columns, left = usable_columns(table, table.images)
+    if not columns:
+        return left["size"]
+    assert columns[0].values is not None
+    return columns[0].values[: len(cells)]
+
+
+def test_commas_are_read_as_those_of_thousands_or_of_decimals_where_that_is_clear() -> None:
+    numbers = np.array([*range(900, 2100, 100), 12_500, -1_020])
+    with_commas = [f"{number:,}" for number in numbers]
+    assert (values_of(with_commas) == numbers).all(), "900 and 1,000"
+    assert (values_of([*with_commas, "1,000,000"])[:-1] == numbers).all()
+    large = np.arange(12) * 1000 + 1_000_000
+    assert (values_of([f"{number:,}" for number in large]) == large).all()
+    assert (values_of([f"{number:,.2f}" for number in large / 3]) == (large / 3).round(2)).all()
+    shares = np.arange(12) / 8 + 0.125
+    assert (values_of([f"{share:.3f}".replace(".", ",") for share in shares]) == shares).all(), "0,125 and 1,125"
+    assert (values_of([f"{share:g}".replace(".", ",") for share in shares]) == shares).all(), "0,125 and 1,5"
+    assert (values_of([f"{share}" for share in shares]) == shares).all()
+    assert (values_of([f"{share} " for share in range(12)]) == np.arange(12)).all()
+
+
+@pytest.mark.parametrize("others", [[], ["1500", "20"]])
+def test_commas_that_may_be_either_are_left_out_and_said(others: list[str]) -> None:
+    said = values_of([f"1,{n:03d}" for n in range(12)] + others)
+    assert isinstance(said, str) and "thousands or of decimals (1,000): write 1000 or 1.000" in said
+
+
 def test_rare_values_are_one_group() -> None:
     cameras = ["a" if n < 20 else "b" if n < 40 else f"c{n % 9}" for n in range(60)]
     rows = [{"path": f"{n}.png", "label": "x", "camera": camera} for n, camera in enumerate(cameras)]

@@ -161,7 +161,7 @@ def test_a_word_over_the_whole_canvas_keeps_its_shape() -> None:
 
 
 def test_what_leaves_nothing_of_the_picture_is_refused(tmp_path: Path) -> None:
-    PIL.Image.new("RGB", (50, 50), "red").save(tmp_path / "opaque.png")
+    logo(tmp_path / "opaque.png")
     with pytest.raises(OptionError, match=r"not transparent anywhere[\s\S]*opaque.png@centre"):
         find_mark(f"{tmp_path / 'opaque.png'}@full", (64, 64))
     assert find_mark(f"{tmp_path / 'opaque.png'}@centre", (64, 64))[1][3].any()
@@ -183,3 +183,56 @@ def test_a_place_that_is_misspelt_names_those_there_are(tmp_path: Path) -> None:
         find_mark(f"{letters(tmp_path / 'wm.png')}@ful", (64, 64))
     with pytest.raises(OptionError, match="nothing after the colon"):
         find_mark(f"{letters(tmp_path / 'wm.png')}@full:", (64, 64))
+
+
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("pixels", [(10, 1000), (1000, 10), (1500, 1000)])
+@pytest.mark.parametrize("size", [(48, 48), (40, 64), (3, 2)])
+def test_marks_of_any_shape_lie_within_the_canvas(
+    tmp_path: Path, size: tuple[int, int], pixels: tuple[int, int], place: str
+) -> None:
+    _, mark, neutral = find_mark(f"{logo(tmp_path / 'logo.png', pixels)}@{place}:text:A", size)
+    assert mark.shape == neutral.shape == (4, *size)
+    top, bottom, left, right = box_of(mark)
+    assert right - left == min(size[1], max(4, round(0.4 * size[1])))
+    if place == "centre":
+        assert abs(top + bottom - size[0]) <= 1 and abs(left + right - size[1]) <= 1
+    else:  # as near to its corner as to the opposite one, at the most
+        assert top <= size[0] - bottom if "top" in place else top >= size[0] - bottom
+        assert left <= size[1] - right if "left" in place else left >= size[1] - right
+
+
+@pytest.mark.parametrize(("name", "alpha"), [("solid.png", 255), ("glass.png", 128), ("dot.png", 255)])
+@pytest.mark.parametrize("place", PLACES)
+def test_a_mark_that_looks_the_same_shuffled_is_refused(tmp_path: Path, name: str, alpha: int, place: str) -> None:
+    size = (1, 1) if name == "dot.png" else (50, 20)
+    PIL.Image.new("RGBA", size, (255, 0, 0, alpha)).save(tmp_path / name)
+    with pytest.raises(OptionError, match=rf"pixels are shuffled[\s\S]*{name}@{place}:other.png"):
+        find_mark(f"{tmp_path / name}@{place}", (48, 48))
+    assert find_mark(f"{tmp_path / name}@{place}:text:A", (48, 48))[1][3].any()
+    with pytest.raises(OptionError, match=rf"{name} and .*{name} look the same"):
+        find_mark(f"{tmp_path / name}@{place}:{tmp_path / name}", (48, 48))
+
+
+def test_a_veil_of_one_colour_over_the_whole_canvas_is_refused(tmp_path: Path) -> None:
+    PIL.Image.new("RGBA", (50, 50), (255, 0, 0, 90)).save(tmp_path / "veil.png")
+    with pytest.raises(OptionError, match=r"pixels are shuffled[\s\S]*veil.png@full:other.png"):
+        find_mark(f"{tmp_path / 'veil.png'}@full", (48, 48))
+
+
+@pytest.mark.parametrize("place", [*PLACES, "full"])
+def test_a_mark_that_cannot_be_seen_is_refused(tmp_path: Path, place: str) -> None:
+    clear = logo(tmp_path / "clear.png", alpha=0)
+    with pytest.raises(OptionError, match=r"clear\.png is transparent everywhere"):
+        find_mark(f"{clear}@{place}", (48, 48))
+    patch = find_mark(f"text:A@{place}:{clear}", (48, 48))[2]
+    assert not patch[3].any(), "to compare with nothing is no mistake"
+
+
+@pytest.mark.parametrize("behind", ["", "@full", "@top-left"])
+def test_a_text_may_be_longer_than_a_files_name(behind: str) -> None:
+    assert find_mark(f"text:{'A' * 300}{behind}", (64, 64))[1][3].any()
+    with pytest.raises(DataError, match="no file"):
+        find_mark(f"{'A' * 300}.png{behind}", (64, 64))
+    with pytest.raises(DataError, match="no file"):
+        find_mark(f"A\0.png{behind}", (64, 64))

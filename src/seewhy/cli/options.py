@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from seewhy.cli.config import read_config
-from seewhy.cli.texts import class_names, numbers_of, pairs_of, sides_of, size_of, targets_of, window_of
+from seewhy.cli.texts import class_names, numbers_of, pairs_of, seed_of, sides_of, size_of, targets_of, window_of
 
 if TYPE_CHECKING:
     from seewhy.data.classifier import Classifier
@@ -57,12 +57,12 @@ Exchanged = Annotated[
     str | None,
     typer.Option(
         "--exchange",
-        help="Factors that half of the training images get from others of any class, so that less of them is learned: "
+        help="Factors that half of the training images get from others of other classes, so less of them is learned: "
         "border, tint, background=masks/background, …, by commas.",
     ),
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")]
-Seed = Annotated[int, typer.Option(help="Of every random choice.")]
+Seed = Annotated[int, typer.Option(help="Of every random choice.", callback=seed_of)]
 NoReport = Annotated[bool, typer.Option("--no-report", help="Leave out the pages (report/index.html).")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")]
 Config = Annotated[

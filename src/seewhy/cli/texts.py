@@ -75,3 +75,10 @@ def window_of(text: str | None) -> tuple[float, float] | None:
             f"--window is {text!r}, but must look like -1000,400: what is black, what is white."
         ) from error
     return low, high
+
+
+def seed_of(seed: int) -> int:
+    """The number of --seed. Raises OptionError where it is too small or too large."""
+    from seewhy.records import checked_seed
+
+    return checked_seed(seed)

@@ -9,11 +9,12 @@ import typer
 
 from seewhy.cli.options import AsJson
 from seewhy.cli.printing import print_json, print_wrapped, say
+from seewhy.cli.texts import seed_of
 
 
 def trends(
     run: Annotated[Path, typer.Argument(help="A finished run folder of explain or audit.")],
-    seed: Annotated[int, typer.Option(help="The same seed gives the same groups.")] = 0,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same groups.", callback=seed_of)] = 0,
     as_json: AsJson = False,
 ) -> None:
     """Group the maps of a finished run by class, and say what would test each group; its pages get a page of it."""

@@ -25,7 +25,7 @@ from seewhy.data.sampling import sampled
 from seewhy.data.shards import are_shards, rows_of, shards_in
 from seewhy.data.sheet import Sheet, read_lines, read_sheet, sheet_of
 from seewhy.errors import DataError, OptionError, beside
-from seewhy.records import Image, one_form
+from seewhy.records import Image, checked_seed, one_form
 
 _TABLES = (".xlsx", ".xls", ".ods", ".parquet", ".feather", ".json", ".jsonl", ".pkl")
 
@@ -67,6 +67,7 @@ def read_table(
         raise OptionError(f"--{'limit' if limit is not None else 'sample'} is {number}, but must be at least 1.")
     if first_label not in (None, 0, 1):
         raise OptionError(f"--first-label is {first_label}, but must be 0 or 1.")
+    checked_seed(seed)
     table = _storable(_table(source, columns or {}, first_label))
     if first_label is not None:
         table = _counted_from(table, first_label)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ OTHER, EMPTY = "(other)", "(empty)"
 LEAST = 5  # images of a value, for it to be a group of its own
 MOST_GROUPS, MOST_OF_NUMBERS = 20, 10  # values, beyond which the rarest are one group, and numbers are compared by size
 _ID = 0.95  # of the rows have another value, from which on whole numbers are taken for ids
+_THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(,\d{3})+(\.\d*)?")
 _BLANK = ("", "nan", "none", "<na>", "null", "n/a")
 
 
@@ -96,6 +98,8 @@ def _read(name: str, cells: Sequence[str], *, is_named: bool) -> TableColumn | s
         return "it is empty for all of these images"
     numbers = _numbers(known)
     if numbers is not None and len(held) > MOST_OF_NUMBERS:
+        if isinstance(numbers, str):
+            return numbers
         is_id = len(held) >= _ID * len(known) and all(number.is_integer() for number in numbers)
         if is_id and not is_named:
             return f"it has another whole number in nearly every row, like an id (--columns {name} compares it)"
@@ -107,12 +111,34 @@ def _read(name: str, cells: Sequence[str], *, is_named: bool) -> TableColumn | s
     return _grouped(name, cells, filled)
 
 
-def _numbers(cells: Sequence[str]) -> list[float] | None:
+def _numbers(cells: Sequence[str]) -> list[float] | str | None:
+    """The numbers, None where they are none, or why they cannot be read."""
     try:
-        numbers = [float(cell.replace(",", ".") if "." not in cell else cell) for cell in cells]  # 1,5 is 1.5
+        comma = _comma_of([cell.strip() for cell in cells])
+        numbers = [float(cell.replace(",", comma or "")) for cell in cells]
     except ValueError:
         return None
-    return numbers if all(map(math.isfinite, numbers)) else None
+    if not all(map(math.isfinite, numbers)):
+        return None
+    if comma is None:
+        some = next(cell for cell in cells if "," in cell)
+        either = f"{some.replace(',', '')} or {some.replace(',', '.')}"
+        return f"its commas may be those of thousands or of decimals ({some}): write {either}"
+    return numbers
+
+
+def _comma_of(cells: Sequence[str]) -> str | None:
+    """What is to stand for the commas of numbers: "." for decimals, "" for thousands, None where they may be either.
+
+    Those of thousands have three digits behind each, in all cells. That they are no decimals is known by a second
+    comma or a point in any cell, or where numbers without one are there and lie below 1,000. Raises ValueError.
+    """
+    commas, others = ([cell for cell in cells if ("," in cell) is has] for has in (True, False))
+    if not all(map(_THOUSANDS.fullmatch, commas)):
+        return "."
+    if not commas or any("." in cell or cell.count(",") > 1 for cell in (*commas, *others)):
+        return ""
+    return "" if others and all(abs(float(cell)) < 1000 for cell in others) else None
 
 
 def _grouped(name: str, cells: Sequence[str], filled: NDArray[np.bool_]) -> TableColumn | str:

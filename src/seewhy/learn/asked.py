@@ -10,6 +10,7 @@ from seewhy.errors import OptionError, listed, nearest
 from seewhy.evidence.trials.design import AuditDesign
 from seewhy.learn.arms import USUAL_WAYS, WAYS
 from seewhy.learn.fine_tune import Tuning
+from seewhy.records import checked_seed
 
 LEAST_SEEDS = 3
 LARGEST_RATE = 1.0  # of Adam, whose steps are as large
@@ -43,6 +44,7 @@ class RepairOptions:
     budget: int | None = None  # images through a network
 
     def __post_init__(self) -> None:
+        checked_seed(self.seed)
         if self.seeds < LEAST_SEEDS:
             raise OptionError(f"--seeds is {self.seeds}, but an arm needs at least {LEAST_SEEDS} networks.")
         if self.tuning.epochs < 1 or self.tuning.batch_size < 1:

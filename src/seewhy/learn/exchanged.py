@@ -18,6 +18,7 @@ from seewhy.evidence.results.result import Audit
 from seewhy.evidence.trials.sample import Sample
 from seewhy.learn.exchange import FactorExchange, MarkLaid
 from seewhy.learn.parts import train_of, with_all_images
+from seewhy.records import checked_seed
 
 
 class ExchangeDataset(Dataset[tuple[Any, int]]):
@@ -51,7 +52,7 @@ class ExchangeDataset(Dataset[tuple[Any, int]]):
         transform: Callable[[Tensor], Any] | None = None,
         seed: int = 0,
     ) -> None:
-        self.share, self.transform, self.seed = _checked(share), transform, seed
+        self.share, self.transform, self.seed = _checked(share), transform, checked_seed(seed)
         self.sample, self.exchange = _exchange_of(audit, factor, self.share)
         self._can = torch.from_numpy(self.exchange.eligible)
         self._epoch = torch.zeros(1, dtype=torch.int64).share_memory_()  # so that workers that stay see the next one

@@ -24,7 +24,7 @@ from seewhy.learn.job import TrainingJob, settle
 from seewhy.learn.measure import FactorWord
 from seewhy.learn.splits import choose_splits
 from seewhy.learn.with_exchange import exchange_among, named
-from seewhy.records import Image, Preprocess, Progress
+from seewhy.records import Image, Preprocess, Progress, checked_seed
 from seewhy.run.progress import chosen_progress
 from seewhy.store import manifest
 
@@ -99,7 +99,7 @@ def train(
         torch.enable_grad(),
         chosen_progress(progress, "Training") as report,
     ):
-        settle(seed, "weights", torch.device("cpu"))
+        settle(checked_seed(seed), "weights", torch.device("cpu"))
         classifier = load(spec_or_copy, weights, classes=classes, model_args=model_args, device=device, **changes)
         table = read_table(data)
         classifier = with_window(replace(classifier, model=unwrap(classifier.model)[0]), table)

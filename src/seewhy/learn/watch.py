@@ -32,7 +32,7 @@ from seewhy.learn.watched import (
     rows_in,
     table_of,
 )
-from seewhy.records import Image
+from seewhy.records import Image, checked_seed
 from seewhy.render import notebook
 from seewhy.render.color import heat
 from seewhy.render.sheet import SheetPicture, page, picture_tile
@@ -83,7 +83,7 @@ class Watch:
         self.maps: dict[int, Maps] = {}
         self.probes: tuple[str, ...] = ()
         self.probed: tuple[ProbeImage, ...] = ()
-        self._data, self._effort, self._seed = data, {"recipients": images, "donors": donors}, seed
+        self._data, self._effort, self._seed = data, {"recipients": images, "donors": donors}, checked_seed(seed)
         self._loading = {"classes": classes, **options}
         self._among: ImageTable | None = None
         self._next = 0

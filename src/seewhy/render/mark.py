@@ -20,6 +20,7 @@ PLACES = {  # the middle of the mark, as shares of the free width and height
     "centre": (0.5, 0.5),
 }
 FULL = "full"  # over the whole canvas
+_TEXT = "text:"
 SHUFFLED = "the same pixels shuffled"
 _WIDTH_SHARE, _MARGIN_SHARE, _OPACITY = 0.4, 0.02, 0.75
 _LETTERS_PX = 96
@@ -52,10 +53,25 @@ def find_mark(spec: str, size: tuple[int, int]) -> tuple[str, Mark, Mark]:
     "full" a picture is as large as the canvas, and a word as large as fits. The neutral patch has the mark's own pixels
     in shuffled patches: as large, as bright, without its shape; over the whole canvas patches change places with near
     ones alone, so that what lies in the middle stays there. "@centre:other.png" names another mark in place of it.
+    Raises OptionError where nothing can be seen of the mark, or of a difference from its patch.
     """
     read = _spec_of(spec)
     mark = _drawn(read.what, read.place, size)
-    return read.words, mark, _drawn(read.against, read.place, size) if read.against else _neutral(read, size)
+    if not mark[3].any():
+        raise OptionError(
+            f"{read.what} is transparent everywhere, so nothing would be laid over the pictures.\n"
+            "  A picture that can be seen, or a word:  --mark watermark=text:SAMPLE",
+            slug="insert",
+        )
+    patch = _drawn(read.against, read.place, size) if read.against else _neutral(read, size)
+    if _looks_alike(mark, patch):
+        alike = f"and {read.against} look the same" if read.against else "looks the same when its pixels are shuffled"
+        raise OptionError(
+            f"{read.what} {alike}, so that their comparison would always show nothing.\n"
+            f"  Compare it with another picture:  {read.what}@{read.place}:other.png",
+            slug="insert",
+        )
+    return read.words, mark, patch
 
 
 def against_of(spec: str) -> str:
@@ -82,7 +98,7 @@ def _spec_of(spec: str) -> _Spec:
 
 def _parts_of(spec: str) -> tuple[str, str, str, str]:
     """What is drawn, the place, a colon where there is one behind it, and what follows; paths may hold any of these."""
-    if "@" not in spec or Path(spec).is_file():
+    if "@" not in spec or (not spec.startswith(_TEXT) and _is_file(spec)):
         return spec, "bottom-right", "", ""
     parts = spec.split("@")
     ways = [("@".join(parts[:cut]), *"@".join(parts[cut:]).partition(":")) for cut in range(len(parts) - 1, 0, -1)]
@@ -99,12 +115,12 @@ def _drawn(what: str, place: str, size: tuple[int, int]) -> Mark:
 
 def _scaled(what: str, place: str, size: tuple[int, int]) -> Mark:
     """What is drawn, as large as it is laid over the canvas."""
-    is_text = what.startswith("text:")
-    image = _text(what.removeprefix("text:")) if is_text else _picture(Path(what))
+    is_text = what.startswith(_TEXT)
+    image = _text(what.removeprefix(_TEXT)) if is_text else _picture(Path(what))
     height, width = size
     if place != FULL:
-        wide = max(4, round(width * _WIDTH_SHARE))
-        high = max(2, min(height, round(image.height * wide / image.width)))
+        wide = min(width, max(4, round(width * _WIDTH_SHARE)))
+        high = min(height, max(2, round(image.height * wide / image.width)))
     elif is_text:
         scale = min(width / image.width, height / image.height)
         wide, high = max(1, round(image.width * scale)), max(1, round(image.height * scale))
@@ -131,8 +147,15 @@ def _text(words: str) -> Image.Image:
     return image
 
 
+def _is_file(path: str | Path) -> bool:
+    try:
+        return Path(path).is_file()
+    except OSError:  # longer than a name may be
+        return False
+
+
 def _picture(path: Path) -> Image.Image:
-    if not path.is_file():
+    if not _is_file(path):
         raise DataError(f"There is no file {path} to insert.  {beside(path)}", slug="no-such-file")
     try:
         with Image.open(path, formats=("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")) as image:
@@ -142,11 +165,11 @@ def _picture(path: Path) -> Image.Image:
 
 
 def _placed(values: Mark, size: tuple[int, int], place: str) -> Mark:
-    margin = round(min(size) * _MARGIN_SHARE)
+    free = [whole - part for whole, part in zip(size, values.shape[1:], strict=True)]
+    margins = [min(round(min(size) * _MARGIN_SHARE), pixels // 2) for pixels in free]
     x, y = PLACES[place]
-    left = margin + round(x * (size[1] - values.shape[2] - 2 * margin))
-    top = margin + round(y * (size[0] - values.shape[1] - 2 * margin))
-    return _at(values, size, max(0, top), max(0, left))
+    top, left = (m + round(share * (f - 2 * m)) for m, share, f in zip(margins, (y, x), free, strict=True))
+    return _at(values, size, top, left)
 
 
 def _in_the_middle(values: Mark, size: tuple[int, int]) -> Mark:
@@ -157,6 +180,14 @@ def _at(values: Mark, size: tuple[int, int], top: int, left: int) -> Mark:
     canvas = np.zeros((4, *size), np.float32)
     canvas[:, top : top + values.shape[1], left : left + values.shape[2]] = values
     return canvas
+
+
+def _looks_alike(mark: Mark, other: Mark) -> bool:
+    """Whether no pixel's opacity or colour, as far as it is opaque, differs by half a grey level of 8 bits."""
+    return all(
+        np.allclose(a, b, rtol=0, atol=0.5 / 255)
+        for a, b in ((mark[3], other[3]), (mark[:3] * mark[3], other[:3] * other[3]))
+    )
 
 
 def _neutral(spec: _Spec, size: tuple[int, int]) -> Mark:

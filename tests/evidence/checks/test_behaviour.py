@@ -94,6 +94,22 @@ def test_guessing_is_never_another_order(seed: int) -> None:
     assert classifier_that(1000, 0.0, tuple(range(200)), seed=seed).permutation is None
 
 
+def test_clusters_are_the_units_of_another_order_and_are_named() -> None:
+    """Two patients of each class, of 15 alike images: never right, and four clusters do not say why."""
+    truth = np.repeat([0, 0, 1, 1], 15)
+    logits = np.stack([truth, 1 - truth], axis=1) * 8.0
+    patients = [f"p{place}" for place in np.repeat(range(4), 15)]
+    found = behaviour_of(logits, softmax(logits), [CLASSES[k] for k in truth], CLASSES[:2], clusters=patients)
+    assert found.permutation is None and found.n_clusters == 4
+    assert "on 60 labelled images of 4 clusters" in behaviour_findings(found)[0].text
+    right = behaviour_of(logits[:, ::-1], softmax(logits[:, ::-1]), [CLASSES[k] for k in truth], CLASSES, (), patients)
+    finding, *_ = behaviour_findings(right)
+    assert finding.level == "cannot say" and "too few clusters to tell" in finding.text
+    assert finding.todo == "Check labelled images of more clusters."
+    alone = behaviour_of(logits, softmax(logits), [CLASSES[k] for k in truth], CLASSES[:2])
+    assert alone.is_order_clear and alone.n_clusters is None
+
+
 def test_guessing_is_said_to_be_no_better_than_guessing() -> None:
     (level, text), *_ = texts(classifier_that(300, 0.0))
     assert level == "bad" and "not shown to be better" in text

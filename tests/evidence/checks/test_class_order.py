@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from seewhy.evidence.checks.class_order import ClassOrder, line_to_type, other_order
+from seewhy.evidence.checks.class_order import ClassOrder, half_of, line_to_type, other_order
+from seewhy.evidence.inference.units import share_of
 
 Ints = np.ndarray
 
@@ -99,6 +100,43 @@ def test_labels_that_are_counted_from_another_number_are_told(shift: int, first:
 def test_few_images_tell_nothing() -> None:
     truth, decided = answers(18, 2, 1.0, [1, 0])
     assert other_order(truth, decided, ("real", "fake")) is None or len(truth) >= 20
+
+
+@pytest.mark.parametrize("n_classes", [2, 4])
+def test_a_cluster_counts_once(n_classes: int) -> None:
+    """Two patients of each class of 15 alike images: no order is told, of as many clusters of one image it is."""
+    patients = np.arange(2 * n_classes)
+    truth, units = np.repeat(patients % n_classes, 15), np.repeat(patients, 15)
+    decided = (truth + 1) % n_classes
+    assert other_order(truth, decided, names(n_classes), units=units) is None
+    same = other_order(truth, decided, names(n_classes), units=np.arange(len(truth)))
+    assert same == other_order(truth, decided, names(n_classes)) and same is not None and same.is_clear
+    patients = np.arange(20 * n_classes)
+    truth, units = np.repeat(patients % n_classes, 3), np.repeat(patients, 3)
+    found = other_order(truth, (truth + 1) % n_classes, names(n_classes), units=units)
+    assert found is not None and found.order == same.order and found.is_clear
+    assert found.accuracy == share_of(np.ones(len(truth), bool), units)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_network_that_tells_the_patient_has_no_other_order(seed: int) -> None:
+    """Each of 24 patients gets one answer for all of its images, by chance: half of them the right one."""
+    rng = np.random.default_rng(seed)
+    patients = np.arange(24)
+    truth, units = np.repeat(patients % 2, 40), np.repeat(patients, 40)
+    decided = np.repeat(rng.permutation(patients // 12), 40)
+    assert other_order(truth, decided, ("class0", "class1"), units=units) is None
+
+
+@pytest.mark.parametrize("n_classes", [2, 5])
+def test_no_cluster_is_divided_between_the_halves(n_classes: int) -> None:
+    rng = np.random.default_rng(1)
+    units = rng.integers(0, 40, 400)
+    truth = np.where(rng.random(400) < 0.9, units % n_classes, rng.integers(0, n_classes, 400))
+    half = half_of(truth, units)
+    for unit in range(40):
+        assert len({*half[units == unit]}) == 1
+    assert abs(len(np.unique(units[half])) - 20) <= 0.5 and all((truth[half] == k).any() for k in range(n_classes))
 
 
 @pytest.mark.parametrize(

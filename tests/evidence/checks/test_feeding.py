@@ -73,6 +73,38 @@ def test_where_all_are_worse_it_is_said_so() -> None:
     assert open_.level == "cannot say"
 
 
+def test_few_images_tell_nothing_of_the_feeding() -> None:
+    """Two images are parted by any way of feeding them, or by none."""
+    for n, units, said in (
+        (2, None, "too few images to tell (1 that are not"),
+        (18, None, "(9 that are not of the commonest class, where 10 are needed; n = 18)"),
+        (400, np.arange(400) % 10, "too few clusters to tell (5 that are not"),
+    ):
+        labels = np.arange(n) % 2
+        way = np.stack([-labels, labels], axis=1) * 1.0
+        for now, then in ((way, way * 2), (-way, way)):
+            (finding,) = feeding_findings(judge(now, labels, [("BGR", "--channels bgr", then)], units))
+            assert finding.level == "cannot say" and said in finding.text and "--channels" not in finding.todo
+    labels = np.arange(40) % 2
+    way = np.stack([-labels, labels], axis=1) * 1.0
+    (finding,) = feeding_findings(judge(-way, labels, [("BGR", "--channels bgr", way)]))
+    assert finding.level == "bad"
+
+
+def test_copies_of_images_are_one_cluster_and_add_nothing() -> None:
+    rng = np.random.default_rng(3)
+    labels, common = np.arange(60) % 2, rng.normal(size=60)
+    now, better = scored(rng, labels, 0.3, common), scored(rng, labels, 0.6, common)
+    alone = judge(now, labels, [("BGR", "", better)])
+    places = np.repeat(np.arange(60), 5)
+    copied = judge(now[places], labels[places], [("BGR", "", better[places])], places)
+    assert copied.variants[0].p_value == pytest.approx(alone.variants[0].p_value)
+    assert copied.variants[0].difference.low == pytest.approx(alone.variants[0].difference.low)
+    assert (copied.n_images, copied.n_clusters, copied.n_others) == (300, 60, 30) and alone.n_clusters is None
+    (finding,) = feeding_findings(copied)
+    assert "n = 300 of 60 clusters" in finding.text
+
+
 def test_nothing_is_said_of_the_feeding_of_a_network_that_guesses() -> None:
     rng = np.random.default_rng(1)
     labels = np.arange(80) % 2

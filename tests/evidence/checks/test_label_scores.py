@@ -32,7 +32,7 @@ def behaviour(logits: np.ndarray, truth: np.ndarray, splits: list[str] | None = 
 def test_scores_are_those_of_scikit_learn(seed: int) -> None:
     metrics = pytest.importorskip("sklearn.metrics")
     logits, truth = data(seed=seed)
-    scores = label_scores(logits, truth, CLASSES)
+    scores = label_scores(logits, truth, CLASSES, np.arange(len(truth)))
     for k, score in enumerate(scores):
         assert score.auc is not None and score.name == CLASSES[k]
         assert score.auc.value == pytest.approx(metrics.roc_auc_score(truth[:, k], logits[:, k]))
@@ -111,6 +111,27 @@ def test_another_order_of_the_labels_is_named(order: tuple[int, ...]) -> None:
 def test_guessing_and_a_right_order_are_never_another_one(seed: int) -> None:
     for gain in (0, 1, 4):
         assert behaviour(*data(300, seed, gain)).permutation is None
+
+
+def test_copies_of_images_are_one_cluster_and_add_nothing() -> None:
+    logits, truth = data(120)
+    places = np.repeat(np.arange(120), 4)
+    alone = label_scores(logits, truth, CLASSES, np.arange(120))
+    copied = label_scores(logits[places], truth[places], CLASSES, places)
+    for one, other in zip(alone, copied, strict=True):
+        assert one.auc is not None and other.auc is not None and (one.n, other.n) == (120, 480)
+        assert (one.auc.low, one.auc.high) == pytest.approx((other.auc.low, other.auc.high))
+        assert (one.bias.low, one.bias.high) == pytest.approx((other.bias.low, other.bias.high))
+
+
+def test_few_clusters_are_in_no_other_order_of_the_labels() -> None:
+    """Four patients of each label, of twenty alike images: all outputs are turned, and patients may be why."""
+    truth = np.eye(3, dtype=bool)[np.repeat(np.arange(12) % 3, 20)]
+    units = [f"p{place}" for place in np.repeat(np.arange(12), 20)]
+    logits = np.roll(truth * 8.0 - 4, 1, axis=1)
+    assert behaviour_of_labels(logits, texts_of(truth), CLASSES, clusters=units).permutation is None
+    found = behaviour_of_labels(logits, texts_of(truth), CLASSES)
+    assert found.permutation is not None and found.is_order_clear
 
 
 def test_labels_that_are_never_given_are_named_and_their_share_is_off() -> None:

@@ -251,6 +251,9 @@ def test_annotations_are_told_by_their_files(tmp_path: Path) -> None:
         ("background", r"(?s)The background of what\?  Name a face region beside it:  face,background$"),
         ("centre,background", r"(?s)background=not:centre"),
         ("x=not:centr", r"leaves out 'centr', which is no single region\.  Nearest: centre"),
+        ("not:", "'not:' names no region to leave out.  Such as:  not-centre=not:centre"),
+        ("x = not: ", "names no region to leave out.  Such as:  x=not:centre"),
+        ("x:y", "Masks need a name:  x=x:y"),
         ("x=not:corners", "leaves out 'corners', which is no single region"),
         ("?=not:centre", r"gives its region the name '\?'"),
         ("border,border=not:centre", r"Two regions are called 'border' \(geometric zone; not centre\)"),
@@ -378,6 +381,12 @@ def test_what_covers_all_or_nothing_is_unusable(
     quality = region_quality(*halves(3, shares, found), ["a", "a", "b"])
     assert quality.unusable == unusable
     assert words in quality.findings
+
+
+def test_a_region_without_any_mask_says_why() -> None:
+    reasons = ["too large", "no face was found", "no face was found"]
+    quality = region_quality(*halves(3, [0, 0, 0], [False] * 3), ["a", "a", "b"], reasons)
+    assert quality.unusable == "no image has a mask; most often: no face was found"
 
 
 def test_overlap_is_the_share_of_the_smaller_that_lies_in_the_other() -> None:

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from seewhy.evidence.findings.confusion_words import told_of
-from seewhy.evidence.findings.confusions import Confused, Confusion, Move, adjusted, frequent, move_of
+from seewhy.evidence.findings.confusions import LEAST_UNITS, Confused, Confusion, Move, adjusted, frequent, move_of
 from seewhy.evidence.trials.dealing import with_partners
 from seewhy.evidence.trials.edit import EXCHANGE, TrialKey
 from seewhy.evidence.trials.sample import Sample
@@ -178,6 +178,18 @@ def test_nothing_shown_is_told_as_excluded_or_as_open(spread: float, said: str) 
     assert words[said] in told.text
     if said == "cannot say":
         assert "images of the two classes each would tell" in told.todo
+
+
+@pytest.mark.parametrize(("effect", "each"), [(3.0, 28), (0.0, 28), (0.0, 5)])
+def test_clusters_are_called_so(effect: float, each: int) -> None:
+    trials = replace(World(effect, 8).trials(sample_of(each, copies=2), copies=2), unit="cluster")
+    told = told_of(adjusted([Confused(ASKED, (move_of(trials, ASKED),))])[0], CLASSES, "valid")
+    if each < LEAST_UNITS:
+        assert f"it takes {LEAST_UNITS} clusters of both" in told.text
+    else:
+        assert f"({each} clusters, {2 * each} clusters of donors" in told.text
+    if not effect:
+        assert "clusters of the two classes each would tell" in told.todo and "images of other clusters" in told.todo
 
 
 def test_trials_that_do_not_hold_the_classes_say_what_to_type() -> None:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 import seewhy
 from seewhy.estimates import wilson
 from seewhy.evidence.findings.mark_answers import mark_answers
+from seewhy.evidence.inference.units import share_change, share_of
 from seewhy.evidence.trials.edit import MARKED, PATCHED, Edit, TrialKey
 from seewhy.evidence.trials.trial import NO_DONOR, Scores, Trials
 from tests.small_images import Steps, classifier_of, write_images
@@ -24,13 +25,21 @@ PATCH = np.array([0, 0, 1, 0, 2, 2, 1, 0])  # 5: one turns to a, one to b
 MARK = np.array([1, 1, 1, -1, 1, 2, 2, 1])  # 3: four turn to b, one is broken
 
 
-def trials(edit: Edit, after: np.ndarray) -> Trials:
+def trials(edit: Edit, after: np.ndarray, clusters: np.ndarray | None = None) -> Trials:
     def scores(predictions: np.ndarray) -> Scores:
         return Scores(np.zeros((8, 3), np.float32), np.zeros((8, 3), np.float32), predictions)
 
     places = np.arange(8)
     key = TrialKey("logo", edit, "valid")
-    return Trials(key, places, np.full(8, NO_DONOR), scores(BEFORE), scores(after), LABELS, places)
+    return Trials(
+        key,
+        places,
+        np.full(8, NO_DONOR),
+        scores(BEFORE),
+        scores(after),
+        LABELS,
+        places if clusters is None else clusters,
+    )
 
 
 def test_accuracies_and_gains_are_those_counted_by_hand() -> None:
@@ -38,6 +47,21 @@ def test_accuracies_and_gains_are_those_counted_by_hand() -> None:
     assert (found.before, found.patch, found.mark) == (wilson(7, 8), wilson(5, 8), wilson(3, 8))
     assert found.change.value == pytest.approx(-2 / 8) and found.change.n == 8
     assert dict(found.gains) == {"b": (4, 1)}, "a gains more with the patch, and nothing is said of what is broken"
+
+
+def test_clusters_are_the_units_of_the_accuracies() -> None:
+    pairs = np.arange(8) // 2
+    found = mark_answers(trials(MARKED, MARK, pairs), trials(PATCHED, PATCH, pairs), CLASSES)
+    assert found.before == share_of(BEFORE == LABELS, pairs) and found.mark == share_of(MARK == LABELS, pairs)
+    assert found.change == share_change(PATCH == LABELS, MARK == LABELS, pairs)
+    assert found.change.value == pytest.approx(found.mark.value - found.patch.value)
+    alone = mark_answers(trials(MARKED, MARK), trials(PATCHED, PATCH), CLASSES)
+    assert found.mark.high - found.mark.low > alone.mark.high - alone.mark.low
+
+
+def test_a_mark_that_changes_no_answer_is_told_with_an_interval() -> None:
+    found = mark_answers(trials(MARKED, PATCH), trials(PATCHED, PATCH), CLASSES)
+    assert "+0.0 points [-19.6, +19.6] beside it (n = 8)" in found.words("the patch")
 
 
 def test_the_sentence_has_every_accuracy_with_its_interval_and_count() -> None:

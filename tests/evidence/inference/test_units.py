@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from seewhy.estimates import wilson
+from seewhy.estimates import Z, wilson
 from seewhy.evidence.inference.bootstrap import omnibus, two_way_bootstrap
 from seewhy.evidence.inference.differences import class_difference, flip_rate, own_class_difference
 from seewhy.evidence.inference.overfit import EditTrials, overfit_excess
@@ -15,6 +15,7 @@ from seewhy.evidence.inference.units import (
     count_units,
     draw_clusters,
     draw_weights,
+    share_change,
     share_of,
     unit_means,
     units_of,
@@ -76,6 +77,39 @@ def test_copies_add_nothing_to_a_share(share: float) -> None:
 def test_one_cluster_says_nothing_of_a_share() -> None:
     found = share_of(np.ones(30, dtype=bool), np.zeros(30, dtype=np.int64))
     assert (found.low, found.high) == (0, 1)
+
+
+def test_a_change_of_shares_is_that_of_the_table_with_half_an_image_more_in_each_cell() -> None:
+    before = np.repeat([True, True, False, False], [30, 3, 9, 18])
+    after = np.repeat([True, False, True, False], [30, 3, 9, 18])
+    table = np.array([[30, 3], [9, 18]]) + 0.5
+    shares = table / table.sum()
+    centre = shares[1, 0] - shares[0, 1]
+    half = Z * np.sqrt((shares[1, 0] + shares[0, 1] - centre**2) / table.sum())
+    found = share_change(before, after, np.arange(60))
+    assert found.value == pytest.approx(6 / 60) and found.n == 60
+    assert (found.low, found.high) == pytest.approx((centre - half, centre + half))
+
+
+def test_no_change_among_few_images_is_no_proof_of_none() -> None:
+    hits = np.arange(24) % 2 == 0
+    found = share_change(hits, hits, np.arange(24))
+    assert found.value == 0 and found.high == -found.low == pytest.approx(Z / 26)
+    clustered = share_change(hits, hits, np.arange(24) // 4)
+    assert clustered.high > share_change(hits[:6], hits[:6], np.arange(6)).high, "six clusters, by Student's"
+    assert share_change(hits, hits, np.zeros(24, np.int64)).high == 1, "one cluster says nothing"
+    lost = share_change(np.ones(5, bool), np.zeros(5, bool), np.arange(5))
+    assert lost.low == -1 == lost.value and lost.high > -1
+
+
+@pytest.mark.parametrize("size", [1, 10])
+def test_the_interval_of_a_change_holds_the_truth_as_often_as_it_says(size: int) -> None:
+    rng, held = rng_of(4), 0
+    for _ in range(600):
+        kinds = np.repeat(rng.choice(4, p=[0.6, 0.12, 0.04, 0.24], size=24), size)
+        found = share_change(kinds < 2, kinds % 2 == 0, np.arange(24 * size) // size)
+        held += found.low <= -0.08 <= found.high
+    assert held / 600 >= 0.93
 
 
 def test_the_interval_of_a_share_covers_with_clusters_and_not_without() -> None:

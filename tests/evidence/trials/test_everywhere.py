@@ -187,7 +187,7 @@ def test_each_class_has_an_error_of_its_own() -> None:
     contrasts = contrasts_of(("a", "b", "c"))
     errors = [gaps.error_of(contrast) for contrast in contrasts]
     assert errors[2] < 0.1 and errors[2] < min(errors[:2]) and gaps.df == EACH - 1
-    assert gaps.error_of(Contrast(0, OWN_CLASS)) == pytest.approx(np.mean(errors))
+    assert gaps.error_of(Contrast(0, OWN_CLASS, is_own_class=True)) == pytest.approx(np.mean(errors))
 
 
 @pytest.mark.parametrize("size", [(3, 3), (1, 64), (5, 40)])

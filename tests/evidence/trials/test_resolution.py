@@ -51,6 +51,12 @@ def test_the_sentence_says_images_effect_and_what_many_would_show() -> None:
     assert "hardly any effect" in shows(2, 2, 1000)
 
 
+def test_the_sentence_counts_what_there_is() -> None:
+    assert shows(10, 3, 18, "cluster").startswith("With 10 clusters of a class and 18 tests, ")
+    assert shows(1, 2, 1).startswith("With 1 image of a class and 1 test, ")
+    assert shows(300, 2, 0) == "Nothing is exchanged between images."
+
+
 @pytest.mark.parametrize("spread", [0.05, 0.2])
 def test_with_as_many_images_as_are_needed_nothing_is_excluded_in_nine_of_ten(spread: float) -> None:
     rng, now = np.random.default_rng(1), 40
@@ -73,6 +79,11 @@ def test_what_is_known_to_suffice_needs_no_more_and_what_is_unknown_is_not_said(
         assert images_needed(difference) == math.inf
     assert advice(math.inf, 3).startswith("More images")
     assert "only far more than 40 images of each class" in advice(40, 40)
+    of_clusters = advice(48, 20, "clusters of each class")
+    assert of_clusters.startswith(
+        "About 48 clusters of each class would tell; 20 were used. Add images of other clusters,"
+    )
+    assert "images of each class" not in of_clusters and advice(math.inf, 3, "clusters").startswith("More clusters, or")
     assert in_short({"images_needed": 40.0, "fewest": 40}) == ""
     assert in_short({"images_needed": None}) == in_short({}) == "" and in_short({"images_needed": 1234.0}) == " ~1,300"
 

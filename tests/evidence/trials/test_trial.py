@@ -84,6 +84,7 @@ def test_contrasts_follow_the_number_of_classes() -> None:
     assert [(one.column, one.name) for one in contrasts_of(["a", "b", "c"])] == [(0, "a"), (1, "b"), (2, "c")]
     (own,) = contrasts_of([str(one) for one in range(11)])
     assert own.name == "own class" and own.is_own_class and own.column == 0
+    assert not any(one.is_own_class for one in contrasts_of(["own class", "b", "c"])), "a class may be called so"
 
 
 # Edits.
@@ -314,6 +315,16 @@ def test_of_many_classes_the_own_one_is_asked_for(tmp_path: Path) -> None:
     assert found["around"].numbers["contrast"] == "own class" and "depends" in found["around"].claims
     assert found["around"].numbers["margin"]["value"] > 0
     assert "depends" not in found["core"].claims
+
+
+def test_a_class_may_be_called_own_class(tmp_path: Path) -> None:
+    found = []
+    for first in ("own class", "owl"):
+        data = write_images(tmp_path / first, counts={"valid": 20}, classes=(first, "pig"), aligned=0.9)
+        network = classifier_of(Steps(2, core=0.0, tint=200.0), (first, "pig"))
+        audit = seewhy.audit(network, data, regions="centre,top-left", properties="none", progress=False)
+        found.append([(one.factor, one.level, one.claims, one.numbers["probability"]) for one in audit.findings])
+    assert found[0] == found[1]
 
 
 # What it is given is left as it is.

@@ -14,7 +14,7 @@ from seewhy.data.labels import joined
 from seewhy.estimates import Estimate, Floats, Integers, mean_of, share_difference
 from seewhy.evidence.checks.class_order import other_order
 from seewhy.evidence.checks.label_scores import LabelScore, label_order, label_scores, truth_of
-from seewhy.evidence.inference.units import share_of, unit_means, units_of
+from seewhy.evidence.inference.units import count_units, share_of, unit_means, units_of
 
 COLLAPSED = 0.95  # of the images, where the labels are spread further
 CONSTANT = 1e-4  # of the logits' size
@@ -25,7 +25,8 @@ class Behaviour:
     """What the classifier does with the images; all that needs labels is None without them.
 
     It is judged by the images that it was not trained on, where there are splits: `judged_on` names theirs, "" where
-    there are none, and `gap` is the accuracy on the training images minus that.
+    there are none, and `gap` is the accuracy on the training images minus that. `n_clusters` are the units of these
+    images where several are one, None where each counts by itself.
     `confusion[i, j]` counts images of class i predicted as j. `overconfidence` is the mean predicted probability minus
     the accuracy. `label_share` is the most frequent
     label's. `spread` is the logits' largest range over the images, as a share of their size. `permutation[j]` is
@@ -51,6 +52,7 @@ class Behaviour:
     first_label: int | None = None
     order_was_found: bool = False
     judged_on: str = ""
+    n_clusters: int | None = None
     gap: Estimate | None = None
     by_label: tuple[LabelScore, ...] | None = None
     permutation_gain: Estimate | None = None  # in mean AUC over the labels
@@ -116,7 +118,7 @@ def behaviour_of(
     confusion = np.zeros((len(classes), len(classes)), dtype=np.int64)
     np.add.at(confusion, (truth, decided), 1)
     top = probabilities.max(axis=1)
-    order = other_order(truth, decided, classes, others)
+    order = other_order(truth, decided, classes, others, units[judged])
     accuracy = share_of(hits, units[judged])
     return Behaviour(
         classes=tuple(classes),
@@ -136,8 +138,14 @@ def behaviour_of(
         first_label=order.first_label if order else None,
         order_was_found=order is not None and order.was_found,
         judged_on=held_out,
+        n_clusters=_n_clusters(units[judged]),
         gap=share_difference(share_of(of_all[trained], units[trained]), accuracy) if held_out else None,
     )
+
+
+def _n_clusters(units: Integers) -> int | None:
+    count = count_units(units)
+    return count if count < len(units) else None
 
 
 def _indices(labels: Sequence[str | None], taken: NDArray[np.bool_], classes: Sequence[str]) -> Integers:
@@ -187,7 +195,7 @@ def behaviour_of_labels(
     rows: list[int] = np.flatnonzero(judged).tolist()
     units = units_of(clusters, len(labels))
     truth = truth_of([labels[row] for row in rows], classes)
-    order = label_order(logits[rows], truth)
+    order = label_order(logits[rows], truth, units[rows])
     by_split = {
         str(part): share_of(of_all[at], units[at])
         for part in np.unique(parts[known])
@@ -199,7 +207,8 @@ def behaviour_of_labels(
         judged_on=held_out,
         label_share=Counter(labels[row] for row in rows).most_common(1)[0][1] / len(rows),
         by_split=dict(sorted(by_split.items())) if len(by_split) > 1 else None,
-        by_label=label_scores(logits[rows], truth, classes),
+        by_label=label_scores(logits[rows], truth, classes, units[rows]),
+        n_clusters=_n_clusters(units[rows]),
         permutation=tuple(classes[index] for index in order.order) if order else None,
         permutation_gain=order.gain if order else None,
         is_order_clear=order is not None and order.is_clear,

@@ -13,16 +13,15 @@ from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
 from seewhy.errors import listed
-from seewhy.estimates import Estimate, Integers, wilson
+from seewhy.estimates import Estimate, Integers
+from seewhy.evidence.inference.units import count_units, share_of
 from seewhy.evidence.thresholds import CHECK_THRESHOLDS
 
-_FOLDS_LEAST = 5  # images of a class in each half before any order at all is looked for
-_LEAST = 20  # images before the orders are tried that people make by mistake
+_FOLDS_LEAST = 5  # units of a class in each half before any order at all is looked for
+_LEAST = 20  # units before the orders are tried that people make by mistake
 _CLEAR = 2.0  # times as often right in the other order, at the least
 _TYPED = 20  # names that are typed in a line
 _DIGITS = re.compile(r"(\d+)")
-
-Halves = tuple[NDArray[np.bool_], NDArray[np.bool_]]
 
 
 @dataclass(frozen=True)
@@ -55,39 +54,39 @@ def other_order(
     decided: Integers,
     classes: Sequence[str],
     others: tuple[Integers, Integers] | None = None,
+    units: Integers | None = None,
 ) -> ClassOrder | None:
     """The order that fits labels (N,) and predictions (N,) better than the given one and works; None where none does.
 
     Tried are the usual mistakes (names sorted as text or by their numbers, labels counted from 1), and the best of all
     orders, found on one half of the images and judged on the other, and the other way round. `others` are labels and
     predictions of other images, like those of training: an order that does not hold there, too, is none of the classes.
+    `units` (N,) are the images' clusters, which count once and are never divided: by themselves where there are none.
     """
     if len(np.unique(truth)) < 2:  # images of one class say nothing of an order
         return None
+    units = np.arange(len(truth)) if units is None else units
     given = decided == truth
     share = float(np.bincount(truth).max() / len(truth))
-    least = max(_share_of(given).high, share + CHECK_THRESHOLDS["little"] * (1 - share))
-    tried = [*_usual_mistakes(truth, decided, classes), *_best_of_all(truth, decided, len(classes))]
-    fitting = [each for each in tried if _share_of(each.hits).low > least and _holds(each.order, others)]
+    least = max(share_of(given, units).high, share + CHECK_THRESHOLDS["little"] * (1 - share))
+    tried = list(_usual_mistakes(truth, decided, classes)) if count_units(units) >= _LEAST else []
+    tried += _best_of_all(truth, decided, len(classes), units)
+    fitting = [each for each in tried if share_of(each.hits, units).low > least and _holds(each.order, others)]
     if not fitting:
         return None
     best = max(fitting, key=lambda each: int(each.hits.sum()))
     if best.was_found:  # a usual mistake that fits as well, as far as can be told, is the likelier one
-        alike = (each for each in fitting if _share_of(each.hits).high >= _share_of(best.hits).low)
+        alike = (each for each in fitting if share_of(each.hits, units).high >= share_of(best.hits, units).low)
         best = max(alike, key=lambda each: (not each.was_found, int(each.hits.sum())))
     moved = best.order[truth] != truth
-    so, before = _share_of(best.hits[moved]), _share_of(given[moved])
+    so, before = (share_of(hits[moved], units[moved]) for hits in (best.hits, given))
     return ClassOrder(
         order=tuple(best.order.tolist()),
-        accuracy=_share_of(best.hits),
+        accuracy=share_of(best.hits, units),
         is_clear=so.low >= _CLEAR * before.high,
         first_label=best.first_label,
         was_found=best.was_found,
     )
-
-
-def _share_of(hits: NDArray[np.bool_]) -> Estimate:
-    return wilson(int(hits.sum()), len(hits))
 
 
 def line_to_type(names: Sequence[str], first_label: int | None = None) -> str:
@@ -114,8 +113,6 @@ def _holds(order: Integers, others: tuple[Integers, Integers] | None) -> bool:
 
 def _usual_mistakes(truth: Integers, decided: Integers, classes: Sequence[str]) -> Iterator[_Tried]:
     """Orders that follow from the names alone, and labels that are counted from another number than is thought."""
-    if len(truth) < _LEAST:
-        return
     count = len(classes)
     places = np.arange(count)
     for first, shift, free in ((1, 1, 0), (0, -1, count - 1)):  # no image can have the number that is no class
@@ -136,24 +133,27 @@ def _by_numbers(name: str) -> list[tuple[int, str]]:
 _SORTED_BY: tuple[Callable[[str], Any], ...] = (str, _by_numbers)
 
 
-def _best_of_all(truth: Integers, decided: Integers, n_classes: int) -> Iterator[_Tried]:
+def _best_of_all(truth: Integers, decided: Integers, n_classes: int, units: Integers) -> Iterator[_Tried]:
     """The best assignment of predictions to labels, each half of the images judged by that of the other half."""
-    halves = _halves(truth)
-    if min(int(half.sum()) for half in halves) < _FOLDS_LEAST * len(np.unique(truth)):
+    half = half_of(truth, units)
+    members = np.unique(np.stack([half, truth, units]), axis=1)  # each unit once for each class that it holds
+    if np.bincount(members[0], minlength=2).min() < _FOLDS_LEAST * len(np.unique(truth)):
         return
     hits = np.zeros(len(truth), dtype=bool)
-    for half in halves:
-        order = _best_order(truth[half], decided[half], n_classes)
-        hits[~half] = order[decided[~half]] == truth[~half]
+    for one in (half, ~half):
+        order = _best_order(truth[one], decided[one], n_classes)
+        hits[~one] = order[decided[~one]] == truth[~one]
     yield _Tried(_best_order(truth, decided, n_classes), hits, was_found=True)
 
 
-def _halves(truth: Integers) -> Halves:
-    """Two halves of the images, every class in both."""
-    half = np.zeros(len(truth), dtype=bool)
-    for label in np.unique(truth):
-        half[np.flatnonzero(truth == label)[::2]] = True
-    return half, ~half
+def half_of(kinds: Integers, units: Integers) -> NDArray[np.bool_]:
+    """Which images (N,) are one half: whole units, every other one of those that hold images of the same kinds (N,)."""
+    of_unit, held = np.unique(np.stack([units, kinds]), axis=1)
+    names, starts = np.unique(of_unit, return_index=True)
+    kinds_of = [tuple(part.tolist()) for part in np.split(held, starts[1:])]
+    is_in = np.zeros(len(names), dtype=bool)
+    is_in[sorted(range(len(names)), key=kinds_of.__getitem__)[::2]] = True
+    return is_in[np.searchsorted(names, units)]
 
 
 def _best_order(truth: Integers, decided: Integers, n_classes: int) -> Integers:

@@ -9,12 +9,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from seewhy.estimates import Estimate, Floats
+from seewhy.estimates import Estimate, Floats, Integers
 from seewhy.evidence.inference.ranks import holm, mean_label_auc, paired_difference, rank_auc
+from seewhy.evidence.inference.units import count_units, unit_influences
 from seewhy.evidence.thresholds import CHECK_THRESHOLDS
 from seewhy.records import FITS, RANGES, Preprocess
 
 LEVEL = 0.05  # of Holm's procedure over all variants
+LEAST = 10  # images that are not of the commonest class, below which nothing is said
 _RECIPES = {  # what people train with: range, mean, std
     "0..1": ("0-1", (0.0,), (1.0,)),
     "0..255": ("0-255", (0.0,), (1.0,)),
@@ -50,12 +52,21 @@ class Feeding:
     """The AUC of the class margins as fed now, and every variant's, the best first.
 
     `is_chance`: the current one is not shown to lie above 0.5. `is_useless`: no way of feeding it is of any use.
+    `n_clusters` is None where each image counts by itself. `n_others` are the images or clusters that are not of the
+    commonest class (of that label, among several, by which they are parted most evenly).
     """
 
     auc: float
     n_images: int
     variants: tuple[Variant, ...]
     is_chance: bool = False
+    n_clusters: int | None = None
+    n_others: int = LEAST
+
+    @property
+    def has_few(self) -> bool:
+        """Whether there are too few images, or clusters, to compare ways of feeding it at all."""
+        return self.n_others < LEAST
 
     @property
     def better(self) -> list[Variant]:
@@ -117,17 +128,20 @@ def _other_windows(preprocess: Preprocess) -> dict[str, tuple[Preprocess, str]]:
     return ways
 
 
-def judge(current: Floats, labels: NDArray[Any], tried: Sequence[tuple[str, str, Floats]]) -> Feeding:
+def judge(
+    current: Floats, labels: NDArray[Any], tried: Sequence[tuple[str, str, Floats]], units: Integers | None = None
+) -> Feeding:
     """How each variant's scores (N, K) separate the classes beside the current ones.
 
-    `labels` are class indices (N,), or which labels each image has (N, K).
+    `labels` are class indices (N,), or which labels each image has (N, K); `units` (N,) are the images' clusters.
     """
+    units = np.arange(len(labels)) if units is None else units
     area = rank_auc if labels.ndim == 1 else mean_label_auc
     auc, influence = area(current, labels)
     names, values, differences, p_values = [], [], [], []
     for name, options, scores in tried:
         value, variant_influence = area(scores, labels)
-        difference, p_value = paired_difference(value - auc, variant_influence - influence)
+        difference, p_value = paired_difference(value - auc, unit_influences(variant_influence - influence, units))
         names.append((name, options))
         values.append(value)
         differences.append(difference)
@@ -137,7 +151,21 @@ def judge(current: Floats, labels: NDArray[Any], tried: Sequence[tuple[str, str,
         for (name, options), value, difference, adjusted in zip(names, values, differences, holm(p_values), strict=True)
     ]
     ordered = tuple(sorted(variants, key=lambda variant: -variant.difference.value))
-    return Feeding(auc, len(labels), ordered, paired_difference(auc - 0.5, influence)[0].low <= 0)
+    count = count_units(units)
+    return Feeding(
+        auc,
+        len(labels),
+        ordered,
+        is_chance=paired_difference(auc - 0.5, unit_influences(influence, units))[0].low <= 0,
+        n_clusters=count if count < len(labels) else None,
+        n_others=_n_others(labels, units),
+    )
+
+
+def _n_others(labels: NDArray[Any], units: Integers) -> int:
+    if labels.ndim == 1:
+        return count_units(units[labels != np.bincount(labels).argmax()])
+    return max(min(count_units(units[has]), count_units(units[~has])) for has in labels.T)
 
 
 def margins(logits: Floats) -> Floats:

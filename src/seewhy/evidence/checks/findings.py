@@ -8,11 +8,11 @@ from typing import Any, Literal
 
 import numpy as np
 
-from seewhy.errors import listed
+from seewhy.errors import counted, listed
 from seewhy.estimates import Estimate, p_words
 from seewhy.evidence.checks.behaviour import Behaviour
 from seewhy.evidence.checks.class_order import line_to_type
-from seewhy.evidence.checks.feeding import Feeding, Variant
+from seewhy.evidence.checks.feeding import LEAST, Feeding, Variant
 from seewhy.evidence.thresholds import CHECK_THRESHOLDS
 
 Level = Literal["bad", "caution", "cannot say", "good"]
@@ -96,26 +96,34 @@ def feeding_findings(feeding: Feeding | None, why_not: str = "") -> list[CheckFi
     """Whether another preprocessing is shown to fit better."""
     if feeding is None:
         return [CheckFinding("cannot say", "fed", f"Whether it is fed as it was trained: {why_not}.")]
+    if feeding.has_few:
+        unit = "images" if feeding.n_clusters is None else "clusters"
+        text = (
+            f"Whether it is fed as it was trained: too few {unit} to tell ({feeding.n_others} that are not of the "
+            f"commonest class, where {LEAST} are needed; n = {count_words(feeding.n_images, feeding.n_clusters)})."
+        )
+        return [CheckFinding("cannot say", "fed", text, "Check more labelled images.", _sweep_numbers(feeding))]
     if feeding.better:
         return [_fed_wrongly(feeding, feeding.better)]
     numbers = _sweep_numbers(feeding)
+    n = count_words(feeding.n_images, feeding.n_clusters)
     n_tried, best = len(feeding.variants), feeding.variants[0]
     if feeding.is_chance or feeding.is_useless:
         how = "is not shown to separate" if feeding.is_chance else "hardly separates"
         text = (
             f"Whether it is fed as it was trained: fed so, and in {n_tried} other usual ways, it {how} the classes "
-            f"(AUC {feeding.auc:.3f}, at best {best.auc:.3f} as {best.name}, n = {feeding.n_images:,})."
+            f"(AUC {feeding.auc:.3f}, at best {best.auc:.3f} as {best.name}, n = {n})."
         )
         return [CheckFinding("cannot say", "fed", text, "", numbers)]
     undecided = [variant for variant in feeding.variants if _is_open(variant)]
     if not undecided:
         text = f"Fed as asked: none of {n_tried} usual variants separates the classes better (AUC {feeding.auc:.3f}, "
-        return [CheckFinding("good", "fed", f"{text}n = {feeding.n_images:,}).", "", numbers)]
+        return [CheckFinding("good", "fed", f"{text}n = {n}).", "", numbers)]
     best = max(undecided, key=lambda variant: variant.difference.high)
     text = (
         f"Whether another way of feeding it separates the classes better: of {n_tried} usual ones {len(undecided)} "
         f"cannot be ruled out, first of all {best.name} (AUC {best.auc:.3f} against {feeding.auc:.3f}, "
-        f"{signed(best.difference)}, n = {feeding.n_images:,})."
+        f"{signed(best.difference)}, n = {n})."
     )
     return [
         CheckFinding("cannot say", "fed", text, "More labelled images would tell; so would the training code.", numbers)
@@ -151,7 +159,7 @@ def _other_order(behaviour: Behaviour, given: Estimate, other: Estimate) -> Chec
     return CheckFinding(
         "bad",
         "works",
-        f"{what}: accuracy {other} so, {given} as given (n = {given.n:,}{how}).",
+        f"{what}: accuracy {other} so, {given} as given (n = {count_words(given.n, behaviour.n_clusters)}{how}).",
         line_to_type(order, behaviour.first_label),
         {"permutation": list(order), "accuracy": vars(other), "given": vars(given)},
         stops_audit=True,
@@ -170,8 +178,10 @@ def _accuracy(behaviour: Behaviour, accuracy: Estimate, chance: float) -> CheckF
     if accuracy.low > chance + CHECK_THRESHOLDS["little"] * (1 - chance):
         return CheckFinding("good", "works", f"{text}.", "", numbers)
     if accuracy.high > chance + CHECK_THRESHOLDS["undecided_accuracy"] * (1 - chance):
-        text += ": too few images to tell."
-        return CheckFinding("cannot say", "works", text, "Check more labelled images.", numbers, stops_audit=True)
+        is_single = behaviour.n_clusters is None
+        text += f": too few {'images' if is_single else 'clusters'} to tell."
+        todo = "Check more labelled images." if is_single else "Check labelled images of more clusters."
+        return CheckFinding("cannot say", "works", text, todo, numbers, stops_audit=True)
     little = "it is hardly better" if accuracy.low > chance else "it is not shown to be better"
     worse = "it is worse than that" if accuracy.high < chance else little
     todo = "A map of a classifier that does not work says little. Look at weights, preprocessing and class order first."
@@ -183,7 +193,8 @@ def _judged_images(behaviour: Behaviour, accuracy: Estimate) -> str:
     """The images that the accuracy is of, and the accuracy on every split where there are several."""
     splits = listed(f"{name} {share.value:.3f} of {share.n:,}" for name, share in (behaviour.by_split or {}).items())
     of_split = f" of {behaviour.judged_on}" if behaviour.judged_on else ""
-    return f"{accuracy.n:,} labelled images{of_split}{f' ({splits})' if splits else ''}"
+    of_clusters = "" if behaviour.n_clusters is None else f" of {counted(behaviour.n_clusters, 'cluster')}"
+    return f"{accuracy.n:,} labelled images{of_clusters}{of_split}{f' ({splits})' if splits else ''}"
 
 
 def _gap(behaviour: Behaviour) -> list[CheckFinding]:
@@ -231,17 +242,21 @@ def _calibration(behaviour: Behaviour) -> list[CheckFinding]:
     todo = "Read them as an order, not as chances."
     return [
         CheckFinding(
-            "caution", "works", f"{text}{signed(over)} (n = {over.n:,}).", todo, {"overconfidence": vars(over)}
+            "caution",
+            "works",
+            f"{text}{signed(over)} (n = {count_words(behaviour.accuracy.n, behaviour.n_clusters)}).",
+            todo,
+            {"overconfidence": vars(over)},
         )
     ]
 
 
 def _fed_wrongly(feeding: Feeding, better: Sequence[Variant]) -> CheckFinding:
-    best = better[0]
+    best, n = better[0], count_words(feeding.n_images, feeding.n_clusters)
     more = f" So do {listed([variant.name for variant in better[1:]], 3)}." if len(better) > 1 else ""
     text = (
         f"Fed as {best.name} it separates the classes better: AUC {best.auc:.3f} against {feeding.auc:.3f}, "
-        f"{signed(best.difference)}, n = {feeding.n_images:,} ({p_words(best.p_value)}, Holm over "
+        f"{signed(best.difference)}, n = {n} ({p_words(best.p_value)}, Holm over "
         f"{len(feeding.variants)} variants).{more}"
     )
     todo = f"If it was trained so:  {best.options}"
@@ -260,6 +275,11 @@ def _is_open(variant: Variant) -> bool:
     """Whether a variant that is not shown to be better may be so, by an amount that counts."""
     is_measured = variant.difference.high > variant.difference.low
     return is_measured and variant.difference.high > CHECK_THRESHOLDS["undecided_auc"]
+
+
+def count_words(n_images: int, n_clusters: int | None) -> str:
+    """How many images, and clusters where these count: "1,300", "60 of 4 clusters"."""
+    return f"{n_images:,}" + ("" if n_clusters is None else f" of {counted(n_clusters, 'cluster')}")
 
 
 def signed(estimate: Estimate) -> str:

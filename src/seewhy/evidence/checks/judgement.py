@@ -31,6 +31,7 @@ from seewhy.evidence.checks.leaks import Leaks, leak_findings, leaks_of
 from seewhy.evidence.checks.map_findings import Reason, map_findings
 from seewhy.evidence.checks.readings import Passes
 from seewhy.evidence.checks.trust import Trust, examine, n_steps
+from seewhy.evidence.inference.units import units_of
 from seewhy.records import Preprocess, Progress
 from seewhy.run.first_pass import first_input
 from seewhy.run.plan import Plan
@@ -182,7 +183,9 @@ def _feeding(plan: Plan, passes: Passes, classes: Sequence[str]) -> tuple[Feedin
         scores[name] = np.nan_to_num(logits.numpy()[known] if several else margins(two_sided(logits).numpy()[known]))
     tried = [(name, passes.options[name], values) for name, values in scores.items() if name]
     tried = _distinct(tried, scores[""])
-    return (judge(scores[""], truth, tried), "") if tried else (None, "it answers the same however it is fed")
+    if not tried:
+        return None, "it answers the same however it is fed"
+    return judge(scores[""], truth, tried, units_of(passes.clusters, len(known))[known]), ""
 
 
 def _distinct(tried: list[tuple[str, str, Floats]], current: Floats) -> list[tuple[str, str, Floats]]:

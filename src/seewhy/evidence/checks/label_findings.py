@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from seewhy.errors import listed
+from seewhy.errors import counted, listed
 from seewhy.estimates import Estimate
 from seewhy.evidence.checks.behaviour import Behaviour
 from seewhy.evidence.checks.class_order import line_to_type
-from seewhy.evidence.checks.findings import CheckFinding, Level, behaviour_findings
+from seewhy.evidence.checks.findings import CheckFinding, Level, behaviour_findings, count_words
 from seewhy.evidence.checks.label_scores import LabelScore
 from seewhy.evidence.thresholds import CHECK_THRESHOLDS
 
@@ -33,35 +33,45 @@ def label_findings(behaviour: Behaviour) -> list[CheckFinding]:
         text = f"Images with the label get less of it than images without: AUC of {listed(turned, 4)}."
         todo = "Are the labels in the order of the outputs?  --classes"
         findings.append(CheckFinding("bad", "works", text, todo, {"turned": len(turned)}))
-    return [*findings, _told(scores, judged, behaviour.accuracy), *_never(scores), *_off(scores)]
+    return [
+        *findings,
+        _told(scores, judged, behaviour.accuracy, behaviour.n_clusters),
+        *_never(scores),
+        *_off(scores, behaviour.n_clusters),
+    ]
 
 
 def _other_order(behaviour: Behaviour) -> list[CheckFinding]:
     """That the outputs seem to mean the labels in another order."""
     order, gain = behaviour.permutation, behaviour.permutation_gain
-    if order is None or gain is None:
+    if order is None or gain is None or behaviour.accuracy is None:
         return []
+    n = count_words(behaviour.accuracy.n, behaviour.n_clusters)
     moved = [f"{now!r} means {then!r}" for now, then in zip(behaviour.classes, order, strict=True) if now != then]
     text = (
         f"The labels seem to be in another order ({listed(moved, 3)}): mean AUC {gain.value:+.3f} "
-        f"[{gain.low:+.3f}, {gain.high:+.3f}] so (n = {gain.n:,}, the order found on one half and judged on the other)."
+        f"[{gain.low:+.3f}, {gain.high:+.3f}] so (n = {n}, the order found on one half and judged on the other)."
     )
     numbers = {"permutation": list(order), "gain": vars(gain)}
     return [CheckFinding("bad", "works", text, line_to_type(order), numbers, stops_audit=True)]
 
 
 def _told(
-    scores: Sequence[LabelScore], judged: Sequence[tuple[LabelScore, Estimate]], accuracy: Estimate
+    scores: Sequence[LabelScore],
+    judged: Sequence[tuple[LabelScore, Estimate]],
+    accuracy: Estimate,
+    n_clusters: int | None,
 ) -> CheckFinding:
     """The areas, the decisions and the share of images whose very set is right."""
     areas = sorted(judged, key=lambda pair: pair[1].value)
     f1 = [score.f1 for score in scores if score.f1 is not None]
     mean = float(np.mean([auc.value for _, auc in judged]))
     lowest = [f"{score.name} {auc} ({score.count:,} images)" for score, auc in areas[:3]]
+    of_clusters = "" if n_clusters is None else f" of {counted(n_clusters, 'cluster')}"
     of = "1 label" if len(judged) == 1 else f"{len(judged)} labels, lowest {'; '.join(lowest)}"
     text = (
         f"AUC {mean:.3f} over {of}; F1 {float(np.mean(f1)):.3f} at one half; every label of an image right: {accuracy} "
-        f"of {accuracy.n:,} labelled images"
+        f"of {accuracy.n:,} labelled images{of_clusters}"
     )
     open_ = [score.name for score, auc in areas if auc.low <= _GUESSING]
     if left := len(scores) - len(judged):
@@ -87,7 +97,7 @@ def _never(scores: Sequence[LabelScore]) -> list[CheckFinding]:
     return [CheckFinding("caution", "works", text, todo, {"never": [score.name for score in missed]})]
 
 
-def _off(scores: Sequence[LabelScore]) -> list[CheckFinding]:
+def _off(scores: Sequence[LabelScore], n_clusters: int | None) -> list[CheckFinding]:
     """Labels whose mean probability is not the share of images that have them."""
     least = {score.name: float(np.clip(0.0, score.bias.low, score.bias.high)) for score in scores if score.n > 1}
     off = [score for score in scores if abs(least.get(score.name, 0.0)) > CHECK_THRESHOLDS["overconfidence"]]
@@ -98,6 +108,7 @@ def _off(scores: Sequence[LabelScore]) -> list[CheckFinding]:
         f"{score.name} {score.bias.value + score.count / score.n:.3f} on average for {score.count / score.n:.3f}"
         for score in off
     ]
-    text = f"Probabilities are not the shares of images that have the label: {listed(said, 3)} (n = {off[0].n:,})."
+    n = count_words(off[0].n, n_clusters)
+    text = f"Probabilities are not the shares of images that have the label: {listed(said, 3)} (n = {n})."
     todo = "Read them as an order, not as chances."
     return [CheckFinding("caution", "works", text, todo, {"bias": {score.name: vars(score.bias) for score in off}})]

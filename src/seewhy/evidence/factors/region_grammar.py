@@ -87,11 +87,20 @@ def _plain(asked: str | Region, table: ImageTable) -> list[Region]:
     if isinstance(asked, Region):
         return [asked]
     name, equals, value = (part.strip() for part in asked.partition("="))
+    if re.fullmatch(r"not\s*:", value or name):
+        raise OptionError(
+            f"{asked!r} names no region to leave out.  Such as:  {name if equals else 'not-centre'}=not:centre",
+            slug="no-such-region",
+        )
     if equals:
         return _given(_named(name, asked), value, table)
     if regions := _word(asked, table):
         return regions
-    hint = f"  Masks need a name:  {Path(asked).stem}={asked}" if Path(asked).exists() or ":" in asked else ""
+    hint = (
+        f"  Masks need a name:  {Path(asked).stem.partition(':')[0]}={asked}"
+        if Path(asked).exists() or ":" in asked
+        else ""
+    )
     raise OptionError(
         f"There is no region {asked!r}.  {nearest(asked, _KNOWN)}{hint}".rstrip() + f"\n  Regions: {GRAMMAR}",
         slug="no-such-region",

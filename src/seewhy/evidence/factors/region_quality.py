@@ -62,9 +62,10 @@ def region_quality(
     missing_p = _p_of_counts(members, has_mask)
     area_p = _p_of_sizes(list(sizes.values()))
     by_class = {name: mean_of(values) for name, values in sizes.items() if len(values)}
+    why = _most_often(reasons)
     words = [
         *_size_words(*counts),
-        *_missing_words(*counts[:2], missing, missing_p, reasons),
+        *_missing_words(*counts[:2], missing, missing_p, why),
         *_area_words(by_class, area.value, area_p),
     ]
     n_images, n_missing, n_empty, n_full = counts
@@ -79,7 +80,7 @@ def region_quality(
         area_by_class=by_class,
         area_p=area_p,
         findings=tuple(words),
-        unusable=_unusable(*counts, area.value),
+        unusable=_unusable(*counts, area.value, why),
     )
 
 
@@ -142,14 +143,17 @@ def _size_words(n_images: int, n_missing: int, n_empty: int, n_full: int) -> lis
     return words
 
 
+def _most_often(reasons: Sequence[str | None]) -> str:
+    told = [reason for reason in reasons if reason]
+    common = max(sorted(set(told)), key=told.count, default="")
+    return f"; most often: {common}" if common else ""
+
+
 def _missing_words(
-    n_images: int, n_missing: int, by_class: Mapping[str, Estimate], p_value: float, reasons: Sequence[str | None]
+    n_images: int, n_missing: int, by_class: Mapping[str, Estimate], p_value: float, why: str
 ) -> list[str]:
     if not n_missing:
         return []
-    told = [reason for reason in reasons if reason]
-    common = max(sorted(set(told)), key=told.count, default="")
-    why = f"; most often: {common}" if common else ""
     text = f"masks are missing for {n_missing:,} of {n_images:,} images"
     if not p_value < LEVEL:
         return [text + why]
@@ -175,10 +179,10 @@ def _area_words(by_class: Mapping[str, Estimate], mean: float, p_value: float) -
     ]
 
 
-def _unusable(n_images: int, n_missing: int, n_empty: int, n_full: int, area: float) -> str | None:
+def _unusable(n_images: int, n_missing: int, n_empty: int, n_full: int, area: float, why: str) -> str | None:
     n_found = n_images - n_missing
     if not n_found:
-        return "no image has a mask"
+        return f"no image has a mask{why}"
     if n_empty == n_found:
         return "empty for every image"
     if n_full == n_found:

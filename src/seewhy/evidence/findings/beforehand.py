@@ -83,4 +83,8 @@ def _all_labels(design: AuditDesign) -> Behaviour | None:
     scorer = Scorer(plan.classifier.model, sample, design.plan.batch_size, plan.memory_format)
     logits = scorer.logits().double().cpu().numpy()
     rows = np.flatnonzero(np.isfinite(logits).all(axis=1))
-    return behaviour_of_labels(logits[rows], [labels.get(sample.images[row].id) for row in rows], plan.classes)
+    images = [sample.images[row] for row in rows]
+    clusters = [image.cluster for image in images]
+    return behaviour_of_labels(
+        logits[rows], [labels.get(image.id) for image in images], plan.classes, clusters=clusters
+    )

@@ -102,25 +102,29 @@ def _of_moves(moves: Sequence[Move], shown: Sequence[Move], label: str, predicti
         return f"{_sentence(first, label, prediction)}{more}"
     open_ones = [move for move in moves if move.said == "cannot say"]
     named = listed([f"{move.factor} {_small(move)}" for move in open_ones or moves], MOST_NAMED)
-    behind = f"{moves[0].n_recipients} images, {sum(moves[0].probability.n.values())} donors"
     if not open_ones:
-        return f"No tested factor moves {label} to {prediction} by {floor} or more: {named} ({behind})."
+        return f"No tested factor moves {label} to {prediction} by {floor} or more: {named} ({_counts(moves[0])})."
     if max(move.fewest for move in open_ones) < LEAST_UNITS:
-        return f"What moves {label} to {prediction} cannot be said: it takes {LEAST_UNITS} distinct images of both."
+        units = "clusters" if moves[0].unit == "cluster" else "distinct images"
+        return f"What moves {label} to {prediction} cannot be said: it takes {LEAST_UNITS} {units} of both."
     return (
         f"No tested factor is shown to move {label} to {prediction}; {floor} or more cannot be excluded for {named} "
-        f"({behind})."
+        f"({_counts(moves[0])})."
     )
 
 
 def _sentence(move: Move, label: str, prediction: str) -> str:
     whose = f"of {label} images" if move.of_label else f"of all images (fewer than {LEAST_UNITS} of {label} are edited)"
-    donors = sum(move.probability.n.values())
     return (
         f"With the {move.factor} of {prediction} images in place of {label} ones, P({prediction}) {whose} rises by "
-        f"{points(move.probability.value)} points {interval(move.told)} ({move.n_recipients} images, {donors} donors; "
+        f"{points(move.probability.value)} points {interval(move.told)} ({_counts(move)}; "
         f"{p_words(move.p_holm, digits=2)} after Holm)."
     )
+
+
+def _counts(move: Move) -> str:
+    of_donors = "clusters of donors" if move.unit == "cluster" else "donors"
+    return f"{counted(move.n_recipients, move.unit)}, {sum(move.probability.n.values())} {of_donors}"
 
 
 def _small(move: Move) -> str:
@@ -145,4 +149,4 @@ def _todo(confused: Confused, said: str, label: str, prediction: str) -> str:
     needed, used = max(
         (images_needed(move.probability), move.fewest) for move in confused.moves if move.said == "cannot say"
     )
-    return advice(needed, used, "images of the two classes each")
+    return advice(needed, used, f"{confused.moves[0].unit}s of the two classes each")

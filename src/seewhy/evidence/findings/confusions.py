@@ -49,8 +49,8 @@ class Move:
     """What one factor does to a confusion, taken from images of the one class in place of the other's.
 
     `probability` is the change of P(the class that it is called), `margin` that of its logit over the label's; units
-    are distinct images. `selected` is the interval after the choice of what is told. `of_label`: the edited images are
-    those of the label; where they are too few, all are.
+    are distinct images, or clusters (`unit`). `selected` is the interval after the choice of what is told. `of_label`:
+    the edited images are those of the label; where they are too few, all are.
     """
 
     factor: str
@@ -58,6 +58,7 @@ class Move:
     margin: ClassDifference
     n_recipients: int
     of_label: bool
+    unit: str = "image"
     p_holm: float = 1.0
     selected: ClassDifference | None = field(default=None, repr=False)
 
@@ -144,6 +145,7 @@ def move_of(trials: Trials, confusion: Confusion) -> Move:
         margin=_difference(used, odds[1] - odds[0], confusion),
         n_recipients=len(np.unique(used.clusters[used.recipients])),
         of_label=of_label,
+        unit=trials.unit,
     )
 
 
@@ -152,7 +154,7 @@ def _log(probability: Floats) -> Floats:
 
 
 def _difference(trials: Trials, change: Floats, confusion: Confusion) -> ClassDifference:
-    """How much more donors of the one class do to a change (T,) than donors of the other, distinct images as units."""
+    """How much more donors of the one class do to a change (T,) than donors of the other; copies are one unit."""
     keys = np.stack([trials.clusters, trials.labels], axis=1)
     units, place = np.unique(keys, axis=0, return_inverse=True)
     place, classes = place.reshape(-1), units[:, 1]

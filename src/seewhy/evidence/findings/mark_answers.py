@@ -7,11 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from seewhy.errors import counted, listed
-from seewhy.estimates import Estimate, mean_of, wilson
+from seewhy.estimates import Estimate
 from seewhy.evidence.findings.figures import interval, signed_points
+from seewhy.evidence.inference.units import share_change, share_of
 from seewhy.evidence.trials.trial import UNDECIDED, Trials
 
 _SHOWN, _TOLD = 3, 2  # classes; images that one gains, from which on it is told
@@ -21,7 +20,8 @@ _SHOWN, _TOLD = 3, 2  # classes; images that one gains, from which on it is told
 class MarkAnswers:
     """The accuracy of the images as they are, with the neutral patch, and with the mark over them.
 
-    `change` is the mark's accuracy minus the patch's on the same images. `gains` are the classes that answers turn to:
+    `change` is the mark's accuracy minus the patch's on the same images. Where images belong to clusters, the intervals
+    know of them; `n` counts images. `gains` are the classes that answers turn to:
     how many images get the class with the mark that did not have it before, and how many with the patch.
     """
 
@@ -52,16 +52,16 @@ class MarkAnswers:
 
 def mark_answers(marked: Trials, patched: Trials, classes: Sequence[str]) -> MarkAnswers:
     """What a mark does to the answers, from its trials and from those of its patch, on the same images."""
-    labels = marked.recipient_labels
+    labels, clusters = marked.recipient_labels, marked.clusters[marked.recipients]
     right = [scores.predictions == labels for scores in (marked.before, patched.after, marked.after)]
-    before, patch, mark = (wilson(int(hits.sum()), len(hits)) for hits in right)
+    before, patch, mark = (share_of(hits, clusters) for hits in right)
     with_mark, with_patch = (_turned(trials, classes) for trials in (marked, patched))
     order = sorted(with_mark, key=lambda name: (with_patch[name] - with_mark[name], -with_mark[name]))
     return MarkAnswers(
         before=before,
         patch=patch,
         mark=mark,
-        change=mean_of(right[2].astype(np.float64) - right[1]),
+        change=share_change(right[1], right[2], clusters),
         gains={name: (with_mark[name], with_patch[name]) for name in order if with_mark[name] > with_patch[name]},
     )
 

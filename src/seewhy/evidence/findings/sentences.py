@@ -84,7 +84,8 @@ def _text(case: Case, level: Level, claims: Sequence[Claim]) -> str:
     effect = case.effect
     if too_few(case):
         unit = "cluster" if effect.unit == "cluster" else "distinct image"
-        had = f"{counted(case.fewest, unit)} of a class can be used on {effect.split}"
+        of_class = "" if case.kind == "insert" else " of a class"
+        had = f"{counted(case.fewest, unit)}{of_class} can be used on {effect.split}"
         return f"{had}; {LEAST_IMAGES} are needed."
     if "at the core's rim" in claims:
         moved = f"{exchange(case)} moves by {points(case.value)} points {interval(case.selected)}"
@@ -207,6 +208,8 @@ def _overfit_words(case: Case) -> str:
 def _todo(case: Case, level: Level) -> str:
     if too_few(case):
         more = "Add images of other clusters" if case.effect.unit == "cluster" else "Add images"
+        if case.kind == "insert":
+            return f"{more}: {LEAST_IMAGES} at least."
         return f"{more}, or a larger --donors: {LEAST_IMAGES} of each class at least, 300 to see small effects."
     if level == "CANNOT SAY" and depends(case) and is_at_rim(case):
         return "Name a core that holds all that matters, a larger zone or masks:  --core NAME=FOLDER"
@@ -215,7 +218,8 @@ def _todo(case: Case, level: Level) -> str:
     if level == "CANNOT SAY" and is_none(case):
         return "The network's probabilities hardly vary: calibrate it, then audit again."
     if level == "CANNOT SAY":
-        return advice(case.needed, case.fewest, "images" if case.kind == "insert" else "images of each class")
+        units = f"{case.effect.unit}s"
+        return advice(case.needed, case.fewest, units if case.kind == "insert" else f"{units} of each class")
     if level == "NONE LARGER THAN":
         return ""
     if case.kind == "insert":

@@ -10,7 +10,7 @@ from seewhy.errors import listed
 from seewhy.evidence.findings.confusion_words import ConfusionFinding
 from seewhy.evidence.findings.finding import Finding
 from seewhy.evidence.thresholds import AUDIT_THRESHOLDS, LEAST_IMAGES
-from seewhy.evidence.trials.resolution import MORE, in_short
+from seewhy.evidence.trials.resolution import in_short, more_words
 
 
 @dataclass(frozen=True)
@@ -55,9 +55,11 @@ def paragraphs_of(findings: Sequence[Finding], confusions: Sequence[ConfusionFin
         is_open = level == "CANNOT SAY"
         named = [f"{one.factor} {_small(one)}" + (in_short(one.numbers) if is_open else "") for one in those]
         if named:
-            words = "points of probability, 95 %" + ("; ~: images of each class that would tell" if is_open else "")
+            units = f"{those[0].numbers.get('unit', 'image')}s"  # one for all of an audit
+            words = "points of probability, 95 %" + (f"; ~: {units} of each class that would tell" if is_open else "")
             used = max(one.numbers.get("fewest") or 0 for one in those)
-            todo = f"{used:,} of each class were used. {MORE}" if is_open else ""
+            counted_ones = f"{used:,}{' clusters' if units == 'clusters' else ''}"
+            todo = f"{counted_ones} of each class were used. {more_words(units)}" if is_open else ""
             told.append(Paragraph(title=title, text=f"{listed(named, 40)} ({words}).", todo=todo, is_open=is_open))
     return told + [Paragraph(one.title, one.text, (), one.todo, one.said == "cannot say") for one in confusions]
 

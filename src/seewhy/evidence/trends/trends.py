@@ -19,6 +19,7 @@ from seewhy.evidence.trends.hypotheses import findings_beside, verdict_on
 from seewhy.evidence.trends.looks import looks_of
 from seewhy.evidence.trends.mapped import MappedImages, read_mapped
 from seewhy.evidence.trends.places import ZoneShare, zone_shares, zoned
+from seewhy.records import checked_seed
 from seewhy.run.folder import Result, folder_of
 from seewhy.store import durable, manifest
 from seewhy.store.schema import TREND_GROUPS, TREND_IMAGES, TREND_SHARES
@@ -160,12 +161,14 @@ def trends(run: str | Path | Result, *, seed: int = 0) -> Trends:
         Trends, with `partitions`, `zones`, `folder`, `summary()`, `lines()` and `save()`
 
     Raises:
-        StoreError (no finished run with maps), MissingExtraError (no scikit-learn), OptionError (not saved yet).
+        StoreError (no finished run with maps), MissingExtraError (no scikit-learn), OptionError (not saved yet, a seed
+        out of range).
 
     Example:
         >>> found = seewhy.trends("runs/explain")
         >>> print("\\n".join(found.lines()))
     """
+    checked_seed(seed)
     folder = folder_of(run, "trends")
     images = read_mapped(folder)
     looks, zones = looks_of(images), zoned(images)

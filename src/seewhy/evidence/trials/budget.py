@@ -121,7 +121,8 @@ def smallest_of(design: AuditDesign) -> str:
     most = donors_of(effort.recipients, uses_of(sample.n_groups, effort.uses))
     is_by_class = sample.n_groups == len(counts)
     fewest = int(min(counts.min(), most)) if is_by_class else int(counts.sum() // 2)
-    return shows(fewest, sample.n_groups, (len(design.factors) + _places_counted(design)) * len(design.contrasts))
+    n_tests = (len(design.factors) + _places_counted(design)) * len(design.contrasts)
+    return shows(fewest, sample.n_groups, n_tests, sample.unit)
 
 
 def _places_counted(design: AuditDesign) -> int:

@@ -6,11 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 MOST_CLASSES = 10  # up to here each class is asked for by itself; beyond, the image's own class
-
-
 OWN_CLASS = "own class"
-
-
 OTHERS = "other classes"
 
 
@@ -18,23 +14,20 @@ OTHERS = "other classes"
 class Contrast:
     """What an effect is asked about: a column of Scores, whose probability that is, and what stands against it.
 
-    `name` is a class, or "own class" where each image's own class is asked about; `against` is the one other class, or
-    "other classes".
+    `name` is a class, or "own class" where each image's own class is asked about (`is_own_class`: a class may be called
+    so); `against` is the one other class, or "other classes".
     """
 
     column: int
     name: str
     against: str = OTHERS
-
-    @property
-    def is_own_class(self) -> bool:
-        """Whether it is about each image's own class."""
-        return self.name == OWN_CLASS
+    is_own_class: bool = False
 
 
 def contrasts_of(classes: Sequence[str]) -> tuple[Contrast, ...]:
     """The contrasts in the order of the columns of Scores: of two classes the first, of many the image's own class."""
     if len(classes) == 2:
         return (Contrast(0, classes[0], classes[1]),)
-    names = classes if len(classes) <= MOST_CLASSES else (OWN_CLASS,)
-    return tuple(Contrast(column, name) for column, name in enumerate(names))
+    if len(classes) > MOST_CLASSES:
+        return (Contrast(0, OWN_CLASS, is_own_class=True),)
+    return tuple(Contrast(column, name) for column, name in enumerate(classes))

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
+from seewhy.errors import counted
 from seewhy.evidence.inference.differences import ClassDifference, smallest_effect
 from seewhy.evidence.thresholds import AUDIT_THRESHOLDS
 
@@ -19,7 +20,7 @@ SPREADS = (0.05, 0.09, 0.11, 0.16, 0.22, 0.25)
 POWER = 0.9  # of the cases in which an effect is to be shown, or its absence
 MANY = 300  # images of each class, for comparison
 MOST_NEEDED = 20_000  # images that a sentence asks for
-MORE = "Add images, or where there are more, raise --recipients or --budget."
+_MORE = "or where there are more, raise --recipients or --budget."
 
 
 def shown_effect(n_per_class: int, n_classes: int, n_tests: int) -> float:
@@ -37,9 +38,12 @@ def shown_effect(n_per_class: int, n_classes: int, n_tests: int) -> float:
     return float(effects[is_shown.argmax()]) if is_shown.any() else math.inf
 
 
-def shows(n_per_class: int, n_classes: int, n_tests: int) -> str:
-    """What so many images of the smallest class can show, beside what many could, in a sentence."""
-    said = f"With {n_per_class:,} images of a class and {n_tests:,} tests, {_words(n_per_class, n_classes, n_tests)}"
+def shows(n_per_class: int, n_classes: int, n_tests: int, unit: str = "image") -> str:
+    """What so many images, or clusters, of the smallest class can show, beside what many could, in a sentence."""
+    if not n_tests:
+        return "Nothing is exchanged between images."
+    had, tests = counted(n_per_class, unit), counted(n_tests, "test")
+    said = f"With {had} of a class and {tests}, {_words(n_per_class, n_classes, n_tests)}"
     if n_per_class < MANY:
         said += f"; {MANY} of each show {_points(MANY, n_classes, n_tests)}"
     return f"{said} (typical of networks on drawn faces)."
@@ -82,12 +86,16 @@ def in_short(numbers: Mapping[str, Any]) -> str:
     return f" ~{needed_words(needed)}" if needed and used < needed < math.inf else ""
 
 
-def advice(needed: float, used: int, unit: str = "images of each class") -> str:
-    """What to do about an effect that is neither shown nor excluded."""
+def more_words(units: str) -> str:
+    """How to get more of what is counted, images or clusters, as a sentence."""
+    return f"Add images{' of other clusters' if units.startswith('cluster') else ''}, {_MORE}"
+
+
+def advice(needed: float, used: int, units: str = "images of each class") -> str:
+    """What to do about an effect that is neither shown nor excluded; of `units` so many are needed, and were used."""
     if not math.isfinite(needed):
-        return "More images of each class, or a larger --budget, would tell."
+        return f"More {units}, or a larger --budget, would tell."
     if needed <= used:
-        return (
-            f"It lies near {100 * AUDIT_THRESHOLDS['floor']:.0f} points: only far more than {used:,} {unit} would tell."
-        )
-    return f"About {needed_words(needed)} {unit} would tell; {used:,} were used. {MORE}"
+        floor = f"{100 * AUDIT_THRESHOLDS['floor']:.0f} points"
+        return f"It lies near {floor}: only far more than {used:,} {units} would tell."
+    return f"About {needed_words(needed)} {units} would tell; {used:,} were used. {more_words(units)}"
