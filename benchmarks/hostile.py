@@ -335,8 +335,9 @@ def judge(home: Path, count: int, seed: int = 0, limit_s: float = 600) -> Verdic
     if ran.returncode:
         verdict.wrong.append(f"left with {ran.returncode}: {ran.stderr.decode(errors='replace')[-2000:]}")
         return verdict
-    if ran.stderr:
-        verdict.wrong.append(f"said: {ran.stderr.decode(errors='replace')[:500]}")
+    lines = ran.stderr.decode(errors="replace").splitlines()
+    if said := [line for line in lines if not line.startswith("Explaining: ")]:  # which a busy machine adds
+        verdict.wrong.append("said: " + "\n".join(said)[:500])
     if json.loads(ran.stdout)["images"] != count:
         verdict.wrong.append(f"{json.loads(ran.stdout)['images']} images in the summary, {count} on disk")
     table = pq.read_table(home / "run" / "records.parquet", columns=["id", "error", "prediction"])
