@@ -41,11 +41,13 @@ audited as a user would (150 of each class in valid; face, hair, background, bor
 face as core), and its first shortcut repaired with the options as they are; where none is told, the factor that names
 what is planted, with `--anyway`. *By the audit's estimate* is what is left on the half that proves; *by drawing*, what
 switching the planted thing in new faces does to the network, which the repair never sees. Everything beside the repair
-starts from the same network, with the same images, epochs, steps and rate, one seed each; nothing of it was tuned, nor
-was the repair on these networks. "True groups" know what is planted in each image, which a user does not. Another kind
-counts as reported where a factor that tells it at least roughly is named. Shares of networks have exact intervals
-(Clopper and Pearson), medians those of order statistics, or of fewer than six the range. Not measured: photographs,
-other pictures than faces, networks of more than a few layers, other seeds of what stands beside the repair.
+starts from the same network, with the same images, epochs, steps and rate, one seed each, and nothing of it was tuned.
+How donors are dealt, and when lost accuracy was the factor's own help, was set after the eight networks of seed 0 had
+been repaired without; those of later seeds are free of that. "True groups" know what is planted in each image, which a
+user does not. Another kind counts as reported where a factor that tells it at least roughly is named. Shares of
+networks have exact intervals (Clopper and Pearson), medians those of order statistics, or of fewer than six the range.
+Not measured: photographs, other pictures than faces, networks of more than a few layers, other seeds of what stands
+beside the repair.
 
 Written by `python -m benchmarks.repair --docs docs/repair.md`.
 """
