@@ -60,8 +60,8 @@ HOW = """## How it is done
 - **Coverage**: in every third frozen network of two classes each factor's effect is drawn as well (the audited pictures
   get the factor from new ones, each drawn as both classes and otherwise the same; of a region, what the audit exchanges
   of it: what lies outside of the core). For each network the share of intervals that hold it; the mean over networks,
-  with its standard error. An audit's interval also knows how recipients differ, of which drawing has the same: so it may
-  hold more than 95 %.
+  with its standard error. An audit's interval also knows how recipients differ, and drawing has the same ones: so it
+  may hold more than 95 %.
 - **A detector**: a logistic map, fitted on the half for tuning, from the strongest shortcut's level and effect to the
   probability that the network has one; cross entropy in nats (a coin: .693), intervals by bootstrap over networks.
 - **A safeguard switched off**: the same trials, concluded without it.
