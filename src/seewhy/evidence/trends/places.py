@@ -115,9 +115,8 @@ def _zones_on(geometry: Geometry, grid: tuple[int, int]) -> tuple[Floats, Floats
 def _geometry(images: MappedImages, outcome: Outcome, grid: tuple[int, int]) -> Geometry:
     """How an audit lays zones on an image's canvas: on all of it, and in a letterbox where the photograph lies."""
     preprocess = images.preprocess
-    if preprocess is None or (
-        preprocess.size is None and outcome.height is None
-    ):  # of the maps' shape, as far as known
+    if preprocess is None or (preprocess.size is None and outcome.height is None):
+        # all that is known of the canvas is the maps' shape
         more = -(-_SIDE // min(grid))
         canvas = (more * grid[0], more * grid[1])
     else:
