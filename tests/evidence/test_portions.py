@@ -144,7 +144,7 @@ def test_another_audit_is_not_joined_and_not_merged(
     assert portion("2/2") == 0
     net = (home / "net.py").read_text()
     try:
-        (home / "net.py").write_text(net.replace("tint=20.0", "tint=19.0"))
+        (home / "net.py").write_text(net.replace("tint=20.0", "tint=19.25"))
         capsys.readouterr()
         assert merge() == 2 and "#another-run" in capsys.readouterr().err
     finally:

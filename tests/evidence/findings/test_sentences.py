@@ -91,6 +91,7 @@ def excess(claimed: bool) -> OverfitExcess:
 
 
 FALLS, RISES, OPEN = Estimate(1.0, 0.5, 1.5, 80), Estimate(-1.0, -1.5, -0.5, 80), Estimate(0.1, -0.5, 0.7, 80)
+ROUNDED = Estimate(-2e-7, -4e-7, -1e-7, 80)
 
 # Levels.
 
@@ -163,6 +164,8 @@ def test_every_level_has_a_rule_and_the_last_one_always_holds() -> None:
         ({"removals": {"blur": FALLS, "mean": RISES}}, "STRONG", set()),  # one other kind of edit is enough
         ({"removals": {"blur": RISES, "mean": OPEN}}, "WEAK", {"edits"}),
         ({"removals": {"blur": OPEN}}, "MODERATE", set()),  # settles nothing: no reason for STRONG, nor for WEAK
+        ({"removals": {"blur": ROUNDED}}, "MODERATE", set()),  # what is read was left as it was, but for rounding
+        ({"removals": {"blur": ROUNDED, "mean": FALLS}}, "STRONG", set()),
         ({"edge": {2: contrast(0.0), 4: contrast(0.2)}}, "STRONG", set()),
         ({"edge": {4: contrast(0.0), 8: contrast(0.3)}}, "WEAK", {"edge"}),
         ({"edge": {4: contrast(0.1, 0.1)}}, "STRONG", set()),  # may be half of it

@@ -288,7 +288,8 @@ def _unfit(factor: Factor, table: Floats, sample: Sample) -> RuledOut | None:
         members = sample.labels == index
         count = int((members if has is None else members & has).sum())
         if factor.region and count < min(LEAST_IMAGES, int(members.sum())):
-            return RuledOut(f"only {count} of {int(members.sum())} images of one class have this region", OTHER_MASKS)
+            name = sample.images[int(np.argmax(members))].label
+            return RuledOut(f"only {count} of {int(members.sum())} images of {name} have this region", OTHER_MASKS)
     if not np.isfinite(table).all():
         return RuledOut("its values are not finite", OTHER_MASKS)
     if (np.ptp(table, axis=0) <= 1e-6 * np.maximum(np.abs(table).max(axis=0), 1e-9)).all():

@@ -60,6 +60,20 @@ class Sample:
     def __len__(self) -> int:
         return len(self.images)
 
+    def without(self, is_left_out: NDArray[np.bool_], reason: str) -> Sample:
+        """The sample before it has masks and partners, without some of its images (M,), kept aside with the reason."""
+        rows = np.flatnonzero(~is_left_out).tolist()
+        return replace(
+            self,
+            images=tuple(self.images[row] for row in rows),
+            labels=self.labels[rows],
+            pixels=self.pixels[rows],
+            clusters=self.clusters[rows],
+            digests=tuple(self.digests[row] for row in rows),
+            sizes=tuple(self.sizes[row] for row in rows),
+            unreadable=(*self.unreadable, *((self.images[row], reason) for row in np.flatnonzero(is_left_out))),
+        )
+
     def canvases(self, places: Tensor) -> Tensor:
         """The canvases (n, 3, H, W) of the images at `places`, in [0, 1]; without preprocessing the inputs."""
         return gathered(self.pixels, places)

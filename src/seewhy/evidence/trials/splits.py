@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import random
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from seewhy.data.folder_names import role_of
-from seewhy.errors import DataError, counted
+from seewhy.errors import DataError, counted, listed
+from seewhy.evidence.thresholds import LEAST_IMAGES
 from seewhy.evidence.trials.clusters import cluster_notes
 from seewhy.evidence.trials.contrast import MOST_CLASSES
 from seewhy.evidence.trials.dealing import with_partners
@@ -56,9 +57,34 @@ def read_samples(plan: Plan, effort: Effort, seed: int, progress: Progress) -> t
         samples[split] = sample
     samples = with_clusters(samples)
     notes += cluster_notes(samples, plan.table.cluster_by, plan.classes)
+    samples, said = without_small_classes(samples, plan.classes)
+    notes += said
     return {
         split: with_partners(sample, effort.recipients, effort.uses, seed) for split, sample in samples.items()
     }, notes
+
+
+def without_small_classes(samples: Mapping[str, Sample], classes: Sequence[str]) -> tuple[dict[str, Sample], list[str]]:
+    """The samples without classes of too few images for donors, which would leave every class open; what is said of it.
+
+    They are left out where most images are of the other classes, two at least. Where only the image's own class is
+    asked about, nothing has to be.
+    """
+    audited = next(iter(samples.values()))
+    counts = audited.unit_counts
+    small = np.flatnonzero((counts > 0) & (counts < LEAST_IMAGES))
+    rest = np.flatnonzero(counts >= LEAST_IMAGES)
+    is_small = np.isin(audited.labels, small)
+    if not len(small) or len(rest) < 2 or 2 * is_small.sum() > len(audited) or len(classes) > MOST_CLASSES:
+        return dict(samples), []
+    named = listed([f"{classes[label]} ({counted(int(counts[label]), audited.unit)})" for label in small.tolist()], 6)
+    others = listed([classes[label] for label in rest.tolist()], 10)
+    words = (
+        f"Left out: {named}, since nothing can be said of a class of fewer than {LEAST_IMAGES} {audited.unit}s of "
+        f"{audited.split}. The audit is of the other {len(rest)} classes: {others}."
+    )
+    reason = f"its class has fewer than {LEAST_IMAGES} {audited.unit}s of {audited.split}, too few to exchange anything"
+    return {split: sample.without(np.isin(sample.labels, small), reason) for split, sample in samples.items()}, [words]
 
 
 def _further(progress: Progress, done: int, total: int) -> Progress:

@@ -22,6 +22,8 @@ from seewhy.evidence.trials.edit import Edit, TrialKey
 from seewhy.evidence.trials.schedule import Frame, without_donors
 from seewhy.evidence.trials.trial import Job, Trials
 
+LEAST = 0.01  # of the effect on the margin: an edit that changes it by less leaves what is read as it was
+
 
 class Removals(Safeguard):
     """Taking the content away hurts the label where its donors help it, by at least one other kind of edit."""
@@ -83,8 +85,12 @@ class Removals(Safeguard):
             return SafeguardOutcome(
                 self.name, None, "taking it away in other ways was not tried: the budget does not reach it"
             )
-        sign = np.sign(case.value)
-        shown = {name: sign * fall.value for name, fall in measured.items() if fall.low > 0 or fall.high < 0}
+        sign, least = np.sign(case.value), LEAST * abs(case.effect.margin.value)
+        shown = {
+            name: sign * fall.value
+            for name, fall in measured.items()
+            if (fall.low > 0 or fall.high < 0) and abs(fall.value) >= least
+        }
         agree = [name for name, value in shown.items() if value > 0]
         against = [name for name, value in shown.items() if value < 0]
         if not agree and not against:

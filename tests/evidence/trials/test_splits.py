@@ -1,0 +1,73 @@
+"""Which images are audited: a class of a few images does not silence the others."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+import seewhy
+from seewhy.evidence.results.result import Audit
+from seewhy.evidence.results.tables import outcomes_of
+from tests.small_images import Reader, classifier_of, full_redness, write_images
+
+CLASSES = ("cat", "dog", "owl", "rat")
+FEW = 5
+
+
+class OfFour(Reader):
+    """A cat or a dog by the surround, an owl and a rat by nothing."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = super().forward(x)
+        return torch.cat([logits, torch.zeros_like(logits)], dim=1)
+
+
+def audit_of(data: Path, classes: tuple[str, ...] = CLASSES, **asked: object) -> Audit:
+    options = {"regions": "centre,top", "properties": "none", "progress": False, **asked}
+    classifier = classifier_of(OfFour(core=0.0, tint=8 / full_redness()), classes)
+    return seewhy.audit(classifier, data, **options)  # type: ignore[arg-type]
+
+
+def with_few(data: Path, classes: tuple[str, ...], few: int = FEW) -> Path:
+    """The folder with so few images of these classes in valid."""
+    for name in classes:
+        for path in sorted((data / "valid" / name).glob("*.png"))[few:]:
+            path.unlink()
+    return data
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    return write_images(tmp_path / "data", counts={"train": 30, "valid": 30}, classes=CLASSES)
+
+
+def test_a_class_of_few_images_is_left_out_and_the_others_are_told_as_without_it(data: Path) -> None:
+    audit = audit_of(with_few(data, ("rat",)))
+    note = f"Left out: rat ({FEW} images), since nothing can be said of a class of fewer than 8 images of valid"
+    assert any(words.startswith(note) for words in audit.design.notes)
+    shutil.rmtree(data / "valid" / "rat")
+    shutil.rmtree(data / "train" / "rat")
+    without = audit_of(data)
+    assert audit["top"].text == without["top"].text and "depends" in audit["top"].claims
+    for name in ("top", "centre"):
+        assert audit[name].numbers["probability"] == without[name].numbers["probability"]
+    errors = [row.error for row in outcomes_of(audit) if row.image.label == "rat" and row.image.split == "valid"]
+    assert len(errors) == FEW and all("fewer than 8 images of valid" in (error or "") for error in errors)
+
+
+@pytest.mark.parametrize("few", [("owl", "rat", "dog"), CLASSES])
+def test_where_fewer_than_two_classes_are_left_all_stay_and_nothing_is_said(data: Path, few: tuple[str, ...]) -> None:
+    audit = audit_of(with_few(data, few))
+    assert not any(words.startswith("Left out") for words in audit.design.notes)
+    assert not any("depends" in finding.claims for finding in audit.findings)
+    assert "CANNOT SAY" in str(audit)
+
+
+def test_a_class_of_few_clusters_is_left_out(data: Path) -> None:
+    clusters = "name:(?:cat|dog|owl)/[0-9]+|rat/00[0-2]"  # those of a rat are ten each
+    audit = audit_of(data, cluster_by=clusters)
+    assert any(words.startswith("Left out: rat (3 clusters)") for words in audit.design.notes)
