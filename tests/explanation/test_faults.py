@@ -1,4 +1,7 @@
-"""A short form of benchmarks/faults.py and benchmarks/power.py: calls that fail, ends at a call, cuts of the power."""
+"""A short form of benchmarks/faults.py and benchmarks/power.py: calls that fail, ends at a call, cuts of the power.
+
+`make test` tries a tenth as many calls as `make test-slow` does, and the two programs try them all.
+"""
 
 from __future__ import annotations
 
@@ -15,14 +18,26 @@ from benchmarks.disk import CUTS, Disk
 from benchmarks.faults import FAULTS, Calls, Runner, compiled, make_cases, run_all
 from benchmarks.power import failures_of, mounted, new_disk
 
+EACH = {"explain": 53, "shard": 53, "merge": 61, "audit": 97, "train": 7}  # of so many calls one fails
+EACH_CUT = {"explain": 61, "merge": 53, "audit": 97, "train": 9}
+
+
+def of_commands(each: dict[str, int]) -> pytest.MarkDecorator:
+    """The commands with how many of their calls are tried, few here and ten times as many where there is time."""
+    few = [pytest.param(command, every, id=command) for command, every in each.items()]
+    many = [
+        pytest.param(command, max(1, every // 10), id=f"{command}-many", marks=pytest.mark.slow)
+        for command, every in each.items()
+    ]
+    return pytest.mark.parametrize(("command", "every"), few + many)
+
+
 linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the shim is for Linux")
 
 
 @linux
 @pytest.mark.skipif(shutil.which("cc") is None, reason="there is no C compiler for the shim")
-@pytest.mark.parametrize(
-    ("command", "every"), [("explain", 19), ("shard", 37), ("merge", 23), ("audit", 37), ("train", 3)]
-)
+@of_commands(EACH)
 def test_no_call_that_fails_costs_more_than_itself(tmp_path: Path, command: str, every: int) -> None:
     tally, calls = run_all(tmp_path, [command], list(FAULTS), Calls(every, in_turn=True))
     assert tally.failures == [] and calls[command] > 10
@@ -31,7 +46,7 @@ def test_no_call_that_fails_costs_more_than_itself(tmp_path: Path, command: str,
 
 @linux
 @pytest.mark.skipif(shutil.which("cc") is None, reason="there is no C compiler for the shim")
-@pytest.mark.parametrize(("command", "every"), [("explain", 21), ("merge", 17), ("audit", 37), ("train", 4)])
+@of_commands(EACH_CUT)
 def test_a_run_goes_on_from_what_its_syncs_made_sure_of(tmp_path: Path, command: str, every: int) -> None:
     tally, calls = run_all(tmp_path, [command], list(CUTS), Calls(every, in_turn=True))
     assert tally.failures == [] and calls[command] > 10 and len(tally.attempts) == len(CUTS)
@@ -40,11 +55,12 @@ def test_a_run_goes_on_from_what_its_syncs_made_sure_of(tmp_path: Path, command:
 @linux
 @pytest.mark.skipif(shutil.which("cc") is None, reason="there is no C compiler for the shim")
 @pytest.mark.parametrize("command", ["explain", "merge", "audit"])
+@pytest.mark.parametrize("last", [2, pytest.param(12, marks=pytest.mark.slow)])
 def test_parts_that_a_loss_of_power_brings_back_go_when_the_finished_run_is_opened(
-    tmp_path: Path, command: str
+    tmp_path: Path, command: str, last: int
 ) -> None:
-    tally, _ = run_all(tmp_path, [command], list(CUTS), Calls(last=6))
-    assert tally.failures == [] and sum(tally.attempts.values()) == 18
+    tally, _ = run_all(tmp_path, [command], list(CUTS), Calls(last=last))
+    assert tally.failures == [] and sum(tally.attempts.values()) == len(CUTS) * last
 
 
 @linux

@@ -193,7 +193,9 @@ def test_a_name_that_leads_nowhere_says_what_is_there(
 def test_edited_code_is_another_run(home: Path) -> None:
     explain("my.py:mine", out="run")
     explain("my.py:mine", out="run")
-    (home / "my.py").write_text(MINE.replace("scene.activation * scene.gradient", "scene.activation + 2 * scene.gradient"))
+    (home / "my.py").write_text(
+        MINE.replace("scene.activation * scene.gradient", "scene.activation + 2 * scene.gradient")
+    )
     with pytest.raises(seewhy.SeewhyError, match=r"(?s)these differ:.*the code: .*a method, was edited"):
         explain("my.py:mine", out="run")
 
