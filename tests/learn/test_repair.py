@@ -232,7 +232,7 @@ def test_what_cannot_be_repaired_says_so(tmp_path: Path) -> None:
     last = repair(audited(data, Known()), "surround", ways="last-layer,projection", anyway=True, **FAST)
     assert not last.is_proved and last.reasons[0].startswith("No way could be tried: last-layer")
     assert all("fewer than 20 images" in why for why in last.refused.values())
-    assert last.network is None and last.headline.startswith("surround: no repair.")
+    assert last.network is None and last.headline.startswith("surround: no repair, since no way")
 
 
 def test_networks_that_a_way_does_not_fit_are_refused_with_the_reason(data: Path) -> None:

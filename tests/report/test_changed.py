@@ -44,7 +44,7 @@ def test_a_repair_that_failed_says_why_first(tmp_path: Path) -> None:
     none = {"arms": {}, "margins": {}, "reduction": None, "cost": None, "others": (), "cells": (), "tried": ()}
     bare = repair_folder(tmp_path / "none", **none, reasons=("No way could be tried.",))
     page = Page(write_report(bare) / "index.html")
-    assert "background: no repair. No way could be tried." in page.text and "last-layer" in page.text
+    assert "background: no repair, since no way could be tried." in page.text and "last-layer" in page.text
 
 
 def test_a_comparison_shows_both_runs(plain: dict[str, Path]) -> None:

@@ -189,7 +189,7 @@ PLAIN_WORDS = {
     "open": (
         OPEN,
         "Images were given the crop of other images, of the class fake and of others. Whether that moves the "
-        "probability of the class fake cannot be said from these trials.",
+        "probability of the class fake by 2 percentage points or more cannot be said from these trials.",
     ),
     "nothing tested": (BROKEN, ""),
 }

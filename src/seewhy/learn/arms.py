@@ -36,18 +36,18 @@ Making = Callable[[int], nn.Module]  # from a seed
 EXCHANGE, CONSISTENCY, LAST_LAYER, PROJECTION = "exchange", "consistency", "last-layer", "projection"
 GATED, ATTENTION, GRADIENTS = "gated", "attention", "gradients"
 WAYS = {
-    EXCHANGE: "R1: fine-tuned with its content from donors of other classes, so that all classes have it alike",
-    CONSISTENCY: "R1: fine-tuned to answer the same with its content from donors of any class",
-    LAST_LAYER: "R2: the last layer fitted anew, every class and group weighing the same",
-    PROJECTION: "R4: its direction in front of the last layer projected away",
-    GATED: "R4: its direction in front of the last layer projected away where it is present alone",
-    ATTENTION: "R3: fine-tuned with the share of HiResCAM within its region added to the loss",
-    GRADIENTS: "R3: fine-tuned with the share of the input's gradient within its region added to the loss",
+    EXCHANGE: "fine-tuned with its content from donors of other classes, so that all classes have it alike",
+    CONSISTENCY: "fine-tuned to answer the same with its content from donors of any class",
+    LAST_LAYER: "the last layer fitted anew, every class and group weighing the same",
+    PROJECTION: "its direction in front of the last layer projected away",
+    GATED: "its direction in front of the last layer projected away where it is present alone",
+    ATTENTION: "fine-tuned with the share of HiResCAM within its region added to the loss",
+    GRADIENTS: "fine-tuned with the share of the input's gradient within its region added to the loss",
 }
 USUAL_WAYS = (EXCHANGE, CONSISTENCY, LAST_LAYER, PROJECTION)  # a cleaned map is no proof: R3 is tried where it is named
 WAYS_OF_MARKS = {
-    EXCHANGE: "R1: fine-tuned with it laid over half of the images, whatever their class",
-    CONSISTENCY: "R1: fine-tuned to answer the same with it laid over",
+    EXCHANGE: "fine-tuned with it laid over half of the images, whatever their class",
+    CONSISTENCY: "fine-tuned to answer the same with it laid over",
 }
 PLAIN, UNRELATED, SCRAMBLED = "plain", "unrelated", "scrambled"
 CONSISTENCY_WEIGHT, ATTENTION_WEIGHT = 4.0, 1.0

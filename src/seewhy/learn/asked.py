@@ -16,7 +16,7 @@ LEAST_SEEDS = 3
 LARGEST_RATE = 1.0  # of Adam, whose steps are as large
 NAMES = {"shortcut": "shortcut", "depends": "dependence"}
 TODO = {  # where a finding makes no such claim, in front of --anyway
-    "shortcut": "Name with --core what should decide, and audit again; or repair it all the same:",
+    "shortcut": "Repair it all the same:",
     "depends": "Try it all the same:",
 }
 
@@ -93,9 +93,10 @@ def find(
     needed = "depends" if found["factor"] in marks else "shortcut"
     if needed not in claims and not anyway:
         said = f"{level} {found['factor']}: {', '.join(claims) or 'nothing is claimed'}"
+        unnamed = "" if design.request.core else "  Name with --core what should decide, and audit again.\n"
         raise OptionError(
             f"Finding {place + 1} is no {NAMES[needed]} ({said}), so there may be nothing to repair.\n"
-            f"  {TODO[needed]}  --anyway",
+            f"{unnamed if needed == 'shortcut' else ''}  {TODO[needed]}  --anyway",
             slug="no-shortcut",
         )
     return Asked(design, str(found["factor"]), str(found["numbers"]["contrast"]), claims, level)

@@ -170,7 +170,7 @@ class Comparison:
     def _effects(self) -> list[str]:
         shown = sorted((one for one in self.effects if one.said in WORDS), key=lambda one: -abs(one.difference.value))
         lines = [_effect_line(one, len(self.effects)) for one in shown[:MOST_SHOWN]]
-        rest = [f"{one.factor} ({_change(one.difference)})" for one in shown[MOST_SHOWN:]]
+        rest = [f"{self._factor(one)} ({_change(one.difference)})" for one in shown[MOST_SHOWN:]]
         lines += [f"Also changed: {listed(rest, 8)}."] if rest else []
         floor = round(100 * AUDIT_THRESHOLDS["floor"])
         for said, words in (
@@ -178,12 +178,17 @@ class Comparison:
             ("cannot say", "Cannot say whether changed"),
         ):
             those = [
-                f"{one.factor} {100 * one.difference.value:+.1f} {interval(one.difference)}"
+                f"{self._factor(one)} {100 * one.difference.value:+.1f} {interval(one.difference)}"
                 for one in self.effects
                 if one.said == said
             ]
             lines += [f"{words}: {listed(those, 12)}."] if those else []
         return lines
+
+    def _factor(self, change: EffectChange) -> str:
+        """The factor, and of several classes whose probability it moves."""
+        is_of_one = len({one.contrast for one in self.effects}) == 1
+        return change.factor if is_of_one else f"{change.factor} on {change.whose}"
 
     def _levels(self) -> list[str]:
         told = [f"{name}: {first} → {second}" for name, (first, second) in self.levels.items()]

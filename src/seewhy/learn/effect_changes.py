@@ -10,9 +10,8 @@ from typing import Any, Literal
 import numpy as np
 
 from seewhy.estimates import Floats, Integers, Z
-from seewhy.evidence.findings.effects import class_effect, weights_of
+from seewhy.evidence.findings.effects import robust_effect
 from seewhy.evidence.findings.figures import watched_of
-from seewhy.evidence.inference.bootstrap import for_few_recipients
 from seewhy.evidence.inference.differences import ClassDifference, difference_of, equivalent
 from seewhy.evidence.inference.ranks import holm
 from seewhy.evidence.thresholds import AUDIT_THRESHOLDS
@@ -142,8 +141,8 @@ def _paired(
     rows = np.array([[there, here] for _, _, there, here in common])
     moves = [_moves(run.columns, rows[:, at], contrast.column) for at, run in enumerate((first, second))]
     trials = _trials(TrialKey(factor, EXCHANGE, first.split), recipients, donors, labels)
-    difference = difference_in(trials, moves[1] - moves[0], contrast)
-    both = [difference_in(trials, move, contrast) for move in moves]
+    difference = robust_effect(trials, moves[1] - moves[0], contrast)
+    both = [robust_effect(trials, move, contrast) for move in moves]
     return EffectChange(
         factor=factor,
         contrast=contrast.name,
@@ -156,24 +155,6 @@ def _paired(
         donors=sum(difference.n.values()),
         first_interval=(both[0].low, both[0].high),
         second_interval=(both[1].low, both[1].high),
-    )
-
-
-def difference_in(trials: Trials, change: Floats, contrast: Contrast) -> ClassDifference:
-    """The class difference of any change (T,), by the rules of an audit: donors as units, few recipients known."""
-    difference, _ = class_effect(trials, change, contrast)
-    if contrast.is_own_class:
-        return difference
-    rng = np.random.default_rng((len(trials.name), *trials.name.encode()))
-    return for_few_recipients(
-        difference,
-        trials.recipients,
-        trials.donors,
-        change,
-        trials.labels,
-        weights_of(trials, contrast),
-        clusters=trials.clusters,
-        rng=rng,
     )
 
 

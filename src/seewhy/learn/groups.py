@@ -118,7 +118,7 @@ def cells_of(groups: Groups, labels: Integers, classes: Sequence[str], images: S
                     group=name,
                     count=count,
                     to_add=int(counts[index].max()) - count,
-                    to_trim=count - int(counts[index].min()),
+                    to_trim=count - least if (least := int(counts[index].min())) else 0,
                     images=tuple(images[place].id for place in members),
                 )
             )
@@ -131,5 +131,6 @@ def collecting(cells: Sequence[Cell], factor: str, source: str) -> str:
         return f"Which images to collect cannot be said: what {factor} says is {source}."
     told = ", ".join(f"{cell.label} where it {cell.group} {cell.count:,}" for cell in cells)
     adds = [f"{cell.to_add:,} of {cell.label} where it {cell.group}" for cell in cells if cell.to_add]
-    what = f"add {listed(adds, 4)}, or trim the others as far" if adds else "the cells are alike"
+    trims = ", or trim the others as far" if all(cell.count for cell in cells) else ""
+    what = f"add {listed(adds, 4)}{trims}" if adds else "the cells are alike"
     return f"Train by class and by what {factor} says ({source}): {told}. To make it say nothing: {what}."

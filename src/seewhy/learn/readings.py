@@ -11,13 +11,12 @@ import numpy as np
 from torch import nn
 
 from seewhy.estimates import Estimate, Floats, Integers, Z, wilson
-from seewhy.evidence.findings.effects import class_effect
+from seewhy.evidence.findings.effects import class_effect, robust_effect
 from seewhy.evidence.inference.differences import ClassDifference, difference_of
 from seewhy.evidence.inference.units import unit_means
 from seewhy.evidence.trials.contrast import Contrast
 from seewhy.evidence.trials.edit import EXCHANGE, MARKED, PATCHED
 from seewhy.evidence.trials.trial import Trials
-from seewhy.learn.effect_changes import difference_in
 from seewhy.learn.groups import MARKED_OR_NOT, Groups
 from seewhy.learn.measure import Measure
 
@@ -89,7 +88,7 @@ class ExchangeReading(Reading):
 
     def difference(self, moves: Floats, contrast: Contrast) -> ClassDifference:
         """The same with its interval."""
-        return difference_in(self.trials, moves, contrast)
+        return robust_effect(self.trials, moves, contrast)
 
     @property
     def exchanged(self) -> Estimate:

@@ -19,6 +19,7 @@ from seewhy.learn.proof import Cost, OtherFactor
 from seewhy.learn.readings import CellAccuracy
 from seewhy.render import notebook
 from seewhy.render.page import BAD
+from seewhy.render.rows import ARM_NAMES
 from seewhy.store.plain import plain
 
 BEFORE, REPAIRED = "before", "repaired"
@@ -112,14 +113,14 @@ class Repair:
     def headline(self) -> str:
         """The repair in one sentence."""
         if not self.margins:
-            return f"{self.factor}: no repair. {' '.join(self.reasons)}"
+            return f"{self.factor}: no repair, since no way could be tried."
         beats = f"{self.factor}: {self.way} {self._verb} its control ({self.arms[self.closest].words})"
         return f"{beats} by {self._margin(self.closest)}."
 
     def lines(self) -> list[str]:
         """The repair in about a dozen sentences."""
         proof = [*self._effects(), *self._accuracy(), *self._others()] if self.margins else []
-        failed = ["The repair failed: " + " ".join(self.reasons)] if self.reasons and self.margins else []
+        failed = ["The repair failed: " + " ".join(self.reasons)] if self.reasons else []
         return [self.headline, *failed, *proof, self.collect, *self._ways(), *self.notes]
 
     def summary(self) -> dict[str, Any]:
@@ -167,9 +168,11 @@ class Repair:
     def _effects(self) -> list[str]:
         left = [f"{arm.words} {points(arm.mean)}" for name, arm in self.arms.items() if name not in (BEFORE, REPAIRED)]
         before, after = self.arms[BEFORE], self.arms[REPAIRED]
+        seeds = counted(self.seeds, "seed")
+        of_all, of_controls = ("", f" (mean of {seeds})") if self._is_one_network else (f", mean of {seeds}", "")
         lines = [
-            f"Effect on {watched_of(self.contrast)}, mean of {counted(self.seeds, 'seed')}: {points(before.mean)} "
-            f"before, {points(after.mean)} repaired; {listed(left, 4)} points."
+            f"Effect on {watched_of(self.contrast)}{of_all}: {points(before.mean)} before, {points(after.mean)} "
+            f"repaired; {listed(left, 4)} points{of_controls}."
         ]
         if len(after.effects) > 1 and not self._is_one_network:
             lines.append(f"The network that is given is that of the first seed: {points(after.effects[0])} points.")
@@ -196,11 +199,12 @@ class Repair:
                     f"That it costs more than {round(100 * MOST_LOST)} points is not excluded by so few images."
                 )
         shown = [arm for name, arm in self.arms.items() if name in (BEFORE, REPAIRED, self.closest)]
-        told = [f"{arm.name} {arm.exchanged}" for arm in shown]
+        told = [f"{ARM_NAMES.get(arm.name, arm.name)} {arm.exchanged}" for arm in shown]
         what = f"Accuracy {self.exchanged_words} ({before.exchanged.n:,} trials, every class alike)"
         lines.append(f"{what}: {listed(told)}.")
         worst = [
-            f"{arm.name} {worst.accuracy} ({worst.label} where it {worst.group}, {counted(worst.accuracy.n, 'image')})"
+            f"{ARM_NAMES.get(arm.name, arm.name)} {worst.accuracy} ({worst.label} where it {worst.group}, "
+            f"{counted(worst.accuracy.n, 'image')})"
             for arm in shown
             if (worst := arm.worst) is not None
         ]
@@ -221,12 +225,17 @@ class Repair:
 
     def _ways(self) -> list[str]:
         tried = [
-            f"{one.way} {'failed: ' + one.error if one.error else f'leaves {points(one.remaining)} points'}"
+            f"{one.way} {f'failed: {one.error}' if one.error else _left(one)}"
             for one in self.tried
+            if self.margins or not one.error
         ]
         lines = [f"Chosen on the other half of the images: {listed(tried, 6)}."] if len(tried) > 1 else []
-        lines += [f"Not tried: {name}, {why}" for name, why in self.refused.items()]
+        lines += [f"Not tried: {name}, {why}" for name, why in self.refused.items()] if self.margins else []
         return lines
+
+
+def _left(tried: Try) -> str:
+    return f"leaves {points(tried.remaining)} points (accuracy {signed_points(tried.change)})"
 
 
 def _risen(other: OtherFactor) -> str:

@@ -39,6 +39,7 @@ ARMS: dict[str, Style] = {  # of a repair
     "control": Style("control arm", CAUTION, "square", is_hollow=True),
     "repaired": Style("repaired", GOOD, "circle", size=80),
 }
+ARM_NAMES = {"plain": "plain fine-tuning", "unrelated": "something else", "scrambled": "groups by chance"}
 CHANGES: dict[str, Style] = {  # between two runs
     "larger": Style("depends more", CAUTION, "triangle-up", size=80),
     "turned": Style("depends the other way", BAD, "diamond", size=110),

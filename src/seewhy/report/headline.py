@@ -16,8 +16,7 @@ def headline_of(papers: Sequence[FindingText], floor: float) -> str:
     wrong = [paper for paper in papers if "classifier" in paper.finding.claims]
     if wrong:
         return wrong[0].finding.text
-    for claim, meaning in _told_above():
-        with_it = [paper.finding for paper in papers if _makes(paper.finding, claim)]
+    for meaning, claim, with_it in _told_above(papers):
         if with_it:
             count = meaning.first if len(with_it) == 1 else f"{len(with_it)} {meaning.several}; first"
             said = _SAID.get(claim or "", _effect)(with_it[0]) if claim else _first_sentence(with_it[0].text)
@@ -36,8 +35,7 @@ def headline_of(papers: Sequence[FindingText], floor: float) -> str:
 
 def plain_headline_of(papers: Sequence[FindingText]) -> str:
     """The gravest claim of an audit for those who have never heard of it; "" where nothing is claimed."""
-    for claim, meaning in _told_above():
-        with_it = [paper.finding for paper in papers if _makes(paper.finding, claim)]
+    for meaning, _, with_it in _told_above(papers):
         if with_it:
             several = f" ({len(with_it)} {meaning.several} in all)" if len(with_it) > 1 and meaning.several else ""
             factor = " or the ".join((with_it[0].factor, *with_it[0].alternatives))
@@ -47,13 +45,26 @@ def plain_headline_of(papers: Sequence[FindingText]) -> str:
     return ""
 
 
-def _told_above() -> Iterator[tuple[Claim | None, Meaning]]:
-    """The claims that stand above an audit, the gravest first; None: about all that lies outside of the core."""
+def _told_above(papers: Sequence[FindingText]) -> Iterator[tuple[Meaning, Claim | None, list[Finding]]]:
+    """The claims that stand above an audit, the gravest first, with the findings that make them.
+
+    Before what is intended comes what is about all that lies outside of the core (None), and what depends on something
+    there, though it is called no shortcut: not all is as it should be.
+    """
+    findings = [paper.finding for paper in papers]
     for claim, meaning in CLAIMS.items():
         if claim == "intended":
-            yield None, OUTSIDE
+            yield OUTSIDE, None, [finding for finding in findings if _makes(finding, None)]
+            yield CLAIMS["depends"], "depends", [finding for finding in findings if _is_beside_the_core(finding)]
         if meaning.headline:
-            yield claim, meaning
+            yield meaning, claim, [finding for finding in findings if _makes(finding, claim)]
+
+
+def _is_beside_the_core(finding: Finding) -> bool:
+    """Whether a core was named, and the answers depend on what is shown to act outside of it."""
+    return (
+        _makes(finding, "depends") and finding.numbers.get("core") is False and "through the core" not in finding.claims
+    )
 
 
 def _first_sentence(text: str) -> str:

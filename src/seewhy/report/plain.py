@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from seewhy.evidence.findings.claims import CLAIMS
 from seewhy.evidence.findings.finding import Finding
+from seewhy.evidence.thresholds import AUDIT_THRESHOLDS
 from seewhy.evidence.trials.contrast import OWN_CLASS
 from seewhy.render.mark import SHUFFLED
 
 WEAK = " This is shown weakly: not everything that was checked holds."
+OUTSIDE = "So the answers depend on it, though it is no part of what was named as what should matter."
 
 
 def plain_of(finding: Finding) -> str:
@@ -15,7 +17,9 @@ def plain_of(finding: Finding) -> str:
     effect = finding.numbers.get("probability")
     if not effect:
         return ""
-    meaning = next((of.sentence for claim, of in CLAIMS.items() if claim in finding.claims), "")
+    claim, meaning = next(((claim, of.sentence) for claim, of in CLAIMS.items() if claim in finding.claims), ("", ""))
+    if claim == "depends" and finding.numbers.get("core") is False:
+        meaning = OUTSIDE
     weak = WEAK if finding.level == "WEAK" else ""
     return f"{_done(finding)} {_came(finding, float(effect['value']))} {meaning}".rstrip() + weak
 
@@ -43,7 +47,12 @@ def _came(finding: Finding, value: float) -> str:
     if finding.level == "NONE LARGER THAN":
         return f"On average that moves the probability of {watched} by next to nothing{changed}."
     if finding.level == "CANNOT SAY" and "at the core's rim" not in finding.claims:
-        return f"Whether that moves the probability of {watched} cannot be said from these trials."
+        floor = f"{100 * AUDIT_THRESHOLDS['floor']:.0f} percentage points"
+        effect = finding.numbers["probability"]
+        if effect["low"] > 0 or effect["high"] < 0:
+            moved = f"{given} the probability of {watched} {'rises' if value > 0 else 'falls'} on average"
+            return f"{moved}; whether by {floor} or more cannot be said from these trials."
+        return f"Whether that moves the probability of {watched} by {floor} or more cannot be said from these trials."
     way = "rises" if value > 0 else "falls"
     size = f"{abs(100 * value):.0f}" if abs(value) >= 0.015 else f"{abs(100 * value):.1f}"
     return f"{given} the probability of {watched} {way} by {size} percentage points on average{changed}."

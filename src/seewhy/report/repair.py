@@ -14,7 +14,7 @@ from seewhy.evidence.findings.figures import interval, points, signed_points, wa
 from seewhy.evidence.thresholds import AUDIT_THRESHOLDS
 from seewhy.records import Progress
 from seewhy.render.chart import Share
-from seewhy.render.rows import Row
+from seewhy.render.rows import ARM_NAMES, Row
 from seewhy.report.charts import interval_svg, share_svg
 from seewhy.report.pages import copy_assets, write_page
 from seewhy.report.provenance import Section, sections_of
@@ -288,6 +288,4 @@ def _shares(stored: Mapping[str, Any]) -> tuple[float, float, float, int]:
 
 
 def _arm_name(name: str) -> str:
-    return {"plain": "plain fine-tuning", "unrelated": "something else", "scrambled": "groups by chance"}.get(
-        name, name
-    )
+    return ARM_NAMES.get(name, name)

@@ -157,7 +157,7 @@ class View:
         if self.command == "audit":
             return plain_headline_of(self.papers) or headline_of(self.papers, self.floor)
         bad = [card.text for card in self.findings_of_check if card.tone == "bad"]
-        if bad:
+        if bad and not self.checked_images:
             return bad[0]
         if self.command == "check":
             counts = Counter(card.level.lower() for card in self.findings_of_check)
@@ -238,6 +238,18 @@ class View:
     def _check(self) -> Mapping[str, Any]:
         """What the check says, this run's own or that beside it."""
         return self.found if self.command == "check" else self.checked.found if self.checked else {}
+
+    @cached_property
+    def checked_images(self) -> str:
+        """That the check beside this run was of other images, where it was; else nothing."""
+        if self.checked is None:
+            return ""
+        own, theirs = ({row.digest or row.image.id for row in run.outcomes} for run in (self.stored, self.checked))
+        common = len(own & theirs)
+        if not own or not theirs or common == min(len(own), len(theirs)):  # all of the one are among the other
+            return ""
+        among = f"{common:,} of its {len(theirs):,} are" if common else f"none of its {len(theirs):,} is"
+        return f"This check was of other images: {among} among those of this run."
 
     @cached_property
     def findings_of_check(self) -> list[Card]:

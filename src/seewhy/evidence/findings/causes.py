@@ -100,24 +100,25 @@ def led_by(cause: Cause, case: Case) -> Cause:
 
 def explanation(cause: Cause, explained: Sequence[Case]) -> str:
     """What a cause explains in words, with the effects and what is left of each where the cause is held."""
-    told: list[str] = []
-    by_several: list[str] = []
+    die: list[str] = []
+    stay: list[str] = []
+    of_several: list[str] = []
     for case in explained:
         held = cause.held.get(case.factor)
-        is_left = held is not None and held.share >= AUDIT_THRESHOLDS["explained"]
         left = (
             "" if held is None else f", {signed_points(held.probability.value)} {interval(held.probability)} of it left"
         )
-        (by_several if is_left and case.factor not in cause.alternatives else told).append(
-            f"{case.factor} ({signed_points(case.value)}{left})"
-        )
+        is_left = held is not None and held.share >= AUDIT_THRESHOLDS["explained"]
+        group = die if not is_left else stay if case.factor in cause.alternatives else of_several
+        group.append(f"{case.factor} ({signed_points(case.value)}{left})")
     name, others = cause.case.factor, cause.alternatives
-    words = f"With the {name} put back as it was, too, these do little more: {listed(told, 6)}." if told else ""
-    if by_several:
-        words += f"{' ' if words else ''}It and others together are as much as: {listed(by_several, 6)}."
-    if others:
-        words += f" Which of {listed([name, *others], 4)} it is, these data cannot tell."
-    return words
+    sentences = [
+        f"With the {name} put back as it was, too, these do little more: {listed(die, 6)}." if die else "",
+        f"With the {name} put back it is not shown that nothing is left, or much: {listed(stay, 6)}." if stay else "",
+        f"Several of these together explain, but not the {name} alone: {listed(of_several, 6)}." if of_several else "",
+        f"Which of {listed([name, *others], 4)} it is, these data cannot tell." if others else "",
+    ]
+    return " ".join(filter(None, sentences))
 
 
 def held_edit(factor: Factor, held: str, core: Sequence[str], everywhere: Container[str]) -> Edit:

@@ -76,17 +76,17 @@ def _without_core(design: AuditDesign, shown: Sequence[Case]) -> list[Finding]:
 
 
 def _in_order(findings: Sequence[Finding], design: AuditDesign) -> list[Finding]:
-    """The gravest claims first, then by level, then by size: of several about one pair that of the last.
+    """The gravest claims first, then dependences, by level and by size: of several about one pair that of the last.
 
-    Without a core what depends on a region comes before what depends on a property of the whole picture.
+    Without a core a dependence on a region comes before one on a property of the whole picture.
     """
     regions = {factor.name for factor in design.factors if factor.region}
     sizes = {finding.factor: abs(finding.numbers.get("probability", {}).get("value") or 0.0) for finding in findings}
 
-    def place(finding: Finding) -> tuple[bool, bool, int, float]:
-        is_grave = bool({"overfit", "shortcut"} & {*finding.claims})
-        is_later = not design.request.core and "depends" in finding.claims and finding.factor not in regions
-        return not is_grave, is_later, LEVELS.index(finding.level), -sizes[finding.factor]
+    def place(finding: Finding) -> tuple[bool, bool, bool, int, float]:
+        is_grave, depends = bool({"overfit", "shortcut"} & {*finding.claims}), "depends" in finding.claims
+        is_later = not design.request.core and finding.factor not in regions
+        return not is_grave, not depends, depends and is_later, LEVELS.index(finding.level), -sizes[finding.factor]
 
     return sorted(findings, key=place)
 

@@ -166,7 +166,8 @@ def _claim_words(case: Case, claims: Sequence[Claim]) -> str:
         return f" Whether it is a shortcut cannot be said: the core that was named cannot be used{train}."
     if case.is_core is None:
         return f" Whether it is a shortcut depends on what should matter: name that with --core{train}."
-    return f" It is no part of the core{_alone(case)}{train}."
+    why = "but not everything that was checked holds, so no shortcut is claimed"
+    return f" It is no part of the core{_alone(case)}, {why}{train}."
 
 
 def _alone(case: Case) -> str:
