@@ -24,6 +24,9 @@ def headline_of(papers: Sequence[FindingText], floor: float) -> str:
     tested = [paper for paper in papers if "probability" in paper.finding.numbers]
     if not tested:
         return "Nothing could be tested"
+    turning = [paper.finding for paper in tested if paper.finding.numbers.get("turns_decisions")]
+    if turning:
+        return f"{_flipping(turning[0])}, though its probabilities, which lie close together, hardly move"
     open_ones = sum(paper.finding.level == "CANNOT SAY" for paper in tested)
     points = f"{100 * floor:.0f} points"
     if open_ones:

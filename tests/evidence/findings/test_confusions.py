@@ -186,9 +186,10 @@ def test_clusters_are_called_so(effect: float, each: int) -> None:
     told = told_of(adjusted([Confused(ASKED, (move_of(trials, ASKED),))])[0], CLASSES, "valid")
     if each < LEAST_UNITS:
         assert f"it takes {LEAST_UNITS} clusters of both" in told.text
+        assert told.todo == f"Add clusters of diving and of racing: {LEAST_UNITS} of each at least."
     else:
         assert f"({each} clusters, {2 * each} clusters of donors" in told.text
-    if not effect:
+    if each >= LEAST_UNITS and not effect:
         assert "clusters of the two classes each would tell" in told.todo and "images of other clusters" in told.todo
 
 

@@ -55,6 +55,25 @@ def test_where_a_class_has_no_core_by_nature_its_images_are_kept(tmp_path: Path)
     assert sum(audit["background"].numbers["probability"]["n"].values()) == 100
 
 
+def test_a_core_that_few_images_have_is_none(tmp_path: Path) -> None:
+    """Or what acts outside of it is acquitted with next to no trial."""
+    data = write_images(tmp_path / "data", counts={"valid": 40})
+    masks = write_masks(tmp_path / "masks", data)
+    for number, path in enumerate(sorted((masks / "valid").rglob("*.png"))):
+        if number % 8:
+            path.unlink()
+    reader = classifier_of(Reader(core=0.0, tint=8 / full_redness()))
+    asked = {"regions": [f"object={masks}", "top"], "core": "object", **QUIET}
+    few = seewhy.audit(reader, data, **asked)
+    words = "object is named as core, but cannot be used: only 5 of 40 images of cat have this region."
+    assert words in few.design.notes
+    assert few["top"].claims == ("depends",) and "the core that was named cannot be used" in few["top"].text
+    for path in sorted((write_masks(masks, data) / "valid" / "dog").glob("*.png"))[:34]:
+        PIL.Image.new("L", (SIDE, SIDE)).save(path)  # an empty core is a known one only where it is so by nature
+    rare = seewhy.audit(reader, data, **asked)
+    assert any("object is named as core, but cannot be used" in note for note in rare.design.notes)
+
+
 def test_a_region_that_acts_through_a_property_of_the_core_is_no_shortcut(tmp_path: Path) -> None:
     data = write_images(tmp_path / "data", counts={"valid": 50})
     reader = classifier_of(Reader(core=0.0, tint=8 / full_redness(), seen=torch.ones(SIDE, SIDE)))

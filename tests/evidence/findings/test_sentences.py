@@ -209,9 +209,9 @@ def test_a_dependence_against_the_label_asks_for_the_other_sign() -> None:
         (case(overfit=excess(True)), {"depends", "overfit"}),
         (case(overfit=excess(False), is_core=False), {"depends", "shortcut"}),
         (case(0.0, 0.01, p=1.0, overfit=excess(True)), {"overfit"}),  # one does not follow from the other
-        (case(0.0, 0.03, p=1.0, overfit=excess(True)), {"overfit"}),
+        (case(0.0, 0.03, p=1.0, overfit=excess(True)), {"overfit", "fragile"}),
         (case(0.0, 0.01, p=1.0, sensitivity=1.01), {"fragile"}),
-        (case(0.0, 0.03, p=1.0, sensitivity=1.01), set()),  # nothing is excluded
+        (case(0.0, 0.03, p=1.0), {"fragile"}),  # nothing is excluded, but decisions flip with either class alike
         (case(sensitivity=5.0), {"depends"}),
         (case(joint=True, is_core=None), {"depends", "jointly"}),
     ],
@@ -304,6 +304,40 @@ def test_the_safeguards_are_told_with_their_outcome() -> None:
 
 def test_no_text_has_two_spaces() -> None:
     assert not [made for made in EVERY if "  " in finding_of(made).text]
+
+
+def test_a_margin_that_moves_the_other_way_shows_no_dependence() -> None:
+    made = case(is_core=False)
+    other_way = replace(made, effect=replace(made.effect, margin=contrast(-3.0, 0.1, 100)))
+    told = finding_of(other_way)
+    assert told.level == "CANNOT SAY" and not told.claims and "moves the other way, -3.00" in told.text
+
+
+def outside_of(effect: ClassDifference) -> Case:
+    """The case of a factor that does this outside of the core."""
+    made = case(is_core=False)
+    return replace(made, measured={**made.measured, "outside": effect})
+
+
+def test_through_the_core_is_said_where_it_is_shown_alone() -> None:
+    gone = outside_of(contrast(0.0, 0.01, 100))
+    assert "through the core" in finding_of(gone).claims and "it acts through the core" in finding_of(gone).text
+    unknown = finding_of(outside_of(contrast(0.2, 0.4, 100)))
+    assert unknown.claims == ("depends",) and "whether it acts there cannot be said" in unknown.text
+
+
+def test_what_should_matter_may_do_so_by_its_shape() -> None:
+    unused = case(0.0, 0.01, p=1.0, is_core=True)
+    assert "core not used" in finding_of(unused).claims
+    shaped = finding_of(replace(unused, shape_may_matter=True))
+    assert "core not used" not in shaped.claims and "its outline, size or place may" in shaped.text
+
+
+def test_what_turns_decisions_is_told_by_itself_however_little_it_moves_probabilities() -> None:
+    made = case(0.001, 0.001)
+    flips = replace(made.effect, flips=Estimate(0.9, 0.85, 0.95, 400), flips_own=Estimate(0.02, 0.01, 0.03, 400))
+    told = finding_of(replace(made, effect=flips))
+    assert told.level == "CANNOT SAY" and not told.is_plain and "90% of the decisions flip" in told.text
 
 
 def test_weak_findings_outside_the_core_are_not_called_shortcuts() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -47,7 +48,7 @@ def data(tmp_path: Path) -> Path:
 
 def test_a_class_of_few_images_is_left_out_and_the_others_are_told_as_without_it(data: Path) -> None:
     audit = audit_of(with_few(data, ("rat",)))
-    note = f"Left out: rat ({FEW} images), since nothing can be said of a class of fewer than 8 images of valid"
+    note = f"Left out: rat ({FEW} distinct images), since nothing can be said of a class of fewer than 8 distinct"
     assert any(words.startswith(note) for words in audit.design.notes)
     shutil.rmtree(data / "valid" / "rat")
     shutil.rmtree(data / "train" / "rat")
@@ -56,7 +57,7 @@ def test_a_class_of_few_images_is_left_out_and_the_others_are_told_as_without_it
     for name in ("top", "centre"):
         assert audit[name].numbers["probability"] == without[name].numbers["probability"]
     errors = [row.error for row in outcomes_of(audit) if row.image.label == "rat" and row.image.split == "valid"]
-    assert len(errors) == FEW and all("fewer than 8 images of valid" in (error or "") for error in errors)
+    assert len(errors) == FEW and all("fewer than 8 distinct images of valid" in (error or "") for error in errors)
 
 
 @pytest.mark.parametrize("few", [("owl", "rat", "dog"), CLASSES])
@@ -65,6 +66,27 @@ def test_where_fewer_than_two_classes_are_left_all_stay_and_nothing_is_said(data
     assert not any(words.startswith("Left out") for words in audit.design.notes)
     assert not any("depends" in finding.claims for finding in audit.findings)
     assert "CANNOT SAY" in str(audit)
+
+
+def test_a_class_that_valid_lacks_is_left_out_of_train_and_makes_nothing_overfit(data: Path) -> None:
+    shutil.rmtree(data / "valid" / "rat")
+    audit = audit_of(data)
+    assert "Left out of train: rat, of which valid has no image." in audit.design.notes
+    assert {len(np.unique(sample.labels)) for sample in audit.design.samples.values()} == {3}
+    assert not any("overfit" in finding.claims for finding in audit.findings)
+
+
+def test_a_class_that_train_lacks_leaves_nothing_to_compare(data: Path) -> None:
+    shutil.rmtree(data / "train" / "rat")
+    audit = audit_of(data)
+    assert "train has no image of rat, so nothing can be said about overfitting." in audit.design.notes
+    assert list(audit.design.samples) == ["valid"]
+
+
+def test_of_two_classes_that_are_left_each_stands_against_the_other(data: Path) -> None:
+    audit = audit_of(with_few(data, ("owl", "rat")))
+    assert [(one.name, one.against) for one in audit.design.contrasts] == [("cat", "dog"), ("dog", "cat")]
+    assert "in place of dog ones" in audit["top"].text or "in place of cat ones" in audit["top"].text
 
 
 def test_a_class_of_few_clusters_is_left_out(data: Path) -> None:

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from seewhy.evidence.findings.effects import Effect
 from seewhy.evidence.findings.mark_answers import MarkAnswers
 from seewhy.evidence.inference.differences import ClassDifference, equivalent
@@ -33,7 +35,8 @@ class Case:
     `is_core` is None where no core was named, or none that can be used (`core_named`); a part of the core is core, too,
     without being named (`is_named`); `core_is_region`: a region is core, so that it has a rim. `is_everywhere`: a
     property that goes with the classes in the core as around it, so that what it does outside of the core is asked by
-    changing all of each picture. `pair` are the two factors that were exchanged together, `means` a mark's mean
+    changing all of each picture. `shape_may_matter`: what tells the label with the core's pixels exchanged may be the
+    core's outline, size or place. `pair` are the two factors that were exchanged together, `means` a mark's mean
     probabilities of the images as they are, with its neutral patch, and with it, `answers` the same of its answers, and
     `against` says what it is compared with. `measured` holds what each safeguard measured, by its name, `outcomes` what
     became of them, and `stored` their numbers as findings.json has them.
@@ -51,6 +54,7 @@ class Case:
     core_is_region: bool = True
     is_named: bool = True
     is_everywhere: bool = False
+    shape_may_matter: bool = False
     pair: Pair | None = None
     means: tuple[float, float, float] | None = None
     answers: MarkAnswers | None = None
@@ -95,9 +99,17 @@ class Case:
 
 
 def depends(case: Case) -> bool:
-    """Whether a dependence is shown: beyond chance after Holm, not below the floor, the interval without 0."""
+    """Whether a dependence is shown: beyond chance after Holm, not below the floor, the interval without 0.
+
+    What is tested is the margin, so that it has to move the same way.
+    """
     beyond = case.p_holm < AUDIT_THRESHOLDS["level"] and abs(case.value) >= AUDIT_THRESHOLDS["floor"]
-    return beyond and excludes_zero(case.effect.probability)
+    return beyond and excludes_zero(case.effect.probability) and not disagrees(case)
+
+
+def disagrees(case: Case) -> bool:
+    """Whether the probability moves one way and the margin the other."""
+    return case.value * case.effect.margin.value < 0
 
 
 def excludes_zero(difference: ClassDifference) -> bool:
@@ -129,6 +141,15 @@ def acts_outside(case: Case) -> bool:
     return is_shown and not is_of_a_core_property(case)
 
 
+def acts_through_the_core(case: Case) -> bool:
+    """Whether the effect is shown to be gone outside of the core, but for less than a fair part of it."""
+    if case.outside is None or is_of_a_core_property(case):
+        return is_of_a_core_property(case)
+    sign, outside = np.sign(case.value), case.outside
+    least = max(AUDIT_THRESHOLDS["floor"], AUDIT_THRESHOLDS["outside"] * abs(case.value))
+    return not acts_outside(case) and bool(max(sign * outside.low, sign * outside.high) < least)
+
+
 def is_of_a_core_property(case: Case) -> bool:
     """Whether the effect is shown to die where a property that was named as core is put back."""
     left = case.measured.get(CORE_PROPERTY) or {}
@@ -150,6 +171,12 @@ def is_fragile(case: Case) -> bool:
     """Whether donors of one class differ so much that decisions flip."""
     flips = case.effect.flips.value >= AUDIT_THRESHOLDS["fragile_flips"]
     return flips and case.effect.sensitivity.low > AUDIT_THRESHOLDS["fragile"]
+
+
+def turns_either_way(case: Case) -> bool:
+    """Whether content of the own class and of others flips many decisions alike, so that no mean shows it."""
+    flips, own_flips, least = case.effect.flips, case.effect.flips_own, AUDIT_THRESHOLDS["fragile_flips"]
+    return own_flips is not None and flips.low >= least and own_flips.low >= least and flips.low <= own_flips.high
 
 
 def numbers_of(case: Case) -> dict[str, Any]:
@@ -175,6 +202,7 @@ def numbers_of(case: Case) -> dict[str, Any]:
         "images_needed": case.needed,
         "train": None if case.on_train is None else vars(case.on_train.probability),
         "core": case.is_core,
+        "turns_decisions": is_none(case) and moves_decisions(case),
         "gates": [vars(outcome) for outcome in case.outcomes],
         **case.stored,
         **({} if case.answers is None else {"answers": case.answers.stored(), "against": case.against}),

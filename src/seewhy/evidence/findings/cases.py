@@ -88,12 +88,14 @@ def cases_of(
     progress: Progress = lambda done, total: None,
 ) -> Cases:
     """The first cases with what became of their safeguards, from all trials."""
-    return Cases(
+    first = replace(first, rest=rest_of(design, trials))
+    is_shaped = first.rest is not None and first.rest.may_be_shape(first.n_tests)
+    first = replace(first, singles=tuple(replace(case, shape_may_matter=is_shaped) for case in first.singles))
+    return replace(
+        first,
         singles=tuple(_safeguarded(design, trials, first, safeguards, progress)),
         pairs=tuple(with_outcomes(case, safeguards) for case in first.pairs),
         marks=tuple(with_outcomes(case, safeguards) for case in first.marks),
-        rest=rest_of(design, trials),
-        reserved=first.reserved,
     )
 
 
@@ -280,7 +282,12 @@ def _safeguarded(
     safeguards: Sequence[Safeguard],
     progress: Progress,
 ) -> list[Case]:
-    evidence = Evidence(design, trials, first.singles, None if first.rest is None else first.rest.core)
+    rest, n_tests = first.rest, first.n_tests
+    evidence = (
+        Evidence(design, trials, first.singles)
+        if rest is None
+        else Evidence(design, trials, first.singles, rest.core, rest_is_at_rim=rest.is_at_rim(n_tests))
+    )
     kept, n_factors = dict[Any, Any](), len(design.factors)
     safeguarded = []
     for done, case in enumerate(first.singles, 1):

@@ -146,7 +146,7 @@ def _todo(confused: Confused, said: str, label: str, prediction: str) -> str:
             f"Audit the two by themselves: a folder with {label} and {prediction} alone, and a network that gives the "
             f"logits {one.label} and {one.prediction} of this one."
         )
-    needed, used = max(
-        (images_needed(move.probability), move.fewest) for move in confused.moves if move.said == "cannot say"
-    )
-    return advice(needed, used, f"{confused.moves[0].unit}s of the two classes each")
+    open_one = next(move for move in confused.moves if move.said == "cannot say")
+    if max(move.fewest for move in confused.moves if move.said == "cannot say") < LEAST_UNITS:
+        return f"Add {open_one.unit}s of {label} and of {prediction}: {LEAST_UNITS} of each at least."
+    return advice(images_needed(open_one.probability), open_one.fewest, f"{open_one.unit}s of the two classes each")

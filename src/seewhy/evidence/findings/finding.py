@@ -33,8 +33,12 @@ class Finding:
 
     @property
     def is_plain(self) -> bool:
-        """Whether nothing is claimed of a tested factor: such findings are told together, but for marks."""
-        return not self.claims and bool(self.numbers.get("probability")) and "answers" not in self.numbers
+        """Whether nothing is claimed of a tested factor: such findings are told together, but for marks.
+
+        One that turns decisions, though it moves no probability by much, is told by itself.
+        """
+        is_tested = bool(self.numbers.get("probability")) and not self.numbers.get("turns_decisions")
+        return not self.claims and is_tested and "answers" not in self.numbers
 
     @property
     def level_words(self) -> str:

@@ -7,12 +7,14 @@ from collections.abc import Callable
 from seewhy.evidence.findings.case import (
     Case,
     acts_outside,
+    acts_through_the_core,
     depends,
     is_at_rim,
     is_fragile,
     is_none,
     moves_decisions,
     too_few,
+    turns_either_way,
 )
 from seewhy.evidence.findings.claims import Claim
 from seewhy.evidence.findings.finding import Level
@@ -60,7 +62,9 @@ def claims_of(case: Case, level: Level) -> tuple[Claim, ...]:
         claims.append("overfit")
     if level == "NONE LARGER THAN":
         claims += ["fragile"] if is_fragile(case) else []
-        claims += ["core not used"] if case.is_core and case.is_named else []
+        claims += ["core not used"] if case.is_core and case.is_named and not case.shape_may_matter else []
+    if level == "CANNOT SAY" and not too_few(case) and case.kind != "insert" and turns_either_way(case):
+        claims.append("fragile")
     return tuple(claims)
 
 
@@ -73,7 +77,7 @@ def _of_a_dependence(case: Case, level: Level) -> list[Claim]:
     elif case.is_core:
         claims.append("intended")
     elif case.is_core is False and not acts_outside(case):
-        claims.append("through the core")
+        claims += ["through the core"] if acts_through_the_core(case) else []
     elif case.is_core is False and level != "WEAK":
         claims.append("shortcut")
     return claims

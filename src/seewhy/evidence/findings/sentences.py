@@ -11,9 +11,12 @@ from seewhy.evidence.findings.case import (
     RIM,
     Case,
     SafeguardOutcome,
+    acts_outside,
     depends,
+    disagrees,
     excludes_zero,
     is_at_rim,
+    is_fragile,
     is_none,
     is_of_a_core_property,
     numbers_of,
@@ -91,18 +94,7 @@ def _text(case: Case, level: Level, claims: Sequence[Claim]) -> str:
         moved = f"{exchange(case)} moves by {points(case.value)} points {interval(case.selected)}"
         return f"{moved} ({_counts(case)}).{_rim_words(case)}"
     if level in ("NONE LARGER THAN", "CANNOT SAY"):
-        moves = f"{exchange(case)} moves by {points(effect.probability.value)} points"
-        text = f"{moves} {interval(effect.probability)} ({_counts(case)})"
-        if level == "CANNOT SAY" and is_none(case):
-            text += f": too little for points of probability, but {_flips(case)}"
-        elif level == "CANNOT SAY" and case.p_holm < AUDIT_THRESHOLDS["level"]:
-            text += f": that is shown, but not whether it reaches {points(AUDIT_THRESHOLDS['floor'])} points"
-        elif level == "CANNOT SAY" and _looks_large(case):
-            text += ": it looks large, but among all tests it is not shown: what is tested is the margin, in logits"
-        elif level == "CANNOT SAY":
-            text += f": {points(AUDIT_THRESHOLDS['floor'])} points or more are neither shown nor excluded"
-        if "core not used" in claims:
-            text += ": what should matter hardly does"
+        text = f"{_moves(case)}{_open_words(case, level, claims)}"
         return f"{text}.{_fragile_words(case, claims)}{_answer_words(case)}{_overfit_words(case)}"
     way = "rises" if case.value > 0 else "falls"
     margin = effect.margin
@@ -114,9 +106,46 @@ def _text(case: Case, level: Level, claims: Sequence[Claim]) -> str:
     return f"{text}{_claim_words(case, claims)}{_overfit_words(case)}"
 
 
+def _moves(case: Case) -> str:
+    effect = case.effect.probability
+    return f"{exchange(case)} moves by {points(effect.value)} points {interval(effect)} ({_counts(case)})"
+
+
+def _open_words(case: Case, level: Level, claims: Sequence[Claim]) -> str:
+    """Why nothing more is said of an effect that is open or excluded."""
+    floor, is_beyond_chance = points(AUDIT_THRESHOLDS["floor"]), case.p_holm < AUDIT_THRESHOLDS["level"]
+    if level == "NONE LARGER THAN":
+        return _core_words(case, claims)
+    if is_none(case):
+        return f": too little for points of probability, but {_flips(case)}"
+    if is_beyond_chance and disagrees(case):
+        margin = case.effect.margin
+        other_way = f"{margin.value:+.2f} [{margin.low:+.2f}, {margin.high:+.2f}] logits"
+        return f": but the margin, which is tested, moves the other way, {other_way}, so neither is claimed"
+    if is_beyond_chance:
+        return f": that is shown, but not whether it reaches {floor} points"
+    if _looks_large(case):
+        return ": it looks large, but among all tests it is not shown: what is tested is the margin, in logits"
+    return f": {floor} points or more are neither shown nor excluded"
+
+
+def _core_words(case: Case, claims: Sequence[Claim]) -> str:
+    """That what should matter does not, or may matter by its shape alone."""
+    if "core not used" in claims:
+        return ": what should matter hardly does"
+    if case.is_core and case.is_named and case.shape_may_matter:
+        return ": its pixels hardly matter, but its outline, size or place may, which an exchange leaves as they are"
+    return ""
+
+
 def _fragile_words(case: Case, claims: Sequence[Claim]) -> str:
     if "fragile" not in claims:
         return ""
+    if not is_fragile(case):
+        return (
+            " But content of either kind turns many decisions, whichever class it is taken from: single answers depend "
+            f"on it, and no mean shows it ({_flips(case)})."
+        )
     size = case.effect.sensitivity
     return (
         f" But its content moves the margin by {size.value:.1f} logits [{size.low:.1f}, {size.high:.1f}] from donor to "
@@ -149,11 +178,8 @@ def _claim_words(case: Case, claims: Sequence[Claim]) -> str:
         return f" On average it is {means}.{_answer_words(case)}"
     if "jointly" in claims:
         return " Together they do more than one by one adds up to: each can stand in for the other."
-    if "through the core" in claims and is_of_a_core_property(case):
-        return f" With the property of the core put back as it was it dies: it acts through that{train}."
-    if "through the core" in claims and case.outside is not None:
-        left = f"{signed_points(case.outside.value)} {interval(case.outside)}"
-        return f" {_asked_outside(case, 'Outside of the core')} it is {left}: it acts through the core{train}."
+    if case.is_core is False and not acts_outside(case):
+        return f" {_outside_words(case, claims)}{train}."
     if "shortcut" in claims:
         shared = case.on_train is not None and case.on_train.probability.low > 0
         tail = f", shared by train{train}, so accuracy on valid cannot show it" if shared else train
@@ -168,6 +194,15 @@ def _claim_words(case: Case, claims: Sequence[Claim]) -> str:
         return f" Whether it is a shortcut depends on what should matter: name that with --core{train}."
     why = "but not everything that was checked holds, so no shortcut is claimed"
     return f" It is no part of the core{_alone(case)}, {why}{train}."
+
+
+def _outside_words(case: Case, claims: Sequence[Claim]) -> str:
+    """That an effect acts through the core, or is not shown to act outside of it."""
+    if is_of_a_core_property(case) or case.outside is None:
+        return "With the property of the core put back as it was it dies: it acts through that"
+    left = f"{signed_points(case.outside.value)} {interval(case.outside)}"
+    what = "it acts through the core" if "through the core" in claims else "whether it acts there cannot be said"
+    return f"{_asked_outside(case, 'Outside of the core')} it is {left}: {what}"
 
 
 def _alone(case: Case) -> str:

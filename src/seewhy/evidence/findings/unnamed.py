@@ -75,6 +75,17 @@ class OmnibusTests:
         benefit, least = away.test.benefit, AUDIT_THRESHOLDS["unnamed"] * self.core.benefit.value
         return is_shown(away.test, n_tests) and benefit.low >= AUDIT_THRESHOLDS["floor"] and benefit.value >= least
 
+    def is_at_rim(self, n_tests: int) -> bool:
+        """Whether something is shown with the core exchanged, and nothing away from the core, where that was tried."""
+        is_away = any(is_shown(away.test, n_tests) for away in self.away)
+        return is_shown(self.core, n_tests) and bool(self.away) and not is_away
+
+    def may_be_shape(self, n_tests: int) -> bool:
+        """Whether what is shown with the core's pixels exchanged may be its outline, its size or its place."""
+        moves = any(moved.is_shown(n_tests + len(self.moved)) for moved in self.moved)
+        is_away = any(self.persists(away, n_tests) for away in self.away)
+        return is_shown(self.core, n_tests) and (moves or not is_away)
+
     def best(self, n_tests: int) -> Away | None:
         """The first of them that shows enough, else the first."""
         return next((away for away in self.away if self.persists(away, n_tests)), next(iter(self.away), None))
@@ -145,6 +156,16 @@ def rest_finding(
     is_unlikely = rest.core.surest_class.p_value * n_tests < AUDIT_THRESHOLDS["level"]
     if rest.core.benefit.high < AUDIT_THRESHOLDS["floor"] and not is_collapsed and not is_unlikely:
         return Finding(REST, "NONE LARGER THAN", (), text + ".", numbers=numbers)
+    if is_collapsed:
+        text += ": it answers one class whatever the image, so that says nothing."
+        return Finding(REST, "CANNOT SAY", (), text, "What is wrong with it:  seewhy check", numbers=numbers)
+    if is_unlikely and rest.core.benefit.high < AUDIT_THRESHOLDS["floor"]:
+        margin = rest.core.surest_class
+        text += (
+            f": it is shown in the margin alone ({margin.value:+.2f} [{margin.low:+.2f}, {margin.high:+.2f}] logits "
+            f"between the classes), and turns less than {points(AUDIT_THRESHOLDS['floor'])} points of the decisions."
+        )
+        return Finding(REST, "CANNOT SAY", (), text, numbers=numbers)
     text += ": neither shown nor excluded."
     return Finding(REST, "CANNOT SAY", (), text, "More images would tell.", numbers=numbers)
 

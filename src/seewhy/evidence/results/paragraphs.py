@@ -10,6 +10,7 @@ from seewhy.errors import listed
 from seewhy.evidence.findings.confusion_words import ConfusionFinding
 from seewhy.evidence.findings.finding import Finding
 from seewhy.evidence.thresholds import AUDIT_THRESHOLDS, LEAST_IMAGES
+from seewhy.evidence.trials.contrast import OWN_CLASS
 from seewhy.evidence.trials.resolution import in_short, more_words
 
 
@@ -47,21 +48,30 @@ def paragraphs_of(findings: Sequence[Finding], confusions: Sequence[ConfusionFin
             Paragraph("CANNOT SAY: too few images", f"{few[0].text} So of {names}.", todo=few[0].todo, is_open=True)
         )
     floor = f"{100 * AUDIT_THRESHOLDS['floor']:.0f} POINTS"
-    for level, title in (
-        ("CANNOT SAY", f"CANNOT SAY whether {floor} or more"),
-        ("NONE LARGER THAN", f"NONE LARGER THAN {floor}"),
+    open_ones = [finding for finding in plain_ones if finding.level == "CANNOT SAY"]
+    for title, those in (
+        ("CANNOT SAY: large, but not shown among all tests", [one for one in open_ones if _is_beyond_the_floor(one)]),
+        (f"CANNOT SAY whether {floor} or more", [one for one in open_ones if not _is_beyond_the_floor(one)]),
+        (f"NONE LARGER THAN {floor}", [one for one in plain_ones if one.level == "NONE LARGER THAN"]),
     ):
-        those = [finding for finding in plain_ones if finding.level == level]
-        is_open = level == "CANNOT SAY"
+        is_open = title.startswith("CANNOT SAY")
         named = [f"{one.factor} {_small(one)}" + (in_short(one.numbers) if is_open else "") for one in those]
         if named:
             units = f"{those[0].numbers.get('unit', 'image')}s"  # one for all of an audit
             words = "points of probability, 95 %" + (f"; ~: {units} of each class that would tell" if is_open else "")
             used = max(one.numbers.get("fewest") or 0 for one in those)
-            counted_ones = f"{used:,}{' clusters' if units == 'clusters' else ''}"
-            todo = f"{counted_ones} of each class were used. {more_words(units)}" if is_open else ""
+            is_of_all = those[0].numbers.get("contrast") == OWN_CLASS
+            counted_ones = f"{2 * used if is_of_all else used:,}{' clusters' if units == 'clusters' else ''}"
+            of_each = "of all classes" if is_of_all else "of each class"
+            todo = f"{counted_ones} {of_each} were used. {more_words(units)}" if is_open else ""
             told.append(Paragraph(title=title, text=f"{listed(named, 40)} ({words}).", todo=todo, is_open=is_open))
     return told + [Paragraph(one.title, one.text, (), one.todo, one.said == "cannot say") for one in confusions]
+
+
+def _is_beyond_the_floor(finding: Finding) -> bool:
+    """Whether the interval lies beyond the floor as a whole."""
+    effect, floor = finding.numbers["probability"], AUDIT_THRESHOLDS["floor"]
+    return bool(effect["low"] > floor or effect["high"] < -floor)
 
 
 def _small(finding: Finding) -> str:

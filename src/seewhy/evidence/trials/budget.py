@@ -8,6 +8,8 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
+import numpy as np
+
 from seewhy.errors import OptionError, counted
 from seewhy.evidence.thresholds import LEAST_IMAGES
 from seewhy.evidence.trials.dealing import donors_of, uses_of
@@ -114,15 +116,18 @@ def smallest_of(design: AuditDesign) -> str:
     sample, effort = design.audited, design.schedule.effort
     counts = sample.unit_counts[sample.unit_counts > 0]
     if len(counts) < 2:
-        return "There are images of one class alone, so nothing can be exchanged: --sample N takes some of each."
+        alone = ", ".join(design.classes[label] for label in np.unique(sample.labels))
+        todo = "Name the folder that holds all classes (--limit takes the first images alone, --sample some of each)."
+        return f"All images of {sample.split} are of {alone or 'no class'}, so nothing can be exchanged. {todo}"
     if counts.min() < LEAST_IMAGES:
-        had = counted(int(counts.min()), sample.unit)
-        return f"A class has {had} on {sample.split}; below {LEAST_IMAGES} nothing can be said of it."
+        smallest = design.classes[int(np.argmin(np.where(sample.unit_counts > 0, sample.unit_counts, np.inf)))]
+        had = counted(int(counts.min()), "cluster" if sample.unit == "cluster" else "distinct image")
+        return f"{smallest} has {had} on {sample.split}; below {LEAST_IMAGES} nothing can be said of it."
     most = donors_of(effort.recipients, uses_of(sample.n_groups, effort.uses))
     is_by_class = sample.n_groups == len(counts)
     fewest = int(min(counts.min(), most)) if is_by_class else int(counts.sum() // 2)
     n_tests = (len(design.factors) + _places_counted(design)) * len(design.contrasts)
-    return shows(fewest, sample.n_groups, n_tests, sample.unit)
+    return shows(fewest, sample.n_groups, n_tests, sample.unit, is_by_class=is_by_class)
 
 
 def _places_counted(design: AuditDesign) -> int:

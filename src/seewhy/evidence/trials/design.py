@@ -23,9 +23,8 @@ from seewhy.evidence.factors.factor_grammar import _properties
 from seewhy.evidence.factors.region_grammar import SEARCH, find_regions
 from seewhy.evidence.factors.regions import Region
 from seewhy.evidence.properties.catalogue import PROPERTIES
-from seewhy.evidence.thresholds import LEAST_IMAGES
 from seewhy.evidence.trials.association import association, values_of
-from seewhy.evidence.trials.contrast import Contrast, contrasts_of
+from seewhy.evidence.trials.contrast import MOST_CLASSES, Contrast, contrasts_of
 from seewhy.evidence.trials.everywhere import ClassGaps
 from seewhy.evidence.trials.masked import (
     CORE,
@@ -33,8 +32,8 @@ from seewhy.evidence.trials.masked import (
     RuledOut,
     core_of,
     outside_of_core,
-    where_core_is_known,
-    with_core_masks,
+    samples_with_core,
+    too_rare,
     with_regions,
     words_with_core,
 )
@@ -168,22 +167,20 @@ def design_audit(
     words = [word for word in words_with_core(request) if word not in ("none", SEARCH)]
     regions = find_regions(words, plan.table) if words else []
     samples, ruled_out, warnings = with_regions(plan, samples, regions)
+    usable = [region.name for region in regions if region.name not in ruled_out]
+    ruled_out |= too_rare(next(iter(samples.values())), usable)
     core = core_of(request.core, [region.name for region in regions], ruled_out)
+    all_samples, said = samples_with_core(samples, core)
+    notes += said
+    if rare := too_rare(all_samples.audited, all_samples.core):  # where its empty masks are none
+        ruled_out, core, all_samples = {**ruled_out, **rare}, (), Samples(samples)
+    asked = core_of(request.core, [region.name for region in regions], {})
     notes += [
         f"{name} is named as core, but cannot be used: {why.reason}."
         for name, why in ruled_out.items()
-        if name in request.core
+        if name in (*asked, CORE)
     ]
-    all_samples = Samples(
-        {split: with_core_masks(of_split, core) for split, of_split in samples.items()},
-        (CORE,) if len(core) > 1 else core,
-    )
     if all_samples.core:
-        known = {
-            split: where_core_is_known(sample, all_samples.core[0]) for split, sample in all_samples.by_split.items()
-        }
-        all_samples = replace(all_samples, by_split={split: sample for split, (sample, _) in known.items()})
-        notes += [words for _, words in known.values() if words]
         parts, regions, too_small = outside_of_core(
             all_samples.by_split, [region for region in regions if region.name not in ruled_out], all_samples.core[0]
         )
@@ -232,13 +229,19 @@ def _names_no_label(labels: Sequence[str]) -> OptionError:
 
 
 def _asked_about(classes: Sequence[str], audited: Sample) -> tuple[Contrast, ...]:
-    """The contrasts of the classes that the audited images have; of two classes the first in any case."""
+    """The contrasts of the classes that the audited images have; of two classes the first in any case.
+
+    Where only two of more classes are left, each stands against the other.
+    """
     present = {classes[index] for index in np.unique(audited.labels)}
-    return tuple(
+    asked = [
         contrast
         for contrast in contrasts_of(classes)
         if contrast.name in present or contrast.is_own_class or len(classes) == 2
-    )
+    ]
+    if len(present) == 2 < len(classes) <= MOST_CLASSES:
+        return tuple(replace(contrast, against=next(iter(present - {contrast.name}))) for contrast in asked)
+    return tuple(asked)
 
 
 def _regional(regions: Sequence[Region], core: Sequence[str], ruled_out: Mapping[str, RuledOut]) -> list[Factor]:
@@ -283,13 +286,8 @@ def _distinct(factors: Sequence[Named]) -> list[Named]:
 
 def _unfit(factor: Factor, table: Floats, sample: Sample) -> RuledOut | None:
     """Why a factor with these values (M, D) cannot be tested on these images; None where it can."""
-    has = sample.found.get(factor.region or "")
-    for index in np.unique(sample.labels):
-        members = sample.labels == index
-        count = int((members if has is None else members & has).sum())
-        if factor.region and count < min(LEAST_IMAGES, int(members.sum())):
-            name = sample.images[int(np.argmax(members))].label
-            return RuledOut(f"only {count} of {int(members.sum())} images of {name} have this region", OTHER_MASKS)
+    if factor.region and (rare := too_rare(sample, [factor.region])):
+        return rare[factor.region]
     if not np.isfinite(table).all():
         return RuledOut("its values are not finite", OTHER_MASKS)
     if (np.ptp(table, axis=0) <= 1e-6 * np.maximum(np.abs(table).max(axis=0), 1e-9)).all():

@@ -12,8 +12,9 @@ from seewhy.errors import OptionError, listed, nearest
 from seewhy.evidence.factors.region_quality import region_quality
 from seewhy.evidence.factors.regions import Region, read_masks
 from seewhy.evidence.properties.catalogue import PROPERTIES
+from seewhy.evidence.thresholds import LEAST_IMAGES
 from seewhy.evidence.trials.request import AuditRequest
-from seewhy.evidence.trials.sample import DISJOINT, Sample, mean_mask, overlap_of, with_masks
+from seewhy.evidence.trials.sample import DISJOINT, Sample, Samples, mean_mask, overlap_of, with_masks
 from seewhy.run.plan import Plan
 
 ABSENT = 0.9  # of a class's images in which the core is empty, from which on it is not there by nature
@@ -28,6 +29,23 @@ class RuledOut:
 
     reason: str
     advice: str
+
+
+def too_rare(sample: Sample, regions: Sequence[str]) -> dict[str, RuledOut]:
+    """Why regions cannot be exchanged that too few images of a class have."""
+    rare = {}
+    for region in regions:
+        has = sample.found.get(region, np.ones(len(sample), dtype=bool))
+        for index in np.unique(sample.labels):
+            members = sample.labels == index
+            count, of_all = int((members & has).sum()), int(members.sum())
+            if count < min(LEAST_IMAGES, of_all):
+                name = sample.images[int(np.argmax(members))].label
+                reason = f"only {count} of {of_all} images of {name} have this region"
+                advice = f"{OTHER_MASKS} An image without it has an empty mask, not none." if not count else OTHER_MASKS
+                rare[region] = RuledOut(reason, advice)
+                break
+    return rare
 
 
 def words_with_core(request: AuditRequest) -> list[str | Region]:
@@ -69,13 +87,26 @@ def with_regions(
             if quality.unusable and split == next(iter(samples)):
                 ruled_out[region.name] = RuledOut(quality.unusable, OTHER_MASKS)
             if quality.findings:
-                warnings[region.name] = (*warnings.get(region.name, ()), *quality.findings)
+                of_split = f"{split}: " if len(samples) > 1 else ""
+                told = (f"{of_split}{words}" for words in quality.findings)
+                warnings[region.name] = (*warnings.get(region.name, ()), *told)
             is_same = region_masks.levels.stride(0) == 0 if len(region_masks) > 1 else region.fixed
             kept[region.name] = (region_masks.levels[:1] if is_same else region_masks.levels).contiguous()
             if not region_masks.found.all():
                 has[region.name] = region_masks.found
         masked[split] = with_masks(sample, kept, has)
     return masked, ruled_out, warnings
+
+
+def samples_with_core(samples: Mapping[str, Sample], core: Sequence[str]) -> tuple[Samples, list[str]]:
+    """The samples with the core, several regions as their union, where it is known; what is said of where it is not."""
+    joined = {split: with_core_masks(sample, core) for split, sample in samples.items()}
+    if not core:
+        return Samples(joined), []
+    name = CORE if len(core) > 1 else core[0]
+    known = {split: where_core_is_known(sample, name) for split, sample in joined.items()}
+    by_split = {split: sample for split, (sample, _) in known.items()}
+    return Samples(by_split, (name,)), [words for _, words in known.values() if words]
 
 
 def where_core_is_known(sample: Sample, core: str) -> tuple[Sample, str]:

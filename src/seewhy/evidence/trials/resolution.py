@@ -19,6 +19,7 @@ EFFECTS = (0.0, 0.02, 0.05, 0.1, 0.2, 0.3)
 SPREADS = (0.05, 0.09, 0.11, 0.16, 0.22, 0.25)
 POWER = 0.9  # of the cases in which an effect is to be shown, or its absence
 MANY = 300  # images of each class, for comparison
+AMONG_MANY = 4.1  # standard errors: 5 % among a thousand tests, two-sided
 MOST_NEEDED = 20_000  # images that a sentence asks for
 _MORE = "or where there are more, raise --recipients or --budget."
 
@@ -38,14 +39,22 @@ def shown_effect(n_per_class: int, n_classes: int, n_tests: int) -> float:
     return float(effects[is_shown.argmax()]) if is_shown.any() else math.inf
 
 
-def shows(n_per_class: int, n_classes: int, n_tests: int, unit: str = "image") -> str:
-    """What so many images, or clusters, of the smallest class can show, beside what many could, in a sentence."""
+def shows(n_per_class: int, n_classes: int, n_tests: int, unit: str = "image", *, is_by_class: bool = True) -> str:
+    """What so many images, or clusters, of the smallest class can show, beside what many could, in a sentence.
+
+    Where only the own class is asked about, twice as many of all classes together.
+    """
     if not n_tests:
         return "Nothing is exchanged between images."
-    had, tests = counted(n_per_class, unit), counted(n_tests, "test")
-    said = f"With {had} of a class and {tests}, {_words(n_per_class, n_classes, n_tests)}"
+    had = (
+        f"{counted(n_per_class, unit)} of a class"
+        if is_by_class
+        else f"{counted(2 * n_per_class, unit)} of all classes"
+    )
+    said = f"With {had} and {counted(n_tests, 'test')}, {_words(n_per_class, n_classes, n_tests)}"
     if n_per_class < MANY:
-        said += f"; {MANY} of each show {_points(MANY, n_classes, n_tests)}"
+        many = f"{MANY} of each" if is_by_class else f"{2 * MANY}"
+        said += f"; {many} show {_points(MANY, n_classes, n_tests)}"
     return f"{said} (typical of networks on drawn faces)."
 
 
@@ -63,11 +72,15 @@ def images_needed(difference: ClassDifference, fewest: int | None = None) -> flo
     """About how many images of each class settle whether an effect reaches the floor; infinite where that is unknown.
 
     With so many, 9 of 10 effects of nothing are excluded, by the interval of 95 %: the error shrinks with the root of
-    the donors. `fewest` are those of the smallest class now.
+    the donors. Where the interval holds no 0, as many as show an effect of this size among a thousand tests. `fewest`
+    are those of the smallest class now.
     """
     now = min(difference.n.values(), default=0) if fewest is None else fewest
     if not math.isfinite(difference.error) or now < 2:
         return math.inf
+    size = abs(difference.value)
+    if size > stats.norm.isf(0.025) * difference.error > 0:
+        return float(max(now, math.ceil(now * (AMONG_MANY * difference.error / size) ** 2)))
     wanted = AUDIT_THRESHOLDS["floor"] / (stats.norm.isf(0.025) + stats.norm.isf((1 - POWER) / 2))
     return float(max(now, math.ceil(now * (difference.error / wanted) ** 2)))
 

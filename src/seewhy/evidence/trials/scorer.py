@@ -62,10 +62,7 @@ class Scorer:
         if job.control is not None:
             return self._control_of(job, job.control)
         if job.edit.kind == "exchange":
-            contents = [
-                (factor, self.content(factor, None if factor.region else job.edit.outside, job.edit.grow_px))
-                for factor in job.factors
-            ]
+            contents = [(factor, self.content(factor, job.edit.outside, job.edit.grow_px)) for factor in job.factors]
             return lambda recipients, other: self._transplant(job, contents, recipients, other)
         (factor,) = job.factors
         average = self.content(factor).cpu().double().mean(dim=0).float() if factor.region is None else torch.zeros(0)
@@ -203,18 +200,19 @@ class Scorer:
     def content(self, factor: Factor, core: str | None = None, grow_px: int = 0) -> Tensor:
         """What every image of the sample gives as a donor (M, …); pixels as bytes.
 
-        With the region `core`, drawn larger by `grow_px` pixels, painted over before.
+        With the region `core`, drawn larger by `grow_px` pixels, painted over before: nothing of it is given.
         """
         is_region = isinstance(factor, RegionFactor)
-        if is_region and self.sample.masks[factor.name].shape[0] == 1:
+        if is_region and all(len(self.sample.masks[name]) == 1 for name in filter(None, (factor.region, core))):
             return self.sample.pixels  # the same place in every image: its pixels as they are
         if self._content is None or self._content[0] != (factor.name, core, grow_px):
             parts = []
             for places in torch.arange(len(self.sample)).split(CHUNK):
-                canvases = self.sample.canvases(places)
+                canvases, masks = self.sample.canvases(places), self._masks(factor, places)
                 if core is not None:
-                    canvases = filled(canvases, 1 - grown(self.sample.masks_at(core, places), grow_px))
-                taken = factor.take(canvases, self._masks(factor, places))
+                    around = 1 - grown(self.sample.masks_at(core, places), grow_px)
+                    canvases, masks = filled(canvases, around), None if masks is None else masks * around
+                taken = factor.take(canvases, masks)
                 as_bytes = is_region and self.sample.pixels.dtype == torch.uint8
                 parts.append((taken * 255).round().clamp(0, 255).byte() if as_bytes else taken)
             self._content = (factor.name, core, grow_px), torch.cat(parts)

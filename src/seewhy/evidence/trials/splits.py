@@ -57,8 +57,9 @@ def read_samples(plan: Plan, effort: Effort, seed: int, progress: Progress) -> t
         samples[split] = sample
     samples = with_clusters(samples)
     notes += cluster_notes(samples, plan.table.cluster_by, plan.classes)
-    samples, said = without_small_classes(samples, plan.classes)
-    notes += said
+    for leave_out in (without_small_classes, of_common_classes):
+        samples, said = leave_out(samples, plan.classes)
+        notes += said
     return {
         split: with_partners(sample, effort.recipients, effort.uses, seed) for split, sample in samples.items()
     }, notes
@@ -72,19 +73,41 @@ def without_small_classes(samples: Mapping[str, Sample], classes: Sequence[str])
     """
     audited = next(iter(samples.values()))
     counts = audited.unit_counts
-    small = np.flatnonzero((counts > 0) & (counts < LEAST_IMAGES))
-    rest = np.flatnonzero(counts >= LEAST_IMAGES)
+    small, rest = np.flatnonzero((counts > 0) & (counts < LEAST_IMAGES)), np.flatnonzero(counts >= LEAST_IMAGES)
     is_small = np.isin(audited.labels, small)
     if not len(small) or len(rest) < 2 or 2 * is_small.sum() > len(audited) or len(classes) > MOST_CLASSES:
         return dict(samples), []
-    named = listed([f"{classes[label]} ({counted(int(counts[label]), audited.unit)})" for label in small.tolist()], 6)
+    unit = "cluster" if audited.unit == "cluster" else "distinct image"
+    named = listed([f"{classes[label]} ({counted(int(counts[label]), unit)})" for label in small.tolist()], 6)
     others = listed([classes[label] for label in rest.tolist()], 10)
     words = (
-        f"Left out: {named}, since nothing can be said of a class of fewer than {LEAST_IMAGES} {audited.unit}s of "
+        f"Left out: {named}, since nothing can be said of a class of fewer than {LEAST_IMAGES} {unit}s of "
         f"{audited.split}. The audit is of the other {len(rest)} classes: {others}."
     )
-    reason = f"its class has fewer than {LEAST_IMAGES} {audited.unit}s of {audited.split}, too few to exchange anything"
+    reason = f"its class has fewer than {LEAST_IMAGES} {unit}s of {audited.split}, too few to exchange anything"
     return {split: sample.without(np.isin(sample.labels, small), reason) for split, sample in samples.items()}, [words]
+
+
+def of_common_classes(samples: Mapping[str, Sample], classes: Sequence[str]) -> tuple[dict[str, Sample], list[str]]:
+    """The samples with the classes of the audited one alone, so that both can be compared; what is said of it.
+
+    A split that lacks one of these classes is no comparison, unless only the image's own class is asked about.
+    """
+    (split, audited), *others = samples.items()
+    kept, notes = {split: audited}, list[str]()
+    for name, sample in others:
+        more = np.setdiff1d(sample.labels, audited.labels).tolist()
+        fewer = np.setdiff1d(audited.labels, sample.labels).tolist()
+        if fewer and len(classes) <= MOST_CLASSES:
+            lacking = listed([classes[label] for label in fewer], 6)
+            notes.append(f"{name} has no image of {lacking}, so nothing can be said about overfitting.")
+            continue
+        if more:
+            lacking = listed([classes[label] for label in more], 6)
+            notes.append(f"Left out of {name}: {lacking}, of which {split} has no image.")
+            sample = sample.without(np.isin(sample.labels, more), f"{split} has no image of its class")
+        kept[name] = sample
+    return kept, notes
 
 
 def _further(progress: Progress, done: int, total: int) -> Progress:

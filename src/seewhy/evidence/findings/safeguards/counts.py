@@ -30,6 +30,12 @@ class Donors(Safeguard):
         """It is always told."""
         of_unit = "clusters of images" if case.effect.unit == "cluster" else "distinct images"
         donors = "clusters of donors" if case.effect.unit == "cluster" else "distinct donors"
-        what = of_unit if case.kind == "insert" else f"{donors} of the smallest class"
+        of_all = case.effect.probability.n
+        if case.kind == "insert":
+            what = f"{case.fewest} {of_unit}"
+        elif case.effect.contrast.is_own_class:
+            what = f"{sum(of_all.values())} {donors} of {len(of_all)} classes, {min(of_all.values())} of the smallest"
+        else:
+            what = f"{case.fewest} {donors} of the smallest class"
         few = "few images: " if case.fewest < FEW_IMAGES else ""
-        return SafeguardOutcome(self.name, case.fewest >= AUDIT_THRESHOLDS["few_donors"], f"{few}{case.fewest} {what}")
+        return SafeguardOutcome(self.name, case.fewest >= AUDIT_THRESHOLDS["few_donors"], f"{few}{what}")

@@ -18,12 +18,16 @@ from seewhy.evidence.trials.trial import Job, Trials
 
 @dataclass(frozen=True)
 class Evidence:
-    """What safeguards are measured on: the design, all trials, the effects of all single factors, the omnibus test."""
+    """What safeguards are measured on: the design, all trials, the effects of all single factors, the omnibus test.
+
+    `rest_is_at_rim`: what that test shows is not shown away from the core.
+    """
 
     design: AuditDesign
     trials: Mapping[TrialKey, Trials]
     cases: Sequence[Case]
     rest: Omnibus | None = None
+    rest_is_at_rim: bool = False
     factors: Mapping[str, Factor] = field(init=False)
 
     def __post_init__(self) -> None:
