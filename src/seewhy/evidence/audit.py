@@ -358,7 +358,7 @@ def behaviour_before(design: AuditDesign, before: Mapping[str, Baseline]) -> Beh
     rows = np.flatnonzero(np.isfinite(logits).all(axis=1))
     labels = [sample.images[row].label for row in rows]
     of_classes = probabilities(torch.from_numpy(logits[rows])).numpy()
-    clusters = [sample.images[row].cluster for row in rows]
+    clusters = [str(cluster) for cluster in sample.clusters[rows]]
     others = next((_answers(design, before, split) for split in before if split != sample.split), None)
     return behaviour_of(logits[rows], of_classes, labels, design.classes, clusters=clusters, others=others)
 

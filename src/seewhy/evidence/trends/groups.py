@@ -132,6 +132,7 @@ def _groups(
     if known.any():
         scaled[known] = standardized(looks[rows][known])
     points = scaled if proposer == LOOKS else features_of(images.maps[rows])
+    has_train = any(outcome.image.split == "train" for outcome in images.outcomes)
     for number in range(grouping.n_groups):
         within = grouping.labels == number
         members, seen = rows[within], within & known
@@ -142,7 +143,7 @@ def _groups(
         look = _look_words(deviations, int(seen.sum()), len(members), int(known.sum()))
         yield Group(
             number + 1, images.rows[members], images.rows[members[_typical(points[within])]], mean, place, look, option,
-            factor, _accuracy(outcomes), _share_of_train(outcomes),
+            factor, _accuracy(outcomes), _share_of_train(outcomes) if has_train else None,
         )  # fmt: skip
 
 

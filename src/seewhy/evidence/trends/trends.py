@@ -77,7 +77,7 @@ class Trends:
         name = "All of them" if is_whole else f"Group {group.number}"
         parts = [f"{name}, {counted(len(group.rows), 'image')}: {group.place.words}; {group.look}"]
         parts += [f"right {_words(share)} on {split}" for split, share in group.accuracy.items()]
-        parts += [f"of train {_words(group.train_share)}"] if group.train_share else []
+        parts += [f"of train are {_words(group.train_share)}"] if group.train_share else []
         return f"{'; '.join(parts)}. Test: seewhy audit … {group.option} ({verdict_on(group.factor, self.verdicts)})"
 
     def save(self, folder: str | Path) -> Path:
