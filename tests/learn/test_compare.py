@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import shutil
 from dataclasses import replace
@@ -15,11 +16,13 @@ from scipy import stats
 import seewhy
 from seewhy.errors import OptionError, StoreError
 from seewhy.learn.compare import compare
-from seewhy.learn.decisions import decisions_of, mcnemar, paired_shares
+from seewhy.learn.decisions import decisions_of, image_changes
 from seewhy.learn.effect_changes import AuditTrials, effect_changes
 from seewhy.learn.map_changes import map_changes
 from seewhy.learn.matching import match
+from seewhy.learn.paired import sign_flip_p
 from seewhy.records import Image, MapKey, Outcome
+from seewhy.report.write import write_report
 from tests.learn.test_watch import Corner, bright_corners
 
 CLASSES = ["blue", "red"]
@@ -128,20 +131,41 @@ def test_images_are_the_same_by_id_and_content() -> None:
     assert failed.pairs == ((0, 0),) and failed.without_result == 1
 
 
-def test_mcnemar_is_the_exact_binomial_test() -> None:
+def test_runs_without_a_common_image_say_why() -> None:
+    with pytest.raises(StoreError, match=r"1 image of the same name \(a\) have other content in the second run"):
+        match([outcome("a", "1")], [outcome("a", "2")])
+    with pytest.raises(StoreError, match=r"no image in common: a there, b here\."):
+        match([outcome("a", "1")], [outcome("b", "2")])
+    with pytest.raises(StoreError, match=r"of 1 image in both, none has a result in both"):
+        match([outcome("a", "1")], [replace(outcome("a", "1"), error="unreadable")])
+
+
+def test_of_single_images_the_sign_flip_test_is_mcnemars() -> None:
     for gained, lost in ((0, 0), (5, 0), (3, 9), (40, 31), (700, 800)):
         exact = stats.binomtest(gained, gained + lost).pvalue if gained + lost else 1.0
-        assert mcnemar(gained, lost) == pytest.approx(exact, rel=1e-9)
+        changes = np.repeat([1, -1, 0], [gained, lost, 10])
+        assert sign_flip_p(changes, np.arange(len(changes))) == pytest.approx(exact, rel=1e-9)
 
 
-def test_the_paired_interval_covers() -> None:
+def test_the_sign_flip_test_turns_whole_clusters_round() -> None:
     rng = np.random.default_rng(0)
-    cells, n, hits = np.array([0.6, 0.15, 0.1, 0.15]), 60, 0
-    for _ in range(1500):
-        gained, lost = rng.multinomial(n, cells)[1:3]
-        interval = paired_shares(int(gained), int(lost), n)
-        hits += interval.low <= 0.05 <= interval.high
-    assert 0.93 <= hits / 1500 <= 0.985
+    changes, clusters = rng.integers(-1, 2, 60), rng.integers(0, 9, 60)
+    sums = np.bincount(clusters, changes)
+    flips = np.array(list(itertools.product([-1, 1], repeat=9)))
+    as_far = np.abs(flips @ sums) >= abs(sums.sum())
+    assert sign_flip_p(changes, clusters) == pytest.approx(as_far.mean(), rel=1e-12)
+    assert sign_flip_p(np.ones(40, np.int64), np.zeros(40, np.int64)) == 1.0  # one patient says nothing
+
+
+def test_accuracies_and_their_test_have_clusters_as_units() -> None:
+    pairs = [(outcome(f"{n}", said="dog" if n < 12 else "cat"), outcome(f"{n}")) for n in range(48)]
+    single, by_four = decisions_of(pairs), decisions_of(pairs, np.arange(48) // 4)
+    assert single.difference is not None and by_four.difference is not None
+    assert single.p_value < 0.001 and by_four.p_value == pytest.approx(0.25)  # three of twelve patients gained
+    assert (single.test, by_four.test) == ("McNemar's exact test", "exact sign-flip test of 12 clusters")
+    assert by_four.difference.high - by_four.difference.low > 1.5 * (single.difference.high - single.difference.low)
+    assert by_four.accuracy is not None and single.accuracy is not None
+    assert by_four.accuracy[0].low < single.accuracy[0].low and by_four.accuracy[0].n == 48
 
 
 def test_accuracies_leave_relabelled_images_out() -> None:
@@ -154,6 +178,70 @@ def test_accuracies_leave_relabelled_images_out() -> None:
     found = decisions_of(pairs)
     assert found.accuracy is not None and [share.n for share in found.accuracy] == [2, 2]
     assert (found.n, found.n_flipped, found.gained, found.lost) == (4, 2, 1, 0)
+
+
+def test_of_several_labels_the_probability_is_that_of_the_label_that_changed_most() -> None:
+    first, second = (
+        replace(outcome("a", label="edema|fracture", said="edema|fracture"), logits=logits)
+        for logits in ((2.0, 1.0), (2.5, -1.0))
+    )
+    (change,) = image_changes(["a"], [(first, second)], (CLASSES, CLASSES), [None], has_several_labels=True)
+    shares = 1 / (1 + np.exp(-np.array([1.0, -1.0])))
+    assert change.about == "red" and (change.p_first, change.p_second) == pytest.approx(tuple(shares))
+    assert not change.flipped and change.label == "edema|fracture"
+
+
+def test_networks_that_decide_nothing_have_their_outputs_compared() -> None:
+    values = [(1.0, 1.5), (2.0, 2.0), (3.0, 4.0), (4.0, 4.5)]
+    pairs = [
+        tuple(replace(outcome(f"{n}", said=None), logits=(value,)) for value in both) for n, both in enumerate(values)
+    ]
+    found = decisions_of(pairs)
+    assert found.n == 0 and found.outputs is not None
+    assert found.outputs.difference.value == pytest.approx(0.5) and found.outputs.difference.n == 4
+    assert (
+        found.outputs.words.startswith("output is 2.5 → 3 on the mean: +0.5 [0.0999")
+        and "4 images" in found.outputs.words
+    )
+    wide = [tuple(replace(each, logits=(*each.logits, 0.0)) for each in pair) for pair in pairs]
+    embedded = decisions_of(wide).outputs
+    assert (
+        embedded is not None
+        and embedded.words.startswith("2 outputs differ by 0.5 [")
+        and "length is 2.5 → 3" in embedded.words
+    )
+
+
+class Number(Corner):
+    """How bright the corner is, as a number."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return super().forward(x)[:, :1]
+
+
+def test_a_regression_has_no_decision_that_could_flip(home: Path, tmp_path: Path) -> None:
+    for gain in (1.0, 2.0):
+        network = seewhy.load(Number(gain), task="regression")
+        seewhy.explain(network, home / "data" / "valid", out=tmp_path / f"{gain}", progress=False)
+    found = compare(tmp_path / "1.0", tmp_path / "2.0", out=tmp_path / "both")
+    assert found.headline.startswith("No decisions to compare; the output is ") and "32 images" in found.headline
+    assert not any("flipped" in line for line in found.lines())
+    page = (write_report(tmp_path / "both") / "index.html").read_text()
+    assert "No decisions to compare. The output" in page and "decisions flipped" not in page
+
+
+def test_clusters_by_name_are_the_units_and_unknown_ones_are_said(home: Path) -> None:
+    runs = []
+    for name, rule in (("by-name", r"name:(\d)\.png"), ("by-list", [str(n % 9) for n in range(52)])):
+        runs.append(home / name)
+        few = {"recipients": 10, "donors": 16, "regions": "top-left", "properties": "none"}
+        options = {**few, "progress": False, "cluster_by": rule}
+        seewhy.audit(seewhy.load(Corner(4.0), classes=CLASSES), home / "data", out=home / name, **options)
+    known, unknown = (compare(run, run) for run in runs)
+    assert known.decisions.n_clusters is not None and not any("by itself" in note for note in known.notes)
+    assert unknown.decisions.n_clusters is None and any(
+        "Accuracy counts each image by itself" in n for n in unknown.notes
+    )
 
 
 def test_paired_effects_are_not_found_where_nothing_changed() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from torch.utils.data import DataLoader
 import seewhy
 from seewhy.errors import OptionError
 from seewhy.evidence.results.result import Audit
+from seewhy.learn import exchanged
 from seewhy.learn.exchange import FactorExchange
 from seewhy.learn.parts import train_of, with_all_images
 from tests.learn.test_repair import Known
@@ -101,6 +103,16 @@ def test_a_mark_is_laid_over_a_share_of_the_items(audit: Audit) -> None:
     with_mark = (items == mark.laid(plain)).flatten(1).all(dim=1)
     without = (items == plain).flatten(1).all(dim=1)
     assert bool((with_mark ^ without).all()) and 15 <= int(with_mark.sum()) <= 45
+
+
+def test_a_share_that_nobody_named_is_what_the_classes_need_to_be_alike(audit: Audit) -> None:
+    assert seewhy.ExchangeDataset(audit, "contrast").share == 0.5 == seewhy.ExchangeDataset(audit, "logo").share
+    three = replace(train_of(with_all_images(audit.design)), labels=np.arange(60) % 3)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(exchanged, "train_of", lambda design: three)
+        images = seewhy.ExchangeDataset(audit, "contrast")
+    assert images.share == pytest.approx(2 / 3) and images.exchange.share == images.share
+    assert images.exchange.balance == "so that all classes have it alike"
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,11 +18,17 @@ from torch import Tensor, nn
 import seewhy
 from seewhy.cli.app import main
 from seewhy.errors import DataError, OptionError, StoreError, WorkError
+from seewhy.estimates import wilson
+from seewhy.evidence.results.identity import AuditIdentity, identity_of
 from seewhy.evidence.results.result import Audit
 from seewhy.learn import arms, bench
+from seewhy.learn.asked import Asked, RepairOptions, find
 from seewhy.learn.fine_tune import fine_tuned
-from seewhy.learn.repair import repair
-from tests.small_images import CORE, write_images
+from seewhy.learn.readings import CellAccuracy
+from seewhy.learn.repair import repair, repair_in_folder
+from seewhy.store import manifest
+from tests.report.pages import Page
+from tests.small_images import CORE, write_images, write_masks
 
 QUIET: dict[str, Any] = {"progress": False}
 FAST: dict[str, Any] = {"epochs": 4, "rate": 0.1, "batch_size": 32, "progress": False}
@@ -146,7 +153,7 @@ def test_without_training_the_last_layer_loses_the_factor(audit: Audit) -> None:
     assert abs(found.arms["repaired"].mean) < 0.4 * found.arms["before"].mean
     assert any("Chosen on the other half" in line for line in found.lines())
     assert [cell.count for cell in found.cells] == [22, 88, 88, 22]  # 8 of 10 go with the class
-    assert "add 66 of cat where it says not cat" in found.collect
+    assert "add 66 of cat where surround speaks against cat" in found.collect
     assert "surround" in found._repr_html_() and repr(found).startswith("<Repair of surround>")
 
 
@@ -165,7 +172,9 @@ def test_a_gate_takes_the_factor_away_where_it_is_present_and_comes_back_from_th
         repair(audit, "surround", ways="gated", out=folder, **{**FAST, "progress": after_three})
     assert {"gated-0.pt"} < {path.name for path in (folder / "parts").iterdir()}
     found = repair(audit, "surround", ways="gated", out=folder, **FAST)
-    assert found.way == "gated" and set(found.margins) == {"scrambled"} and "where it says cat" in found.words
+    assert (
+        found.way == "gated" and set(found.margins) == {"scrambled"} and "where surround speaks for cat" in found.words
+    )
     assert found.margins["scrambled"].low > 0 and found.arms["repaired"].mean < 0.6 * found.arms["before"].mean
     assert "a gate in front of head" in found.lines()[-1] and "with_gates(network, state)" in found.lines()[-1]
     before, inputs = audit.design.plan.classifier.model, torch.rand(64, 3, 32, 32)
@@ -190,7 +199,7 @@ def test_a_mark_is_repaired_by_laying_it_over_images_of_any_class(data: Path, tm
     found = repair(marked, "logo", ways="exchange", **{**FAST, "epochs": 2})
     assert found.is_proved and found.is_mark and found.donors == 0, found.reasons
     assert abs(found.arms["repaired"].mean) < 0.2 * abs(found.arms["before"].mean) and found.cells == ()
-    assert {cell.group for cell in found.arms["repaired"].cells} == {"is left out", "is laid over"}
+    assert {cell.group for cell in found.arms["repaired"].cells} == {"the mark is left out", "the mark is laid over"}
     assert [other.factor for other in found.others] == ["centre"]
     said = " ".join(found.lines())
     assert "with logo laid over" in said and "donor" not in found.headline and "made by laying the mark over" in said
@@ -218,7 +227,10 @@ def test_groups_named_by_a_column_are_those_of_the_column(data: Path, tmp_path: 
     table.write_text("\n".join(["path,label,split,surround", *rows]) + "\n")
     of_table = audited(table, Known())
     found = repair(of_table, "surround", ways="projection", groups="surround", **FAST)
-    assert [(cell.group, cell.count) for cell in found.cells[:2]] == [("green", 22), ("red", 88)]
+    assert [(cell.group, cell.count) for cell in found.cells[:2]] == [
+        ("surround is green", 22),
+        ("surround is red", 88),
+    ]
     with pytest.raises(OptionError, match=r"There is no column 'surroundings'.  Nearest: surround"):
         repair(of_table, "surround", groups="surroundings", **FAST)
 
@@ -231,7 +243,7 @@ def test_what_cannot_be_repaired_says_so(tmp_path: Path) -> None:
     assert any(line.startswith("The repair failed:") for line in found.lines())
     last = repair(audited(data, Known()), "surround", ways="last-layer,projection", anyway=True, **FAST)
     assert not last.is_proved and last.reasons[0].startswith("No way could be tried: last-layer")
-    assert all("fewer than 20 images" in why for why in last.refused.values())
+    assert all("fewer than 20 images of a class in one" in why for why in last.refused.values())
     assert last.network is None and last.headline.startswith("surround: no repair, since no way")
 
 
@@ -241,6 +253,116 @@ def test_networks_that_a_way_does_not_fit_are_refused_with_the_reason(data: Path
     curved = repair(audited(data, Curved()), "surround", ways="last-layer,projection", **FAST)
     assert set(curved.refused) == {"last-layer", "projection"}
     assert "not the output of one linear layer" in curved.refused["projection"]
+
+
+def repainted(path: Path) -> None:
+    pixels = np.asarray(PIL.Image.open(path)).copy()
+    pixels[:3] = 255 - pixels[:3]
+    PIL.Image.fromarray(pixels).save(path)
+
+
+def test_a_folder_is_refused_once_any_image_that_teaches_has_changed(tmp_path: Path) -> None:
+    """Though the audit has looked at few of them."""
+    data = write_images(tmp_path / "data", counts={"train": 40, "valid": 24}, aligned=0.7)
+    audit = audited(data, Known(), recipients=16, donors=16, core=())
+    audited_ids = {image.id for image in audit.design.samples["train"].images}
+    unseen = [
+        path for path in sorted((data / "train").rglob("*.png")) if str(path.relative_to(data)) not in audited_ids
+    ]
+    options: dict[str, Any] = {**FAST, "ways": "projection", "anyway": True, "out": tmp_path / "repair"}
+    first = repair(audit, "surround", **options)
+    assert unseen and repair(audit, "surround", **options).summary() == first.summary()
+    repainted(unseen[0])
+    with pytest.raises(StoreError, match="holds another run: of other images"):
+        repair(audit, "surround", **options)
+
+
+def test_a_folder_is_refused_once_a_mask_that_the_audit_did_not_draw_has_changed(tmp_path: Path) -> None:
+    data = write_images(tmp_path / "data", counts={"train": 40, "valid": 24}, aligned=0.7)
+    masks = write_masks(tmp_path / "masks", data)
+    few: dict[str, Any] = {"recipients": 16, "donors": 16, "core": (), "regions": [f"core={masks}"]}
+    audit = audited(data, Known(), **few)
+    drawn = {Path(image.id).with_suffix("") for image in audit.design.samples["train"].images}
+    files = sorted((masks / "train").rglob("*.png"))
+    unseen = [path for path in files if path.relative_to(masks).with_suffix("") not in drawn]
+    options: dict[str, Any] = {**FAST, "ways": "projection", "anyway": True, "out": tmp_path / "repair"}
+    repair(audit, "core", **options)
+    PIL.Image.new("L", (32, 32), 255).save(unseen[0])
+    with pytest.raises(StoreError, match="holds another run: of other masks"):
+        repair(audit, "core", **options)
+
+
+def test_a_folder_is_refused_once_the_column_of_groups_says_other_things(tmp_path: Path) -> None:
+    data = write_images(tmp_path / "data", counts={"train": 40, "valid": 24}, aligned=0.7)
+    paths = sorted(data.rglob("*.png"))
+    kept = []
+    for shift in (0, 1):
+        rows = [f"{path},{path.parent.name},{path.parts[-3]},{'ab'[(at + shift) % 2]}" for at, path in enumerate(paths)]
+        (tmp_path / "images.csv").write_text("\n".join(["path,label,split,site", *rows]) + "\n")
+        asked = find_asked(audited(tmp_path / "images.csv", Known(), recipients=16, donors=16, core=(), columns="none"))
+        kept.append((asked, RepairOptions(("projection",), groups="site")))
+    made = repair_in_folder(*kept[0], tmp_path / "repair")
+    assert repair_in_folder(*kept[0], tmp_path / "repair") == made
+    with pytest.raises(StoreError, match="the column of --groups says other things"):
+        repair_in_folder(*kept[1], tmp_path / "repair")
+
+
+def test_an_audit_of_other_images_says_so_and_not_how_many_go_at_once(audit: Audit) -> None:
+    asked = manifest.as_json(identity_of(audit.design))
+    one_less = {**asked["images"], "train": {**asked["images"]["train"], "count": 219}}
+    identity = AuditIdentity(asked)
+    assert identity.differing({**asked, "images": one_less, "batch_size": 7}) == ["of other images"]
+    (said,) = identity.differing({**asked, "batch_size": 7})
+    assert said.startswith("--batch-size: 7 there")
+
+
+def find_asked(audit: Audit) -> Asked:
+    return find(audit.design, [vars(one) for one in audit.findings], "surround", anyway=True)
+
+
+def test_images_that_stand_in_valid_too_are_not_learned_from(tmp_path: Path) -> None:
+    data = write_images(tmp_path / "data", counts={"train": 40, "valid": 24}, aligned=0.7)
+    for label in ("cat", "dog"):
+        for path in sorted((data / "valid" / label).glob("*.png"))[:5]:
+            shutil.copy(path, data / "train" / label / f"again_{path.name}")
+    few = {"recipients": 16, "donors": 16, "core": (), "regions": ["surround=not:centre"]}
+    found = repair(audited(data, Known(), **few), "surround", ways="projection", anyway=True, **FAST)
+    assert any("80 of train taught" in note for note in found.notes)
+    assert any("Left out of train: 10 images that stand in valid, too" in note for note in found.notes)
+
+
+def test_a_network_that_was_tried_in_memory_is_not_trained_again(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seeds = []
+
+    def counted(*given: Any, seed: int, **options: Any) -> nn.Module:
+        seeds.append(seed)
+        return fine_tuned(*given, seed=seed, **options)
+
+    monkeypatch.setattr(arms, "fine_tuned", counted)
+    few = {"recipients": 16, "donors": 16, "core": (), "regions": ["surround=not:centre"]}
+    repair(audited(data, Known(), **few), "surround", ways="exchange", anyway=True, **{**FAST, "epochs": 1})
+    assert len(seeds) == 9  # three arms of three networks
+
+
+def test_a_repair_under_inference_mode_trains_all_the_same(data: Path) -> None:
+    few = {"recipients": 16, "donors": 16, "core": (), "regions": ["surround=not:centre"]}
+    network = Known()
+    with torch.inference_mode():
+        found = repair(audited(data, network, **few), "surround", ways="exchange", anyway=True, **{**FAST, "epochs": 1})
+    assert not found.tried[0].error and found.network is not None
+
+
+def test_cells_of_too_few_images_are_named_with_what_is_right(audit: Audit) -> None:
+    found = repair(audit, "surround", ways="projection", **FAST)
+    few = replace(found, arms={name: replace(arm, cells=(few_of(arm.cells[0]),)) for name, arm in found.arms.items()})
+    told = "with fewer than 10 images: 7 of cat where surround speaks against cat (right: 3 before, "
+    assert told in few.too_few and few.too_few in few.lines() and few.summary()["too_few"] == few.too_few
+    many = replace(found, arms={name: replace(arm, cells=()) for name, arm in found.arms.items()})
+    assert many.too_few == ""
+
+
+def few_of(cell: CellAccuracy) -> CellAccuracy:
+    return replace(cell, accuracy=wilson(3, 7))
 
 
 class Detached(Known):
@@ -364,8 +486,6 @@ def test_a_repair_needs_train_beside_valid(data: Path) -> None:
 
 
 def test_the_finding_can_be_told_by_its_number(audit: Audit) -> None:
-    from seewhy.learn.asked import find
-
     findings = [vars(one) for one in audit.findings]
     numbered = [find(audit.design, findings, at, anyway=True).factor for at in (1, 2)]
     assert sorted(numbered) == ["centre", "surround"]
@@ -391,7 +511,7 @@ def test_the_command_repairs_what_an_audit_found(
     first = typed("repair", run, *options)
     assert "surround: exchange" in first and (tmp_path / "audit-repair" / "model.pt").exists()
     assert f"{tmp_path / 'audit-repair' / 'report' / 'index.html'}" in first.replace("\\n", "")
-    assert "seewhy repair" in (tmp_path / "audit-repair" / "report" / "index.html").read_text()
+    assert "seewhy repair" in Page(tmp_path / "audit-repair" / "report" / "index.html").text
     assert "audit-repair" in typed("report", str(tmp_path / "audit-repair"))
     stored = json.loads((tmp_path / "audit-repair" / "repair.json").read_text())
     assert stored["headline"] in typed("repair", run, *options, "--json")  # what is finished is read

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
+import threading
 from dataclasses import replace
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,6 +18,7 @@ from seewhy.errors import DataError, ModelError, OptionError, WorkError
 from seewhy.estimates import Estimate
 from seewhy.evidence.factors.factor import Mark, PropertyFactor
 from seewhy.evidence.inference.differences import flip_rate
+from seewhy.evidence.inference.units import share_of
 from seewhy.evidence.properties.catalogue import PROPERTIES
 from seewhy.evidence.trials.contrast import Contrast
 from seewhy.evidence.trials.edit import EXCHANGE, MARKED, PATCHED, TrialKey
@@ -26,7 +30,7 @@ from seewhy.learn.exchange import FactorExchange, MarkLaid, RegionExchange, bala
 from seewhy.learn.fine_tune import Tuning, fine_tuned
 from seewhy.learn.groups import Groups, cells_of, groups_by_column, groups_by_effects, no_groups
 from seewhy.learn.last_layer import head_of, refitted, with_head
-from seewhy.learn.parts import halves_of, refuse_small_halves
+from seewhy.learn.parts import apart_from, halves_of, refuse_small_halves
 from seewhy.learn.projection import direction_of, projected
 from seewhy.learn.proof import cost_of, margin_over, other_of, remaining, rise_of, worst_of
 from seewhy.learn.readings import ExchangeReading, MarkReading, Reading, balanced, cells_by, share_of_classes
@@ -253,13 +257,13 @@ def test_the_margin_is_rarely_claimed_where_both_arms_are_alike() -> None:
 
 def test_the_cost_and_the_worst_cell() -> None:
     before, after = np.array([1, 1, 1, 0] * 10), np.array([1, 1, 0, 1] * 10)
-    cost = cost_of(before, after)
-    assert cost.difference.value == 0.0 and cost.p_value == 1.0
+    cost = cost_of(before, after, np.arange(40))
+    assert cost.difference.value == 0.0 and cost.p_value == pytest.approx(1.0)
     labels, groups = np.repeat([0, 1], 20), Groups(np.tile([0, 1], 20), ("dark", "bright"), "here")
-    worst = worst_of(cells_by(after, labels, groups, ["a", "b"]))
+    worst = worst_of(cells_by(after, labels, groups, ["a", "b"], np.arange(40)))
     assert worst is not None and (worst.group, worst.accuracy.value) == ("dark", 0.5)
     few = replace(groups, of=groups.of[:8])
-    assert worst_of(cells_by(after[:8], labels[:8], few, ["a", "b"])) is None
+    assert worst_of(cells_by(after[:8], labels[:8], few, ["a", "b"], np.arange(8))) is None
 
 
 def test_a_network_with_one_answer_is_at_chance_however_many_images_a_class_has() -> None:
@@ -291,13 +295,13 @@ def test_what_rose_in_another_class_and_a_given_network_that_lost_nothing_are_re
     arm = Arm(
         "repaired", "", 0.0, margin, (0.0,), margin, Estimate(0.9, 0.8, 0.95, 24), Estimate(0.9, 0.8, 0.95, 24), None
     )
-    cost = cost_of(np.ones(40, np.int64), np.ones(40, np.int64))
+    cost = cost_of(np.ones(40, np.int64), np.ones(40, np.int64), np.arange(40))
     arms = {"repaired": arm, "plain": arm}
     fell, rose = rise_of(before[0], mine[0], contrast), rise_of(mine[0], before[0], contrast)
     assert reasons_of({"plain": margin}, reduction, cost, arms, [], 0.5, fell) == []
     (why,) = reasons_of({"plain": margin}, reduction, cost, arms, [], 0.5, rose)
     assert "The network that is given, of the first seed, is not shown to have less of it by itself" in why
-    elsewhere = other_of("surround", Contrast(0, "b", "a"), mine[0], before[0], is_repaired=True)
+    elsewhere = replace(other_of("surround", Contrast(0, "b", "a"), mine[0], before[0]), is_repaired=True)
     (why,) = reasons_of({"plain": margin}, reduction, cost, arms, [elsewhere], 0.5, fell)
     assert elsewhere.said == "rose" and why == "What else rose instead: surround on P(b)."
 
@@ -315,7 +319,7 @@ def test_groups_of_a_part_are_named_as_those_of_all() -> None:
     table = SimpleNamespace(columns=("side",))
     whole = groups_by_column(table, images, "side")  # type: ignore[arg-type]
     part = groups_by_column(table, images[2:3], "side", images)  # type: ignore[arg-type]
-    assert part.names == whole.names == ("e", "n", "s", "w") and part.of.tolist() == [2]
+    assert part.names == whole.names == ("side is e", "side is n", "side is s", "side is w") and part.of.tolist() == [2]
 
 
 class Added(Small):
@@ -376,8 +380,8 @@ def test_a_marks_reading_has_images_as_units_and_no_donors() -> None:
     assert reading.exchanged.value == 0.5 and reading.n_images == 24
     cells = reading.cells(labels, no_groups(24), ["a", "b"])
     assert [(cell.label, cell.group, cell.accuracy.n) for cell in cells[:2]] == [
-        ("a", "is left out", 12),
-        ("a", "is laid over", 12),
+        ("a", "the mark is left out", 12),
+        ("a", "the mark is laid over", 12),
     ]
 
 
@@ -425,3 +429,105 @@ def test_a_mark_is_laid_over_with_something_else_as_its_control() -> None:
     assert len(both) == 80 and groups.of.tolist() == [0] * 40 + [1] * 40
     assert torch.equal(both.pixels[:40], sample.pixels)
     assert torch.equal(both.canvases(places + 40), mark.laid(sample.canvases(places)))
+
+
+def test_accuracies_of_a_repair_have_clusters_as_units() -> None:
+    labels, clusters = np.arange(24) % 2, np.arange(24) // 4
+    right = np.repeat([1, 0], [16, 8])
+    nothing, said = np.zeros((24, 1), np.float32), np.where(right > 0, labels, 1 - labels)
+    scores = Scores(nothing, nothing, said)
+    trials = Trials(
+        TrialKey("tint", EXCHANGE, "valid"), np.arange(24), np.arange(24)[::-1], scores, scores, labels, clusters
+    )
+    reading, alone = ExchangeReading(right, trials), ExchangeReading(right, replace(trials, clusters=np.arange(24)))
+    assert reading.accuracy == share_of(right > 0, clusters) and reading.accuracy.low < alone.accuracy.low
+    groups = Groups(np.zeros(24, np.int64), ("here", "there"), "a test")
+    cell = reading.cells(labels, groups, ["a", "b"])[0].accuracy
+    assert cell == share_of(right[::2] > 0, clusters[::2]) and cell.n == 12
+    cost = cost_of(np.ones(24, np.int64), right, clusters)
+    assert cost.p_value == pytest.approx(0.5) and cost.n_clusters == 6  # two of six patients got worse
+    assert cost_of(np.ones(24, np.int64), right, np.arange(24)).p_value < 0.01
+
+
+def test_an_other_factor_of_several_classes_names_the_class() -> None:
+    rng, base = np.random.default_rng(3), np.zeros(24)
+    (one,) = readings(rng, 0.1, 0.0, base, n=1)
+    other = other_of("border", Contrast(0, "a", "b"), one, one)
+    assert other.name == "border" and replace(other, is_of_several=True).name == "border on P(a)"
+
+
+def test_train_is_without_what_stands_among_the_judged_and_is_refused_where_a_class_has_none_left() -> None:
+    train, judged = sample_of(20), replace(sample_of(12), split="valid", clusters=np.arange(100, 112))
+    assert apart_from(train, judged) is train
+    kept = apart_from(train, replace(judged, clusters=np.r_[0:4, 104:112]))
+    assert [image.id for image in kept.images] == [str(number) for number in range(4, 20)]
+    assert torch.equal(kept.pixels, train.pixels[4:]) and kept.clusters.tolist() == list(range(4, 20))
+    with pytest.raises(DataError, match=r"10 of 20 images of train stand in valid, too.*none is left to learn b from"):
+        apart_from(train, replace(judged, clusters=np.arange(1, 25, 2)))
+
+
+def job_of(held: Groups, train: Groups) -> RepairJob:
+    sample = replace(sample_of(120), split="train")
+    factor = PropertyFactor(PROPERTIES["brightness"])
+    valid = replace(sample, split="valid")
+    return RepairJob(Small().eval(), factor, sample, valid, train, held, (), Tuning(), 2)
+
+
+def test_a_last_layer_and_a_direction_need_two_groups() -> None:
+    both = Groups(np.arange(120) // 2 % 2, ("site is a", "site is b"), "column site")
+    alone = replace(both, of=np.zeros(120, np.int64))
+    sample, groups = job_of(alone, both).cells
+    assert sample.split == "train" and groups is both
+    for way in ("last-layer", "projection", "gated"):
+        ways, refused = ways_of(job_of(alone, alone), (way,))
+        assert not ways and "(valid has one group alone, train has one group alone)" in refused[way]
+
+
+class Locked(Small):
+    """A network with a part that cannot be copied."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lock = threading.Lock()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda network, sample: fine_tuned(network, sample, Tuning(epochs=1)),
+        lambda network, sample: with_head(network, "head", network.head.weight, network.head.bias),
+    ],
+    ids=["fine-tuning", "head"],
+)
+def test_a_network_that_cannot_be_copied_is_refused_with_the_reason(change: Any) -> None:
+    with pytest.raises(
+        ModelError, match=r"Locked cannot be copied \(TypeError: .*lock.*\).*\n.*__deepcopy__"
+    ) as refused:
+        change(Locked().eval(), sample_of())
+    assert refused.value.slug == "cannot-train"
+
+
+def test_a_frozen_norm_keeps_what_it_holds() -> None:
+    torch.manual_seed(0)
+    network = Small()
+    open_one = fine_tuned(network, sample_of(), Tuning(epochs=1))
+    network.norm.requires_grad_(False)
+    frozen = fine_tuned(network, sample_of(), Tuning(epochs=1))
+    assert (
+        torch.equal(frozen.norm.running_mean, network.norm.running_mean) and int(frozen.norm.num_batches_tracked) == 0
+    )
+    assert not torch.equal(open_one.norm.running_mean, network.norm.running_mean)
+
+
+@pytest.mark.parametrize(
+    ("n_classes", "said"),
+    [
+        (2, "so that all classes have it alike"),
+        (4, "so that all classes have it alike"),
+        (6, "25% of each class keep .*17% would"),
+    ],
+)
+def test_an_exchange_says_how_far_the_classes_are_alike(n_classes: int, said: str) -> None:
+    sample = replace(sample_of(48), labels=np.arange(48) % n_classes)
+    share = balancing_share(n_classes)
+    assert re.search(said, FactorExchange(sample, PropertyFactor(PROPERTIES["brightness"]), share=share).balance)

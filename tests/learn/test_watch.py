@@ -207,5 +207,5 @@ def test_bad_calls_say_what_to_write(data: Path, tmp_path: Path) -> None:
     with pytest.raises(OptionError, match=r'seewhy.Watch\("data"'):
         Watch(factors="tint")(Corner())
     alone = folder_of(tmp_path / "alone", {"valid": 9}, classes=("red",))
-    with pytest.raises(DataError, match="one class alone"):
+    with pytest.raises(DataError, match="All images of valid are of red"):
         Watch(alone, "tint", classes=["blue", "red"])(Corner())

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from seewhy.errors import OptionError, StoreError
+from seewhy.estimates import wilson
 from seewhy.learn.compare import compare
 from seewhy.report.write import write_report
 from tests.report.changed import comparison_folder, difference, repair_folder, repair_of
@@ -45,6 +47,14 @@ def test_a_repair_that_failed_says_why_first(tmp_path: Path) -> None:
     bare = repair_folder(tmp_path / "none", **none, reasons=("No way could be tried.",))
     page = Page(write_report(bare) / "index.html")
     assert "background: no repair, since no way could be tried." in page.text and "last-layer" in page.text
+
+
+def test_classes_and_groups_of_too_few_images_are_named_beside_the_worst(tmp_path: Path) -> None:
+    whole = repair_of(PLAIN).arms
+    few = {name: replace(arm, cells=(replace(arm.cells[0], accuracy=wilson(1, 4)),)) for name, arm in whole.items()}
+    page = Page(write_report(repair_folder(tmp_path / "few", arms=few)) / "index.html")
+    assert f"{PLAIN.classes[0]} where says not: 0.480" in page.text
+    assert "with fewer than 10 images: 4 of " in page.text and "(right: 1 before, 1 repaired, 1 plain" in page.text
 
 
 def test_a_comparison_shows_both_runs(plain: dict[str, Path]) -> None:

@@ -23,10 +23,14 @@ def compare(
     as_json: AsJson = False,
 ) -> None:
     """Say what differs between two runs on the same images: effects, decisions, maps, and who changed most."""
-    from seewhy.learn.compare import compare as run
+    from seewhy.run.progress import progress_bar
 
     folder = None if no_report and out is None else out or _beside(first, second)
-    found = run(first, second, out=folder)
+    with progress_bar("Comparing the runs") as update:  # from here on: what it imports takes its time, too
+        from seewhy.learn.compare import compare as run
+
+        found = run(first, second, out=folder)
+        update(1, 1)
     pages = {} if folder is None else write_pages(folder, typed_again(context), no_report)
     if as_json:
         print_json({"command": "compare", **pages, **found.summary()})

@@ -36,7 +36,7 @@ Making = Callable[[int], nn.Module]  # from a seed
 EXCHANGE, CONSISTENCY, LAST_LAYER, PROJECTION = "exchange", "consistency", "last-layer", "projection"
 GATED, ATTENTION, GRADIENTS = "gated", "attention", "gradients"
 WAYS = {
-    EXCHANGE: "fine-tuned with its content from donors of other classes, so that all classes have it alike",
+    EXCHANGE: "fine-tuned with its content from donors of other classes",
     CONSISTENCY: "fine-tuned to answer the same with its content from donors of any class",
     LAST_LAYER: "the last layer fitted anew, every class and group weighing the same",
     PROJECTION: "its direction in front of the last layer projected away",
@@ -44,7 +44,7 @@ WAYS = {
     ATTENTION: "fine-tuned with the share of HiResCAM within its region added to the loss",
     GRADIENTS: "fine-tuned with the share of the input's gradient within its region added to the loss",
 }
-USUAL_WAYS = (EXCHANGE, CONSISTENCY, LAST_LAYER, PROJECTION)  # a cleaned map is no proof: R3 is tried where it is named
+USUAL_WAYS = (EXCHANGE, CONSISTENCY, LAST_LAYER, PROJECTION)  # others where they are named: a clean map proves nothing
 WAYS_OF_MARKS = {
     EXCHANGE: "fine-tuned with it laid over half of the images, whatever their class",
     CONSISTENCY: "fine-tuned to answer the same with it laid over",
@@ -81,19 +81,20 @@ class RepairJob:
     def cells(self) -> tuple[Sample, Groups]:
         """The images that a last layer is fitted to: held-out ones where every cell has enough, else those of train.
 
-        Of a mark without named groups, each image as it is and with the mark. Raises ModelError where neither do.
+        They are of two groups or more. Of a mark without named groups, each image as it is and with the mark. Raises
+        ModelError where neither do.
         """
         counts = []
         for sample, groups in map(self._grouped, (self.held, self.sample), (self.held_groups, self.groups)):
             cells = groups.cells(sample.labels, int(sample.labels.max()) + 1)
             present = cells[np.unique(sample.labels)]
             present = present[:, present.any(axis=0)]  # a group that these images have at all
-            if present.size and present.min() >= LEAST_CELL:
+            if present.shape[1] > 1 and present.min() >= LEAST_CELL:
                 return sample, groups
-            counts.append(f"{sample.split} {int(present.min(initial=len(sample)))}" if present.size else "no groups")
+            counts.append(_why_no_cells(sample, groups, present))
         raise ModelError(
-            f"The smallest cell of class and group has fewer than {LEAST_CELL} images ({listed(counts)}), so nothing "
-            "can be fitted to it.",
+            f"Nothing can be fitted to these images: there are no two groups, or fewer than {LEAST_CELL} images of a "
+            f"class in one ({listed(counts)}).",
             slug="empty-cell",
         )
 
@@ -107,6 +108,13 @@ class RepairJob:
     def head(self) -> Head:
         """The network's head, with the features of the images that it is fitted to."""
         return head_of(self.network, self.cells[0])
+
+
+def _why_no_cells(sample: Sample, groups: Groups, present: Integers) -> str:
+    """What a sample lacks, of which these are the counts of each class in each group that is there (K, G)."""
+    if present.shape[1] > 1:
+        return f"{sample.split} has {int(present.min())} in the smallest cell"
+    return f"{sample.split} has {'one group alone' if present.size else f'no groups, {groups.source}'}"
 
 
 @dataclass(frozen=True)
@@ -159,11 +167,12 @@ def _by_exchange(job: RepairJob, name: str, tuning: Tuning) -> Way:
     _refuse_frozen(job.network)
     placed = job.sample.on(next(job.network.parameters()).device)
     wanted, other = _exchanges(job, placed, tuning)
+    alike = f", {wanted.balance}" if isinstance(wanted, FactorExchange) and name == EXCHANGE else ""
     n_passes = tuning.epochs * tuning.views
     tuned = partial(fine_tuned, job.network, placed, tuning, memory_format=job.memory_format)
     return Way(
         name=name,
-        words=(WAYS_OF_MARKS if isinstance(job.factor, Mark) else WAYS)[name],
+        words=(WAYS_OF_MARKS if isinstance(job.factor, Mark) else WAYS)[name] + alike,
         make=lambda seed: tuned(exchange=wanted, seed=seed),
         controls={
             PLAIN: lambda seed: tuned(seed=seed),
@@ -293,7 +302,7 @@ def _gated(job: RepairJob) -> Way:
         return with_gate(job.network, job.head.name, gate_of(features, labels, groups))
 
     names = job.cells[1].names
-    way = _by_direction(job, GATED, f"{WAYS[GATED]}: where it {names[-1] if names else 'is there'}", without)
+    way = _by_direction(job, GATED, f"{WAYS[GATED]}: where {names[-1] if names else 'it is there'}", without)
     note = (
         f"The network has a gate in front of {job.head.name}: seewhy loads it by itself; elsewhere type  "
         "seewhy.data.gated.with_gates(network, state).load_state_dict(state)"

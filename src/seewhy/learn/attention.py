@@ -1,4 +1,4 @@
-"""A loss on where a network looks (R3): how much of its maps, or of its input's gradient, lies in a factor's region."""
+"""A loss on where a network looks: how much of its maps, or of its input's gradient, lies in a factor's region."""
 
 from __future__ import annotations
 

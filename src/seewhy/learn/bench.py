@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 from torch import nn
 
-from seewhy.errors import ModelError, SeewhyError, WorkError, listed
+from seewhy.errors import ModelError, SeewhyError, WorkError, counted, listed
 from seewhy.estimates import Floats
 from seewhy.evidence.factors.factor import Factor, Mark
 from seewhy.evidence.findings.effects import class_effect
@@ -22,7 +22,7 @@ from seewhy.learn.asked import Asked, RepairOptions
 from seewhy.learn.budget import cost_of_way, within
 from seewhy.learn.groups import Groups, cells_of, collecting, groups_by_column, groups_by_effects, no_groups
 from seewhy.learn.measure import Measure
-from seewhy.learn.parts import halves_of, measure_on, refuse_small_halves, train_of, with_all_images
+from seewhy.learn.parts import apart_from, halves_of, measure_on, refuse_small_halves, train_of, with_all_images
 from seewhy.learn.proof import (
     cost_of,
     effect_over_seeds,
@@ -53,7 +53,9 @@ class Bench:
         self.factor = _named(self.design, asked.factor)
         self.contrast: Contrast = next(one for one in self.design.contrasts if one.name == asked.contrast)
         self.network = self.design.plan.classifier.model
-        self.train = train_of(self.design)
+        all_of_train = train_of(self.design)
+        self.train = apart_from(all_of_train, self.design.audited)
+        self.n_shared = len(all_of_train) - len(self.train)
         self.choosing, self.proving = halves_of(self.design.audited, options.seed)
         refuse_small_halves((self.choosing, self.proving), self.design, self.contrast.name)
         self.chooser = self._measure(self.choosing)
@@ -70,6 +72,7 @@ class Bench:
         self.learned, held, self.proved_groups = map(self._groups, (self.train, self.choosing, self.proving))
         self.job = self._job(held)
         self.ways, self.refused = self._ways(self.job)
+        self.made: dict[str, nn.Module] = {}  # in memory, to try ways: the proof needs the same ones again
         self.done, self.total, self.making = 0, len(self.ways), ""
 
     def repair(self) -> Repair:
@@ -158,12 +161,12 @@ class Bench:
         arms = {name: self._arm(name, words[name], held) for name, held in readings.items()}
         margins = {name: margin_over(repaired, readings[name], self.contrast) for name in way.controls}
         reduction = margin_over(repaired, readings[BEFORE], self.contrast)
-        cost = cost_of(before.right, repaired[0].right)
+        cost = cost_of(before.right, repaired[0].right, before.clusters)
         chance = 1 / len(np.unique(self.proving.labels))
         others = [
             *others_of(self.prover.without(self.factor.name), networks[0]),
             *(
-                other_of(self.factor.name, contrast, before, repaired[0], is_repaired=True)
+                replace(other_of(self.factor.name, contrast, before, repaired[0]), is_repaired=True)
                 for contrast in self.design.contrasts
                 if contrast is not self.contrast
             ),
@@ -190,7 +193,10 @@ class Bench:
     def _tried(self, way: Way, before: Reading) -> Try:
         """What a way leaves on the images that choose."""
         try:
-            reading = read(self.chooser, self.factor.name, self._network(way.name, way.make, 0))
+            network = self._network(way.name, way.make, 0)
+            if self.kept.folder is None:
+                self.made[f"{way.name}-0"] = network
+            reading = read(self.chooser, self.factor.name, network)
         except SeewhyError as error:
             return Try(way.name, way.words, math.inf, math.nan, math.nan, _said(error))
         accuracy, before_it = (balanced(one.right, self.choosing.labels) for one in (reading, before))
@@ -199,9 +205,12 @@ class Bench:
 
     def _network(self, name: str, make: Callable[[int], nn.Module], seed: int) -> nn.Module:
         self.making = f"{name}, seed {seed}"
-        network = self.kept.network(f"{name}-{seed}", self.network, lambda: make(SEEDS * self.options.seed + seed))
+        key = f"{name}-{seed}"
+        made = self.made.get(key)
+        if made is None:
+            made = self.kept.network(key, self.network, lambda: make(SEEDS * self.options.seed + seed))
         self._step()
-        return network
+        return made
 
     def _read(self, network: nn.Module | None) -> Reading:
         """What a network (None: the one before) says on the images that prove."""
@@ -242,7 +251,8 @@ class Bench:
         measure = measure_on(self.design, sample, [self.factor], recipients=len(sample), uses=2, seed=self.options.seed)
         self.spent += measure.n_passes
         effects = _donor_effects(measure.trials()[self.factor.name], self.contrast)
-        return groups_by_effects(effects, (f"says not {self.contrast.name}", f"says {self.contrast.name}"))
+        name, of = self.factor.name, self.contrast.name
+        return groups_by_effects(effects, (f"{name} speaks against {of}", f"{name} speaks for {of}"))
 
     def _unrelated(self) -> tuple[Factor, ...]:
         """The properties that were audited, are no part of what should decide, and go with the classes least."""
@@ -255,7 +265,11 @@ class Bench:
         told = listed([f"{len(part)} of {part.split} {what}" for part, what in parts])
         is_made = isinstance(self.factor, Mark) and self.options.groups is None
         groups = "made by laying the mark over" if is_made else "named" if self.options.groups else "guessed"
-        return (f"Images: {told}; the groups of images are {groups}.",)
+        shared = (
+            f"Left out of train: {counted(self.n_shared, 'image')} that stand in {self.proving.split}, too "
+            "(near-duplicates, or of one cluster with images there)."
+        )
+        return (f"Images: {told}; the groups of images are {groups}.", *([shared] if self.n_shared else []))
 
     def _step(self) -> None:
         self.done += 1

@@ -15,6 +15,7 @@ from seewhy.learn.decisions import decisions_of, image_changes
 from seewhy.learn.effect_changes import AuditTrials, EffectChange, Stated, effect_changes
 from seewhy.learn.map_changes import MapChanges, map_changes, region_shifts, same_or_first
 from seewhy.learn.matching import Matching, match
+from seewhy.learn.units import audited_split, clusters_of
 from seewhy.report.stored import StoredRun, read_run
 from seewhy.store import arrays
 
@@ -47,13 +48,17 @@ def compare(first: Any, second: Any, *, out: str | Path | None = None) -> Compar
     maps, why = _maps(*runs, matching)
     moved = [None] * len(pairs) if maps is None else [None if np.isnan(d) else float(d) for d in maps.moved]
     ids = [pair[0].image.id for pair in pairs]
-    images = image_changes(ids, pairs, (runs[0].classes, runs[1].classes), moved)
-    notes = (*matching.notes, *_classes_note(*runs), *left, *why)
+    several = all(run.identity.get("task") == "multi-label" for run in runs)
+    images = image_changes(ids, pairs, (runs[0].classes, runs[1].classes), moved, has_several_labels=several)
+    clusters, of_units = clusters_of(*runs, matching)
+    decisions = decisions_of(pairs, clusters)
+    unknown = of_units if decisions.difference is not None else []
+    notes = (*matching.notes, *_classes_note(*runs), *unknown, *left, *why)
     found = Comparison(
         first=runs[0].folder,
         second=runs[1].folder,
         matching=matching,
-        decisions=decisions_of(pairs),
+        decisions=decisions,
         effects=tuple(effects),
         levels=levels,
         maps=maps,
@@ -110,12 +115,6 @@ def _meaning(run: StoredRun, factor: str) -> tuple[Any, ...]:
     identity = run.identity
     marks = identity.get("inserts", {}).get(factor)
     return run.found.get("regions", {}).get(factor), identity.get("factors", {}).get(factor), marks
-
-
-def audited_split(run: StoredRun) -> str:
-    """The split that an audit's findings are about: valid, else test, else the only one."""
-    splits = run.found["splits"]
-    return next((name for name in ("valid", "test") if name in splits), next(iter(splits)))
 
 
 def _trials(run: StoredRun, split: str) -> AuditTrials:

@@ -73,7 +73,10 @@ class Comparison:
             return f"{one.factor}: the second network {WORDS[one.said]} on it, {by}"
         if self.decisions.n_flipped:
             return f"{self.decisions.n_flipped:,} of {counted(self.decisions.n, 'decision')} flipped"
-        return f"No decision of {counted(len(self), 'image')} flipped"
+        if self.decisions.n:
+            return f"No decision of {counted(self.decisions.n, 'image')} flipped"
+        outputs = self.decisions.outputs
+        return "No decisions to compare" if outputs is None else f"No decisions to compare; the {outputs.words}"
 
     @property
     def records(self) -> list[dict[str, Any]]:
@@ -91,9 +94,12 @@ class Comparison:
 
     def summary(self) -> dict[str, Any]:
         """Everything but the images that changed little, as plain values ready for JSON."""
+        outputs = self.decisions.outputs
         decisions = vars(self.decisions) | {
             "flips": [{"first": a, "second": b, "count": count} for (a, b), count in self.decisions.flips.items()],
             "flipped": self.decisions.n_flipped,
+            "test": self.decisions.test,
+            "outputs": None if outputs is None else {**vars(outputs), "words": outputs.words},
         }
         maps = None
         if self.maps is not None:
@@ -155,14 +161,15 @@ class Comparison:
         change = decisions.difference
         of = f" of {decisions.split}" if decisions.split else ""
         return [
-            f"Accuracy {before} → {after}: {_change(change)} ({p_words(decisions.p_value)}, McNemar's exact test, "
+            f"Accuracy {before} → {after}: {_change(change)} ({p_words(decisions.p_value)}, {decisions.test}, "
             f"{counted(change.n, 'image')}{of}); {decisions.gained:,} became right, {decisions.lost:,} wrong."
         ]
 
     def _flips(self) -> list[str]:
         decisions = self.decisions
         if not decisions.n:
-            return []
+            outputs = [] if decisions.outputs is None else [f"The {decisions.outputs.words}."]
+            return ["No decisions to compare.", *outputs]
         ways = [f"{first} → {second} {count:,}" for (first, second), count in decisions.flips.items()]
         told = f": {listed(ways, MOST_SHOWN)}" if ways else ""
         return [f"{decisions.n_flipped:,} of {counted(decisions.n, 'decision')} flipped{told}."]

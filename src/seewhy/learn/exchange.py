@@ -60,6 +60,14 @@ class FactorExchange:
         """What is exchanged, and from which donors."""
         return f"{self.factor.name} from donors of {self.donors}"
 
+    @property
+    def balance(self) -> str:
+        """How far the classes have its content alike, in all images together."""
+        n, own = len(self._pools), 1 - self.share + self.share * self._own
+        if n < 2 or own - 1 / n < 0.005:
+            return "so that all classes have it alike"
+        return f"so that {own:.0%} of each class keep their own class's content, where {1 / n:.0%} would be alike"
+
     @cached_property
     def _pools(self) -> list[Tensor]:
         """The donors by class."""

@@ -16,13 +16,13 @@ from seewhy.evidence.factors.factor import Factor, Mark, RegionFactor
 from seewhy.evidence.factors.regions import RegionCanvas
 from seewhy.evidence.results.result import Audit
 from seewhy.evidence.trials.sample import Sample
-from seewhy.learn.exchange import FactorExchange, MarkLaid
+from seewhy.learn.exchange import FactorExchange, MarkLaid, balancing_share
 from seewhy.learn.parts import train_of, with_all_images
 from seewhy.records import checked_seed
 
 
 class ExchangeDataset(Dataset[tuple[Any, int]]):
-    """The training images of an audit, a share of them with a factor's content from others, all classes alike.
+    """The training images of an audit, a share of them with a factor's content from images of other classes.
 
     What `repair(ways="exchange")` trains on, as items (image, label): the image is the network's own input (C, H, W),
     or what `transform` makes of the canvas (3, H, W) in 0..1; the label is the class index. Items are repeatable by
@@ -31,7 +31,8 @@ class ExchangeDataset(Dataset[tuple[Any, int]]):
     Args:
         audit: what `audit` gave; its images need a train beside valid
         factor: a factor or mark of the audit, by name
-        share: of the images that get the exchange, 0 to 1
+        share: of the images that get the exchange, 0 to 1; None: as many as all classes need to have its content alike
+            (half for two classes, two thirds for three), up to three quarters; of a mark half
         transform: a function of the canvas (3, H, W); None: the audit's own preprocessing
         seed: of who gets what from whom
 
@@ -39,7 +40,7 @@ class ExchangeDataset(Dataset[tuple[Any, int]]):
         OptionError (no such factor, no such share), DataError (no train).
 
     Example:
-        >>> images = seewhy.ExchangeDataset(audit, "tint", share=0.5)
+        >>> images = seewhy.ExchangeDataset(audit, "tint")
         >>> loader = torch.utils.data.DataLoader(images, batch_size=32, shuffle=True)
     """
 
@@ -48,12 +49,12 @@ class ExchangeDataset(Dataset[tuple[Any, int]]):
         audit: Audit,
         factor: str,
         *,
-        share: float = 0.5,
+        share: float | None = None,
         transform: Callable[[Tensor], Any] | None = None,
         seed: int = 0,
     ) -> None:
-        self.share, self.transform, self.seed = _checked(share), transform, checked_seed(seed)
-        self.sample, self.exchange = _exchange_of(audit, factor, self.share)
+        self.transform, self.seed = transform, checked_seed(seed)
+        self.sample, self.exchange, self.share = _exchange_of(audit, factor, share)
         self._can = torch.from_numpy(self.exchange.eligible)
         self._epoch = torch.zeros(1, dtype=torch.int64).share_memory_()  # so that workers that stay see the next one
 
@@ -102,8 +103,7 @@ class ExchangeTransform:
     """
 
     def __init__(self, audit: Audit, factor: str, *, share: float = 0.5) -> None:
-        self.share = _checked(share)
-        self.sample, self.exchange = _exchange_of(audit, factor, self.share)
+        self.sample, self.exchange, self.share = _exchange_of(audit, factor, share)
 
     def __call__(self, image: Tensor, mask: Tensor | None = None) -> Tensor:
         """The image (3, H, W), in a share of calls with another one's content; `mask` (H, W) is where its region is."""
@@ -136,8 +136,10 @@ class ExchangeTransform:
         return self.sample.masks_at(region, torch.zeros(1, dtype=torch.int64))
 
 
-def _exchange_of(audit: Audit, name: str, share: float) -> tuple[Sample, FactorExchange | MarkLaid]:
-    """All training images, and the exchange of a factor or mark among them, ready to be sent to workers."""
+def _exchange_of(audit: Audit, name: str, asked: float | None) -> tuple[Sample, FactorExchange | MarkLaid, float]:
+    """All training images, the exchange of a factor or mark among them, ready to be sent to workers, and its share."""
+    if asked is not None and not 0 <= asked <= 1:
+        raise OptionError(f"share is {asked}, but must be between 0 and 1.")
     design = audit.design
     named: dict[str, Factor | Mark] = {factor.name: factor for factor in design.factors}
     named |= {mark.name: mark for mark in design.marks}
@@ -148,19 +150,14 @@ def _exchange_of(audit: Audit, name: str, share: float) -> tuple[Sample, FactorE
         )
     factor, sample = named[name], train_of(with_all_images(design))
     if isinstance(factor, Mark):
-        return sample, MarkLaid(sample, factor)
+        return sample, MarkLaid(sample, factor), 0.5 if asked is None else asked
     if isinstance(factor, RegionFactor):
         factor = replace(factor, at=replace(factor.at, draw=_drawn_already))
+    share = balancing_share(len(np.unique(sample.labels))) if asked is None else asked
     exchange = FactorExchange(sample, factor, share=share)
     exchange.prepare()
-    return sample, exchange
+    return sample, exchange, share
 
 
 def _drawn_already(canvas: RegionCanvas) -> Any:
     raise NotImplementedError("the masks of an exchange are drawn")
-
-
-def _checked(share: float) -> float:
-    if not 0 <= share <= 1:
-        raise OptionError(f"share is {share}, but must be between 0 and 1.")
-    return share

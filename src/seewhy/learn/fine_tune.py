@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -10,11 +9,13 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.nn.modules.batchnorm import _NormBase  # all that keep running statistics
 
 from seewhy.cam.model import logits_of, untouched
 from seewhy.cam.scores.targets import two_sided
 from seewhy.errors import ModelError, SeewhyError, WorkError
 from seewhy.evidence.trials.sample import Sample
+from seewhy.learn.copies import copied
 from seewhy.learn.exchange import Exchanging
 from seewhy.learn.job import batches_of, settle
 from seewhy.run.machine import out_of_memory
@@ -62,7 +63,7 @@ def fine_tuned(
     be trained, WorkError where the loss is no number any more or memory does not reach.
     """
     losing = loss or partial(_loss, sample=sample, tuning=tuning, exchange=exchange)
-    tuned = _laid_out(copy.deepcopy(network), memory_format)
+    tuned = _laid_out(copied(network), memory_format)
     parameters = [parameter for parameter in tuned.parameters() if parameter.requires_grad]
     if not parameters:
         raise ModelError(f"{type(network).__name__} has no parameter to train: all are frozen.", slug="cannot-train")
@@ -71,7 +72,7 @@ def fine_tuned(
         settle(seed, "fine-tuning", torch.device("cpu"))
         torch.manual_seed(seed)
         generator = torch.Generator().manual_seed(seed)
-        tuned.train()
+        _in_training(tuned)
         try:
             for places in _batches(len(sample), tuning, exchange, seed):
                 value = losing(tuned, places, generator)
@@ -90,6 +91,14 @@ def fine_tuned(
     if not all(bool(parameter.isfinite().all()) for parameter in parameters):
         raise _diverged(tuning)
     return _laid_out(tuned, torch.contiguous_format).eval()
+
+
+def _in_training(network: nn.Module) -> None:
+    """Put the network in train mode, but for norms without a parameter to train: what they hold is frozen, too."""
+    network.train()
+    for module in network.modules():
+        if isinstance(module, _NormBase) and not any(one.requires_grad for one in module.parameters()):
+            module.eval()
 
 
 def _laid_out(network: nn.Module, memory_format: torch.memory_format) -> nn.Module:

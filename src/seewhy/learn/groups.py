@@ -1,4 +1,4 @@
-"""Groups of images by class and by what a factor says in them, from the donors' own effects or from a column (R0)."""
+"""Groups of images by class and by what a factor says in them, from the donors' own effects or from a column."""
 
 from __future__ import annotations
 
@@ -13,14 +13,17 @@ from seewhy.estimates import Floats, Integers
 from seewhy.records import Image
 
 LEAST_CELL = 20  # images of each class and group, for a last layer to be fitted anew
-MARKED_OR_NOT = ("is left out", "is laid over")  # the groups of images that a mark is laid over
+MARKED_OR_NOT = ("the mark is left out", "the mark is laid over")  # the groups of images that a mark is laid over
 NO_GROUP = -1  # of an image whose group is not known
 _SHOWN = 10  # images that are named
 
 
 @dataclass(frozen=True)
 class Groups:
-    """The group of each image (M,) among `names`, NO_GROUP where it is not known; `source` says where they are from."""
+    """The group of each image (M,), NO_GROUP where it is not known; `source` says where they are from.
+
+    `names` go on where "where" stands before them: "hint is h0", "background speaks for cat".
+    """
 
     of: Integers = field(repr=False)
     names: tuple[str, ...]
@@ -81,12 +84,13 @@ def groups_by_column(
     cells, all_cells = (
         [image.cells[place].strip() if image.cells else "" for image in some] for some in (images, among or images)
     )
-    names = tuple(sorted(set(all_cells) - {""}))
-    if not 2 <= len(names) <= 20:
+    values = sorted(set(all_cells) - {""})
+    if not 2 <= len(values) <= 20:
         raise OptionError(
-            f"The column {column!r} has {counted(len(names), 'value')}; groups need 2 to 20.", slug="no-such-column"
+            f"The column {column!r} has {counted(len(values), 'value')}; groups need 2 to 20.", slug="no-such-column"
         )
-    return Groups(np.array([names.index(cell) if cell else NO_GROUP for cell in cells]), names, f"column {column}")
+    of = np.array([values.index(cell) if cell else NO_GROUP for cell in cells], dtype=np.int64)
+    return Groups(of, tuple(f"{column} is {value}" for value in values), f"column {column}")
 
 
 @dataclass(frozen=True)
@@ -102,7 +106,7 @@ class Cell:
 
 
 def cells_of(groups: Groups, labels: Integers, classes: Sequence[str], images: Sequence[Image]) -> list[Cell]:
-    """What to collect or to trim (R0): per class as many images of each group as its largest has, or its smallest.
+    """What to collect or to trim: per class as many images of each group as its largest has, or its smallest.
 
     `images` are named for a cell that is to grow: more like those are needed.
     """
@@ -129,8 +133,8 @@ def collecting(cells: Sequence[Cell], factor: str, source: str) -> str:
     """What to collect, in a sentence."""
     if not cells:
         return f"Which images to collect cannot be said: what {factor} says is {source}."
-    told = ", ".join(f"{cell.label} where it {cell.group} {cell.count:,}" for cell in cells)
-    adds = [f"{cell.to_add:,} of {cell.label} where it {cell.group}" for cell in cells if cell.to_add]
+    told = ", ".join(f"{cell.count:,} of {cell.label} where {cell.group}" for cell in cells)
+    adds = [f"{cell.to_add:,} of {cell.label} where {cell.group}" for cell in cells if cell.to_add]
     trims = ", or trim the others as far" if all(cell.count for cell in cells) else ""
     what = f"add {listed(adds, 4)}{trims}" if adds else "the cells are alike"
     return f"Train by class and by what {factor} says ({source}): {told}. To make it say nothing: {what}."

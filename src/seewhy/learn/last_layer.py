@@ -1,8 +1,7 @@
-"""The last layer anew (R2): features frozen, every class and group weighing the same."""
+"""The last layer anew: features frozen, every class and group weighing the same."""
 
 from __future__ import annotations
 
-import copy
 from dataclasses import dataclass
 from functools import partial
 
@@ -16,6 +15,7 @@ from seewhy.data.gated import Gate, GatedHead, put_in_place
 from seewhy.errors import ModelError
 from seewhy.estimates import Integers
 from seewhy.evidence.trials.sample import CHUNK, Sample
+from seewhy.learn.copies import copied
 
 N_FITS = 10  # whose mean is taken, each of other images of the larger cells
 DECAYS = (1.0, 0.1, 0.01, 0.001)  # of the weights, of which the best for the worst cell is taken
@@ -75,7 +75,7 @@ def _giving(seen: dict[str, tuple[Tensor, Tensor]], logits: Tensor) -> str:
 
 def with_head(network: nn.Module, name: str, weight: Tensor, bias: Tensor) -> nn.Module:
     """A copy of the network in eval mode whose head has this weight (K, D) and bias (K,)."""
-    changed = copy.deepcopy(network)
+    changed = copied(network)
     head = changed.get_submodule(name)
     with torch.no_grad():
         for parameter, values in ((head.weight, weight), (head.bias, bias)):
@@ -86,7 +86,7 @@ def with_head(network: nn.Module, name: str, weight: Tensor, bias: Tensor) -> nn
 
 def with_gate(network: nn.Module, name: str, gate: Gate) -> nn.Module:
     """A copy of the network in eval mode with a gate in front of its head. Raises ModelError where it is all head."""
-    changed = copy.deepcopy(network)
+    changed = copied(network)
     head = changed.get_submodule(name)
     if not name or not isinstance(head, nn.Linear):
         raise ModelError("The network is one linear layer: there is nothing to put a gate into.", slug="no-linear-head")

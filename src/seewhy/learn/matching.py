@@ -60,12 +60,7 @@ def match(first: Sequence[Outcome], second: Sequence[Outcome]) -> Matching:
     pairs = sorted([*pairs, *renamed])
     answered = tuple(pair for pair in pairs if not (first[pair[0]].error or second[pair[1]].error))
     if not answered:
-        raise StoreError(
-            "The two runs have no image in common: "
-            f"{listed([one.image.id for one in first], 2)} there, {listed([one.image.id for one in second], 2)} here.\n"
-            "  Make both runs of the same images.",
-            slug="nothing-in-common",
-        )
+        raise _nothing_in_common(first, second, other_content, len(pairs))
     clashing = other_content - sum(first[row].image.id in by_id for row, _ in renamed)
     return Matching(
         pairs=answered,
@@ -76,6 +71,22 @@ def match(first: Sequence[Outcome], second: Sequence[Outcome]) -> Matching:
         unproved=sum(first[row].digest is None or second[there].digest is None for row, there in answered),
         relabelled=sum(first[row].image.label != second[there].image.label for row, there in answered),
         without_result=len(pairs) - len(answered),
+    )
+
+
+def _nothing_in_common(
+    first: Sequence[Outcome], second: Sequence[Outcome], other_content: int, unanswered: int
+) -> StoreError:
+    """What to say of runs without an image that both answered."""
+    names = [listed([one.image.id for one in outcomes], 2) for outcomes in (first, second)]
+    if other_content:
+        why = f"{counted(other_content, 'image')} of the same name ({names[0]}) have other content in the second run."
+    elif unanswered:
+        why = f"of {counted(unanswered, 'image')} in both, none has a result in both."
+    else:
+        why = f"{names[0]} there, {names[1]} here."
+    return StoreError(
+        f"The two runs have no image in common: {why}\n  Make both runs of the same images.", slug="nothing-in-common"
     )
 
 

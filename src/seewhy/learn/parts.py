@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from seewhy.data.folder_names import role_of
-from seewhy.errors import DataError, listed
+from seewhy.errors import DataError, counted, listed
 from seewhy.evidence.factors.factor import Factor, Mark
 from seewhy.evidence.trials.dealing import with_partners
 from seewhy.evidence.trials.design import AuditDesign, design_audit, scheduled
@@ -123,3 +123,30 @@ def train_of(design: AuditDesign) -> Sample:
             slug="no-split",
         )
     return train
+
+
+def apart_from(train: Sample, judged: Sample) -> Sample:
+    """The images of train in no cluster with one that chooses or proves, which would be known by heart.
+
+    Raises DataError where a class has none left.
+    """
+    is_shared = np.isin(train.clusters, judged.clusters)
+    if not is_shared.any():
+        return train
+    kept = part_of(train, np.flatnonzero(~is_shared))
+    gone = [str(train.images[at].label) for at in _first_of_each(train.labels) if train.labels[at] not in kept.labels]
+    if gone:
+        raise DataError(
+            f"{int(is_shared.sum()):,} of {counted(len(train), 'image')} of train stand in {judged.split}, too: as "
+            "near-duplicates, or in one cluster of --cluster-by with images there. A repair must not be proved on what "
+            f"it has learned, and without them none is left to learn {listed(gone, 4)} from.\n"
+            "  Split the images so that train shares none, and audit again.",
+            slug="no-split",
+        )
+    return kept
+
+
+def _first_of_each(labels: Ints) -> list[int]:
+    """The place of the first image of each class."""
+    places: list[int] = np.unique(labels, return_index=True)[1].tolist()
+    return places

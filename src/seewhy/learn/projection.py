@@ -1,4 +1,4 @@
-"""The factor's direction in the penultimate layer projected away (R4), always or only where it is present.
+"""The factor's direction in the penultimate layer projected away, always or only where it is present.
 
 Nothing is trained. Always gives a plain linear layer again, only where it is present a gate in front of the old one.
 """

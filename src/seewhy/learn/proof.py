@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from torch import nn
 
 from seewhy.estimates import Estimate, Floats, Integers
+from seewhy.evidence.findings.figures import watched_of
 from seewhy.evidence.inference.differences import ClassDifference, difference_of
+from seewhy.evidence.inference.units import share_change
 from seewhy.evidence.thresholds import AUDIT_THRESHOLDS
 from seewhy.evidence.trials.contrast import Contrast
-from seewhy.learn.decisions import mcnemar, paired_shares
 from seewhy.learn.measure import Measure
+from seewhy.learn.paired import cluster_count, sign_flip_p
 from seewhy.learn.readings import CellAccuracy, Reading, readings_of
 
 LEAST_JUDGED = 10  # images of a class and group, for its accuracy to count as the worst
@@ -71,16 +73,20 @@ def _over_seeds(like: Reading, changes: Sequence[Floats], contrast: Contrast) ->
 
 @dataclass(frozen=True)
 class Cost:
-    """The accuracy after less that before, on the same images, each its own pair, with its p-value."""
+    """The accuracy after less that before, on the same images, each its own pair, with its p-value.
+
+    `n_clusters` are the units where several images are one, None where each counts by itself.
+    """
 
     difference: Estimate
     p_value: float
+    n_clusters: int | None = None
 
 
-def cost_of(before: Integers, after: Integers) -> Cost:
-    """What a repair costs in accuracy, from the right answers (M,) before and after."""
-    gained, lost = int((after > before).sum()), int((after < before).sum())
-    return Cost(paired_shares(gained, lost, len(before)), mcnemar(gained, lost))
+def cost_of(before: Integers, after: Integers, clusters: Integers) -> Cost:
+    """What a repair costs in accuracy, from the right answers (M,) before and after; clusters (M,) are the units."""
+    change = share_change(before > 0, after > 0, clusters)
+    return Cost(change, sign_flip_p(after - before, clusters), cluster_count(clusters))
 
 
 @dataclass(frozen=True)
@@ -89,6 +95,7 @@ class OtherFactor:
 
     Sizes are taken of the means, so an effect that turned counts by what it is then. `is_core`: it is what should
     decide, and may rise. `is_repaired`: it is the repaired factor, and its effect on another class than the repaired.
+    `is_of_several`: effects on several classes were asked about.
     """
 
     factor: str
@@ -98,11 +105,13 @@ class OtherFactor:
     rise: ClassDifference
     is_core: bool = False
     is_repaired: bool = False
+    is_of_several: bool = False
 
     @property
     def name(self) -> str:
-        """The factor, with the class where it is the repaired one."""
-        return f"{self.factor} on P({self.contrast})" if self.is_repaired else self.factor
+        """The factor, with the class where it is the repaired one, or where there are several."""
+        is_named = self.is_repaired or self.is_of_several
+        return f"{self.factor} on {watched_of(self.contrast)}" if is_named else self.factor
 
     @property
     def said(self) -> str:
@@ -122,18 +131,17 @@ def others_of(measure: Measure, network: nn.Module) -> list[OtherFactor]:
     before, after = readings_of(measure), readings_of(measure, network)
     design, others = measure.design, []
     for name in measure.names:
+        is_core = name in (*design.core, *design.core_regions)
         for contrast in design.contrasts:
-            is_core = name in (*design.core, *design.core_regions)
-            others.append(other_of(name, contrast, before[name], after[name], is_core=is_core))
+            other = other_of(name, contrast, before[name], after[name])
+            others.append(replace(other, is_core=is_core, is_of_several=len(design.contrasts) > 1))
     return others
 
 
-def other_of(
-    name: str, contrast: Contrast, before: Reading, after: Reading, *, is_core: bool = False, is_repaired: bool = False
-) -> OtherFactor:
+def other_of(name: str, contrast: Contrast, before: Reading, after: Reading) -> OtherFactor:
     """What a repair did to an effect that it was not made for."""
     was, is_now = (remaining([reading], contrast) for reading in (before, after))
-    return OtherFactor(name, contrast.name, was, is_now, rise_of(before, after, contrast), is_core, is_repaired)
+    return OtherFactor(name, contrast.name, was, is_now, rise_of(before, after, contrast))
 
 
 def rise_of(before: Reading, after: Reading, contrast: Contrast) -> ClassDifference:

@@ -13,7 +13,7 @@ from torch import nn
 from seewhy.estimates import Estimate, Floats, Integers, Z, wilson
 from seewhy.evidence.findings.effects import class_effect, robust_effect
 from seewhy.evidence.inference.differences import ClassDifference, difference_of
-from seewhy.evidence.inference.units import unit_means
+from seewhy.evidence.inference.units import share_of, unit_means
 from seewhy.evidence.trials.contrast import Contrast
 from seewhy.evidence.trials.edit import EXCHANGE, MARKED, PATCHED
 from seewhy.evidence.trials.trial import Trials
@@ -28,6 +28,11 @@ class CellAccuracy:
     label: str
     group: str
     accuracy: Estimate
+
+    @property
+    def n_right(self) -> int:
+        """How many answers are right."""
+        return round(self.accuracy.value * self.accuracy.n)
 
 
 @dataclass(frozen=True)
@@ -58,6 +63,11 @@ class Reading(ABC):
     def n_images(self) -> int:
         """How many images are edited."""
 
+    @property
+    @abstractmethod
+    def clusters(self) -> Integers:
+        """The cluster of each image (M,): the units of accuracies."""
+
     @abstractmethod
     def cells(self, labels: Integers, groups: Groups, classes: Sequence[str]) -> tuple[CellAccuracy, ...]:
         """The accuracy by class and group, of those that have images."""
@@ -69,7 +79,7 @@ class Reading(ABC):
     @property
     def accuracy(self) -> Estimate:
         """The share of right answers to the images as they are."""
-        return wilson(int(self.right.sum()), len(self.right))
+        return share_of(self.right > 0, self.clusters)
 
 
 @dataclass(frozen=True)
@@ -103,9 +113,14 @@ class ExchangeReading(Reading):
         """How many images are edited."""
         return len(np.unique(self.trials.recipients))
 
+    @property
+    def clusters(self) -> Integers:
+        """The cluster of each image (M,): the units of accuracies."""
+        return self.trials.clusters
+
     def cells(self, labels: Integers, groups: Groups, classes: Sequence[str]) -> tuple[CellAccuracy, ...]:
         """The accuracy by class and by what the factor says."""
-        return cells_by(self.right, labels, groups, classes)
+        return cells_by(self.right, labels, groups, classes, self.clusters)
 
 
 @dataclass(frozen=True)
@@ -141,14 +156,19 @@ class MarkReading(Reading):
         """How many images are edited."""
         return len(self.marked)
 
+    @property
+    def clusters(self) -> Integers:
+        """The cluster of each image (M,): the units of accuracies."""
+        return self.marked.clusters
+
     def cells(self, labels: Integers, groups: Groups, classes: Sequence[str]) -> tuple[CellAccuracy, ...]:
         """The accuracy by class, of the images as they are and with the mark; by groups where these are named."""
         if groups.names:
-            return cells_by(self.right, labels, groups, classes)
+            return cells_by(self.right, labels, groups, classes, self.clusters)
         places, with_mark = self.marked.recipients, self._right_with_mark
         both = np.concatenate([self.right[places], with_mark])
         of = Groups(np.repeat([0, 1], len(places)), MARKED_OR_NOT, "the mark")
-        return cells_by(both, np.tile(labels[places], 2), of, classes)
+        return cells_by(both, np.tile(labels[places], 2), of, classes, np.tile(self.clusters[places], 2))
 
     @property
     def _right_with_mark(self) -> Integers:
@@ -189,14 +209,16 @@ def balanced(right: Integers, labels: Integers) -> float:
     return float(np.mean([right[labels == label].mean() for label in np.unique(labels)]))
 
 
-def cells_by(right: Integers, labels: Integers, groups: Groups, classes: Sequence[str]) -> tuple[CellAccuracy, ...]:
-    """The accuracy of right answers (M,) by class and group, of those that have images."""
+def cells_by(
+    right: Integers, labels: Integers, groups: Groups, classes: Sequence[str], clusters: Integers
+) -> tuple[CellAccuracy, ...]:
+    """The accuracy of right answers (M,) by class and group, of those that have images; clusters (M,) are the units."""
     cells = []
     for index, label in enumerate(classes):
         for group, name in enumerate(groups.names):
             members = (labels == index) & (groups.of == group)
             if members.any():
-                cells.append(CellAccuracy(label, name, wilson(int(right[members].sum()), int(members.sum()))))
+                cells.append(CellAccuracy(label, name, share_of(right[members] > 0, clusters[members])))
     return tuple(cells)
 
 

@@ -7,6 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from seewhy.evidence.results.result import Audit
 from seewhy.learn.arms import USUAL_WAYS
 from seewhy.learn.asked import LEAST_SEEDS, Asked, RepairOptions, find, named_ways
@@ -81,19 +83,27 @@ def run_repair(
     progress: Progress = lambda done, total: None,
 ) -> Repair:
     """The repair, in memory or in a folder where the networks of an earlier try are kept."""
-    kept = RepairFolder(folder, asked.design, {"factor": asked.factor, **options.stored()})
-    with kept.held():
+    return _made(asked, options, _folder_of(asked, options, folder), progress)
+
+
+def _made(asked: Asked, options: RepairOptions, kept: RepairFolder, progress: Progress) -> Repair:
+    with torch.inference_mode(False), kept.held():  # which a caller may be in, and nothing could be trained
         kept.stored()
         bench = Bench(asked, options, kept, progress)
-        kept.begin()
+        kept.begin(bench.design)
         found = bench.repair()
-        kept.finish(found)
-        return replace(found, folder=folder)
+        kept.finish(found, bench.design)
+        return replace(found, folder=kept.folder)
 
 
 def repair_in_folder(
     asked: Asked, options: RepairOptions, folder: Path, *, progress: Progress = lambda done, total: None
 ) -> dict[str, Any]:
     """The repair's summary, from a folder where it is finished, else made and written to it."""
-    stored = RepairFolder(folder, asked.design, {"factor": asked.factor, **options.stored()}).stored()
-    return run_repair(asked, options, folder=folder, progress=progress).summary() if stored is None else stored
+    kept = _folder_of(asked, options, folder)
+    stored = kept.stored()
+    return _made(asked, options, kept, progress).summary() if stored is None else stored
+
+
+def _folder_of(asked: Asked, options: RepairOptions, folder: Path | None) -> RepairFolder:
+    return RepairFolder(folder, asked.design, {"factor": asked.factor, **options.stored()})

@@ -15,7 +15,8 @@ from seewhy.evidence.findings.figures import interval, points, signed_points, wa
 from seewhy.evidence.inference.differences import ClassDifference
 from seewhy.evidence.thresholds import AUDIT_THRESHOLDS
 from seewhy.learn.groups import LEAST_CELL, Cell
-from seewhy.learn.proof import Cost, OtherFactor
+from seewhy.learn.paired import name_of_test
+from seewhy.learn.proof import LEAST_JUDGED, Cost, OtherFactor
 from seewhy.learn.readings import CellAccuracy
 from seewhy.render import notebook
 from seewhy.render.page import BAD
@@ -110,6 +111,16 @@ class Repair:
         return f"with {self.factor} laid over" if self.is_mark else f"where {self.factor} is another image's"
 
     @property
+    def too_few(self) -> str:
+        """The classes and groups that are too few images to be the worst, with what is right; "" where none is."""
+        told = []
+        for place, cell in enumerate(self.arms[BEFORE].cells if self.arms else ()):
+            if cell.accuracy.n < LEAST_JUDGED:
+                right = [f"{arm.cells[place].n_right} {ARM_NAMES.get(arm.name, arm.name)}" for arm in self._shown]
+                told.append(f"{cell.accuracy.n} of {cell.label} where {cell.group} (right: {listed(right)})")
+        return f"Left out of the worst, with fewer than {LEAST_JUDGED} images: {listed(told, 8)}." if told else ""
+
+    @property
     def headline(self) -> str:
         """The repair in one sentence."""
         if not self.margins:
@@ -132,6 +143,7 @@ class Repair:
             "proved": self.is_proved,
             "headline": self.headline,
             "closest": self.closest,
+            "too_few": self.too_few,
             "lines": self.lines(),
         }
         summary: dict[str, Any] = plain({**held, "others": others, **told})
@@ -146,6 +158,11 @@ class Repair:
         colour = notebook.INK if self.is_proved else BAD
         card = notebook.card(badge, self.factor, first, rest[:1] if not self.is_proved else (), colour=colour)
         return notebook.page(notebook.heading("Repair", [self.words or "none"]), card, notebook.bullets(rest))
+
+    @property
+    def _shown(self) -> list[Arm]:
+        """Before, repaired, and the control with the most to say against it."""
+        return [arm for name, arm in self.arms.items() if name in (BEFORE, REPAIRED, self.closest)]
 
     @property
     def _verb(self) -> str:
@@ -187,7 +204,7 @@ class Repair:
             change = self.cost.difference
             lines.append(
                 f"Accuracy {before.accuracy} → {after.accuracy}: {signed_points(change.value)} {interval(change)} "
-                f"({p_words(self.cost.p_value)}, McNemar's exact test, {counted(change.n, 'image')})."
+                f"({p_words(self.cost.p_value)}, {name_of_test(self.cost.n_clusters)}, {counted(change.n, 'image')})."
             )
             if change.high < 0 and was_its_own_help(before.exchanged, after.exchanged, self.cells):
                 lines.append(
@@ -198,17 +215,17 @@ class Repair:
                 lines.append(
                     f"That it costs more than {round(100 * MOST_LOST)} points is not excluded by so few images."
                 )
-        shown = [arm for name, arm in self.arms.items() if name in (BEFORE, REPAIRED, self.closest)]
-        told = [f"{ARM_NAMES.get(arm.name, arm.name)} {arm.exchanged}" for arm in shown]
+        told = [f"{ARM_NAMES.get(arm.name, arm.name)} {arm.exchanged}" for arm in self._shown]
         what = f"Accuracy {self.exchanged_words} ({before.exchanged.n:,} trials, every class alike)"
         lines.append(f"{what}: {listed(told)}.")
         worst = [
-            f"{ARM_NAMES.get(arm.name, arm.name)} {worst.accuracy} ({worst.label} where it {worst.group}, "
+            f"{ARM_NAMES.get(arm.name, arm.name)} {worst.accuracy} ({worst.label} where {worst.group}, "
             f"{counted(worst.accuracy.n, 'image')})"
-            for arm in shown
+            for arm in self._shown
             if (worst := arm.worst) is not None
         ]
-        return [*lines, *([f"Worst class and group: {listed(worst)}."] if worst else [])]
+        lines += [f"Worst class and group: {listed(worst)}."] if worst else []
+        return [*lines, *([self.too_few] if self.too_few else [])]
 
     def _others(self) -> list[str]:
         floor = round(100 * AUDIT_THRESHOLDS["floor"])

@@ -87,7 +87,8 @@ class ComparisonView(FolderView):
             (before, after), change = decisions["accuracy"], decisions["difference"]
             words = f"{signed_points(change['value'])} {interval(estimate_of(change))}, n = {change['n']:,}"
             facts.append(KeyFact("accuracy", f"{before['value']:.0%} → {after['value']:.0%}", words, "none"))
-        facts.append(KeyFact("decisions flipped", f"{decisions['flipped']:,}", f"of {decisions['n']:,}", "none"))
+        if decisions["n"]:
+            facts.append(KeyFact("decisions flipped", f"{decisions['flipped']:,}", f"of {decisions['n']:,}", "none"))
         if maps:
             moved = maps["moved"]
             ends = f"[{100 * moved['low']:.0f}, {100 * moved['high']:.0f}], n = {moved['n']:,}"
@@ -100,10 +101,17 @@ class ComparisonView(FolderView):
         decisions = self.found["decisions"]
         if not decisions["difference"]:
             return ""
+        test = decisions.get("test", "McNemar's exact test")
         return (
             f"{decisions['gained']:,} became right, {decisions['lost']:,} wrong "
-            f"({p_words(decisions['p_value'])}, McNemar's exact test)."
+            f"({p_words(decisions['p_value'])}, {test})."
         )
+
+    @property
+    def outputs(self) -> str:
+        """How the outputs of networks that decide nothing differ, in a sentence; "" where they decide."""
+        outputs = self.found["decisions"].get("outputs")
+        return f"The {outputs['words']}." if outputs else ""
 
     @cached_property
     def both_chart(self) -> str:

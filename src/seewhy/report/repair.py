@@ -191,13 +191,14 @@ class RepairView(FolderView):
 
     @property
     def worst(self) -> str:
-        """The worst class and group of each arm, in words."""
+        """The worst class and group of each arm, in words, and those that are too few images to be it."""
         told = [
-            f"{_arm_name(arm)} {worst['label']} where it {worst['group']}: {estimate_of(worst['accuracy'])}"
+            f"{_arm_name(arm)} {worst['label']} where {worst['group']}: {estimate_of(worst['accuracy'])}"
             for arm in self._shown_arms
             if (worst := self._arms[arm]["worst"])
         ]
-        return f"The worst: {listed(told)}." if told else ""
+        worst = [f"The worst: {listed(told)}."] if told else []
+        return " ".join([*worst, *([self.found["too_few"]] if self.found.get("too_few") else [])])
 
     @property
     def others(self) -> list[Other]:

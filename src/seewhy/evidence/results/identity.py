@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,7 @@ from seewhy.evidence.findings.safeguards.catalogue import SAFEGUARDS
 from seewhy.evidence.properties.catalogue import PROPERTIES
 from seewhy.evidence.thresholds import AUDIT_THRESHOLDS
 from seewhy.evidence.trials.design import AuditDesign
+from seewhy.evidence.trials.sample import Sample
 from seewhy.render.mark import SHUFFLED
 from seewhy.run.identity import (
     as_known,
@@ -50,7 +51,19 @@ class AuditIdentity:
         asked = as_known(self.begun(), stored)
         if {**stored, "factors": _without_ours(stored)} == asked:
             return []
-        return differing(stored, asked) or _other_parts(stored, asked) or ["of other images"]
+        if not _has_other_images(stored, asked):
+            return differing(stored, asked) or _other_parts(stored, asked) or ["of other masks"]
+        alike = {**asked, "batch_size": stored.get("batch_size")}  # which follows from the number of images
+        return ["of other images", *differing(stored, alike)]
+
+
+def _has_other_images(stored: Mapping[str, Any], asked: Mapping[str, Any]) -> bool:
+    """Whether images differ in number, name, label or content."""
+    there, here = (
+        {split: {**images, "masks": None} for split, images in identity.get("images", {}).items()}
+        for identity in (stored, asked)
+    )
+    return there != here
 
 
 def _without_ours(stored: Mapping[str, Any]) -> dict[str, str]:
@@ -76,7 +89,7 @@ def identity_of(design: AuditDesign) -> dict[str, Any]:
                 "count": len(sample),
                 "ids": manifest.digest_of([[i.id, i.label, i.split] for i in sample.images]),
                 "content": manifest.digest_of(list(sample.digests)) if all(sample.digests) else _hash(sample.pixels),
-                "masks": {name: _hash(mask) for name, mask in sample.masks.items() if name not in found},
+                "masks": masks_identity(sample, found),
             }
             for split, sample in samples.items()
         },
@@ -97,6 +110,11 @@ def identity_of(design: AuditDesign) -> dict[str, Any]:
         "safeguards": [safeguard.name for safeguard in SAFEGUARDS],
         "stages": STAGES,
     }
+
+
+def masks_identity(sample: Sample, left_out: Collection[str] = ()) -> dict[str, str]:
+    """A hash of the masks of each region of a sample."""
+    return {name: _hash(mask) for name, mask in sample.masks.items() if name not in left_out}
 
 
 def factor_digest(factor: Factor) -> str:
