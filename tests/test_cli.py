@@ -266,7 +266,7 @@ def test_a_dry_run_says_what_was_understood_and_makes_nothing(
     assert run(*words, "--classes", "cat,dog") == 0
     said = capsys.readouterr().out
     lines = dict(re.split(r"\s{2,}", line.strip(), maxsplit=1) for line in said.strip().splitlines())
-    assert ("Shows" in lines) == (command == "audit") and "6 images" in lines.pop("Shows", "6 images")
+    assert ("Shows" in lines) == (command == "audit") and "6 distinct images" in lines.pop("Shows", "6 distinct images")
     assert len(lines) <= 8 and [*lines][:6] == ["Network", "Output", "Weights", "Fed", "Classes", "Images"]
     assert lines["Network"] == "net.py:Net, input 3 x 24 x 24, on cpu" and lines["Weights"] == "weights"
     assert lines["Output"] == "classification: 2 numbers an image" and lines["Fed"].startswith("24 x 24 stretch, RGB")

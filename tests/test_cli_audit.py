@@ -6,12 +6,15 @@ import json
 import re
 import shlex
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import PIL.Image
 import pytest
 
+from seewhy.run import progress
+from seewhy.run.progress import in_two_parts
 from tests.test_cli import run
 
 NET = """
@@ -144,3 +147,55 @@ def test_maps_and_images_are_chosen_as_for_explain(home: Path, case: str) -> Non
     for part in where.split("."):
         value = value[part]
     assert value == expected
+
+
+def test_the_count_of_what_follows_from_the_first_trials_begins_anew() -> None:
+    counts: dict[str, list[tuple[int, int]]] = {"first": [], "then": []}
+    first, then = ((lambda done, total, name=name: counts[name].append((done, total))) for name in counts)
+    update = in_two_parts(first, then)
+    for done, total in ((3, 8), (8, 8), (9, 12), (12, 12), (13, 14)):
+        update(done, total)
+    assert counts == {"first": [(3, 8), (8, 8)], "then": [(1, 4), (4, 4), (5, 6)]}
+
+
+def test_a_bar_says_that_it_is_the_first_of_two(
+    home: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress, "EVERY", 0.0)
+    assert run(*AUDIT, "--donors", "4", "--out", "run", "--no-report") == 0
+    assert re.search(r"^Trials, part 1 of 2: \d+ of \d+", capfd.readouterr().err, re.MULTILINE)
+
+
+EXPLAIN = ["explain", "photos", "--model", "net.py:Net", "--workers", "1", "--no-report", "--out"]
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["compare", "one", "two", "--no-report"], "Comparing the runs: 1 of 1"),
+        (["trends", "one"], "Grouping the maps: 1 of 1"),
+    ],
+    ids=["compare", "trends"],
+)
+def test_slow_work_on_finished_runs_shows_from_the_start(
+    home: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, words: list[str], told: str
+) -> None:
+    for folder in ("one", "two"):
+        assert run(*EXPLAIN, folder) == 0
+    capfd.readouterr()
+    monkeypatch.setattr(progress, "EVERY", 0.0)
+    assert run(*words) == 0
+    assert capfd.readouterr().err.startswith(told)
+
+
+def test_what_tests_groups_of_maps_are_whole_lines_each_once(
+    home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run(*EXPLAIN, "run") == 0
+    groups = [SimpleNamespace(option=f"--regions {name}") for name in ("centre", "border", "centre")]
+    proposed = SimpleNamespace(partitions=[SimpleNamespace(groups=groups)], lines=lambda: ["cat: two groups"])
+    monkeypatch.setattr("seewhy.evidence.trends.trends.trends", lambda run, seed: proposed)
+    capsys.readouterr()
+    assert run("trends", "run") == 0
+    line = "  seewhy audit photos --model net.py:Net --regions"
+    assert f"\nTo test them:\n{line} centre\n{line} border\n\nOpen" in capsys.readouterr().out

@@ -148,6 +148,11 @@ CASES: dict[str, tuple[list[str], int, list[str]]] = {
         2,
         ["DataError: There is no file or folder image.  Nearest: images.", "docs/errors.md#no-such-file"],
     ),
+    "no-such-file-in-a-folder": (
+        ["explain", "images/00.png", "--model", "net.py:Net"],
+        2,
+        ["There is no file or folder images/00.png.  Nearest: images/0.png"],
+    ),
     "no-such-model-file": (
         ["explain", "images", "--model", "nett.py:Net"],
         2,
@@ -162,7 +167,7 @@ CASES: dict[str, tuple[list[str], int, list[str]]] = {
     "no-such-layer": (
         ["explain", "images", "--model", "net.py:Net", "--layers", "conv3"],
         2,
-        ["LayerError: Net has no layer 'conv3'.  Nearest: conv", "seewhy layers --model", "#no-such-layer"],
+        ["LayerError: Net has no layer 'conv3'.  Nearest: conv", "--layers conv", "seewhy layers", "#no-such-layer"],
     ),
     "layer-without-a-grid": (
         ["explain", "images", "--model", "net.py:Net", "--layers", "fc"],

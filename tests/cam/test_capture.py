@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -273,6 +274,21 @@ def test_a_layer_with_a_tuple_output() -> None:
 def test_unknown_layers_name_the_nearest(layer: str, message: str) -> None:
     with pytest.raises(LayerError, match=message):
         find_layer(seeded(FourConv()), layer)
+
+
+def test_a_layer_like_no_other_is_told_by_those_that_there_are_and_one_to_type() -> None:
+    with pytest.raises(LayerError) as raised:
+        find_layer(seeded(FourConv()), "xyz9")
+    first, *rest = raised.value.message.split("\n")
+    assert first == "FourConv has no layer 'xyz9'."
+    typed = re.search(r"--layers (\S+)$", rest[1])
+    assert typed is not None and typed[1] in rest[0] and find_layer(seeded(FourConv()), typed[1])
+    assert not [line for line in (first, *rest) if line != line.rstrip()]
+
+
+def test_a_network_without_layers_says_so() -> None:
+    with pytest.raises(LayerError, match="It has no layers at all"):
+        find_layer(nn.Identity(), "conv")
 
 
 def test_layers_that_never_run_or_have_no_grid() -> None:

@@ -568,7 +568,7 @@ def test_numeric_labels_that_are_class_names_stay_names() -> None:
 
 def test_no_such_file_names_the_nearest(tmp_path: Path) -> None:
     touch(tmp_path, "rvf10k/a.png", "models/b.png")
-    with pytest.raises(DataError, match=r"There is no file or folder .*rvf10\.  Nearest: rvf10k\.") as raised:
+    with pytest.raises(DataError, match=r"There is no file or folder .*rvf10\.  Nearest: .*rvf10k\.") as raised:
         read_table(tmp_path / "rvf10")
     assert raised.value.slug == "no-such-file"
     with pytest.raises(DataError, match=r"There is no file or folder .*here/there\.  Nor is there a folder .*here\.$"):

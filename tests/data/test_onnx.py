@@ -223,7 +223,7 @@ def test_a_node_that_fails_to_be_converted_is_named(tmp_path: Path) -> None:
 
 def test_files_that_are_no_networks(tmp_path: Path) -> None:
     _, whole = four_conv(tmp_path / "net.onnx")
-    with pytest.raises(ModelError, match=r"There is no file .*nett\.onnx.  Nearest: net\.onnx") as raised:
+    with pytest.raises(ModelError, match=r"There is no file .*nett\.onnx.  Nearest: .*net\.onnx") as raised:
         load(tmp_path / "nett.onnx")
     assert raised.value.slug == "no-such-file"
     content = {

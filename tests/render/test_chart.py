@@ -125,6 +125,35 @@ def test_a_pointer_is_told_everything_of_a_row() -> None:
     assert any(one.startswith("xxx") and one.endswith("…") and len(one) < 40 for one in texts_of(svg))
 
 
+@pytest.mark.parametrize("width", [WIDE, NARROW], ids=["wide", "narrow"])
+def test_ordinary_names_and_notes_are_broken_into_lines_and_not_cut(width: int) -> None:
+    names = ["low-frequency, P(climbing)", "everything outside the core", "brightness_of_the_whole_picture"]
+    notes = ["P(pole vaulting); 60 images", "may be the cause in place of background; P(climbing); 1,500 images"]
+    rows = [Row(name, 0.1, 0.0, 0.2, "depends", note=note) for name, note in zip(names, [*notes, ""], strict=True)]
+    bars = [Share(name, "", 0.5, 0.4, 0.6, 9) for name in names]
+    drawn = interval_chart(rows, floor=0.02, width=width, **WORDS)
+    for svg in (drawn, share_chart(bars, guess=None, width=width, **WORDS)):
+        said = texts_of(svg)
+        assert not [one for one in said if "…" in one]
+        for name in names:
+            assert name.replace(" ", "") in "".join(said).replace(" ", "")
+    assert all(note.replace(" ", "") in "".join(texts_of(drawn)).replace(" ", "") for note in notes)
+
+
+@pytest.mark.parametrize("width", [WIDE, NARROW], ids=["wide", "narrow"])
+def test_no_words_of_a_legend_are_cut(width: int) -> None:
+    rows = [Row(f"factor {k}", 0.1, 0.0, 0.2, kind) for k, kind in enumerate(KINDS)]
+    assert not [one for one in texts_of(interval_chart(rows, floor=0.02, width=width, **WORDS)) if "…" in one]
+
+
+def test_lines_of_neighbouring_rows_do_not_meet() -> None:
+    long = "a factor whose name takes a good many words, in fact more than three lines"
+    rows = [Row(long, 0.1, 0.0, 0.2, "depends", (0.1, 0.0, 0.2), note=f"{long} {name}") for name in "ab"]
+    root = ElementTree.fromstring(interval_chart(rows, floor=0.02, **WORDS))
+    ys = sorted(float(one.attrib["y"]) for one in root.iter(f"{SVG}text") if one.attrib["x"] == "4")
+    assert len(ys) == 12 and all(after - before >= 13 for before, after in pairwise(ys))
+
+
 def test_a_note_that_all_rows_share_stands_once() -> None:
     assert texts_of(interval_chart(ROWS, floor=0.02, **WORDS)).count("P(fake); 150 images") == 1  # in the axis title
     other = [*ROWS, Row("hair", 0.0, 0.0, 0.0, "none", note="P(real)")]

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from seewhy.evidence.findings.finding import Finding
+from seewhy.evidence.thresholds import THRESHOLD_WORDS
 from seewhy.evidence.trials.contrast import OWN_CLASS
 from seewhy.records import Image, Outcome
 from seewhy.report.accuracy import accuracies, confusions
@@ -164,10 +165,10 @@ def test_the_link_of_a_cell_leaves_out_a_split_that_is_none() -> None:
 PLAIN_WORDS = {
     "shortcut": (
         SHORTCUT,
-        "Images were given the background of other images, of the class fake and of others. With that of the class "
-        "fake the probability of the class fake rises by 25 percentage points on average, and 30 of 100 answers "
-        "change. It goes with the label here, and was not named as what should matter: a shortcut, which fails where "
-        "the two part. Accuracy on images like these cannot show it.",
+        "Each image was given the background of other images: of the class fake and, for comparison, of other "
+        "classes. Where that comes from the class fake, the probability of that class rises by 25 percentage points on "
+        "average, and 30 of 100 answers change. It goes with the label here, and was not named as what should matter: "
+        "a shortcut, which fails where the two part. Accuracy on images like these cannot show it.",
     ),
     "mark": (
         finding("WEAK", "depends", value=-0.1, factor="logo", kind="insert", contrast=OWN_CLASS, flips=None),
@@ -177,22 +178,30 @@ PLAIN_WORDS = {
     ),
     "own class": (
         finding("STRONG", "depends", "intended", value=0.5, factor="face", contrast=OWN_CLASS),
-        "Images were given the face of other images, of their own class and of others. With that of their own class "
-        "the probability of the right class rises by 50 percentage points on average, and 30 of 100 answers change. It "
-        "was named as what should matter, so that is as it should be.",
+        "Each image was given the face of other images: of its own class and, for comparison, of other classes. Where "
+        "that comes from its own class, the probability of the right class rises by 50 percentage points on average, "
+        "and 30 of 100 answers change. It was named as what should matter, so that is as it should be.",
     ),
     "none": (
         NONE,
-        "Images were given the tint of other images, of the class fake and of others. On average that moves the "
-        "probability of the class fake by next to nothing, and 30 of 100 answers change.",
+        "Each image was given the tint of other images: of the class fake and, for comparison, of other classes. On "
+        "average that moves the probability of the class fake by next to nothing, and 30 of 100 answers change.",
     ),
     "open": (
         OPEN,
-        "Images were given the crop of other images, of the class fake and of others. Whether that moves the "
-        "probability of the class fake by 2 percentage points or more cannot be said from these trials.",
+        "Each image was given the crop of other images: of the class fake and, for comparison, of other classes. "
+        "Whether that moves the probability of the class fake by 2 percentage points or more cannot be said from "
+        "these trials.",
     ),
     "nothing tested": (BROKEN, ""),
 }
+
+
+@pytest.mark.parametrize("words", THRESHOLD_WORDS.values())
+def test_each_threshold_is_a_phrase_by_itself(words: str) -> None:
+    # The page has one in a row with its value: none is the end of the one above it, or goes on below.
+    assert words.split()[0] not in ("of", "by", "with", "than") and not words.endswith((", where", ", unless", " and"))
+    assert list(THRESHOLD_WORDS.values()).count(words) == 1 and len(words) < 110
 
 
 @pytest.mark.parametrize("name", PLAIN_WORDS)

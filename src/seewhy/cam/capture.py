@@ -6,7 +6,7 @@ import contextlib
 import threading
 import weakref
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from seewhy.cam.grid import Grid
 from seewhy.cam.model import as_input, run, untouched
 from seewhy.cam.scores.outputs import Output, read_output
-from seewhy.errors import LayerError, ModelError, nearest
+from seewhy.errors import LayerError, ModelError, listed, nearest
 from seewhy.records import Task
 
 
@@ -80,10 +80,19 @@ def find_layer(model: nn.Module, asked: str) -> LayerCall:
         name, call = asked, ""
     if name in modules and name and (call.isdigit() or not at):
         return LayerCall(asked, name, int(call) if call else None)
-    raise LayerError(
-        f"{type(model).__name__} has no layer {asked!r}.  {nearest(name, filter(None, modules))}\n"
-        "  See all with their grids:  seewhy layers --model …",
-        slug="no-such-layer",
+    names = list(filter(None, modules))
+    said = f"{type(model).__name__} has no layer {asked!r}.  {nearest(name, names)}".rstrip()
+    raise LayerError(f"{said}\n{_layers_in_words(modules, names)}", slug="no-such-layer")
+
+
+def _layers_in_words(modules: Mapping[str, nn.Module], names: Sequence[str]) -> str:
+    """The layers by name, one of them as it is typed (the last convolution), and what lists them all."""
+    if not names:
+        return "  It has no layers at all: what it does lies in its forward alone."
+    example = next((name for name in reversed(names) if isinstance(modules[name], nn.Conv2d)), names[-1])
+    return (
+        f"  Layers: {listed(names, 12)}.\n  Type one of them:  --layers {example}\n"
+        "  See all that have a grid:  seewhy layers (with the same --model and --weights)"
     )
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from seewhy.cli.audit_spread import audit_shard, check_whole, jobs_spread
+from seewhy.cli.audit_spread import TRIALS, audit_shard, check_whole, jobs_spread
 from seewhy.cli.designs import designed
 from seewhy.cli.gate import AUDIT_WORDS, Gate, check_core, judge_audit, leaks_in_words
 from seewhy.cli.gate_options import GateOptions
@@ -90,7 +90,7 @@ def audit(
     from seewhy.evidence.trials.budget import planned, seconds_of, smallest_of
     from seewhy.evidence.trials.searching import usual_trials
     from seewhy.run.folder import RunFolder
-    from seewhy.run.progress import progress_bars
+    from seewhy.run.progress import in_two_parts, progress_bars
     from seewhy.run.workers import forking, steady_process
     from seewhy.store import arrays, manifest
 
@@ -118,11 +118,12 @@ def audit(
             folder = run.out or default_audit_folder(design, budget)
             seconds_of(budget)  # refused before a folder is made
             with RunFolder(folder).held(), jobs_spread(context, design, folder, spread) as on_ray:
-                words = ("Searching    ", "Trials       ", "Weighing them")
-                with progress_bars(*words[0 if usual_trials(design) else 1 :]) as (*searching, update, weighing):
+                words = ("Searching             ", *TRIALS)
+                with progress_bars(*words[0 if usual_trials(design) else 1 :]) as (*searching, first, weighing, then):
                     findings = audit_in_folder(
-                        design, folder, budget=budget, workers=workers, spread=on_ray, progress=update,
-                        weighing=weighing, warn=warn, searching=searching[0] if searching else update,
+                        design, folder, budget=budget, workers=workers, spread=on_ray,
+                        progress=in_two_parts(first, then), weighing=weighing, warn=warn,
+                        searching=searching[0] if searching else first,
                     )  # fmt: skip
                 pages = write_pages(folder, typed_again(context), run.no_report)
             gate = Gate("audit", judge_audit(findings, conditions, lambda: leaks_in_words(leaks_of_design(design))))
@@ -132,7 +133,7 @@ def audit(
     elif plan_only:
         print_plan(summary)
     else:
-        print_audit(summary, folder)
+        print_audit(summary, folder, typed_again(context))
     if not plan_only:
         gating.close(gate)
 

@@ -22,6 +22,12 @@ if TYPE_CHECKING:
     from seewhy.evidence.trials.design import AuditDesign
     from seewhy.run.portion import Portion
 
+TRIALS = (  # the bars of an audit: what there is to try at first is known, what follows from it is not
+    "Trials, part 1 of 2   ",
+    "Weighing them         ",
+    "Trials, part 2 of 2   ",
+)
+
 
 def check_whole(portion: Portion | None, conditions: Sequence[Any]) -> None:
     """Raise OptionError where one shard is asked for what only the whole audit can say."""
@@ -70,7 +76,7 @@ def merge_audit_run(context: typer.Context, run: Path, typed: str | None, *, no_
     """End the audit in `run` whose first step is there: the later trials that are missing are made here."""
     from seewhy.evidence.portions import merge_audit
     from seewhy.run.folder import RunFolder
-    from seewhy.run.progress import progress_bars
+    from seewhy.run.progress import in_two_parts, progress_bars
     from seewhy.run.workers import forking
 
     with kept_clean(), forking(None):
@@ -80,15 +86,17 @@ def merge_audit_run(context: typer.Context, run: Path, typed: str | None, *, no_
         except SeewhyError as error:
             raise moved(run, typed, error) from error
         with RunFolder(run).held():
-            with progress_bars("Trials       ", "Weighing them") as (update, weighing):
-                budget = again.params["budget"]
-                findings = merge_audit(design, run, budget=budget, workers=None, progress=update, weighing=weighing)
+            with progress_bars(*TRIALS) as (first, weighing, then):
+                findings = merge_audit(
+                    design, run, budget=again.params["budget"], workers=None, progress=in_two_parts(first, then),
+                    weighing=weighing,
+                )  # fmt: skip
             pages = write_pages(run, str(typed), no_report)
     summary = {"run": str(run), **pages, **findings}
     if as_json:
         print_json({"command": "merge", **summary})
     else:
-        print_audit(summary, run)
+        print_audit(summary, run, str(typed))
 
 
 def _say_step(done: StepDone, folder: Path, *, as_json: bool) -> None:

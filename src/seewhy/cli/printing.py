@@ -79,18 +79,18 @@ def print_check(summary: Mapping[str, Any], folder: Path) -> None:
     say(f"{what}, fed {summary['preprocess']}\n{summary['sampled']}".rstrip() + "\n")
     width = _width()
     for finding in summary["findings"]:
-        todo = (
-            textwrap.wrap(f"→ {plain(finding['todo'])}", width - 14, subsequent_indent="  ") if finding["todo"] else []
-        )
-        lines = textwrap.wrap(plain(finding["text"]), width - 14) + todo
+        todo = _wrapped(f"→ {finding['todo']}", width - 14, hanging="  ") if finding["todo"] else []
+        lines = _wrapped(finding["text"], width - 14) + todo
         for number, line in enumerate(lines):
             print(f"  {finding['level'].upper() if number == 0 else '':<12}{line}")
     say("")
     print_places(folder, [("Report", PAGES), ("Numbers", "manifest.json"), ("Table", "records.parquet")])
 
 
-def print_audit(summary: Mapping[str, Any], folder: Path) -> None:
-    """The findings of `audit`, the gravest first, with what they rest on."""
+def print_audit(summary: Mapping[str, Any], folder: Path, typed: str | None = None) -> None:
+    """The findings of `audit`, the gravest first, with what they rest on, and what to type next, if it was typed."""
+    from seewhy.report.next_commands import after_audit
+
     splits = ", ".join(f"{count:,} {name}" for name, count in summary["splits"].items())
     accuracy = f", accuracy {summary['accuracy']['value']:.3f}" if summary["accuracy"] else ""
     say(
@@ -109,6 +109,8 @@ def print_audit(summary: Mapping[str, Any], folder: Path) -> None:
     say(f"\n{summary['scope']}\n")
     kinds = [("Report", PAGES), ("Findings", "findings.json"), ("Pictures", "pictures"), ("Trials", "trials.parquet")]
     print_places(folder, kinds)
+    for words, command in after_audit(summary, folder, typed):
+        say(f"\n{words}\n  {command}")
 
 
 def print_by_class(rows: Sequence[Mapping[str, Any]]) -> None:
@@ -153,7 +155,7 @@ def print_findings(told: Sequence[Mapping[str, Any]]) -> None:
         print(f"  {plain(finding['title'])}")
         for text in (finding["text"], *finding["evidence"], f"→ {finding['todo']}" if finding["todo"] else ""):
             hanging = "  " if text[:2] in ("+ ", "- ", "? ", "→ ") else ""
-            for line in textwrap.wrap(plain(text), width - 6, subsequent_indent=hanging):
+            for line in _wrapped(text, width - 6, hanging=hanging):
                 print(f"      {line}")
 
 
@@ -174,8 +176,13 @@ def print_columns(columns: Mapping[str, Any]) -> None:
 
 def print_wrapped(text: str) -> None:
     """A text below a heading."""
-    for line in textwrap.wrap(plain(text), _width() - 6):
+    for line in _wrapped(text, _width() - 6):
         print(f"      {line}")
+
+
+def _wrapped(text: str, width: int, *, hanging: str = "") -> list[str]:
+    """The text in lines, broken at blanks alone: an option or a path stays whole."""
+    return textwrap.wrap(plain(text), width, subsequent_indent=hanging, break_on_hyphens=False, break_long_words=False)
 
 
 def _width() -> int:

@@ -18,17 +18,33 @@ def trends(
     as_json: AsJson = False,
 ) -> None:
     """Group the maps of a finished run by class, and say what would test each group; its pages get a page of it."""
-    from seewhy.evidence.trends.trends import trends as trends_of
-    from seewhy.report.write import write_report
-    from seewhy.run.progress import progress_bar
+    from seewhy.run.progress import progress_bars
 
-    proposed = trends_of(run, seed=seed)
-    with progress_bar("Writing the report") as update:
-        pages = write_report(run, progress=update)
+    with progress_bars("Grouping the maps ", "Writing the report") as (grouping, writing):
+        from seewhy.evidence.trends.trends import trends as trends_of  # with a bar: that takes its time, too
+        from seewhy.report.write import write_report
+
+        proposed = trends_of(run, seed=seed)
+        grouping(1, 1)
+        pages = write_report(run, progress=writing)
     if as_json:
         page = str(pages / "trends.html")
         print_json({"command": "trends", "run": str(run), "report": page, **proposed.summary()})
         return
     for line in proposed.lines():
         print_wrapped(line.strip()) if line.startswith(" ") else say(line)
+    if options := dict.fromkeys(group.option for partition in proposed.partitions for group in partition.groups):
+        asked = _asked_by(run)
+        say("\nTo test them:")
+        for option in options:
+            say(f"  {asked} {option}")
     say(f"\nOpen in a browser:  {pages / 'trends.html'}")
+
+
+def _asked_by(run: Path) -> str:
+    """The command line of an audit of all that the run's classifier was shown, without what it tests."""
+    from seewhy.report.next_commands import all_classes_argument, other_command
+    from seewhy.report.stored import read_run
+
+    stored = read_run(run)
+    return other_command(stored.typed, "audit", all_classes_argument(stored))

@@ -20,7 +20,8 @@ from typing import Any
 
 from seewhy.data.folder_names import is_split_name
 from seewhy.data.image_files import has_image_suffix
-from seewhy.errors import DataError, WorkError, beside, listed
+from seewhy.data.missing import nearest_paths
+from seewhy.errors import DataError, WorkError, listed
 from seewhy.records import Progress
 
 Counts = Mapping[tuple[str, str], int]  # (split, class) -> number of images; split is "" where there are none
@@ -106,7 +107,7 @@ def _opened(archive: Path) -> zipfile.ZipFile:
     try:
         return zipfile.ZipFile(archive)
     except FileNotFoundError as error:
-        raise DataError(f"There is no file {archive}.  {beside(archive)}") from error
+        raise DataError(f"There is no file {archive}.  {nearest_paths(archive)}") from error
     except OSError as error:
         raise DataError(f"{archive} cannot be read: {error.strerror}.") from error
     except _DAMAGED as error:

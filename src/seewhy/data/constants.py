@@ -18,7 +18,8 @@ from torch import Tensor, nn
 
 from seewhy.cam.model import inputs_error, run, untouched
 from seewhy.data.found import Takes
-from seewhy.errors import ModelError, OptionError, beside, listed, nearest
+from seewhy.data.missing import nearest_paths
+from seewhy.errors import ModelError, OptionError, listed, nearest
 
 Constant = Tensor | bool | str | None
 FORMS = "0.5, [0.5, 1.0], FILE.npy, zeros:3x8, ones:4, true or false"
@@ -85,7 +86,7 @@ def _value_of(name: str, text: str) -> Any:
 
 def _array(path: Path) -> Any:
     if not path.is_file():
-        raise OptionError(f"There is no file {path}.  {beside(path, '*.npy')}", slug="no-such-file")
+        raise OptionError(f"There is no file {path}.  {nearest_paths(path, '*.npy')}", slug="no-such-file")
     try:
         return np.load(path, allow_pickle=False)
     except (ValueError, OSError, EOFError) as error:

@@ -18,13 +18,14 @@ from seewhy.data.labels import (
     number_of,
 )
 from seewhy.data.listing import below, label_names, read_listing, without_repeats
+from seewhy.data.missing import nearest_paths
 from seewhy.data.next_steps import is_address, kind_of_file, steps_for
 from seewhy.data.packed import Packed, gathered
 from seewhy.data.places import as_on_disk, as_written, why_not_here
 from seewhy.data.sampling import sampled
 from seewhy.data.shards import are_shards, rows_of, shards_in
 from seewhy.data.sheet import Sheet, read_lines, read_sheet, sheet_of
-from seewhy.errors import DataError, OptionError, beside
+from seewhy.errors import DataError, OptionError
 from seewhy.records import Image, checked_seed, one_form
 
 _TABLES = (".xlsx", ".xls", ".ods", ".parquet", ".feather", ".json", ".jsonl", ".pkl")
@@ -155,7 +156,7 @@ def _from_path(source: str | Path, columns: Mapping[str, str]) -> ImageTable:
         raise DataError(f"{said}\n  Download it, and name its folder. {read}", slug="no-such-file")
     if any(letter in text for letter in "*?["):
         return _from_list(_matches(text, path.anchor), f"the glob {text}")
-    raise DataError(f"There is no file or folder {text}.  {beside(path)}", slug="no-such-file")
+    raise DataError(f"There is no file or folder {text}.  {nearest_paths(path)}", slug="no-such-file")
 
 
 def _check_read(path: Path) -> None:

@@ -10,8 +10,9 @@ from typing import Any
 
 from torch import nn
 
+from seewhy.data.missing import nearest_paths
 from seewhy.data.processors import UnfitProcessorError
-from seewhy.errors import ModelError, beside
+from seewhy.errors import ModelError
 from seewhy.records import Task
 
 Dims = tuple[int | None, ...]  # None where a file allows any number
@@ -83,7 +84,7 @@ class Found:
 def check_there(path: Path, pattern: str) -> None:
     """Raise ModelError with the nearest names where a file is not there, or no regular one."""
     if not path.exists():
-        raise ModelError(f"There is no file {path}.  {beside(path, pattern)}", slug="no-such-file")
+        raise ModelError(f"There is no file {path}.  {nearest_paths(path, pattern)}", slug="no-such-file")
     if not path.is_file():
         raise ModelError(f"{path} is no regular file.", slug="no-such-file")
 

@@ -20,8 +20,9 @@ from torch import nn
 from seewhy.data.exported import is_program, read_program, unflattened
 from seewhy.data.found import Found
 from seewhy.data.hugging_face import read_directory
+from seewhy.data.missing import nearest_paths
 from seewhy.data.onnx_file import read_onnx
-from seewhy.errors import MissingExtraError, ModelError, OptionError, beside, first_line, listed, nearest
+from seewhy.errors import MissingExtraError, ModelError, OptionError, first_line, listed, nearest
 from seewhy.records import distinct
 
 _neighbours: dict[str, str] = {}  # modules that a network's file imported from its own folder, with that folder
@@ -121,7 +122,7 @@ def module_of(spec: str, forms: str = MODEL_FORMS) -> tuple[ModuleType, str]:
 
 def _import_file(path: Path) -> ModuleType:
     if not path.is_file():
-        raise ModelError(f"There is no file {path}.  {beside(path, '*.py')}", slug="no-such-file")
+        raise ModelError(f"There is no file {path}.  {nearest_paths(path, '*.py')}", slug="no-such-file")
     name = f"seewhy_user_{path.stem}_{hashlib.blake2b(str(path.resolve()).encode(), digest_size=4).hexdigest()}"
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:

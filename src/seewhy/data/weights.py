@@ -16,7 +16,8 @@ from torch import Tensor, nn
 
 from seewhy.data.gated import GATE, gates_in, with_gates
 from seewhy.data.inert import read_inert
-from seewhy.errors import WeightsError, beside, first_line, listed, nearest
+from seewhy.data.missing import nearest_paths
+from seewhy.errors import WeightsError, first_line, listed, nearest
 
 SUFFIXES = (".pt", ".pth", ".ckpt", ".bin", ".safetensors")
 _WRAPPERS = ("state_dict", "model_state_dict", "model", "net", "weights", "params")
@@ -50,7 +51,7 @@ def load_weights(model: nn.Module, weights: Path, epoch: int | None = None, key:
     elif epoch is not None:
         raise WeightsError(f"--epoch {epoch} needs a directory of checkpoints, but {weights} is not one.")
     if not weights.exists():
-        raise WeightsError(f"There is no file {weights}.  {beside(weights)}", slug="no-such-file")
+        raise WeightsError(f"There is no file {weights}.  {nearest_paths(weights)}", slug="no-such-file")
     if not weights.is_file():  # a pipe or a device, which may have no end
         raise WeightsError(f"{weights} is no regular file.", slug="no-such-file")
     expected = model.state_dict()

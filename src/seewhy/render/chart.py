@@ -69,8 +69,11 @@ def interval_chart(
     Shares are shown as percentage points; an interval is cut at ±100. Rows keep their order.
     """
     told, note = layout.shared_note(rows)
-    spacing, looks = layout.spacing_of(told, width), layout.looks_of(rows, floor)
-    each = spacing.each
+    captions = layout.captions_of(
+        [(row.name, _quietly(row), points(row.value, row.low, row.high)) for row in told], width
+    )
+    spacing = layout.spacing_of(captions, width, has_two=any(row.beside for row in rows))
+    each, looks = spacing.each, layout.looks_of(rows, floor)
     spans = [0.0, floor, -floor, *(end for row in rows for end in layout.ends_of(row))]
     axis = Axis((f"change in {unit}, with 95 % interval", *([note] if note else ())), is_signed=True)
     frame = layout.frame_of(width, each * len(rows), min(spans), max(spans), legend_height(looks, width), axis)
@@ -80,17 +83,22 @@ def interval_chart(
         *lines(frame, [(CONTROL, layout.span(-row.control, row.control, y)) for row, y in placed if row.control]),
         *layout.intervals(frame, [(TRAIN, row.beside, y + layout.BESIDE) for row, y in placed if row.beside]),
         *layout.intervals(frame, [(look_of(row.kind, floor), (row.value, row.low, row.high), y) for row, y in placed]),
-        *layout.names(frame, [(row.name, row.note, points(row.value, row.low, row.high)) for row in told], each),
+        *layout.names(frame, captions, each),
         *legend(frame, looks),
         tips(frame, [(_told(row, unit, floor), each * place, each * (place + 1)) for place, row in enumerate(rows)]),
     ]
     return drawn(frame, layers, title, describe)
 
 
+def _quietly(row: Row) -> str:
+    """What stands below a row's name."""
+    return "; ".join(filter(None, (row.under, row.note)))
+
+
 def _told(row: Row, unit: str, floor: float) -> str:
     train = f"; on train {points(*row.beside)}" if row.beside else ""
     control = f"; controls reach ±{100 * row.control:.1f}" if row.control else ""
-    note = f" ({row.note})" if row.note else ""
+    note = f" ({said})" if (said := _quietly(row)) else ""
     effect = f"{points(row.value, row.low, row.high)} {unit}"
     return f"{row.name}{note}: {effect}{train}{control}; {look_of(row.kind, floor).words}"
 
@@ -118,8 +126,10 @@ def share_chart(
     words = f"guessing: {guess:.0%}" if isinstance(guess, float) else "as often as it says"
     line = [replace(GUESS, words=words)] if expected else []
     shown = [*(looks.values() if len(splits) > 1 else ()), *line]
-    above = 16 if is_folded(width) else 0  # the name's line
-    each = above + 14 + 16 * len(splits)
+    captions = layout.captions_of([(name, "", "") for name in shares_by_name], width)
+    high = layout.height_of(captions)
+    above = high + 1 if is_folded(width) else 0  # the name's lines
+    each = max(above + 14 + 16 * len(splits), high + 6)
     frame = layout.frame_of(width, each * len(shares_by_name), 0.0, 1.0, legend_height(shown, width), PERCENT)
     frame = replace(frame, top=10, right=_SHARES)
     placed = [
@@ -136,7 +146,7 @@ def share_chart(
         *layout.intervals(
             frame, [(looks[share.split], (share.value, share.low, share.high), y) for share, y in placed]
         ),
-        *layout.names(frame, [(name, "", "") for name in shares_by_name], each),
+        *layout.names(frame, captions, each),
         texts(frame, said, limit=_SHARES, anchor="end", size=SMALL),
         *legend(frame, shown),
         tips(frame, [(_told_shares(mine), each * k, each * (k + 1)) for k, mine in shares_by_name.values()]),

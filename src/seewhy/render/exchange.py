@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from seewhy.render.color import INK, PAPER, QUIET, WRONG, font
+from seewhy.render.captions import write
+from seewhy.render.color import INK, PAPER, QUIET, WRONG
 
 _SIDE, _GAP, _LINE, _MARGIN, _HEAD = 192, 14, 16, 20, 58
 DONATED = ("as it is", "donor", "with the donor's content")  # the heads of the columns
@@ -36,18 +37,17 @@ def exchange_sheet(
     cell = (wide + _GAP, _SIDE + lines * _LINE + _GAP)
     page = Image.new("RGB", (3 * cell[0] + 2 * _MARGIN, len(rows) * cell[1] + _HEAD + _LINE + 2 * _MARGIN), PAPER)
     draw = ImageDraw.Draw(page)
-    draw.text((_MARGIN, _MARGIN - 4), title, INK, font(18))
-    draw.text((_MARGIN, _MARGIN + 26), subtitle, QUIET, font(12))
+    write(draw, (_MARGIN, _MARGIN - 4), title, 18, INK, page.width - 2 * _MARGIN)
+    write(draw, (_MARGIN, _MARGIN + 26), subtitle, 12, QUIET, page.width - 2 * _MARGIN)
     for column, head in enumerate(heads):
-        draw.text((_MARGIN + column * cell[0], _MARGIN + _HEAD - _LINE), head, QUIET, font(12))
+        write(draw, (_MARGIN + column * cell[0], _MARGIN + _HEAD - _LINE), head, 12, QUIET, wide)
     for number, row in enumerate(rows):
         top = _MARGIN + _HEAD + _LINE // 2 + number * cell[1]
         for column, (picture, words) in enumerate(zip(row.pictures, row.captions, strict=True)):
             left = _MARGIN + column * cell[0]
             page.paste(Image.fromarray(picture).resize((wide, _SIDE), Image.Resampling.BICUBIC), (left, top))
             for place, line in enumerate(words):
-                shown = "".join(letter if letter.isprintable() else "·" for letter in line)[:44]
-                draw.text((left, top + _SIDE + 2 + place * _LINE), shown, INK if place == 0 else QUIET, font(12))
+                write(draw, (left, top + _SIDE + 2 + place * _LINE), line, 12, INK if place == 0 else QUIET, wide)
         if row.is_counter:  # a thin line beside all rows that speak against it
             draw.line((_MARGIN // 2, top, _MARGIN // 2, top + _SIDE), fill=WRONG, width=3)
     return page

@@ -8,6 +8,7 @@ from xml.etree.ElementTree import Element
 
 from seewhy.render.page import ACCENT, BAD, CAUTION, GOOD, INK, LINE, QUIET, UNKNOWN
 from seewhy.render.svg import (
+    LETTERS,
     SMALL,
     Axis,
     ChartFrame,
@@ -18,6 +19,7 @@ from seewhy.render.svg import (
     lines,
     symbols,
     texts,
+    wrapped,
 )
 
 KINDS: dict[str, Style] = {  # in the order of legends; told apart by shape as well as by colour
@@ -29,8 +31,10 @@ KINDS: dict[str, Style] = {  # in the order of legends; told apart by shape as w
     "intended": Style("intended evidence", GOOD, "circle", size=80),
     "core not used": Style("core, hardly used", CAUTION, "circle", is_hollow=True),
     "fragile": Style("fragile", CAUTION, "square", is_hollow=True),
-    "not separated": Style("not separated from the one above", QUIET, "triangle-right", is_hollow=True, thick=1.5),
-    "at the core's rim": Style("at the core's rim: cannot say whether a shortcut", UNKNOWN, "square", is_hollow=True),
+    "explained": Style("explained by another factor", QUIET, "triangle-right", is_hollow=True, thick=1.5),
+    "alternative": Style("may be the cause in its place", ACCENT, "triangle-right", is_hollow=True, thick=1.5),
+    "not separated": Style("told with a factor above it", QUIET, "triangle-left", is_hollow=True, thick=1.5),
+    "at the core's rim": Style("at the core's rim: may be no shortcut", UNKNOWN, "square", is_hollow=True),
     "cannot say": Style("cannot say whether {} points or more", UNKNOWN, "diamond", is_hollow=True),
     "none": Style("none larger than {} points", QUIET, "circle", is_hollow=True, thick=1.5, size=40),
 }
@@ -67,7 +71,17 @@ GROUPS = (
 )
 _OTHER = Style("", INK, "square", is_hollow=True)
 BESIDE = 11  # pixels down to the interval of train
-_NAMES, _NUMBERS, _EDGE = 176, 152, 14  # pixels beside the plot of a wide chart; left and right of a narrow one
+_NAME_LINE, _NOTE_LINE = 15, 14  # pixels from line to line
+_NAMES, _NUMBERS, _EDGE = 200, 152, 14  # pixels beside the plot of a wide chart; left and right of a narrow one
+
+
+@dataclass(frozen=True)
+class Caption:
+    """What stands beside a row, line by line: its name, its notes, and its numbers."""
+
+    name: list[str]
+    note: list[str]
+    number: str
 
 
 @dataclass(frozen=True)
@@ -85,8 +99,8 @@ class Spacing:
 class Row:
     """One tested factor: its effect with its interval, in shares; `kind`, one of `LOOKS`, decides colour and shape.
 
-    `beside` is the same on train (value, low, high), `control` how far the controls reach either way, `note` a quiet
-    line below the name.
+    `beside` is the same on train (value, low, high), `control` how far the controls reach either way; quiet lines below
+    the name are `under`, how it is told with another factor, and `note`.
     """
 
     name: str
@@ -97,6 +111,7 @@ class Row:
     beside: tuple[float, float, float] | None = None
     control: float | None = None
     note: str = ""
+    under: str = ""
 
 
 def look_of(kind: str, floor: float) -> Style:
@@ -128,13 +143,30 @@ def ends_of(row: Row) -> list[float]:
     return [row.value, row.low, row.high, control, -control, *(row.beside or ())]
 
 
-def spacing_of(rows: Sequence[Row], width: int) -> Spacing:
-    """The spacing that the rows' notes and second intervals need."""
-    has_notes, has_two = any(row.note for row in rows), any(row.beside for row in rows)
+def captions_of(rows: Sequence[tuple[str, str, str]], width: int) -> list[Caption]:
+    """Names, notes and numbers in lines that have room, at most three and four."""
+    folded = is_folded(width)
+    beside = _NUMBERS if any(number for _, _, number in rows) else 0
+    names, notes = (width - 2 * _EDGE - beside, width - 2 * _EDGE) if folded else (_NAMES - 16, _NAMES - 16)
+    return [
+        Caption(wrapped(name, names, LETTERS, most=3), wrapped(note, notes, SMALL, most=4), number)
+        for name, note, number in rows
+    ]
+
+
+def height_of(captions: Sequence[Caption]) -> int:
+    """The pixels that the longest name and the longest note take."""
+    names = max((1, *(len(one.name) for one in captions)))
+    return _NAME_LINE * names + _NOTE_LINE * max((len(one.note) for one in captions), default=0)
+
+
+def spacing_of(captions: Sequence[Caption], width: int, *, has_two: bool) -> Spacing:
+    """The spacing that the captions need, and second intervals where rows have them."""
+    high = height_of(captions)
     if is_folded(width):
-        down, below = 27 + (14 if has_notes else 0), 10 + (BESIDE if has_two else 0)
+        down, below = 12 + high, 10 + (BESIDE if has_two else 0)
         return Spacing(down + below + 6, down, 0, down - 10, down + below)
-    each = 40 if has_notes else 34 if has_two else 30
+    each = max(34 if has_two else 30, 11 + high)
     return Spacing(each, each // 2, 5, 0, each)
 
 
@@ -180,23 +212,23 @@ def band(frame: ChartFrame, floor: float, spacing: Spacing, count: int) -> list[
     ]
 
 
-def names(frame: ChartFrame, rows: Sequence[tuple[str, str, str]], each: int) -> list[Element]:
+def names(frame: ChartFrame, captions: Sequence[Caption], each: int) -> list[Element]:
     """Names, notes and numbers: beside the plot, or above each row where the chart is narrow."""
     folded = is_folded(frame.width)
     edge = _EDGE if folded else 4
     start, end = frame.at(edge), frame.at(frame.width - edge)
-    beside = _NUMBERS if any(number for _, _, number in rows) else 0
-    room = frame.width - 2 * _EDGE - beside if folded else _NAMES - 16
     columns: dict[str, list[tuple[float, float, str]]] = {"name": [], "note": [], "number": []}
-    for place, (name, note, number) in enumerate(rows):
+    for place, one in enumerate(captions):
         middle = each * place + (10 if folded else each / 2)
-        top = middle - (7 if note and not folded else 0)
-        columns["name"].append((start, top, name))
-        columns["number"] += [(end, middle, number)] if number else []
-        columns["note"] += [(start, top + 15, note)] if note else []
+        top = middle if folded else middle - (_NAME_LINE * (len(one.name) - 1) + _NOTE_LINE * len(one.note)) / 2
+        below = top + _NAME_LINE * len(one.name)
+        columns["name"] += [(start, top + _NAME_LINE * k, line) for k, line in enumerate(one.name)]
+        columns["number"] += [(end, middle, one.number)] if one.number else []
+        columns["note"] += [(start, below + _NOTE_LINE * k, line) for k, line in enumerate(one.note)]
+    room = frame.width - 2 * _EDGE if folded else _NAMES - 16
     return [
         texts(frame, columns["name"], limit=room, is_bold=True),
-        texts(frame, columns["note"], limit=frame.width - 2 * _EDGE if folded else room, colour=QUIET, size=SMALL),
+        texts(frame, columns["note"], limit=room, colour=QUIET, size=SMALL),
         texts(frame, columns["number"], limit=_NUMBERS, anchor="end"),
     ]
 

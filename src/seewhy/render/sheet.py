@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from seewhy.render.color import INK, PAPER, QUIET, WRONG, Table, font, heat, legend
+from seewhy.render.captions import write
+from seewhy.render.color import INK, PAPER, QUIET, WRONG, Table, heat, legend
 from seewhy.render.overlay import encode
 
 TILE = 180
@@ -83,8 +84,8 @@ def page(
     draw = ImageDraw.Draw(sheet)
     key = legend(table, *scale)
     sheet.paste(key, (width - _MARGIN - key.width, _MARGIN))
-    draw.text((_MARGIN, _MARGIN - 4), _cut(draw, title, 20, width - 3 * _MARGIN - key.width), INK, font(20))
-    draw.text((_MARGIN, _MARGIN + 36), _cut(draw, subtitle, 13, width - 2 * _MARGIN), QUIET, font(13))
+    write(draw, (_MARGIN, _MARGIN - 4), title, 20, INK, width - 3 * _MARGIN - key.width)
+    write(draw, (_MARGIN, _MARGIN + 36), subtitle, 13, QUIET, width - 2 * _MARGIN)
     for number, tile in enumerate(tiles):
         x = _MARGIN + number % columns * cell[0]
         y = _MARGIN + _HEAD + number // columns * cell[1]
@@ -134,22 +135,9 @@ def _draw_tile(sheet: Image.Image, draw: ImageDraw.ImageDraw, tile: Tile, at: tu
     below = y + TILE + 4
     for number, line in enumerate(tile.caption):
         colour = INK if number == 0 else WRONG if tile.wrong and number == 1 else QUIET
-        draw.text((x, below + number * _LINE), _cut(draw, line, 12, width), colour, font(12))
+        write(draw, (x, below + number * _LINE), line, 12, colour, width)
     below += len(tile.caption) * _LINE
     step = (tile.picture.width * factor if tile.picture else width) / max(1, len(tile.columns))
     for place, lines in enumerate(tile.columns):
         for number, line in enumerate(lines):
-            shown = _cut(draw, line, 12, int(step) - 6)
-            draw.text((x + round(place * step), below + number * _LINE), shown, QUIET, font(12))
-
-
-def _cut(draw: ImageDraw.ImageDraw, text: str, size: int, width: int) -> str:
-    """One line of the text that fits; a name too long loses its middle."""
-    text = "".join(letter if letter.isprintable() else "·" for letter in text)
-    face = font(size)
-    if draw.textlength(text, face) <= width:
-        return text
-    keep = len(text) - 1
-    while keep > 2 and draw.textlength(text[: keep - keep // 2] + "…" + text[-(keep // 2) :], face) > width:
-        keep -= 1
-    return text[: keep - keep // 2] + "…" + text[-(keep // 2) :]
+            write(draw, (x + round(place * step), below + number * _LINE), line, 12, QUIET, int(step) - 6)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import math
+import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from xml.etree.ElementTree import Element, SubElement, tostring
 
 from seewhy.render.page import INK, LINE, PANEL, QUIET, one_line
@@ -28,6 +29,7 @@ _CORNERS: dict[str, Sequence[Point]] = {  # of shapes that are two wide; a circl
     "triangle-up": [(0, -0.87), (1, 0.87), (-1, 0.87)],
     "triangle-down": [(0, 0.87), (1, -0.87), (-1, -0.87)],
     "triangle-right": [(0.87, 0), (-0.87, 1), (-0.87, -1)],
+    "triangle-left": [(-0.87, 0), (0.87, -1), (0.87, 1)],
     "cross": [
         *((-0.4, -1), (0.4, -1), (0.4, -0.4), (1, -0.4), (1, 0.4), (0.4, 0.4)),
         *((0.4, 1), (-0.4, 1), (-0.4, 0.4), (-1, 0.4), (-1, -0.4), (-0.4, -0.4)),
@@ -181,16 +183,32 @@ def texts(
     return group
 
 
+def wrapped(words: str, limit: float, size: int, *, most: int) -> list[str]:
+    """The words in lines of at most `limit` pixels, broken after blanks and signs, and within what is longer than that.
+
+    Of more than `most` lines the last is cut with "…"; no words are no lines.
+    """
+    room, said = limit / size, one_line(words)
+    lines: list[str] = []
+    while said and len(lines) < most - 1:
+        fits = _fitting(said, room)
+        breaks = [at.end() for at in re.finditer(r"[ _/.-]+", said) if len(said[: at.end()].rstrip()) <= fits]
+        end = len(said) if fits == len(said) else max(breaks, default=0) or max(1, fits)
+        lines.append(said[:end].strip())
+        said = said[end:].lstrip()
+    return [*lines, _cut(said, room)] if said else lines
+
+
+def _fitting(words: str, limit: float) -> int:
+    """How many of the first letters `limit` times their size has room for."""
+    widths = accumulate(map(_width, words))
+    return sum(width <= limit for width in widths)
+
+
 def _cut(words: str, limit: float) -> str:
     """As many letters as `limit` times their size has room for."""
-    widths = [_width(letter) for letter in words]
-    if sum(widths) <= limit:
-        return words
-    kept, room = 0, limit - 1  # for "…"
-    while kept < len(widths) and room >= widths[kept]:
-        room -= widths[kept]
-        kept += 1
-    return words[:kept] + "…"
+    fits = _fitting(words, limit)
+    return words if fits == len(words) else words[: _fitting(words, limit - 1)] + "…"  # which is as wide
 
 
 def _width(letter: str) -> float:

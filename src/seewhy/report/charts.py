@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from seewhy.evidence.findings.finding import Finding
@@ -19,9 +20,24 @@ MOST_CLASSES = 24  # with a row of their own
 
 def effect_chart(findings: Sequence[Finding], floor: float, title: str) -> str:
     """The effects of tested factors with their intervals, the floor and the controls, as SVG; "" without any."""
-    rows = rows_of_findings([vars(finding) for finding in findings if too_few(finding) is None])
+    rows = [row for finding in findings if too_few(finding) is None for row in _rows_of(finding)]
     describe = "How many points of probability each factor moves, with 95 % intervals, beside train and controls."
     return interval_svg(rows, floor, title, describe)
+
+
+def _rows_of(finding: Finding) -> list[Row]:
+    """The finding's row, then those of the factors that it explains or may be one of, each with its leader's name."""
+    rows = rows_of_findings([vars(finding)])
+    return [_under(finding, row) if row.kind == "not separated" else row for row in rows]
+
+
+def _under(finding: Finding, row: Row) -> Row:
+    """How a row is told with the finding's factor; what is no cause ("held" has what is left of it) is of the core."""
+    if row.name in finding.alternatives:
+        return replace(row, kind="alternative", under=f"may be the cause in place of {finding.factor}")
+    if "held" in finding.numbers:
+        return replace(row, kind="explained", under=f"explained by {finding.factor}")
+    return replace(row, under=f"not separated from {finding.factor}")
 
 
 def interval_svg(rows: Sequence[Row], floor: float, title: str, describe: str) -> str:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Mapping
 from itertools import pairwise
-from pathlib import PurePath, PurePosixPath
+from pathlib import Path, PurePath, PurePosixPath
+from typing import Any
 
 from seewhy.records import one_form
 from seewhy.report.stored import StoredRun
@@ -32,7 +34,43 @@ def commands_after(stored: StoredRun, checked: StoredRun | None) -> list[tuple[s
         words = "What do its decisions depend on? (--regions names parts, --core those that should matter.)"
         label = f" --label {shlex.quote(stored.classes[0])}" if task == "multi-label" and stored.classes else ""
         commands.append((words, other_command(typed, "audit", every) + label))
+    return commands if stored.command != "audit" else commands + after_audit(stored.found, stored.folder, typed)
+
+
+def after_audit(found: Mapping[str, Any], folder: Path, typed: str | None) -> list[tuple[str, str]]:
+    """What an audit's own findings ask for: words, and a command line from the folder that it was typed in.
+
+    A shortcut can be repaired, and so can what a mark does; without a core nothing is known to be one.
+    """
+    if typed is None:
+        return []
+    commands = []
+    if any(finding["numbers"].get("reason") == "core" for finding in found["findings"]):
+        words = "Which of these are shortcuts? Name where the object lies: a zone, or masks (--core object=FOLDER)."
+        commands.append((words, f"{typed} --core centre"))
+    if names := [finding["factor"] for finding in found["findings"] if _can_be_repaired(finding)]:
+        words = f"Make a network that depends less on {names[0]}, with the proof."
+        commands.append((words, f"seewhy repair {shlex.quote(str(folder))} --finding {shlex.quote(names[0])}"))
+    is_more_used = any(finding["claims"] and "benefit" in finding["numbers"] for finding in found["findings"])
+    if is_more_used and (searching := _with_search(typed)):
+        commands.append(("Let the audit look for places that nobody named, too.", searching))
     return commands
+
+
+def _with_search(typed: str) -> str:
+    """The command line with a search for places beside the regions that it names; "" where it searches anyway."""
+    words = _words(typed)
+    at = words.index("--regions") + 1 if "--regions" in words[:-1] else 0
+    regions = words[at].split(",")
+    if not at or "search" in regions:
+        return ""
+    return shlex.join([*words[:at], ",".join([*regions, "search"]), *words[at + 1 :]])
+
+
+def _can_be_repaired(finding: Mapping[str, Any]) -> bool:
+    """Whether a finding with an effect is a shortcut, or a dependence on a mark, which goes with no class."""
+    claim = "depends" if finding["numbers"].get("kind") == "insert" else "shortcut"
+    return claim in finding["claims"] and bool(finding["numbers"].get("probability"))
 
 
 def other_command(typed: str | None, command: str, data: str = "DATA") -> str:

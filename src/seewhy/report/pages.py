@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from functools import cache
 from pathlib import Path
@@ -19,6 +20,7 @@ from seewhy.version import __version__
 TEMPLATES = Path(__file__).parent / "templates"
 ASSETS = ("style.css", "images.css", "report.js", "blend.js", "images.js")
 KEY = 22  # digits of a hash of the stamp: scripts and styles must bear it, and no name can hold what it decides
+_TYPED = re.compile(r"(?<=  )((?:seewhy |--).+?)(?=\.?(?:  |$)| \()")
 
 
 class Pages(Protocol):
@@ -62,7 +64,14 @@ def _templates() -> jinja2.Environment:
         bytecode_cache=Compiled(),
     )
     environment.filters["svg"] = Markup  # of our own charts, whose names are escaped
+    environment.filters["advice"] = advice
     return environment
+
+
+def advice(text: str) -> Markup:
+    """Advice in which each piece that has to be typed, which two blanks set off, is code."""
+    parts = _TYPED.split(printable(text))  # words and code in turn
+    return Markup("").join(Markup("<code>{}</code>").format(part) if at % 2 else part for at, part in enumerate(parts))
 
 
 def _shown(value: Any) -> Any:

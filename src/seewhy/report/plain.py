@@ -30,18 +30,17 @@ def _done(finding: Finding) -> str:
         against = finding.numbers.get("against", SHUFFLED)
         beside = "the same pixels in disorder" if against == SHUFFLED else against
         return f"The mark {factor} was laid over images, and beside that {beside}."
-    if contrast == OWN_CLASS:
-        return f"Images were given the {factor} of other images, of their own class and of others."
-    return f"Images were given the {factor} of other images, of the class {contrast} and of others."
+    whose = "its own class" if contrast == OWN_CLASS else f"the class {contrast}"
+    return f"Each image was given the {factor} of other images: of {whose} and, for comparison, of other classes."
 
 
 def _came(finding: Finding, value: float) -> str:
     """How far the answers move, with whole points; what stays below the floor is called so."""
     numbers, contrast = finding.numbers, finding.numbers.get("contrast")
-    is_own = contrast in (None, OWN_CLASS)
+    is_own, is_mark = contrast in (None, OWN_CLASS), numbers.get("kind") == "insert"
     watched = "the right class" if is_own else f"the class {contrast}"
-    given = "With the mark" if numbers.get("kind") == "insert" else f"With that of {watched}" if not is_own else ""
-    given = given or "With that of their own class"
+    given = "With the mark" if is_mark else f"Where that comes from {'its own class' if is_own else watched},"
+    moved = watched if is_own or is_mark else "that class"
     flips = (numbers.get("flips") or {}).get("value")
     changed = "" if flips is None else f", and {100 * flips:.0f} of 100 answers change"
     if finding.level == "NONE LARGER THAN":
@@ -50,9 +49,9 @@ def _came(finding: Finding, value: float) -> str:
         floor = f"{100 * AUDIT_THRESHOLDS['floor']:.0f} percentage points"
         effect = finding.numbers["probability"]
         if effect["low"] > 0 or effect["high"] < 0:
-            moved = f"{given} the probability of {watched} {'rises' if value > 0 else 'falls'} on average"
-            return f"{moved}; whether by {floor} or more cannot be said from these trials."
+            way = f"{given} the probability of {moved} {'rises' if value > 0 else 'falls'} on average"
+            return f"{way}; whether by {floor} or more cannot be said from these trials."
         return f"Whether that moves the probability of {watched} by {floor} or more cannot be said from these trials."
     way = "rises" if value > 0 else "falls"
     size = f"{abs(100 * value):.0f}" if abs(value) >= 0.015 else f"{abs(100 * value):.1f}"
-    return f"{given} the probability of {watched} {way} by {size} percentage points on average{changed}."
+    return f"{given} the probability of {moved} {way} by {size} percentage points on average{changed}."

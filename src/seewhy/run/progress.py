@@ -36,6 +36,24 @@ def progress_bars(*words: str) -> Iterator[tuple[Progress, ...]]:
         yield updates
 
 
+def in_two_parts(first: Progress, second: Progress) -> Progress:
+    """A function of (done, total) that counts with `first` until the total grows, with `second` what comes then.
+
+    So what is left of a first part is not taken for what is left of the whole.
+    """
+    begun = 0
+
+    def update(done: int, total: int) -> None:
+        nonlocal begun
+        begun = begun or total
+        if total <= begun:
+            first(done, total)
+        else:
+            second(done - begun, total - begun)
+
+    return update
+
+
 @contextlib.contextmanager
 def _bars(console: Console, words: Sequence[str]) -> Iterator[tuple[Progress, ...]]:
     columns = (

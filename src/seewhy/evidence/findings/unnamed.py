@@ -176,7 +176,8 @@ def _shown(
     """What is told where the core's exchange leaves something: a dependence away from the core, or but a rim."""
     todo = "Name more regions and properties until their effects explain it."
     if SEARCH not in design.request.regions:
-        todo += f"  Or let the audit look for the place:  --regions …,{SEARCH}"
+        named = ",".join(spec if isinstance(spec, str) else spec.name for spec in design.request.regions)
+        todo += f"  Or let the audit look for the place:  --regions {named},{SEARCH}"
     away = rest.best(n_tests)
     if away is None:
         text += (

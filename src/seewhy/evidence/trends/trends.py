@@ -78,7 +78,7 @@ class Trends:
         parts = [f"{name}, {counted(len(group.rows), 'image')}: {group.place.words}; {group.look}"]
         parts += [f"right {_words(share)} on {split}" for split, share in group.accuracy.items()]
         parts += [f"of train are {_words(group.train_share)}"] if group.train_share else []
-        return f"{'; '.join(parts)}. Test: seewhy audit … {group.option} ({verdict_on(group.factor, self.verdicts)})"
+        return f"{'; '.join(parts)}. Test by an audit with {group.option} ({verdict_on(group.factor, self.verdicts)})"
 
     def save(self, folder: str | Path) -> Path:
         """Copy the folder of the trends to another place, which must not exist; gives that back."""
