@@ -154,7 +154,7 @@ def test_the_command_prints_groups_and_names_the_page(run: Path, capsys: pytest.
     assert (
         not stopped.value.code
         and "in row 1, column 1 of a 4 x 4 grid" in printed
-        and "seewhy audit … --regions" in printed
+        and "Test by an audit with --regions" in printed
     )
     assert "SpRAy: 2 groups, as the eigengap says (n = 60, prediction strength 1.00)" in printed
     assert (run / "report" / "trends.html").is_file() and "report/trends.html" in printed
