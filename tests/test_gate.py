@@ -183,7 +183,9 @@ def test_a_level_counts_from_there_on(level: str, least: str, fails: bool) -> No
 
 
 def test_what_cannot_be_told_is_said_and_skipped(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    audited = {"findings": [finding("STRONG", "depends")], "tested": ["border"], "splits": {"valid": 9}}
+    audited = {"findings": [finding("STRONG", "depends")], "tested": ["border"], "splits": {"valid": 9}, "core": []}
+    (shortcut,) = judge_audit(audited, [Condition("shortcut")], lambda: ([], ""))
+    assert shortcut.cannot_tell == "the core that was named cannot be used, as the notes say" and not shortcut.reasons
     overfit, leak = judge_audit(audited, [Condition("overfit"), Condition("leak")], lambda: ([], "no train"))
     (checked,) = judge_check({"findings": [], "leaks": None, "grades": {}}, [Condition("leak")])
     gate = Gate("audit", (overfit, leak, checked))

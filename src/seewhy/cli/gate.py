@@ -162,6 +162,8 @@ def _untold(summary: Summary, condition: Condition) -> str:
         return ""
     if not summary["tested"]:
         return "nothing could be tested"
+    if condition.word in _NEED_CORE and not summary["core"]:
+        return "the core that was named cannot be used, as the notes say"
     if condition.word == "overfit" and len(summary["splits"]) < 2:
         return f"there is one split alone ({listed(summary['splits'])}); overfit is told from train and valid"
     return ""
