@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 import seewhy
 from seewhy.evidence.findings.effects import flips_of
-from seewhy.evidence.findings.unnamed import REST
+from seewhy.evidence.findings.unnamed import REST, OmnibusTests
 from seewhy.evidence.results.result import Audit
 from tests.small_images import CORNER, SIDE, Reader, classifier_of, full_redness, write_images, write_masks
 
@@ -94,6 +94,20 @@ def test_a_region_that_acts_beside_a_property_of_the_core_is_a_shortcut(tmp_path
     audit = seewhy.audit(reader, data, regions="border", core="brightness", properties=["brightness"], progress=False)
     assert "shortcut" in audit["border"].claims
     assert any("+ With the brightness put back as it was" in line for line in audit["border"].evidence)
+
+
+def test_a_core_is_not_used_where_a_shortcut_tells_the_label_in_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where it cannot be told away from the core: the shortcut explains it, and not the core's shape."""
+    monkeypatch.setattr(OmnibusTests, "may_be_shape", lambda tests, n_tests: True)
+    data = write_images(tmp_path / "data", counts={"valid": 50})
+    masks = write_masks(tmp_path / "masks", data)
+    asked = {"regions": [f"object={masks}", "background=not:object"], "core": "object", **QUIET}
+    used = seewhy.audit(classifier_of(Reader(core=0.0, tint=8 / full_redness())), data, **asked)
+    assert "shortcut" in used["background"].claims and "core not used" in used["object"].claims
+    blind = seewhy.audit(classifier_of(Reader(core=0.0)), data, **asked)
+    assert "core not used" not in blind["object"].claims
 
 
 class OfTheLastTwo(nn.Module):

@@ -36,10 +36,10 @@ class Case:
     without being named (`is_named`); `core_is_region`: a region is core, so that it has a rim. `is_everywhere`: a
     property that goes with the classes in the core as around it, so that what it does outside of the core is asked by
     changing all of each picture. `shape_may_matter`: what tells the label with the core's pixels exchanged may be the
-    core's outline, size or place. `pair` are the two factors that were exchanged together, `means` a mark's mean
-    probabilities of the images as they are, with its neutral patch, and with it, `answers` the same of its answers, and
-    `against` says what it is compared with. `measured` holds what each safeguard measured, by its name, `outcomes` what
-    became of them, and `stored` their numbers as findings.json has them.
+    core's outline, size or place, and is no shortcut that is shown. `pair` are the two factors that were exchanged
+    together, `means` a mark's mean probabilities of the images as they are, with its neutral patch, and with it,
+    `answers` the same of its answers, and `against` says what it is compared with. `measured` holds what each safeguard
+    measured, by its name, `outcomes` what became of them, and `stored` their numbers as findings.json has them.
     """
 
     factor: str

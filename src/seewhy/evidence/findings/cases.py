@@ -13,6 +13,7 @@ from seewhy.estimates import Floats, Z, mean_of
 from seewhy.evidence.factors.factor import Factor, Mark
 from seewhy.evidence.findings.case import Case, acts_outside, depends
 from seewhy.evidence.findings.effects import Effect, class_effect, effect_of
+from seewhy.evidence.findings.levels import claims_of, level_of
 from seewhy.evidence.findings.mark_answers import mark_answers
 from seewhy.evidence.findings.safeguards.outside import OutsideCore
 from seewhy.evidence.findings.safeguards.safeguard import Evidence, Safeguard, with_measurements, with_outcomes
@@ -89,11 +90,12 @@ def cases_of(
 ) -> Cases:
     """The first cases with what became of their safeguards, from all trials."""
     first = replace(first, rest=rest_of(design, trials))
-    is_shaped = first.rest is not None and first.rest.may_be_shape(first.n_tests)
-    first = replace(first, singles=tuple(replace(case, shape_may_matter=is_shaped) for case in first.singles))
+    singles = _safeguarded(design, trials, first, safeguards, progress)
+    is_explained = any("shortcut" in claims_of(case, level_of(case)) for case in singles)
+    is_shaped = first.rest is not None and first.rest.may_be_shape(first.n_tests) and not is_explained
     return replace(
         first,
-        singles=tuple(_safeguarded(design, trials, first, safeguards, progress)),
+        singles=tuple(replace(case, shape_may_matter=is_shaped) for case in singles),
         pairs=tuple(with_outcomes(case, safeguards) for case in first.pairs),
         marks=tuple(with_outcomes(case, safeguards) for case in first.marks),
     )
