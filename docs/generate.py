@@ -14,6 +14,7 @@ import run_folder
 import typer
 
 from seewhy.cli.app import app
+from seewhy.cli.commands import DEBUG
 
 HERE = Path(__file__).parent
 
@@ -22,6 +23,8 @@ def page() -> str:
     """The page: every command with its arguments and options."""
     group = typer.main.get_command(app)
     lines = ["# Command line", "", "Made from the commands themselves: `make docs`.", ""]
+    version = next(option for option in group.params if option.name == "version")
+    lines += [f"`seewhy --version`: {_words(version.help)}", "", DEBUG.replace("--debug", "`--debug`"), ""]
     for name, command in group.commands.items():
         lines += [f"## seewhy {name}", "", command.help or "", ""]
         arguments = [p for p in command.params if p.param_type_name == "argument"]

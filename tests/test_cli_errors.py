@@ -326,6 +326,11 @@ CASES: dict[str, tuple[list[str], int, list[str]]] = {
         ["absent.toml cannot be read", "No such file", "#config"],
     ),
     "layers-of-no-model": (["layers", "--model", "ne.py:Net"], 2, ["There is no file ne.py.  Nearest: net.py"]),
+    "rendering-options-of-an-archive": (
+        ["data", "faces.zip", "--size", "64", "--seed", "1", "--json"],
+        2,
+        ["Only planted images are rendered, so --size, --seed would say nothing of faces.zip."],
+    ),
     "train-without-images": (
         ["train", "imges", "--model", "net.py:Net"],
         2,
@@ -494,12 +499,20 @@ def test_names_that_are_not_utf8_are_explained_and_printed(place: Place) -> None
         ("[explain]\nbatchsize = 3\n", ["sets 'batchsize' for explain, which has no such option.", "batch_size"]),
         ("[explian]\nlimit = 3\n", ["has a section [explian], which is no command.  Nearest: explain"]),
         ("limit = 3\n", ["sets 'limit' outside a section", "Put it below [explain]"]),
+        ("layers = 'conv'\n", ["sets 'layers' outside a section.  Put it below [explain]."]),  # a command, too
+        ("methods = 'cam'\n", ["sets 'methods' outside a section.  Put it below [methods]."]),
         ("explain = 3\n", ["sets 'explain' outside a section"]),
         ("[explain\n", ["seewhy.toml cannot be read: "]),
         ("\udcff", ["seewhy.toml cannot be read: "]),
-        ("[explain]\nlimit = 'many'\n", []),
+        ("[explain]\nlimit = 'many'\n", ["seewhy.toml sets 'limit' to 'many' for explain: "]),
+        ("[explain]\nlimit = true\n", ["seewhy.toml sets 'limit' to True for explain: "]),
+        ("[explain]\nseed = -1\n", ["seewhy.toml sets 'seed' to -1 for explain: --seed is -1"]),
+        ("[explain]\nconfig = 'other.toml'\n", ["sets 'config' for explain, which has no such option."]),
     ],
-    ids=["no-such-key", "no-such-section", "no-section", "no-table", "no-toml", "no-utf8", "no-number"],
+    ids=[
+        *("no-such-key", "no-such-section", "no-section", "of-a-commands-name", "of-another-command", "no-table"),
+        *("no-toml", "no-utf8", "no-number", "a-switch", "out-of-range", "another-file"),
+    ],
 )
 def test_bad_config_files(place: Place, text: str, parts: list[str]) -> None:
     (place.home / "seewhy.toml").write_bytes(text.encode(errors="surrogateescape"))

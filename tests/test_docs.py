@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import ast
 import inspect
+import json
 import re
 import shlex
+import tomllib
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +22,11 @@ from seewhy import errors
 from seewhy.cam.methods.catalogue import METHODS
 from seewhy.cli.app import app
 from seewhy.cli.commands import HOMES
+from seewhy.evidence.factors.edits import REMOVALS
+from seewhy.evidence.factors.region_grammar import GRAMMAR
+from seewhy.evidence.findings.safeguards.catalogue import SAFEGUARDS
+from seewhy.evidence.properties.catalogue import PROPERTIES
+from seewhy.evidence.trials.edit import MARKED, PATCHED, Edit
 from seewhy.planted.folder import write_faces
 from seewhy.store import schema
 from tests.test_imports import FLOORS
@@ -100,9 +107,18 @@ def test_the_examples_run_and_the_folders_hold_what_is_listed(place: Path, monke
     for command in ("explain", "audit"):
         names = {path.name for path in (place / "runs" / command).iterdir()} - {"trends"}  # which are made afterwards
         assert names <= files_of(command) <= names | {"report", "pictures", "controls.npz", "places.json"}
+    check_keys(json.loads((place / "runs" / "audit" / "findings.json").read_text(encoding="utf-8")))
     (place / "checkpoints" / "Net" / "model_7.pt").rename("model.pt")
     (place / "runs").rename("runs-of-python-md")
     run_blocks(ROOT / "README.md")
+
+
+def check_keys(found: dict[str, Any]) -> None:
+    """Every key of a findings.json has its meaning."""
+    known = [{key for names in keys for key in names.split(", ")} for keys in (schema.FOUND, schema.FINDING)]
+    assert found.keys() <= known[0] and all(finding.keys() == known[1] for finding in found["findings"])
+    numbers = {key for finding in found["findings"] for key in finding["numbers"]}
+    assert numbers <= {key for names in schema.NUMBERS for key in names.split(", ")}
 
 
 def run_blocks(page: Path) -> None:
@@ -197,12 +213,29 @@ def test_every_command_that_is_typed_is_one_that_is_taken(page: Path) -> None:
         assert {word.partition("=")[0] for word in words if word.startswith("--")} <= known, (name, words)
 
 
+@pytest.mark.parametrize(
+    ("command", "option"),
+    [("check", "method"), ("check", "target"), ("audit", "layers"), ("audit", "method"), ("methods", "target")],
+)
+def test_options_of_which_one_is_taken_say_so(command: str, option: str) -> None:
+    helps = {one.name: one.help or "" for one in typer.main.get_command(app).commands[command].params}
+    assert re.search(r"\b[Oo]ne[,:]", helps[option]) and not re.search("several|repeatable", helps[option])
+
+
 def test_the_map_of_contributing_has_the_floors_of_the_import_test() -> None:
     text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
     rooms: dict[int, set[str]] = {}
     for floor, names in re.findall(r"^\| (\d+) \| (.+?) \|", text, flags=re.MULTILINE):
         rooms.setdefault(int(floor), set()).update(re.findall(r"`(\w+)`", names))
     assert list(rooms.values()) == [set(floor) for floor in FLOORS[""] if floor != ("__main__",)]
+
+
+@pytest.mark.parametrize("package", ["evidence", "cam"])
+def test_the_rooms_of_a_package_stand_in_contributing_as_the_import_test_has_them(package: str) -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    told = text.partition(f"Inside of `{package}`, from the top: ")[2].partition("\n\n")[0]
+    rooms = [set(re.findall(r"`(\w+)`", floor)) for floor in told.split(";")]
+    assert [room for room in rooms if room] == [set(floor) for floor in FLOORS[package]]
 
 
 @pytest.mark.parametrize("name", schema.TABLES)
@@ -212,6 +245,76 @@ def test_every_column_of_numbers_has_a_unit(name: str) -> None:
         is_number = pa.types.is_floating(plain) or pa.types.is_integer(plain)
         assert (column in schema.UNITS) == is_number, column
     assert name in schema.ROWS and name in schema.FILES
+
+
+def cells_of(page: str, heading: str) -> list[str]:
+    """The first cell of each row of the first table below a heading of a page."""
+    text = (DOCS / page).read_text(encoding="utf-8").partition(f"# {heading}\n")[2]
+    table = re.search(r"^\|.*?\n\n", f"{text}\n\n", flags=re.DOTALL | re.MULTILINE)
+    return [line.split(" | ")[0].removeprefix("| ") for line in table.group().strip().splitlines()[2:]] if table else []
+
+
+def test_the_glossary_names_the_safeguards_as_the_catalogue_does() -> None:
+    assert cells_of("glossary.md", "safeguard") == [safeguard.name for safeguard in SAFEGUARDS]
+
+
+def test_the_table_of_properties_names_all_of_them() -> None:
+    named = [name for cell in cells_of("audit.md", "Properties") for name in re.findall(r"`([\w-]+)`", cell)]
+    assert sorted(named) == sorted(PROPERTIES)
+
+
+def test_the_table_of_regions_and_the_help_have_all_that_the_grammar_has() -> None:
+    typed = " ".join(cells_of("audit.md", "Regions"))
+    words = GRAMMAR.split(", ")
+    assert [word for word in words if "=" not in word and f"`{word}`" not in typed] == []
+    assert all(form in typed for form in ("=masks/", "=labels/#", "=coco.json#", "=regions.py:", "=not:"))
+    assert len([word for word in words if "=" in word]) == 4  # a row for each of those above, and YOLO's
+    audit = typer.main.get_command(app).commands["audit"]
+    assert next(one.help for one in audit.params if one.name == "regions") == f"{GRAMMAR}; by commas."
+
+
+def test_the_readme_names_every_extra() -> None:
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+    told = (ROOT / "README.md").read_text(encoding="utf-8").partition("Extras, ")[2].partition("\n\n")[0]
+    assert set(re.findall(r"\w+", told.partition(": ")[2])) == set(extras)
+
+
+def test_the_page_of_seewhy_toml_shows_what_is_printed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    page = (DOCS / "seewhy-toml.md").read_text(encoding="utf-8")
+    shown = page.partition("## Errors")[2].partition("```text\n")[2].partition("```")[0]
+    files = (
+        *("[explain]\nlayer = 1", "[explian]\nlimit = 2", "[repair]\nfinding = 1", "layers = 'conv4'"),
+        *("[explain]\nlimit = 'ten'", "[explain"),
+    )
+    told = []
+    for text in files:
+        Path("seewhy.toml").write_text(f"{text}\n", encoding="utf-8")
+        with pytest.raises(errors.OptionError) as raised:
+            app(["explain", "faces", "--model", "net.py:Net"], standalone_mode=False)
+        told.append(f"OptionError: {raised.value.message}\n")
+    assert "".join(told) == shown
+
+
+EDITS = [
+    *(Edit("exchange", shrink_px=pixels) for pixels in (0, 4)),
+    *(Edit("exchange", outside="face", grow_px=px, whole=whole) for px in (0, 8) for whole in (False, True)),
+    *(Edit("exchange", outside=outside, held="tint") for outside in (None, "face")),
+    Edit("exchange", outside="face", whole=True, held="tint"),
+    *(Edit("removal", removal=name) for name in (*REMOVALS, "average")),
+    *(Edit("control", removal=name) for name in (None, *REMOVALS)),
+    Edit("control", grow_px=8),
+    *(MARKED, PATCHED),
+]
+
+
+@pytest.mark.parametrize("edit", [str(edit) for edit in EDITS])
+def test_every_edit_of_a_trial_has_a_row(edit: str) -> None:
+    text = (DOCS / "run-folder.md").read_text(encoding="utf-8").partition("What `edit` says of a trial:")[2]
+    rows = text.partition("\n## ")[0].strip().splitlines()[2:]
+    names = [name for row in rows for name in re.findall(r"`([^`]+)`", row.split(" | ")[0])]
+    forms = [re.sub(r"\d+", r"\\d+", re.escape(name)).replace("NAME", ".+") for name in names]
+    assert any(re.fullmatch(form, edit) for form in forms), forms
 
 
 def test_the_page_about_blind_networks_has_a_row_for_every_method() -> None:

@@ -55,13 +55,18 @@ def test_without_it_methods_are_listed_and_no_network_is_asked_for(capsys: pytes
 @pytest.mark.parametrize(
     ("words", "said"),
     [
+        (
+            ("methods", "--methods", "nonsense"),
+            "Without --compare all methods are listed, and --methods would say nothing",
+        ),
+        (("methods", "--model", "no.py:Net", "--limit", "0", "--json"), "and --model, --limit would say nothing"),
         (("methods", "--compare", "photos"), "seewhy methods --compare photos --model net.py:Net"),
         ((*OPTIONS[:-1], "gradcan"), "There is no method 'gradcan'.  Nearest: grad-cam"),
         ((*OPTIONS, "--layers", "fc"), "fc"),
         ((*OPTIONS, "--core", "masks"), "There is no region 'masks'."),
         ((*OPTIONS, "--target", "bird"), "There is no class 'bird'"),
     ],
-    ids=["no model", "method", "layer", "core", "class"],
+    ids=["listed", "listed as json", "no model", "method", "layer", "core", "class"],
 )
 def test_wrong_input_is_status_two(
     home: Path, capsys: pytest.CaptureFixture[str], words: tuple[str, ...], said: str
@@ -74,3 +79,4 @@ def test_options_come_from_a_file(home: Path, capsys: pytest.CaptureFixture[str]
     (home / "seewhy.toml").write_text('[methods]\nmodel = "net.py:Net"\nmethods = ["grad-cam"]\nsample = 4\n')
     assert run("methods", "--compare", "photos", "--json") == 0
     assert len(json.loads(capsys.readouterr().out)["rows"]) == 3
+    assert run("methods") == 0  # what a file sets was not typed for this

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -179,6 +180,34 @@ def test_a_folder_of_something_else_is_refused(function: Callable[..., Any], pho
     with pytest.raises(StoreError, match="holds something else"):
         other.save("photos")
     assert files_of("run") == before and other.folder is None
+
+
+COMMANDS: dict[str, Callable[..., Any]] = {
+    "explain": seewhy.explain,
+    "check": seewhy.check,
+    "audit": partial(seewhy.audit, regions="centre", properties="none", recipients=8),
+}
+
+
+@pytest.mark.parametrize("asked", COMMANDS)
+@pytest.mark.parametrize("there", [*COMMANDS, "compare"])
+def test_a_folder_of_another_command_is_refused(there: str, asked: str, photos: Path, model: nn.Module) -> None:
+    if there == asked:
+        return
+    if there == "compare":
+        first, second = (
+            COMMANDS["explain"](model, photos, layers=name, out=name, **QUIET) for name in ("conv1", "conv2")
+        )
+        seewhy.compare(first, second, out="run")
+    else:
+        COMMANDS[there](model, photos, out="run", **QUIET)
+    before = files_of("run")
+    words = rf"run holds another run: command: {there} there, {asked} asked(.|\n)*--out run-2"
+    with pytest.raises(StoreError, match=words):
+        COMMANDS[asked](model, photos, out="run", **QUIET)
+    with pytest.raises(StoreError, match="run holds another run"):
+        COMMANDS[asked](model, photos, **QUIET).save("run")
+    assert files_of("run") == before
 
 
 @pytest.mark.parametrize("function", [seewhy.explain, seewhy.check])

@@ -265,8 +265,9 @@ class Outcome:
 class MapStat:
     """The numbers of one map (image x layer x method x score), in the map's own units.
 
-    `score_value` is the explained number; `empty` says that the map has no positive peak worth drawing and
-    `reason` why ("all zero", "no positive part", "peak is negligible", "not finite").
+    `score_value` is the explained number, NaN where there is none; `empty` says that the map has no positive peak worth
+    drawing and `reason` why ("all zero", "no positive part", "peak is negligible", "not finite", and of the target
+    label "no label" or "several labels").
     """
 
     id: str

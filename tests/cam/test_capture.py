@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from seewhy.cam.capture import capture, find_layer, gradients
 from seewhy.cam.methods.catalogue import METHODS
@@ -69,6 +70,60 @@ def test_what_is_captured_is_the_value_before_a_functional_in_place_relu() -> No
         assert bool((gradient[captured.activations["features"] < 0] == 0).all())
 
 
+class Taken(nn.Module):
+    """Some of the channels as a view of them, however they are handed in."""
+
+    def forward(self, x: Tensor | None = None, *, held: Tensor | None = None) -> Tensor:
+        whole = x if held is None else held
+        assert whole is not None
+        return whole if held is not None else whole[:, 4:]
+
+
+class OverwrittenUpstream(nn.Module):
+    """What a layer gives is used, and then that overwritten in place of which it is a view."""
+
+    def __init__(self, *, whole: bool = False) -> None:
+        super().__init__()
+        self.stem, self.taken, self.whole = nn.Conv2d(3, 8, 3, padding=1), Taken(), whole
+        self.head, self.fc = nn.Conv2d(8 if whole else 4, 8, 3, padding=1), nn.Linear(16, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stem(x)
+        z = self.head(self.taken(held=x) if self.whole else self.taken(x)).relu()
+        x.relu_()
+        return self.fc(torch.cat([x.mean((2, 3)), z.mean((2, 3))], 1))
+
+
+@pytest.mark.parametrize("layers", [["taken"], ["stem", "taken"]], ids=["alone", "behind another"])
+@pytest.mark.parametrize("whole", [False, True], ids=["a view", "the tensor itself"])
+def test_what_is_captured_is_the_value_before_what_it_is_a_view_of_is_overwritten(
+    whole: bool, layers: list[str]
+) -> None:
+    model, x = seeded(OverwrittenUpstream(whole=whole)), images(size=16)
+    for _ in range(2):  # the second time it is known of the model
+        with capture(model, x, [find_layer(model, name) for name in layers]) as captured:
+            gradient = gradients(captured.logits[:, 0], captured.activations)["taken"]
+            held = captured.activations["taken"].detach()
+            logits = captured.logits.detach()
+    with torch.no_grad():
+        before = model.stem(x)
+        assert torch.equal(held, before if whole else before[:, 4:])
+        assert torch.equal(logits, model(x))
+    want = held.clone().requires_grad_()
+    (slope,) = torch.autograd.grad((model.head(want).relu().mean((2, 3)) @ model.fc.weight[0, 8:]).sum(), want)
+    torch.testing.assert_close(gradient, slope, rtol=0, atol=1e-8)
+
+
+@pytest.mark.parametrize(("inplace", "first"), [(False, 1), (True, 2)], ids=["nothing overwritten", "by what follows"])
+def test_a_model_that_overwrites_nothing_upstream_is_run_no_more_often(inplace: bool, first: int) -> None:
+    model, passes = seeded(Pooled(inplace=inplace)), []
+    model.stem.register_forward_hook(lambda module, args, output: passes.append(1))
+    explain(model, images(), "block")
+    assert len(passes) == first
+    explain(model, images(), "block")
+    assert len(passes) == first + 1
+
+
 @pytest.mark.parametrize("frozen", ["all", "conv1", "conv2", "fc"])
 def test_frozen_parameters_change_nothing(frozen: str) -> None:
     free, model = seeded(FourConv()), seeded(FourConv())
@@ -102,6 +157,44 @@ def test_a_backbone_under_the_models_own_no_grad_still_gets_gradients() -> None:
     a = model.backbone(x).detach().requires_grad_()
     (g,) = torch.autograd.grad(model.fc(a.relu().mean((2, 3)))[:, 0].sum(), a)
     torch.testing.assert_close(found, (a * g).sum(1).detach(), rtol=0, atol=1e-7)
+
+
+@pytest.mark.parametrize("context", [torch.no_grad, torch.inference_mode], ids=lambda context: context.__name__)
+def test_layers_in_and_behind_what_the_model_runs_without_a_graph_get_their_gradients_together(
+    context: Callable[[], Any],
+) -> None:
+    class Under(Pooled):
+        def forward(self, x: Tensor) -> Tensor:
+            with context():
+                x = self.stem(x)
+            return self.fc(self.act(self.block(x.clone())).mean((2, 3)))
+
+    model, x = seeded(Under()), images()
+    both = explain(model, x, "stem", "block").maps
+    a = model.stem(x).detach().requires_grad_()
+    (g,) = torch.autograd.grad(model.fc(model.act(model.block(a)).mean((2, 3)))[:, 0].sum(), a)
+    torch.testing.assert_close(both["stem"], (a * g).sum(1).detach(), rtol=0, atol=1e-7)
+    assert torch.equal(both["stem"], explain(model, x, "stem").maps["stem"])
+    assert torch.equal(both["block"], explain(model, x, "block").maps["block"])
+
+
+@pytest.mark.filterwarnings("ignore:None of the inputs have requires_grad")
+@pytest.mark.parametrize("cut", ["checkpoint", "detach_"])
+@pytest.mark.parametrize("layer", ["stem", "stem.1"])
+def test_a_layer_whose_very_output_is_cut_off_is_told_what_to_do(cut: str, layer: str) -> None:
+    class Cut(Pooled):
+        def forward(self, x: Tensor) -> Tensor:
+            x = checkpoint(self.stem, x, use_reentrant=True) if cut == "checkpoint" else self.stem(x).detach_()
+            return self.fc(self.act(self.block(x)).mean((2, 3)))
+
+    model, x = seeded(Cut()), images()
+    with pytest.raises(LayerError, match=rf"does not depend on layer '{layer}'(.|\n)*use_reentrant=False"):
+        explain(model, x, layer)
+    with pytest.raises(LayerError, match=rf"does not depend on layer '{layer}'"):
+        explain(model, x, "block", layer)
+    plain = seeded(Pooled())
+    plain.load_state_dict(model.state_dict())
+    assert torch.equal(explain(model, x, "block").maps["block"], explain(plain, x, "block").maps["block"])
 
 
 def test_a_model_that_detaches_is_told_so() -> None:
@@ -265,6 +358,20 @@ def test_a_layer_with_a_tuple_output() -> None:
     model = seeded(Net())
     found = explain(model, images(), "pair", "pair.conv")
     assert torch.equal(found.maps["pair"], found.maps["pair.conv"])
+
+
+def test_a_module_with_two_names_is_found_by_both() -> None:
+    model, x = seeded(FourConv()), images()
+    model.alias = model.conv2
+    assert find_layer(model, "alias").name == "conv2"
+    both = explain(model, x, "alias", "conv2").maps
+    assert torch.equal(both["alias"], both["conv2"])
+    model.second = model.relu
+    first = explain(model, x, "second@1")
+    assert first.calls == {"second@1": 2}
+    assert torch.equal(first.maps["second@1"], explain(model, x, "relu@1").maps["relu@1"])
+    with pytest.raises(LayerError, match="no layer 'alias-x'"):
+        find_layer(model, "alias-x")
 
 
 @pytest.mark.parametrize(

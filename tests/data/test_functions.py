@@ -261,4 +261,4 @@ def test_nan_that_a_function_or_a_dataset_gave_is_not_the_network_s(tmp_path: Pa
     assert reasons == ["the preprocessing function gave NaN or infinite values", None, None]
     items = [torch.full((3, 32, 32), torch.nan), torch.zeros(3, 32, 32)]
     reasons = [row["error"] for row in seewhy.explain(seeded(FourConv()), items, progress=False).records]
-    assert reasons == ["the Dataset gave NaN or infinite values", None]
+    assert reasons == ["it holds NaN or infinite values", None]

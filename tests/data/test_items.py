@@ -243,7 +243,6 @@ class Stream(IterableDataset[Tensor]):
         pytest.param(BYTES[0, ..., 0], r"One grey picture is  images\[None\]", id="one-grey"),
         pytest.param({"text": ["a"]}, r"The dict has text, none of which is a batch of images", id="dict"),
         pytest.param(LABELS, r"The tensor has shape \(4,\)", id="labels-alone"),
-        pytest.param(FLOATS.numpy() * np.nan, r"holds NaN", id="nan"),
     ],
 )
 def test_what_cannot_be_read_says_what_to_give(source: Any, said: str) -> None:
@@ -429,3 +428,65 @@ def test_rows_of_a_dataset_make_a_network_multi_label_as_those_of_a_batch_do() -
     explanation = seewhy.explain(seewhy.load(seeded(Pooled()), classes=CLASSES), Lazy(rows), progress=False)
     assert [image.label for image in explanation] == ["a|c", "no label", "b", "a|b"]
     assert not any("left out" in note for note in explanation.notes)
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [[1, 0, 1]],
+        [[1, 0, 1]] * 3,
+        [[1, 1, 1]] * 2,
+        [[1, 1, 0]] * 2,
+        [[0, 0, 0], [1, 0, 1], [1, 0, 1]],
+        [[0, 0, 0]] * 2,
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("form", ["pairs", "tensors", "batch", "dataset"])
+@pytest.mark.parametrize("classes", [CLASSES, None], ids=["named", "numbers"])
+def test_rows_that_are_sets_alone_are_no_class_names(
+    rows: list[list[int]], form: str, classes: tuple[str, ...] | None
+) -> None:
+    x, labels = images(len(rows)), torch.tensor(rows)
+    source = {
+        "pairs": list(zip(x, labels, strict=True)),
+        "tensors": TensorDataset(x, labels),
+        "batch": (x, labels),
+        "dataset": Lazy(list(labels)),
+    }[form]
+    assert read_table(source).classes == ()
+    classifier = seewhy.load(seeded(Pooled()), classes=classes, task="multi-label")
+    names = classes or ("0", "1", "2")
+    want = ["|".join(name for name, has in zip(names, row, strict=True) if has) or "no label" for row in rows]
+    assert [image.label for image in seewhy.explain(classifier, source, target=0, progress=False)] == want
+
+
+def test_sets_of_words_name_their_classes() -> None:
+    held = [["cat", "dog"], ["dog"], []]
+    table = read_table(list(zip(FLOATS[:3], held, strict=True)))
+    assert table.classes == ("cat|dog", "dog", "no label") and table.class_names(2) == ("cat", "dog")
+
+
+@pytest.mark.parametrize("row", [0, 2])
+@pytest.mark.parametrize("number", [np.nan, np.inf], ids=str)
+@pytest.mark.parametrize("form", ["tensor", "array", "batch", "dict", "splits", "list"])
+def test_one_image_of_a_stack_with_nan_is_a_row_with_its_reason(form: str, number: float, row: int) -> None:
+    x = FLOATS.clone()
+    x[row, 1, 3, 4] = number
+    source = {
+        "tensor": x,
+        "array": x.numpy(),
+        "batch": (x, LABELS),
+        "dict": {"image": x, "label": LABELS},
+        "splits": {"train": x[:2], "valid": x[2:]},
+        "list": list(x),
+    }[form]
+    found = seewhy.explain(seeded(Pooled()), source, layers="block", target=0, progress=False)
+    reasons = [image.error for image in found]
+    assert reasons[row] == "it holds NaN or infinite values" and reasons.count(None) == 3
+    assert [image.label for image in found] == (["2", "0", "1", "1"] if form in ("batch", "dict") else [None] * 4)
+    whole = seewhy.explain(seeded(Pooled()), FLOATS, layers="block", target=0, progress=False)
+    kept = [place for place in range(4) if place != row]
+    np.testing.assert_allclose(found.maps[kept], whole.maps[kept], rtol=0, atol=1e-7)
+    with pytest.raises(DataError, match=r"None of the 4 images can be read:\n  00000: it holds NaN or infinite values"):
+        seewhy.explain(seeded(Pooled()), x * np.nan, progress=False)

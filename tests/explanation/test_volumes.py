@@ -201,6 +201,25 @@ def test_overlays_show_slices_side_by_side_and_the_sheet_one_volume_below_the_ot
     assert np.asarray(double[0].overlay).shape[0] == 2 * 96
 
 
+def test_the_caption_of_a_fine_map_does_not_say_that_it_is_smoothed() -> None:
+    found = explain(seeded(Clip(stride=1)), clips(1, 12, 32), layers="stem", method="layercam", progress=False)
+    assert found.maps[0].size > 256 and not found.is_smoothed(found.keys[0])
+    assert not any("smoothed" in line for line in found[0].caption())
+
+
+@pytest.mark.parametrize("row", [0, 1])
+def test_a_volume_with_nan_is_a_row_with_its_reason(row: int) -> None:
+    model, x = seeded(Clip()), clips(3)
+    whole = explain(model, x, layers="act", target=1, progress=False)
+    x[row, 0, 2, 3, 4] = torch.nan
+    found = explain(model, x, layers="act", target=1, progress=False)
+    kept = [place for place in range(3) if place != row]
+    assert [image.error for image in found if image.error] == ["it holds NaN or infinite values"]
+    assert isinstance(found, VolumeExplanation) and found[row].error
+    np.testing.assert_allclose(found.maps[kept], whole.maps[kept], rtol=0, atol=1e-7)
+    assert found.show().height > 2 * 96
+
+
 def test_what_lights_one_frame_is_drawn_on_that_frame_alone() -> None:
     raw = np.zeros((12, 4, 4), np.float32)
     raw[6, 1, 2] = 3
@@ -236,8 +255,8 @@ def test_what_is_no_volume_says_so() -> None:
     model = seeded(Clip())
     with pytest.raises(DataError, match=r"but must be floats.*\n.*volumes.float\(\) / 255"):
         explain(model, torch.zeros(1, 3, 4, 16, 16, dtype=torch.uint8), progress=False)
-    with pytest.raises(DataError, match="holds NaN"):
-        explain(model, clips() / 0, progress=False)
+    with pytest.raises(DataError, match=r"None of the 2 images can be read:\n  00000: it holds NaN"):
+        explain(model, clips() / 0 - clips() / 0, progress=False)
     with pytest.raises(DataError, match="there is nothing in them"):
         explain(model, clips()[:0], progress=False)
     with pytest.raises(ModelError, match=r"cannot take input of shape \(1, 4, 5, 16, 20\)"):

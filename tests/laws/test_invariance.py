@@ -105,6 +105,36 @@ def test_a_batch_of_n_equals_n_alone(method: str, network: str) -> None:
     assert apart(ragged, together) <= ROUNDING.get(method, 5e-6)
 
 
+class Overwriting(nn.Module):
+    """A network that normalises its input, in place or not, in front of layers that work in place or not."""
+
+    def __init__(self, in_place: bool, relu_in_place: bool) -> None:
+        super().__init__()
+        self.in_place, self.features = (
+            in_place,
+            nn.Sequential(
+                nn.Conv2d(3, 8, 3, 2, 1), nn.ReLU(relu_in_place), nn.Conv2d(8, 8, 3, 1, 1), nn.ReLU(relu_in_place)
+            ),
+        )
+        self.fc = nn.Linear(8, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x.sub_(0.5).div_(0.2) if self.in_place else (x - 0.5) / 0.2
+        return self.fc(self.features(x).mean((2, 3)))
+
+
+@pytest.mark.parametrize("relu_in_place", [False, True])
+@pytest.mark.parametrize("method", EVERY)
+def test_a_network_may_overwrite_what_it_is_given(method: str, relu_in_place: bool) -> None:
+    x = images(3, 16)
+    plain, overwriting = (seeded(Overwriting(in_place, relu_in_place)) for in_place in (False, True))
+    given = x.clone()
+    explanation = explain(overwriting, given, layers="features.2", method=method, target=1, progress=False)
+    want = explain(plain, x, layers="features.2", method=method, target=1, progress=False)
+    assert torch.equal(given, x) and np.array_equal(explanation.maps, want.maps)
+    assert [row["probability"] for row in explanation.records] == [row["probability"] for row in want.records]
+
+
 @pytest.mark.parametrize("method", PARTICULAR)
 def test_methods_for_some_networks_or_layers_keep_the_laws_of_the_others(method: str) -> None:
     x, layers, model = images(4, 16), PARTICULAR[method], seeded(Pooled())

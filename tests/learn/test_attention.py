@@ -212,3 +212,28 @@ def test_it_is_tried_where_it_is_named_and_judged_by_what_an_exchange_still_does
     found = repair(audit, "surround", ways="attention", **FAST)
     assert found.way == "attention" and "maps graded B" in found.words and "plain" in found.margins
     assert found.arms["repaired"].mean == pytest.approx(np.mean(found.arms["repaired"].effects))
+
+
+class Attends(nn.Module):
+    """Patches, a block of PyTorch's own attention, and a linear layer over their mean."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 8, 2, stride=2)
+        self.block = nn.TransformerEncoderLayer(8, 2, 16, dropout=0.0, batch_first=True)
+        self.head = nn.Linear(8, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.head(self.block(self.conv(x).flatten(2).transpose(1, 2)).mean(dim=1))
+        return logits
+
+
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize(
+    "loss", [AttentionLoss(sample_of(), LAYER, left_half(), 5.0), GradientLoss(sample_of(), left_half(), 5.0)]
+)
+def test_it_has_a_gradient_through_attention(loss: AttentionLoss | GradientLoss, training: bool) -> None:
+    torch.manual_seed(0)
+    model = Attends().train(training)
+    loss(model, torch.arange(4), torch.Generator()).backward()
+    assert model.conv.weight.grad is not None and bool(model.conv.weight.grad.abs().sum() > 0)

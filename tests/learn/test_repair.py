@@ -493,6 +493,33 @@ def test_the_finding_can_be_told_by_its_number(audit: Audit) -> None:
     assert replace(find(audit.design, findings, "surround"), level="") is not None
 
 
+def test_a_factor_is_found_under_the_finding_that_its_title_names(audit: Audit) -> None:
+    findings = [vars(finding) for finding in audit.findings]
+    surround = next(finding for finding in findings if finding["factor"] == "surround")
+    told = {**surround["numbers"], "contrast": "dog"}
+    numbers = {**surround["numbers"], "members": {"centre": told, "tint": told}}
+    named = [{**surround, "members": ("centre", "tint"), "alternatives": ("centre",), "numbers": numbers}]
+    asked = find(audit.design, named, "centre")
+    assert (asked.factor, asked.contrast, asked.claims) == ("centre", "dog", surround["claims"])
+    assert find(audit.design, named, "surround").factor == find(audit.design, named, 1).factor == "surround"
+    with pytest.raises(
+        OptionError, match=r"tint has no finding of its own: it is told in finding 1, surround(.|\n)*--finding 1"
+    ):
+        find(audit.design, named, "tint")
+
+
+def test_a_folder_is_no_audit() -> None:
+    with pytest.raises(OptionError, match=r"got 'runs/audit'(.|\n)*seewhy repair RUN --finding 1"):
+        repair("runs/audit", 1)  # type: ignore[arg-type]
+
+
+def test_checkpoints_are_not_mixed_with_a_run(audit: Audit, data: Path, tmp_path: Path) -> None:
+    audit.save(tmp_path / "run")
+    with pytest.raises(StoreError, match="holds a run, and checkpoints do not belong among its files"):
+        seewhy.train(Known(), data, epochs=1, out=tmp_path / "run", progress=False)
+    assert not (tmp_path / "run" / "Known").exists()
+
+
 def test_the_command_repairs_what_an_audit_found(
     data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

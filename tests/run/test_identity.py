@@ -174,7 +174,6 @@ def test_what_differs_is_said_in_the_words_of_the_command_line(photos: Path) -> 
     assert said.pop("the weights").startswith("other numbers than there")
     assert said.pop("the code").endswith("was edited")
     assert said.pop("the network").endswith("were edited")
-    assert said.pop("the network's answers").endswith("than it did there")
     assert said.pop("--model").endswith("Edited asked")
     assert said == {
         "--classes": "0,1 there, a,b asked",
@@ -184,6 +183,34 @@ def test_what_differs_is_said_in_the_words_of_the_command_line(photos: Path) -> 
         "--batch-size": "16 there, 4 asked",
         "--format": "jpg there, png asked",
     }
+
+
+def small_input(image: PIL.Image.Image) -> Tensor:
+    return torch.from_numpy(np.array(image.resize((16, 16)))).permute(2, 0, 1) / 255
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"size": 16}, "--size: 32x32 there, 16x16 asked"),
+        ({"size": 32, "channels": "bgr"}, "--channels: rgb there, bgr asked"),
+        ({"preprocess": small_input}, "the code: "),
+    ],
+    ids=["size", "channels", "function"],
+)
+def test_a_network_that_is_asked_of_other_input_is_not_said_to_answer_otherwise(
+    photos: Path, tmp_path: Path, options: dict[str, Any], said: str
+) -> None:
+    seewhy.explain(seewhy.load(seeded(Pooled()), size=32), photos, out=tmp_path / "run", progress=False)
+    with pytest.raises(StoreError, match=re.escape(said)) as raised:
+        seewhy.explain(seewhy.load(seeded(Pooled()), **options), photos, out=tmp_path / "run", progress=False)
+    assert "answers" not in raised.value.message
+
+
+def test_a_network_that_answers_otherwise_for_no_reason_that_shows_is_said_to(photos: Path) -> None:
+    there = identity_of(plan_of(photos))
+    (line,) = differing({**there, "answers": [number + 1 for number in there["answers"]]}, there)
+    assert line.startswith("the network's answers: it gives other numbers than there")
 
 
 def test_other_weights_are_another_run(photos: Path) -> None:

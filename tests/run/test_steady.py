@@ -142,6 +142,17 @@ def test_answers_that_depend_on_the_rest_of_the_batch_are_refused(photos: Path, 
         call(seewhy.load(Beside(kind), preprocess=plain), photos, progress=False)
 
 
+@pytest.mark.parametrize("seed", range(6))
+def test_statistics_of_a_batch_are_noticed_between_pictures_of_one_kind(seed: int) -> None:
+    norm = nn.BatchNorm2d(8, track_running_stats=False)
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        pictures = torch.rand(4, 3, 32, 32)  # noise beside noise: the statistics are nearly the same
+        parts = (nn.Conv2d(3, 8, 3), norm, nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 3))
+    with pytest.raises(ModelError, match="depends on the images that stand beside it"):
+        seewhy.explain(nn.Sequential(*parts), pictures, target=1, progress=False)
+
+
 def test_nan_beside_nan_is_no_dependence_on_the_batch(photos: Path) -> None:
     class Broken(FourConv):
         def forward(self, x: Tensor) -> Tensor:

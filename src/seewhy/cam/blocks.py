@@ -55,6 +55,6 @@ def largest_block(run: Callable[[Tensor], Any], inputs: Tensor) -> tuple[Any, in
 
 def _largest_or_none(model: nn.Module, inputs: Tensor) -> int | None:
     try:
-        return largest_block(model, inputs)[1]
+        return largest_block(model, inputs.clone())[1]
     except (RuntimeError, ValueError, TypeError, IndexError, AssertionError):
         return None

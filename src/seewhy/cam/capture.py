@@ -30,7 +30,9 @@ class Answer(Protocol):
 
 A = TypeVar("A", bound=Answer)
 
-_overwriting: weakref.WeakSet[nn.Module] = weakref.WeakSet()  # models seen to change an activation in place
+# How many copies models need that change an activation in place: of what is handed on, and of what is kept, too.
+_overwriting: weakref.WeakKeyDictionary[nn.Module, int] = weakref.WeakKeyDictionary()
+_MOST_COPIES = 2
 
 
 @dataclass(frozen=True)
@@ -72,14 +74,15 @@ class Captured(Watched[Output]):
 def find_layer(model: nn.Module, asked: str) -> LayerCall:
     """The layer `asked` for by dotted name; `name@2` names the second call of a module that runs several times.
 
-    Raises LayerError with the nearest names.
+    A module with several names has its first one in what is given back. Raises LayerError with the nearest names.
     """
-    modules = dict(model.named_modules())
+    modules = dict(model.named_modules(remove_duplicate=False))
     name, at, call = asked.rpartition("@")
     if not at:
         name, call = asked, ""
     if name in modules and name and (call.isdigit() or not at):
-        return LayerCall(asked, name, int(call) if call else None)
+        first = next(first for first, module in modules.items() if module is modules[name])
+        return LayerCall(asked, first, int(call) if call else None)
     names = list(filter(None, modules))
     said = f"{type(model).__name__} has no layer {asked!r}.  {nearest(name, names)}".rstrip()
     raise LayerError(f"{said}\n{_layers_in_words(modules, names)}", slug="no-such-layer")
@@ -130,7 +133,7 @@ def watch(
         # A model that detaches what it computed (a backbone under its own no_grad) needs gradients from the start.
         for from_the_start in (False, True) if graph else (False,):
             recorder, output = _recorded(model, inputs, _Recorder(layers, graph), read, from_the_start)
-            if output.differentiable or not graph:
+            if not graph or (output.differentiable and (from_the_start or not recorder.interrupted)):
                 break
         else:
             raise ModelError(
@@ -163,7 +166,7 @@ def gradients(values: Tensor, activations: dict[str, Tensor], *, retain: bool = 
             raise LayerError(
                 f"The score does not depend on layer {layer!r}: no gradient reaches it.\n"
                 "  Choose another layer:  seewhy layers --model …; of one that runs several times another run, as "
-                f"{layer.partition('@')[0]}@1",
+                f"{layer.partition('@')[0]}@1; inside a checkpoint:  use_reentrant=False",
                 slug="no-gradient",
             )
         slopes[layer] = gradient
@@ -173,8 +176,8 @@ def gradients(values: Tensor, activations: dict[str, Tensor], *, retain: bool = 
 def _recorded(
     model: nn.Module, inputs: Tensor, recorder: _Recorder, read: Callable[[Any], A], from_the_start: bool
 ) -> tuple[_Recorder, A]:
-    """One pass with its recorder and output; once more on copies where the model overwrites what was captured."""
-    recorder.copies = model in _overwriting
+    """One pass with its recorder and output; again with more copies where the model overwrites what was captured."""
+    recorder.copies = _overwriting.get(model, 0)
     try:
         with torch.set_grad_enabled(from_the_start), recorder.attached(model):
             output = read(run(model, inputs))
@@ -183,8 +186,8 @@ def _recorded(
         if recorder.copies or "in-place" not in str(error):
             raise
         overwritten = True
-    if overwritten and not recorder.copies:
-        _overwriting.add(model)
+    if overwritten and recorder.copies < _MOST_COPIES:
+        _overwriting[model] = recorder.copies + 1
         return _recorded(model, inputs, _Recorder(recorder.layers, recorder.graph), read, from_the_start)
     recorder.check(model)
     return recorder, output
@@ -192,15 +195,20 @@ def _recorded(
 
 @dataclass
 class _Recorder:
-    """Forward hooks on the asked layers, for one pass of one thread; `copies` hands on copies of what is kept."""
+    """Forward hooks on the asked layers, for one pass of one thread.
+
+    With `copies` 1 the network goes on with a copy of what is kept; with 2 what is kept is a copy, too, so that what
+    the layer's output is a view of can be overwritten.
+    """
 
     layers: Sequence[LayerCall]
     graph: bool = True
-    copies: bool = False
+    copies: int = 0
     owner: int = field(default_factory=threading.get_ident)
     counts: Counter[str] = field(default_factory=Counter)
     kept: dict[str, Tensor] = field(default_factory=dict)
     versions: dict[str, int] = field(default_factory=dict)
+    interrupted: bool = False  # whether the model itself ended the graph between two of the layers
 
     @contextlib.contextmanager
     def attached(self, model: nn.Module) -> Iterator[None]:
@@ -225,13 +233,20 @@ class _Recorder:
             if not asked:
                 return None
             activation = _first_tensor(output, asked[0])
+            self.interrupted |= bool(self.kept) and not torch.is_grad_enabled()
             torch.set_grad_enabled(self.graph)
+            if activation.is_inference():  # of the model's own inference_mode, in which no graph can hold it
+                with torch.inference_mode(False):
+                    activation = activation.clone()
             if not activation.requires_grad:
                 activation = activation.detach()
                 # An identity or an in-place layer hands its input on: what is upstream could still overwrite it.
-                if any(isinstance(arg, Tensor) and arg.data_ptr() == activation.data_ptr() for arg in args):
+                hands_on = any(isinstance(arg, Tensor) and arg.data_ptr() == activation.data_ptr() for arg in args)
+                if hands_on or self.copies == _MOST_COPIES:
                     activation = activation.clone()
                 activation.requires_grad_(self.graph)
+            elif self.copies == _MOST_COPIES:
+                activation = activation.clone()
             self.kept.update(dict.fromkeys(asked, activation))
             self.versions.update(dict.fromkeys(asked, activation._version))
             return _replace_first(output, activation.clone() if self.copies else activation)
@@ -263,6 +278,9 @@ class _Recorder:
         return any(self.kept[layer]._version != version for layer, version in self.versions.items())
 
     def activations(self) -> dict[str, Tensor]:
+        for kept in self.kept.values() if self.graph else ():
+            if not kept.requires_grad:  # cut off by detach_ or a checkpoint: nothing depends on it, as autograd says
+                kept.requires_grad_()
         return {layer.asked: self.kept[layer.asked] for layer in self.layers}
 
     def runs(self) -> dict[str, int]:

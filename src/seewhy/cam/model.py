@@ -263,9 +263,12 @@ def answer(model: nn.Module, inputs: Tensor) -> Any:
 
 
 def run(model: nn.Module, inputs: Tensor) -> Any:
-    """What the model returns. Raises ModelError where its own code would end the program, or meets a file's error."""
+    """What the model returns for a copy of the inputs, which it may write to.
+
+    Raises ModelError where its own code would end the program, or meets a file's error.
+    """
     try:
-        output = model(inputs)
+        output = model(inputs.clone())
     except KeyboardInterrupt:
         raise
     except BaseException as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -31,6 +32,21 @@ if TYPE_CHECKING:
     from seewhy.evidence.trials.design import AuditDesign
 
 
+@dataclass(frozen=True, kw_only=True)
+class _MapsBeside(LayerOptions):
+    """The maps that stand beside the findings: of one layer and one method."""
+
+    layers: Annotated[
+        str, typer.Option(help="One, of the maps beside the findings, by its dotted name; relu@1 is the first run.")
+    ] = "auto"
+    method: Annotated[
+        str,
+        typer.Option(
+            help="One, of these maps, by name (seewhy methods lists them) or your own: file.py:function; auto chooses."
+        ),
+    ] = "auto"
+
+
 @spelled_out
 def audit(
     context: typer.Context,
@@ -44,8 +60,8 @@ def audit(
     regions: Annotated[
         str,
         typer.Option(
-            help="border, corners, centre, halves, grid:4x4, zones, search, face, background, NAME=FOLDER of masks, "
-            "NAME=coco.json, NAME=file.py:function, NAME=not:REGION; by commas."
+            help="border, corners, centre, halves, grid:4x4, zones, search, face, background, NAME=FOLDER of masks or "
+            "of YOLO's text files, NAME=coco.json#CATEGORY, NAME=file.py:function, NAME=not:REGION; by commas."
         ),
     ] = "zones,search",
     core: Annotated[
@@ -77,7 +93,7 @@ def audit(
         typer.Option("--as-given", help="Go on where the classes are clearly in another order than the network's."),
     ] = False,
     *,
-    maps: LayerOptions,
+    maps: _MapsBeside,
     taken: ImageOptions,
     workers: Workers = None,
     gating: GateOptions,
@@ -103,7 +119,7 @@ def audit(
     steady_process()
     with kept_clean(), forking(processes):
         if run.out is not None:
-            manifest.find(run.out)  # refused before anything is read, where it holds something else
+            manifest.find(run.out, "audit")  # refused before anything is read, where it holds something else
         with progress_bars("Reading images") as (reading,):
             design = designed(context, reading)
     if run.understands(design.plan, classifier.weights, {} if plan_only else {"Shows": smallest_of(design)}):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Annotated
 
 import typer
@@ -21,6 +22,26 @@ from seewhy.cli.printing import kept_clean, print_check, print_json
 from seewhy.cli.signature import spelled_out
 from seewhy.cli.spread import NotSpreadOptions
 
+
+@dataclass(frozen=True, kw_only=True)
+class _ExaminedMaps(MapOptions):
+    """Whose maps are examined: several layers, but one method and one target."""
+
+    method: Annotated[
+        str,
+        typer.Option(
+            help="One, by activation or gradient (seewhy methods lists them), none of your own; auto chooses."
+        ),
+    ] = "auto"
+    target: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="What is explained, one: predicted, label, margin, contrast:A:B, log-probability, a class name or "
+            "index, ….  [default: predicted]"
+        ),
+    ] = None
+
+
 _NOT_SPLIT = "looks at 2,000 images at most, which one machine does in minutes, and compares them with each other"
 
 
@@ -29,7 +50,7 @@ def check(
     context: typer.Context,
     images: Images,
     classifier: ClassifierOptions,
-    maps: MapOptions,
+    maps: _ExaminedMaps,
     taken: ImageOptions,
     run: RunOptions,
     cluster_by: ClusterBy = None,

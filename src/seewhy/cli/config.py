@@ -25,9 +25,7 @@ def read_config(context: typer.Context, path: Path | None) -> Path | None:
         parameter = _parameter(file, context, command, key)
         if parameter.name in defaults:
             raise OptionError(f"{file} sets {key!r} for {command} a second time, by another word.", slug="config")
-        texts = [str(part) for part in (value if isinstance(value, list) else [value])]
-        several = getattr(parameter, "multiple", False)
-        defaults[parameter.name] = value if isinstance(value, bool) else texts if several else ",".join(texts)
+        defaults[parameter.name] = _read(file, context, command, key, parameter, value)
     context.default_map = {**defaults, **(context.default_map or {})}
     return path
 
@@ -58,25 +56,35 @@ def _section(file: Path, context: typer.Context, command: str) -> dict[str, Any]
     commands = getattr(context.parent.command, "commands", {}) if context.parent else {command: context.command}
     sections = [name for name, of in commands.items() if any(one.name == "config" for one in of.params)]
     for section, value in content.items():
-        if section not in sections or not isinstance(value, dict):
-            what = f"has a section [{section}]" if isinstance(value, dict) else f"sets {section!r} outside a section"
-            why = "which takes no settings from a file" if section in commands else "which is no command"
-            close = nearest(section, sections) if isinstance(value, dict) else f"Put it below [{command}]."
-            close = "" if section in commands else close
-            have = f"\n  Sections: {listed(sections)}." if isinstance(value, dict) else ""
-            raise OptionError(f"{file} {what}, {why}.  {close}".rstrip() + have, slug="config")
+        if not isinstance(value, dict):
+            fitting = [name for name in (command, *sections) if section.replace("-", "_") in _names(commands[name])]
+            advice = f"Put it below [{fitting[0]}]." if fitting else nearest(section, _names(commands[command]))
+            raise OptionError(f"{file} sets {section!r} outside a section.  {advice}".rstrip(), slug="config")
+        if section not in sections:
+            known = section in commands
+            why = "which takes no settings from a file" if known else "which is no command"
+            close = "" if known else nearest(section, sections)
+            raise OptionError(
+                f"{file} has a section [{section}], {why}.  {close}".rstrip() + f"\n  Sections: {listed(sections)}.",
+                slug="config",
+            )
     settings: dict[str, Any] = content.get(command, {})
     return settings
 
 
-def _parameter(file: Path, context: typer.Context, command: str, key: str) -> Any:
-    """The parameter that a key of the file sets. Raises OptionError with the nearest names."""
-    known = {
+def _names(command: Any) -> dict[str, Any]:
+    """What a file may set for a command: its options by their words; another file is none of them."""
+    return {
         flag.lstrip("-").replace("-", "_"): parameter
-        for parameter in context.command.params
-        if not getattr(parameter, "hidden", False)
+        for parameter in command.params
+        if parameter.param_type_name == "option" and not parameter.hidden and parameter.name != "config"
         for flag in parameter.opts
     }
+
+
+def _parameter(file: Path, context: typer.Context, command: str, key: str) -> Any:
+    """The parameter that a key of the file sets. Raises OptionError with the nearest names."""
+    known = _names(context.command)
     word = key.replace("-", "_")
     if word not in known and RENAMED.get(word) in known:
         _say_renamed(f"{key} in {file}", RENAMED[word])
@@ -87,6 +95,18 @@ def _parameter(file: Path, context: typer.Context, command: str, key: str) -> An
             slug="config",
         )
     return known[word]
+
+
+def _read(file: Path, context: typer.Context, command: str, key: str, parameter: Any, value: Any) -> Any:
+    """A value of the file as the command line would take it. Raises OptionError where it would not."""
+    texts = [str(part) for part in (value if isinstance(value, list) else [value])]
+    is_switch = isinstance(value, bool) and parameter.is_flag
+    taken = value if is_switch else texts if parameter.multiple else ",".join(texts)
+    try:
+        parameter.process_value(context, taken)
+    except (typer.BadParameter, OptionError) as error:
+        raise OptionError(f"{file} sets {key!r} to {value!r} for {command}: {error.message}", slug="config") from error
+    return taken
 
 
 def _say_renamed(old: str, new: str) -> None:

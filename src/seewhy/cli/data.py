@@ -9,10 +9,12 @@ import typer
 
 from seewhy.cli.options import AsJson, Seed
 from seewhy.cli.printing import print_json, print_rows, say
-from seewhy.errors import counted
+from seewhy.cli.signature import typed_beside
+from seewhy.errors import OptionError, counted, listed
 
 
 def data(
+    context: typer.Context,
     name: Annotated[
         str, typer.Argument(help="rvf10k, rvf5k, rvf140k (Kaggle), a FILE.zip downloaded by hand, or planted.")
     ],
@@ -41,6 +43,8 @@ def data(
     from seewhy.planted.folder import write_faces
     from seewhy.run.progress import progress_bar
 
+    if name != "planted" and (others := typed_beside(context, ("as_json",))):
+        raise OptionError(f"Only planted images are rendered, so {listed(others)} would say nothing of {name}.")
     archive = Path(name)
     home = dest or Path("data") / archive.stem
     with progress_bar("Getting data") as update:

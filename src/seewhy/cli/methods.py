@@ -9,8 +9,8 @@ import typer
 
 from seewhy.cli.options import AsJson, ClassifierOptions, ClusterBy, Config, ImageOptions, Seed, TaskName
 from seewhy.cli.printing import kept_clean, print_json, print_rows, print_wrapped, say
-from seewhy.cli.signature import spelled_out
-from seewhy.errors import OptionError
+from seewhy.cli.signature import spelled_out, typed_beside
+from seewhy.errors import OptionError, listed
 
 if TYPE_CHECKING:
     from seewhy.evidence.metrics.comparison import MethodComparison
@@ -25,7 +25,8 @@ class _ComparedNetwork(ClassifierOptions):
     model: Annotated[
         str,
         typer.Option(
-            help="The network: net.py:Net, package.module:factory, timm:NAME, torchvision:NAME or hf:DIRECTORY."
+            help="The network: net.py:Net, package.module:factory, timm:NAME, torchvision:NAME, hf:DIRECTORY, "
+            "onnx:FILE.onnx or pt2:FILE.pt2."
         ),
     ] = ""
 
@@ -39,14 +40,14 @@ class _ComparedMaps:
         typer.Option(
             "--methods",
             "--method",
-            help="Those that are compared, by commas, your own as file.py:function.  [default: six of one pass each]",
+            help="Which are compared, several by commas, your own: file.py:function.  [default: six of one pass each]",
         ),
     ] = ""
     layers: Annotated[
-        str, typer.Option(help="Dotted names, by commas: every method is compared on every one of them.")
+        str, typer.Option(help="Dotted names, several by commas: every method is compared on every one of them.")
     ] = "auto"
     target: Annotated[
-        str, typer.Option(help="What is explained and measured: predicted, label, a class, margin, …")
+        str, typer.Option(help="What is explained and measured, one: predicted, label, a class, margin, …")
     ] = "predicted"
     core: Annotated[
         str,
@@ -64,6 +65,7 @@ class _ComparedMaps:
 
 @spelled_out
 def methods(
+    context: typer.Context,
     compare: Annotated[
         str | None,
         typer.Option(
@@ -85,6 +87,11 @@ def methods(
 ) -> None:
     """List the methods, or with --compare rank them and layers for one classifier, with intervals."""
     if compare is None:
+        if others := typed_beside(context, ("as_json", "config")):
+            raise OptionError(
+                f"Without --compare all methods are listed, and {listed(others)} would say nothing.\n"
+                "  Type:  seewhy methods --compare DATA --model net.py:Net"
+            )
         _list(as_json)
         return
     from seewhy.evidence.metrics.compare import USUAL, compare_methods

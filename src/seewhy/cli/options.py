@@ -205,7 +205,7 @@ class LayerOptions:
     """Which maps are made."""
 
     layers: Annotated[
-        str, typer.Option(help="Dotted names, by commas; relu@1 is the first run of a shared module.")
+        str, typer.Option(help="Dotted names, several by commas; relu@1 is the first run of a shared module.")
     ] = "auto"
     method: Annotated[
         str,

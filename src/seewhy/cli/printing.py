@@ -93,8 +93,9 @@ def print_audit(summary: Mapping[str, Any], folder: Path, typed: str | None = No
 
     splits = ", ".join(f"{count:,} {name}" for name, count in summary["splits"].items())
     accuracy = f", accuracy {summary['accuracy']['value']:.3f}" if summary["accuracy"] else ""
+    classes = listed(summary.get("audited_classes", summary["classes"]), 4)
     say(
-        f"{counted(summary['images'], 'image')} ({splits}) of {listed(summary['classes'], 4)}{accuracy}; "
+        f"{counted(summary['images'], 'image')} ({splits}) of {classes}{accuracy}; "
         f"{counted(summary['trials'], 'trial')}"
     )
     for note in summary["notes"]:
@@ -140,6 +141,8 @@ def print_plan(plan: Mapping[str, Any]) -> None:
         (factor["factor"], factor["kind"], f"{factor['trials']:,}", f"{factor['association']:.3f}")
         for factor in plan["factors"]
     ]
+    rows += [(name, "mark", f"{trials:,}", "") for name, trials in plan["marks"].items()]
+    rows += [("pairs of these", "", f"{plan['pairs']:,}", "")] if plan["pairs"] else []
     print_rows([("factor", "kind", "trials", "association"), *rows])
     for name, reason in plan["ruled_out"].items():
         say(f"  - {name}: {reason}")

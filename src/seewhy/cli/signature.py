@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from typing import Any, TypeVar, get_type_hints
+
+import typer
 
 Options = TypeVar("Options")
 
@@ -41,6 +43,13 @@ def spelled_out(command: Callable[..., None]) -> Callable[..., None]:
 def filled(group: type[Options], values: Mapping[str, Any]) -> Options:
     """An option class with its values among those of a command, by the names of its fields."""
     return group(**{field.name: values[field.name] for field in fields(group)})  # type: ignore[arg-type]
+
+
+def typed_beside(context: typer.Context, names: Container[str]) -> list[str]:
+    """The options that the command line itself gives, but for these: "--model", "--limit"."""
+    asked = [one for one in context.command.params if one.param_type_name == "option" and one.name not in names]
+    sources = [(one, context.get_parameter_source(one.name or "")) for one in asked]
+    return [max(one.opts, key=len) for one, source in sources if source is not None and source.name == "COMMANDLINE"]
 
 
 def _fields_of(group: Any) -> list[inspect.Parameter]:

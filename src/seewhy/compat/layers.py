@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from seewhy.cam.capture import LayerCall
 from seewhy.cam.grid import Grid
 from seewhy.cam.layers.calls import trace_any
+from seewhy.cam.layers.token_order import with_token_order
 from seewhy.cam.model import remembered
 from seewhy.compat.arrays import planes
 from seewhy.compat.notice import warn
@@ -128,7 +129,8 @@ def _inferred(model: nn.Module, name: str, inputs: Tensor) -> Transform | None:
         return None
 
     def learn() -> dict[str, Grid | None]:
-        return {call.name: call.grid for call in trace_any(model, inputs[:1])[0]}
+        calls, _ = trace_any(model, inputs[:1])
+        return {call.name: call.grid for call in with_token_order(model, inputs[:1], calls)}
 
     grid = remembered(model, ("compat", inputs.shape[1:]), learn).get(name)
     return grid.view if grid is not None and grid.layout != "channels-first" else None

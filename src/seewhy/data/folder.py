@@ -14,9 +14,7 @@ from seewhy.data.image_files import is_image_name
 from seewhy.data.image_table import ImageTable
 from seewhy.data.item_labels import ItemReading, label_of
 from seewhy.data.items import are_rows, items_of, paths_in
-from seewhy.data.labels import (
-    number_of,
-)
+from seewhy.data.labels import JOINT, NO_LABEL, number_of
 from seewhy.data.listing import below, label_names, read_listing, without_repeats
 from seewhy.data.missing import nearest_paths
 from seewhy.data.next_steps import is_address, kind_of_file, steps_for
@@ -122,9 +120,14 @@ def _table(source: Any, columns: Mapping[str, str], first: int | None) -> ImageT
 
 
 def _words(images: Sequence[Image]) -> tuple[str, ...]:
-    """The class names of images in memory whose labels are words, as those of a table are."""
+    """The class names of images in memory whose labels, or whose sets of them, are words, as those of a table are."""
     names = label_names(images)
-    return () if any(number_of(name) is not None or name.startswith("-") for name in names) else names
+    are_numbers = any(name.startswith("-") or all(map(_is_number, name.split(JOINT))) for name in names)
+    return () if are_numbers or names == (NO_LABEL,) else names
+
+
+def _is_number(text: str) -> bool:
+    return number_of(text) is not None
 
 
 def _first_seen(seen: Sequence[ItemReading]) -> int | None:

@@ -34,6 +34,8 @@ class ImageTable:
     either: int | None = None  # how deep the first of two levels of folders lies, either of which may be the classes
     flags: tuple[str, ...] = ()  # columns of zeros and ones whose names are the labels
     seen: tuple[ItemReading, ...] = ()  # what some items hold beside their images, where no label is known beforehand
+    labels_come: bool = False  # whether labels that no table has may come with items while these are read
+    strange: tuple[str, ...] = ()  # labels that are no class of the network and were left out, the most frequent first
     columns: tuple[str, ...] = ()  # of a table, all but that of paths: what `Image.cells` are
     read_as: tuple[str, ...] = ()  # those of them that labels and splits were read from
     cluster_by: str = ""  # what `Image.cluster` comes from

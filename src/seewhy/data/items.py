@@ -65,7 +65,17 @@ def items_of(source: Any, first: int | None = None) -> Items:
     Raises DataError that says what to give instead.
     """
     items = _items_of(source, first or 0)
-    return items if isinstance(items.held, Tensor) else _looked_into(items, first or 0)
+    if not isinstance(items.held, Tensor):
+        return _looked_into(items, first or 0)
+    return replace(items, held=readable(items.held))
+
+
+def readable(stack: Tensor) -> Tensor | list[Tensor]:
+    """A stack of images as it is; in a list where some hold NaN or infinite values: those are rows with their reason.
+
+    Of a stack every image is taken for the network's input, unseen.
+    """
+    return stack if not stack.is_floating_point() or bool(torch.isfinite(stack).all()) else list(stack)
 
 
 def _items_of(source: Any, first: int) -> Items:
@@ -239,8 +249,6 @@ def _stack(values: Tensor | np.ndarray[Any, Any]) -> Any:
             f"The tensor is {batch.dtype}, but must be floats (the network's own input) or bytes (uint8 photographs).",
             slug="no-images",
         )
-    if batch.is_floating_point() and not torch.isfinite(batch).all():
-        raise DataError("The tensor of images holds NaN or infinite values.", slug="no-images")
     return batch
 
 
@@ -311,7 +319,7 @@ def _looked_into(items: Items, first: int) -> Items:
 
     All are looked at where they are in memory anyway, else some.
     """
-    count, in_memory = len(items.held), _in_memory(items.held)
+    count, in_memory = len(items.held), is_in_memory(items.held)
     rows = range(count) if in_memory else _spread(count)
     of = "items" if len(rows) == count else f"of {len(rows)} items looked at"
     if items.labels:
@@ -352,10 +360,10 @@ def _readings(held: Any, rows: Sequence[int], classes: Sequence[str], first: int
     return read
 
 
-def _in_memory(held: Any) -> bool:
+def is_in_memory(held: Any) -> bool:
     """Whether asking for every item costs nothing."""
     inner = held.dataset if isinstance(held, Subset) else held
-    return _in_memory(inner) if isinstance(inner, Subset) else isinstance(inner, (list, tuple, TensorDataset))
+    return is_in_memory(inner) if isinstance(inner, Subset) else isinstance(inner, (Tensor, list, tuple, TensorDataset))
 
 
 def _spread(count: int) -> Sequence[int]:

@@ -178,7 +178,7 @@ def _by_function(image: PIL.Image.Image, digest: str, preprocess: Opaque, label:
         raise UnreadableError(failure[: 200 - len(advice)] + advice) from error
     inputs = input_made(made)
     geometry = known_rule(preprocess).geometry(size, (inputs.shape[1], inputs.shape[2]))
-    refuse_not_finite(inputs, "the preprocessing function")
+    refuse_not_finite(inputs, "the preprocessing function gave")
     inputs = inputs.clone()  # a function may use its buffer again
     return Loaded(size, geometry, picture, inputs=inputs, digest=digest, label=label, mode=mode)
 
@@ -209,17 +209,17 @@ def _is_floats(part: Any) -> bool:
     return isinstance(part, np.ndarray) and part.dtype.kind == "f" and part.ndim in (3, 4)
 
 
-def refuse_not_finite(inputs: Tensor, source: str) -> None:
-    """Raise UnreadableError where an input holds no finite numbers throughout; `source` is what made it."""
+def refuse_not_finite(inputs: Tensor, said: str) -> None:
+    """Raise UnreadableError where an input holds no finite numbers throughout; `said` begins the reason."""
     if not bool(inputs.isfinite().all()):
-        raise UnreadableError(f"{source} gave NaN or infinite values")
+        raise UnreadableError(f"{said} NaN or infinite values")
 
 
 def _of_volume(volume: Tensor, preprocess: Preprocess | Opaque) -> Loaded:
     """A volume (C, T, H, W), the network's input; of the size of its slices."""
     size = (volume.shape[2], volume.shape[3])
     known = preprocess if isinstance(preprocess, Preprocess) else None
-    refuse_not_finite(volume, "the tensor")
+    refuse_not_finite(volume, "it holds")
     return Loaded(size, geometry_of(size, Preprocess()), preprocess=known, inputs=volume.clone())
 
 
@@ -227,7 +227,7 @@ def _from_item(item: Any, label: str | None, preprocess: Preprocess | Opaque) ->
     if isinstance(item, Tensor) and item.is_floating_point() and item.ndim == 3:
         size = (item.shape[1], item.shape[2])
         known = preprocess if isinstance(preprocess, Preprocess) else None
-        refuse_not_finite(item, "the Dataset")
+        refuse_not_finite(item, "it holds")
         return Loaded(size, geometry_of(size, Preprocess()), preprocess=known, inputs=item.clone(), label=label)
     image = image_of(item)
     if image is not None:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from seewhy.data.folder_names import LevelNote
 from seewhy.data.image_table import ImageTable
 from seewhy.data.item_labels import label_of
+from seewhy.data.items import is_in_memory
 from seewhy.data.labels import (
     JOINT,
     LabelReader,
@@ -24,6 +25,7 @@ from seewhy.data.packed import gathered, relabelled
 from seewhy.errors import listed
 from seewhy.records import Task, one_form
 
+_MOST_STRANGE = 40  # labels that are kept of those that are no class
 _ENOUGH = 4  # items looked at for each class, from which on it says something that none is the first
 
 
@@ -43,12 +45,22 @@ def with_labels(table: ImageTable, classes: Sequence[str], task: Task = "classif
         notes += _numbering_seen(table, table.classes or classes)
     reader = LabelReader(classes, first, several, separator)
     images = relabelled(table.images, reader.read)
-    for one in table.seen:
-        reader.read(label_of(one.label, table.classes or classes, table.first_label or 0))
+    seen = [reader.read(label_of(one.label, table.classes or classes, table.first_label or 0)) for one in table.seen]
+    hidden = table.items is not None and not is_in_memory(table.items) and not table.labels
     notes += _said_of(reader, table, is_left=any(image.label for image in images))
     names = table.classes if table.items is None or table.classes else tuple(classes)
     first_label = 0 if table.first_label is None and "0" in numbers else table.first_label
-    return replace(table, images=images, classes=names, notes=tuple(notes), whole=(), first_label=first_label, seen=())
+    return replace(
+        table,
+        images=images,
+        classes=names,
+        notes=tuple(notes),
+        whole=(),
+        first_label=first_label,
+        seen=(),
+        labels_come=hidden and (any(seen) or not seen),
+        strange=tuple(label for label, _ in reader.dropped.most_common(_MOST_STRANGE)),
+    )
 
 
 def _said_of(reader: LabelReader, table: ImageTable, *, is_left: bool) -> list[str]:

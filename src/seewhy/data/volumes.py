@@ -11,6 +11,7 @@ from torch import Tensor
 
 from seewhy.data.canvas import picture_of
 from seewhy.data.image_table import ImageTable
+from seewhy.data.items import readable
 from seewhy.errors import DataError
 from seewhy.records import Image, Preprocess
 
@@ -22,13 +23,14 @@ def are_volumes(images: Any) -> bool:
 
 def holds_volumes(table: ImageTable) -> bool:
     """Whether the table is one that `volume_table` made."""
-    return isinstance(table.items, Tensor) and are_volumes(table.items)
+    held = table.items
+    return are_volumes(held) or (isinstance(held, list) and isinstance(held[0], Tensor) and held[0].ndim == 4)
 
 
 def volume_table(volumes: Tensor | NDArray[Any]) -> ImageTable:
     """The table of volumes (N, C, T, H, W), which are the network's own input: floats, frames or slices third.
 
-    Raises DataError for none, and for what are no finite floats.
+    Raises DataError for none, and for what are no floats.
     """
     held = torch.from_numpy(np.ascontiguousarray(volumes)) if isinstance(volumes, np.ndarray) else volumes
     shape = tuple(held.shape)
@@ -42,15 +44,13 @@ def volume_table(volumes: Tensor | NDArray[Any]) -> ImageTable:
         raise DataError(f"The volumes have the shape {shape}: there is nothing in them.", slug="no-images")
     if held.is_meta:
         raise DataError("The volumes lie on the meta device: they have a shape and no numbers.", slug="meta-device")
-    if not torch.isfinite(held).all():
-        raise DataError("The tensor of volumes holds NaN or infinite values.", slug="no-images")
     held = held.float() if held.dtype == torch.float64 and isinstance(volumes, np.ndarray) else held
     width = max(5, len(str(len(held))))
     note = (
         f"Volumes of the shape {shape[1:]} are read as {shape[2]} frames or slices of {shape[4]} x {shape[3]} pixels."
     )
     images = tuple(Image(f"{number:0{width}d}") for number in range(len(held)))
-    return ImageTable(images, items=held, source="the volumes", notes=(note,))
+    return ImageTable(images, items=readable(held), source="the volumes", notes=(note,))
 
 
 def pictures_of(volume: Tensor, preprocess: Preprocess | None) -> NDArray[np.uint8]:

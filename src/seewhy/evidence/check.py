@@ -148,7 +148,7 @@ class Check:
         """
         if self.folder is None:
             check_unchanged(self.plan)
-        run, identity = RunFolder(Path(folder)), check_identity(self.plan, self.seed)
+        run, identity = RunFolder(Path(folder), "check"), check_identity(self.plan, self.seed)
         with run.held():
             if run.open(identity) is None:
                 _write(self, run, identity)
@@ -216,7 +216,7 @@ def check(
         sample=sample, batch_size=batch_size, seed=seed,
     )  # fmt: skip
     if out is not None:
-        run = RunFolder(Path(out))
+        run = RunFolder(Path(out), "check")
         plan = run.as_begun(plan)
         run.holding(check_identity(plan, seed))  # refused before any work is done
     with chosen_progress(progress, "Checking") as update:
@@ -260,7 +260,7 @@ def check_identity(plan: Plan, seed: int) -> RunIdentity:
 
 def check_in_folder(plan: Plan, folder: Path, *, seed: int, progress: Progress) -> dict[str, Any]:
     """The check's summary, from a run folder where it is finished, else made and written to it."""
-    run = RunFolder(folder)
+    run = RunFolder(folder, "check")
     with run.held():
         plan = run.as_begun(plan)
         identity = check_identity(plan, seed)

@@ -55,7 +55,7 @@ def settle(plan: Plan, folder: Path, *, overlays: bool, extend: bool) -> tuple[L
 
     Raises StoreError where the folder holds something else, or a run of other options or images, naming what differs.
     """
-    stored = manifest.find(folder)
+    stored = manifest.find(folder, "explain")
     if stored is None:
         layout = Layout(plan, plan.shard_size, overlays=overlays)
         manifest.clear(folder)
@@ -79,7 +79,7 @@ def join(layout: Layout, folder: Path, begun: Mapping[str, Any]) -> tuple[Layout
     back where the folder's is the same; `begun` is kept beside the identity of a run that is new. Raises StoreError
     where the folder holds something else, or another run.
     """
-    stored = manifest.find(folder)
+    stored = manifest.find(folder, "explain")
     if stored is None:
         manifest.clear(folder)
         manifest.begin(folder, layout.identity.begun(), **begun)

@@ -45,7 +45,7 @@ def run_in_folder(
     it; `spread` does the shards elsewhere than in workers of this machine. Raises StoreError where the folder holds
     something else, or processes with --shard are at work in it.
     """
-    run = RunFolder(folder)
+    run = RunFolder(folder, "explain")
     with run.held():
         claims.check_free(folder, (run.stored() or {}).get("shards", 0))
         layout, complete = settle(plan, folder, overlays=overlays, extend=extend)

@@ -118,7 +118,7 @@ def note_shards(folder: Path, stored: Mapping[str, Any], portion: Portion, typed
 
 def _joined(layout: Layout, folder: Path, portion: Portion, typed: str) -> tuple[Layout, bool]:
     """The layout of the run that this process joins, or begins; whoever calls it holds the folder."""
-    stored = manifest.find(folder)
+    stored = manifest.find(folder, "explain")
     if stored is None:
         return join(layout, folder, {"environment": versions(), "shards": portion.count, "typed": typed})
     check_versions(folder, stored)

@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from seewhy.cam.attribute import Attribution, Subject, attribute
+from seewhy.cam.scores.score import Score
 from seewhy.data.addresses import any_address, each
 from seewhy.data.decode import UnreadableError, file_digest
-from seewhy.data.labels import read_label
+from seewhy.data.labels import NO_LABEL, read_label
 from seewhy.data.reader import Loaded, batch_of, load_image, refuse_others
 from seewhy.errors import SeewhyError
 from seewhy.explanation.overlays import draw_overlay, overlay_name
@@ -153,15 +154,17 @@ def _explain_batch(plan: Plan, result: ShardResult, readable: list[tuple[int, Lo
     for row, (place, loaded) in enumerate(readable):
         image = result.outcomes[place].image
         outcome = _outcome(plan, image, loaded, logits[row], decided[row])
-        label = outcome.image.label
         result.outcomes[place] = outcome
-        unlabelled = {score.name for score in plan.scores if score.needs_labels and label not in plan.classes}
+        label, at = outcome.image.label, result.shard.start + place
+        unlabelled = {score.name: why for score in plan.scores if (why := _why_unlabelled(plan, score, label, at))}
         stats = []
         for key in result.maps:
-            explained = outcome.error is None and key.score not in unlabelled
-            if explained:
+            if (why := unlabelled.get(key.score)) is not None:
+                stats.append(_without_map(image, key, why))
+                continue
+            if outcome.error is None:
                 result.maps[key][place] = on_cpu[key][row]
-            figures = numbers[key][row] if explained else _NO_NUMBERS
+            figures = _NO_NUMBERS if outcome.error else numbers[key][row]
             stats.append(_stat(plan, image, key, figures, float(values[key.score][row])))
         result.stats += stats
         if outcome.error is None:
@@ -169,6 +172,14 @@ def _explain_batch(plan: Plan, result: ShardResult, readable: list[tuple[int, Lo
     if overlays:
         jobs = [(method, *what) for what in drawn for method in plan.methods]
         result.overlays += _each(plan, partial(_drawn, plan, result), jobs)
+
+
+def _why_unlabelled(plan: Plan, score: Score, label: str | None, at: int) -> str | None:
+    """Why the image in this row of the table has no map of a score that is of its label; None where it has."""
+    asked = score.parts[score.which[at]] if score.which else score
+    if not asked.needs_labels or label in plan.classes:
+        return None
+    return NO_LABEL if label in (None, NO_LABEL) else "several labels"
 
 
 def _drawn(plan: Plan, result: ShardResult, what: tuple[str, int, Loaded, set[MapKey]]) -> tuple[str, str, bytes]:
@@ -228,6 +239,11 @@ def _numbers(maps: Maps) -> NDArray[np.float64]:
     wide = maps.reshape(len(maps), -1).astype(np.float64)
     with np.errstate(invalid="ignore"):  # inf - inf; the reason says it
         return np.stack([wide.min(1), wide.max(1), wide.sum(1), wide.clip(min=0).sum(1)], axis=1)
+
+
+def _without_map(image: Image, key: MapKey, why: str) -> MapStat:
+    nan = math.nan
+    return MapStat(image.id, *key, nan, nan, nan, nan, nan, empty=True, reason=why)
 
 
 def _stat(plan: Plan, image: Image, key: MapKey, numbers: NDArray[np.float64], value: float) -> MapStat:

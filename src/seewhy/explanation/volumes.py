@@ -82,9 +82,13 @@ class VolumeExplanation(Explanation):
             tiles,
             heat(),
             ("0", "each map's strongest 4 %" if cut else "each map's own maximum"),
-            panels=min(SHOWN, len(self._volume(shown[0])) if shown else 1),
+            panels=min(SHOWN, self.plan.table.items[0].shape[1]),
             columns=1,
         )
+
+    def is_smoothed(self, key: MapKey) -> bool:
+        """No map of a volume is: its slices are drawn as they are."""
+        return False
 
     def _drawn_keys(self, row: int) -> list[MapKey]:
         return list(self.keys) if self.outcomes[row].error is None else list(self.keys)[:1]
@@ -132,9 +136,6 @@ class VolumeExplanation(Explanation):
             key: maps.reshape(len(maps), slices[key.layer], -1, maps.shape[-1])
             for key, maps in super()._shown(raw).items()
         }
-
-    def _is_smoothed(self, key: MapKey) -> bool:
-        return False
 
 
 def drawn_slices(raw: Maps, count: int) -> Tensor:

@@ -77,18 +77,22 @@ def find(
 ) -> Asked:
     """The finding that is to be repaired, by number (from 1) or factor, among those about factors and marks.
 
+    A factor that its title names beside the first is repaired itself.
+
     Raises OptionError where there is none such, or it is no shortcut and `anyway` is not said. A mark is laid over by
     the audit itself, so that it goes with no class: of one, a dependence is enough.
     """
     marks = {mark.name for mark in design.marks}
     factors = {factor.name for factor in design.factors} | marks
     about = [one for one in findings if one["factor"] in factors and one["numbers"].get("probability")]
-    names = [one["factor"] for one in about]
     number = int(which) if isinstance(which, int) or str(which).isdecimal() else None
-    place = names.index(which) if which in names else None if number is None else number - 1
+    places = [place for place, one in enumerate(about) if which in (one["factor"], *one.get("alternatives", ()))]
+    place = places[0] if places else None if number is None else number - 1
     if place is None or not 0 <= place < len(about):
-        raise _no_such_finding(str(which), names)
+        raise _no_such_finding(str(which), about)
     found = about[place]
+    factor = str(which) if places else str(found["factor"])
+    numbers = found["numbers"] if factor == found["factor"] else found["numbers"]["members"][factor]
     claims, level = tuple(found["claims"]), str(found["level"])
     needed = "depends" if found["factor"] in marks else "shortcut"
     if needed not in claims and not anyway:
@@ -99,11 +103,16 @@ def find(
             f"{unnamed if needed == 'shortcut' else ''}  {TODO[needed]}  --anyway",
             slug="no-shortcut",
         )
-    return Asked(design, str(found["factor"]), str(found["numbers"]["contrast"]), claims, level)
+    return Asked(design, factor, str(numbers["contrast"]), claims, level)
 
 
-def _no_such_finding(which: str, names: Sequence[str]) -> OptionError:
-    """What to say of a finding that the audit does not have."""
+def _no_such_finding(which: str, about: Sequence[Mapping[str, Any]]) -> OptionError:
+    """What to say of a finding that the audit does not have, or that tells the factor under another one's name."""
+    names = [str(one["factor"]) for one in about]
+    for number, one in enumerate(about, 1):
+        if which in one.get("members", ()):
+            said = f"{which} has no finding of its own: it is told in finding {number}, {one['factor']}."
+            return OptionError(f"{said}\n  Type:  --finding {number}", slug="no-such-finding")
     told = listed([f"{at} {name}" for at, name in enumerate(names, 1)], 12) or "none about a factor"
     close = "" if which.isdecimal() else nearest(which, names)
     said = f"There is no finding {which}.  {close}".rstrip()

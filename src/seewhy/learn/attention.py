@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from seewhy.cam.capture import LayerCall
 from seewhy.cam.grid import AS_IT_IS
+from seewhy.cam.methods.input_score import attention_in_steps
 from seewhy.errors import ModelError
 from seewhy.evidence.checks.map_findings import map_findings
 from seewhy.evidence.checks.trust import examine
@@ -42,7 +43,7 @@ class AttentionLoss:
     def __call__(self, network: nn.Module, places: Tensor, generator: torch.Generator) -> Tensor:
         """The loss of the images at `places`."""
         targets = torch.from_numpy(self.sample.labels)[places]
-        with _recorded(network, self.layer) as activations:
+        with attention_in_steps(), _recorded(network, self.layer) as activations:
             logits = logits_in_training(network, self.sample, self.sample.canvases(places))
         activation = activations[(self.layer.call or len(activations)) - 1]
         masks = self.masks if len(self.masks) == 1 else self.masks[places.to(self.masks.device)]
@@ -74,7 +75,8 @@ class GradientLoss:
         """The loss of the images at `places`. Raises ModelError where no gradient reaches the input."""
         targets = torch.from_numpy(self.sample.labels)[places]
         inputs = inputs_for(network, self.sample, self.sample.canvases(places)).requires_grad_()
-        logits = logits_of_inputs(network, inputs.clone())  # which the network may overwrite
+        with attention_in_steps():
+            logits = logits_of_inputs(network, inputs.clone())  # which the network may overwrite
         (slope,) = torch.autograd.grad(logits.log_softmax(dim=1).sum(), inputs, create_graph=True, allow_unused=True)
         if slope is None:
             raise ModelError(

@@ -23,7 +23,7 @@ def save_comparison(summary: Mapping[str, Any], maps: MapChanges | None, folder:
     """
     runs = [Path(summary[which]) for which in ("first", "second")]
     identity = _ComparisonIdentity([manifest.digest_of(_identity_of(run)) for run in runs])
-    kept = RunFolder(folder)
+    kept = RunFolder(folder, "compare")
     with kept.held():
         kept.open(identity)
         means = None if maps is None else {"first": maps.mean_first, "second": maps.mean_second}

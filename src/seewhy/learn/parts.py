@@ -21,26 +21,6 @@ ALL = 10**9  # donors: as many as there are
 LEAST_CLUSTERS = 2  # of each class in each half
 
 
-def part_of(sample: Sample, places: Ints) -> Sample:
-    """The sample of the images at `places` alone; who meets whom is dealt anew."""
-    masks = {name: mask if len(mask) == 1 else mask[places] for name, mask in sample.masks.items()}
-    digests = tuple(sample.digests[place] for place in places) if sample.digests else ()
-    return replace(
-        sample,
-        images=tuple(sample.images[place] for place in places),
-        labels=sample.labels[places],
-        pixels=sample.pixels[places],
-        clusters=sample.clusters[places],
-        masks=masks,
-        found={name: has[places] for name, has in sample.found.items()},
-        recipients=np.zeros(0, np.int64),
-        partners=np.zeros((0, 0), np.int64),
-        unreadable=(),
-        digests=digests,
-        sizes=tuple(sample.sizes[place] for place in places) if sample.sizes else (),
-    )
-
-
 def halves_of(sample: Sample, seed: int) -> tuple[Sample, Sample]:
     """Two halves, every class alike in both, that share no cluster: what is chosen by one is proved by the other."""
     rng = np.random.default_rng((seed, 2, len(sample)))
@@ -52,7 +32,7 @@ def halves_of(sample: Sample, seed: int) -> tuple[Sample, Sample]:
         fuller = int((counts[1] - counts[0]) @ held < 0)  # the half that has fewer of these classes takes it
         half[members] = fuller
         counts[fuller] += held
-    first, second = (part_of(sample, np.flatnonzero(half == which)) for which in (0, 1))
+    first, second = (sample.part(np.flatnonzero(half == which)) for which in (0, 1))
     return first, second
 
 
@@ -133,7 +113,7 @@ def apart_from(train: Sample, judged: Sample) -> Sample:
     is_shared = np.isin(train.clusters, judged.clusters)
     if not is_shared.any():
         return train
-    kept = part_of(train, np.flatnonzero(~is_shared))
+    kept = train.part(np.flatnonzero(~is_shared))
     gone = [str(train.images[at].label) for at in _first_of_each(train.labels) if train.labels[at] not in kept.labels]
     if gone:
         raise DataError(

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from seewhy.errors import OptionError
 from seewhy.evidence.results.result import Audit
 from seewhy.learn.arms import USUAL_WAYS
 from seewhy.learn.asked import LEAST_SEEDS, Asked, RepairOptions, find, named_ways
@@ -68,6 +69,12 @@ def repair(
         >>> repaired = seewhy.repair(audit, "tint", epochs=1, rate=0.001, anyway=True)
         >>> print(repaired.headline)
     """
+    if not isinstance(audit, Audit):
+        raise OptionError(
+            f"seewhy.repair takes what seewhy.audit gave, and got {audit!r:.80}.\n"
+            "  Of an audit in a folder:  seewhy repair RUN --finding 1   (in Python audit again, with out=RUN: what is "
+            "there is read)"
+        )
     asked = find(audit.design, [vars(one) for one in audit.findings], finding, anyway=anyway)
     tuning = Tuning(epochs=epochs, rate=rate, batch_size=batch_size)
     options = RepairOptions(named_ways(ways), seeds, tuning, groups, seed, budget)

@@ -16,7 +16,7 @@ from seewhy.cam.model import untouched, unwrap
 from seewhy.data.classifier import RANDOM_NOTE, load
 from seewhy.data.folder import read_table
 from seewhy.data.window import with_window
-from seewhy.errors import ModelError, OptionError
+from seewhy.errors import ModelError, OptionError, StoreError
 from seewhy.learn.checkpoints import identity_of, resumed, write_epoch
 from seewhy.learn.epoch import epoch_of, read_images
 from seewhy.learn.history import PLOT, EpochWatch, HistoryRow, Training, best_epoch, write_plot
@@ -117,10 +117,20 @@ def train(
         identity = identity_of(classifier, splits, {**typed, "--seed": seed})
         optimizer = torch.optim.Adam([p for p in network.parameters() if p.requires_grad], lr=rate)
         folder = Path(out) / type(network).__name__
+        refuse_run(Path(out))
         notes = [*(note for note in classifier.notes if note != RANDOM_NOTE), *splits.notes]
         job = TrainingJob(classifier, splits, batch_size, rate, seed, folder, identity, notes, optimizer, report, watch)
         with untouched(network, learns=True), manifest.writer(folder):
             return _run(job, epochs, patience, resume, exchange)
+
+
+def refuse_run(out: Path) -> None:
+    """Raise StoreError where checkpoints would be mixed with the files of a run."""
+    if (out / manifest.NAME).exists():
+        raise StoreError(
+            f"{out} holds a run, and checkpoints do not belong among its files.\n  Name a new folder:  --out {out}-2",
+            slug="folder-holds-something-else",
+        )
 
 
 def _copied(network: nn.Module) -> nn.Module:

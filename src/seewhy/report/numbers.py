@@ -1,4 +1,4 @@
-"""Everything that is known of a factor, line by line: each number with unit, interval and count."""
+"""What was measured of a factor, line by line: each number with unit, interval and count."""
 
 from __future__ import annotations
 
@@ -65,7 +65,10 @@ _ACCURACIES = {"before": "as the images are", "patch": "with what it is compared
 
 
 def numbers_of(finding: Finding) -> tuple[Number, ...]:
-    """Everything that is known of a factor, line by line, every number with unit, interval and count."""
+    """What was measured of a factor, line by line: its effect, all that safeguards store, and what it explains.
+
+    Of everything outside of the core, and of a place, the finding's words hold the numbers.
+    """
     numbers = finding.numbers
     if (few := too_few(finding)) is not None:
         return (Number("Distinct images of the smallest class that can be used", f"{few}"),)
@@ -81,11 +84,17 @@ def numbers_of(finding: Finding) -> tuple[Number, ...]:
         _in_logits(f"Effect on the margin, {split}", numbers.get("margin"), unit),
         _chance(numbers),
         flips and replace(flips, key="flips"),
+        _in_share("Decisions that flip with the content of the own class", numbers.get("flips_own")),
+        _share_lost("Margin that the own class loses to content of its own", numbers.get("own_fall")),
         None
         if is_mark
         else _in_logits("Spread between donors of one class (standard deviation)", numbers.get("sensitivity")),
         _control(numbers.get("control")),
         _in_points("By what lies outside of the core", numbers.get("outside")),
+    ]
+    lines += [
+        _in_points(f"With the {name} put back as it was", estimate)
+        for name, estimate in _items(numbers, "core_property")
     ]
     answers = numbers.get("answers") or {}
     lines += [
@@ -137,6 +146,11 @@ def _in_share(what: str, estimate: Mapping[str, Any] | None) -> Number | None:
 
 def _in_logits(what: str, estimate: Mapping[str, Any] | None, unit: str = "donors") -> Number | None:
     return _number(what, estimate, 1.0, "logits", "+.2f", unit)
+
+
+def _share_lost(what: str, share: float | None) -> Number | None:
+    value = None if share is None else f"{round(100 * share)}"
+    return None if value is None else Number(what, f"{value} %", plain=(value, "%", "", "", "", ""))
 
 
 def _number(

@@ -50,6 +50,8 @@ def _came(finding: Finding, value: float) -> str:
         effect = finding.numbers["probability"]
         if effect["low"] > 0 or effect["high"] < 0:
             way = f"{given} the probability of {moved} {'rises' if value > 0 else 'falls'} on average"
+            if min(abs(effect["low"]), abs(effect["high"])) > AUDIT_THRESHOLDS["floor"]:
+                return f"{way}, but among all that was tested this is not shown."
             return f"{way}; whether by {floor} or more cannot be said from these trials."
         return f"Whether that moves the probability of {watched} by {floor} or more cannot be said from these trials."
     way = "rises" if value > 0 else "falls"

@@ -67,10 +67,11 @@ def named_classes(classifier: Classifier, table: ImageTable, probe: Probe) -> tu
 
 
 def check_scores(scores: Sequence[Score], table: ImageTable, probe: Probe) -> None:
-    """Raise the error of a target that cannot be had of these images or of this output."""
-    if any(score.needs_labels for score in scores) and table.items is None and not any(i.label for i in table.images):
+    """Raise the error of a target that cannot be had of this output, or of images without any label."""
+    if any(score.needs_labels for score in scores) and not (table.labels or table.labels_come or table.strange):
         raise DataError(
-            "The target is 'label', but no image has one.\n  Use class folders or a CSV, or:  --target predicted",
+            "The target is 'label', but no image has one.\n"
+            "  Use class folders, a CSV, or a tensor with its labels (images, labels); or:  --target predicted",
             slug="no-labels",
         )
     for score in scores:
@@ -79,11 +80,21 @@ def check_scores(scores: Sequence[Score], table: ImageTable, probe: Probe) -> No
 
 
 def without_one_label(scores: Sequence[Score], table: ImageTable, classes: Sequence[str], task: Task) -> list[str]:
-    """That images with several labels, or with none, have no map for the target "label"."""
-    if task != "multi-label" or not any(score.needs_labels for score in scores):
+    """That images with several labels, or with none, have no map for the target "label".
+
+    Raises DataError where there are labels, and none is a class of the network.
+    """
+    if not any(score.needs_labels for score in scores) or (not table.labels and table.labels_come):
         return []
+    if not table.labels:
+        raise DataError(
+            "The target is 'label', but no label is a class of this network.\n"
+            f"  Labels: {listed(table.strange, 6)}.  Classes: {listed(classes, 6) or 'it has none'}.\n"
+            "  Call the classes as the labels do, in the network's order:  --classes NAMES   or:  --target predicted",
+            slug="no-labels",
+        )
     count = sum(image.label not in classes for image in table.images)
-    if not count:
+    if task != "multi-label" or not count:
         return []
     example = f"  Name a label:  --target {classes[0]}" if classes else ""
     return [f"The target 'label' is of images with a single one: {count:,} have none or several, and no map.{example}"]

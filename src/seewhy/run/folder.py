@@ -37,9 +37,10 @@ class Result(Protocol):
 
 @dataclass(frozen=True)
 class RunFolder:
-    """Where a run is kept; all methods but `held` and `written` are for whoever holds it."""
+    """Where a run of a command is kept; all methods but `held` and `written` are for whoever holds it."""
 
     path: Path
+    command: str = ""
 
     @contextlib.contextmanager
     def held(self, wait: float = 0) -> Iterator[None]:
@@ -57,7 +58,7 @@ class RunFolder:
 
     def stored(self) -> dict[str, Any] | None:
         """The manifest of the run in it, None where it is new. Raises StoreError where it holds something else."""
-        return manifest.find(self.path)
+        return manifest.find(self.path, self.command)
 
     def as_begun(self, plan: Plan) -> Plan:
         """The plan with the batch size of the run in the folder, unless another one was asked for."""

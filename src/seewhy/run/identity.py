@@ -40,7 +40,7 @@ _DIGESTS = {  # a hash says nothing to a reader
     "the network's file": "another one than there, or written again",
     "the code": "the network's own, or that of a preprocessing function or a method, was edited",
     "the network": "its files, parts or settings, or the file of a preprocessing function or a method, were edited",
-    "the network's answers": "it gives other numbers for the same input than it did there",
+    "the network's answers": "it gives other numbers than there, for a made picture (the first, of images in memory)",
 }
 
 
@@ -129,8 +129,11 @@ def as_begun(plan: Plan, identity: Mapping[str, Any]) -> Plan:
 
 def differing(there: Mapping[str, Any], asked: Mapping[str, Any]) -> list[str]:
     """A line for everything but the images that differs between two identities, in the words of the command line."""
-    old, new = (_options(manifest.as_json(dict(identity))) for identity in (there, as_known(asked, there)))
+    stored, known = (manifest.as_json(dict(identity)) for identity in (there, as_known(asked, there)))
+    old, new = _options(stored), _options(known)
     names = [name for name in old | new if old.get(name) != new.get(name)]
+    if len(names) > 1 and _asked_of(stored) != _asked_of(known):
+        names = [name for name in names if name != "the network's answers"]  # which must be others then
     names = ["command"] if "command" in names else names  # what another command has of its own says nothing
     return [
         f"{name}: {_DIGESTS[name]}"
@@ -138,6 +141,12 @@ def differing(there: Mapping[str, Any], asked: Mapping[str, Any]) -> list[str]:
         else f"{name}: {_said(old.get(name))} there, {_said(new.get(name))} asked"
         for name in names
     ]
+
+
+def _asked_of(identity: Mapping[str, Any]) -> list[Any]:
+    """What a network's answers follow from: the network with its code, and how its input is made."""
+    classifier = {key: value for key, value in identity.get("classifier", {}).items() if key != "classes"}
+    return [classifier, *(identity.get(key) for key in ("code", "network", "readers"))]
 
 
 def _options(identity: Mapping[str, Any]) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from seewhy.cam.grid import AS_IT_IS, read_grid
 from seewhy.cam.layers.calls import trace_any
 from seewhy.cam.layers.choice import Choice, choose, choose_layer, mixture
 from seewhy.cam.layers.inferred import Call, grid_of
+from seewhy.cam.layers.token_order import with_token_order
 from seewhy.cam.methods.catalogue import find_method
 from seewhy.cam.methods.weighting import grad_cam, weighted_sum
 from seewhy.cam.model import answer, as_input, inputs_error, missing_inputs, remembered, size_error
@@ -80,6 +81,7 @@ def _probed(
     try:
         with LastCalls() as last:
             calls, raw = trace_any(network, as_input(network, inputs))
+        calls = with_token_order(network, as_input(network, inputs), calls)
 
         def others(path: Sequence[str]) -> Tensor:
             pictures = _noise(inputs.expand(_OTHERS, *inputs.shape[1:])).split(1)
@@ -206,8 +208,11 @@ def _seen(layer: LayerCall, calls: Sequence[Call], shape: Sequence[int], grid: s
             "  See the layers that run, with their grids:  seewhy layers --model …",
             slug="layer-never-runs",
         )
-    layer_grid = grid_of(runs[-1], calls, shape) if grid is None else read_grid(grid, runs[-1].shape)
-    return replace(layer, grid=layer_grid)
+    inferred = runs[-1].grid
+    named = None if grid is None else read_grid(grid, runs[-1].shape)
+    if named is not None and inferred is not None and replace(inferred, skipped=named.skipped) == named:
+        named = inferred  # which knows where special tokens stand
+    return replace(layer, grid=named or grid_of(runs[-1], shape))
 
 
 def memory_format_for(

@@ -122,10 +122,10 @@ def _write(folder: Path, content: dict[str, Any]) -> None:
     write_json(folder / NAME, {**content, "digest": digest_of(content)})
 
 
-def find(folder: Path) -> dict[str, Any] | None:
+def find(folder: Path, command: str = "") -> dict[str, Any] | None:
     """The manifest of the run in this folder; None where the folder is empty or not there.
 
-    Raises StoreError when the folder holds something else, or is an address.
+    Raises StoreError when the folder holds something else, a run of another command than this one, or is an address.
     """
     refuse_address(folder)
     ours = (LOCK, f"{NAME}.partial")  # all that a run killed in its first moment leaves
@@ -137,7 +137,15 @@ def find(folder: Path) -> dict[str, Any] | None:
             f"{folder} holds something else ({listed(held)}), not a run.\n  Name a new folder:  --out {folder}-2",
             slug="folder-holds-something-else",
         )
-    return read_manifest(folder) if held else None
+    stored = read_manifest(folder) if held else None
+    there = command if stored is None else stored["identity"].get("command", command)
+    if command and there != command:
+        raise StoreError(
+            f"{folder} holds another run: command: {there} there, {command} asked.\n"
+            f"  Name a new folder:  --out {folder}-2",
+            slug="another-run",
+        )
+    return stored
 
 
 def clear(folder: Path) -> None:

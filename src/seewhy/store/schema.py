@@ -35,8 +35,11 @@ MAP_STATS = {
     "reason": (pa.string(), "why it is drawn empty; null where it is not"),
 }
 TRIALS = {
-    "factor": (pa.string(), "what was edited; two joined by + were put in together"),
-    "edit": (pa.string(), "donors: the donor's content; a family like blur: taken away; shrunk-4: region drawn back"),
+    "factor": (
+        pa.string(),
+        "what was edited: a factor, two that were put in together (joined by +), a control region, …",
+    ),
+    "edit": (pa.string(), "what was done: donors, the donor's content put in; blur, taken away; …: docs/run-folder.md"),
     "split": (pa.string(), "train or valid"),
     "recipient": (pa.string(), "id of the image that was edited and scored again"),
     "donor": (pa.string(), "id of the image that gave the content; null where none did"),
@@ -236,6 +239,57 @@ FILES = {  # name: the commands that write it, and what it holds
         _AUDIT,
         "before and after, for a finding and against it, chosen by rule; absent where there are none",
     ),
+}
+
+FOUND = {  # the keys of findings.json
+    "findings": "every finding, worst first: next table",
+    "told": "what is printed, in order: findings, and those of them that are told together",
+    "images, splits, distinct": "images of both splits; of each; clusters of each",
+    "classes, audited_classes, contrasts": "all classes, those with audited images, those whose probability is watched",
+    "accuracy": "of the audited images",
+    "core, regions, tested": "what should decide; each region in words; all that was tested",
+    "found_in": "by tested factor the finding that holds its numbers",
+    "suspicion": "by factor how far its values alone tell the classes apart, 0 to 1: the order of work",
+    "trials, jobs": "how many; what they were made in",
+    "effort": "what the budget left: recipients, donors, recipients a donor meets (uses), controls of an area, pairs",
+    "by_class, confusions, columns": "class_effects.parquet as rows; the confusions; the columns that were compared",
+    "maps": "layer, method and score of the maps, and their mean shares and lifts by region",
+    "cluster_by, unreadable, warnings, notes": "as asked; images with their reason; what regions lack; sentences",
+    "scope": "the sentence that says what was tested, and that nothing is said of anything else",
+    "thresholds": "every limit by its name",
+}
+FINDING = {  # of each finding
+    "factor, level, claims": "as in its title",
+    "text, evidence, todo": "its sentences; its safeguards in words; what to do",
+    "numbers": "next table",
+    "members, alternatives": "factors that it explains or cannot be told from; those that may be the cause instead",
+    "examples, counter_examples": "trials chosen by rule, for it and against it",
+}
+NUMBERS = {  # of a finding; an estimate is value, low, high and n, often with error, df and p_value
+    "words, kind": "what is edited; region, property, insert (a mark)",
+    "contrast, split": "class whose probability is watched; of which images it is said",
+    "probability, margin": "the effect on both: shares of probability, and logits",
+    "selected_interval": "of the probability, widened for having been chosen among others",
+    "p_holm": "two-sided, by Holm over all tests",
+    "flips, flips_own": "shares of decisions that flip with another class's content, and with the own class's",
+    "sensitivity": "spread of the margin between donors of one class: a standard deviation, in logits",
+    "recipients, donors, trials, fewest, unit": "how many; units of the smallest class; image or cluster",
+    "images_needed": "images of each class that would settle whether the effect reaches the floor",
+    "core, turns_decisions": "whether it is core; whether it flips decisions and moves no probability by the floor",
+    "gates": "the safeguards: name, passed (null: settles nothing), words",
+    "control": "safeguard control: kind (regions, or scrambled donors), their effects, and the limit",
+    "outside, core_property": "what is left outside of the core; by core property what is left with it put back",
+    "rim, beside": "by pixels what is left with the core drawn larger; what all else as near to the core does",
+    "own_fall": "safeguard price: share of the own class's margin that the own class's content takes",
+    "families": "safeguard edits: by removal how far the right class's margin falls, in logits",
+    "edge": "by pixels the effect with so many along the region's edge left as they were",
+    "train, overfit": "the effect on train; how much more it helps on train, and what that is made of",
+    "members, held": "numbers of its members; what is left of each with this factor put back",
+    "what": "of a place that was found: the properties that were tested there, and how it looks",
+    "answers, against": "of a mark: accuracies, and answers that change; what it is compared with",
+    "benefit, p, places, boxes, beyond": "of everything outside the core, or its place: beyond guessing, and by what",
+    "reason": "why nothing could be tested",
+    "warnings": "what its region lacks",
 }
 
 

@@ -145,6 +145,13 @@ def test_deeplift_is_refused_where_it_would_be_the_plain_gradient(name: str) -> 
     with pytest.raises(ModelError, match="meet: gelu"):
         captum_method(name)(scene_of(seeded(gelu), images(1, 16)))
 
+    class Clamping(Modules):
+        def forward(self, x: Tensor) -> Tensor:
+            return super().forward(x).clamp(min=0)
+
+    with pytest.raises(ModelError, match="meet: clamp"):
+        captum_method(name)(scene_of(seeded(Clamping()), images(1, 16)))
+
 
 def test_lrp_is_refused_where_relevance_would_be_made_up() -> None:
     class Skipping(Modules):

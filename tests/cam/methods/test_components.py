@@ -11,6 +11,8 @@ from seewhy import explain
 from seewhy.cam.methods.catalogue import METHODS
 from seewhy.cam.methods.factorization import factorize
 from seewhy.cam.methods.kernel import KERNELS, kernel_component
+from seewhy.compat.pytorch_grad_cam import ShapleyCAM
+from seewhy.compat.pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 from seewhy.errors import OptionError
 from tests.models import FourConv, images, seeded
 
@@ -105,6 +107,41 @@ def test_shapley_cam_of_a_piecewise_linear_score_is_grad_cam_and_leaves_the_netw
     found = [explain(model, x, target=1, layers="conv1", method=name, progress=False).maps for name in alike]
     np.testing.assert_allclose(found[0], found[1], atol=1e-6)
     assert all(parameter.grad is None for parameter in model.parameters())
+
+
+class Encoder(nn.Module):
+    """Tokens of patches that attend to each other by the kernel that torch takes for it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.patches = nn.Conv2d(3, 16, 4, 4)
+        self.block = nn.TransformerEncoderLayer(16, 2, 32, batch_first=True)
+        self.fc = nn.Linear(16, 3)
+
+    def rest(self, x: Tensor) -> Tensor:
+        return self.fc(self.block(x.flatten(2).transpose(1, 2)).mean(1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.rest(self.patches(x))
+
+
+def test_shapley_cam_through_attention_by_differences_of_gradients() -> None:
+    model, x = seeded(Encoder()).double(), images(2, 16).double()
+    kernels = torch.backends.cuda.flash_sdp_enabled(), torch.backends.cuda.mem_efficient_sdp_enabled()
+    found = explain(model, x, target=1, layers="patches", method="shapley-cam", progress=False).maps
+
+    def slope(a: Tensor) -> Tensor:
+        a = a.detach().requires_grad_()
+        return torch.autograd.grad(model.rest(a)[:, 1].sum(), a)[0]
+
+    a = model.patches(x).detach()
+    bend = (slope(a * (1 + 1e-5)) - slope(a * (1 - 1e-5))) / 2e-5
+    weights = (slope(a) - bend / 2).mean((2, 3), keepdim=True)
+    assert float(bend.mean((2, 3)).abs().max()) > 1e-3
+    np.testing.assert_allclose(found, (weights * a).sum(1).numpy(), rtol=1e-4, atol=1e-7)
+    theirs = ShapleyCAM(model, [model.patches])
+    assert theirs(x, [ClassifierOutputTarget(1)] * 2).shape == (2, 16, 16)
+    assert kernels == (torch.backends.cuda.flash_sdp_enabled(), torch.backends.cuda.mem_efficient_sdp_enabled())
 
 
 @pytest.mark.parametrize("relu", [True, False])

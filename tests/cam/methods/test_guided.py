@@ -23,6 +23,35 @@ from seewhy.errors import OptionError
 from tests.models import FourConv, Linear, images, seeded
 
 
+def halves(x: Tensor) -> Tensor:
+    """The first channels rectified apart, the others where they lie."""
+    x[:, :3] = x[:, :3].relu()
+    x[:, 3:].relu_()
+    return x
+
+
+BY_ARGUMENTS: dict[str, Callable[[Tensor], Tensor]] = {  # functions that are a ReLU as they are called
+    "clamp(min=0)": lambda x: x.clamp(min=0),
+    "clamp(0, 1e9)": lambda x: torch.clamp(x, 0, 1e9),
+    "clamp(min=tensor)": lambda x: x.clamp(min=torch.tensor(0.0)),
+    "clip(0)": lambda x: x.clip(0),
+    "clamp_": lambda x: x.clamp_(min=0),
+    "clamp_min": lambda x: torch.clamp_min(x, 0),
+    "clamp_min_": lambda x: x.clamp_min_(0),
+    "threshold": lambda x: functional.threshold(x, 0, 0),
+    "threshold in place": lambda x: functional.threshold(x, threshold=0, value=0, inplace=True),
+    "nn.Threshold": nn.Threshold(0, 0),
+    "maximum": lambda x: torch.maximum(x, torch.zeros_like(x)),
+    "maximum, turned": lambda x: torch.maximum(torch.zeros_like(x), other=x),
+    "max": lambda x: torch.max(x, torch.zeros(())),
+    "fmax": lambda x: x.fmax(torch.zeros(1)),
+    "leaky_relu": lambda x: functional.leaky_relu(x, 0.0),
+    "nn.LeakyReLU in place": nn.LeakyReLU(0.0, inplace=True),
+    "hardtanh": lambda x: functional.hardtanh(x, 0, 1e9),
+    "halves in place": halves,
+}
+
+
 class Rectified(nn.Module):
     """One network whose ReLUs are written in the way that `style` says; the weights are the same for all."""
 
@@ -47,6 +76,7 @@ class Rectified(nn.Module):
             "torch.relu_": torch.relu_,
             "Tensor.relu": lambda x: x.relu(),
             "Tensor.relu_": lambda x: x.relu_(),
+            **BY_ARGUMENTS,
         }[self.style](x)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -65,6 +95,7 @@ STYLES = (
     "torch.relu_",
     "Tensor.relu",
     "Tensor.relu_",
+    *BY_ARGUMENTS,
 )
 
 
@@ -180,6 +211,24 @@ def test_a_network_without_relu_is_refused() -> None:
         guided_backprop(scene_of(model.eval(), images(1, 16)))
     with pytest.raises(OptionError, match="no activation function was seen"):
         guided_backprop(scene_of(seeded(Linear()), images(1, 16)))
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: x.clamp(min=0.1),
+        lambda x: x.clamp(max=0),
+        lambda x: functional.threshold(x, 0, 0.1),
+        functional.leaky_relu,
+        lambda x: torch.maximum(x, -x),
+        lambda x: functional.hardtanh(x),
+        lambda x: x + torch.max(x, 0, keepdim=True).values,
+    ],
+    ids=["clamp(min=0.1)", "clamp(max=0)", "threshold(0, 0.1)", "leaky_relu", "maxout", "hardtanh", "max over images"],
+)
+def test_what_is_no_relu_by_its_arguments_is_refused(function: Callable[[Tensor], Tensor]) -> None:
+    with pytest.raises(OptionError, match="Clamped has none"):
+        guided_backprop(scene_of(Clamped(function, torch.ones(1, 3, 8, 8)), images(1, 8) - 0.5))
 
 
 def test_guided_grad_cam_needs_a_layer() -> None:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 import seewhy
-from seewhy.evidence.findings.causes import Cause, Held, homes_of, led_by
+from seewhy.evidence.findings.causes import Cause, Held, _cause, homes_of, led_by
 from seewhy.evidence.inference.differences import difference_of
 from tests.small_images import (
     CORNER,
@@ -163,6 +163,41 @@ def test_what_is_read_in_a_corner_is_told_of_the_corner_alone(home: Path) -> Non
     for name in ("around", "top"):  # nothing of it is left: the network reads no other pixel of them
         assert audit["corner"].numbers["held"][name]["value"] == pytest.approx(0, abs=1e-6)
     assert audit["around"] is audit["corner"] and "of it left" in audit["corner"].text
+
+
+@pytest.mark.parametrize("budget", [21_000, 30_000, 39_000])
+def test_with_a_small_budget_one_cause_is_not_told_as_several(home: Path, budget: int) -> None:
+    audit = audit_of(
+        home, Reader(core=20.0, tint=15.0, seen=where_corner()),
+        named(home, "core", "corner", "top") + ",around=not:core,border", properties="tint,saturation", budget=budget,
+    )  # fmt: skip
+    assert audit.design.schedule.n_unpaid and claimed(audit, "shortcut") in ([], ["top"], ["corner"])
+    weak = [finding for finding in audit.findings if finding.level == "WEAK" and "depends" in finding.claims]
+    assert any("It was not tried with" in line for finding in weak for line in finding.evidence)
+
+
+def test_what_matters_less_than_eight_others_is_held_against_the_largest(home: Path, tmp_path: Path) -> None:
+    corner, strips = Reader(core=20.0, tint=15.0, seen=where_corner()), list[str]()
+    for length in range(9):  # each holds the corner, or most of it
+        mask = torch.zeros(SIDE, SIDE)
+        mask[: 4 + length // 3, : 12 + 2 * length] = 1
+        strips.append(f"strip{length}={write_masks(tmp_path / f'strip{length}', home / 'data', mask)}")
+    audit = audit_of(home, corner, ",".join([named(home, "core", "corner"), *strips]))
+    assert len(claimed(audit, "shortcut")) == 1
+    told = next(finding for finding in audit.findings if "shortcut" in finding.claims)
+    assert len({told.factor, *told.members} & {f"strip{length}" for length in range(9)}) == 9
+
+
+def test_what_does_little_by_itself_is_no_alternative_to_a_cause() -> None:
+    cases = {name: SimpleNamespace(factor=name, value=size) for name, size in {"frame": 0.8, "tint": 0.1}.items()}
+    design = SimpleNamespace(factors=[])
+    relations = {("frame", "tint"): DEAD, ("tint", "frame"): DEAD}
+    told = {
+        size: _cause(cases, ["tint"], "frame", relations, {"frame": 0.8, "tint": size}, design)  # type: ignore[arg-type]
+        for size in (0.1, 0.7)
+    }
+    assert told[0.1].alternatives == () and told[0.7].alternatives == ("tint",)
+    assert [case.factor for case in told[0.1].explained] == ["tint"]
 
 
 def test_two_places_are_two_causes_and_what_holds_both_is_none(home: Path) -> None:

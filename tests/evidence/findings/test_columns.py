@@ -11,7 +11,7 @@ import pytest
 
 import seewhy
 from seewhy.errors import OptionError, StoreError
-from seewhy.evidence.findings.columns import TITLE
+from seewhy.evidence.findings.columns import TITLE, _share_between
 from tests.small_images import Reader, classifier_of, write_images, write_masks
 from tests.test_cli import run
 
@@ -85,7 +85,7 @@ def test_a_coin_is_not_shown_and_numbers_are_compared_by_their_median(found: see
     assert not coin["is_shown"] and coin["todo"] == ""
     assert age["label"]["p_holm"] < 0.05 and age["kind"] == "number" and age["label"]["group"].startswith("above ")
     assert age["prediction"]["p_holm"] > 0.05 and age["goes_with"] == []
-    assert "No tested region or property goes with it" in age["todo"]
+    assert "Within classes no tested region or property goes with it" in age["todo"]
     assert list(found.facts["columns"]["left_out"]) == ["scan"]
 
 
@@ -107,11 +107,54 @@ def test_columns_are_chosen_and_a_folder_knows_them(home: Path, tmp_path: Path) 
         audited(home, columns="sites")
 
 
-def test_clusters_are_what_is_permuted(home: Path) -> None:
+def test_what_goes_with_it_over_all_images_is_not_denied(found: seewhy.Audit) -> None:
+    """The core goes with the label, as age does, and with nothing else."""
+    age = column(found, "age")
+    assert [each["factor"] for each in age["goes_with_over_all"]] == ["core"]
+    assert "Over all images, where the label may be what both go with, these do: core (" in age["todo"]
+    assert "STRONG, depends, intended" in age["todo"]
+
+
+def test_a_colour_goes_with_a_column_whatever_the_light() -> None:
+    rng = np.random.default_rng(0)
+    bins, light = rng.integers(0, 2, 200), rng.normal(0, 1, 200)
+    red, rest = light + 0.2 * bins + rng.normal(0, 0.05, 200), light + rng.normal(0, 0.05, 200)
+    assert _share_between(np.stack([red, rest], axis=1), bins) > 0.5
+    assert _share_between(red[:, None], bins) < 0.05
+    assert max(_share_between(rng.normal(size=(200, 8)), rng.integers(0, 5, 200)) for _ in range(50)) < 0.2
+
+
+@pytest.fixture(scope="module")
+def patients(home: Path) -> seewhy.Audit:
+    """Patients of 1 to 5 images; `name` is another word for each, `ward` one of three, but for two of 5 images."""
+    rows = (home / "table.csv").read_text().splitlines()
+    place = np.repeat(np.arange(len(rows)), np.arange(len(rows)) % 5 + 1)[: len(rows) - 1]
+    dealt = np.random.default_rng(5).permutation(place)
+    wards = {patient: ("east", "west", "south")[patient % 3] for patient in set(dealt)} | {4: "attic", 9: "cellar"}
+    more = [f"{row},p{at},name {at},{wards[at]}" for row, at in zip(rows[1:], dealt.tolist(), strict=True)]
+    (home / "patients.csv").write_text("\n".join([f"{rows[0]},patient,name,ward", *more]))
+    asked = {"regions": f"core={home / 'core'}", "core": "core", "properties": "none", "recipients": 20}
+    return seewhy.audit(
+        classifier_of(Reader()), home / "patients.csv", cluster_by="patient", columns="patient,name,ward,coin",
+        progress=False, **asked,
+    )  # fmt: skip
+
+
+def test_the_clusters_themselves_are_not_compared_and_why_is_said(patients: seewhy.Audit) -> None:
+    assert {record["column"] for record in patients.columns} == {"ward", "coin"}
+    why = patients.facts["columns"]["left_out"]
+    assert all("which cluster an image is of (--cluster-by patient)" in why[name] for name in ("patient", "name"))
+
+
+def test_rare_values_are_one_group_by_clusters_and_not_by_images(patients: seewhy.Audit) -> None:
+    ward = column(patients, "ward")
+    assert ward["groups"] == ["(other)", "east", "south", "west"] and ward["label"]["unit"] == "cluster"
+
+
+def test_a_column_of_which_each_value_is_one_clusters_alone_is_not_compared(home: Path) -> None:
     halves = audited(home, cluster_by="site", columns="coin,site")
     assert column(halves, "coin")["label"]["unit"] == "image within its cluster"
-    site = column(halves, "site")["label"]
-    assert site["unit"] == "cluster" and site["p_value"] == pytest.approx(1)  # two clusters show nothing
+    assert [record["column"] for record in halves.columns] == ["coin"] and "site" in halves.facts["columns"]["left_out"]
 
 
 NET = "from tests.small_images import Reader\n\n\ndef net():\n    return Reader(tint=12.0)\n"

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
 from scipy import stats
 
-from seewhy.evidence.inference.permutation import PermutationTest, permutation_test, rate_difference
+from seewhy.evidence.inference.permutation import (
+    PermutationTest,
+    permutation_test,
+    rate_difference,
+    shared_by_clusters,
+)
 
 Array = np.ndarray
 
@@ -102,6 +108,71 @@ def within_clusters(rng: np.random.Generator) -> tuple[Array, Array, Array]:
 def test_with_clusters_the_test_keeps_its_level_and_without_it_does_not(make) -> None:
     assert level_of(make, clustered=True) <= 0.08
     assert level_of(make, clustered=False) > 0.2
+
+
+def of_unequal(rng: np.random.Generator, sizes: Sequence[int]) -> Array:
+    return np.repeat(np.arange(60), rng.choice(sizes, 60))
+
+
+def rare_wards(rng: np.random.Generator) -> tuple[Array, Array, Array]:
+    """Patients of few or many images; wards, of which those of fewer than 5 images would be one group."""
+    clusters = of_unequal(rng, (1, 1, 2, 3, 8, 20))
+    wards = np.minimum(rng.geometric(0.12, 60), 25)[clusters]
+    return np.where(shared_by_clusters(wards, clusters, 20), wards, -1), rng.integers(0, 3, len(clusters)), clusters
+
+
+def large_patients(rng: np.random.Generator) -> tuple[Array, Array, Array]:
+    """A column that says which patients have many images; labels of images."""
+    clusters = of_unequal(rng, (1, 1, 1, 2, 3, 20))
+    return (np.bincount(clusters)[clusters] > 5).astype(np.int64), rng.integers(0, 2, len(clusters)), clusters
+
+
+def two_large_patients(rng: np.random.Generator) -> tuple[Array, Array, Array]:
+    """The same of two of sixty patients, with labels of patients."""
+    clusters = np.repeat(np.arange(60), [1] * 58 + [29] * 2)
+    return (clusters >= 58).astype(np.int64), rng.integers(0, 2, 60)[clusters], clusters
+
+
+def smaller_patients(rng: np.random.Generator) -> tuple[Array, Array, Array]:
+    """The patients with fewer images than the median, whose shares of a label vary more."""
+    clusters = np.unique(rng.integers(0, 60, 270), return_inverse=True)[1]
+    sizes = np.bincount(clusters)
+    return (sizes < np.median(sizes))[clusters].astype(np.int64), np.repeat(np.arange(3), 90), clusters
+
+
+@pytest.mark.parametrize("make", [rare_wards, large_patients, two_large_patients, smaller_patients])
+def test_how_large_clusters_are_makes_no_association(make) -> None:
+    assert level_of(make, clustered=True) <= 0.08
+
+
+def test_numbers_that_say_how_large_clusters_are_keep_the_level_too() -> None:
+    rng, alarms = np.random.default_rng(12), 0
+    for _ in range(300):
+        clusters = of_unequal(rng, (1, 1, 1, 2, 3, 20))
+        numbers = (np.bincount(clusters) + rng.random(60))[clusters]
+        outcome, none = rng.integers(0, 2, len(clusters)), np.zeros(len(clusters), np.int64)
+        column = stats.rankdata(numbers)[:, None]
+        alarms += permutation_test(column, outcome, none, clusters, draws=99, rng=rng).p_value <= 0.05
+    assert alarms / 300 <= 0.08
+
+
+def test_a_cluster_counts_once_however_many_images_it_has() -> None:
+    rng = np.random.default_rng(13)
+    groups, outcome = rng.integers(0, 3, 40), rng.integers(0, 2, 40)
+    found = set()
+    for sizes in (np.full(40, 2), rng.integers(1, 30, 40)):
+        column = indicators(np.repeat(groups, sizes))
+        clusters = np.repeat(np.arange(40), sizes)
+        found.add(compared(column, np.repeat(outcome, sizes), clusters=clusters).p_value)
+    assert len(found) == 1
+
+
+def test_values_that_one_cluster_has_are_told_from_those_of_several() -> None:
+    clusters = np.array([0, 0, 0, 1, 2, 2, 3, 4])
+    values = np.array(["a", "a", "a", "b", "c", "c", "b", "d"])
+    assert values[shared_by_clusters(values, clusters, 20)].tolist() == ["b", "b"]
+    assert shared_by_clusters(values[:-1], clusters[:-1], 1).sum() == 2
+    assert shared_by_clusters(values[3:-1], clusters[3:-1], 20).all()  # "c" alone keeps its name
 
 
 def test_what_is_permuted_is_said() -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from torch import Tensor
 
-from seewhy.evidence.properties.looks import look_of
+from seewhy.evidence.properties.looks import _period, look_of
 
 N, SIDE = 60, 24
 
@@ -84,6 +86,70 @@ def test_stripes_come_again(period: int) -> None:
     images[is_first] += 0.15 * stripes(period)
     look = look_of(images, is_first)
     assert look.pattern == "same" and look.period == period and f"every {period} pixels" in look.sentence
+
+
+SIDES = [(6, 9), (8, 8), (8, 12), (12, 8), (12, 12), (20, 12), (32, 12), (12, 40)]
+
+
+def grid_of(height: int, width: int) -> tuple[Tensor, Tensor]:
+    return torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
+
+
+def plain_bar(height: int, width: int, dice: torch.Generator) -> Tensor:
+    cut = int(torch.randint(1, width, (1,), generator=dice))
+    return (grid_of(height, width)[1] < cut).float()
+
+
+def gradient(height: int, width: int, dice: torch.Generator) -> Tensor:
+    down, across = grid_of(height, width)
+    along, sideways, bent = torch.randn(3, generator=dice)
+    return along * down / height + sideways * across / width + bent * (across / width) ** 2
+
+
+def texture(height: int, width: int, dice: torch.Generator) -> Tensor:
+    return torch.randn(height, width, generator=dice)
+
+
+@pytest.mark.parametrize("draw", [plain_bar, gradient, texture])
+def test_what_does_not_repeat_has_no_period(draw: Callable[[int, int, torch.Generator], Tensor]) -> None:
+    dice = torch.Generator().manual_seed(0)
+    shapes = [draw(*sides, dice) for sides in SIDES for _ in range(40)]
+    noisy = [shape + 0.02 * torch.randn(shape.shape, generator=dice) for shape in shapes]
+    assert sum(_period(shape - shape.mean()) > 0 for shape in noisy) <= len(shapes) / 200
+
+
+@pytest.mark.parametrize("size", [(8, 12), (12, 8), (20, 12), (32, 12)])
+@pytest.mark.parametrize("cut", [2, 3, 4])
+def test_a_plain_red_bar_is_not_repeated(size: tuple[int, int], cut: int) -> None:
+    dice = torch.Generator().manual_seed(0)
+    images, is_first = 0.3 + 0.3 * torch.rand(200, 3, *size, generator=dice), torch.arange(200) < 100
+    images[is_first, 0, :, : size[1] - cut] += 0.3
+    images[is_first, 1:, :, : size[1] - cut] -= 0.2
+    look = look_of(images, is_first)
+    assert look.pattern == "same" and look.period == 0
+
+
+REPEATED = {  # patterns that come again every so many pixels, in the direction in which they do first
+    "bars": (lambda down, across: across % 7 < 3, (12, 24), 7),
+    "high bars": (lambda down, across: down % 4 < 2, (12, 8), 4),
+    "diagonal": (lambda down, across: (down + across) % 6 < 3, (20, 14), 4),
+    "dots": (lambda down, across: (down % 6 < 3) & (across % 6 < 3), (24, 24), 6),
+    "small dots": (lambda down, across: (down % 5 < 1) & (across % 5 < 1), (20, 20), 5),
+    "checks": (lambda down, across: (down // 4 + across // 4) % 2 > 0, (24, 24), 6),
+}
+
+
+@pytest.mark.parametrize("name", REPEATED)
+def test_what_repeats_has_its_period(name: str) -> None:
+    drawn, size, period = REPEATED[name]
+    shape = drawn(*grid_of(*size)).float()
+    shape = shape + 0.03 * torch.randn(size, generator=torch.Generator().manual_seed(0))
+    assert _period(shape - shape.mean()) == period
+
+
+def test_what_fits_less_than_three_times_in_its_own_direction_has_no_period() -> None:
+    bars = (grid_of(40, 12)[1] % 6 < 3).float()
+    assert _period(bars - bars.mean()) == 0 and _period((bars - bars.mean()).T[:, :12]) == 0
 
 
 def test_one_mark_does_not_come_again() -> None:

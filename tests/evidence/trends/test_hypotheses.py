@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
-from seewhy.evidence.trends.hypotheses import findings_beside, verdict_on
+from seewhy.evidence.factors.zones import zones_of
+from seewhy.evidence.findings.unnamed import REST
+from seewhy.evidence.trends.hypotheses import SPREAD, findings_beside, verdict_on
 from seewhy.records import Image, Outcome
 from seewhy.store import manifest
 from seewhy.store.schema import RECORDS
@@ -22,12 +24,15 @@ OPEN = {"factor": "tint", "level": "CANNOT SAY", "claims": []}
 HELD_WORDS = "held: STRONG  tint: depends"
 NONE_WORDS = "did not hold: NONE LARGER THAN 2 POINTS  tint"
 OPEN_WORDS = "is open: CANNOT SAY  tint"
+NONE_REST = f"NONE LARGER THAN 2 POINTS  {REST}"
 
 
-def write_run(folder: Path, findings: Sequence[dict[str, Any]] | None, images: Sequence[str] = "abcd") -> Path:
+def write_run(
+    folder: Path, findings: Sequence[dict[str, Any]] | None, images: Sequence[str] = "abcd", **options: Any
+) -> Path:
     """A finished run as far as hypotheses read it: an audit with these findings, or explained images."""
     command = "explain" if findings is None else "audit"
-    manifest.begin(folder, identity := {"command": command, "classifier": CLASSIFIER, "code": "c"})
+    manifest.begin(folder, identity := {"command": command, "classifier": CLASSIFIER, "code": "c", **options})
     rows = [record_row(Outcome(Image(f"{place}.png"), digest=name)) for place, name in enumerate(images)]
     write_rows(folder / "records.parquet", rows, RECORDS)
     if findings is not None:
@@ -102,3 +107,89 @@ def test_an_audit_of_other_images_is_told_as_such(tmp_path: Path, images: str, w
     run = write_run(tmp_path / "run", None)
     write_run(tmp_path / "audit", [HELD], images=images)
     assert verdict(run) == f"{HELD_WORDS} (audit in audit{words})"
+
+
+def of(factor: str, kind: dict[str, Any] = NONE) -> dict[str, Any]:
+    return {**kind, "factor": factor}
+
+
+def zones(source: str = "geometric zone", *names: str) -> dict[str, str]:
+    return {name: f"the pixels of {name} ({source})" for name in names}
+
+
+def test_a_zone_without_the_cores_pixels_is_another_hypothesis(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", None)
+    cut = zones("geometric zone, outside of object", "centre")
+    write_run(tmp_path / "cored", [of("centre")], regions=cut, core=["object"])
+    words = "tested outside of the core alone: NONE LARGER THAN 2 POINTS  centre (audit in cored)"
+    assert verdict(run, "centre") == words
+    write_run(tmp_path / "whole", [of("centre", HELD)], regions=zones("geometric zone", "centre"))
+    assert verdict(run, "centre") == "held: STRONG  centre: depends (audit in whole)"
+    assert verdict(tmp_path / "cored", "centre") == f"{words}; but held: STRONG  centre: depends (audit in whole)"
+
+
+def test_a_part_of_a_zone_that_acts_says_that_the_zone_does(tmp_path: Path) -> None:
+    cut = zones("geometric zone, outside of object", "centre")
+    run = write_run(tmp_path / "cored", [of("centre", HELD)], regions=cut)
+    assert verdict(run, "centre") == "held outside of the core alone: STRONG  centre: depends (audit in cored)"
+
+
+def test_a_zone_that_the_core_does_not_touch_or_that_is_the_core_is_tested(tmp_path: Path) -> None:
+    whole = zones("geometric zone", "centre", "border")
+    run = write_run(tmp_path / "run", [of("border"), of("centre", HELD)], regions=whole, core=["centre"])
+    assert verdict(run, "border") == "did not hold: NONE LARGER THAN 2 POINTS  border (audit in run)"
+    assert verdict(run, "centre") == "held: STRONG  centre: depends (audit in run)"
+
+
+@pytest.mark.parametrize(
+    ("factor", "options"),
+    [
+        ("centre", {"regions": zones("masks in there", "centre")}),
+        ("tint", {"regions": zones("masks in there", "tint")}),
+        ("tint", {"inserts": {"tint": ["text:A", "0"]}}),
+        ("tint", {"factors": {"tint": "its code"}}),
+        ("cell-1-1", {"regions": zones("geometric zone", *(f"cell-{n // 8}-{n % 8}" for n in range(64)))}),
+        ("cell-1-1", {"regions": zones("geometric zone", *(f"cell-{n // 2}-{n % 2}" for n in range(4)))}),
+    ],
+    ids=["masks", "region", "mark", "property", "finer grid", "coarser grid"],
+)
+def test_what_has_but_the_name_is_another_hypothesis(tmp_path: Path, factor: str, options: dict[str, Any]) -> None:
+    run = write_run(tmp_path / "run", None)
+    write_run(tmp_path / "audit", [of(factor, HELD)], **options)
+    assert verdict(run, factor) == "not tested yet"
+
+
+# Maps that are spread over the picture
+
+CELLS = zones("geometric zone", *zones_of("grid:4x4"))
+
+
+@pytest.mark.parametrize(
+    ("findings", "words"),
+    [
+        ([of("cell-0-1", HELD)], "held by cell-0-1: STRONG  cell-0-1: depends"),
+        ([{**of("centre", HELD), "members": ["cell-1-1"]}], "held by cell-1-1: STRONG  centre: depends"),
+        ([of(REST)], f"did not hold: none of the cells is shown to act; NONE LARGER THAN 2 POINTS  {REST}"),
+        ([of(REST, OPEN)], "is open: none of the cells is shown to act, but many together may"),
+        ([of("border", HELD)], "is open: none of the cells is shown to act, but many together may"),
+    ],
+)
+def test_spread_maps_are_tested_by_the_grid(tmp_path: Path, findings: list[dict[str, Any]], words: str) -> None:
+    run = write_run(tmp_path / "run", None)
+    assert verdict(run, SPREAD) == "not tested yet"
+    rest = [of(name) for name in CELLS if name not in {row["factor"] for row in findings}]
+    write_run(tmp_path / "audit", [*findings, *rest], regions=CELLS)
+    assert verdict(run, SPREAD) == f"{words} (audit in audit)"
+
+
+def test_spread_maps_are_tested_by_the_places_that_a_search_tried(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", None)
+    audit = write_run(tmp_path / "audit", [of("frame", HELD), of(REST)])
+    for tried, names, words in (
+        (0, [], "not tested yet"),
+        (3, [], f"did not hold: none of the places that were searched is shown to act; {NONE_REST} (audit in audit)"),
+        (50, ["frame"], "held by frame: STRONG  frame: depends (audit in audit)"),
+    ):
+        places = [{"name": name} for name in names]
+        manifest.write_json(audit / "places.json", {"tried": tried, "places": places})
+        assert verdict(run, SPREAD) == words

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from seewhy.evidence.trials.contrast import contrasts_of
 from seewhy.evidence.trials.places import Places
 from seewhy.evidence.trials.sample import Sample
 from seewhy.evidence.trials.scorer import Scorer
-from seewhy.evidence.trials.search import half_of, searched
+from seewhy.evidence.trials.search import half_of, is_enough, searched
 from seewhy.records import Image, Preprocess
 from tests.small_images import (
     CLASSES,
@@ -189,7 +189,23 @@ def test_no_more_trials_are_made_than_may_be() -> None:
 
 def test_few_images_are_not_searched() -> None:
     proposed = search(sample_of(PATCH, each=30), Reader())
-    assert not proposed.regions and "takes 40 images of each class" in proposed.note
+    assert not proposed.regions
+    assert "takes 20 distinct images of each class among them; of one there are 15" in proposed.note
+
+
+def of_patients(count: int) -> Sample:
+    """Images whose patients each have some of both classes."""
+    sample = sample_of(PATCH, each=90)
+    clusters = np.random.default_rng(0).integers(0, count, len(sample))
+    images = tuple(replace(image, cluster=str(at)) for image, at in zip(sample.images, clusters, strict=True))
+    return replace(sample, images=images, clusters=np.unique(clusters, return_inverse=True)[1])
+
+
+def test_a_patient_with_images_of_two_classes_counts_for_both() -> None:
+    assert is_enough(of_patients(60), 0)
+    few = of_patients(30)
+    assert not is_enough(few, 0)
+    assert "takes 20 clusters of each class among them; of one there are 1" in search(few, Reader()).note
 
 
 @pytest.mark.parametrize("box", [Box(), Box(3, 8, 0, 7), Box(0, 1, 15, 16)])

@@ -93,3 +93,19 @@ def test_a_class_of_few_clusters_is_left_out(data: Path) -> None:
     clusters = "name:(?:cat|dog|owl)/[0-9]+|rat/00[0-2]"  # those of a rat are ten each
     audit = audit_of(data, cluster_by=clusters)
     assert any(words.startswith("Left out: rat (3 clusters)") for words in audit.design.notes)
+
+
+def test_the_rows_of_a_table_in_any_order_give_the_same_audit(data: Path, tmp_path: Path) -> None:
+    rows = [f"{path.relative_to(data)},{path.parent.name},valid" for path in sorted((data / "valid").rglob("*.png"))]
+    told = []
+    for number, lines in enumerate((rows, rows[::-1], np.random.default_rng(0).permutation(rows).tolist())):
+        table = data / f"{number}.csv"
+        table.write_text("\n".join(["path,label,split", *lines]) + "\n", encoding="utf-8")
+        audit = audit_of(table, donors=20)  # some of the 30 are left out
+        told.append((audit["top"].numbers, [image.id for image in audit.design.audited.images]))
+    assert told[0] == told[1] == told[2]
+
+
+def test_the_classes_that_are_printed_are_those_that_were_audited(data: Path) -> None:
+    audit = audit_of(with_few(data, ("rat",)))
+    assert audit.facts["audited_classes"] == ["cat", "dog", "owl"] and audit.facts["classes"] == [*CLASSES]

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn.modules import batchnorm, conv, instancenorm, pooling
 
 from seewhy.cam.layers.inferred import Call, grids_of
+from seewhy.cam.layers.token_order import with_token_order
 from seewhy.cam.model import logits_of, run, untouched
 from seewhy.cam.pass_effects import drawing_noticed, in_one_process, restored
 from seewhy.cam.scores.outputs import first_tensor
@@ -29,11 +30,14 @@ def trace(model: nn.Module, inputs: Tensor) -> list[Call]:
     """
     calls, output = trace_any(model, inputs)
     logits_of(output, len(inputs))
-    return calls
+    return with_token_order(model, inputs, calls)
 
 
 def trace_any(model: nn.Module, inputs: Tensor) -> tuple[list[Call], Any]:
-    """As `trace`, for a network that gives anything, and what it gave: a headless one too."""
+    """As `trace`, for a network that gives anything, and what it gave: a headless one too.
+
+    Special tokens are taken to stand in front: `with_token_order` looks where they do.
+    """
     calls: list[Call] = []
     thread = threading.get_ident()  # another thread may run the same network meanwhile
 

@@ -35,15 +35,13 @@ class Call:
     grid: Grid | None = None
 
 
-def grid_of(call: Call, calls: Sequence[Call], input_shape: Sequence[int]) -> Grid:
-    """How one call's output is seen as a grid, inferred from the whole pass over an input (N, C, H, W).
+def grid_of(call: Call, input_shape: Sequence[int]) -> Grid:
+    """How the output of a traced call over an input (N, C, H, W) is seen as a grid.
 
-    Raises LayerError with the output's shape and the option that settles it.
+    Raises LayerError with the output's shape and the option that settles it, where none was inferred.
     """
-    place = next(place for place, candidate in enumerate(calls) if candidate is call)
-    grid = grids_of(calls, tuple(input_shape))[place]
-    if grid is not None:
-        return grid
+    if call.grid is not None:
+        return call.grid
     raise LayerError(
         f"Layer {call.name!r} gives shape {call.shape}, in which no grid of places can be inferred for an input of "
         f"{input_shape[-1]} x {input_shape[-2]} pixels.\n  {_advice(call.shape)}",

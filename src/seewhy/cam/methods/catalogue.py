@@ -214,7 +214,7 @@ METHODS: dict[str, Method] = {
         fullgrad,
         "input and biases times their gradients: all of the score",
         "arXiv:1905.00780",
-        "forward + backward",
+        "2 x forward + backward",
         "input",
         in_score_units=True,
     ),

@@ -6,27 +6,36 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
 from seewhy.cam.methods import weighting
-from seewhy.cam.methods.input_score import input_gradient, leaf_of
+from seewhy.cam.methods.input_score import input_gradient, leaf_of, where_it_arrives
 from seewhy.cam.methods.scene import Scene
 from seewhy.errors import OptionError, listed
 from seewhy.maps import positive, resize
 
-RELUS = {functional.relu, torch.relu, torch.relu_, Tensor.relu, Tensor.relu_, functional.relu6}
-HARDTANHS = {functional.hardtanh, functional.hardtanh_}  # ReLU6 modules call these, from 0 to 6
+RELUS = {"relu", "relu6"}
+ZEROED = {  # functions that are a ReLU where these arguments are 0: their places, names and defaults
+    "clamp": ((1, "min", None),),
+    "clip": ((1, "min", None),),
+    "clamp_min": ((1, "min", None),),
+    "hardtanh": ((1, "min_val", -1.0),),  # ReLU6 modules call it, from 0 to 6
+    "threshold": ((1, "threshold", None), (2, "value", None)),
+    "leaky_relu": ((1, "negative_slope", 0.01),),
+}
+LARGER = {"maximum", "fmax", "max"}  # of two tensors: a ReLU where one of them is 0
 ACTIVATIONS = {
-    *("celu", "elu", "gelu", "glu", "hardsigmoid", "hardswish", "hardtanh", "leaky_relu", "logsigmoid", "mish"),
-    *("prelu", "relu", "relu6", "rrelu", "selu", "sigmoid", "silu", "softplus", "tanh"),
+    *("celu", "clamp", "clamp_max", "clamp_min", "clip", "elu", "gelu", "glu", "hardshrink", "hardsigmoid"),
+    *("hardswish", "hardtanh", "leaky_relu", "logsigmoid", "maximum", "minimum", "mish", "prelu", "relu", "relu6"),
+    *("rrelu", "selu", "sigmoid", "silu", "softplus", "softshrink", "softsign", "tanh", "tanhshrink", "threshold"),
 }
 
 
 def guided_backprop(scene: Scene) -> Tensor:
     """Guided Backprop: signed maps (N, H, W) on the input's own grid, summed over the input's channels.
 
-    The score's derivative by the input, where every ReLU (and ReLU6) passes back positive gradients alone.
+    The score's derivative by the input, where every ReLU passes back positive gradients alone; ReLU6 and what is a ReLU
+    by its arguments (a clamp, a maximum, a threshold at 0) count as one.
     Springenberg et al. 2015, arXiv:1412.6806, sec. 3.4. Raises OptionError for a network without a ReLU.
     """
     return guided_gradient(scene).sum(dim=1)
@@ -70,19 +79,38 @@ class _PositiveGradients(TorchFunctionMode):
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        result = func(*args, **(kwargs or {}))
-        if func in RELUS or (func in HARDTANHS and _lower_bound(args, kwargs or {}) == 0):
+        kwargs = kwargs or {}
+        name = getattr(func, "__name__", "").strip("_")
+        is_relu = _is_relu(name, args, kwargs)  # before the operation, which may change its input in place
+        result = func(*args, **kwargs)
+        if is_relu and result.requires_grad:
             self.n_relus += 1
             # A hook sees the gradient of the value as it is now, also when a later operation overwrites it.
-            if result.requires_grad:
+            if args and result is args[0]:
+                whole, part = where_it_arrives(result, torch.ones_like(result, dtype=torch.bool))
+                whole.register_hook(lambda gradient: torch.where(part, positive(gradient), gradient))
+            else:
                 result.register_hook(positive)
-        elif (name := getattr(func, "__name__", "").rstrip("_")) in ACTIVATIONS:
+        elif name in ACTIVATIONS:
             self.others.add(name)
         return result
 
 
-def _lower_bound(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    return kwargs.get("min_val", args[1] if len(args) > 1 else -1.0)
+def _is_relu(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+    """Whether a function of that name takes negative values to 0 and leaves others, up to a bound, by its arguments."""
+    if name in LARGER:
+        given = [*args, *kwargs.values()][:2]
+        return len(given) == 2 and all(isinstance(value, Tensor) for value in given) and any(map(_is_zero, given))
+    if name in ZEROED:
+        return all(
+            _is_zero(kwargs.get(key, args[place] if len(args) > place else default))
+            for place, key, default in ZEROED[name]
+        )
+    return name in RELUS
+
+
+def _is_zero(value: Any) -> bool:
+    return not value.any() if isinstance(value, Tensor) else value == 0
 
 
 def _without_relu(scene: Scene, others: list[str]) -> str:

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import threading
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from seewhy.cam.methods.scene import Scene
 from seewhy.errors import ModelError
+
+_kernels = threading.RLock()  # which kernel computes attention is set for the whole process
 
 
 class Scored(nn.Module):
@@ -35,13 +42,21 @@ def leaf_of(inputs: Tensor) -> Tensor:
         return inputs.detach().clone().requires_grad_()
 
 
-def input_gradient(scene: Scene, leaf: Tensor) -> tuple[Tensor, Tensor]:
+@contextlib.contextmanager
+def attention_in_steps() -> Iterator[None]:
+    """Attention by matrix products and softmax: its faster kernels have a first derivative backward, and no other."""
+    with _kernels, sdpa_kernel(SDPBackend.MATH):
+        yield
+
+
+def input_gradient(scene: Scene, leaf: Tensor, index: int | None = None) -> tuple[Tensor, Tensor]:
     """The score's derivative by the leaf (N, C, H, W), and the scores (N,): one pass forward and one back.
 
-    Raises ModelError where the network detaches its own computation.
+    The leaf is all the scene's images in order, or the one at `index` alone. Raises ModelError where the
+    network detaches its own computation.
     """
     with torch.inference_mode(False), torch.enable_grad():
-        values = Scored(scene)(leaf)[:, 0]
+        values = Scored(scene, index)(leaf)[:, 0]
         gradient = torch.autograd.grad(values.sum(), leaf, allow_unused=True)[0] if values.requires_grad else None
     if gradient is None:
         raise ModelError(
@@ -51,3 +66,16 @@ def input_gradient(scene: Scene, leaf: Tensor) -> tuple[Tensor, Tensor]:
             slug="no-gradient",
         )
     return gradient, values.detach()
+
+
+def where_it_arrives(output: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+    """The tensor at which the gradient of what was written to `output` arrives, and `values` of the output laid on it.
+
+    Of a part of a tensor (`x[:, :3].relu_()`) that is the whole, which is what the network may go on with.
+    """
+    whole = output._base
+    if whole is None:
+        return output, values
+    laid = whole.new_empty_strided(whole.shape, whole.stride(), dtype=values.dtype).zero_()
+    laid.as_strided(output.shape, output.stride(), output.storage_offset() - whole.storage_offset()).copy_(values)
+    return whole, laid

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from seewhy.cam.capture import capture
-from seewhy.cam.methods.input_score import Scored
+from seewhy.cam.methods.input_score import Scored, attention_in_steps
 from seewhy.cam.methods.scene import Scene
 
 
@@ -21,7 +21,7 @@ def shapley_cam(scene: Scene) -> Tensor:
     """
     assert scene.layer is not None and scene.activation is not None
     layer = replace(scene.layer, name=f"model.{scene.layer.name}")
-    with capture(Scored(scene), scene.inputs, [layer]) as captured:
+    with attention_in_steps(), capture(Scored(scene), scene.inputs, [layer]) as captured:
         raw = captured.activations[layer.asked]
         (slope,) = torch.autograd.grad(captured.logits.sum(), raw, create_graph=True)
         weight = slope.detach()

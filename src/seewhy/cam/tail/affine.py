@@ -141,12 +141,13 @@ def affine_behind(model: nn.Module, inputs: Tensor, layers: Sequence[LayerCall])
 
         return note
 
+    given = inputs.clone()  # the network may change it in place
     with untouched(model), torch.inference_mode(False), contextlib.ExitStack() as stack:
         recorded = stack.enter_context(recording())
         for layer in layers:
             handle = model.get_submodule(layer.name).register_forward_hook(keep(layer.name, recorded))
             stack.callback(handle.remove)
-        result = model(inputs)
+        result = model(given)
     affine = len(kept) == len(layers) and not any(layer.call for layer in layers)
     return affine and all(
         isinstance(raw, Tensor) and is_affine(Recorded(recorded.operations[done:], result, recorded.tensors), [raw])

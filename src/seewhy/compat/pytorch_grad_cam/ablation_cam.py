@@ -95,6 +95,6 @@ class AblationCAM(RerunCAM):
         """The targets' numbers (N,) with `instead` of the layer's output, where that gives anything."""
         handle = layer.register_forward_hook(lambda module, args, output: instead(output))
         try:
-            return values_of(read_rows(self.model(inputs), len(inputs)).of, targets)
+            return values_of(read_rows(self.model(inputs.clone()), len(inputs)).of, targets)
         finally:
             handle.remove()

@@ -31,7 +31,7 @@ class RerunCAM(BaseCAM):
         rows = self.outputs
         if rows is None or len(rows) != len(inputs):
             with torch.no_grad():
-                rows = read_rows(model(inputs), len(inputs)).of
+                rows = read_rows(model(inputs.clone()), len(inputs)).of
         if targets is None:
             raise OptionError(
                 f"{type(self).__name__} needs to know what is explained, and of this network's output no class is "

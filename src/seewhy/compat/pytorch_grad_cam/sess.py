@@ -75,7 +75,7 @@ class SESS:
         with untouched(model), torch.inference_mode(False):
             inputs = as_input(model, input_tensor)
             with torch.no_grad():
-                rows = read_rows(model(inputs), len(inputs)).of
+                rows = read_rows(model(inputs.clone()), len(inputs)).of
             chosen = targets_for(targets, rows)
             maps = [
                 self._of_image(inputs[place : place + 1], target, eigen_smooth) for place, target in enumerate(chosen)
@@ -125,7 +125,7 @@ class SESS:
         model, scores = unwrap(self.base_cam.model)[0], []
         with torch.no_grad():
             for some in patches.split(self.batch_size):
-                rows: Any = read_rows(model(some), len(some)).of
+                rows: Any = read_rows(model(some.clone()), len(some)).of
                 rows = rows.softmax(dim=-1) if self.use_softmax_scores else rows
                 scores.append(values_of(rows, [target] * len(some)))
         return torch.cat(scores).clamp(min=0).cpu()

@@ -86,7 +86,7 @@ def idle_layers(model: nn.Module, inputs: Tensor, batch_size: int | None = None)
             batches = inputs.split(batch_size or len(inputs))
             for number, batch in enumerate(batches, start=1):
                 idle.begin(is_last=number == len(batches))
-                model(batch)
+                model(batch.clone())  # the network may change it in place
         finally:
             for handle in handles:
                 handle.remove()

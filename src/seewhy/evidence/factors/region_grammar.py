@@ -18,13 +18,18 @@ from seewhy.evidence.factors.zones import WORDS, zones_of
 FACE = "face"
 BACKGROUND = "background"
 SEARCH = "search"  # within an audit, for places that nobody named
-_DETECTOR = "face detector"
-GRAMMAR = (
-    "border, corners, centre, halves, grid:4x4, zones, search, face, background, NAME=FOLDER of masks or of YOLO's "
-    "text files, NAME=coco.json#CATEGORY, NAME=file.py:function, NAME=not:REGION"
+_DETECTED = {FACE: ("face detector", face_masks)}  # a source by one word: what it is called, and what makes its masks
+_ALIASES = {"faces": FACE}
+_PLACES = ("border", "corners", "centre", "halves", "grid:4x4", "zones")
+_OWN = (
+    "NAME=FOLDER of masks or of YOLO's text files",
+    "NAME=coco.json#CATEGORY",
+    "NAME=file.py:function",
+    "NAME=not:REGION",
 )
+GRAMMAR = ", ".join((*_PLACES, SEARCH, *_DETECTED, BACKGROUND, *_OWN))
 _NAME = re.compile(r"\w[\w .-]*")
-_KNOWN = (*WORDS, "grid:4x4", SEARCH, FACE, "faces", BACKGROUND)
+_KNOWN = tuple(dict.fromkeys((*WORDS, *_PLACES, SEARCH, *_DETECTED, *_ALIASES, BACKGROUND)))  # beside NAME=…
 
 
 def find_regions(specs: str | Sequence[str | Region], table: ImageTable) -> list[Region]:
@@ -114,8 +119,10 @@ def _word(word: str, table: ImageTable) -> list[Region]:
             f"  Regions: {GRAMMAR}",
             slug="no-such-region",
         )
-    if word in (FACE, "faces"):
-        return [mask_region(FACE, _DETECTOR, face_masks())]
+    name = _ALIASES.get(word, word)
+    if name in _DETECTED:
+        source, masks = _DETECTED[name]
+        return [mask_region(name, source, masks())]
     return [zone_region(name, zone) for name, zone in zones_of(word).items()]
 
 

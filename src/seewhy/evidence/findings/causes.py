@@ -154,7 +154,12 @@ def causes_of(cases: Sequence[Case], trials: Mapping[TrialKey, Trials], design: 
     homes = homes_of(order, relations, sizes)
     return [
         _cause(
-            by_name, [member for member in reversed(order) if homes[member] == name != member], name, relations, design
+            by_name,
+            [member for member in reversed(order) if homes[member] == name != member],
+            name,
+            relations,
+            sizes[name],
+            design,
         )
         for name in sorted({*homes.values()}, key=lambda name: -abs(by_name[name].value))
     ]
@@ -165,8 +170,10 @@ def _cause(
     members: Sequence[str],
     name: str,
     relations: Relations,
+    sizes: Mapping[str, float],
     design: AuditDesign,
 ) -> Cause:
+    """The cause `name` with its members; `sizes` say how far each one moves the margin that it is told by."""
     regions = {factor.name for factor in design.factors if factor.region}
     pictures = {factor.name for factor in design.factors if not factor.region and _is_picture(factor, design)}
     return Cause(
@@ -175,7 +182,9 @@ def _cause(
         tuple(
             member
             for member in members
-            if member not in pictures and _may_be(relations, name, member, {name, member} <= regions)
+            if member not in pictures
+            and sizes[member] >= AUDIT_THRESHOLDS["suffices"] * sizes[name]
+            and _may_be(relations, name, member, {name, member} <= regions)
         ),
         {member: relations[member, name] for member in members if (member, name) in relations},
         relations,

@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from seewhy.data.table_columns import TableColumn, usable_columns
+from seewhy.data.sheet import plain
+from seewhy.data.table_columns import MOST_GROUPS, OTHER, TableColumn, usable_columns
 from seewhy.errors import counted, listed
 from seewhy.estimates import Estimate, Floats, Integers, p_words
 from seewhy.evidence.findings.figures import interval, signed_points
 from seewhy.evidence.findings.finding import Finding
-from seewhy.evidence.inference.permutation import PermutationTest, Unit, permutation_test, rate_difference
+from seewhy.evidence.inference.permutation import (
+    PermutationTest,
+    Unit,
+    is_nested,
+    permutation_test,
+    rate_difference,
+    shared_by_clusters,
+)
 from seewhy.evidence.inference.ranks import holm, ranks
 from seewhy.evidence.inference.units import share_of
 from seewhy.evidence.thresholds import AUDIT_THRESHOLDS
-from seewhy.evidence.trials.association import association
 from seewhy.evidence.trials.design import AuditDesign
 from seewhy.evidence.trials.trial import UNDECIDED, Scores
 from seewhy.store.manifest import digest_of
@@ -28,6 +36,7 @@ GOES_WITH = 0.2  # of a factor's variance that lies between a column's values, f
 _LEAST_DRAWS, _DRAWS_PER_TEST = 1999, 60  # so that Holm's least p-value can be reached
 _BINS = 5  # of numbers, for what goes with them
 _SHOWN = 3
+_MOST_MIXED = 8  # principal components of a factor's values
 
 
 def columns_identity(design: AuditDesign) -> list[str]:
@@ -50,7 +59,11 @@ class _Told:
 
 @dataclass(frozen=True)
 class _Compared:
-    """A column with both of its tests; `told` are the groups that differ most, None where none can be compared."""
+    """A column with both of its tests; `told` are the groups that differ most, None where none can be compared.
+
+    `goes_with` are factors and how much of their variance within classes lies between the column's values, `over_all`
+    the same of all images together, of other factors.
+    """
 
     column: TableColumn
     n: int
@@ -59,12 +72,12 @@ class _Compared:
     by_label: _Told | None
     by_prediction: _Told | None
     goes_with: tuple[tuple[str, float], ...]
+    over_all: tuple[tuple[str, float], ...]
 
 
 def columns_of(design: AuditDesign, before: Scores, findings: Sequence[Finding]) -> dict[str, Any]:
     """What is said of columns, as findings.json has it: `tested` with numbers and words, `left_out` with reasons."""
-    sample = design.audited
-    columns, left_out = usable_columns(design.plan.table, sample.images, design.request.columns)
+    columns, left_out = _comparable(design, before)
     compared = [_compared(design, before, column, len(columns)) for column in columns]
     adjusted = holm([test.p_value for each in compared for test in (each.label, each.prediction)])
     tested = [
@@ -72,19 +85,75 @@ def columns_of(design: AuditDesign, before: Scores, findings: Sequence[Finding])
         for place, each in enumerate(compared)
     ]
     tested.sort(key=lambda record: min(record["label"]["p_holm"], record["prediction"]["p_holm"]))
-    return {"title": TITLE, "split": sample.split, "tested": tested, "left_out": left_out}
+    return {"title": TITLE, "split": design.audited.split, "tested": tested, "left_out": left_out}
+
+
+def _comparable(design: AuditDesign, before: Scores) -> tuple[list[TableColumn], dict[str, str]]:
+    """The columns as they are compared, on images whose prediction is known, and why others are not."""
+    columns, left_out = usable_columns(design.plan.table, design.audited.images, design.request.columns)
+    kept = list[TableColumn]()
+    for column in columns:
+        known = replace(column, kept=column.kept & (before.predictions != UNDECIDED))
+        if _is_the_cluster(design, column):
+            by = f"--cluster-by {design.plan.table.cluster_by}"
+            left_out[column.name] = f"it says which cluster an image is of ({by}), and clusters are the units"
+        elif (read := _by_clusters(design, known)) is None:
+            left_out[column.name] = (
+                "no two clusters have a value of it in common, so that it says but which cluster it is"
+            )
+        else:
+            kept.append(read)
+    return kept, left_out
+
+
+def _is_the_cluster(design: AuditDesign, column: TableColumn) -> bool:
+    """Whether a column is that of --cluster-by, or the same under another name."""
+    if not (asked := design.plan.table.cluster_by):
+        return False
+    named = [image.cluster or image.id for image in design.audited.images]
+    pairs = set(zip(_cells(design, column), named, strict=True))
+    return plain(column.name) == plain(asked) or len(pairs) == len({cell for cell, _ in pairs}) == len({*named})
+
+
+def _cells(design: AuditDesign, column: TableColumn) -> list[str]:
+    place = design.plan.table.columns.index(column.name)
+    return [image.cells[place] if image.cells else "" for image in design.audited.images]
+
+
+def _by_clusters(design: AuditDesign, column: TableColumn) -> TableColumn | None:
+    """The column; where it is the same within each cluster, values are groups that several clusters have.
+
+    Whether a value has images enough for a group of its own depends on how large its clusters are, so that clusters of
+    few images would be in another group for that alone. None where no two clusters have the same.
+    """
+    kept, clusters = column.kept, design.audited.clusters[column.kept]
+    if column.groups is None or not kept.any() or len(np.unique(clusters)) == len(clusters):
+        return column
+    merged = [column.names[place] for place in column.groups[kept]]
+    cells = [cell for cell, is_kept in zip(_cells(design, column), kept, strict=True) if is_kept]
+    unmerged = [cell if name == OTHER else name for name, cell in zip(merged, cells, strict=True)]
+    words = next((np.array(each) for each in (unmerged, merged) if is_nested(np.array(each), clusters)), None)
+    if words is None:
+        return column
+    is_shared = shared_by_clusters(words, clusters, MOST_GROUPS)
+    names, places = np.unique(np.where(is_shared, words, OTHER), return_inverse=True)
+    groups = np.zeros(len(kept), dtype=np.int64)
+    groups[kept] = places
+    return replace(column, names=tuple(map(str, names)), groups=groups) if len(names) > 1 else None
 
 
 def _compared(design: AuditDesign, before: Scores, column: TableColumn, n_columns: int) -> _Compared:
     """A column against labels and predictions of the images of which both are known."""
     sample = design.audited
-    kept = column.kept & (before.predictions != UNDECIDED)
+    kept = column.kept
     labels, predictions, clusters = sample.labels[kept], before.predictions[kept], sample.clusters[kept]
     numbers = _as_numbers(column, kept)
     none = np.zeros(int(kept.sum()), dtype=np.int64)
     rng = np.random.default_rng((design.seed, len(column.name), *column.name.encode()))
     draws = max(_LEAST_DRAWS, _DRAWS_PER_TEST * 2 * n_columns)
     groups = _groups(column, kept)
+    within = _factors_with(design, column, lambda values: _less_class_means(values, labels))
+    over_all = _factors_with(design, column, lambda values: values)
     return _Compared(
         column=column,
         n=int(kept.sum()),
@@ -92,7 +161,8 @@ def _compared(design: AuditDesign, before: Scores, column: TableColumn, n_column
         prediction=permutation_test(numbers, predictions, labels, clusters, draws=draws, rng=rng),
         by_label=_most_different(groups, labels, none, clusters, design.classes),
         by_prediction=_most_different(groups, predictions, labels, clusters, design.classes),
-        goes_with=_factors_with(design, column, kept),
+        goes_with=within,
+        over_all=tuple(pair for pair in over_all if pair[0] not in dict(within)),
     )
 
 
@@ -141,21 +211,41 @@ def _most_different(
     return _Told(words, classes[index], difference, *rates)
 
 
-def _factors_with(design: AuditDesign, column: TableColumn, kept: NDArray[np.bool_]) -> tuple[tuple[str, float], ...]:
-    """The tested factors whose values differ most between the column's, within classes, with how much."""
-    labels = design.audited.labels[kept]
+def _factors_with(
+    design: AuditDesign, column: TableColumn, adjusted: Callable[[Floats], Floats]
+) -> tuple[tuple[str, float], ...]:
+    """The tested factors whose values, adjusted, differ most between the column's, with how much."""
+    kept = column.kept
     if column.values is not None:
         values = column.values[kept]
         bins = np.searchsorted(np.quantile(values, np.arange(1, _BINS) / _BINS), values).astype(np.int64)
     else:
-        bins = np.zeros(len(labels), np.int64) if column.groups is None else column.groups[kept]
+        bins = np.zeros(int(kept.sum()), np.int64) if column.groups is None else column.groups[kept]
     shares = {
-        factor.name: association(_less_class_means(design.values[factor.name][kept], labels), bins)
+        factor.name: _share_between(adjusted(design.values[factor.name][kept]), bins)
         for factor in design.factors
         if factor.name in design.values
     }
     ordered = sorted(shares.items(), key=lambda pair: -pair[1])
     return tuple((name, share) for name, share in ordered if share >= GOES_WITH)[:_SHOWN]
+
+
+def _share_between(values: Floats, bins: Integers) -> float:
+    """The share of variance between bins (N,) of that mix of values (N, D) that has the largest, less what chance has.
+
+    A mix, since colour may go with a column where red, green and blue vary with the light far more (the first canonical
+    correlation, squared; Wachter 1980, Annals of Statistics 8, for chance).
+    """
+    spread = values.std(axis=0)
+    scaled = ((values - values.mean(axis=0)) / np.where(spread > 0, spread, 1))[:, spread > 0]
+    mixes, sizes, _ = np.linalg.svd(scaled, full_matrices=False)
+    mixes = mixes[:, sizes > 1e-6 * max(sizes, default=0.0)][:, :_MOST_MIXED]
+    names, counts = np.unique(bins, return_counts=True)
+    chance = (math.sqrt(mixes.shape[1]) + math.sqrt(len(names) - 1)) ** 2 / max(len(bins) - 1, 1)
+    if not mixes.size or len(names) < 2 or chance >= 1:
+        return 0.0
+    between = np.stack([mixes[bins == name].sum(axis=0) for name in names]) / np.sqrt(counts)[:, None]
+    return max(0.0, (float(np.linalg.norm(between, 2)) ** 2 - chance) / (1 - chance))
 
 
 def _less_class_means(values: Floats, labels: Integers) -> Floats:
@@ -170,9 +260,10 @@ def _stored(
 ) -> dict[str, Any]:
     """A column as findings.json has it, its sentences included."""
     column = compared.column
-    carriers = [
-        {"factor": name, "share": share, "finding": _finding_of(name, findings)} for name, share in compared.goes_with
-    ]
+    within, over_all = (
+        [{"factor": name, "share": share, "finding": _finding_of(name, findings)} for name, share in pairs]
+        for pairs in (compared.goes_with, compared.over_all)
+    )
     is_shown = min(p_label, p_prediction) < AUDIT_THRESHOLDS["level"]
     return {
         "column": column.name,
@@ -181,10 +272,11 @@ def _stored(
         "n": compared.n,
         "label": _numbers_of(compared.label, p_label, compared.by_label),
         "prediction": _numbers_of(compared.prediction, p_prediction, compared.by_prediction),
-        "goes_with": carriers,
+        "goes_with": within,
+        "goes_with_over_all": over_all,
         "is_shown": is_shown,
         "text": f"{_with_label(compared, p_label, n_tests)} {_with_prediction(compared, p_prediction)}",
-        "todo": _carried(carriers) if is_shown else "",
+        "todo": _carried(within, over_all) if is_shown else "",
     }
 
 
@@ -248,16 +340,26 @@ def _unit_words(unit: Unit) -> str:
     ]
 
 
-def _carried(carriers: Sequence[dict[str, Any]]) -> str:
-    """Which tested factor may carry the column, and what its exchange shows; or that none is known."""
-    head = "This is an association, never a dependence."
-    if not carriers:
-        return (
-            f"{head} No tested region or property goes with it: name what carries it (--regions, --properties), and it "
-            "is exchanged."
+def _carried(within: Sequence[dict[str, Any]], over_all: Sequence[dict[str, Any]]) -> str:
+    """Which tested factors may carry the column, and what their exchange shows; or that none is known."""
+    parts = ["This is an association, never a dependence."]
+    if within:
+        parts.append(
+            "What the answers depend on is said by the exchange of what goes with it within classes (in brackets the "
+            "share of its variance, in the mix of its numbers that fits best, that lies between the column's values): "
+            f"{_named(within)}."
         )
+    else:
+        parts.append("Within classes no tested region or property goes with it.")
+    if over_all:
+        parts.append(f"Over all images, where the label may be what both go with, these do: {_named(over_all)}.")
+    if not within:
+        parts.append(
+            "Name what {}carries it (--regions, --properties), and it is exchanged.".format("else " * bool(over_all))
+        )
+    return " ".join(parts)
+
+
+def _named(carriers: Sequence[dict[str, Any]]) -> str:
     named = [f"{each['factor']} ({each['share']:.2f}): {each['finding'] or 'not tested'}" for each in carriers]
-    return (
-        f"{head} What the answers depend on is said by the exchange of what goes with it (in brackets the share of its "
-        f"variance within classes that lies between the column's values): {listed(named, _SHOWN)}."
-    )
+    return listed(named, _SHOWN)

@@ -11,7 +11,7 @@ import numpy as np
 from seewhy.errors import listed
 from seewhy.evidence.checks.behaviour import Behaviour
 from seewhy.evidence.checks.findings import behaviour_findings
-from seewhy.evidence.findings.case import Case, acts_outside, depends, numbers_of, too_few
+from seewhy.evidence.findings.case import Case, SafeguardOutcome, acts_outside, depends, numbers_of, too_few
 from seewhy.evidence.findings.cases import AllTrials, Cases, not_separated
 from seewhy.evidence.findings.causes import Cause, causes_of, explanation, led_by
 from seewhy.evidence.findings.examples import with_exchanges, with_marked
@@ -27,6 +27,7 @@ from seewhy.evidence.trials.trial import UNDECIDED, Scores, Trials
 
 WEAKLY: tuple[Level, ...] = ("WEAK", "CANNOT SAY")
 CLASSIFIER, NO_CORE = "classifier", "shortcuts"
+BESIDE = "larger causes"  # the outcome of one that was not held against them
 
 
 @dataclass(frozen=True)
@@ -113,7 +114,8 @@ def _causes(results: Results, cases: Sequence[Case]) -> list[Finding]:
     less, and the larger one always explains what it holds.
     """
     findings = []
-    for cause in map(_led_by_the_best_shown, causes_of(cases, results.trials, results.design)):
+    causes = _held_against_larger(causes_of(cases, results.trials, results.design), results.design)
+    for cause in map(_led_by_the_best_shown, causes):
         parts = _parts_shown_well(cause, results.design)
         findings += _causes(results, parts)
         others = [case for case in cause.explained if case not in parts]
@@ -121,6 +123,24 @@ def _causes(results: Results, cases: Sequence[Case]) -> list[Finding]:
         findings += [_with_members(results, case, []) for case in alone]
         findings.append(_with_explained(results, cause, [case for case in others if case not in alone]))
     return findings
+
+
+def _held_against_larger(causes: Sequence[Cause], design: AuditDesign) -> list[Cause]:
+    """The causes, the largest first; a smaller one fails where a trial with a larger one held is missing."""
+    regions = {factor.name: factor.region for factor in design.factors}
+    tried = []
+    for place, cause in enumerate(causes):
+        name, missing = cause.case.factor, list[str]()
+        for other in (other.case.factor for other in causes[:place]):
+            both = [region for region in (regions[name], regions[other]) if region]
+            if (name, other) not in cause.relations and len(design.audited.pairs(both)):
+                missing.append(other)
+        if missing:
+            words = f"it was not tried with {listed(missing, 3)} put back: it may be the same cause"
+            outcome = SafeguardOutcome(BESIDE, False, words)
+            cause = replace(cause, case=replace(cause.case, outcomes=(*cause.case.outcomes, outcome)))
+        tried.append(cause)
+    return tried
 
 
 def _parts_shown_well(cause: Cause, design: AuditDesign) -> list[Case]:

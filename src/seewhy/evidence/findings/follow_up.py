@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from itertools import permutations
 
+from seewhy.evidence.factors.factor import Factor
 from seewhy.evidence.findings.case import Case, acts_outside, depends, too_few
 from seewhy.evidence.findings.cases import AllTrials, Cases
 from seewhy.evidence.findings.causes import held_job
@@ -20,8 +20,10 @@ from seewhy.evidence.findings.unnamed import place_jobs
 from seewhy.evidence.trials.design import AuditDesign
 from seewhy.evidence.trials.everywhere import class_gaps
 from seewhy.evidence.trials.schedule import Frame, followed, frame_of
+from seewhy.evidence.trials.trial import Job
 
 MOST_SUSPECTS = 8  # factors of which it is asked whether one explains another: 56 ordered pairs
+LEADING = 3  # those of them that all further ones are held against
 STAGES = ("exchanges", "outside of the core", "what is asked of those that matter")  # in whose order trials are kept
 
 
@@ -46,21 +48,35 @@ def _frame(design: AuditDesign) -> Frame:
 def with_follow_up(
     design: AuditDesign, trials: AllTrials, first: Cases, safeguards: Sequence[Safeguard]
 ) -> AuditDesign:
-    """The design with all other trials that follow from the cases of single factors; the budget holds for them, too."""
+    """The design with all other trials that follow from the cases of single factors; the budget holds for them, too.
+
+    What matters most comes first, its safeguards with its pairs: a small budget leaves out the smaller ones.
+    """
     frame, singles = _frame(design), first.singles
     factors = {factor.name: factor for factor in design.factors}
     cases = suspects(singles)
     shown = [factors[case.factor] for case in cases]
     evidence = Evidence(design, trials, singles)
     jobs = place_jobs(design, first.rest, first.n_tests)
-    jobs += [job for each in safeguards for factor in shown for job in each.later_jobs(frame, factor)]
+    outside = [factors[case.factor] for case in cases if not case.is_core and acts_outside(case)]
+    for factor in shown:
+        jobs += [job for each in safeguards for job in each.later_jobs(frame, factor)]
+        jobs += _pair_jobs(frame, factor, outside)
     jobs += [job for each in safeguards for job in each.shared_jobs(frame, evidence, shown)]
-    some = [factors[case.factor] for case in cases if not case.is_core and acts_outside(case)][:MOST_SUSPECTS]
-    jobs += [held_job(frame, factor, other) for factor, other in permutations(some, 2)]
     if design.places is not None:
         jobs += name_jobs(frame, design.places.boxes, [factors[case.factor] for case in cases if not case.is_core])
     distinct = {job.key: job for job in jobs if job.key not in trials}  # two safeguards may ask for the same
     return replace(design, schedule=followed(design.schedule, list(distinct.values()), design.budget_left))
+
+
+def _pair_jobs(frame: Frame, factor: Factor, outside: Sequence[Factor]) -> list[Job]:
+    """The exchanges of a factor with each larger one held, and the other way round; of a late one with a few held."""
+    if factor not in outside:
+        return []
+    place = outside.index(factor)
+    if place >= MOST_SUSPECTS:
+        return [held_job(frame, factor, other) for other in outside[:LEADING]]
+    return [held_job(frame, *pair) for other in outside[:place] for pair in ((factor, other), (other, factor))]
 
 
 def suspects(singles: Sequence[Case]) -> list[Case]:

@@ -25,7 +25,8 @@ from seewhy.evidence.trials.sample import CHUNK
 from seewhy.evidence.trials.schedule import Frame
 from seewhy.evidence.trials.trial import Job, Trials
 
-LEFT, AT_MOST = 0.2, 0.4  # of the effect, with a property put back that gives its name; and the end of its interval
+LEFT, AT_MOST = 0.35, 0.5  # of the effect, with a property put back that gives its name; and the end of its interval
+CUT = "The place is cut to where most of the effect lies, so the cause may reach beyond it, and do more."
 USES = 2  # donors of each group that a recipient meets there
 _NAMES = {
     "tint": "colour",
@@ -46,7 +47,7 @@ class Identified:
 
     @property
     def names(self) -> list[str]:
-        """The properties that take four fifths of the effect and are shown to, the one that takes most first."""
+        """The properties that take two thirds of the effect, and for certain half of it; most first."""
         shares = {name: abs(held.share) for name, held in self.held.items() if _takes_it(held)}
         return sorted(shares, key=lambda name: shares[name])
 
@@ -101,7 +102,7 @@ def with_name(finding: Finding, case: Case, design: AuditDesign, trials: Mapping
     what = identified(case, design, trials)
     if what is None or design.places is None:
         return finding
-    sentences = [_of_names(what), _of_look(what, design.places.boxes[case.factor], case.effect.contrast)]
+    sentences = [CUT, _of_names(what), _of_look(what, design.places.boxes[case.factor], case.effect.contrast)]
     text = " ".join([finding.text, *filter(None, sentences)])
     return replace(finding, text=text, numbers={**finding.numbers, "what": what.as_stored()})
 

@@ -253,9 +253,12 @@ def _todo(case: Case, level: Level) -> str:
         return "More images would tell which way its answers turn."
     if level == "CANNOT SAY" and is_none(case):
         return "The network's probabilities hardly vary: calibrate it, then audit again."
+    if level == "CANNOT SAY" and disagrees(case):
+        return "Look at its images: probability and margin part where a few are answered far more surely than others."
     if level == "CANNOT SAY":
         units = f"{case.effect.unit}s"
-        return advice(case.needed, case.fewest, units if case.kind == "insert" else f"{units} of each class")
+        counted_units = units if case.kind == "insert" else f"{units} of each class"
+        return advice(case.needed, case.fewest, counted_units, is_near_the_floor=not _looks_large(case))
     if level == "NONE LARGER THAN":
         return ""
     if case.kind == "insert":

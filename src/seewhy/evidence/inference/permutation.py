@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
 from seewhy.estimates import Estimate, Floats, Integers
+from seewhy.evidence.inference.ranks import ranks
 from seewhy.evidence.inference.units import count_units
 
 Unit = Literal["image", "cluster", "image within its cluster"]
@@ -42,45 +43,85 @@ def permutation_test(
 
     The column is one indicator for each of its groups, or the ranks of numbers (N, 1). The statistic is Pearson's
     chi-squared (of ranks Kruskal and Wallis's), summed over strata; its distribution is that of the column permuted. A
-    column that is the same within every cluster (N,) is permuted between clusters that have the same strata, any other
-    within clusters, those of one image being permuted among each other. The p-value counts the observed one (Phipson &
-    Smyth 2010, Stat. Appl. Genet. Mol. Biol. 9), so it is exact for any number of `draws`.
+    column that is the same within every cluster (N,) is permuted between clusters that have the same strata. Each
+    cluster then counts once, by the shares of its images that are of each class, so that it is not its number of images
+    that is compared. Any other column is permuted within clusters, those of one image being permuted among each other.
+    The p-value counts the observed one (Phipson & Smyth 2010, Stat. Appl. Genet. Mol. Biol. 9), so it is exact for any
+    number of `draws`.
     """
-    permuted, unit = _permutations(column, strata, clusters)
-    cells, sizes, of_stratum = _cells(outcome, strata)
-    weights = _weights(column)
-
-    def statistics(order: Integers) -> Floats:
-        values = column[order]  # (B, N, G)
-        means = (cells @ values) / sizes[:, None]
-        within = (of_stratum.indicators @ values) / of_stratum.sizes[:, None]
-        return np.asarray((sizes[:, None] * (means - within[:, of_stratum.of_cell]) ** 2 * weights).sum(axis=(1, 2)))
-
-    observed = float(statistics(np.arange(len(column))[None])[0])
+    units, permuted, unit = _permutations(column, strata, clusters)
+    _, first = np.unique(units, return_index=True)
+    table, rows = _table(outcome, strata, units), column[first]
+    if unit == "cluster" and column.shape[1] == 1:
+        rows = np.asarray(ranks(rows[:, 0])[:, None])
+    statistics = _robust_statistics if unit == "cluster" else _statistics
+    observed = float(statistics(table, rows[None])[0])
     above = 0
     for start in range(0, draws, _AT_ONCE):
-        drawn = statistics(permuted(min(_AT_ONCE, draws - start), rng))
+        drawn = statistics(table, rows[permuted(min(_AT_ONCE, draws - start), rng)])
         above += int((drawn >= observed - _SLACK * max(observed, 1.0)).sum())
-    is_whole = len(of_stratum.sizes) == 1
-    least = min(column.shape[1], len(sizes)) - 1
-    v = math.sqrt(observed / (len(column) * least)) if is_whole and least > 0 and column.shape[1] > 1 else math.nan
-    return PermutationTest((1 + above) / (1 + draws), unit, v)
+    return PermutationTest((1 + above) / (1 + draws), unit, _cramers_v(column, outcome, strata))
+
+
+def is_nested(column: NDArray[Any], clusters: Integers) -> bool:
+    """Whether a column (N, ...) is the same within every cluster (N,)."""
+    _, first, of_image = np.unique(clusters, return_index=True, return_inverse=True)
+    return bool((column == column[first][of_image]).all())
+
+
+def shared_by_clusters(values: NDArray[Any], clusters: Integers, most: int) -> NDArray[np.bool_]:
+    """Whether a value of a nested column (N,) is among the `most` frequent that several clusters (N,) have.
+
+    By clusters and not by images, so that there are the same groups whichever clusters have which values. All where
+    but one value is not among them.
+    """
+    names, codes = np.unique(values, return_inverse=True)
+    counts = np.bincount(np.unique(np.stack([codes, clusters], axis=1), axis=0)[:, 0])
+    order = np.argsort(-counts, kind="stable")[:most]
+    frequent = order[counts[order] > 1]
+    return np.isin(codes, frequent) if len(frequent) < len(names) - 1 else np.ones(len(values), dtype=bool)
 
 
 @dataclass(frozen=True)
-class _Strata:
-    indicators: Floats  # (S, N)
-    sizes: Floats  # (S,)
+class _Table:
+    """The shares (C, R) of R images or clusters in each cell, a class in a stratum; which strata (S, R) each has."""
+
+    shares: Floats
+    strata: Floats
     of_cell: Integers  # (C,)
 
 
-def _cells(outcome: Integers, strata: Integers) -> tuple[Floats, Floats, _Strata]:
-    """The indicators (C, N) of each class of the outcome in each stratum, their sizes (C,), and the strata."""
-    keys, places = np.unique(np.stack([strata, outcome], axis=1), axis=0, return_inverse=True)
-    cells = (places.reshape(-1) == np.arange(len(keys))[:, None]).astype(np.float64)
+def _table(outcome: Integers, strata: Integers, units: Integers) -> _Table:
+    keys, cells = np.unique(np.stack([strata, outcome], axis=1), axis=0, return_inverse=True)
     names, of_cell = np.unique(keys[:, 0], return_inverse=True)
-    indicators = (strata == names[:, None]).astype(np.float64)
-    return cells, cells.sum(axis=1), _Strata(indicators, indicators.sum(axis=1), of_cell.reshape(-1))
+    counts = np.zeros((len(keys), int(units.max()) + 1))
+    np.add.at(counts, (cells.reshape(-1), units), 1)
+    held = np.stack([counts[of_cell.reshape(-1) == place].sum(axis=0) for place in range(len(names))])
+    shares = counts / np.maximum(held, 1)[of_cell.reshape(-1)]
+    return _Table(shares, (held > 0).astype(np.float64), of_cell.reshape(-1))
+
+
+def _statistics(table: _Table, values: Floats) -> Floats:
+    """Of columns (B, R, G) that have the same rows in another order."""
+    sizes, of_strata = table.shares.sum(axis=1), table.strata.sum(axis=1)
+    means = (table.shares @ values) / sizes[:, None]
+    within = (table.strata @ values) / of_strata[:, None]
+    deviations = (means - within[:, table.of_cell]) ** 2
+    return np.asarray((sizes[:, None] * deviations * _weights(values[0])).sum(axis=(1, 2)))
+
+
+def _robust_statistics(table: _Table, values: Floats) -> Floats:
+    """The same over its expectation, where rows vary as they do: of clusters with few images shares vary more.
+
+    So that the test keeps its level where the column goes with how many images a cluster has (DiCiccio & Romano 2017,
+    JASA 112); a row's variance is estimated by its own squared deviation (White 1980, Econometrica 48).
+    """
+    held, sizes = table.strata[table.of_cell], table.shares.sum(axis=1)
+    spread = (held * (table.shares - (sizes / held.sum(axis=1))[:, None])) ** 2  # (C, R)
+    within = ((table.strata @ values[0]) / table.strata.sum(axis=1)[:, None])[table.of_cell]  # (C, G)
+    around = spread @ values**2 - 2 * within * (spread @ values) + within**2 * spread.sum(axis=1)[:, None]
+    expected = (around / sizes[:, None] * _weights(values[0])).sum(axis=(1, 2))
+    return np.asarray(_statistics(table, values) / np.maximum(expected, 1e-12))
 
 
 def _weights(column: Floats) -> Floats:
@@ -90,19 +131,28 @@ def _weights(column: Floats) -> Floats:
     return np.asarray(1 / np.maximum(column.var(axis=0, ddof=1), 1e-300))
 
 
-def _permutations(column: Floats, strata: Integers, clusters: Integers) -> tuple[Permutations, Unit]:
-    """What draws orders (B, N) of the column's rows, and what it permutes."""
-    _, first, of_image = np.unique(clusters, return_index=True, return_inverse=True)
-    if len(first) == len(clusters):
-        return _within(strata), "image"
-    if (column == column[first][of_image]).all():
-        held = np.zeros((len(first), int(strata.max()) + 1), dtype=np.int64)
+def _cramers_v(column: Floats, outcome: Integers, strata: Integers) -> float:
+    """Of all images; NaN of ranks, within strata, and where there is nothing to compare."""
+    table = _table(outcome, strata, np.arange(len(outcome)))
+    least = min(column.shape[1], len(table.shares)) - 1
+    if len(table.strata) > 1 or least < 1:
+        return math.nan
+    return math.sqrt(float(_statistics(table, column[None])[0]) / (len(column) * least))
+
+
+def _permutations(column: Floats, strata: Integers, clusters: Integers) -> tuple[Integers, Permutations, Unit]:
+    """The units (N,) that are permuted, what draws orders (B, R) of their rows, and what they are."""
+    _, of_image, sizes = np.unique(clusters, return_inverse=True, return_counts=True)
+    images = np.arange(len(clusters))
+    if len(sizes) == len(clusters):
+        return images, _within(strata), "image"
+    if is_nested(column, clusters):
+        held = np.zeros((len(sizes), int(strata.max()) + 1), dtype=np.int64)
         held[of_image, strata] = 1
-        between = _within(np.unique(held, axis=0, return_inverse=True)[1].reshape(-1))
-        return lambda count, rng: first[between(count, rng)][:, of_image], "cluster"
-    sizes = np.bincount(of_image)
+        return of_image, _within(np.unique(held, axis=0, return_inverse=True)[1]), "cluster"
     alone = np.where(sizes[of_image] == 1, 0, 1 + of_image)
-    return _within(np.unique(np.stack([strata, alone], 1), axis=0, return_inverse=True)[1]), "image within its cluster"
+    groups = np.unique(np.stack([strata, alone], 1), axis=0, return_inverse=True)[1]
+    return images, _within(groups), "image within its cluster"
 
 
 def _within(groups: Integers) -> Permutations:

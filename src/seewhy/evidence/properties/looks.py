@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +17,9 @@ NAMED = ("tint", "brightness", "contrast", "saturation", "sharpness", "noise")  
 PLAIN = 0.5  # standard deviations, below which nothing is said of a property
 LEAST_PATTERN = 0.015  # of white, root mean square: a mean picture that differs by less shows no pattern
 SAME = 0.7  # correlation of the mean pictures of two halves, from which on the pattern is the same in all
-REPEATED = 0.5  # share of the pattern's power at one frequency and its neighbours
+REPEATED = 0.5  # correlation of a pattern with itself where it comes again, and how much less it is in between
+WAVES = 16  # the strongest of a pattern, whose lengths are tried
+SEEN = 0.25  # of a pattern's variance, which its shifted parts must have to be alike
 MOST_WORDS = 3
 _WORDS = {  # less and more than in the other images
     "brightness": ("darker", "brighter"),
@@ -113,22 +116,44 @@ def _mean_pattern(patches: Tensor, is_first: Tensor) -> Tensor:
 
 
 def _period(shape: Tensor) -> int:
-    """After how many pixels a pattern (H, W) comes again, at least three times within it; 0 where it does not."""
+    """After how many pixels a pattern (H, W) comes again, at least three times within it; 0 where it does not.
+
+    Its strongest waves say where to look. A step has all of them, so the pattern, shifted by a wave's length once and
+    twice, must be like itself, and less so in between.
+    """
     height, width = shape.shape
     power = torch.fft.fft2(shape).abs().square()
     power[0, 0] = 0
-    rows, columns = (torch.fft.fftfreq(side).abs() for side in (height, width))
-    frequency = torch.hypot(rows[:, None], columns[None])
-    slow = 3.0 / max(height, width)  # less than three times within it
-    ways = torch.where(frequency >= slow, power, 0)
-    at = int(ways.argmax())
-    row, column = at // width, at % width
-    near = sum(
-        float(power[(sign * row + down) % height, (sign * column + across) % width])
-        for sign in (1, -1)
-        for down in (-1, 0, 1)
-        for across in (-1, 0, 1)
+    downs, acrosses = (torch.fft.fftfreq(side).tolist() for side in (height, width))
+    for at in power.flatten().argsort(descending=True)[:WAVES].tolist():
+        down, across = downs[at // width], acrosses[at % width]
+        square = max(down**2 + across**2, 1e-9)
+        near = _near(down / square, across / square, 1)  # the length is known as well as so many pixels tell it
+        lags = [lag for lag in near if math.hypot(*lag) >= 2 and 3 * abs(lag[0]) <= height and 3 * abs(lag[1]) <= width]
+        if lags and (found := max(lags, key=lambda lag: _likeness(shape, *lag))) and _comes_again(shape, *found):
+            return round(math.hypot(*found))
+    return 0
+
+
+def _comes_again(shape: Tensor, down: int, across: int) -> bool:
+    once, twice = _likeness(shape, down, across), _likeness(shape, 2 * down, 2 * across)
+    between = min(_likeness(shape, *lag) for lag in _near(down / 2, across / 2))
+    return min(once, twice, once - between) >= REPEATED
+
+
+def _near(down: float, across: float, more: int = 0) -> list[tuple[int, int]]:
+    """The whole shifts around one, and so many more."""
+    rows, columns = (
+        range(math.floor(shift) - more, math.ceil(shift) + more + 1) for shift in (round(down, 6), round(across, 6))
     )
-    if float(ways.max()) <= 0 or near < REPEATED * float(power.sum()):
-        return 0
-    return round(1 / float(frequency[row, column]))
+    return [(row, column) for row in rows for column in columns]
+
+
+def _likeness(shape: Tensor, down: int, across: int) -> float:
+    """The correlation of a pattern (H, W) with itself, shifted; where hardly anything is to be seen in common, less."""
+    height, width = shape.shape
+    first = shape[max(0, -down) : height - max(0, down), max(0, -across) : width - max(0, across)]
+    second = shape[max(0, down) : height + min(0, down), max(0, across) : width + min(0, across)]
+    first, second = first - first.mean(), second - second.mean()
+    spread = float((first.square().mean() * second.square().mean()).sqrt())
+    return float((first * second).mean()) / max(spread, SEEN * float(shape.var(correction=0)), 1e-12)

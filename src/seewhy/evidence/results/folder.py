@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from seewhy.errors import StoreError
 from seewhy.evidence.results.identity import AuditIdentity, identity_of
 from seewhy.evidence.results.map_shares import map_share_rows
 from seewhy.evidence.results.pictures import draw_examples
@@ -48,7 +49,7 @@ class AuditFolder:
     @property
     def run(self) -> RunFolder:
         """The run folder that it is."""
-        return RunFolder(self.folder)
+        return RunFolder(self.folder, "audit")
 
     def of(self, design: AuditDesign) -> AuditFolder:
         """The same folder for a design whose jobs are settled."""
@@ -191,6 +192,13 @@ class AuditFolder:
         }
 
     def _trials(self, job: Job, columns: Mapping[str, Column]) -> Trials:
+        written = (columns["factor"][0], columns["edit"][0], columns["split"][0])
+        if written != (str(job.key.factor), str(job.key.edit), job.split):
+            raise StoreError(
+                f"{self.folder} was begun by other code, whose trials come in another order.\n"
+                f"  Name a new folder:  --out {self.folder}-2",
+                slug="another-run",
+            )
         places, sample = self._places[job.split], self.design.samples[job.split]
         donors = [NO_DONOR if donor is None else places[donor] for donor in columns["donor"]]
         return Trials(

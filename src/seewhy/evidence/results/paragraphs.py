@@ -13,6 +13,9 @@ from seewhy.evidence.thresholds import AUDIT_THRESHOLDS, LEAST_IMAGES
 from seewhy.evidence.trials.contrast import OWN_CLASS
 from seewhy.evidence.trials.resolution import in_short, more_words
 
+LARGE = "CANNOT SAY: large, but not shown among all tests"
+DISAGREE = "CANNOT SAY: probability and margin move opposite ways"
+
 
 @dataclass(frozen=True)
 class Paragraph:
@@ -50,8 +53,9 @@ def paragraphs_of(findings: Sequence[Finding], confusions: Sequence[ConfusionFin
     floor = f"{100 * AUDIT_THRESHOLDS['floor']:.0f} POINTS"
     open_ones = [finding for finding in plain_ones if finding.level == "CANNOT SAY"]
     for title, those in (
-        ("CANNOT SAY: large, but not shown among all tests", [one for one in open_ones if _is_beyond_the_floor(one)]),
-        (f"CANNOT SAY whether {floor} or more", [one for one in open_ones if not _is_beyond_the_floor(one)]),
+        (DISAGREE, [one for one in open_ones if _of_open(one) == DISAGREE]),
+        (LARGE, [one for one in open_ones if _of_open(one) == LARGE]),
+        (f"CANNOT SAY whether {floor} or more", [one for one in open_ones if not _of_open(one)]),
         (f"NONE LARGER THAN {floor}", [one for one in plain_ones if one.level == "NONE LARGER THAN"]),
     ):
         is_open = title.startswith("CANNOT SAY")
@@ -68,10 +72,12 @@ def paragraphs_of(findings: Sequence[Finding], confusions: Sequence[ConfusionFin
     return told + [Paragraph(one.title, one.text, (), one.todo, one.said == "cannot say") for one in confusions]
 
 
-def _is_beyond_the_floor(finding: Finding) -> bool:
-    """Whether the interval lies beyond the floor as a whole."""
+def _of_open(finding: Finding) -> str:
+    """The title of an open finding that is no matter of the floor alone: its interval lies beyond that; else ""."""
     effect, floor = finding.numbers["probability"], AUDIT_THRESHOLDS["floor"]
-    return bool(effect["low"] > floor or effect["high"] < -floor)
+    if not (effect["low"] > floor or effect["high"] < -floor):
+        return ""
+    return DISAGREE if effect["value"] * finding.numbers["margin"]["value"] < 0 else LARGE
 
 
 def _small(finding: Finding) -> str:

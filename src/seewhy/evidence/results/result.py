@@ -220,6 +220,7 @@ def facts_of(
         **({"cluster_by": design.plan.table.cluster_by} if design.plan.table.cluster_by else {}),
         "unreadable": {i.id: why for sample in samples.values() for i, why in sample.unreadable},
         "classes": list(design.classes),
+        "audited_classes": [design.classes[index] for index in np.unique(samples.audited.labels)],
         "contrasts": [contrast.name for contrast in contrasts_of(design.classes)],
         "accuracy": None if behaviour.accuracy is None else vars(behaviour.accuracy),
         "core": list(design.core),

@@ -12,7 +12,8 @@ from seewhy.estimates import Estimate, Floats, Integers, wilson
 from seewhy.evidence.trends.grouping import LEAST, Grouping, spectral_groups, stable_groups
 from seewhy.evidence.trends.looks import in_words, least_deviation, standardized, telling_property, unknown_words
 from seewhy.evidence.trends.mapped import MappedImages
-from seewhy.evidence.trends.places import GRID, TrendPlace, ZonedMaps, place_of
+from seewhy.evidence.trends.places import TrendPlace, ZonedMaps, place_of
+from seewhy.evidence.trends.regions import GRID
 from seewhy.records import Outcome
 
 MAPS, LOOKS, SPRAY = "where maps lie", "what lies under them", "SpRAy"
@@ -156,7 +157,7 @@ def _look_words(deviations: Floats, n_seen: int, n: int, n_known: int) -> str:
 
 
 def _test_of(place: TrendPlace) -> tuple[str, str]:
-    """The option of `seewhy audit` whose exchange tests a place, and its factor; a grid for maps that are spread."""
+    """The option of `seewhy audit` whose exchange tests a place, and its factor; a grid and "" for spread maps."""
     return f"--regions {place.region or GRID}", place.zone
 
 

@@ -13,9 +13,10 @@ from scipy import special
 from torch.nn import functional
 
 from seewhy.estimates import Estimate, Floats, Integers
-from seewhy.evidence.factors.regions import RegionCanvas, zone_region
-from seewhy.evidence.factors.zones import HALVES, ZONES, zones_of
+from seewhy.evidence.factors.regions import RegionCanvas
+from seewhy.evidence.factors.zones import HALVES, ZONES
 from seewhy.evidence.trends.mapped import MappedImages
+from seewhy.evidence.trends.regions import GRID, REGIONS
 from seewhy.geometry import Geometry, geometry_of
 from seewhy.records import Outcome
 from seewhy.store.arrays import read_chunks
@@ -31,9 +32,7 @@ WORDS = {  # of a zone, for a sentence
     "top": "in the upper half",
     "bottom": "in the lower half",
 }
-GRID = "grid:4x4"
 LEAST_LIFT = 1.5  # of a share over its area, below which a map is called spread out
-_REGIONS = [zone_region(name, zone) for name, zone in {**ZONES, **HALVES, **zones_of(GRID)}.items()]
 _SIDE = 96  # pixels at least, of a canvas that only a function knows
 
 
@@ -87,7 +86,7 @@ class TrendPlace:
 
 def zoned(images: MappedImages) -> ZonedMaps:
     """How much of the images' maps lies in which zone; on the maps' own grid, as an audit has it."""
-    shares = np.zeros((len(images), len(_REGIONS)))
+    shares = np.zeros((len(images), len(REGIONS)))
     areas = np.zeros_like(shares)
     for start, raw in read_chunks(images.folder, images.key) if len(images) else ():
         kept = np.nan_to_num(raw.astype(np.float64)).clip(min=0).reshape(len(raw), -1)
@@ -98,14 +97,14 @@ def zoned(images: MappedImages) -> ZonedMaps:
             one = kept[images.rows[place] - start]
             shares[place] = cells @ one / one.sum()
     whole = "area" if images.preprocess else "network's input"
-    return ZonedMaps(tuple(region.name for region in _REGIONS), shares, areas, whole)
+    return ZonedMaps(tuple(region.name for region in REGIONS), shares, areas, whole)
 
 
 @lru_cache(maxsize=16)  # most photographs of a folder share a geometry, and many zones on a large grid are large
 def _zones_on(geometry: Geometry, grid: tuple[int, int]) -> tuple[Floats, Floats]:
     """The share of each cell that each zone covers (Z, cells), and the zones' shares of what shows the photograph."""
     view = RegionCanvas(geometry)
-    masks = (torch.from_numpy(view.levels(region)).double() / 255 for region in _REGIONS)
+    masks = (torch.from_numpy(view.levels(region)).double() / 255 for region in REGIONS)
     parts = [
         (functional.adaptive_avg_pool2d(mask[None], grid).flatten(), mask[view.visible()].mean()) for mask in masks
     ]

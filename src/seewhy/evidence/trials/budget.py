@@ -79,8 +79,9 @@ def planned(design: AuditDesign, budget: int | str | None, workers: int | None =
     speed = speed_of(design) if schedule.jobs else float("inf")
     seconds = schedule.n_trials / (speed * workers) + spent / speed
     per_factor = {
-        factor.name: sum(job.n_trials for job in schedule.jobs if factor in job.factors) for factor in design.factors
+        factor.name: sum(job.n_trials for job in schedule.jobs if job.factors == (factor,)) for factor in design.factors
     }
+    per_mark = {mark.name: sum(job.n_trials for job in schedule.jobs if job.mark is mark) for mark in design.marks}
     exchange = max((job.n_trials for job in schedule.jobs if job.split == sample.split), default=0)
     return {
         "trials": schedule.n_trials,
@@ -98,6 +99,8 @@ def planned(design: AuditDesign, budget: int | str | None, workers: int | None =
             }
             for factor in design.factors
         ],
+        "marks": per_mark,
+        "pairs": schedule.n_trials - sum(per_factor.values()) - sum(per_mark.values()),
         "left_out": list(schedule.left_out),
         "ruled_out": {name: why.reason for name, why in design.ruled_out.items()},
     }

@@ -104,11 +104,11 @@ def more_words(units: str) -> str:
     return f"Add images{' of other clusters' if units.startswith('cluster') else ''}, {_MORE}"
 
 
-def advice(needed: float, used: int, units: str = "images of each class") -> str:
+def advice(needed: float, used: int, units: str = "images of each class", *, is_near_the_floor: bool = True) -> str:
     """What to do about an effect that is neither shown nor excluded; of `units` so many are needed, and were used."""
-    if not math.isfinite(needed):
+    if not math.isfinite(needed) or (needed <= used and not is_near_the_floor):
         return f"More {units}, or a larger --budget, would tell."
-    if needed <= used:
+    if needed <= used and is_near_the_floor:
         floor = f"{100 * AUDIT_THRESHOLDS['floor']:.0f} points"
         return f"It lies near {floor}: only far more than {used:,} {units} would tell."
     return f"About {needed_words(needed)} {units} would tell; {used:,} were used. {more_words(units)}"

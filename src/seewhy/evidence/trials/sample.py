@@ -60,19 +60,26 @@ class Sample:
     def __len__(self) -> int:
         return len(self.images)
 
-    def without(self, is_left_out: NDArray[np.bool_], reason: str) -> Sample:
-        """The sample before it has masks and partners, without some of its images (M,), kept aside with the reason."""
-        rows = np.flatnonzero(~is_left_out).tolist()
+    def part(self, places: Ints) -> Sample:
+        """The images at `places` alone; who meets whom is dealt anew."""
         return replace(
             self,
-            images=tuple(self.images[row] for row in rows),
-            labels=self.labels[rows],
-            pixels=self.pixels[rows],
-            clusters=self.clusters[rows],
-            digests=tuple(self.digests[row] for row in rows),
-            sizes=tuple(self.sizes[row] for row in rows),
-            unreadable=(*self.unreadable, *((self.images[row], reason) for row in np.flatnonzero(is_left_out))),
+            images=tuple(self.images[place] for place in places),
+            labels=self.labels[places],
+            pixels=self.pixels[places],
+            clusters=self.clusters[places],
+            masks={name: mask if len(mask) == 1 else mask[places] for name, mask in self.masks.items()},
+            found={name: has[places] for name, has in self.found.items()},
+            recipients=np.zeros(0, np.int64),
+            partners=np.zeros((0, 0), np.int64),
+            digests=tuple(self.digests[place] for place in places) if self.digests else (),
+            sizes=tuple(self.sizes[place] for place in places) if self.sizes else (),
         )
+
+    def without(self, is_left_out: NDArray[np.bool_], reason: str) -> Sample:
+        """The part without some of its images (M,), which are kept aside with the reason."""
+        left_out = tuple((self.images[row], reason) for row in np.flatnonzero(is_left_out))
+        return replace(self.part(np.flatnonzero(~is_left_out)), unreadable=(*self.unreadable, *left_out))
 
     def canvases(self, places: Tensor) -> Tensor:
         """The canvases (n, 3, H, W) of the images at `places`, in [0, 1]; without preprocessing the inputs."""

@@ -39,7 +39,7 @@ LEAST_SHARE = 0.4  # of an effect, for one of several places: what is spread ove
 LARGE = 0.5  # of all that is free: what takes so much is no place, but all of it
 DENSE = 1.5  # times the effect that its area would have
 MOST_PLACES = 3
-USUAL, MOST_TRIED = 64, 160  # places that are tried in all, about and at the most
+USUAL, MOST_TRIED = 64, 160  # places that are tried in all, about, and after which no further one is begun
 BEYOND = 1 / 8  # of the shorter side around the core, where a place cannot be told from the rest of the object
 LEAST_BEYOND = 0.5  # of the effect, in proportion to the area, that must lie beyond that for a search to be of use
 _NEAR = "none, since what acts outside of the core lies within an eighth of the side from it, mostly"
@@ -136,7 +136,7 @@ def searched(
     that others have.
     """
     if not is_enough(audited, seed):
-        return Places(f"No place was searched for: that takes {2 * LEAST_EACH} images of each class at least.")
+        return Places(_too_few(audited, seed))
     proposes = half_of(audited, seed)
     search = _begun(audited, proposes, core, scorer_of, seed, progress, most)
     places: list[Box] = []
@@ -160,11 +160,26 @@ def searched(
 
 
 def is_enough(audited: Sample, seed: int) -> bool:
-    """Whether half of the images are enough to propose places: 20 distinct ones of each class."""
-    rows = np.flatnonzero(half_of(audited, seed))
-    _, first = np.unique(audited.clusters[rows], return_index=True)
-    counts = np.bincount(audited.labels[rows[first]])
-    return int((counts > 0).sum()) > 1 and int(counts[counts > 0].min()) >= LEAST_EACH
+    """Whether half of the images are enough to propose places: 20 clusters, or distinct images, of each class."""
+    counts = _units_that_propose(audited, seed)
+    return len(counts) > 1 and int(counts.min()) >= LEAST_EACH
+
+
+def _units_that_propose(audited: Sample, seed: int) -> Ints:
+    """How many clusters of each class that there is are in the half that proposes; one may be of several classes."""
+    units = np.stack([audited.labels, audited.clusters], axis=1)[half_of(audited, seed)]
+    counts = np.bincount(np.unique(units, axis=0)[:, 0], minlength=len(audited.counts))
+    return np.asarray(counts[audited.counts > 0])
+
+
+def _too_few(audited: Sample, seed: int) -> str:
+    counts, units = _units_that_propose(audited, seed), "clusters" if audited.unit == "cluster" else "distinct images"
+    if len(counts) < 2:
+        return "No place was searched for: that takes images of two classes at least."
+    return (
+        f"No place was searched for: half of the images propose places, and that takes {LEAST_EACH} {units} of each "
+        f"class among them; of one there are {int(counts.min())}."
+    )
 
 
 def trials_of_place(audited: Sample) -> int:

@@ -21,9 +21,13 @@ from seewhy.run.plan import Plan
 
 
 def read_samples(plan: Plan, effort: Effort, seed: int, progress: Progress) -> tuple[dict[str, Sample], list[str]]:
-    """The images of valid and of train, valid first; what was decided about splits."""
+    """The images of valid and of train, valid first; what was decided about splits.
+
+    They are taken in the order of their names, so that the rows of a table give the same audit in any order.
+    """
     groups: dict[str, list[Image]] = defaultdict(list)
-    for image in plan.table.images:
+    images = plan.table.images if plan.table.items is not None else sorted(plan.table.images, key=lambda each: each.id)
+    for image in images:
         if image.label is not None or plan.table.items is not None:
             groups[role_of(image.split)].append(image)
     if not groups:
@@ -37,10 +41,10 @@ def read_samples(plan: Plan, effort: Effort, seed: int, progress: Progress) -> t
     if audited is not None:
         chosen = {audited: groups[audited]} | ({"train": groups["train"]} if "train" in groups else {})
     else:
-        split, images = max(groups.items(), key=lambda item: len(item[1]))
-        chosen = {split: images}
+        split, members = max(groups.items(), key=lambda item: len(item[1]))
+        chosen = {split: members}
         why = "what it shows may be memorised" if split == "train" else "nothing can be said about overfitting"
-        notes.append(f"There is no valid split: the {len(images):,} images of {split!r} are audited; {why}.")
+        notes.append(f"There is no valid split: the {len(members):,} images of {split!r} are audited; {why}.")
     if audited is not None and "train" not in chosen:
         notes.append("There is no train split, so nothing can be said about overfitting.")
     left = {split: len(images) for split, images in groups.items() if split not in chosen}

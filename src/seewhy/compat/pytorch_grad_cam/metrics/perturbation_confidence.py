@@ -52,7 +52,7 @@ class Asked:
 
     def _rows(self, inputs: Tensor) -> Any:
         inner, _ = unwrap(self.model)
-        return read_rows(inner(as_input(inner, inputs)), len(inputs)).of
+        return read_rows(inner(as_input(inner, inputs).clone()), len(inputs)).of
 
     @contextlib.contextmanager
     def _passing(self) -> Iterator[None]:
