@@ -73,9 +73,10 @@ and the one on a part of a region that cannot be exchanged as a whole, after the
 its first 32, which they find since; the one on what lies near the core mostly, after a false shortcut in
 a run without regions (`unaided.md`). How properties of the whole picture are asked about was changed after
 nine of them had been missed, which it does not find. The half for tuning was not audited in turn: networks with
-something to see came first. What donors give was changed last, so that with the core drawn larger nothing of their
-own cores comes along: of the audits in which that decides what is told 46 were made again, on networks trained anew by
-the same recipes, and in none a shortcut came or went. The figures are of the audits before that.
+something to see came first. Two things were changed last: what donors give, so that with the core drawn larger nothing
+of their own cores comes along, and how a cause is told from what only carries it. 46 audits were made again after each,
+on networks trained anew by the same recipes: no shortcut went, and one came, the brightness that was planted. The
+figures are of the audits before that.
 """
 
 

@@ -28,6 +28,7 @@ PROVED = "repairs that are proved, of networks with an effect of 4 points or mor
 BEATS = "the interval over the closest control excludes 0, of the same"
 BY_AUDIT, BY_DRAWING = (f"of the effect removed, %, by {how}" for how in ("the audit's estimate", "drawing"))
 LOST = "accuracy lost on faces like the old ones, points"
+ANEW = "the same of a network trained anew on as many faces whose kind goes with no label"
 REPORTED = "other kinds that drawing shows up by more than 2 points, and the repair says so"
 WORST = "worst group's accuracy over plain fine-tuning, points, on new faces whose kind goes with no label"
 HOPELESS = "networks that cannot be repaired (nothing but the shortcut), and the repair says that it failed"
@@ -95,6 +96,11 @@ def lost(record: Record, treatment: str, where: str = "like") -> float:
     return float(rows[BEFORE]["drawn"][where] - rows[treatment]["drawn"][where])
 
 
+def _lost_anew(record: Record) -> float:
+    """The accuracy on faces like the old ones that a network lacks which never saw the kind go with a label."""
+    return float(record["rows"][BEFORE]["drawn"]["like"] - record["anew"]["like"])
+
+
 def has(record: Record, treatment: str) -> bool:
     row = record["rows"].get(treatment)
     return row is not None and "error" not in row
@@ -159,6 +165,7 @@ def figures(records: Sequence[Record]) -> dict[str, str]:
         BY_AUDIT: median(_removed_or_none(record, is_drawn=False) for record in measured),
         BY_DRAWING: median(_removed_or_none(record, is_drawn=True) for record in some),
         LOST: _with_worst([lost(record, REPAIRED) for record in tried]),
+        ANEW: _with_worst([_lost_anew(record) for record in tried if record.get("anew")]),
         "networks in which the repair says that another factor is up by more than 2 points": str(
             share(bool(reported(record)) for record in tried)
         ),

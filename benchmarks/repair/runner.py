@@ -18,6 +18,7 @@ from benchmarks.planted.audits import brief
 from benchmarks.planted.cache import ROOT, Cache, audit_key, key_of, network_key, read, thresholds_key, write_record
 from benchmarks.planted.kept_trials import trials_kept
 from benchmarks.planted.networks import Network
+from benchmarks.repair.anew import seen_anew
 from benchmarks.repair.cases import Case
 from benchmarks.repair.drawn import Drawings, drawings_of, seen
 from benchmarks.repair.pictures import Pictures, Target, audited, target_of, written
@@ -91,7 +92,11 @@ class Work:
     def records(self, cases: Sequence[Case], *, earlier: bool = False) -> list[Record]:
         """Those of all cases that today's code has repaired; with `earlier` else the newest of other code."""
         found = [read(self.file(case)) or (self._earlier(case) if earlier else None) for case in cases]
-        return [record for record in found if record is not None]
+        return [
+            record | {"anew": seen_anew(case, self.folder)}
+            for case, record in zip(cases, found, strict=True)
+            if record is not None
+        ]
 
     def _earlier(self, case: Case) -> Record | None:
         files = (self.folder / "repairs").glob(f"*/{self.key(case)}.json")
@@ -100,6 +105,7 @@ class Work:
 
     def __call__(self, case: Case) -> str:
         """One case, unless it is kept; in a word what came out."""
+        seen_anew(case, self.folder, make=True)
         if (kept := read(self.file(case))) is not None:
             return f"kept: {outcome(kept)}"
         torch.set_num_threads(1)

@@ -77,6 +77,14 @@ def test_the_smallest_that_suffices(order: str, relations: dict[tuple[str, str],
     )
 
 
+def test_what_is_a_picture_itself_explains_no_property_away() -> None:
+    sizes = of_one_margin({"picture": 3.0, "tint": 1.0})
+    relations = {("tint", "picture"): DEAD, ("picture", "tint"): ALIVE}
+    assert homes_of(["picture", "tint"], relations, sizes) == {"picture": "picture", "tint": "picture"}
+    within = [("tint", "picture")]
+    assert homes_of(["picture", "tint"], relations, sizes, within) == {"picture": "picture", "tint": "tint"}
+
+
 def test_what_does_not_suffice_by_itself_is_no_cause_of_more() -> None:
     """Each dies with the other held, but only the larger one does what both do: it leads, and the title names both."""
     relations = {("a", "b"): DEAD, ("b", "a"): DEAD}
@@ -193,7 +201,7 @@ def test_what_does_little_by_itself_is_no_alternative_to_a_cause() -> None:
     design = SimpleNamespace(factors=[])
     relations = {("frame", "tint"): DEAD, ("tint", "frame"): DEAD}
     told = {
-        size: _cause(cases, ["tint"], "frame", relations, {"frame": 0.8, "tint": size}, design)  # type: ignore[arg-type]
+        size: _cause(cases, ["tint"], "frame", relations, {"frame": 0.8, "tint": size}, (), design)  # type: ignore[arg-type]
         for size in (0.1, 0.7)
     }
     assert told[0.1].alternatives == () and told[0.7].alternatives == ("tint",)

@@ -151,7 +151,10 @@ def causes_of(cases: Sequence[Case], trials: Mapping[TrialKey, Trials], design: 
     by_name = {case.factor: case for case in cases}
     order = sorted(by_name, key=lambda name: _size(by_name[name], design), reverse=True)
     sizes = {case.factor: {other.factor: _moved(other, case, trials, design) for other in cases} for case in cases}
-    homes = homes_of(order, relations, sizes)
+    properties = {factor.name for factor in design.factors if not factor.region}
+    pictures = {factor.name for factor in design.factors if not factor.region and _is_picture(factor, design)}
+    within = {(name, picture) for name in properties - pictures for picture in pictures}
+    homes = homes_of(order, relations, sizes, within)
     return [
         _cause(
             by_name,
@@ -159,6 +162,7 @@ def causes_of(cases: Sequence[Case], trials: Mapping[TrialKey, Trials], design: 
             name,
             relations,
             sizes[name],
+            pictures,
             design,
         )
         for name in sorted({*homes.values()}, key=lambda name: -abs(by_name[name].value))
@@ -171,11 +175,11 @@ def _cause(
     name: str,
     relations: Relations,
     sizes: Mapping[str, float],
+    pictures: Container[str],
     design: AuditDesign,
 ) -> Cause:
     """The cause `name` with its members; `sizes` say how far each one moves the margin that it is told by."""
     regions = {factor.name for factor in design.factors if factor.region}
-    pictures = {factor.name for factor in design.factors if not factor.region and _is_picture(factor, design)}
     return Cause(
         cases[name],
         tuple(cases[member] for member in members),
@@ -191,12 +195,18 @@ def _cause(
     )
 
 
-def homes_of(order: Sequence[str], relations: Relations, sizes: Mapping[str, Mapping[str, float]]) -> dict[str, str]:
+def homes_of(
+    order: Sequence[str],
+    relations: Relations,
+    sizes: Mapping[str, Mapping[str, float]],
+    within: Container[tuple[str, str]] = (),
+) -> dict[str, str]:
     """By factor the cause that it is told under, a cause under itself; `order` has what exchanges most first.
 
     A factor goes where its effect dies with a cause held, or with a factor held that the cause explains, and where the
     cause alone suffices for a fair part of it; where two causes explain it together; or, to the smaller one, where it
     is not shown to keep a fair part of its effect. `sizes` say by factor how far each one moves the same margin.
+    `within` are properties with pictures, (property, picture), which hold every property and explain none.
     """
     reach = _closure(order, relations)
     kept = list(order)
@@ -204,7 +214,8 @@ def homes_of(order: Sequence[str], relations: Relations, sizes: Mapping[str, Map
         others = [other for other in kept if other != name]
         smaller = [other for other in others if order.index(other) > order.index(name)]
         enough = AUDIT_THRESHOLDS["suffices"] * sizes[name][name]
-        by_one = any(name in reach[other] and sizes[name][other] >= enough for other in others)
+        told_by = [other for other in others if (name, other) not in within]
+        by_one = any(name in reach[other] and sizes[name][other] >= enough for other in told_by)
         if by_one or _explained_by_two(name, smaller, relations, reach, sizes[name]):
             kept.remove(name)
     homes = {name: _home(name, kept, relations, reach) for name in order}
