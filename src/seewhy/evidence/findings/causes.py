@@ -24,6 +24,7 @@ from seewhy.evidence.trials.trial import Job, Trials
 
 USES = 2  # donors of each group that a recipient meets where a factor is put back
 SMALL = 0.15  # of the picture: a region up to this size says more than a property of the whole picture
+ALTERNATIVE = 0.25  # of a cause's effect, that a factor has by itself which may be the cause as well
 MANY_NUMBERS = 16  # of a property: with more it is a picture itself, and says less than any region
 
 Verdict = Literal["explained", "apart", "open"]
@@ -187,7 +188,7 @@ def _cause(
             member
             for member in members
             if member not in pictures
-            and sizes[member] >= AUDIT_THRESHOLDS["suffices"] * sizes[name]
+            and sizes[member] >= ALTERNATIVE * sizes[name]
             and _may_be(relations, name, member, {name, member} <= regions)
         ),
         {member: relations[member, name] for member in members if (member, name) in relations},
