@@ -116,8 +116,10 @@ def imported(tree: ast.AST) -> Iterator[str]:
 
 
 def arrows(name: str) -> set[str]:
-    """The modules of seewhy that a file imports."""
-    return {module for module in imported(parsed(name)) if module.split(".")[0] == "seewhy"}
+    """The modules of seewhy that a file imports, or names in words for `import_module`."""
+    words = {node.value for node in ast.walk(parsed(name)) if isinstance(node, ast.Constant)}
+    by_name = {module for module in MODULES if module in words} - {"seewhy"}
+    return by_name | {module for module in imported(parsed(name)) if module.split(".")[0] == "seewhy"}
 
 
 def circle(graph: Mapping[str, set[str]]) -> list[str]:
