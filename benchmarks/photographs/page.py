@@ -7,6 +7,7 @@ from typing import Any
 
 from benchmarks.photographs.cases import RIGHT, Case
 from benchmarks.photographs.work import AUDITS
+from benchmarks.planted.cache import audit_key
 from benchmarks.planted.names import named_in
 from benchmarks.planted.scores import SEEN, share
 
@@ -17,13 +18,18 @@ Small networks are trained on 1,000 photographs of faces (96 pixels, real agains
 70, 90 or 100 % of the generated ones: a half transparent word in a corner, a frame, a tint. What it really does is
 measured by planting it in every other photograph, and taking the mean change of P(fake), times how often it stands. The
 audits know nothing of this. This page is written by `python -m benchmarks.photographs`.
+
+Where nothing is planted it is not known what there is to find: photographs of real and generated faces may differ
+beside the face, too, and a network that is hardly better than guessing may use that. The exchange shows that it does;
+whether a person would call it a shortcut, nobody can say.
 """
 
 
 def page_of(records: Sequence[tuple[Case, Record]], planned: int) -> str:
     """The page: failures first, then shares, then every audit."""
     faces = [(case, record) for case, record in records if case.data == "rvf10k"]
-    parts = [ABOUT, f"**{len(records)} of {planned} trainings are in it so far.**", "## What it gets wrong", ""]
+    done = f"**{len(records)} of {planned} trainings are in it so far**, audited by the code `{audit_key()}`."
+    parts = [ABOUT, done, "", "## What it gets wrong", ""]
     parts += _failures(faces) or ["Nothing of what was asked, so far."]
     parts += ["", "## The figures", "", *_figures(faces), "", "## Every audit", "", *_rows(faces)]
     for case, record in records:
@@ -34,6 +40,11 @@ def page_of(records: Sequence[tuple[Case, Record]], planned: int) -> str:
 
 def shortcuts_of(told: Record) -> list[Record]:
     return [row for row in told["findings"] if "shortcut" in row["claims"]]
+
+
+def titles_of(told: Record) -> list[str]:
+    """The titles that claim more than that single answers are fragile."""
+    return [row["title"] for row in told["findings"] if row["claims"] != ["fragile"]]
 
 
 def is_named(case: Case, told: Record, claim: str) -> bool:
@@ -53,7 +64,7 @@ def is_positive(record: Record) -> bool:
 
 def _figures(faces: Sequence[tuple[Case, Record]]) -> list[str]:
     lines = [
-        "| core | nothing planted: a false shortcut | planted, 4 points or more: told | by its right name |",
+        "| core | nothing planted: a shortcut is told | planted, 4 points or more: told | by its right name |",
         "| --- | --- | --- | --- |",
     ]
     for way in AUDITS["rvf10k"]:
@@ -71,7 +82,7 @@ def _failures(faces: Sequence[tuple[Case, Record]]) -> list[str]:
     lines = []
     for case, record in faces:
         for way, told in record["audits"].items():
-            titles = "; ".join(f"`{row['title']}`" for row in told["findings"]) or "nothing"
+            titles = "; ".join(f"`{title}`" for title in titles_of(told)) or "nothing"
             if not case.kind and shortcuts_of(told):
                 lines.append(f"- **{case.name}** ({way}): a shortcut is told, and none was planted: {titles}.")
             if case.kind and is_positive(record) and not is_named(case, told, claim_of(way)):
@@ -85,7 +96,7 @@ def _rows(faces: Sequence[tuple[Case, Record]]) -> list[str]:
     ways = list(AUDITS["rvf10k"])
     lines = ["| training | accuracy | effect, points | " + " | ".join(ways) + " |", "| --- " * (3 + len(ways)) + "|"]
     for case, record in faces:
-        cells = ["; ".join(row["title"] for row in record["audits"][way]["findings"]) or "nothing" for way in ways]
+        cells = ["; ".join(titles_of(record["audits"][way])) or "nothing" for way in ways]
         effect = f"{100 * record['effect']:+.1f}" if case.kind else ""
         lines.append(
             f"| {case.name.partition(', ')[2]} | {record['accuracy']:.2f} | {effect} | " + " | ".join(cells) + " |"
