@@ -68,13 +68,13 @@ def check_alone(network: nn.Module, inputs: Tensor, task: Task, logits: Tensor) 
 def _answers_beside(network: nn.Module, inputs: Tensor, task: Task, logits: Tensor) -> bool | str:
     """Whether the answer stays the same beside another picture; the error where there is none."""
     noise = torch.rand(inputs.shape, generator=torch.Generator().manual_seed(0)).pow(4).to(inputs)  # dark, unlike most
-    beside = _answered(network, torch.cat((inputs, noise)), task)  # a copy, which the network may overwrite
+    beside = _answered(network, torch.cat((inputs, noise)), task)
     if isinstance(beside, str):  # a network that minds noise, or too little memory, says nothing of a second image
         return "memory" in beside.lower() or not isinstance(_answered(network, noise, task), Tensor) or beside
     same = _same_in(network, inputs)
     if beside is None or _is_near(beside[:1], logits, same):
         return True
-    again = _answered(network, inputs.clone(), task)
+    again = _answered(network, inputs, task)
     return not isinstance(again, Tensor) or not _is_near(
         again, logits, same
     )  # otherwise each time, which is said elsewhere

@@ -221,6 +221,17 @@ def test_maps_that_were_half_written_are_written_again(
     assert tree(run) == whole
 
 
+def test_parts_of_code_whose_trials_come_in_another_order_are_not_taken(design: AuditDesign, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    run_audit_until_parts(design, run)
+    first, *_, last = sorted((run / "parts").glob("trials-*"))
+    content = first.read_bytes()
+    first.write_bytes(last.read_bytes())
+    last.write_bytes(content)
+    with pytest.raises(StoreError, match=r"was begun by other code, whose trials come in another order(.|\n)*--out"):
+        run_audit(design, folder=run)
+
+
 def run_audit_until_parts(design: AuditDesign, run: Path) -> None:
     """All jobs made and nothing merged."""
     with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):

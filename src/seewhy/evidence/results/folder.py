@@ -192,8 +192,8 @@ class AuditFolder:
         }
 
     def _trials(self, job: Job, columns: Mapping[str, Column]) -> Trials:
-        written = (columns["factor"][0], columns["edit"][0], columns["split"][0])
-        if written != (str(job.key.factor), str(job.key.edit), job.split):
+        written = [name for kind in ("factor", "edit", "split") for name in columns[kind][:1]]
+        if written != [str(job.key.factor), str(job.key.edit), job.split]:
             raise StoreError(
                 f"{self.folder} was begun by other code, whose trials come in another order.\n"
                 f"  Name a new folder:  --out {self.folder}-2",
