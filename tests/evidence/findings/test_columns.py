@@ -11,7 +11,8 @@ import pytest
 
 import seewhy
 from seewhy.errors import OptionError, StoreError
-from seewhy.evidence.findings.columns import TITLE, _share_between
+from seewhy.evidence.findings.column_tests import _share_between
+from seewhy.evidence.findings.columns import TITLE
 from tests.small_images import Reader, classifier_of, write_images, write_masks
 from tests.test_cli import run
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import replace
+from itertools import permutations
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from seewhy.evidence.audit import audit
 from seewhy.evidence.findings.case import Case, depends, is_none, numbers_of
 from seewhy.evidence.findings.effects import Effect
 from seewhy.evidence.findings.finding import Finding
+from seewhy.evidence.findings.follow_up import suspects
 from seewhy.evidence.findings.levels import LEVELS, RULES, claims_of, level_of
 from seewhy.evidence.findings.safeguards.catalogue import SAFEGUARDS
 from seewhy.evidence.findings.safeguards.control import ControlEffects
@@ -92,6 +94,13 @@ def excess(claimed: bool) -> OverfitExcess:
 
 FALLS, RISES, OPEN = Estimate(1.0, 0.5, 1.5, 80), Estimate(-1.0, -1.5, -0.5, 80), Estimate(0.1, -0.5, 0.7, 80)
 ROUNDED = Estimate(-2e-7, -4e-7, -1e-7, 80)
+
+
+@pytest.mark.parametrize("off", list(permutations((0.0, 1e-8, -1e-8))))
+def test_rounding_does_not_decide_which_of_equal_factors_comes_first(off: tuple[float, ...]) -> None:
+    cases = [replace(case(0.3 + error), factor=name) for name, error in zip("abc", off, strict=True)]
+    assert [each.factor for each in suspects([case(0.2), *cases])] == ["a", "b", "c", "tint"]
+
 
 # Levels.
 

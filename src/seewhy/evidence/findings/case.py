@@ -70,6 +70,11 @@ class Case:
         return self.effect.probability.value
 
     @property
+    def size(self) -> float:
+        """|δ| to a millionth to order factors by, so rounding does not decide which of two equal ones comes first."""
+        return round(abs(self.value), 6)
+
+    @property
     def fewest(self) -> int:
         """The units of the class that has the fewest; of the own class in the many, half of all."""
         counts = self.effect.probability.n.values()

@@ -166,7 +166,7 @@ def causes_of(cases: Sequence[Case], trials: Mapping[TrialKey, Trials], design: 
             pictures,
             design,
         )
-        for name in sorted({*homes.values()}, key=lambda name: -abs(by_name[name].value))
+        for name in sorted(filter({*homes.values()}.__contains__, order), key=lambda name: -by_name[name].size)
     ]
 
 
@@ -298,9 +298,9 @@ def _size(case: Case, design: AuditDesign) -> tuple[int, float, float]:
     factor = next(factor for factor in design.factors if factor.name == case.factor)
     if factor.region is None:
         numbers = float(_numbers(factor, design))
-        return (3 if _is_picture(factor, design) else 1, numbers, -abs(case.value))
+        return (3 if _is_picture(factor, design) else 1, numbers, -case.size)
     area = float(mean_mask(design.audited, factor.region).mean())
-    return (0 if area <= SMALL or not design.core else 2, area, -abs(case.value))
+    return (0 if area <= SMALL or not design.core else 2, area, -case.size)
 
 
 def _is_picture(factor: Factor, design: AuditDesign) -> bool:
@@ -336,7 +336,8 @@ def _home(name: str, kept: Sequence[str], relations: Relations, reach: Mapping[s
     if name in kept:
         return name
     explaining = [other for other in kept if name in reach[other]] or list(kept)
-    return min(explaining, key=lambda other: relations[name, other].share if (name, other) in relations else 2.0)
+    left = {other: relations[name, other].share if (name, other) in relations else 2.0 for other in explaining}
+    return min(explaining, key=lambda other: round(left[other], 6))
 
 
 def _is_open(relations: Relations, name: str, other: str) -> bool:

@@ -82,7 +82,8 @@ def _in_order(findings: Sequence[Finding], design: AuditDesign) -> list[Finding]
     Without a core a dependence on a region comes before one on a property of the whole picture.
     """
     regions = {factor.name for factor in design.factors if factor.region}
-    sizes = {finding.factor: abs(finding.numbers.get("probability", {}).get("value") or 0.0) for finding in findings}
+    effects = {finding.factor: finding.numbers.get("probability", {}).get("value") or 0.0 for finding in findings}
+    sizes = {factor: round(abs(value), 6) for factor, value in effects.items()}
 
     def place(finding: Finding) -> tuple[bool, bool, bool, int, float]:
         is_grave, depends = bool({"overfit", "shortcut"} & {*finding.claims}), "depends" in finding.claims
@@ -103,7 +104,7 @@ def _most_telling(cases: Sequence[Case]) -> Case:
     """Of one factor's contrasts the largest dependence; where there is none the one whose interval reaches furthest."""
     shown = [case for case in cases if depends(case)]
     if shown:
-        return max(shown, key=lambda case: abs(case.value))
+        return max(shown, key=lambda case: case.size)
     return max(cases, key=lambda case: max(abs(case.effect.probability.low), abs(case.effect.probability.high)))
 
 
@@ -162,7 +163,7 @@ def _led_by_the_best_shown(cause: Cause) -> Cause:
     if level_of(cause.case) not in WEAKLY:
         return cause
     well = [case for case in cause.explained if case.factor in cause.alternatives and level_of(case) not in WEAKLY]
-    return led_by(cause, max(well, key=lambda case: abs(case.value))) if well else cause
+    return led_by(cause, max(well, key=lambda case: case.size)) if well else cause
 
 
 def _with_explained(results: Results, cause: Cause, explained: Sequence[Case]) -> Finding:
@@ -178,7 +179,7 @@ def _groups(cases: Sequence[Case], design: AuditDesign) -> list[tuple[Case, list
     """Dependences under the largest one that these data cannot separate them from."""
     regions = {factor.name: factor.region for factor in design.factors}
     groups: list[tuple[Case, list[Case]]] = []
-    for case in sorted(cases, key=lambda case: (not case.is_core, -abs(case.value))):  # the core leads
+    for case in sorted(cases, key=lambda case: (not case.is_core, -case.size)):  # the core leads
         apart = (members for leader, members in groups if not_separated(case, leader, design.audited, regions))
         home = next(apart, None)
         if home is None:

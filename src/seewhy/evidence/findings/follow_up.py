@@ -86,6 +86,6 @@ def suspects(singles: Sequence[Case]) -> list[Case]:
     """
     shown = [case for case in singles if depends(case) and not too_few(case)]
     best: dict[str, Case] = {}
-    for case in sorted(shown, key=lambda case: -abs(case.value)):
+    for case in sorted(shown, key=lambda case: -case.size):
         best.setdefault(case.factor, case)
-    return sorted(best.values(), key=lambda case: (bool(case.is_core), not acts_outside(case), -abs(case.value)))
+    return sorted(best.values(), key=lambda case: (bool(case.is_core), not acts_outside(case), -case.size))

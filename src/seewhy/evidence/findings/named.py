@@ -48,7 +48,7 @@ class Identified:
     @property
     def names(self) -> list[str]:
         """The properties that take two thirds of the effect, and for certain half of it; most first."""
-        shares = {name: abs(held.share) for name, held in self.held.items() if _takes_it(held)}
+        shares = {name: round(abs(held.share), 6) for name, held in self.held.items() if _takes_it(held)}
         return sorted(shares, key=lambda name: shares[name])
 
     @property
@@ -120,7 +120,7 @@ def _of_names(what: Identified) -> str:
         first = what.names[0]
         words = listed([f"its {_NAMES[name]}" for name in what.names], 3).replace(", ", " or ")
         return f"What acts there is {words}, tested: with that as the recipient has it, {_left(what.held[first])} left."
-    name = min(what.held, key=lambda name: abs(what.held[name].share))
+    name = min(what.held, key=lambda name: round(abs(what.held[name].share), 6))
     tried = listed([_NAMES[name] for name in what.held], 6)
     return (
         f"No single name fits what acts there: with its {_NAMES[name]} put back {_left(what.held[name])} "

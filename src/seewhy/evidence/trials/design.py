@@ -191,7 +191,7 @@ def design_audit(
     ruled_out |= unfit
     factors = sorted(
         (candidate for candidate in candidates if candidate.name not in unfit),
-        key=lambda factor: -associations[factor.name],
+        key=lambda factor: -round(associations[factor.name], 6),
     )
     marks = _distinct([_mark(spec, audited) for spec in request.marks])
     if both := {factor.name for factor in factors} & {mark.name for mark in marks}:

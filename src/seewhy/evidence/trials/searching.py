@@ -74,7 +74,7 @@ def with_places(design: AuditDesign, places: Places) -> AuditDesign:
     return replace(
         design,
         samples=samples,
-        factors=tuple(sorted(factors, key=lambda factor: -associations[factor.name])),
+        factors=tuple(sorted(factors, key=lambda factor: -round(associations[factor.name], 6))),
         associations=associations,
         ruled_out={**design.ruled_out, **ruled_out, **unfit},
         values={**design.values, **values},
