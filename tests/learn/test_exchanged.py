@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from torch.utils.data import DataLoader
 
 import seewhy
 from seewhy.errors import OptionError
+from seewhy.evidence.factors.edits import grown
 from seewhy.evidence.results.result import Audit
 from seewhy.learn import exchanged
 from seewhy.learn.exchange import FactorExchange
@@ -93,6 +95,31 @@ def test_a_transform_puts_a_training_images_content_into_any_image(audit: Audit)
     assert torch.equal(fixed[:, 20:, 20:], image[:, 20:, 20:]) and not torch.equal(fixed, image)
     laid = seewhy.ExchangeTransform(audit, "logo", share=1.0)(image)
     assert torch.equal(laid, audit.design.marks[0].laid(image[None])[0]) and float(laid.max()) == 1.0
+
+
+def test_near_the_core_they_give_what_a_repair_gives(tmp_path: Path) -> None:
+    data = write_images(tmp_path / "data", counts={"train": 16, "valid": 16}, aligned=0.8)
+    write_masks(tmp_path / "masks", data)
+    audit = seewhy.audit(
+        seewhy.load(Known(), classes=["cat", "dog"]), data, regions=[f"face={tmp_path / 'masks'}", "around=not:face"],
+        core="face", properties="none", progress=False,
+    )  # fmt: skip
+    images = seewhy.ExchangeDataset(audit, "around", share=1.0, transform=torch.clone)
+    assert images.exchange.core == ("face",) and images.exchange.reach == 4
+    transform = seewhy.ExchangeTransform(audit, "around", share=1.0)
+    image, core = torch.rand(3, 32, 32), torch.zeros(32, 32)
+    core[CORE, CORE] = 1
+    near = grown(core[None], 4)[0] > 0
+    changed = []
+    for given in (core, None):
+        torch.manual_seed(2)
+        changed.append(transform(image, 1 - core, given))
+    assert torch.equal(changed[0][:, core > 0], image[:, core > 0])
+    assert torch.equal(changed[0][:, ~near], changed[1][:, ~near]) and not torch.equal(*changed)
+    torch.manual_seed(2)
+    torch.rand(())
+    donor = torch.randint(len(images), (1,))
+    assert torch.equal(changed[0], images.exchange.put(image[None], 1 - core[None], donor, core[None])[0])
 
 
 def test_a_mark_is_laid_over_a_share_of_the_items(audit: Audit) -> None:

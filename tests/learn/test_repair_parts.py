@@ -16,7 +16,8 @@ from torch import nn
 
 from seewhy.errors import DataError, ModelError, OptionError, WorkError
 from seewhy.estimates import Estimate
-from seewhy.evidence.factors.factor import Mark, PropertyFactor
+from seewhy.evidence.factors.factor import Mark, PropertyFactor, RegionFactor
+from seewhy.evidence.factors.regions import Region
 from seewhy.evidence.inference.differences import flip_rate
 from seewhy.evidence.inference.units import share_of
 from seewhy.evidence.properties.catalogue import PROPERTIES
@@ -93,6 +94,61 @@ def test_an_exchange_gives_the_donors_value_and_any_class_is_any_class() -> None
     assert bool((same % 2 == places[:48] % 2).all())
 
 
+def beside_a_core(core: slice, region: torch.Tensor | None = None) -> FactorExchange:
+    """An exchange of a region, by default all around a core in the middle rows, of pictures of 64 pixels."""
+    middle = torch.zeros(1, 64, 64)
+    middle[:, core, core] = 1
+    around = 1 - middle if region is None else region
+    sample = replace(sample_of(8, 64), masks={"core": middle, "around": around})
+    return FactorExchange(
+        sample,
+        RegionFactor(Region("around", "here", draw=lambda canvas: around[0].numpy(), fixed=True)),
+        core=("core",),
+    )
+
+
+def test_near_the_core_an_exchange_gives_what_is_smooth_and_keeps_the_detail() -> None:
+    exchange = beside_a_core(slice(24, 40))
+    assert exchange.reach == 8  # an eighth of the side
+    recipient, donor = torch.full((1, 3, 64, 64), 0.3), torch.full((1, 3, 64, 64), 0.6)
+    grain = 0.1 * (torch.arange(64 * 64).view(1, 1, 64, 64) % 2 - 0.5)  # columns by turns
+    donor[:, 0] = 0.9
+    sample = replace(exchange.sample, pixels=torch.cat([recipient + grain, donor - grain]).repeat(4, 1, 1, 1))
+    exchange = replace(exchange, sample=sample)
+    edited = exchange.edited(torch.tensor([0]), torch.tensor([1]))[0]
+    assert torch.equal(edited[:, 24:40, 24:40], sample.pixels[0][:, 24:40, 24:40])  # the core to the bit
+    far = torch.ones(64, 64, dtype=torch.bool)
+    far[16:48, 16:48] = False
+    assert torch.equal(edited[:, far], sample.pixels[1][:, far])  # the donor to the bit
+    ring = edited[:, 18:22, 30:34] - (donor + grain)[0, :, 18:22, 30:34]
+    assert float(ring.abs().max()) < 0.02  # the donor's colour with the recipient's own grain
+    assert torch.equal(exchange.put(sample.canvases(torch.tensor([0])), sample.masks["around"], torch.tensor([1])),
+                       replace(exchange, core=()).edited(torch.tensor([0]), torch.tensor([1])))  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("core", "region", "reach"),
+    [
+        (slice(24, 40), [], 0),  # the core itself, of which the region is a part
+        (slice(24, 40), [(slice(20, 44), slice(20, 44))], 0),  # holds the core
+        (slice(16, 48), [(slice(12, 16), slice(16, 48))], 2),  # a strip along it, half of which is as near as that
+        (slice(16, 48), [(slice(0, 8), slice(0, 8))], 8),  # a corner, none of which is near
+        (slice(4, 60), [(slice(0, 4), slice(0, 64))], 2),
+    ],
+)
+def test_how_near_is_near_depends_on_how_much_of_the_region_lies_there(
+    core: slice, region: list[tuple[slice, slice]], reach: int
+) -> None:
+    masks = torch.zeros(1, 64, 64)
+    for rows, columns in region or [(slice(28, 36), slice(28, 36))]:
+        masks[:, rows, columns] = 1
+    exchange = beside_a_core(core, masks)
+    assert exchange.reach == reach
+    if not reach:
+        places, donors = torch.arange(3), torch.arange(3, 6)
+        assert torch.equal(exchange.edited(places, donors), replace(exchange, core=()).edited(places, donors))
+
+
 @pytest.mark.parametrize(("n_classes", "share"), [(2, 0.5), (2, 0.8), (2, 1.0), (3, 0.7), (4, 0.75)])
 def test_in_all_images_together_each_class_has_as_much_of_every_classs_content(n_classes: int, share: float) -> None:
     sample = sample_of(48)
@@ -122,9 +178,6 @@ def test_the_unrelated_exchange_leaves_the_factor_alone() -> None:
     masks = torch.zeros(1, 16, 16, dtype=torch.uint8)
     masks[:, :4, :4] = 255
     sample = replace(sample_of(), masks={"corner": masks})
-    from seewhy.evidence.factors.factor import RegionFactor
-    from seewhy.evidence.factors.regions import Region
-
     factor = RegionFactor(Region("corner", "here", draw=lambda canvas: masks[0].numpy(), fixed=True))
     other = unrelated(sample, sample, factor, (), (), 0)
     assert isinstance(other, RegionExchange) and float(other.region[:4, :4].max()) == 0.0

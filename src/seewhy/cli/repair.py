@@ -33,7 +33,7 @@ def repair(
         ),
     ] = "exchange,consistency,last-layer,projection",
     seeds: Annotated[int, typer.Option(help="Networks of each arm, 3 or more.")] = 3,
-    epochs: Annotated[int, typer.Option(help="Passes of a fine-tuning over the training images.")] = 6,
+    epochs: Annotated[int, typer.Option(help="Passes of a fine-tuning over the training images.")] = 12,
     rate: Annotated[float, typer.Option(help="Adam's learning rate.")] = 3e-4,
     batch_size: Annotated[int, typer.Option(help="Images a step.")] = 32,
     groups: Annotated[

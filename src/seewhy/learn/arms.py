@@ -257,7 +257,7 @@ def _exchanges(job: RepairJob, placed: Sample, tuning: Tuning) -> tuple[Exchangi
     if isinstance(job.factor, Mark):
         return MarkLaid(placed, job.factor), other
     donors: DonorsOf = "any class" if tuning.consistency else "all classes alike"
-    return FactorExchange(placed, job.factor, donors, tuning.share), other
+    return FactorExchange(placed, job.factor, donors, tuning.share, job.core), other
 
 
 def _last_layer(job: RepairJob) -> Way:

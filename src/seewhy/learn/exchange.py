@@ -13,12 +13,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from seewhy.evidence.factors.controls import ROOM, control_masks, free_pixels
-from seewhy.evidence.factors.edits import transplanted
+from seewhy.evidence.factors.edits import blurred, grown, transplanted
 from seewhy.evidence.factors.factor import Factor, Mark
 from seewhy.evidence.trials.sample import CHUNK, Sample, gathered, mean_mask
 
 DonorsOf = Literal["any class", "the same class", "all classes alike"]
 MOST_SHARE = 0.75  # of the images of a batch that are exchanged
+REACH = 1 / 8  # of the shorter side: how far from the core a region's fine detail is left as it is
+_LEAST_FAR = 0.5  # of a region's area that lies beyond that
+_MOST_CORE = 0.05  # of a region's area that the core may hold, at a soft edge
+_SOME = 256  # images that are looked at for these areas
 _CORNER = 0.1  # the area of a region that stands against a property, which has none
 
 
@@ -48,12 +52,17 @@ class FactorExchange:
     every class's content ("all classes alike"), the donors are of other classes as far as that takes; from donors of
     "any class" alone, the images that stay as they are would still say what the factor says. With donors of "the same
     class" everything is the same but that: a control arm.
+
+    Of a region that adjoins the `core`, what lies within `reach` of it gets only what is smooth in the donor's content,
+    its colour and light, and keeps its own detail: seams beside what should decide would teach the network to look less
+    closely there. Two bands of Burt and Adelson 1983, A multiresolution spline with application to image mosaics.
     """
 
     sample: Sample
     factor: Factor
     donors: DonorsOf = "all classes alike"
     share: float = 0.5
+    core: tuple[str, ...] = ()
 
     @property
     def words(self) -> str:
@@ -110,15 +119,50 @@ class FactorExchange:
         """The canvases (n, 3, H, W) of the recipients with the donors' content."""
         region = self.factor.region
         masks = None if region is None else self.sample.masks_at(region, recipients)
-        return self.put(self.sample.canvases(recipients), masks, donors)
+        return self.put(self.sample.canvases(recipients), masks, donors, self.core_at(recipients))
 
-    def put(self, canvases: Tensor, masks: Tensor | None, donors: Tensor) -> Tensor:
-        """Any canvases (n, 3, H, W), with their own masks (n, H, W) or (1, H, W), with the donors' content."""
-        return self.factor.put(canvases, masks, gathered(self._content, donors))
+    def put(self, canvases: Tensor, masks: Tensor | None, donors: Tensor, core: Tensor | None = None) -> Tensor:
+        """Any canvases (n, 3, H, W) with the donors' content, `masks` and `core` being their own (n or 1, H, W)."""
+        content = gathered(self._content, donors)
+        if masks is None or core is None or not self.reach:
+            return self.factor.put(canvases, masks, content)
+        smooth = canvases + blurred(content, masks) - blurred(canvases, masks)
+        both = torch.cat([canvases, content], dim=1)  # whose range it is held in
+        near = smooth.clamp(both.amin(dim=(1, 2, 3), keepdim=True), both.amax(dim=(1, 2, 3), keepdim=True))
+        near = self.factor.put(canvases, masks, near)
+        return self.factor.put(near, torch.minimum(masks, 1 - grown(core, self.reach)), content)
+
+    def core_at(self, places: Tensor) -> Tensor | None:
+        """The masks (n, H, W) or (1, H, W) of the core; None where the samples have none beside the factor."""
+        names = [name for name in self.core if name in self.sample.masks and name != self.factor.region]
+        if not names:
+            return None
+        core = self.sample.masks_at(names[0], places)
+        for name in names[1:]:
+            core = torch.maximum(core, self.sample.masks_at(name, places))
+        return core
+
+    @cached_property
+    def reach(self) -> int:
+        """How many pixels from the core detail is left: an eighth of the side, or less where most of a region is near.
+
+        0 for a region that lies within the core for the most part, for one that holds a part of it, and for a property.
+        """
+        places = torch.linspace(0, len(self.sample) - 1, min(len(self.sample), _SOME)).long()
+        core, region = self.core_at(places), self.factor.region
+        if region is None or core is None:
+            return 0
+        masks = self.sample.masks_at(region, places)
+        area, reach = float(masks.mean()), round(REACH * min(masks.shape[1:]))
+        if float((masks * core).mean()) > _MOST_CORE * area:
+            return 0
+        while reach and float(torch.minimum(masks, 1 - grown(core, reach)).mean()) < _LEAST_FAR * area:
+            reach //= 2
+        return reach
 
     def prepare(self) -> None:
         """Take what every image gives as a donor now, and not at the first exchange."""
-        _ = self._content
+        _ = self._content, self.reach
 
     @cached_property
     def _content(self) -> Tensor:

@@ -105,8 +105,11 @@ class ExchangeTransform:
     def __init__(self, audit: Audit, factor: str, *, share: float = 0.5) -> None:
         self.sample, self.exchange, self.share = _exchange_of(audit, factor, share)
 
-    def __call__(self, image: Tensor, mask: Tensor | None = None) -> Tensor:
-        """The image (3, H, W), in a share of calls with another one's content; `mask` (H, W) is where its region is."""
+    def __call__(self, image: Tensor, mask: Tensor | None = None, core: Tensor | None = None) -> Tensor:
+        """The image (3, H, W), in a share of calls with another one's content; `mask` (H, W) is where its region is.
+
+        `core` (H, W) is where the core is: near it only what is smooth is taken from the other image.
+        """
         size = tuple(self.sample.pixels.shape[1:])
         if tuple(image.shape) != size or not image.is_floating_point():
             raise OptionError(
@@ -119,7 +122,7 @@ class ExchangeTransform:
             return self.exchange.mark.laid(image[None])[0]
         pool = torch.from_numpy(np.flatnonzero(self.exchange.eligible))
         donor = pool[torch.randint(len(pool), (1,))]
-        return self.exchange.put(image[None], self._mask(mask), donor)[0]
+        return self.exchange.put(image[None], self._mask(mask), donor, self._core(core))[0]
 
     def _mask(self, mask: Tensor | None) -> Tensor | None:
         """The recipient's mask (1, H, W): the one given, else the one that all images have."""
@@ -134,6 +137,13 @@ class ExchangeTransform:
                 "  Or take seewhy.ExchangeDataset, which has them."
             )
         return self.sample.masks_at(region, torch.zeros(1, dtype=torch.int64))
+
+    def _core(self, core: Tensor | None) -> Tensor | None:
+        """The recipient's core (1, H, W): the one given, else the one that all images have; None: not known."""
+        if core is not None or isinstance(self.exchange, MarkLaid):
+            return None if core is None else core[None].float()
+        shared = self.exchange.core_at(torch.arange(2))
+        return shared if shared is not None and len(shared) == 1 else None
 
 
 def _exchange_of(audit: Audit, name: str, asked: float | None) -> tuple[Sample, FactorExchange | MarkLaid, float]:
@@ -154,7 +164,7 @@ def _exchange_of(audit: Audit, name: str, asked: float | None) -> tuple[Sample, 
     if isinstance(factor, RegionFactor):
         factor = replace(factor, at=replace(factor.at, draw=_drawn_already))
     share = balancing_share(len(np.unique(sample.labels))) if asked is None else asked
-    exchange = FactorExchange(sample, factor, share=share)
+    exchange = FactorExchange(sample, factor, share=share, core=design.core_regions)
     exchange.prepare()
     return sample, exchange, share
 

@@ -33,7 +33,7 @@ class Tuning:
     image as often.
     """
 
-    epochs: int = 6
+    epochs: int = 12
     batch_size: int = 32
     rate: float = 3e-4
     share: float = 0.5

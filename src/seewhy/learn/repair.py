@@ -27,7 +27,7 @@ def repair(
     *,
     ways: str | Sequence[str] = USUAL_WAYS,
     seeds: int = LEAST_SEEDS,
-    epochs: int = 6,
+    epochs: int = 12,
     rate: float = 3e-4,
     batch_size: int = 32,
     groups: str | None = None,
