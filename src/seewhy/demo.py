@@ -23,6 +23,7 @@ from seewhy.explanation.folder import run_in_folder
 from seewhy.explanation.result import Explanation
 from seewhy.learn import net
 from seewhy.learn.asked import RepairOptions, find, named_ways
+from seewhy.learn.fine_tune import Tuning
 from seewhy.learn.repair import repair_in_folder
 from seewhy.learn.train import Training, train
 from seewhy.planted.folder import read_truth, render, write_faces
@@ -40,7 +41,7 @@ _PREPROCESS = """
 preprocess = {"mean": 0.5, "std": 0.25}
 """
 _OWN = ("faces", "masks", "net.py", "checkpoints", "run", "check", "audit", "repair")
-REPAIR_WAY = "projection"  # which trains nothing: a minute is short
+REPAIR_WAY, REPAIR_EPOCHS = "exchange", 4  # of the usual ways and passes: a minute is short
 
 
 @dataclass(frozen=True)
@@ -137,9 +138,10 @@ def _first_shortcut(audit: Audit) -> int | None:
 
 
 def _repair(audit: Audit, number: int, folder: Path, progress: Progress) -> dict[str, Any]:
-    """The repair of a finding by the way that trains nothing, as repair.json has it."""
+    """The repair of a finding by one way, as repair.json has it."""
     asked = find(audit.design, [vars(one) for one in audit.findings], number)
-    return repair_in_folder(asked, RepairOptions(named_ways(REPAIR_WAY)), folder, progress=progress)
+    options = RepairOptions(named_ways(REPAIR_WAY), tuning=Tuning(epochs=REPAIR_EPOCHS))
+    return repair_in_folder(asked, options, folder, progress=progress)
 
 
 def _write_masks(folder: Path, faces: Path, progress: Progress) -> Path:
@@ -206,7 +208,10 @@ def _commands(folder: Path, spec: str, checkpoints: Path, training: Training, sh
     faces, masks = folder / "faces", folder / "masks"
     network = f"--model {spec} --model-arg size={SIZE}"
     epoch = training.best_epoch
-    repaired = f"seewhy repair {folder / 'audit'} --finding {shortcut} --ways {REPAIR_WAY} --out {folder / 'repair'}"
+    repaired = (
+        f"seewhy repair {folder / 'audit'} --finding {shortcut} --ways {REPAIR_WAY} --epochs {REPAIR_EPOCHS} "
+        f"--out {folder / 'repair'}"
+    )
     return (
         f"seewhy data planted {faces} --size {SIZE} --train {N_TRAIN} --valid {N_VALID}",
         f"seewhy train {faces} {network} --epochs {EPOCHS} --batch-size {BATCH} --out {checkpoints}",
