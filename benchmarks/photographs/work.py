@@ -17,6 +17,7 @@ from benchmarks.planted.networks import MEAN, STD, Convolutions, inputs_of, pred
 from torch import nn
 
 import seewhy
+from seewhy.data.classifier import Classifier
 from seewhy.records import Preprocess
 
 EPOCHS, BATCH, PEAK = 14, 16, 3e-3
@@ -102,15 +103,7 @@ def audits_of(
     """By the core that is named, what the audit tells."""
     told = {}
     with tempfile.TemporaryDirectory() as home:
-        for split, of_split in photographs.items():
-            for number, (pixels, label) in enumerate(zip(of_split.planted(case.kind), of_split.labels, strict=True)):
-                path = Path(home) / split / classes[label] / f"{number:05d}.png"
-                path.parent.mkdir(parents=True, exist_ok=True)
-                PIL.Image.fromarray(pixels).save(path, compress_level=1)
-        side = len(photographs["valid"].pixels[0])
-        classifier = seewhy.load(
-            module, preprocess=Preprocess(size=(side, side), mean=(MEAN,), std=(STD,)), classes=classes
-        )
+        classifier = written(Path(home), case, module, classes, photographs)
         for name, asked in AUDITS[case.data].items():
             start = time.perf_counter()
             audit = seewhy.audit(classifier, home, recipients=150, donors=150, progress=False, **asked)
@@ -124,6 +117,19 @@ def audits_of(
                 ],
             }  # fmt: skip
     return told
+
+
+def written(
+    home: Path, case: Case, module: nn.Module, classes: tuple[str, ...], photographs: Mapping[str, Photographs]
+) -> Classifier:
+    """The classifier, its photographs written to a folder as a user would have them."""
+    for split, of_split in photographs.items():
+        for number, (pixels, label) in enumerate(zip(of_split.planted(case.kind), of_split.labels, strict=True)):
+            path = home / split / classes[label] / f"{number:05d}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            PIL.Image.fromarray(pixels).save(path, compress_level=1)
+    side = len(photographs["valid"].pixels[0])
+    return seewhy.load(module, preprocess=Preprocess(size=(side, side), mean=(MEAN,), std=(STD,)), classes=classes)
 
 
 def _built(case: Case, classes: int) -> nn.Module:

@@ -1,0 +1,92 @@
+"""The section of docs/repair.md on photographs: what failed first, figures, every repair."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.photographs.cases import Case
+from benchmarks.planted.scores import share
+from benchmarks.repair.figures import median
+
+BEGIN, END = "<!-- photographs: begin -->", "<!-- photographs: end -->"
+ARMS = ("before", "plain", "repaired")
+
+Record = Mapping[str, Any]
+
+
+def section_of(records: Sequence[tuple[Case, Record]], planned: int, code: str) -> str:
+    """The section of docs/repair.md: failures first, figures, every repair."""
+    asked = [(case, record) for case, record in records if record["factor"] is not None]
+    able = [(case, record) for case, record in asked if "repaired" in record["networks"]]
+    parts = [
+        f"{len(records)} of {planned} planned trainings; code `{code}`. Small networks on 1,000 photographs of "
+        "faces, 96 pixels, with something planted in 70, 90 or 100 % of the generated ones "
+        "([photographs.md](photographs.md)); a face detector's core; the first shortcut that the audit tells is "
+        "repaired with the options as they are. *By planting*: what it does to the network in every photograph of "
+        "valid, with it and without, times how often it stands.",
+        "",
+        "**Not proved, or no shortcut told:**",
+        "",
+        *[f"- {case.name}: {_why(record)}" for case, record in records if not record.get("proved")],
+        "",
+        "| figure | measured |",
+        "| --- | --- |",
+        f"| repairs that are proved, of shortcuts that were told | {share(r['proved'] for _, r in asked)} |",
+        f"| of the effect removed by planting, % | {median(_removed(record) for _, record in able)} |",
+        f"| accuracy lost on photographs like the old ones, points | {_lost(able)} |",
+        "| gained where what is planted goes with no label, points, over plain fine-tuning | "
+        f"{median((_over_plain(record, 'fair') for _, record in able), form='+.1f')} |",
+        "| the worst group of class and plant, points, over plain fine-tuning | "
+        f"{median((_over_plain(record, 'worst') for _, record in able), form='+.1f')} |",
+        f"| minutes of one processor for a repair | {median((r['cpu_s'] for _, r in asked), 1 / 60, '.1f')} |",
+        "",
+        "| training | factor, way | effect: before, plain fine-tuning, repaired | accuracy like the old ones "
+        "| where it goes with no label | worst group |",
+        "| --- | --- | --- | --- | --- | --- |",
+        *[_row(case, record) for case, record in asked],
+        "",
+        "Written by `python -m benchmarks.photographs.repairs`.",
+    ]
+    return "\n".join(parts)
+
+
+def _why(record: Record) -> str:
+    if record["factor"] is None:
+        effect = record["networks"]["before"]["effect"]
+        return f"the audit tells no shortcut; by planting it does {100 * effect:+.1f} points."
+    return f"{record['factor']}, {record['way'] or 'no way'}. {' '.join(record['reasons'])}"
+
+
+def _removed(record: Record) -> float:
+    before, after = (record["networks"][name]["effect"] for name in ("before", "repaired"))
+    return float(1 - after / before)
+
+
+def _lost(records: Sequence[tuple[Case, Record]]) -> str:
+    lost = [record["networks"]["before"]["like"] - record["networks"]["repaired"]["like"] for _, record in records]
+    return f"{median(lost, form='.1f')}, worst {100 * max(lost, default=0.0):.1f}"
+
+
+def _over_plain(record: Record, name: str) -> float:
+    networks: Mapping[str, Mapping[str, float]] = record["networks"]
+    return networks["repaired"][name] - networks["plain"][name]
+
+
+def _row(case: Case, record: Record) -> str:
+    networks = [record["networks"][name] for name in ARMS if name in record["networks"]]
+    effects = ", ".join(f"{100 * network['effect']:+.1f}" for network in networks)
+    rest = (", ".join(f"{network[name]:.2f}" for network in networks) for name in ("like", "fair", "worst"))
+    proved = "proved" if record["proved"] else "not proved"
+    named = case.name.removeprefix("rvf10k, ")
+    return f"| {named} | {record['factor']}, {record['way'] or 'none'}: {proved} | {effects} | {' | '.join(rest)} |"
+
+
+def write_docs(section: str, file: Path) -> None:
+    """FILE with the section between its markers. Raises ValueError where it has none."""
+    text = file.read_text(encoding="utf-8")
+    if text.count(BEGIN) != 1 or text.count(END) != 1:
+        raise ValueError(f"{file} needs one line {BEGIN} and one {END}, between which the section goes.")
+    before, rest = text.split(BEGIN)
+    file.write_text(f"{before}{BEGIN}\n\n{section}\n\n{END}{rest.split(END)[1]}", encoding="utf-8")
