@@ -120,6 +120,10 @@ def test_near_the_core_they_give_what_a_repair_gives(tmp_path: Path) -> None:
     torch.rand(())
     donor = torch.randint(len(images), (1,))
     assert torch.equal(changed[0], images.exchange.put(image[None], 1 - core[None], donor, core[None])[0])
+    torch.manual_seed(2)
+    assert torch.equal(transform(image, (255 * (1 - core)).byte(), (255 * core).byte()), changed[0])
+    with pytest.raises(OptionError, match=r"mask of the core is \(8, 8\), but must be \(32, 32\)"):
+        transform(image, 1 - core, core[:8, :8])
 
 
 def test_a_mark_is_laid_over_a_share_of_the_items(audit: Audit) -> None:

@@ -25,7 +25,7 @@ from seewhy.evidence.trials.contrast import Contrast
 from seewhy.evidence.trials.edit import EXCHANGE, MARKED, PATCHED, TrialKey
 from seewhy.evidence.trials.sample import Sample
 from seewhy.evidence.trials.trial import Scores, Trials
-from seewhy.learn.arms import RepairJob, Way, ways_of
+from seewhy.learn.arms import RepairJob, Way, _exchanges, ways_of
 from seewhy.learn.budget import WayCost, cost_of_way, within
 from seewhy.learn.exchange import FactorExchange, MarkLaid, RegionExchange, balancing_share, unrelated
 from seewhy.learn.fine_tune import Tuning, fine_tuned
@@ -100,11 +100,11 @@ def beside_a_core(core: slice, region: torch.Tensor | None = None) -> FactorExch
     middle[:, core, core] = 1
     around = 1 - middle if region is None else region
     sample = replace(sample_of(8, 64), masks={"core": middle, "around": around})
-    return FactorExchange(
-        sample,
-        RegionFactor(Region("around", "here", draw=lambda canvas: around[0].numpy(), fixed=True)),
-        core=("core",),
-    )
+    return FactorExchange(sample, RegionFactor(drawn("around")), core=("core",))
+
+
+def drawn(name: str) -> Region:
+    return Region(name, "here", draw=lambda canvas: None, fixed=False)  # the masks lie in the sample
 
 
 def test_near_the_core_an_exchange_gives_what_is_smooth_and_keeps_the_detail() -> None:
@@ -124,6 +124,59 @@ def test_near_the_core_an_exchange_gives_what_is_smooth_and_keeps_the_detail() -
     assert float(ring.abs().max()) < 0.02  # the donor's colour with the recipient's own grain
     assert torch.equal(exchange.put(sample.canvases(torch.tensor([0])), sample.masks["around"], torch.tensor([1])),
                        replace(exchange, core=()).edited(torch.tensor([0]), torch.tensor([1])))  # fmt: skip
+
+
+def test_a_soft_edge_takes_as_much_as_its_mask_says_and_values_stay_in_their_range() -> None:
+    core, around = torch.zeros(1, 64, 64), torch.zeros(8, 64, 64)
+    core[:, 24:40, 24:40] = 1
+    around[:, :8, :48] = torch.tensor([0.1, 0.5, 0.9]).repeat_interleave(16)
+    around[:, 8:23] = 1
+    sample = replace(sample_of(8, 64), masks={"core": core, "around": around}, preprocess=None)
+    sample = replace(sample, pixels=torch.tensor([0.0, 10.0]).repeat(4)[:, None, None, None].expand(8, 3, 64, 64))
+    exchange = FactorExchange(sample, RegionFactor(drawn("around")), core=("core",))
+    edited = exchange.edited(torch.tensor([0]), torch.tensor([1]))
+    assert exchange.reach == 8
+    for place, level in ((8, 1.0), (24, 5.0), (40, 9.0)):
+        assert torch.allclose(edited[:, :, 4, place], torch.tensor(level))
+    noisy = replace(sample, pixels=3 * torch.randn(8, 3, 64, 64, generator=torch.Generator().manual_seed(0)))
+    exchange = FactorExchange(noisy, RegionFactor(drawn("around")), core=("core",))
+    edited = exchange.edited(torch.tensor([2, 5]), torch.tensor([3, 4]))
+    for row, both in ((0, [2, 3]), (1, [5, 4])):
+        assert noisy.pixels[both].min() <= edited[row].min() and edited[row].max() <= noisy.pixels[both].max()
+
+
+def test_several_regions_are_one_core_and_an_image_without_it_gets_all_of_the_content() -> None:
+    first, second, around = (torch.zeros(4, 64, 64) for _ in range(3))
+    first[:, 28:36, 8:16], second[:2, 28:36, 48:56], around[:, 16:28] = 1, 1, 1
+    masks = {"first": first, "second": second, "around": around}
+    sample = replace(sample_of(4, 64), masks=masks)
+    both = FactorExchange(sample, RegionFactor(drawn("around")), core=("first", "second", "none"))
+    recipients, donors = torch.tensor([0, 3]), torch.tensor([1, 2])
+    kept = (both.edited(recipients, donors) == replace(both, core=()).edited(recipients, donors)).all(dim=1)
+    assert both.reach == 8
+    near = torch.stack([both.core_at(recipients)[row] for row in range(2)])  # type: ignore[index]
+    assert torch.equal(near[0], first[0] + second[0]) and torch.equal(near[1], first[3])
+    assert not kept[0, 20:28, 48:56].any() and kept[1, 20:28, 48:56].all() and not kept[1, 20:28, 8:16].any()
+
+
+def test_a_repair_exchanges_beside_its_core_and_its_controls_keep_away_from_it() -> None:
+    middle = torch.zeros(1, 64, 64)
+    middle[:, 24:40, 24:40] = 1
+    corner = torch.zeros(1, 64, 64)
+    corner[:, 12:22, 12:22] = 1
+    sample = replace(sample_of(8, 64), masks={"core": middle, "around": 1 - middle, "corner": corner})
+    groups = no_groups(8)
+
+    def exchanges(name: str) -> tuple[Any, Any, str]:
+        job = RepairJob(Small(), RegionFactor(drawn(name)), sample, sample, groups, groups, ("core",), Tuning(), 2)
+        way = ways_of(job, ("exchange",))[0][0]
+        return *_exchanges(job, sample, job.tuning), way.words
+
+    wanted, same, words = exchanges("around")
+    assert wanted.core == same.core == ("core",) and wanted.reach == same.reach == 8 and same.donors == "the same class"
+    assert words.endswith("within 8 pixels of core its colour and light alone")
+    wanted, other, words = exchanges("corner")
+    assert isinstance(other, RegionExchange) and float(other.region[16:48, 16:48].max()) == 0
 
 
 @pytest.mark.parametrize(

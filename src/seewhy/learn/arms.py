@@ -167,12 +167,12 @@ def _by_exchange(job: RepairJob, name: str, tuning: Tuning) -> Way:
     _refuse_frozen(job.network)
     placed = job.sample.on(next(job.network.parameters()).device)
     wanted, other = _exchanges(job, placed, tuning)
-    alike = f", {wanted.balance}" if isinstance(wanted, FactorExchange) and name == EXCHANGE else ""
+    told = [wanted.balance if name == EXCHANGE else "", wanted.near_words] if isinstance(wanted, FactorExchange) else []
     n_passes = tuning.epochs * tuning.views
     tuned = partial(fine_tuned, job.network, placed, tuning, memory_format=job.memory_format)
     return Way(
         name=name,
-        words=(WAYS_OF_MARKS if isinstance(job.factor, Mark) else WAYS)[name] + alike,
+        words=", ".join(filter(None, [(WAYS_OF_MARKS if isinstance(job.factor, Mark) else WAYS)[name], *told])),
         make=lambda seed: tuned(exchange=wanted, seed=seed),
         controls={
             PLAIN: lambda seed: tuned(seed=seed),

@@ -12,17 +12,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from seewhy.errors import listed
 from seewhy.evidence.factors.controls import ROOM, control_masks, free_pixels
-from seewhy.evidence.factors.edits import blurred, grown, transplanted
+from seewhy.evidence.factors.edits import grown, transplanted
 from seewhy.evidence.factors.factor import Factor, Mark
 from seewhy.evidence.trials.sample import CHUNK, Sample, gathered, mean_mask
+from seewhy.learn.beside_core import REACH, core_at, reach_of, two_bands
 
 DonorsOf = Literal["any class", "the same class", "all classes alike"]
 MOST_SHARE = 0.75  # of the images of a batch that are exchanged
-REACH = 1 / 8  # of the shorter side: how far from the core a region's fine detail is left as it is
-_LEAST_FAR = 0.5  # of a region's area that lies beyond that
-_MOST_CORE = 0.05  # of a region's area that the core may hold, at a soft edge
-_SOME = 256  # images that are looked at for these areas
 _CORNER = 0.1  # the area of a region that stands against a property, which has none
 
 
@@ -53,9 +51,7 @@ class FactorExchange:
     "any class" alone, the images that stay as they are would still say what the factor says. With donors of "the same
     class" everything is the same but that: a control arm.
 
-    Of a region that adjoins the `core`, what lies within `reach` of it gets only what is smooth in the donor's content,
-    its colour and light, and keeps its own detail: seams beside what should decide would teach the network to look less
-    closely there. Two bands of Burt and Adelson 1983, A multiresolution spline with application to image mosaics.
+    Of a region that adjoins the `core`, what lies near it gets only what is smooth in the donor's content.
     """
 
     sample: Sample
@@ -124,41 +120,24 @@ class FactorExchange:
     def put(self, canvases: Tensor, masks: Tensor | None, donors: Tensor, core: Tensor | None = None) -> Tensor:
         """Any canvases (n, 3, H, W) with the donors' content, `masks` and `core` being their own (n or 1, H, W)."""
         content = gathered(self._content, donors)
-        if masks is None or core is None or not self.reach:
-            return self.factor.put(canvases, masks, content)
-        smooth = canvases + blurred(content, masks) - blurred(canvases, masks)
-        both = torch.cat([canvases, content], dim=1)  # whose range it is held in
-        near = smooth.clamp(both.amin(dim=(1, 2, 3), keepdim=True), both.amax(dim=(1, 2, 3), keepdim=True))
-        near = self.factor.put(canvases, masks, near)
-        return self.factor.put(near, torch.minimum(masks, 1 - grown(core, self.reach)), content)
+        if masks is not None and core is not None and self.reach:
+            content = two_bands(canvases, content, masks, core, self.reach)
+        return self.factor.put(canvases, masks, content)
 
     def core_at(self, places: Tensor) -> Tensor | None:
-        """The masks (n, H, W) or (1, H, W) of the core; None where the samples have none beside the factor."""
-        names = [name for name in self.core if name in self.sample.masks and name != self.factor.region]
-        if not names:
-            return None
-        core = self.sample.masks_at(names[0], places)
-        for name in names[1:]:
-            core = torch.maximum(core, self.sample.masks_at(name, places))
-        return core
+        """Where the core of some images is, (n, H, W) or (1, H, W); None where it makes no difference."""
+        return core_at(self.sample, self.core, places) if self.reach else None
 
     @cached_property
     def reach(self) -> int:
-        """How many pixels from the core detail is left: an eighth of the side, or less where most of a region is near.
+        """How many pixels from the core only what is smooth is exchanged; 0 of what does not adjoin it."""
+        region = self.factor.region
+        return 0 if region is None else reach_of(self.sample, region, self.core)
 
-        0 for a region that lies within the core for the most part, for one that holds a part of it, and for a property.
-        """
-        places = torch.linspace(0, len(self.sample) - 1, min(len(self.sample), _SOME)).long()
-        core, region = self.core_at(places), self.factor.region
-        if region is None or core is None:
-            return 0
-        masks = self.sample.masks_at(region, places)
-        area, reach = float(masks.mean()), round(REACH * min(masks.shape[1:]))
-        if float((masks * core).mean()) > _MOST_CORE * area:
-            return 0
-        while reach and float(torch.minimum(masks, 1 - grown(core, reach)).mean()) < _LEAST_FAR * area:
-            reach //= 2
-        return reach
+    @property
+    def near_words(self) -> str:
+        """What becomes of the detail near the core; empty where nothing does."""
+        return f"within {self.reach} pixels of {listed(self.core)} its colour and light alone" if self.reach else ""
 
     def prepare(self) -> None:
         """Take what every image gives as a donor now, and not at the first exchange."""
@@ -274,19 +253,20 @@ def unrelated(
     says about the class: its content from donors of the same class, or of a mark its neutral patch.
     """
     covered = _covered(sample, factor)
-    taken = covered.clone()
-    for region in core:
-        if region in sample.masks:
-            taken = torch.maximum(taken, mean_mask(sample, region))
     is_property = not isinstance(factor, Mark) and factor.region is None
     area = _CORNER if is_property else float(covered.mean())
-    if 0 < ROOM * area <= float(free_pixels(taken).float().mean()):
-        return RegionExchange(placed, control_masks(area, taken, 1, seed)[0])
+    for away in (round(REACH * min(covered.shape)), 0):  # from the core, too, where there is room
+        taken = covered.clone()
+        for region in core:
+            if region in sample.masks:
+                taken = torch.maximum(taken, grown(mean_mask(sample, region)[None], away)[0])
+        if 0 < ROOM * area <= float(free_pixels(taken).float().mean()):
+            return RegionExchange(placed, control_masks(area, taken, 1, seed)[0])
     if others:
         return FactorExchange(placed, others[0], "any class")
     if isinstance(factor, Mark):
         return MarkLaid(placed, factor, is_patch=True)
-    return FactorExchange(placed, factor, "the same class")
+    return FactorExchange(placed, factor, "the same class", core=tuple(core))
 
 
 def _covered(sample: Sample, factor: Factor | Mark) -> Tensor:

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from seewhy.errors import OptionError, listed, nearest
-from seewhy.evidence.factors.factor import Factor, Mark, RegionFactor
+from seewhy.evidence.factors.factor import Factor, Mark, RegionFactor, as_share
 from seewhy.evidence.factors.regions import RegionCanvas
 from seewhy.evidence.results.result import Audit
 from seewhy.evidence.trials.sample import Sample
@@ -108,7 +108,8 @@ class ExchangeTransform:
     def __call__(self, image: Tensor, mask: Tensor | None = None, core: Tensor | None = None) -> Tensor:
         """The image (3, H, W), in a share of calls with another one's content; `mask` (H, W) is where its region is.
 
-        `core` (H, W) is where the core is: near it only what is smooth is taken from the other image.
+        `core` (H, W) is where the core is: near it only what is smooth is taken from the other image, as a repair does;
+        None: the core that all images share, else the detail beside it as well. Both in 0..1, or 0..255 as bytes.
         """
         size = tuple(self.sample.pixels.shape[1:])
         if tuple(image.shape) != size or not image.is_floating_point():
@@ -130,7 +131,7 @@ class ExchangeTransform:
         if region is None:
             return None
         if mask is not None:
-            return mask[None].float()
+            return self._checked(mask, region)
         if len(self.sample.masks[region]) > 1:
             raise OptionError(
                 f"Each image has its own mask of {region}, which the transform needs:  transform(image, mask)\n"
@@ -140,10 +141,19 @@ class ExchangeTransform:
 
     def _core(self, core: Tensor | None) -> Tensor | None:
         """The recipient's core (1, H, W): the one given, else the one that all images have; None: not known."""
-        if core is not None or isinstance(self.exchange, MarkLaid):
-            return None if core is None else core[None].float()
-        shared = self.exchange.core_at(torch.arange(2))
+        if isinstance(self.exchange, MarkLaid):
+            return None
+        if core is not None:
+            return self._checked(core, "the core")
+        shared = self.exchange.core_at(torch.arange(min(2, len(self.sample))))
         return shared if shared is not None and len(shared) == 1 else None
+
+    def _checked(self, mask: Tensor, of: str) -> Tensor:
+        """A mask that was given, as (1, H, W) in 0..1."""
+        size = tuple(self.sample.pixels.shape[2:])
+        if tuple(mask.shape) != size:
+            raise OptionError(f"The mask of {of} is {tuple(mask.shape)}, but must be {size}, as the image is.")
+        return as_share(mask[None]) if mask.dtype == torch.uint8 else mask[None].float()
 
 
 def _exchange_of(audit: Audit, name: str, asked: float | None) -> tuple[Sample, FactorExchange | MarkLaid, float]:

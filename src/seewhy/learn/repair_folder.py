@@ -27,7 +27,14 @@ from seewhy.store import checksums, manifest
 from seewhy.version import __version__
 
 MODEL, FOUND = "model.pt", "repair.json"
-_WORDS = {"images": "of other images", "masks": "of other masks", "cells": "the column of --groups says other things"}
+METHOD = 2  # of the networks that are kept: raised where the same options make others
+_WORDS = {
+    "images": "of other images",
+    "masks": "of other masks",
+    "cells": "the column of --groups says other things",
+    "tuning": "other --epochs, --batch-size or --rate",
+    "method": "an earlier way to make its networks",
+}
 
 
 @dataclass(frozen=True)
@@ -44,7 +51,9 @@ class RepairFolder:
         audited = manifest.digest_of(manifest.as_json(identity_of(self.design)))
         options = manifest.as_json(dict(self.options))
         images = _images_of(self.design, self.options.get("groups"))
-        return _RepairIdentity({"seewhy": __version__, "command": "repair", "audit": audited, **images, **options})
+        return _RepairIdentity(
+            {"seewhy": __version__, "command": "repair", "method": METHOD, "audit": audited, **images, **options}
+        )
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:

@@ -49,11 +49,15 @@ def filled(canvases: Tensor, masks: Tensor) -> Tensor:
 
 def blurred(canvases: Tensor, masks: Tensor) -> Tensor:
     """The canvases with the region blurred: a Gaussian over the region alone, nothing from outside comes in."""
-    weights = _over_channels(masks, canvases)
-    rows, columns = (_gaussian(side, canvases) for side in canvases.shape[2:])
-    mixed = rows @ (canvases * weights) @ columns.mT
-    total = (rows @ weights @ columns.mT).clamp(min=torch.finfo(canvases.dtype).tiny)
-    return torch.lerp(canvases, _within(mixed / total, canvases), weights)
+    return torch.lerp(canvases, _within(smooth_of(canvases, masks), canvases), _over_channels(masks, canvases))
+
+
+def smooth_of(values: Tensor, masks: Tensor) -> Tensor:
+    """What is smooth in a region, laid over all of the picture (N, C, H, W): the Gaussian mean of the region alone."""
+    weights = _over_channels(masks, values)
+    rows, columns = (_gaussian(side, values) for side in values.shape[2:])
+    mixed = rows @ (values * weights) @ columns.mT
+    return mixed / (rows @ weights @ columns.mT).clamp(min=torch.finfo(values.dtype).tiny)
 
 
 def averaged(canvases: Tensor, masks: Tensor) -> Tensor:

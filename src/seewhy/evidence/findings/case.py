@@ -71,7 +71,7 @@ class Case:
 
     @property
     def size(self) -> float:
-        """|δ| to a millionth to order factors by, so rounding does not decide which of two equal ones comes first."""
+        """|δ| to a millionth to order factors by, so that rounding hardly ever decides which of equal ones is first."""
         return round(abs(self.value), 6)
 
     @property
