@@ -22,6 +22,7 @@ from torch import nn
 
 import seewhy
 from seewhy.evidence.results.result import Audit
+from seewhy.learn.arms import PLAIN
 from seewhy.learn.asked import RepairOptions, find
 from seewhy.learn.bench import Bench
 from seewhy.learn.fine_tune import fine_tuned
@@ -65,9 +66,7 @@ def _repaired(case: Case, audit: Audit, module: nn.Module, valid: Photographs) -
     bench = Bench(asked, RepairOptions(), RepairFolder(None, audit.design, {}), lambda done, total: None)
     repaired = bench.repair()
     seconds = time.process_time() - start
-    job = bench.job
-    plain = fine_tuned(job.network, job.sample, job.tuning, memory_format=job.memory_format)
-    networks = {"before": module, "plain": plain, "repaired": repaired.network}
+    networks = {"before": module, "plain": _plain(bench, repaired.way), "repaired": repaired.network}
     return {
         "factor": repaired.factor,
         "way": repaired.way,
@@ -77,6 +76,15 @@ def _repaired(case: Case, audit: Audit, module: nn.Module, valid: Photographs) -
         "cpu_s": seconds,
         "networks": {name: judged(case, network, valid) for name, network in networks.items() if network is not None},
     }
+
+
+def _plain(bench: Bench, name: str) -> nn.Module:
+    """Plain fine-tuning, as often over the images as the way that was chosen."""
+    job = bench.job
+    for way in bench.ways:
+        if way.name == name and PLAIN in way.controls:
+            return way.controls[PLAIN](0)
+    return fine_tuned(job.network, job.sample, job.tuning, memory_format=job.memory_format)
 
 
 def judged(case: Case, network: nn.Module, valid: Photographs) -> Record:

@@ -49,19 +49,24 @@ def test_the_section_on_repairs_names_what_failed_first_and_counts_the_rest(tmp_
         "before": network(0.4, 0.9, 0.6, 0.3), "plain": network(0.38, 0.9, 0.62, 0.3),
         "repaired": network(0.04, 0.87, 0.82, 0.7),
     }  # fmt: skip
-    told = {"factor": "tint", "way": "exchange", "cpu_s": 240.0, "networks": three}
+    told = {"factor": "border", "way": "exchange", "cpu_s": 240.0, "networks": three}
     records = [
-        (good, {**told, "proved": True, "reasons": []}),
+        (good, {**told, "factor": "bottom-right", "proved": True, "reasons": []}),
         (bad, {**told, "proved": False, "reasons": ["It costs too much."]}),
         (none, {"factor": None, "networks": {"before": three["before"]}}),
     ]
     section = section_of(records, 27, "abc")
     failures, figures = section[: section.index("| figure |")], section[section.index("| figure |") :]
-    assert good.name not in failures and f"{bad.name}: tint, exchange. It costs too much." in failures
+    assert good.name not in failures and f"{bad.name}: border, exchange. It costs too much." in failures
     assert f"{none.name}: the audit tells no shortcut; by planting it does +40.0 points." in failures
     assert "(1 of 2)" in figures and "90 [range 90, 90] (n = 2)" in figures and "3.0 [range 3.0, 3.0]" in figures
     assert "+20.0 [range +20.0, +20.0]" in figures and "+40.0 [range +40.0, +40.0]" in figures
     assert "| +40.0, +38.0, +4.0 | 0.90, 0.90, 0.87 | 0.60, 0.62, 0.82 | 0.30, 0.30, 0.70 |" in figures
+    small = {**three, "before": network(0.0, 0.9, 0.6, 0.3)}
+    records = [(good, {**told, "proved": True, "reasons": [], "networks": small})]
+    assert "not what was planted" in section_of(records, 27, "abc") and "| none, worst" in section_of(
+        records, 27, "abc"
+    )
     page = tmp_path / "repair.md"
     page.write_text(f"before\n{BEGIN}\nstale\n{END}\nafter\n", encoding="utf-8")
     write_docs(section, page)
