@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -12,6 +13,7 @@ from torch import nn
 from seewhy.data.folder import read_table
 from seewhy.data.reader import batch_of, load_image
 from seewhy.errors import OptionError, SeewhyError
+from seewhy.evidence.factors import region_grammar
 from seewhy.learn.job import dice_of
 from seewhy.learn.measure import measure_of
 from seewhy.learn.train import Training, train
@@ -68,6 +70,17 @@ def test_half_of_the_images_get_another_ones_content_and_the_others_stay_to_the_
     assert float(moved) == pytest.approx(SHARE, abs=0.15)
     same = exchange.into(inputs, images, dice_of(0, "exchange 0"))
     assert torch.equal(mixed, same) and not torch.equal(mixed, exchange.into(inputs, images, dice_of(0, "exchange 1")))
+
+
+def test_the_background_of_a_face_keeps_its_detail_beside_it(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    core = where_core().numpy()
+    drawn = ("drawn here", lambda: lambda image, loaded: (255 * core).astype(np.uint8))
+    monkeypatch.setitem(region_grammar._DETECTED, "face", drawn)
+    classifier, table = classifier_of(untrained()), read_table(data / "train")
+    (exchange,) = exchange_among("background", classifier, table, list(table.images), seed=0).factors
+    assert exchange.factor.name == "background" and exchange.core == ("face",) and exchange.reach > 0
+    (exchange,) = exchange_among("top-left", classifier, table, list(table.images), seed=0).factors
+    assert not exchange.core and not exchange.reach
 
 
 def test_an_interrupted_training_goes_on_to_the_same_bits(data: Path, tmp_path: Path) -> None:

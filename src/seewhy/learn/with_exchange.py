@@ -71,7 +71,8 @@ def exchange_among(
         said = listed(missing, 4) or "none has content to exchange"
         raise OptionError(f"This cannot be exchanged among the training images ({said}).", slug="no-such-factor")
     sample = design.audited
-    exchanges = tuple(FactorExchange(sample, factor, share=SHARE / len(kept)) for factor in kept)
+    beside = tuple(sorted(unasked))  # the face that a background was told from
+    exchanges = tuple(FactorExchange(sample, factor, share=SHARE / len(kept), core=beside) for factor in kept)
     for exchange in exchanges:
         exchange.prepare()
     return TrainingExchange(sample, exchanges, {image.id: place for place, image in enumerate(sample.images)})
