@@ -27,6 +27,7 @@ from seewhy.store import checksums, manifest
 from seewhy.version import __version__
 
 MODEL, FOUND = "model.pt", "repair.json"
+_CONTENT = ("images", "masks", "cells")  # which differ unseen, and are named first
 METHOD = 2  # of the networks that are kept: raised where the same options make others
 _WORDS = {
     "images": "of other images",
@@ -126,7 +127,7 @@ class _RepairIdentity:
         """What differs from a stored one, in words."""
         asked = self.begun()
         names = [name for name in asked if stored.get(name) != asked[name]]
-        return [_WORDS.get(name, name) for name in sorted(names, key=lambda name: name not in _WORDS)]
+        return [_WORDS.get(name, name) for name in sorted(names, key=lambda name: name not in _CONTENT)]
 
 
 def _images_of(design: AuditDesign, column: str | None) -> dict[str, Any]:
