@@ -26,6 +26,7 @@ from seewhy.evidence.trials.edit import EXCHANGE, MARKED, PATCHED, TrialKey
 from seewhy.evidence.trials.sample import Sample
 from seewhy.evidence.trials.trial import Scores, Trials
 from seewhy.learn.arms import RepairJob, Way, _exchanges, ways_of
+from seewhy.learn.bench import Bench
 from seewhy.learn.budget import WayCost, cost_of_way, within
 from seewhy.learn.exchange import FactorExchange, MarkLaid, RegionExchange, balancing_share, unrelated
 from seewhy.learn.fine_tune import Tuning, fine_tuned
@@ -410,6 +411,56 @@ def test_what_rose_in_another_class_and_a_given_network_that_lost_nothing_are_re
     elsewhere = replace(other_of("surround", Contrast(0, "b", "a"), mine[0], before[0]), is_repaired=True)
     (why,) = reasons_of({"plain": margin}, reduction, cost, arms, [elsewhere], 0.5, fell)
     assert elsewhere.said == "rose" and why == "What else rose instead: surround on P(b)."
+
+
+def test_a_larger_region_with_the_same_class_holds_the_repaired_one() -> None:
+    masks = {name: torch.zeros(1, 16, 16) for name in ("corner", "around", "core", "elsewhere")}
+    masks["corner"][:, :4, :4] = masks["around"][:, :, :12] = masks["elsewhere"][:, 12:] = masks["core"][:, :8] = 1
+    sample = replace(sample_of(), masks=masks)
+    contrast = Contrast(0, "a", "b")
+    factors = [RegionFactor(drawn(name)) for name in masks] + [PropertyFactor(PROPERTIES["tint"])]
+
+    def held(repaired: Any, name: str, of: Contrast = contrast, **more: bool) -> bool:
+        bench = SimpleNamespace(
+            factor=repaired, proving=sample, contrast=contrast, design=SimpleNamespace(factors=factors)
+        )
+        other = replace(other_of(name, of, *readings(np.random.default_rng(0), 0.2, 0.0, np.zeros(24))[:1] * 2), **more)
+        return Bench._with_holding(bench, other).holds_it  # type: ignore[arg-type]
+
+    corner = factors[0]
+    assert held(corner, "around")
+    assert not any(held(corner, name) for name in ("elsewhere", "tint", "gone"))
+    assert not held(corner, "core", is_core=True) and not held(corner, "around", Contrast(0, "b", "a"))
+    assert not held(factors[-1], "around") and not held(factors[1], "corner")
+
+
+@pytest.mark.parametrize(
+    ("before", "fall", "is_told"),
+    [
+        (0.7, 0.02, True),  # keeps it
+        (0.7, 0.24, False),  # about half: not shown
+        (0.7, 0.4, False),
+        (0.1, 0.02, False),  # had never as much to lose
+    ],
+)
+def test_what_stays_with_a_larger_region_has_moved(before: float, fall: float, is_told: bool) -> None:
+    rng, contrast = np.random.default_rng(3), Contrast(0, "a", "b")
+    base = 0.01 * rng.standard_normal(24)
+    whole, mine, plain = (readings(rng, left, 0.0, base) for left in (0.5, 0.01, 0.5))
+    around = [readings(rng, left, 0.0, base)[0] for left in (before, before - fall)]
+    margin, reduction = (margin_over(mine, arm, contrast) for arm in (plain, whole))
+    arm = Arm(
+        "repaired", "", 0.0, margin, (0.0,), margin, Estimate(0.9, 0.8, 0.95, 24), Estimate(0.9, 0.8, 0.95, 24), None
+    )
+    cost = cost_of(np.ones(40, np.int64), np.ones(40, np.int64), np.arange(40))
+    background = replace(other_of("background", contrast, *around), holds_it=True)
+    fell = rise_of(whole[0], mine[0], contrast)
+    said = reasons_of({"plain": margin}, reduction, cost, {"repaired": arm}, [background], 0.5, fell)
+    assert len(said) == is_told
+    if is_told:
+        assert said[0].startswith("It has moved, not gone: background, of which it is a part, does ")
+        assert reasons_of({"plain": margin}, reduction, cost, {"repaired": arm}, [replace(background, holds_it=False)],
+                          0.5, fell) == []  # fmt: skip
 
 
 def test_halves_without_two_clusters_of_a_class_are_refused_with_the_counts() -> None:

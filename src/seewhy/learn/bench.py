@@ -15,6 +15,7 @@ from seewhy.evidence.factors.factor import Factor, Mark
 from seewhy.evidence.findings.effects import class_effect
 from seewhy.evidence.trials.contrast import Contrast
 from seewhy.evidence.trials.design import AuditDesign
+from seewhy.evidence.trials.masked import is_part
 from seewhy.evidence.trials.sample import Sample
 from seewhy.evidence.trials.trial import Trials
 from seewhy.learn.arms import RepairJob, Way, ways_of
@@ -24,6 +25,7 @@ from seewhy.learn.groups import Groups, cells_of, collecting, groups_by_column, 
 from seewhy.learn.measure import Measure
 from seewhy.learn.parts import apart_from, halves_of, measure_on, refuse_small_halves, train_of, with_all_images
 from seewhy.learn.proof import (
+    OtherFactor,
     cost_of,
     effect_over_seeds,
     margin_over,
@@ -164,7 +166,7 @@ class Bench:
         cost = cost_of(before.right, repaired[0].right, before.clusters)
         chance = 1 / len(np.unique(self.proving.labels))
         others = [
-            *others_of(self.prover.without(self.factor.name), networks[0]),
+            *map(self._with_holding, others_of(self.prover.without(self.factor.name), networks[0])),
             *(
                 replace(other_of(self.factor.name, contrast, before, repaired[0]), is_repaired=True)
                 for contrast in self.design.contrasts
@@ -189,6 +191,14 @@ class Bench:
             donors=0 if begun.is_mark else sum(reduction.n.values()),
             network=networks[0],
         )
+
+    def _with_holding(self, other: OtherFactor) -> OtherFactor:
+        """Another factor's effect on the same class, with whether it is a region that holds what is repaired."""
+        region = None if isinstance(self.factor, Mark) else self.factor.region
+        around = next((one.region for one in self.design.factors if one.name == other.factor), None)
+        if region is None or around is None or other.is_core or other.contrast != self.contrast.name:
+            return other
+        return replace(other, holds_it=is_part(self.proving, region, around))
 
     def _tried(self, way: Way, before: Reading) -> Try:
         """What a way leaves on the images that choose."""

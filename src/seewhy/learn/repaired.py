@@ -25,6 +25,7 @@ from seewhy.store.plain import plain
 
 BEFORE, REPAIRED = "before", "repaired"
 MOST_LOST = 0.03  # of accuracy: a repair that costs more has failed
+MOVED = 0.5  # of what a region lost, that a larger one has to lose as well
 
 
 @dataclass(frozen=True)
@@ -269,6 +270,11 @@ def was_its_own_help(before: Estimate, after: Estimate, cells: Sequence[Cell]) -
     return after.low > before.high and bool(cells) and min(cell.count for cell in cells) >= LEAST_CELL
 
 
+def has_moved(other: OtherFactor, fall: float) -> bool:
+    """Whether a region keeps what a part of it has lost: its own effect is shown to fall by less than half of that."""
+    return abs(other.before) >= MOVED * fall and -other.rise.low < MOVED * fall
+
+
 def reasons_of(
     margins: Mapping[str, ClassDifference],
     reduction: ClassDifference,
@@ -283,8 +289,9 @@ def reasons_of(
 
     It has to beat every control at 5 % (so all together are a test at 5 %: Berger 1982, Technometrics 24), to leave
     less than before, not to be shown to cost more than 3 points (unless these were the factor's own help) or to let
-    another factor rise; and something must be left that tells the classes apart. `given` is how far the effect rose in
-    the network that is given alone, `cells` are the images of train by class and by what the factor says.
+    another factor rise; what a region loses must not stay with a larger one that it is a part of; and something must be
+    left that tells the classes apart. `given` is how far the effect rose in the network that is given alone, `cells`
+    are the images of train by class and by what the factor says.
     """
     after = arms[REPAIRED]
     reasons = [
@@ -306,6 +313,13 @@ def reasons_of(
     rose = [other.name for other in others if other.said == "rose" and not other.is_core]
     if rose:
         reasons.append(f"What else rose instead: {listed(dict.fromkeys(rose), 8)}.")
+    reasons += [
+        f"It has moved, not gone: {other.factor}, of which it is a part, does {points(abs(other.after))} points still, "
+        f"{points(abs(other.before))} before (less by {points(-other.rise.value)} [{points(-other.rise.high)}, "
+        f"{points(-other.rise.low)}], where it is less by {points(-given.value)} itself)."
+        for other in others
+        if other.holds_it and given.high < 0 and has_moved(other, -given.value)
+    ]
     if after.exchanged.low <= chance:
         reasons.append(
             f"Nothing else is shown to be learned: with the factor changed it is right in {after.exchanged} (every "
