@@ -12,6 +12,7 @@ from benchmarks.repair.figures import median
 
 BEGIN, END = "<!-- photographs: begin -->", "<!-- photographs: end -->"
 ARMS = ("before", "plain", "repaired")
+LEAST_GONE = 0.5  # of the effect, or a repair that is called proved was none
 HOLDING = ("background", "surround")  # which hold whatever was planted
 
 Record = Mapping[str, Any]
@@ -33,7 +34,7 @@ def section_of(records: Sequence[tuple[Case, Record]], planned: int, code: str) 
         "repaired with the options as they are. *By planting*: what it does to the network in every photograph of "
         "valid, with it and without, times how often it stands.",
         "",
-        "**Not proved, not what was planted, or no shortcut told:**",
+        "**Said to be repaired and not so, not proved, not what was planted, or no shortcut told:**",
         "",
         *(failures or ["None."]),
         "",
@@ -64,8 +65,12 @@ def _why(case: Case, record: Record) -> str:
     if record["factor"] is None:
         effect = record["networks"]["before"]["effect"]
         return f"the audit tells no shortcut; by planting it does {100 * effect:+.1f} points."
-    told = [f"{record['factor']}, {record['way'] or 'no way'}."] * (not record["proved"])
+    before, after = (record["networks"].get(name, {}).get("effect") for name in ("before", "repaired"))
+    is_left = record["proved"] and abs(before) >= SEEN and _removed(record) < LEAST_GONE
+    told = [f"{record['factor']}, {record['way'] or 'no way'}."] * (not record["proved"] or is_left)
     told += record["reasons"]
+    if is_left:
+        told.append(f"**Said to be repaired, and planting shows {100 * before:+.1f} → {100 * after:+.1f} points.**")
     if record["factor"] not in RIGHT[case.kind] and record["factor"] not in HOLDING:
         told.append(f"What was repaired is {record['factor']}, which is not what was planted.")
     return " ".join(told)

@@ -62,6 +62,9 @@ def test_the_section_on_repairs_names_what_failed_first_and_counts_the_rest(tmp_
     assert "(1 of 2)" in figures and "90 [range 90, 90] (n = 2)" in figures and "3.0 [range 3.0, 3.0]" in figures
     assert "+20.0 [range +20.0, +20.0]" in figures and "+40.0 [range +40.0, +40.0]" in figures
     assert "| +40.0, +38.0, +4.0 | 0.90, 0.90, 0.87 | 0.60, 0.62, 0.82 | 0.30, 0.30, 0.70 |" in figures
+    left = {**three, "repaired": network(0.3, 0.9, 0.6, 0.3)}
+    records = [(bad, {**told, "proved": True, "reasons": [], "networks": left})]
+    assert "border, exchange. **Said to be repaired, and planting shows +40.0 → +30.0" in section_of(records, 27, "abc")
     small = {**three, "before": network(0.0, 0.9, 0.6, 0.3)}
     records = [(good, {**told, "proved": True, "reasons": [], "networks": small})]
     assert "not what was planted" in section_of(records, 27, "abc") and "| none, worst" in section_of(
