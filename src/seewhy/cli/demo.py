@@ -44,7 +44,7 @@ def demo(
     print_audit(result.audit.summary(), result.folder / "audit")
     say(f"\n{result.truth}")
     if result.repaired is not None:
-        say("\nWhat it found, it takes out of the network (one way of four, 4 passes of 12; seewhy repair tries all):\n")
+        say("\nWhat it found, it takes out of the network (one way of four, 4 passes of 12; seewhy repair has all):\n")
         for line in result.repaired["lines"]:
             print_wrapped(line)
         say(f"\n{result.truth_repaired}" if result.truth_repaired else "")
