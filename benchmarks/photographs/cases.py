@@ -95,6 +95,12 @@ class Photographs:
         )
 
 
+def splits_of(case: Case, data: Path) -> tuple[tuple[str, ...], dict[str, Photographs]]:
+    """The classes, and the photographs of each split."""
+    known = {split: photographs_of(case, data, split) for split in SPLITS}
+    return known["train"][0], {split: photographs for split, (_, photographs) in known.items()}
+
+
 def photographs_of(case: Case, data: Path, split: str) -> tuple[tuple[str, ...], Photographs]:
     """The classes, and a split's photographs; those that are planted in are chosen by the case's seed."""
     home = data / case.data / split

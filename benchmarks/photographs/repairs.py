@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from benchmarks.photographs.cases import SPLITS, Case, Photographs, cases, photographs_of
+from benchmarks.photographs.cases import Case, Photographs, cases, splits_of
 from benchmarks.photographs.repairs_page import section_of, write_docs
 from benchmarks.photographs.work import AUDITS, effect_of, network_of, written
 from benchmarks.planted.cache import audit_key, digest_of, key_of, read, write_record
@@ -41,9 +41,7 @@ def record_of(case: Case, data: Path, cache: Path, code: str) -> Record:
     if (kept := read(file)) is not None:
         return kept
     torch.set_num_threads(1)
-    classes, photographs = ("",), {}
-    for split in SPLITS:
-        classes, photographs[split] = photographs_of(case, data, split)
+    classes, photographs = splits_of(case, data)
     module = network_of(case, photographs["train"], len(classes), cache)
     with tempfile.TemporaryDirectory() as home:
         classifier = written(Path(home), case, module, classes, photographs)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import PIL.Image
 import torch
-from benchmarks.photographs.cases import PLANTS, SPLITS, Case, Photographs, photographs_of
+from benchmarks.photographs.cases import PLANTS, Case, Photographs, splits_of
 from benchmarks.planted.cache import read, write, write_record
 from benchmarks.planted.networks import MEAN, STD, Convolutions, inputs_of, predicted
 from torch import nn
@@ -42,9 +42,7 @@ def record_of(case: Case, data: Path, cache: Path, code: str) -> Record:
     if (kept := read(file)) is not None:
         return kept
     torch.set_num_threads(1)
-    classes, photographs = ("",), {}
-    for split in SPLITS:
-        classes, photographs[split] = photographs_of(case, data, split)
+    classes, photographs = splits_of(case, data)
     start = time.perf_counter()
     module = network_of(case, photographs["train"], len(classes), cache)
     trained = time.perf_counter() - start

@@ -34,7 +34,7 @@ def core_at(sample: Sample, core: Sequence[str], places: Tensor) -> Tensor | Non
 def reach_of(sample: Sample, region: str, core: Sequence[str]) -> int:
     """How many pixels from the core a region's detail is left: an eighth of the side, less where most of it is near.
 
-    0 where half of it or more adjoins the core, where it holds a part of the core, and where the sample has no core.
+    0 where most of it lies within a pixel of the core, where it holds a part of the core, and where there is no core.
     """
     height, width = sample.pixels.shape[2:]
     reaches = [round(REACH * min(height, width))]
@@ -51,9 +51,8 @@ def reach_of(sample: Sample, region: str, core: Sequence[str]) -> int:
         shared += torch.tensor([len(places) * float(of.float().mean()) for of in (inside & within, inside, within)])
     if shared[0] > _MOST_SHARED * shared[1:].min():
         return 0
-    return next(
-        reach for reach, left in zip(reaches, far.tolist(), strict=True) if left >= _LEAST_FAR * area or not reach
-    )
+    least = _LEAST_FAR * area * (1 - 1e-6)  # exactly half is enough, whatever is rounded
+    return next(reach for reach, left in zip(reaches, far.tolist(), strict=True) if left >= least or not reach)
 
 
 def two_bands(canvases: Tensor, content: Tensor, masks: Tensor, core: Tensor, reach: int) -> Tensor:
