@@ -501,6 +501,8 @@ def test_a_factor_is_found_under_the_finding_that_its_title_names(audit: Audit) 
     named = [{**surround, "members": ("centre", "tint"), "alternatives": ("centre",), "numbers": numbers}]
     asked = find(audit.design, named, "centre")
     assert (asked.factor, asked.contrast, asked.claims) == ("centre", "dog", surround["claims"])
+    assert asked.same_cause == ("surround", "tint")
+    assert find(audit.design, named, "surround").same_cause == ("centre", "tint")
     assert find(audit.design, named, "surround").factor == find(audit.design, named, 1).factor == "surround"
     with pytest.raises(
         OptionError, match=r"tint has no finding of its own: it is told in finding 1, surround(.|\n)*--finding 1"

@@ -34,7 +34,7 @@ from seewhy.learn.groups import Groups, cells_of, groups_by_column, groups_by_ef
 from seewhy.learn.last_layer import head_of, refitted, with_head
 from seewhy.learn.parts import apart_from, halves_of, refuse_small_halves
 from seewhy.learn.projection import direction_of, projected
-from seewhy.learn.proof import cost_of, margin_over, other_of, remaining, rise_of, worst_of
+from seewhy.learn.proof import OtherFactor, cost_of, margin_over, other_of, remaining, rise_of, worst_of
 from seewhy.learn.readings import ExchangeReading, MarkReading, Reading, balanced, cells_by, share_of_classes
 from seewhy.learn.repaired import Arm, reasons_of
 from seewhy.records import Image, Preprocess
@@ -421,33 +421,49 @@ def test_a_larger_region_with_the_same_class_holds_the_repaired_one() -> None:
     factors = [RegionFactor(drawn(name)) for name in masks] + [PropertyFactor(PROPERTIES["tint"])]
 
     def held(repaired: Any, name: str, of: Contrast = contrast, **more: bool) -> bool:
+        return related(repaired, name, of, **more).holds_it
+
+    def related(repaired: Any, name: str, of: Contrast = contrast, **more: bool) -> OtherFactor:
         bench = SimpleNamespace(
-            factor=repaired, proving=sample, contrast=contrast, design=SimpleNamespace(factors=factors)
+            factor=repaired,
+            proving=sample,
+            contrast=contrast,
+            design=SimpleNamespace(factors=factors),
+            asked=SimpleNamespace(same_cause=("around", "core", "tint")),
         )
         other = replace(other_of(name, of, *readings(np.random.default_rng(0), 0.2, 0.0, np.zeros(24))[:1] * 2), **more)
-        return Bench._with_holding(bench, other).holds_it  # type: ignore[arg-type]
+        return Bench._related(bench, other)  # type: ignore[arg-type]
 
     corner = factors[0]
     assert held(corner, "around")
     assert not any(held(corner, name) for name in ("elsewhere", "tint", "gone"))
     assert not held(corner, "core", is_core=True) and not held(corner, "around", Contrast(0, "b", "a"))
     assert not held(factors[-1], "around") and not held(factors[1], "corner")
+    assert related(factors[-1], "around").is_same_cause and related(corner, "around").is_same_cause
+    assert not related(corner, "core", is_core=True).is_same_cause  # what should decide may stay
+    assert not related(corner, "tint").is_same_cause  # a property acts through the core, too
+    assert not related(corner, "elsewhere").is_same_cause
 
 
 @pytest.mark.parametrize(
-    ("before", "fall", "is_told"),
+    ("before", "fall", "noise", "is_told"),
     [
-        (0.7, 0.02, True),  # keeps it
-        (0.7, 0.24, False),  # about half: not shown
-        (0.7, 0.4, False),
-        (0.1, 0.02, False),  # had never as much to lose
+        (0.7, 0.02, 0.01, True),  # keeps it
+        (0.7, 0.2, 0.01, True),  # less than half
+        (0.7, 0.28, 0.01, False),
+        (0.7, 0.28, 1.0, True),  # no fall is shown
+        (0.7, 0.4, 0.01, False),
+        (0.1, 0.02, 0.01, False),  # had never as much to lose
     ],
 )
-def test_what_stays_with_a_larger_region_has_moved(before: float, fall: float, is_told: bool) -> None:
+def test_what_is_not_shown_to_leave_a_larger_region_has_moved(
+    before: float, fall: float, noise: float, is_told: bool
+) -> None:
     rng, contrast = np.random.default_rng(3), Contrast(0, "a", "b")
     base = 0.01 * rng.standard_normal(24)
     whole, mine, plain = (readings(rng, left, 0.0, base) for left in (0.5, 0.01, 0.5))
-    around = [readings(rng, left, 0.0, base)[0] for left in (before, before - fall)]
+    around = [readings(rng, before, 0.0, base)[0],
+              readings(rng, before - fall, 0.0, noise * rng.standard_normal(24))[0]]  # fmt: skip
     margin, reduction = (margin_over(mine, arm, contrast) for arm in (plain, whole))
     arm = Arm(
         "repaired", "", 0.0, margin, (0.0,), margin, Estimate(0.9, 0.8, 0.95, 24), Estimate(0.9, 0.8, 0.95, 24), None
@@ -458,9 +474,31 @@ def test_what_stays_with_a_larger_region_has_moved(before: float, fall: float, i
     said = reasons_of({"plain": margin}, reduction, cost, {"repaired": arm}, [background], 0.5, fell)
     assert len(said) == is_told
     if is_told:
-        assert said[0].startswith("It has moved, not gone: background, of which it is a part, does ")
+        assert said[0].startswith("It is not shown to be gone: background, of which it is a part, does ")
         assert reasons_of({"plain": margin}, reduction, cost, {"repaired": arm}, [replace(background, holds_it=False)],
                           0.5, fell) == []  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "is_told"),
+    [(0.29, 0.19, True), (0.29, -0.19, True), (0.29, 0.12, False), (0.29, 0.0, False), (0.03, 0.03, False)],
+)
+def test_a_region_that_was_told_as_the_same_cause_must_lose_half(before: float, after: float, is_told: bool) -> None:
+    rng, contrast = np.random.default_rng(3), Contrast(0, "a", "b")
+    base = 0.01 * rng.standard_normal(24)
+    whole, mine, plain = (readings(rng, left, 0.0, base) for left in (0.16, 0.01, 0.16))
+    around = [readings(rng, left, 0.0, base)[0] for left in (before, after)]
+    margin, reduction = (margin_over(mine, arm, contrast) for arm in (plain, whole))
+    arm = Arm(
+        "repaired", "", 0.0, margin, (0.0,), margin, Estimate(0.9, 0.8, 0.95, 24), Estimate(0.9, 0.8, 0.95, 24), None
+    )
+    cost = cost_of(np.ones(40, np.int64), np.ones(40, np.int64), np.arange(40))
+    fell = rise_of(whole[0], mine[0], contrast)
+    background = replace(other_of("background", contrast, *around), is_same_cause=True)
+    said = reasons_of({"plain": margin}, reduction, cost, {"repaired": arm}, [background], 0.5, fell)
+    assert [words.partition(":")[0] for words in said] == ["Most of it is left"] * is_told
+    alone = replace(background, is_same_cause=False)
+    assert reasons_of({"plain": margin}, reduction, cost, {"repaired": arm}, [alone], 0.5, fell) == []
 
 
 def test_halves_without_two_clusters_of_a_class_are_refused_with_the_counts() -> None:

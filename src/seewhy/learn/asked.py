@@ -23,13 +23,17 @@ TODO = {  # where a finding makes no such claim, in front of --anyway
 
 @dataclass(frozen=True)
 class Asked:
-    """What is to be repaired: a factor of an audit's design, for the class whose probability it moves."""
+    """What is to be repaired: a factor of an audit's design, for the class whose probability it moves.
+
+    `same_cause` are the other factors that its finding told as the same cause.
+    """
 
     design: AuditDesign
     factor: str
     contrast: str
     claims: tuple[str, ...]
     level: str
+    same_cause: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -103,7 +107,9 @@ def find(
             f"{unnamed if needed == 'shortcut' else ''}  {TODO[needed]}  --anyway",
             slug="no-shortcut",
         )
-    return Asked(design, factor, str(numbers["contrast"]), claims, level)
+    told = (str(found["factor"]), *found.get("members", ()))
+    same_cause = tuple(name for name in dict.fromkeys(told) if name != factor)
+    return Asked(design, factor, str(numbers["contrast"]), claims, level, same_cause)
 
 
 def _no_such_finding(which: str, about: Sequence[Mapping[str, Any]]) -> OptionError:

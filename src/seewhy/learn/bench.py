@@ -166,7 +166,7 @@ class Bench:
         cost = cost_of(before.right, repaired[0].right, before.clusters)
         chance = 1 / len(np.unique(self.proving.labels))
         others = [
-            *map(self._with_holding, others_of(self.prover.without(self.factor.name), networks[0])),
+            *map(self._related, others_of(self.prover.without(self.factor.name), networks[0])),
             *(
                 replace(other_of(self.factor.name, contrast, before, repaired[0]), is_repaired=True)
                 for contrast in self.design.contrasts
@@ -192,13 +192,14 @@ class Bench:
             network=networks[0],
         )
 
-    def _with_holding(self, other: OtherFactor) -> OtherFactor:
-        """Another factor's effect on the same class, with whether it is a region that holds what is repaired."""
-        region = None if isinstance(self.factor, Mark) else self.factor.region
+    def _related(self, other: OtherFactor) -> OtherFactor:
+        """Another factor's effect on the same class, with whether it is a region that should lose what this loses."""
         around = next((one.region for one in self.design.factors if one.name == other.factor), None)
-        if region is None or around is None or other.is_core or other.contrast != self.contrast.name:
+        if around is None or other.is_core or other.contrast != self.contrast.name:
             return other
-        return replace(other, holds_it=is_part(self.proving, region, around))
+        region = None if isinstance(self.factor, Mark) else self.factor.region
+        holds_it = region is not None and is_part(self.proving, region, around)
+        return replace(other, holds_it=holds_it, is_same_cause=other.factor in self.asked.same_cause)
 
     def _tried(self, way: Way, before: Reading) -> Try:
         """What a way leaves on the images that choose."""

@@ -96,6 +96,7 @@ class OtherFactor:
     Sizes are taken of the means, so an effect that turned counts by what it is then. `is_core`: it is what should
     decide, and may rise. `is_repaired`: it is the repaired factor, and its effect on another class than the repaired.
     `is_of_several`: effects on several classes were asked about. `holds_it`: the repaired region is a part of it.
+    `is_same_cause`: it is a region outside of the core that the finding told as the same cause.
     """
 
     factor: str
@@ -107,6 +108,7 @@ class OtherFactor:
     is_repaired: bool = False
     is_of_several: bool = False
     holds_it: bool = False
+    is_same_cause: bool = False
 
     @property
     def name(self) -> str:

@@ -25,7 +25,7 @@ from seewhy.store.plain import plain
 
 BEFORE, REPAIRED = "before", "repaired"
 MOST_LOST = 0.03  # of accuracy: a repair that costs more has failed
-MOVED = 0.5  # of what a region lost, that a larger one has to lose as well
+MOVED = 0.5  # of what a region lost, that a larger one has to lose as well; of what was told as the same cause, too
 
 
 @dataclass(frozen=True)
@@ -271,8 +271,14 @@ def was_its_own_help(before: Estimate, after: Estimate, cells: Sequence[Cell]) -
 
 
 def has_moved(other: OtherFactor, fall: float) -> bool:
-    """Whether a region keeps what a part of it has lost: its own effect is shown to fall by less than half of that."""
-    return abs(other.before) >= MOVED * fall and -other.rise.low < MOVED * fall
+    """Whether a region is not shown to lose what a part of it has lost: to fall, and by at least half of that."""
+    has_fallen = other.rise.high < 0 and -other.rise.value >= MOVED * fall
+    return abs(other.before) >= MOVED * fall and not has_fallen
+
+
+def is_left(other: OtherFactor, fall: float) -> bool:
+    """Whether a region that was told as the same cause keeps more than half of its effect."""
+    return abs(other.before) >= MOVED * fall and abs(other.after) > MOVED * abs(other.before)
 
 
 def reasons_of(
@@ -289,9 +295,10 @@ def reasons_of(
 
     It has to beat every control at 5 % (so all together are a test at 5 %: Berger 1982, Technometrics 24), to leave
     less than before, not to be shown to cost more than 3 points (unless these were the factor's own help) or to let
-    another factor rise; what a region loses must not stay with a larger one that it is a part of; and something must be
-    left that tells the classes apart. `given` is how far the effect rose in the network that is given alone, `cells`
-    are the images of train by class and by what the factor says.
+    another factor rise; a larger region that it is a part of must be shown to lose what it lost, and a region that was
+    told as the same cause at least half of its effect; and something must be left that tells the classes apart. `given`
+    is how far the effect rose in the network that is given alone, `cells` are the images of train by class and by what
+    the factor says.
     """
     after = arms[REPAIRED]
     reasons = [
@@ -313,16 +320,26 @@ def reasons_of(
     rose = [other.name for other in others if other.said == "rose" and not other.is_core]
     if rose:
         reasons.append(f"What else rose instead: {listed(dict.fromkeys(rose), 8)}.")
-    reasons += [
-        f"It has moved, not gone: {other.factor}, of which it is a part, does {points(abs(other.after))} points still, "
-        f"{points(abs(other.before))} before (less by {points(-other.rise.value)} [{points(-other.rise.high)}, "
-        f"{points(-other.rise.low)}], where it is less by {points(-given.value)} itself)."
-        for other in others
-        if other.holds_it and given.high < 0 and has_moved(other, -given.value)
-    ]
+    reasons += _what_stays(others, -given.value) if given.high < 0 else []
     if after.exchanged.low <= chance:
         reasons.append(
             f"Nothing else is shown to be learned: with the factor changed it is right in {after.exchanged} (every "
             f"class alike), where guessing gives {chance:.2f}. Other images are needed, not another training."
         )
     return reasons
+
+
+def _what_stays(others: Sequence[OtherFactor], fall: float) -> list[str]:
+    """The regions that should have lost what the repaired factor lost, and have not."""
+    told = []
+    for other in others:
+        still = f"does {points(abs(other.after))} points still, {points(abs(other.before))} before"
+        if other.holds_it and has_moved(other, fall):
+            less = f"less by {points(-other.rise.value)} [{points(-other.rise.high)}, {points(-other.rise.low)}]"
+            told.append(
+                f"It is not shown to be gone: {other.factor}, of which it is a part, {still} ({less}, where it is less "
+                f"by {points(fall)} itself)."
+            )
+        elif other.is_same_cause and is_left(other, fall):
+            told.append(f"Most of it is left: {other.factor}, which was told as the same cause, {still}.")
+    return told
