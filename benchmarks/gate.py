@@ -21,8 +21,8 @@ from torch import Tensor
 from workloads import MOST, P95, PRESET, WORKLOADS
 
 import seewhy
-from seewhy.data.folder import read_table
 from seewhy.data.reader import batch_of, load_image
+from seewhy.data.sources.folder import read_table
 from seewhy.maps import empty_reason, fuse
 
 

@@ -26,7 +26,8 @@ from typing import IO, Any, NoReturn
 FIRST = (
     "seewhy.cli.app", "seewhy.cli.audit", "seewhy.cli.check", "seewhy.cli.explain", "seewhy.cli.merge",
     "seewhy.cli.train", "seewhy.explanation.folder", "seewhy.evidence.audit", "seewhy.evidence.check",
-    "seewhy.learn.train", "seewhy.report.write", "torch", "zarr", "pyarrow.parquet", "filelock", "PIL.PngImagePlugin",
+    "seewhy.learn.train.train", "seewhy.report.write", "torch", "zarr", "pyarrow.parquet", "filelock",
+    "PIL.PngImagePlugin",
 )  # fmt: skip
 LEARNED = {  # what may be imported for later commands: packages that seewhy itself always has, and Python's
     "PIL", "annotated_types", "click", "filelock", "jinja2", "markupsafe", "matplotlib", "numcodecs", "numpy",

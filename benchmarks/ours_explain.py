@@ -15,7 +15,7 @@ import time
 from typing import Any
 
 import seewhy.cli.app
-import seewhy.data.classifier
+import seewhy.data.networks.classifier
 import seewhy.explanation.folder
 import seewhy.run.progress
 
@@ -23,7 +23,7 @@ if any(argument.startswith("torchvision:") for argument in sys.argv):
     import torchvision_shim  # noqa: F401, I001
     import torchvision.models  # noqa: F401
 
-load = seewhy.data.classifier.load
+load = seewhy.data.networks.classifier.load
 started = 0.0
 
 
@@ -35,7 +35,7 @@ def load_and_start(*arguments: Any, **options: Any) -> seewhy.Classifier:
 
 
 if __name__ == "__main__":
-    seewhy.data.classifier.load = load_and_start
+    seewhy.data.networks.classifier.load = load_and_start
     try:
         seewhy.cli.app.main(sys.argv[1:])
     except SystemExit as end:

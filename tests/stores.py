@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import fsspec
 from fsspec.implementations.memory import MemoryFileSystem
 
-from seewhy.data import addresses
+from seewhy.data.sources import addresses
 
 
 @contextlib.contextmanager

@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch.nn import functional
 
-from seewhy.data.canvas import canvas_of
-from seewhy.data.decode import read_photograph, read_size
+from seewhy.data.pictures.canvas import canvas_of
+from seewhy.data.pictures.decode import read_photograph, read_size
 from seewhy.geometry import Geometry, geometry_of, lay, resized_size
 from seewhy.records import Preprocess
 

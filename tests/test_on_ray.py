@@ -101,7 +101,7 @@ def test_a_full_disk_of_one_node_names_the_node_and_the_run_goes_on(
 
 
 def test_a_part_that_is_seen_late_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from seewhy.data.decode import file_digest
+    from seewhy.data.pictures.decode import file_digest
 
     (tmp_path / "there").write_bytes(b"rows")
     digest, part = file_digest(tmp_path / "there"), tmp_path / "part"

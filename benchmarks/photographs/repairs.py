@@ -22,11 +22,11 @@ from torch import nn
 
 import seewhy
 from seewhy.evidence.results.result import Audit
-from seewhy.learn.arms import PLAIN
-from seewhy.learn.asked import RepairOptions, find
-from seewhy.learn.bench import Bench
-from seewhy.learn.fine_tune import fine_tuned
-from seewhy.learn.repair_folder import RepairFolder
+from seewhy.learn.repair.arms import PLAIN
+from seewhy.learn.repair.asked import RepairOptions, find
+from seewhy.learn.repair.bench import Bench
+from seewhy.learn.repair.repair_folder import RepairFolder
+from seewhy.learn.train.fine_tune import fine_tuned
 
 HERE = Path(__file__).parent
 CORE = "a face detector"  # the audit whose first shortcut is repaired

@@ -17,7 +17,7 @@ from benchmarks.planted.networks import MEAN, STD, Convolutions, inputs_of, pred
 from torch import nn
 
 import seewhy
-from seewhy.data.classifier import Classifier
+from seewhy.data.networks.classifier import Classifier
 from seewhy.records import Preprocess
 
 EPOCHS, BATCH, PEAK = 14, 16, 3e-3

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 import seewhy
-from seewhy.data.classifier import Classifier
+from seewhy.data.networks.classifier import Classifier
 from seewhy.evidence.checks.behaviour import behaviour_of
 from seewhy.evidence.factors.factor import Factor, RegionFactor
 from seewhy.evidence.factors.regions import Region, mask_region, zone_region

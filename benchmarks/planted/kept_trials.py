@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[2]
 EDITING = (
     "benchmarks/planted/audits.py", "benchmarks/planted/cores.py", "src/seewhy/evidence/factors",
     "src/seewhy/evidence/properties", "src/seewhy/evidence/trials/scorer.py", "src/seewhy/evidence/trials/sample.py",
-    "src/seewhy/evidence/trials/trial.py", "src/seewhy/data/canvas.py",
+    "src/seewhy/evidence/trials/trial.py", "src/seewhy/data/pictures/canvas.py",
 )  # fmt: skip
 
 

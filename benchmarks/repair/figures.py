@@ -14,8 +14,8 @@ from benchmarks.repair.treatments import PLAIN, WORDS
 from scipy import stats
 
 from seewhy.evidence.thresholds import AUDIT_THRESHOLDS
-from seewhy.learn.arms import WAYS
-from seewhy.learn.repaired import MOST_LOST
+from seewhy.learn.repair.arms import WAYS
+from seewhy.learn.repair.repaired import MOST_LOST
 
 FLOOR = AUDIT_THRESHOLDS["floor"]
 PARTS = {  # of the minutes

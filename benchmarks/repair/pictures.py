@@ -15,12 +15,12 @@ from benchmarks.repair.cases import MARK, Case, names_right
 from torch import nn
 
 import seewhy
-from seewhy.data.classifier import Classifier
+from seewhy.data.networks.classifier import Classifier
 from seewhy.evidence.factors.regions import Region, mask_region, zone_region
 from seewhy.evidence.factors.zones import ZONES
 from seewhy.evidence.findings.finding import Finding
 from seewhy.evidence.results.result import Audit
-from seewhy.learn.groups import Groups
+from seewhy.learn.repair.groups import Groups
 from seewhy.records import Image, Preprocess
 
 CORE = "face"

@@ -28,12 +28,12 @@ from torch import nn
 
 from seewhy.errors import SeewhyError
 from seewhy.evidence.results.result import Audit
-from seewhy.learn.asked import RepairOptions, find
-from seewhy.learn.bench import Bench
-from seewhy.learn.proof import read as reading_of
-from seewhy.learn.proof import remaining
-from seewhy.learn.repair_folder import RepairFolder
-from seewhy.learn.repaired import Repair
+from seewhy.learn.repair.asked import RepairOptions, find
+from seewhy.learn.repair.bench import Bench
+from seewhy.learn.repair.proof import read as reading_of
+from seewhy.learn.repair.proof import remaining
+from seewhy.learn.repair.repair_folder import RepairFolder
+from seewhy.learn.repair.repaired import Repair
 
 MODULES = ("cases", "drawn", "pictures", "runner", "treatments", "without_groups")
 CODE = (

@@ -13,10 +13,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from seewhy.errors import ModelError
-from seewhy.learn.arms import ATTENTION, LAST_LAYER, RepairJob, ways_of
-from seewhy.learn.bench import Bench
-from seewhy.learn.exchange import FactorExchange
-from seewhy.learn.fine_tune import Losing, cross_entropy, fine_tuned, logits_in_training
+from seewhy.learn.exchange.exchange import FactorExchange
+from seewhy.learn.repair.arms import ATTENTION, LAST_LAYER, RepairJob, ways_of
+from seewhy.learn.repair.bench import Bench
+from seewhy.learn.train.fine_tune import Losing, cross_entropy, fine_tuned, logits_in_training
 
 Treatment = Callable[[int], nn.Module]  # from a seed
 

@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from seewhy.cam.capture import LayerCall
 from seewhy.errors import ModelError
 from seewhy.evidence.trials.sample import Sample
-from seewhy.learn.arms import RepairJob
-from seewhy.learn.fine_tune import Tuning, cross_entropy, fine_tuned, logits_in_training
+from seewhy.learn.repair.arms import RepairJob
+from seewhy.learn.train.fine_tune import Tuning, cross_entropy, fine_tuned, logits_in_training
 
 HARD = Tuning(epochs=2, rate=1e-3)  # of the network that finds hard images: stopped early, so that it errs
 UPWEIGHTED = 20.0  # the least of the paper's grid for images (20, 50, 100), for there are few images

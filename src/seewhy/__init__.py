@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from seewhy.cam.scores.targets import boxes, pixels, similarity
-    from seewhy.data.classifier import Classifier, load
-    from seewhy.data.folder import read_table
+    from seewhy.data.networks.classifier import Classifier, load
+    from seewhy.data.sources.folder import read_table
     from seewhy.errors import SeewhyError
     from seewhy.evidence.audit import audit
     from seewhy.evidence.check import Check, check
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
     from seewhy.explanation.explain import explain
     from seewhy.explanation.result import Explanation
     from seewhy.integrations.widget import widget
-    from seewhy.learn.compare import compare
-    from seewhy.learn.comparison import Comparison
-    from seewhy.learn.exchanged import ExchangeDataset, ExchangeTransform
-    from seewhy.learn.repair import repair
-    from seewhy.learn.repaired import Repair
-    from seewhy.learn.train import train
-    from seewhy.learn.watch import Watch
+    from seewhy.learn.compare.compare import compare
+    from seewhy.learn.compare.comparison import Comparison
+    from seewhy.learn.exchange.exchanged import ExchangeDataset, ExchangeTransform
+    from seewhy.learn.repair.repair import repair
+    from seewhy.learn.repair.repaired import Repair
+    from seewhy.learn.train.train import train
+    from seewhy.learn.watch.watch import Watch
     from seewhy.records import Preprocess
     from seewhy.report.write import write_report
     from seewhy.version import __version__
@@ -68,30 +68,30 @@ __all__ = [
 _HOMES = {
     "Audit": "seewhy.evidence.results.result",
     "Check": "seewhy.evidence.check",
-    "Classifier": "seewhy.data.classifier",
-    "Comparison": "seewhy.learn.comparison",
-    "ExchangeDataset": "seewhy.learn.exchanged",
-    "ExchangeTransform": "seewhy.learn.exchanged",
+    "Classifier": "seewhy.data.networks.classifier",
+    "Comparison": "seewhy.learn.compare.comparison",
+    "ExchangeDataset": "seewhy.learn.exchange.exchanged",
+    "ExchangeTransform": "seewhy.learn.exchange.exchanged",
     "Explanation": "seewhy.explanation.result",
     "MethodComparison": "seewhy.evidence.metrics.comparison",
     "Preprocess": "seewhy.records",
     "Property": "seewhy.evidence.properties.catalogue",
-    "Repair": "seewhy.learn.repaired",
+    "Repair": "seewhy.learn.repair.repaired",
     "SeewhyError": "seewhy.errors",
     "Trends": "seewhy.evidence.trends.trends",
-    "Watch": "seewhy.learn.watch",
+    "Watch": "seewhy.learn.watch.watch",
     "audit": "seewhy.evidence.audit",
     "boxes": "seewhy.cam.scores.targets",
     "check": "seewhy.evidence.check",
-    "compare": "seewhy.learn.compare",
+    "compare": "seewhy.learn.compare.compare",
     "compare_methods": "seewhy.evidence.metrics.compare",
     "explain": "seewhy.explanation.explain",
-    "load": "seewhy.data.classifier",
+    "load": "seewhy.data.networks.classifier",
     "pixels": "seewhy.cam.scores.targets",
-    "read_table": "seewhy.data.folder",
-    "repair": "seewhy.learn.repair",
+    "read_table": "seewhy.data.sources.folder",
+    "repair": "seewhy.learn.repair.repair",
     "similarity": "seewhy.cam.scores.targets",
-    "train": "seewhy.learn.train",
+    "train": "seewhy.learn.train.train",
     "trends": "seewhy.evidence.trends.trends",
     "widget": "seewhy.integrations.widget",
     "write_report": "seewhy.report.write",

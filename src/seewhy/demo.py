@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from seewhy.cam.model import forward
-from seewhy.data.canvas import input_from_canvas
-from seewhy.data.classifier import Classifier, load
 from seewhy.data.masks import write_mask
+from seewhy.data.networks.classifier import Classifier, load
+from seewhy.data.pictures.canvas import input_from_canvas
 from seewhy.errors import StoreError, listed
 from seewhy.evidence.audit import run_audit
 from seewhy.evidence.check import check_in_folder, check_plan
@@ -22,10 +22,10 @@ from seewhy.evidence.trials.request import request
 from seewhy.explanation.folder import run_in_folder
 from seewhy.explanation.result import Explanation
 from seewhy.learn import net
-from seewhy.learn.asked import RepairOptions, find, named_ways
-from seewhy.learn.fine_tune import Tuning
-from seewhy.learn.repair import repair_in_folder
-from seewhy.learn.train import Training, train
+from seewhy.learn.repair.asked import RepairOptions, find, named_ways
+from seewhy.learn.repair.repair import repair_in_folder
+from seewhy.learn.train.fine_tune import Tuning
+from seewhy.learn.train.train import Training, train
 from seewhy.planted.folder import read_truth, render, write_faces
 from seewhy.planted.truth import OracleEffect, oracle_effect
 from seewhy.records import Preprocess, Progress

@@ -71,10 +71,10 @@ from seewhy.cam.capture import LayerCall
 from seewhy.errors import ModelError
 from seewhy.evidence.findings.finding import Finding
 from seewhy.evidence.trials.sample import Sample
-from seewhy.learn.arms import RepairJob
-from seewhy.learn.asked import RepairOptions
-from seewhy.learn.fine_tune import Tuning
-from seewhy.learn.groups import Groups
+from seewhy.learn.repair.arms import RepairJob
+from seewhy.learn.repair.asked import RepairOptions
+from seewhy.learn.repair.groups import Groups
+from seewhy.learn.train.fine_tune import Tuning
 
 
 def dice(seed: int = 0) -> torch.Generator:

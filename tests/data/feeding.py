@@ -10,7 +10,7 @@ import PIL.Image
 import torch
 from torch import Tensor
 
-from seewhy.data.decode import Pixels
+from seewhy.data.pictures.decode import Pixels
 from seewhy.data.reader import prepared
 from seewhy.records import Preprocess
 

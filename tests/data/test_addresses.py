@@ -17,13 +17,13 @@ import PIL.Image
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
-from seewhy.data import addresses
-from seewhy.data.addresses import address_of, files_at, read_address
-from seewhy.data.copies import find_copies
-from seewhy.data.decode import UnreadableError, file_digest, has_depth, read_photograph, read_size
-from seewhy.data.files import size_of
-from seewhy.data.folder import read_table
-from seewhy.data.image_table import ImageTable
+from seewhy.data.pictures.copies import find_copies
+from seewhy.data.pictures.decode import UnreadableError, file_digest, has_depth, read_photograph, read_size
+from seewhy.data.sources import addresses
+from seewhy.data.sources.addresses import address_of, files_at, read_address
+from seewhy.data.sources.files import size_of
+from seewhy.data.sources.folder import read_table
+from seewhy.data.tables.image_table import ImageTable
 from seewhy.errors import DataError, MissingExtraError, OptionError, WorkError
 from tests.stores import empty_store
 

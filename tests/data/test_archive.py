@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from seewhy.data import archive as archives
-from seewhy.data.archive import MARKER, STAGING, unpack
+from seewhy.data.sources import archive as archives
+from seewhy.data.sources.archive import MARKER, STAGING, unpack
 from seewhy.errors import DataError, WorkError
 
 TINY = {(split, name): n for split, n in (("train", 3), ("valid", 2)) for name in ("fake", "real")}

@@ -24,9 +24,9 @@ import torch
 from torch import Tensor, nn
 
 import seewhy
-from seewhy.data.canvas import canvas_of, network_input
-from seewhy.data.classifier import Classifier, fingerprint, load, parse_model_args
-from seewhy.data.weights import read_state
+from seewhy.data.networks.classifier import Classifier, fingerprint, load, parse_model_args
+from seewhy.data.networks.weights import read_state
+from seewhy.data.pictures.canvas import canvas_of, network_input
 from seewhy.errors import MissingExtraError, ModelError, OptionError, WeightsError
 from seewhy.records import Preprocess
 from tests.models import FourConv, Pooled, images, seeded

@@ -9,10 +9,10 @@ import PIL.Image
 import pytest
 import torch
 
-from seewhy.data.clusters import cells_of, clustered
-from seewhy.data.duplicates import joined_groups
-from seewhy.data.folder import read_table
-from seewhy.data.image_table import ImageTable
+from seewhy.data.pictures.duplicates import joined_groups
+from seewhy.data.sources.folder import read_table
+from seewhy.data.tables.clusters import cells_of, clustered
+from seewhy.data.tables.image_table import ImageTable
 from seewhy.errors import OptionError
 
 NAMES = ("12_1.png", "12_2.png", "7_1.png", "7_2.png")

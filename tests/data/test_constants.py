@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 import seewhy
 from seewhy.cli.app import main
-from seewhy.data.constants import parse_inputs
+from seewhy.data.networks.constants import parse_inputs
 from seewhy.errors import ModelError, OptionError
 from seewhy.run.identity import identity_of, run_identity
 from seewhy.run.plan import make_plan

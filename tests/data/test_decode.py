@@ -11,9 +11,9 @@ import PIL.Image
 import pytest
 import torch
 
-from seewhy.data import decode
-from seewhy.data.canvas import canvas_of, network_input, picture_of
-from seewhy.data.decode import (
+from seewhy.data.pictures import decode
+from seewhy.data.pictures.canvas import canvas_of, network_input, picture_of
+from seewhy.data.pictures.decode import (
     UnreadableError,
     as_pixels,
     read_photograph,
@@ -120,7 +120,7 @@ def test_a_large_image_is_the_same_in_bands(monkeypatch: pytest.MonkeyPatch, mod
     else:
         image = image.convert("L").convert("LA") if mode == "LA" else image.convert(mode)
     whole = as_pixels(image)
-    monkeypatch.setattr("seewhy.data.decode._LARGE", 1000)
+    monkeypatch.setattr("seewhy.data.pictures.decode._LARGE", 1000)
     np.testing.assert_array_equal(as_pixels(image), whole)
 
 

@@ -14,11 +14,11 @@ from torch.nn import functional
 
 import seewhy
 from seewhy.data import window
-from seewhy.data.canvas import canvas_of, network_input
-from seewhy.data.decode import UnreadableError, read_photograph, reduced
-from seewhy.data.depth import Extremes, is_deep, scale_of, values_of
-from seewhy.data.folder import read_table
+from seewhy.data.formats.depth import Extremes, is_deep, scale_of, values_of
+from seewhy.data.pictures.canvas import canvas_of, network_input
+from seewhy.data.pictures.decode import UnreadableError, read_photograph, reduced
 from seewhy.data.reader import batch_of, load_image
+from seewhy.data.sources.folder import read_table
 from seewhy.data.window import UNUSED_NOTE, with_window
 from seewhy.errors import OptionError, StoreError
 from seewhy.evidence.checks.feeding import variants_of

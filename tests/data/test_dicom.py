@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 
 import seewhy
-from seewhy.data.decode import UnreadableError, has_depth, read_image, read_photograph, read_size, reduced
-from seewhy.data.folder import read_table
-from seewhy.data.image_files import is_image_name
+from seewhy.data.formats.image_files import is_image_name
+from seewhy.data.pictures.decode import UnreadableError, has_depth, read_image, read_photograph, read_size, reduced
+from seewhy.data.sources.folder import read_table
 from seewhy.records import Preprocess
 from seewhy.run.identity import identity_of
 from seewhy.run.plan import make_plan
@@ -232,7 +232,7 @@ def test_without_the_extra_the_reason_names_it(tmp_path: Path, monkeypatch: pyte
 
 @dicom
 def test_more_pixels_than_the_limit_are_not_decoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("seewhy.data.decode.MOST_PIXELS", 4095)
+    monkeypatch.setattr("seewhy.data.pictures.decode.MOST_PIXELS", 4095)
     with pytest.raises(UnreadableError, match=r"^64 x 64 pixels is more than the limit of 4,095$"):
         read_photograph(write_dicom(tmp_path / "a.dcm", STORED))
 
@@ -246,7 +246,7 @@ def test_a_long_header_is_read_whole(tmp_path: Path) -> None:
 @dicom
 def test_a_long_file_that_is_refused_is_not_read_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write_dicom(tmp_path / "a.dcm", np.zeros((200, 64, 64), np.int16), NumberOfFrames=200)
-    monkeypatch.setattr("seewhy.data.decode.read_bytes", lambda path: pytest.fail("it was read whole"))
+    monkeypatch.setattr("seewhy.data.pictures.decode.read_bytes", lambda path: pytest.fail("it was read whole"))
     with pytest.raises(UnreadableError, match=r"^it holds 200 frames"):
         read_size(path)
 

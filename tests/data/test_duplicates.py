@@ -12,7 +12,7 @@ import PIL.Image
 import pytest
 from scipy.fft import dct
 
-from seewhy.data.duplicates import clusters_of, near_duplicates, perceptual_hashes
+from seewhy.data.pictures.duplicates import clusters_of, near_duplicates, perceptual_hashes
 from seewhy.errors import DataError
 from seewhy.planted.folder import LABELS, render, sample_face
 
@@ -152,7 +152,7 @@ def test_groups_are_the_connected_components_of_close_pairs() -> None:
 def test_pairs_are_found_across_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     hashes = np.random.default_rng(3).random((30, 64)) < 0.5
     hashes[29] = hashes[0]
-    monkeypatch.setattr("seewhy.data.duplicates._BLOCK", 7)
+    monkeypatch.setattr("seewhy.data.pictures.duplicates._BLOCK", 7)
     found = clusters_of(hashes, 2)
     assert found[29] == found[0] and len(np.unique(found)) == 29
 

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 import seewhy
-from seewhy.data.exported import read_program
+from seewhy.data.networks.exported import read_program
 from seewhy.errors import ModelError, OptionError
 from seewhy.run.identity import identity_of, run_identity
 from seewhy.run.plan import layers_of, make_plan

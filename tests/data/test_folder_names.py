@@ -14,13 +14,13 @@ import pytest
 
 import seewhy
 from seewhy.cam.scores.grammar import class_index
-from seewhy.data.classifier import load
-from seewhy.data.decode import UnreadableError, read_photograph
-from seewhy.data.folder import read_table
-from seewhy.data.folder_names import role_of
-from seewhy.data.image_table import ImageTable
 from seewhy.data.masks import catalogue_of
-from seewhy.data.table_labels import by_class_names
+from seewhy.data.networks.classifier import load
+from seewhy.data.pictures.decode import UnreadableError, read_photograph
+from seewhy.data.sources.folder import read_table
+from seewhy.data.sources.table_labels import by_class_names
+from seewhy.data.tables.folder_names import role_of
+from seewhy.data.tables.image_table import ImageTable
 from seewhy.errors import DataError
 from seewhy.records import Image
 from tests.models import FourConv, seeded

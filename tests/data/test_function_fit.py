@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 import seewhy
-from seewhy.data.function_fit import geometry_seen, rule_seen
+from seewhy.data.pipelines.function_fit import geometry_seen, rule_seen
 from seewhy.geometry import geometry_of
 from seewhy.records import Preprocess
 from tests.models import FourConv, seeded

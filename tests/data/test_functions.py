@@ -13,9 +13,9 @@ import torch
 from torch import Tensor, nn
 
 import seewhy
-from seewhy.data.decode import UnreadableError
-from seewhy.data.folder import read_table
+from seewhy.data.pictures.decode import UnreadableError
 from seewhy.data.reader import Loaded, load_image
+from seewhy.data.sources.folder import read_table
 from seewhy.errors import DataError
 from tests.data.deep import write_png16
 from tests.models import FourConv, seeded

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 import seewhy
-from seewhy.data.gated import Gate, GatedHead, gates_in, put_in_place, with_gates, without_gates
-from seewhy.data.weights import load_weights
+from seewhy.data.networks.gated import Gate, GatedHead, gates_in, put_in_place, with_gates, without_gates
+from seewhy.data.networks.weights import load_weights
 from seewhy.errors import WeightsError
 
 torch.manual_seed(0)

@@ -16,10 +16,10 @@ import PIL.ImageOps
 import pytest
 
 import seewhy
-from seewhy.data.archive import unpack
-from seewhy.data.decode import UnreadableError, has_depth, read_photograph, read_size, reduced
-from seewhy.data.folder import read_table
-from seewhy.data.image_files import is_image_name
+from seewhy.data.formats.image_files import is_image_name
+from seewhy.data.pictures.decode import UnreadableError, has_depth, read_photograph, read_size, reduced
+from seewhy.data.sources.archive import unpack
+from seewhy.data.sources.folder import read_table
 from seewhy.errors import StoreError
 from seewhy.run.identity import differing, identity_of
 from seewhy.run.plan import make_plan
@@ -151,7 +151,7 @@ def test_what_reads_them_belongs_to_a_run(tmp_path: Path, monkeypatch: pytest.Mo
     files, run = [write_heic(tmp_path / "a.heic")], tmp_path / "run"
     seewhy.explain(seewhy.load(network, **how), files, out=run, progress=False)
     there = identity_of(make_plan(seewhy.load(network, **how), files))
-    monkeypatch.setattr("seewhy.data.extras._version", lambda package: "0.1")
+    monkeypatch.setattr("seewhy.data.formats.extras._version", lambda package: "0.1")
     asked = identity_of(make_plan(seewhy.load(network, **how), files))
     assert asked["readers"] == {"pillow-heif": "0.1"}
     (line,) = differing(there, asked)

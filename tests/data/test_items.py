@@ -15,11 +15,11 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset, SubsetRandomSampler, TensorDataset
 
 import seewhy
-from seewhy.data.folder import read_table
-from seewhy.data.image_table import ImageTable
-from seewhy.data.labels import read_label
 from seewhy.data.reader import load_image
-from seewhy.data.table_labels import with_labels
+from seewhy.data.sources.folder import read_table
+from seewhy.data.sources.table_labels import with_labels
+from seewhy.data.tables.image_table import ImageTable
+from seewhy.data.tables.labels import read_label
 from seewhy.errors import DataError
 from seewhy.records import Preprocess
 from tests.models import Pooled, images, seeded

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from seewhy.data import kaggle
-from seewhy.data.archive import MARKER
-from seewhy.data.kaggle import DATASETS, Dataset, download
+from seewhy.data.sources import kaggle
+from seewhy.data.sources.archive import MARKER
+from seewhy.data.sources.kaggle import DATASETS, Dataset, download
 from seewhy.errors import DataError, MissingExtraError, OptionError, WorkError
 from tests.data.test_archive import TINY, Stop, stop_after, tiny_files, tree, write_zip
 

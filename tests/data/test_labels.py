@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import torch
 
-from seewhy.data.folder import read_table
-from seewhy.data.image_table import ImageTable
-from seewhy.data.item_labels import label_of
-from seewhy.data.labels import label_set, parts_of
-from seewhy.data.table_labels import with_labels
+from seewhy.data.sources.folder import read_table
+from seewhy.data.sources.table_labels import with_labels
+from seewhy.data.tables.image_table import ImageTable
+from seewhy.data.tables.item_labels import label_of
+from seewhy.data.tables.labels import label_set, parts_of
 from seewhy.records import Image, Task
 
 CLASSES = ("edema", "mass", "left lung")

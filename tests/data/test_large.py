@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 import seewhy
-from seewhy.data import decode
-from seewhy.data.decode import UnreadableError, read_photograph, read_size, reduced
+from seewhy.data.pictures import decode
+from seewhy.data.pictures.decode import UnreadableError, read_photograph, read_size, reduced
 from tests.models import FourConv
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (40, 30, 3), np.uint8)

@@ -15,12 +15,12 @@ from matplotlib.path import Path as Outline
 
 from seewhy.data import face_detector as faces
 from seewhy.data.annotations import box_corners, coco_file, draw, inside_polygon, read_yolo, runs_of, yolo_files
-from seewhy.data.canvas import canvas_of
-from seewhy.data.decode import UnreadableError
 from seewhy.data.face_detector import ellipses, face_boxes, face_masks
-from seewhy.data.folder import read_table
 from seewhy.data.masks import catalogue_of, function_masks, levels_of, mask_files, on_canvas, read_mask
+from seewhy.data.pictures.canvas import canvas_of
+from seewhy.data.pictures.decode import UnreadableError
 from seewhy.data.reader import Loaded, load_image
+from seewhy.data.sources.folder import read_table
 from seewhy.errors import DataError, MissingExtraError, OptionError
 from seewhy.geometry import geometry_of
 from seewhy.records import FITS, INTERPOLATIONS, Image, Preprocess

@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 
 import seewhy
-from seewhy.data.decode import UnreadableError, has_depth, read_photograph, read_size
-from seewhy.data.folder import read_table
-from seewhy.data.image_files import is_image_name, stem_of, suffix_of
+from seewhy.data.formats.image_files import is_image_name, stem_of, suffix_of
 from seewhy.data.masks import mask_files
+from seewhy.data.pictures.decode import UnreadableError, has_depth, read_photograph, read_size
+from seewhy.data.sources.folder import read_table
 from seewhy.records import Preprocess
 from tests.data.scans import write_nifti
 from tests.data.test_depth import fed, inputs_of

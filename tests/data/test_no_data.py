@@ -10,9 +10,9 @@ import PIL.TiffImagePlugin
 import pytest
 
 import seewhy
-from seewhy.data.decode import UnreadableError, read_photograph, reduced
-from seewhy.data.folder import read_table
+from seewhy.data.pictures.decode import UnreadableError, read_photograph, reduced
 from seewhy.data.reader import load_image
+from seewhy.data.sources.folder import read_table
 from seewhy.errors import StoreError
 from seewhy.records import Preprocess
 from tests.data.test_depth import RAMP, fed, inputs_of

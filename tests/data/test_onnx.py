@@ -21,7 +21,7 @@ from torch import nn
 
 import seewhy
 from seewhy.cli.app import main
-from seewhy.data.onnx_names import layer_names
+from seewhy.data.networks.onnx_names import layer_names
 from seewhy.errors import MissingExtraError, ModelError, OptionError
 from seewhy.run.identity import identity_of, run_identity
 from seewhy.run.plan import layers_of, make_plan

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from seewhy.data import packed
-from seewhy.data.folder import read_table
-from seewhy.data.packed import Packed, gathered, relabelled
+from seewhy.data.sources.folder import read_table
+from seewhy.data.tables import packed
+from seewhy.data.tables.packed import Packed, gathered, relabelled
 from seewhy.records import Image
 from seewhy.store import manifest
 

@@ -16,9 +16,9 @@ import torch
 from torch import Tensor, nn
 
 import seewhy
-from seewhy.data.classifier import load
-from seewhy.data.folder import read_table
+from seewhy.data.networks.classifier import load
 from seewhy.data.reader import load_image
+from seewhy.data.sources.folder import read_table
 from seewhy.errors import DataError, OptionError
 from seewhy.records import Preprocess
 from seewhy.run.source import code_digest

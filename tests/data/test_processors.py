@@ -15,8 +15,8 @@ import torch
 from torch import Tensor, nn
 
 import seewhy
-from seewhy.data import hugging_face
-from seewhy.data.classifier import load
+from seewhy.data.networks import hugging_face
+from seewhy.data.networks.classifier import load
 from seewhy.errors import ModelError
 from seewhy.records import Preprocess
 from tests.data.feeding import levels_off, photograph

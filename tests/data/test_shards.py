@@ -13,10 +13,10 @@ import fsspec
 import numpy as np
 import pytest
 
-from seewhy.data.decode import UnreadableError, file_digest, read_photograph, read_size
-from seewhy.data.files import size_of
-from seewhy.data.folder import read_table
-from seewhy.data.shards import expanded, index_of, member_of
+from seewhy.data.pictures.decode import UnreadableError, file_digest, read_photograph, read_size
+from seewhy.data.sources.files import size_of
+from seewhy.data.sources.folder import read_table
+from seewhy.data.sources.shards import expanded, index_of, member_of
 from seewhy.errors import DataError
 from tests.data.test_addresses import png
 

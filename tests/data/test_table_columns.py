@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from seewhy.data.folder import read_table
-from seewhy.data.image_table import ImageTable
-from seewhy.data.table_columns import check_columns, usable_columns
+from seewhy.data.sources.folder import read_table
+from seewhy.data.tables.image_table import ImageTable
+from seewhy.data.tables.table_columns import check_columns, usable_columns
 from seewhy.errors import OptionError
 
 ROWS = [

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from seewhy.data.decode import UnreadableError
-from seewhy.data.folder import read_table
-from seewhy.data.image_table import ImageTable
+from seewhy.data.pictures.decode import UnreadableError
 from seewhy.data.reader import load_image
-from seewhy.data.table_labels import with_labels
+from seewhy.data.sources.folder import read_table
+from seewhy.data.sources.table_labels import with_labels
+from seewhy.data.tables.image_table import ImageTable
 from seewhy.errors import DataError, OptionError
 from seewhy.records import Preprocess
 

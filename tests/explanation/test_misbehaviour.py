@@ -18,9 +18,9 @@ import zarr
 from torch import Tensor, nn
 
 import seewhy
-from seewhy.data.decode import UnreadableError, file_digest, read_photograph
-from seewhy.data.folder import read_table
-from seewhy.data.weights import load_weights
+from seewhy.data.networks.weights import load_weights
+from seewhy.data.pictures.decode import UnreadableError, file_digest, read_photograph
+from seewhy.data.sources.folder import read_table
 from seewhy.errors import DataError, ModelError, StoreError, WeightsError
 from seewhy.explanation.folder import run_in_folder
 from seewhy.run.plan import make_plan

@@ -18,7 +18,7 @@ import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
 import seewhy
-from seewhy.data import addresses
+from seewhy.data.sources import addresses
 from seewhy.errors import OptionError, StoreError, WorkError
 from seewhy.integrations.export import export
 from tests.integrations.conftest import CLASSES

@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from seewhy import explain, load
 from seewhy.cam.capture import find_layer
-from seewhy.data.decode import read_photograph
+from seewhy.data.pictures.decode import read_photograph
 from seewhy.learn.net import Net
 from seewhy.render.overlay import overlay_like_grad_cam
 from tests.models import FourConv, images, seeded

@@ -18,13 +18,13 @@ from seewhy.errors import ModelError
 from seewhy.evidence.checks.map_findings import Reason
 from seewhy.evidence.factors.factor import Mark
 from seewhy.evidence.trials.sample import Sample
-from seewhy.learn import attention
-from seewhy.learn.arms import ATTENTION, GRADIENTS, USUAL_WAYS, WAYS, RepairJob, ways_of
-from seewhy.learn.asked import RepairOptions
-from seewhy.learn.attention import AttentionLoss, GradientLoss, refuse_unreadable, share_within
-from seewhy.learn.fine_tune import Tuning, fine_tuned
-from seewhy.learn.groups import no_groups
-from seewhy.learn.repair import repair
+from seewhy.learn.repair import attention
+from seewhy.learn.repair.arms import ATTENTION, GRADIENTS, USUAL_WAYS, WAYS, RepairJob, ways_of
+from seewhy.learn.repair.asked import RepairOptions
+from seewhy.learn.repair.attention import AttentionLoss, GradientLoss, refuse_unreadable, share_within
+from seewhy.learn.repair.groups import no_groups
+from seewhy.learn.repair.repair import repair
+from seewhy.learn.train.fine_tune import Tuning, fine_tuned
 from seewhy.records import Image, Preprocess
 from tests.learn.test_repair import FAST, Known, audited
 from tests.small_images import write_images

@@ -15,11 +15,11 @@ from scipy import stats
 
 import seewhy
 from seewhy.errors import OptionError, StoreError
-from seewhy.learn.compare import compare
-from seewhy.learn.decisions import decisions_of, image_changes
-from seewhy.learn.effect_changes import AuditTrials, effect_changes
-from seewhy.learn.map_changes import map_changes
-from seewhy.learn.matching import match
+from seewhy.learn.compare.compare import compare
+from seewhy.learn.compare.decisions import decisions_of, image_changes
+from seewhy.learn.compare.effect_changes import AuditTrials, effect_changes
+from seewhy.learn.compare.map_changes import map_changes
+from seewhy.learn.compare.matching import match
 from seewhy.learn.paired import sign_flip_p
 from seewhy.records import Image, MapKey, Outcome
 from seewhy.report.write import write_report

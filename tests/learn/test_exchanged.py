@@ -17,8 +17,8 @@ import seewhy
 from seewhy.errors import OptionError
 from seewhy.evidence.factors.edits import grown
 from seewhy.evidence.results.result import Audit
-from seewhy.learn import exchanged
-from seewhy.learn.exchange import FactorExchange
+from seewhy.learn.exchange import exchanged
+from seewhy.learn.exchange.exchange import FactorExchange
 from seewhy.learn.parts import train_of, with_all_images
 from tests.learn.test_repair import Known
 from tests.small_images import CORE, write_images, write_masks

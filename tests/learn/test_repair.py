@@ -22,10 +22,10 @@ from seewhy.estimates import wilson
 from seewhy.evidence.results.identity import AuditIdentity, identity_of
 from seewhy.evidence.results.result import Audit
 from seewhy.learn import arms, bench
-from seewhy.learn.asked import Asked, RepairOptions, find
-from seewhy.learn.fine_tune import fine_tuned
-from seewhy.learn.readings import CellAccuracy
-from seewhy.learn.repair import repair, repair_in_folder
+from seewhy.learn.repair.asked import Asked, RepairOptions, find
+from seewhy.learn.repair.readings import CellAccuracy
+from seewhy.learn.repair.repair import repair, repair_in_folder
+from seewhy.learn.train.fine_tune import fine_tuned
 from seewhy.store import manifest
 from tests.report.pages import Page
 from tests.small_images import CORE, write_images, write_masks

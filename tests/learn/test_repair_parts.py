@@ -25,18 +25,18 @@ from seewhy.evidence.trials.contrast import Contrast
 from seewhy.evidence.trials.edit import EXCHANGE, MARKED, PATCHED, TrialKey
 from seewhy.evidence.trials.sample import Sample
 from seewhy.evidence.trials.trial import Scores, Trials
-from seewhy.learn.arms import RepairJob, Way, _exchanges, ways_of
-from seewhy.learn.bench import Bench
-from seewhy.learn.budget import WayCost, cost_of_way, within
-from seewhy.learn.exchange import FactorExchange, MarkLaid, RegionExchange, balancing_share, unrelated
-from seewhy.learn.fine_tune import Tuning, fine_tuned
-from seewhy.learn.groups import Groups, cells_of, groups_by_column, groups_by_effects, no_groups
-from seewhy.learn.last_layer import head_of, refitted, with_head
+from seewhy.learn.exchange.exchange import FactorExchange, MarkLaid, RegionExchange, balancing_share, unrelated
 from seewhy.learn.parts import apart_from, halves_of, refuse_small_halves
-from seewhy.learn.projection import direction_of, projected
-from seewhy.learn.proof import OtherFactor, cost_of, margin_over, other_of, remaining, rise_of, worst_of
-from seewhy.learn.readings import ExchangeReading, MarkReading, Reading, balanced, cells_by, share_of_classes
-from seewhy.learn.repaired import Arm, reasons_of
+from seewhy.learn.repair.arms import RepairJob, Way, _exchanges, ways_of
+from seewhy.learn.repair.bench import Bench
+from seewhy.learn.repair.budget import WayCost, cost_of_way, within
+from seewhy.learn.repair.groups import Groups, cells_of, groups_by_column, groups_by_effects, no_groups
+from seewhy.learn.repair.last_layer import head_of, refitted, with_head
+from seewhy.learn.repair.projection import direction_of, projected
+from seewhy.learn.repair.proof import OtherFactor, cost_of, margin_over, other_of, remaining, rise_of, worst_of
+from seewhy.learn.repair.readings import ExchangeReading, MarkReading, Reading, balanced, cells_by, share_of_classes
+from seewhy.learn.repair.repaired import Arm, reasons_of
+from seewhy.learn.train.fine_tune import Tuning, fine_tuned
 from seewhy.records import Image, Preprocess
 
 

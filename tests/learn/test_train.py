@@ -17,14 +17,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from seewhy.data.classifier import Classifier, load
-from seewhy.data.folder import read_table
+from seewhy.data.networks.classifier import Classifier, load
+from seewhy.data.sources.folder import read_table
 from seewhy.errors import DataError, ModelError, OptionError, WeightsError, WorkError
-from seewhy.learn import epoch as passes
-from seewhy.learn.job import batches_of
 from seewhy.learn.net import Net
-from seewhy.learn.splits import choose_splits
-from seewhy.learn.train import Training, train
+from seewhy.learn.train import epoch as passes
+from seewhy.learn.train.job import batches_of
+from seewhy.learn.train.splits import choose_splits
+from seewhy.learn.train.train import Training, train
 
 CHECKPOINT = Path(__file__).parents[2].parent / "shared" / "data" / "rvf" / "model_4.pt"
 SMALL = {"epochs": 1, "batch_size": 8, "device": "cpu"}
@@ -351,7 +351,7 @@ def test_a_finished_training_resumes_at_once_and_options_must_agree(
     out = tmp_path / "c"
     done = train(net, data, out=out, **SMALL)
     stamps = {path.name: path.stat().st_mtime_ns for path in done.folder.iterdir() if path.name != ".lock"}
-    monkeypatch.setattr("seewhy.learn.train.read_images", None)
+    monkeypatch.setattr("seewhy.learn.train.train.read_images", None)
     again = train(net, data, out=out, resume=True, **SMALL)
     assert (again.history, again.epochs_done) == (done.history, 1)
     assert {path.name: path.stat().st_mtime_ns for path in done.folder.iterdir() if path.name != ".lock"} == stamps

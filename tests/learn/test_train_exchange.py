@@ -10,14 +10,14 @@ import pytest
 import torch
 from torch import nn
 
-from seewhy.data.folder import read_table
 from seewhy.data.reader import batch_of, load_image
+from seewhy.data.sources.folder import read_table
 from seewhy.errors import OptionError, SeewhyError
 from seewhy.evidence.factors import region_grammar
-from seewhy.learn.job import dice_of
 from seewhy.learn.measure import measure_of
-from seewhy.learn.train import Training, train
-from seewhy.learn.with_exchange import SHARE, exchange_among
+from seewhy.learn.train.job import dice_of
+from seewhy.learn.train.train import Training, train
+from seewhy.learn.train.with_exchange import SHARE, exchange_among
 from tests.small_images import Reader, classifier_of, where_core, write_images, write_masks
 
 OPTIONS = {"epochs": 8, "batch_size": 20, "rate": 0.5, "device": "cpu", "progress": False}

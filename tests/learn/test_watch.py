@@ -11,12 +11,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from seewhy.data.classifier import load
+from seewhy.data.networks.classifier import load
 from seewhy.errors import DataError, OptionError
 from seewhy.evidence.audit import audit
-from seewhy.learn.train import train
-from seewhy.learn.watch import Watch
-from seewhy.learn.watched import WatchRow, courses_of, rows_in, table_of
+from seewhy.learn.train.train import train
+from seewhy.learn.watch.watch import Watch
+from seewhy.learn.watch.watched import WatchRow, courses_of, rows_in, table_of
 from tests.learn.test_train import SMALL, folder_of, net
 
 __all__ = ["net"]

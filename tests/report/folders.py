@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as Picture
 
-from seewhy.data.decode import file_digest
+from seewhy.data.pictures.decode import file_digest
 from seewhy.explanation.overlays import overlay_name
 from seewhy.maps import empty_reason
 from seewhy.records import Image, MapKey, MapStat, Outcome

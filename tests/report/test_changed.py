@@ -11,7 +11,7 @@ import pytest
 
 from seewhy.errors import OptionError, StoreError
 from seewhy.estimates import wilson
-from seewhy.learn.compare import compare
+from seewhy.learn.compare.compare import compare
 from seewhy.report.write import write_report
 from tests.report.changed import comparison_folder, difference, repair_folder, repair_of
 from tests.report.names import PLAIN

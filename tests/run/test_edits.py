@@ -20,7 +20,7 @@ import torch
 
 import seewhy
 from seewhy.errors import OptionError, StoreError
-from seewhy.learn.train import train
+from seewhy.learn.train.train import train
 from tests.started import run_apart
 
 NET = """

@@ -27,7 +27,7 @@ def compare(
 
     folder = None if no_report and out is None else out or _beside(first, second)
     with progress_bar("Comparing the runs") as update:  # from here on: what it imports takes its time, too
-        from seewhy.learn.compare import compare as run
+        from seewhy.learn.compare.compare import compare as run
 
         found = run(first, second, out=folder)
         update(1, 1)

@@ -38,8 +38,8 @@ def data(
     as_json: AsJson = False,
 ) -> None:
     """Get images in the layout DEST/{train,valid}/{fake,real} with CSV files: from Kaggle, an archive, or rendered."""
-    from seewhy.data.archive import unpack
-    from seewhy.data.kaggle import download
+    from seewhy.data.sources.archive import unpack
+    from seewhy.data.sources.kaggle import download
     from seewhy.planted.folder import write_faces
     from seewhy.run.progress import progress_bar
 
@@ -75,7 +75,7 @@ def data(
 
 
 def _count_images(folder: Path) -> dict[str, int]:
-    from seewhy.data.folder import read_table
+    from seewhy.data.sources.folder import read_table
 
     counts: dict[str, int] = {}
     for image in read_table(folder).images:

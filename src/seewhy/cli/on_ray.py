@@ -19,7 +19,7 @@ from seewhy.cli.spread import planned
 from seewhy.errors import MissingExtraError, WorkError
 
 if TYPE_CHECKING:
-    from seewhy.data.image_table import ImageTable
+    from seewhy.data.tables.image_table import ImageTable
     from seewhy.evidence.trials.design import AuditDesign
     from seewhy.explanation.folder import Finish, Spread
     from seewhy.run.plan import Plan, Shard
@@ -70,7 +70,7 @@ def spread_on_ray(
     `typed` are the options of the command, from which every worker plans the same run of the `table`, whose images it
     finds in the folder: none lists them again. `gpus` None gives each worker one GPU where the plan is for GPUs.
     """
-    from seewhy.data import packed
+    from seewhy.data.tables import packed
 
     cluster, each = _cluster(address), _gpus_each(plan, gpus)
     images, handed = folder.absolute() / "parts" / "images.bin", replace(table, images=())
@@ -120,7 +120,7 @@ def jobs_on_ray(
 
 def job_work(typed: Mapping[str, Any], home: str, folder: str) -> Callable[[int], JobDone]:
     """In a worker: the design of the same audit, made once, and what writes the trials of a job by its index."""
-    from seewhy.data.decode import file_digest
+    from seewhy.data.pictures.decode import file_digest
     from seewhy.evidence.portions import jobs_of
     from seewhy.run.workers import steady_process, use_one_thread
     from seewhy.store import arrays
@@ -169,7 +169,7 @@ def shard_work(
 
     The images of the table lie in a file, which is not read into memory.
     """
-    from seewhy.data import packed
+    from seewhy.data.tables import packed
     from seewhy.explanation.extend import join
     from seewhy.explanation.folder import finish_shard, unfinished
     from seewhy.explanation.portions import new_layout
@@ -200,8 +200,8 @@ def shard_work(
 
 def _paths(typed: Mapping[str, Any], plan: Plan) -> list[Path]:
     """What every node must see: the folder that was typed in, the network's file, the weights, where the images lie."""
-    from seewhy.data.addresses import address_of
-    from seewhy.data.shards import file_of
+    from seewhy.data.sources.addresses import address_of
+    from seewhy.data.sources.shards import file_of
 
     paths = (image.path for image in plan.table.images if image.path and not address_of(image.path))
     first = next(map(file_of, paths), None)
@@ -241,7 +241,7 @@ def _check_seen(folder: Path, index: int, part: Path, digest: str) -> None:
 
 
 def _is_seen(part: Path, digest: str) -> bool:
-    from seewhy.data.decode import file_digest
+    from seewhy.data.pictures.decode import file_digest
 
     if not part.exists():
         with contextlib.suppress(OSError):
@@ -256,6 +256,6 @@ def _rows_of(folder: Path, index: int) -> Path:
 
 
 def _digest(folder: Path, index: int) -> str:
-    from seewhy.data.decode import file_digest
+    from seewhy.data.pictures.decode import file_digest
 
     return file_digest(_rows_of(folder, index))

@@ -16,7 +16,7 @@ from seewhy.cli.config import read_config
 from seewhy.cli.texts import class_names, numbers_of, pairs_of, seed_of, sides_of, size_of, targets_of, window_of
 
 if TYPE_CHECKING:
-    from seewhy.data.classifier import Classifier
+    from seewhy.data.networks.classifier import Classifier
     from seewhy.run.plan import Plan
 
 # What commands share one by one; what they share together stands in the classes below.
@@ -115,14 +115,14 @@ class NetworkOptions:
 
     def load(self, task: str | None = None) -> Classifier:
         """The classifier that the options name."""
-        from seewhy.data.classifier import load
+        from seewhy.data.networks.classifier import load
 
         return load(self.model, self.weights, task=task, **self.arguments())
 
     def arguments(self) -> dict[str, Any]:
         """The keywords of `load` and of `train` beside the network and its weights."""
-        from seewhy.data.classifier import parse_model_args
-        from seewhy.data.constants import parse_inputs
+        from seewhy.data.networks.classifier import parse_model_args
+        from seewhy.data.networks.constants import parse_inputs
 
         return {
             "epoch": self.epoch,
@@ -260,7 +260,7 @@ class TableOptions:
         """The images as they are named, or read as a table where these options say how."""
         if self.columns is None and self.first_label is None:
             return images
-        from seewhy.data.folder import read_table
+        from seewhy.data.sources.folder import read_table
 
         return read_table(images, columns=pairs_of("--columns", self.columns), first_label=self.first_label)
 

@@ -54,9 +54,9 @@ def repair(
     as_json: AsJson = False,
 ) -> None:
     """Change the network so that it depends less on a factor, and prove it against control arms; or say why not."""
-    from seewhy.learn.asked import RepairOptions, find, named_ways
-    from seewhy.learn.fine_tune import Tuning
-    from seewhy.learn.repair import repair_in_folder
+    from seewhy.learn.repair.asked import RepairOptions, find, named_ways
+    from seewhy.learn.repair.repair import repair_in_folder
+    from seewhy.learn.train.fine_tune import Tuning
     from seewhy.report.stored import read_run
     from seewhy.run.progress import progress_bar
     from seewhy.run.workers import steady_process

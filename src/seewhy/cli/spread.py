@@ -17,7 +17,7 @@ from seewhy.cli.signature import filled
 from seewhy.errors import OptionError, SeewhyError, StoreError, counted
 
 if TYPE_CHECKING:
-    from seewhy.data.image_table import ImageTable
+    from seewhy.data.tables.image_table import ImageTable
     from seewhy.explanation.portions import PortionDone
     from seewhy.run.plan import Plan
     from seewhy.run.portion import Portion
@@ -94,7 +94,7 @@ class NotSpreadOptions:
 
 def listed_images(typed: Mapping[str, Any]) -> ImageTable:
     """All images that the options of `seewhy explain` name, of which it may take some."""
-    from seewhy.data.folder import read_table
+    from seewhy.data.sources.folder import read_table
 
     return read_table(filled(ImageOptions, typed).table_of(typed["images"]))
 

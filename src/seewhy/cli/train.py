@@ -37,13 +37,13 @@ def train(
     config: Config = None,
 ) -> None:
     """Train a network on labelled images: Adam, cross-entropy, a checkpoint per epoch, history as table and plot."""
-    from seewhy.learn.train import train as run
+    from seewhy.learn.train.train import train as run
     from seewhy.run.progress import progress_bar
     from seewhy.run.workers import steady_process
 
     watching = None
     if watch is not None:
-        from seewhy.learn.watch import Watch
+        from seewhy.learn.watch.watch import Watch
 
         watching = Watch(factors=watch, seed=seed)
     steady_process()

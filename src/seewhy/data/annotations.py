@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from seewhy.data.decode import UnreadableError
 from seewhy.data.masks import Levels, Reader, catalogue_of
+from seewhy.data.pictures.decode import UnreadableError
 from seewhy.data.reader import Loaded
 from seewhy.errors import DataError, OptionError, listed, nearest
 from seewhy.records import Image

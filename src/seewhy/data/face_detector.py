@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import PIL.Image
 
-from seewhy.data.decode import Pixels, UnreadableError
 from seewhy.data.masks import Levels, Reader
+from seewhy.data.pictures.decode import Pixels, UnreadableError
 from seewhy.data.reader import Loaded
 from seewhy.errors import MissingExtraError
 from seewhy.records import Image

@@ -15,11 +15,11 @@ import PIL.ImageOps
 import torch
 from numpy.typing import NDArray
 
-from seewhy.data.decode import FORMATS, MOST_PIXELS, UnreadableError, quiet
-from seewhy.data.folder_names import is_split_name, role_of
-from seewhy.data.image_files import PLAIN, stem_of
-from seewhy.data.network import module_of
+from seewhy.data.formats.image_files import PLAIN, stem_of
+from seewhy.data.networks.network import module_of
+from seewhy.data.pictures.decode import FORMATS, MOST_PIXELS, UnreadableError, quiet
 from seewhy.data.reader import Loaded
+from seewhy.data.tables.folder_names import is_split_name, role_of
 from seewhy.errors import DataError, ModelError, OptionError, listed, nearest
 from seewhy.geometry import Geometry, resized_size
 from seewhy.records import Image, one_form

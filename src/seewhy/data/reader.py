@@ -13,9 +13,10 @@ import PIL.ImageOps
 import torch
 from torch import Tensor
 
-from seewhy.data.canvas import Canvas, canvas_of, network_input, picture_of
-from seewhy.data.classifier import Opaque
-from seewhy.data.decode import (
+from seewhy.data.formats.depth import eight_bits
+from seewhy.data.networks.classifier import Opaque
+from seewhy.data.pictures.canvas import Canvas, canvas_of, network_input, picture_of
+from seewhy.data.pictures.decode import (
     Photograph,
     Pixels,
     UnreadableError,
@@ -24,11 +25,10 @@ from seewhy.data.decode import (
     read_image,
     read_photograph,
 )
-from seewhy.data.depth import eight_bits
-from seewhy.data.function_fit import known_rule
-from seewhy.data.image_table import ImageTable
-from seewhy.data.items import image_and_label
-from seewhy.data.volumes import holds_volumes
+from seewhy.data.pictures.volumes import holds_volumes
+from seewhy.data.pipelines.function_fit import known_rule
+from seewhy.data.sources.items import image_and_label
+from seewhy.data.tables.image_table import ImageTable
 from seewhy.errors import DataError, listed
 from seewhy.geometry import Geometry, geometry_of
 from seewhy.records import Image, Preprocess

@@ -11,14 +11,14 @@ from typing import TypeVar
 from torch import Tensor, nn
 
 from seewhy.cam.model import untouched
-from seewhy.data.addresses import each
-from seewhy.data.classifier import Classifier
-from seewhy.data.decode import UnreadableError, has_depth, read_scan
-from seewhy.data.depth import Extremes, Window, is_deep, joined, scale_of, scan_of
-from seewhy.data.image_files import suffix_of
-from seewhy.data.image_table import ImageTable
-from seewhy.data.no_data import Seen, seen_in, settled
+from seewhy.data.formats.depth import Extremes, Window, is_deep, joined, scale_of, scan_of
+from seewhy.data.formats.image_files import suffix_of
+from seewhy.data.formats.no_data import Seen, seen_in, settled
+from seewhy.data.networks.classifier import Classifier
+from seewhy.data.pictures.decode import UnreadableError, has_depth, read_scan
 from seewhy.data.reader import image_of, item_of
+from seewhy.data.sources.addresses import each
+from seewhy.data.tables.image_table import ImageTable
 from seewhy.errors import listed
 from seewhy.records import Image, Preprocess
 

@@ -14,8 +14,8 @@ import torch
 from torch import nn
 
 from seewhy.cam.scores.targets import probabilities
-from seewhy.data.classifier import Classifier
-from seewhy.data.clusters import ClusterBy
+from seewhy.data.networks.classifier import Classifier
+from seewhy.data.tables.clusters import ClusterBy
 from seewhy.errors import OptionError, SeewhyError, listed
 from seewhy.estimates import Integers
 from seewhy.evidence.checks.behaviour import Behaviour, behaviour_of

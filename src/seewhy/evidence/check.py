@@ -12,8 +12,8 @@ from torch import nn
 
 from seewhy.cam.methods.catalogue import METHODS
 from seewhy.cam.scores.targets import Target
-from seewhy.data.classifier import Classifier
-from seewhy.data.clusters import ClusterBy
+from seewhy.data.networks.classifier import Classifier
+from seewhy.data.tables.clusters import ClusterBy
 from seewhy.errors import OptionError, counted, listed
 from seewhy.evidence.checks.behaviour import Behaviour
 from seewhy.evidence.checks.feeding import Feeding

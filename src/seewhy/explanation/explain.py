@@ -12,8 +12,8 @@ import numpy as np
 from torch import nn
 
 from seewhy.cam.scores.targets import Targets
-from seewhy.data.classifier import Classifier
-from seewhy.data.volumes import are_volumes, holds_volumes, volume_table
+from seewhy.data.networks.classifier import Classifier
+from seewhy.data.pictures.volumes import are_volumes, holds_volumes, volume_table
 from seewhy.errors import OptionError
 from seewhy.explanation.only import check_only, with_only
 from seewhy.explanation.result import Explanation

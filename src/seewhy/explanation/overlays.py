@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from seewhy.data.image_files import has_image_suffix
+from seewhy.data.formats.image_files import has_image_suffix
 from seewhy.data.reader import Loaded
 from seewhy.geometry import lay
 from seewhy.maps import fuse, scale_to_draw

@@ -12,7 +12,7 @@ import numpy as np
 import PIL.Image
 import torch
 
-from seewhy.data.decode import UnreadableError
+from seewhy.data.pictures.decode import UnreadableError
 from seewhy.data.reader import load_image
 from seewhy.errors import DataError, counted, predictions_of
 from seewhy.estimates import wilson

@@ -17,10 +17,10 @@ from torch import Tensor
 
 from seewhy.cam.attribute import Attribution, Subject, attribute
 from seewhy.cam.scores.score import Score
-from seewhy.data.addresses import any_address, each
-from seewhy.data.decode import UnreadableError, file_digest
-from seewhy.data.labels import NO_LABEL, read_label
+from seewhy.data.pictures.decode import UnreadableError, file_digest
 from seewhy.data.reader import Loaded, batch_of, load_image, refuse_others
+from seewhy.data.sources.addresses import any_address, each
+from seewhy.data.tables.labels import NO_LABEL, read_label
 from seewhy.errors import SeewhyError
 from seewhy.explanation.overlays import draw_overlay, overlay_name
 from seewhy.maps import ALL_ZERO, empty_reason

@@ -14,8 +14,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from seewhy.cam.methods.catalogue import METHODS
+from seewhy.data.pictures.volumes import pictures_of
 from seewhy.data.reader import load_image
-from seewhy.data.volumes import pictures_of
 from seewhy.errors import OptionError, counted, listed
 from seewhy.explanation.result import Explanation
 from seewhy.explanation.shard import Maps

@@ -5,9 +5,9 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from seewhy.data.addresses import AT_ONCE, files_at, put_at, size_at
+from seewhy.data.sources.addresses import AT_ONCE, files_at, put_at, size_at
 from seewhy.errors import DataError, StoreError, WorkError
-from seewhy.learn.watched import TABLE
+from seewhy.learn.watch.watched import TABLE
 from seewhy.store import checksums, manifest
 
 

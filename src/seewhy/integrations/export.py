@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from seewhy.data.addresses import address_of
+from seewhy.data.sources.addresses import address_of
 from seewhy.errors import MissingExtraError, OptionError, StoreError, WorkError, listed, nearest
 from seewhy.integrations.coco import write_coco
 from seewhy.integrations.content import Content

@@ -11,7 +11,7 @@ from typing import Any
 from seewhy.errors import StoreError
 from seewhy.explanation.overlays import overlay_name
 from seewhy.integrations.content import Content, EffectRow, ImageRow
-from seewhy.learn.watched import TABLE, WatchRow, rows_in
+from seewhy.learn.watch.watched import TABLE, WatchRow, rows_in
 from seewhy.records import MapKey
 from seewhy.report.stored import StoredRun, read_run
 from seewhy.store import manifest

@@ -10,7 +10,7 @@ from seewhy.integrations.loggers import known_loggers
 from seewhy.integrations.loop import FOLDER, log_epoch
 from seewhy.integrations.pace import SHARE
 from seewhy.integrations.packages import library
-from seewhy.learn.watch import Watch
+from seewhy.learn.watch.watch import Watch
 
 _NAME = (
     "pytorch_lightning" if find_spec("lightning") is None and find_spec("pytorch_lightning") else "lightning.pytorch"

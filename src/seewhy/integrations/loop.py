@@ -12,14 +12,14 @@ from typing import Any
 import torch
 from torch import nn
 
-from seewhy.data.classifier import Classifier
+from seewhy.data.networks.classifier import Classifier
 from seewhy.explanation.overlays import overlay_name
 from seewhy.integrations.content import Content, ImageRow
 from seewhy.integrations.finished import PROBES, effects_of
 from seewhy.integrations.loggers import logger_of
 from seewhy.integrations.pace import SHARE, pace_of
-from seewhy.learn.probes import ProbeImage
-from seewhy.learn.watch import Watch
+from seewhy.learn.watch.probes import ProbeImage
+from seewhy.learn.watch.watch import Watch
 from seewhy.store import durable
 
 FOLDER = "seewhy-watch"

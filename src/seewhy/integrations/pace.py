@@ -8,7 +8,7 @@ from collections.abc import Callable
 from weakref import WeakKeyDictionary
 
 from seewhy.errors import OptionError
-from seewhy.learn.watch import Watch
+from seewhy.learn.watch.watch import Watch
 
 SHARE = 0.02  # of the time between epochs
 _paces: WeakKeyDictionary[Watch, Pace] = WeakKeyDictionary()

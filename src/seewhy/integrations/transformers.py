@@ -9,7 +9,7 @@ from seewhy.integrations.loop import FOLDER, log_epoch
 from seewhy.integrations.pace import SHARE
 from seewhy.integrations.packages import library
 from seewhy.integrations.tensorboard import open_writer
-from seewhy.learn.watch import Watch
+from seewhy.learn.watch.watch import Watch
 
 _callbacks = library("transformers.trainer_callback", "transformers", "seewhy.integrations.transformers")
 

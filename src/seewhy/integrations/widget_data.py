@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from seewhy.data.decode import Pixels, UnreadableError, read_verified, reduced, shrunk
+from seewhy.data.pictures.decode import Pixels, UnreadableError, read_verified, reduced, shrunk
 from seewhy.data.reader import load_image
 from seewhy.errors import counted, printable
 from seewhy.explanation.result import Explanation

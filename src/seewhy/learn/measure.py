@@ -8,9 +8,9 @@ from typing import Any
 
 from torch import nn
 
-from seewhy.data.classifier import Classifier
-from seewhy.data.folder import read_table
-from seewhy.data.image_table import ImageTable
+from seewhy.data.networks.classifier import Classifier
+from seewhy.data.sources.folder import read_table
+from seewhy.data.tables.image_table import ImageTable
 from seewhy.errors import DataError, OptionError, listed, nearest
 from seewhy.evidence.factors.factor import Factor
 from seewhy.evidence.factors.region_grammar import BACKGROUND, FACE, GRAMMAR, find_regions

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from seewhy.data.folder_names import role_of
+from seewhy.data.tables.folder_names import role_of
 from seewhy.errors import DataError, counted, listed
 from seewhy.evidence.factors.factor import Factor, Mark
 from seewhy.evidence.trials.dealing import with_partners

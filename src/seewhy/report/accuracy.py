@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from seewhy.data.labels import label_set
+from seewhy.data.tables.labels import label_set
 from seewhy.estimates import Estimate, wilson
 from seewhy.records import Outcome
 from seewhy.report.links import images_of

@@ -8,7 +8,7 @@ from pathlib import PurePosixPath
 import numpy as np
 import torch
 
-from seewhy.data.decode import Pixels
+from seewhy.data.pictures.decode import Pixels
 from seewhy.geometry import geometry_of, lay
 from seewhy.maps import scale_to_draw
 from seewhy.records import MapKey, Preprocess

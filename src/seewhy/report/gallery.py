@@ -15,10 +15,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from seewhy.data.addresses import address_of
-from seewhy.data.decode import Pixels, UnreadableError, read_verified, reduced
-from seewhy.data.image_files import SUFFIXES
-from seewhy.data.shards import file_of
+from seewhy.data.formats.image_files import SUFFIXES
+from seewhy.data.pictures.decode import Pixels, UnreadableError, read_verified, reduced
+from seewhy.data.sources.addresses import address_of
+from seewhy.data.sources.shards import file_of
 from seewhy.geometry import geometry_of
 from seewhy.maps import MOST_CELLS, drawn_values
 from seewhy.records import MapKey, MapStat, Outcome, Preprocess, Progress

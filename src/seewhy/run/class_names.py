@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from seewhy.cam.scores.targets import Score, one_logit_note
-from seewhy.data.classifier import Classifier, with_classes
-from seewhy.data.image_table import ImageTable
-from seewhy.data.table_labels import with_labels
+from seewhy.data.networks.classifier import Classifier, with_classes
+from seewhy.data.sources.table_labels import with_labels
+from seewhy.data.tables.image_table import ImageTable
 from seewhy.errors import DataError, counted, listed
 from seewhy.records import Task
 from seewhy.run.probe import ONE_LABEL_NOTE, Probe

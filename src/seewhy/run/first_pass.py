@@ -11,12 +11,12 @@ from torch import Tensor, nn
 
 from seewhy.cam.model import fitting_size, input_channels, untouched
 from seewhy.cam.scores.form import formed
-from seewhy.data.addresses import each
-from seewhy.data.classifier import Classifier
-from seewhy.data.decode import UnreadableError, read_size
-from seewhy.data.function_fit import learn_rule
-from seewhy.data.image_table import ImageTable
+from seewhy.data.networks.classifier import Classifier
+from seewhy.data.pictures.decode import UnreadableError, read_size
+from seewhy.data.pipelines.function_fit import learn_rule
 from seewhy.data.reader import Loaded, batch_of, input_made, load_image
+from seewhy.data.sources.addresses import each
+from seewhy.data.tables.image_table import ImageTable
 from seewhy.errors import DataError, OptionError, listed
 from seewhy.geometry import geometry_of
 from seewhy.records import Image, Preprocess

@@ -16,11 +16,11 @@ from torch import Tensor
 
 from seewhy.cam.model import forward, state_of, untouched
 from seewhy.cam.scores.targets import Score
-from seewhy.data.classifier import Classifier
-from seewhy.data.decode import Pixels, UnreadableError, file_digest
-from seewhy.data.extras import readers_of
-from seewhy.data.image_table import ImageTable
+from seewhy.data.formats.extras import readers_of
+from seewhy.data.networks.classifier import Classifier
+from seewhy.data.pictures.decode import Pixels, UnreadableError, file_digest
 from seewhy.data.reader import load_image, prepared
+from seewhy.data.tables.image_table import ImageTable
 from seewhy.errors import StoreError
 from seewhy.records import Image, Task
 from seewhy.run.first_pass import first_input

@@ -11,7 +11,7 @@ from seewhy.cam.capture import LayerCall
 from seewhy.cam.methods.catalogue import CAPTUM_PREFIX, Method, method_name
 from seewhy.cam.methods.own import MapFunction, own_method
 from seewhy.cam.scores.score import Score
-from seewhy.data.network import thing_of
+from seewhy.data.networks.network import thing_of
 from seewhy.errors import OptionError
 from seewhy.records import Task
 

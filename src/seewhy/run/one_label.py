@@ -7,10 +7,10 @@ from dataclasses import replace
 from torch import Tensor, nn
 
 from seewhy.cam.scores.form import formed
-from seewhy.data.classifier import Classifier, with_classes
-from seewhy.data.image_table import ImageTable
-from seewhy.data.labels import OneLabel
-from seewhy.data.table_labels import with_one_label
+from seewhy.data.networks.classifier import Classifier, with_classes
+from seewhy.data.sources.table_labels import with_one_label
+from seewhy.data.tables.image_table import ImageTable
+from seewhy.data.tables.labels import OneLabel
 from seewhy.errors import OptionError, listed, nearest
 from seewhy.records import OutputAsked, one_form
 from seewhy.run.probe import Probe, probe_network

@@ -8,9 +8,9 @@ from dataclasses import replace
 from torch import Tensor
 
 from seewhy.cam.scores.targets import predicted, probabilities
-from seewhy.data.decode import UnreadableError, file_digest
-from seewhy.data.labels import joined, read_label
+from seewhy.data.pictures.decode import UnreadableError, file_digest
 from seewhy.data.reader import Loaded
+from seewhy.data.tables.labels import joined, read_label
 from seewhy.records import Image, Outcome, Task
 
 NOT_FINITE = "the network gave NaN or infinite logits"

@@ -27,11 +27,11 @@ from seewhy.cam.model import (
 )
 from seewhy.cam.pass_effects import draws, written_by
 from seewhy.cam.scores.targets import Score, Targets, find_scores
-from seewhy.data.classifier import Classifier, load
-from seewhy.data.clusters import ClusterBy, clustered
-from seewhy.data.folder import read_table
-from seewhy.data.image_table import ImageTable
-from seewhy.data.table_labels import by_class_names
+from seewhy.data.networks.classifier import Classifier, load
+from seewhy.data.sources.folder import read_table
+from seewhy.data.sources.table_labels import by_class_names
+from seewhy.data.tables.clusters import ClusterBy, clustered
+from seewhy.data.tables.image_table import ImageTable
 from seewhy.data.window import with_window
 from seewhy.errors import DataError, ModelError, OptionError, counted, listed, nearest
 from seewhy.records import INPUT, Image, MapKey, Preprocess, Task

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from seewhy.cam.model import answer, as_input, remembered, untouched
 from seewhy.cam.pass_effects import draws
 from seewhy.cam.scores.outputs import read_output
-from seewhy.data.classifier import Classifier
-from seewhy.data.image_table import ImageTable
+from seewhy.data.networks.classifier import Classifier
+from seewhy.data.tables.image_table import ImageTable
 from seewhy.errors import DataError, ModelError
 from seewhy.records import Preprocess, Task
 

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
-from seewhy.data.classifier import RANDOM_NOTE
+from seewhy.data.networks.classifier import RANDOM_NOTE
 from seewhy.errors import listed
 from seewhy.records import Preprocess
 from seewhy.run.plan import Plan

@@ -14,11 +14,11 @@ import pyarrow.parquet as parquet
 import pytest
 
 import seewhy
-from seewhy.data import copies as copies_module
-from seewhy.data.copies import Copies, find_copies
-from seewhy.data.duplicates import near_duplicates, near_pairs
-from seewhy.data.folder import read_table
-from seewhy.data.thumbnails import grey_thumbnail
+from seewhy.data.pictures import copies as copies_module
+from seewhy.data.pictures.copies import Copies, find_copies
+from seewhy.data.pictures.duplicates import near_duplicates, near_pairs
+from seewhy.data.pictures.thumbnails import grey_thumbnail
+from seewhy.data.sources.folder import read_table
 from seewhy.estimates import wilson
 from seewhy.evidence import check as check_module
 from seewhy.evidence.check import Check

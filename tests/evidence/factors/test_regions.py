@@ -13,10 +13,10 @@ import torch
 from scipy import stats
 from torch import Tensor
 
-from seewhy.data.canvas import canvas_of
-from seewhy.data.decode import read_photograph
-from seewhy.data.folder import read_table
-from seewhy.data.image_table import ImageTable
+from seewhy.data.pictures.canvas import canvas_of
+from seewhy.data.pictures.decode import read_photograph
+from seewhy.data.sources.folder import read_table
+from seewhy.data.tables.image_table import ImageTable
 from seewhy.errors import DataError, OptionError
 from seewhy.evidence.factors.region_grammar import find_regions
 from seewhy.evidence.factors.region_quality import area_shares, overlap, region_quality

@@ -16,7 +16,7 @@ from torch.nn import functional
 pytest.importorskip("sklearn", reason="scikit-learn groups the maps, which is not there")
 
 import seewhy
-from seewhy.data.image_table import ImageTable
+from seewhy.data.tables.image_table import ImageTable
 from seewhy.evidence.factors.region_grammar import find_regions
 from seewhy.evidence.factors.regions import read_masks
 from seewhy.evidence.trends.places import EVERY, ZonedMaps, mean_share, zone_shares

@@ -11,7 +11,7 @@ import PIL.Image
 import pytest
 import torch
 
-from seewhy.data.folder import read_table
+from seewhy.data.sources.folder import read_table
 from seewhy.errors import DataError
 from seewhy.evidence.trials.clusters import cluster_notes
 from seewhy.evidence.trials.contrast import MOST_CLASSES

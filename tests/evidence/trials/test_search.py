@@ -237,6 +237,6 @@ def test_an_audit_finds_and_tests_a_place_that_nobody_named(tmp_path: Path) -> N
 
 
 def test_outside_of_an_audit_there_is_nothing_to_search(tmp_path: Path) -> None:
-    table = seewhy.data.folder.read_table(write_images(tmp_path / "images", counts={"valid": 2}))
+    table = seewhy.data.sources.folder.read_table(write_images(tmp_path / "images", counts={"valid": 2}))
     with pytest.raises(OptionError, match=r"looks for places within an audit.*--regions search"):
         find_regions("search", table)

@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from seewhy.data.folder_names import role_of
-from seewhy.data.labels import joined
+from seewhy.data.tables.folder_names import role_of
+from seewhy.data.tables.labels import joined
 from seewhy.estimates import Estimate, Floats, Integers, mean_of, share_difference
 from seewhy.evidence.checks.class_order import other_order
 from seewhy.evidence.checks.label_scores import LabelScore, label_order, label_scores, truth_of

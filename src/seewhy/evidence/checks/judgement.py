@@ -12,7 +12,7 @@ from torch import Tensor
 
 from seewhy.cam.layers.choice import trace
 from seewhy.cam.scores.targets import probabilities, two_sided
-from seewhy.data.classifier import RANDOM_NOTE
+from seewhy.data.networks.classifier import RANDOM_NOTE
 from seewhy.estimates import Floats
 from seewhy.evidence.checks.behaviour import Behaviour, behaviour_of, behaviour_of_labels, held_out_of
 from seewhy.evidence.checks.feeding import Feeding, judge, margins, variants_of

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
-from seewhy.data.labels import label_set
+from seewhy.data.tables.labels import label_set
 from seewhy.estimates import Estimate, Floats, Integers, mean_of, wilson
 from seewhy.evidence.checks.class_order import half_of
 from seewhy.evidence.inference.ranks import label_auc, mean_label_auc, paired_difference

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from seewhy.data.copies import Copies, Copy, find_copies
-from seewhy.data.folder_names import role_of
+from seewhy.data.pictures.copies import Copies, Copy, find_copies
+from seewhy.data.tables.folder_names import role_of
 from seewhy.errors import counted, listed
 from seewhy.estimates import Estimate
 from seewhy.evidence.checks.findings import CheckFinding

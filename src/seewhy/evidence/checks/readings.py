@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from seewhy.cam.model import forward
-from seewhy.data.decode import UnreadableError
+from seewhy.data.pictures.decode import UnreadableError
 from seewhy.data.reader import Loaded, batch_of, load_image, refuse_others
 from seewhy.records import Image, Outcome, Preprocess
 from seewhy.run.outcomes import judged, read_outcome, unread_outcome

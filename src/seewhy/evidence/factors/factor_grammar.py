@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, cast
 
-from seewhy.data.network import module_of
+from seewhy.data.networks.network import module_of
 from seewhy.errors import OptionError, listed, nearest
 from seewhy.evidence.factors.factor import Factor, PropertyFactor
 from seewhy.evidence.properties.catalogue import PROPERTIES, Property

@@ -8,9 +8,9 @@ from pathlib import Path, PurePath
 
 from seewhy.data.annotations import coco_file, yolo_files
 from seewhy.data.face_detector import face_masks
-from seewhy.data.folder_names import SPLITS
-from seewhy.data.image_table import ImageTable
 from seewhy.data.masks import function_masks, is_mask, mask_files
+from seewhy.data.tables.folder_names import SPLITS
+from seewhy.data.tables.image_table import ImageTable
 from seewhy.errors import DataError, OptionError, beside, listed, nearest
 from seewhy.evidence.factors.regions import Region, complement, mask_region, zone_region
 from seewhy.evidence.factors.zones import WORDS, zones_of

@@ -10,11 +10,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from seewhy.data.classifier import Opaque
-from seewhy.data.decode import UnreadableError
-from seewhy.data.image_table import ImageTable
 from seewhy.data.masks import Levels, Reader, on_canvas
+from seewhy.data.networks.classifier import Opaque
+from seewhy.data.pictures.decode import UnreadableError
 from seewhy.data.reader import Loaded, load_image
+from seewhy.data.tables.image_table import ImageTable
 from seewhy.errors import DataError
 from seewhy.evidence.factors.zones import Zone
 from seewhy.geometry import Geometry, resized_size

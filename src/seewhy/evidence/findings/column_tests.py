@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from seewhy.data.sheet import plain
-from seewhy.data.table_columns import MOST_GROUPS, OTHER, TableColumn, usable_columns
+from seewhy.data.tables.sheet import plain
+from seewhy.data.tables.table_columns import MOST_GROUPS, OTHER, TableColumn, usable_columns
 from seewhy.estimates import Estimate, Floats, Integers
 from seewhy.evidence.inference.permutation import (
     PermutationTest,

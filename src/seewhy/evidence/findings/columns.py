@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from seewhy.data.table_columns import usable_columns
+from seewhy.data.tables.table_columns import usable_columns
 from seewhy.errors import counted, listed
 from seewhy.estimates import p_words
 from seewhy.evidence.findings.column_tests import (

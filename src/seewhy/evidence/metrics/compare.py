@@ -10,8 +10,8 @@ import numpy as np
 from torch import nn
 
 from seewhy.cam.scores.targets import Target
-from seewhy.data.classifier import Classifier
-from seewhy.data.clusters import ClusterBy
+from seewhy.data.networks.classifier import Classifier
+from seewhy.data.tables.clusters import ClusterBy
 from seewhy.errors import OptionError, counted
 from seewhy.estimates import Integers
 from seewhy.evidence.inference.units import count_units

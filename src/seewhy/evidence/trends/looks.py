@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from seewhy.data.decode import Pixels, UnreadableError, read_verified, reduced
+from seewhy.data.pictures.decode import Pixels, UnreadableError, read_verified, reduced
 from seewhy.estimates import Floats
 from seewhy.evidence.trends.mapped import MappedImages
 from seewhy.geometry import geometry_of, lay

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from seewhy.data.clusters import largest
+from seewhy.data.tables.clusters import largest
 from seewhy.errors import counted, listed
 from seewhy.evidence.trials.sample import Sample
 

@@ -12,10 +12,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from seewhy.data.classifier import Classifier
-from seewhy.data.clusters import ClusterBy
-from seewhy.data.folder import read_table
-from seewhy.data.table_columns import check_columns
+from seewhy.data.networks.classifier import Classifier
+from seewhy.data.sources.folder import read_table
+from seewhy.data.tables.clusters import ClusterBy
+from seewhy.data.tables.table_columns import check_columns
 from seewhy.errors import OptionError, listed
 from seewhy.estimates import Floats
 from seewhy.evidence.factors.factor import Factor, Mark, RegionFactor

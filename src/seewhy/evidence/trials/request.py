@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from seewhy.data.table_columns import ALL
+from seewhy.data.tables.table_columns import ALL
 from seewhy.errors import OptionError
 from seewhy.evidence.factors.factor import Factor
 from seewhy.evidence.factors.region_grammar import SEARCH

@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from seewhy.data.canvas import canvas_from_input, input_from_canvas
-from seewhy.data.classifier import Classifier
-from seewhy.data.decode import UnreadableError
-from seewhy.data.duplicates import joined_groups, near_duplicates
-from seewhy.data.image_table import ImageTable
+from seewhy.data.networks.classifier import Classifier
+from seewhy.data.pictures.canvas import canvas_from_input, input_from_canvas
+from seewhy.data.pictures.decode import UnreadableError
+from seewhy.data.pictures.duplicates import joined_groups, near_duplicates
 from seewhy.data.reader import Loaded, load_image, refuse_others
+from seewhy.data.tables.image_table import ImageTable
 from seewhy.errors import DataError
 from seewhy.evidence.factors.factor import as_share
 from seewhy.evidence.trials.contrast import MOST_CLASSES

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from seewhy.data.folder_names import role_of
+from seewhy.data.tables.folder_names import role_of
 from seewhy.errors import DataError, counted, listed
 from seewhy.evidence.thresholds import LEAST_IMAGES
 from seewhy.evidence.trials.clusters import cluster_notes

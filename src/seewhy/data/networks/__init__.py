@@ -1,0 +1,1 @@
+"""Networks and weights in: from code, files and other packages."""

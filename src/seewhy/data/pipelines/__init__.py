@@ -1,0 +1,1 @@
+"""Preprocessing that other packages made, as canvases."""

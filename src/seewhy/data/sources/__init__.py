@@ -1,0 +1,1 @@
+"""Where images come from: folders, lists, archives, addresses, and the memory."""

@@ -1,0 +1,1 @@
+"""The exchange of a factor while a network learns."""

@@ -1,0 +1,1 @@
+"""Repair: ways, control arms and the proof."""

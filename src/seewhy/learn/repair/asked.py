@@ -1,0 +1,126 @@
+"""What is asked of a repair: which finding of an audit, and how."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from seewhy.errors import OptionError, listed, nearest
+from seewhy.evidence.trials.design import AuditDesign
+from seewhy.learn.repair.arms import USUAL_WAYS, WAYS
+from seewhy.learn.train.fine_tune import Tuning
+from seewhy.records import checked_seed
+
+LEAST_SEEDS = 3
+LARGEST_RATE = 1.0  # of Adam, whose steps are as large
+NAMES = {"shortcut": "shortcut", "depends": "dependence"}
+TODO = {  # where a finding makes no such claim, in front of --anyway
+    "shortcut": "Repair it all the same:",
+    "depends": "Try it all the same:",
+}
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is to be repaired: a factor of an audit's design, for the class whose probability it moves.
+
+    `same_cause` are the other factors that its finding told as the same cause.
+    """
+
+    design: AuditDesign
+    factor: str
+    contrast: str
+    claims: tuple[str, ...]
+    level: str
+    same_cause: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class RepairOptions:
+    """How a repair is made: the ways that are tried, the networks of each arm, and how they are fine-tuned."""
+
+    ways: tuple[str, ...] = USUAL_WAYS
+    seeds: int = LEAST_SEEDS
+    tuning: Tuning = field(default_factory=Tuning)
+    groups: str | None = None
+    seed: int = 0
+    budget: int | None = None  # images through a network
+
+    def __post_init__(self) -> None:
+        checked_seed(self.seed)
+        if self.seeds < LEAST_SEEDS:
+            raise OptionError(f"--seeds is {self.seeds}, but an arm needs at least {LEAST_SEEDS} networks.")
+        if self.tuning.epochs < 1 or self.tuning.batch_size < 1:
+            raise OptionError("--epochs and --batch-size must be at least 1.")
+        if self.budget is not None and self.budget < 1:
+            raise OptionError(f"--budget is {self.budget}, but must be at least 1 image through a network.")
+        if not 0 < self.tuning.rate <= LARGEST_RATE:
+            raise OptionError(f"--rate is {self.tuning.rate:g}, but must be above 0 and at most 1, like 0.0001.")
+
+    def stored(self) -> dict[str, Any]:
+        """The options as the folder's identity has them."""
+        return {**vars(self), "ways": list(self.ways), "tuning": vars(self.tuning)}
+
+
+def named_ways(ways: str | Sequence[str]) -> tuple[str, ...]:
+    """The ways by name. Raises OptionError with the nearest for an unknown one."""
+    names = [word.strip() for word in ways.split(",")] if isinstance(ways, str) else list(ways)
+    if not any(names):
+        raise OptionError(f"No way was named.\n  Ways: {listed(WAYS)}")
+    for name in names:
+        if name not in WAYS:
+            raise OptionError(
+                f"There is no way {name!r}.  {nearest(name, WAYS)}".rstrip() + f"\n  Ways: {listed(WAYS)}"
+            )
+    return tuple(dict.fromkeys(names))
+
+
+def find(
+    design: AuditDesign, findings: Sequence[Mapping[str, Any]], which: int | str, *, anyway: bool = False
+) -> Asked:
+    """The finding that is to be repaired, by number (from 1) or factor, among those about factors and marks.
+
+    A factor that its title names beside the first is repaired itself.
+
+    Raises OptionError where there is none such, or it is no shortcut and `anyway` is not said. A mark is laid over by
+    the audit itself, so that it goes with no class: of one, a dependence is enough.
+    """
+    marks = {mark.name for mark in design.marks}
+    factors = {factor.name for factor in design.factors} | marks
+    about = [one for one in findings if one["factor"] in factors and one["numbers"].get("probability")]
+    number = int(which) if isinstance(which, int) or str(which).isdecimal() else None
+    places = [place for place, one in enumerate(about) if which in (one["factor"], *one.get("alternatives", ()))]
+    place = places[0] if places else None if number is None else number - 1
+    if place is None or not 0 <= place < len(about):
+        raise _no_such_finding(str(which), about)
+    found = about[place]
+    factor = str(which) if places else str(found["factor"])
+    numbers = found["numbers"] if factor == found["factor"] else found["numbers"]["members"][factor]
+    claims, level = tuple(found["claims"]), str(found["level"])
+    needed = "depends" if found["factor"] in marks else "shortcut"
+    if needed not in claims and not anyway:
+        said = f"{level} {found['factor']}: {', '.join(claims) or 'nothing is claimed'}"
+        unnamed = "" if design.request.core else "  Name with --core what should decide, and audit again.\n"
+        raise OptionError(
+            f"Finding {place + 1} is no {NAMES[needed]} ({said}), so there may be nothing to repair.\n"
+            f"{unnamed if needed == 'shortcut' else ''}  {TODO[needed]}  --anyway",
+            slug="no-shortcut",
+        )
+    told = (str(found["factor"]), *found.get("members", ()))
+    same_cause = tuple(name for name in dict.fromkeys(told) if name != factor)
+    return Asked(design, factor, str(numbers["contrast"]), claims, level, same_cause)
+
+
+def _no_such_finding(which: str, about: Sequence[Mapping[str, Any]]) -> OptionError:
+    """What to say of a finding that the audit does not have, or that tells the factor under another one's name."""
+    names = [str(one["factor"]) for one in about]
+    for number, one in enumerate(about, 1):
+        if which in one.get("members", ()):
+            said = f"{which} has no finding of its own: it is told in finding {number}, {one['factor']}."
+            return OptionError(f"{said}\n  Type:  --finding {number}", slug="no-such-finding")
+    told = listed([f"{at} {name}" for at, name in enumerate(names, 1)], 12) or "none about a factor"
+    close = "" if which.isdecimal() else nearest(which, names)
+    said = f"There is no finding {which}.  {close}".rstrip()
+    todo = "\n  Type:  --finding 1" if names else "\n  Audit again with more --regions and --properties."
+    return OptionError(f"{said}\n  The audit has: {told}.{todo}", slug="no-such-finding")

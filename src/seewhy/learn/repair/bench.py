@@ -1,0 +1,316 @@
+"""A repair under way: the images that teach, choose and prove, the networks made so far, and what is read of them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+from torch import nn
+
+from seewhy.errors import ModelError, SeewhyError, WorkError, counted, listed
+from seewhy.estimates import Floats
+from seewhy.evidence.factors.factor import Factor, Mark
+from seewhy.evidence.findings.effects import class_effect
+from seewhy.evidence.trials.contrast import Contrast
+from seewhy.evidence.trials.design import AuditDesign
+from seewhy.evidence.trials.masked import is_part
+from seewhy.evidence.trials.sample import Sample
+from seewhy.evidence.trials.trial import Trials
+from seewhy.learn.measure import Measure
+from seewhy.learn.parts import apart_from, halves_of, measure_on, refuse_small_halves, train_of, with_all_images
+from seewhy.learn.repair.arms import RepairJob, Way, ways_of
+from seewhy.learn.repair.asked import Asked, RepairOptions
+from seewhy.learn.repair.budget import cost_of_way, within
+from seewhy.learn.repair.groups import Groups, cells_of, collecting, groups_by_column, groups_by_effects, no_groups
+from seewhy.learn.repair.proof import (
+    OtherFactor,
+    cost_of,
+    effect_over_seeds,
+    margin_over,
+    other_of,
+    others_of,
+    read,
+    remaining,
+    rise_of,
+    worst_of,
+)
+from seewhy.learn.repair.readings import Reading, balanced
+from seewhy.learn.repair.repair_folder import RepairFolder
+from seewhy.learn.repair.repaired import BEFORE, REPAIRED, Arm, Repair, Try, reasons_of
+from seewhy.records import Progress
+
+RECIPIENTS, USES = 300, 4  # of the proof: images that are edited, donors of each class that each meets
+SEEDS = 1000  # of networks, for each seed that is asked for
+FAILURES = ("cannot-train", "diverged")  # of one network, after which another way may still be proved
+
+
+class Bench:
+    """A repair under way. Raises OptionError where `options` name no column, or a budget holds no way."""
+
+    def __init__(self, asked: Asked, options: RepairOptions, kept: RepairFolder, progress: Progress) -> None:
+        self.asked, self.options, self.kept, self.progress = asked, options, kept, progress
+        self.design = with_all_images(asked.design)
+        self.factor = _named(self.design, asked.factor)
+        self.contrast: Contrast = next(one for one in self.design.contrasts if one.name == asked.contrast)
+        self.network = self.design.plan.classifier.model
+        all_of_train = train_of(self.design)
+        self.train = apart_from(all_of_train, self.design.audited)
+        self.n_shared = len(all_of_train) - len(self.train)
+        self.choosing, self.proving = halves_of(self.design.audited, options.seed)
+        refuse_small_halves((self.choosing, self.proving), self.design, self.contrast.name)
+        self.chooser = self._measure(self.choosing)
+        self.prover = measure_on(
+            self.design,
+            self.proving,
+            self.design.factors,
+            self.design.marks,
+            recipients=RECIPIENTS,
+            uses=USES,
+            seed=options.seed,
+        )
+        self.spent = 0  # images through a network, for what is done in any case
+        self.learned, held, self.proved_groups = map(self._groups, (self.train, self.choosing, self.proving))
+        self.job = self._job(held)
+        self.ways, self.refused = self._ways(self.job)
+        self.made: dict[str, nn.Module] = {}  # in memory, to try ways: the proof needs the same ones again
+        self.done, self.total, self.making = 0, len(self.ways), ""
+
+    def repair(self) -> Repair:
+        """The repair with its proof."""
+        cells = cells_of(self.learned, self.train.labels, self.design.classes, self.train.images)
+        before = read(self.chooser, self.factor.name)
+        tries = [self._tried(way, before) for way in self.ways]
+        begun = Repair(
+            factor=self.factor.name,
+            contrast=self.contrast.name,
+            is_mark=isinstance(self.factor, Mark),
+            way="",
+            words="",
+            arms={},
+            margins={},
+            reduction=None,
+            cost=None,
+            others=(),
+            cells=tuple(cells),
+            collect=collecting(cells, self.factor.name, self.learned.source),
+            tried=tuple(tries),
+            refused=self.refused,
+            reasons=(),
+            seeds=self.options.seeds,
+            images=0,
+            donors=0,
+            notes=self._notes(),
+        )
+        while (best := _best(tries)) is not None:
+            try:
+                return self._proved(self.ways[best], replace(begun, tried=tuple(tries)))
+            except (ModelError, WorkError) as error:
+                if error.slug not in FAILURES:
+                    raise
+                tries[best] = replace(tries[best], error=f"in the proof, {self.making}: {_said(error)}")
+        why = f"No way could be tried: {listed([*_failures(tries), *_refusals(self.refused)], 4)}."
+        return replace(begun, tried=tuple(tries), reasons=(why,))
+
+    def _job(self, held_groups: Groups) -> RepairJob:
+        return RepairJob(
+            network=self.network,
+            factor=self.factor,
+            sample=self.train,
+            held=self.choosing,
+            groups=self.learned,
+            held_groups=held_groups,
+            core=self.design.core_regions,
+            tuning=self.options.tuning,
+            n_outputs=self.design.plan.n_outputs,
+            unrelated=self._unrelated(),
+            seed=self.options.seed,
+            layer=next(iter(self.design.plan.layers), None),
+            memory_format=self.design.plan.memory_format,
+        )
+
+    def _ways(self, job: RepairJob) -> tuple[list[Way], dict[str, str]]:
+        """The ways that can be tried within the budget, and why the others cannot."""
+        ways, refused = ways_of(job, self.options.ways)
+        judged, others = (each(self.factor.name).n_passes for each in (self.prover.only, self.prover.without))
+        costs = {
+            way.name: cost_of_way(
+                way,
+                tuning=self.options.tuning,
+                n_train=len(self.train),
+                seeds=self.options.seeds,
+                n_choosing=self.chooser.n_passes,
+                n_proving=judged,
+            )
+            for way in ways
+        }
+        always = self.spent + self.chooser.n_passes + judged + 2 * others
+        kept, left_out = within(ways, costs, always, self.options.budget)
+        return kept, {**refused, **left_out}
+
+    def _proved(self, way: Way, begun: Repair) -> Repair:
+        n = self.options.seeds * way.times
+        n_made = 1 if way.is_seedless else n
+        self.total = len(self.ways) + n_made + n * len(way.controls) + 1
+        before = self._read(None)
+        networks = [self._network(way.name, way.make, seed) for seed in range(n_made)]
+        repaired = [self._read(network) for network in networks] * (n // n_made)
+        readings = {BEFORE: [before] * n, REPAIRED: repaired}
+        for name, make in way.controls.items():
+            readings[name] = [self._read(self._network(f"{way.name}-{name}", make, seed)) for seed in range(n)]
+        words = {BEFORE: "before", REPAIRED: way.words, **way.control_words}
+        arms = {name: self._arm(name, words[name], held) for name, held in readings.items()}
+        margins = {name: margin_over(repaired, readings[name], self.contrast) for name in way.controls}
+        reduction = margin_over(repaired, readings[BEFORE], self.contrast)
+        cost = cost_of(before.right, repaired[0].right, before.clusters)
+        chance = 1 / len(np.unique(self.proving.labels))
+        others = [
+            *map(self._related, others_of(self.prover.without(self.factor.name), networks[0])),
+            *(
+                replace(other_of(self.factor.name, contrast, before, repaired[0]), is_repaired=True)
+                for contrast in self.design.contrasts
+                if contrast is not self.contrast
+            ),
+        ]
+        given = rise_of(before, repaired[0], self.contrast)
+        self._step()
+        return replace(
+            begun,
+            way=way.name,
+            words=way.words,
+            arms=arms,
+            margins=margins,
+            reduction=reduction,
+            cost=cost,
+            others=tuple(others),
+            reasons=tuple(reasons_of(margins, reduction, cost, arms, others, chance, given, begun.cells)),
+            notes=(*begun.notes, *([way.note] if way.note else [])),
+            seeds=n,
+            images=before.n_images,
+            donors=0 if begun.is_mark else sum(reduction.n.values()),
+            network=networks[0],
+        )
+
+    def _related(self, other: OtherFactor) -> OtherFactor:
+        """Another factor's effect on the same class, with whether it is a region that should lose what this loses."""
+        around = next((one.region for one in self.design.factors if one.name == other.factor), None)
+        if around is None or other.is_core or other.contrast != self.contrast.name:
+            return other
+        region = None if isinstance(self.factor, Mark) else self.factor.region
+        holds_it = region is not None and is_part(self.proving, region, around)
+        return replace(other, holds_it=holds_it, is_same_cause=other.factor in self.asked.same_cause)
+
+    def _tried(self, way: Way, before: Reading) -> Try:
+        """What a way leaves on the images that choose."""
+        try:
+            network = self._network(way.name, way.make, 0)
+            if self.kept.folder is None:
+                self.made[f"{way.name}-0"] = network
+            reading = read(self.chooser, self.factor.name, network)
+        except SeewhyError as error:
+            return Try(way.name, way.words, math.inf, math.nan, math.nan, _said(error))
+        accuracy, before_it = (balanced(one.right, self.choosing.labels) for one in (reading, before))
+        change = accuracy - before_it
+        return Try(way.name, way.words, remaining([reading], self.contrast), accuracy, change)
+
+    def _network(self, name: str, make: Callable[[int], nn.Module], seed: int) -> nn.Module:
+        self.making = f"{name}, seed {seed}"
+        key = f"{name}-{seed}"
+        made = self.made.get(key)
+        if made is None:
+            made = self.kept.network(key, self.network, lambda: make(SEEDS * self.options.seed + seed))
+        self._step()
+        return made
+
+    def _read(self, network: nn.Module | None) -> Reading:
+        """What a network (None: the one before) says on the images that prove."""
+        return read(self.prover.only(self.factor.name), self.factor.name, network)
+
+    def _arm(self, name: str, words: str, readings: Sequence[Reading]) -> Arm:
+        first = readings[0]
+        cells = first.cells(self.proving.labels, self.proved_groups, self.design.classes)
+        return Arm(
+            name=name,
+            words=words,
+            mean=remaining(readings, self.contrast),
+            over_seeds=effect_over_seeds(readings, self.contrast),
+            effects=tuple(remaining([reading], self.contrast) for reading in readings),
+            effect=first.effect(self.contrast),
+            accuracy=first.accuracy,
+            exchanged=first.exchanged,
+            worst=worst_of(cells),
+            cells=cells,
+        )
+
+    def _measure(self, sample: Sample) -> Measure:
+        """The measure of what is to be repaired on a part of the images."""
+        factors: list[Factor] = [] if isinstance(self.factor, Mark) else [self.factor]
+        marks: list[Mark] = [self.factor] if isinstance(self.factor, Mark) else []
+        return measure_on(self.design, sample, factors, marks, recipients=RECIPIENTS, uses=USES, seed=self.options.seed)
+
+    def _groups(self, sample: Sample) -> Groups:
+        """What the factor says in each image of a part: by the column that was named, else by the donors' effects."""
+        if self.options.groups is not None:
+            parts = (self.train, self.choosing, self.proving)
+            among = [image for part in parts for image in part.images]
+            return groups_by_column(self.design.plan.table, sample.images, self.options.groups, among)
+        if isinstance(self.factor, Mark):
+            return no_groups(len(sample), "not known of a mark that the audit laid over; name a column")
+        if self.contrast.is_own_class:
+            return no_groups(len(sample))
+        measure = measure_on(self.design, sample, [self.factor], recipients=len(sample), uses=2, seed=self.options.seed)
+        self.spent += measure.n_passes
+        effects = _donor_effects(measure.trials()[self.factor.name], self.contrast)
+        name, of = self.factor.name, self.contrast.name
+        return groups_by_effects(effects, (f"{name} speaks against {of}", f"{name} speaks for {of}"))
+
+    def _unrelated(self) -> tuple[Factor, ...]:
+        """The properties that were audited, are no part of what should decide, and go with the classes least."""
+        known = self.design.associations
+        some = [one for one in self.design.factors if one.region is None and one.name not in self.design.core]
+        return tuple(sorted((one for one in some if one is not self.factor), key=lambda one: known[one.name]))
+
+    def _notes(self) -> tuple[str, ...]:
+        parts = [(self.train, "taught"), (self.choosing, "chose"), (self.proving, "proved")]
+        told = listed([f"{len(part)} of {part.split} {what}" for part, what in parts])
+        is_made = isinstance(self.factor, Mark) and self.options.groups is None
+        groups = "made by laying the mark over" if is_made else "named" if self.options.groups else "guessed"
+        shared = (
+            f"Left out of train: {counted(self.n_shared, 'image')} that stand in {self.proving.split}, too "
+            "(near-duplicates, or of one cluster with images there)."
+        )
+        return (f"Images: {told}; the groups of images are {groups}.", *([shared] if self.n_shared else []))
+
+    def _step(self) -> None:
+        self.done += 1
+        self.progress(min(self.done, self.total), max(self.total, 1))
+
+
+def _named(design: AuditDesign, name: str) -> Factor | Mark:
+    factor = next((factor for factor in design.factors if factor.name == name), None)
+    return factor if factor is not None else next(mark for mark in design.marks if mark.name == name)
+
+
+def _donor_effects(trials: Trials, contrast: Contrast) -> Floats:
+    """Of each donor (M,) on the margin, which a sure network moves where its probabilities stay at 0 or 1."""
+    return class_effect(trials, trials.margin_changes(contrast), contrast)[1]
+
+
+def _said(error: SeewhyError) -> str:
+    """What an error says, with what to type."""
+    return " ".join(str(error.args[0]).split())
+
+
+def _failures(tries: Sequence[Try]) -> list[str]:
+    return [f"{one.way} ({one.error})" for one in tries if one.error]
+
+
+def _refusals(refused: Mapping[str, str]) -> list[str]:
+    return [f"{name} ({why.rstrip('.')})" for name, why in refused.items()]
+
+
+def _best(tries: Sequence[Try]) -> int | None:
+    """The try that leaves least of the effect and loses least accuracy, both in points and added; None: all failed."""
+    able = [place for place, one in enumerate(tries) if not one.error]
+    return min(able, key=lambda place: abs(tries[place].remaining) + max(0.0, -tries[place].change), default=None)

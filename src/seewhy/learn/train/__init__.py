@@ -1,0 +1,1 @@
+"""Training from the start, and fine-tuning."""
