@@ -13,7 +13,7 @@ from torch import nn
 from seewhy.data.reader import batch_of, load_image
 from seewhy.data.sources.folder import read_table
 from seewhy.errors import OptionError, SeewhyError
-from seewhy.evidence.factors import region_grammar
+from seewhy.evidence.factors import region_sources
 from seewhy.learn.measure import measure_of
 from seewhy.learn.train.job import dice_of
 from seewhy.learn.train.train import Training, train
@@ -75,7 +75,7 @@ def test_half_of_the_images_get_another_ones_content_and_the_others_stay_to_the_
 def test_the_background_of_a_face_keeps_its_detail_beside_it(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     core = where_core().numpy()
     drawn = ("drawn here", lambda: lambda image, loaded: (255 * core).astype(np.uint8))
-    monkeypatch.setitem(region_grammar._DETECTED, "face", drawn)
+    monkeypatch.setitem(region_sources.DETECTED, "face", drawn)
     classifier, table = classifier_of(untrained()), read_table(data / "train")
     (exchange,) = exchange_among("background", classifier, table, list(table.images), seed=0).factors
     assert exchange.factor.name == "background" and exchange.core == ("face",) and exchange.reach > 0

@@ -13,9 +13,10 @@ from seewhy.data.sources.folder import read_table
 from seewhy.data.tables.image_table import ImageTable
 from seewhy.errors import DataError, OptionError, listed, nearest
 from seewhy.evidence.factors.factor import Factor
-from seewhy.evidence.factors.region_grammar import BACKGROUND, FACE, GRAMMAR, find_regions
+from seewhy.evidence.factors.region_grammar import BACKGROUND, GRAMMAR, find_regions, is_region
+from seewhy.evidence.factors.region_sources import FACE
 from seewhy.evidence.factors.regions import Region
-from seewhy.evidence.factors.zones import WORDS, zones_of
+from seewhy.evidence.factors.zones import WORDS
 from seewhy.evidence.findings.effects import Effect, effect_of
 from seewhy.evidence.properties.catalogue import PROPERTIES, Property
 from seewhy.evidence.trials.budget import smallest_of
@@ -151,7 +152,7 @@ def by_kind(
     regions: list[str | Region] = []
     properties: list[str | Property | Factor] = []
     for word in words:
-        if isinstance(word, Region) or (isinstance(word, str) and _is_region(word)):
+        if isinstance(word, Region) or (isinstance(word, str) and is_region(word)):
             regions.append(word)
         elif not isinstance(word, str) or word in PROPERTIES or ":" in word:
             properties.append(word)
@@ -164,10 +165,6 @@ def by_kind(
     unasked = {FACE} if BACKGROUND in regions and FACE not in regions else set()
     named = (*unasked, *regions)
     return tuple(find_regions(named, among)) if named else ("none",), tuple(properties) or ("none",), unasked
-
-
-def _is_region(word: str) -> bool:
-    return "=" in word or word in (FACE, "faces", BACKGROUND) or bool(zones_of(word))
 
 
 def _refuse_ruled_out(reasons: Mapping[str, str], kept: Sequence[Factor]) -> None:

@@ -4,32 +4,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from pathlib import Path, PurePath
+from pathlib import Path
 
-from seewhy.data.annotations import coco_file, yolo_files
-from seewhy.data.face_detector import face_masks
-from seewhy.data.masks import function_masks, is_mask, mask_files
-from seewhy.data.tables.folder_names import SPLITS
 from seewhy.data.tables.image_table import ImageTable
-from seewhy.errors import DataError, OptionError, beside, listed, nearest
+from seewhy.errors import OptionError, nearest
+from seewhy.evidence.factors.region_sources import DETECTED, FACE, SOURCES, given_regions
 from seewhy.evidence.factors.regions import Region, complement, mask_region, zone_region
 from seewhy.evidence.factors.zones import WORDS, zones_of
 
-FACE = "face"
 BACKGROUND = "background"
 SEARCH = "search"  # within an audit, for places that nobody named
-_DETECTED = {FACE: ("face detector", face_masks)}  # a source by one word: what it is called, and what makes its masks
 _ALIASES = {"faces": FACE}
 _PLACES = ("border", "corners", "centre", "halves", "grid:4x4", "zones")
-_OWN = (
-    "NAME=FOLDER of masks or of YOLO's text files",
-    "NAME=coco.json#CATEGORY",
-    "NAME=file.py:function",
-    "NAME=not:REGION",
-)
-GRAMMAR = ", ".join((*_PLACES, SEARCH, *_DETECTED, BACKGROUND, *_OWN))
+GRAMMAR = ", ".join((*_PLACES, SEARCH, *DETECTED, BACKGROUND, *(source.form for source in SOURCES), "NAME=not:REGION"))
 _NAME = re.compile(r"\w[\w .-]*")
-_KNOWN = tuple(dict.fromkeys((*WORDS, *_PLACES, SEARCH, *_DETECTED, *_ALIASES, BACKGROUND)))  # beside NAME=…
+_KNOWN = tuple(dict.fromkeys((*WORDS, *_PLACES, SEARCH, *DETECTED, *_ALIASES, BACKGROUND)))  # beside NAME=…
 
 
 def find_regions(specs: str | Sequence[str | Region], table: ImageTable) -> list[Region]:
@@ -55,6 +44,11 @@ def find_regions(specs: str | Sequence[str | Region], table: ImageTable) -> list
                     slug="no-such-region",
                 )
     return list(regions.values())
+
+
+def is_region(word: str) -> bool:
+    """Whether a word is of the grammar of regions, and so of no other."""
+    return "=" in word or word in (*DETECTED, *_ALIASES, BACKGROUND) or bool(zones_of(word))
 
 
 def _excluded(asked: str | Region) -> str:
@@ -98,7 +92,7 @@ def _plain(asked: str | Region, table: ImageTable) -> list[Region]:
             slug="no-such-region",
         )
     if equals:
-        return _given(_named(name, asked), value, table)
+        return given_regions(_named(name, asked), value, table)
     if regions := _word(asked, table):
         return regions
     hint = (
@@ -120,8 +114,8 @@ def _word(word: str, table: ImageTable) -> list[Region]:
             slug="no-such-region",
         )
     name = _ALIASES.get(word, word)
-    if name in _DETECTED:
-        source, masks = _DETECTED[name]
+    if name in DETECTED:
+        source, masks = DETECTED[name]
         return [mask_region(name, source, masks())]
     return [zone_region(name, zone) for name, zone in zones_of(word).items()]
 
@@ -133,52 +127,3 @@ def _named(name: str, asked: str) -> str:
             slug="no-such-region",
         )
     return name
-
-
-def _given(name: str, value: str, table: ImageTable) -> list[Region]:
-    """The regions of NAME=VALUE: a folder, a COCO file, either with #CATEGORY, or a function."""
-    path, category = Path(value), None
-    if not path.exists() and "#" in value:
-        where, _, category = value.rpartition("#")
-        path = Path(where)
-    if path.is_dir():
-        return _from_folder(name, path, category, table)
-    if path.is_file() and path.suffix.lower() == ".json":
-        of = f" of category {category}" if category else ""
-        return [mask_region(name, f"COCO annotations{of} in {path}", coco_file(path, category, table.images))]
-    if path.is_file():
-        raise DataError(
-            f"{path} is one file, which cannot hold the masks of all images.\n"
-            f"  Give a folder of masks, a COCO file (.json), or a function:  {name}={path}:function",
-            slug="no-masks",
-        )
-    if ":" in value:
-        return [mask_region(name, value, function_masks(value))]
-    raise DataError(f"There is no file or folder {path} for the region {name!r}.  {beside(path)}", slug="no-such-file")
-
-
-def _from_folder(name: str, folder: Path, category: str | None, table: ImageTable) -> list[Region]:
-    if any(is_mask(path) for path in folder.rglob("*")):
-        if category is not None:
-            raise OptionError(f"{folder} holds pictures, which have no category {category!r}.", slug="no-such-region")
-        inner = _parts_of(folder, table)
-        named = {f"{name}-{part.name}": part for part in inner} if inner else {name: folder}
-        return [
-            mask_region(key, f"masks in {source}", mask_files(source, table.images)) for key, source in named.items()
-        ]
-    if any(folder.rglob("*.txt")):
-        of = f" of class {category}" if category else ""
-        return [mask_region(name, f"boxes and polygons{of} in {folder}", yolo_files(folder, category, table.images))]
-    held = listed(sorted(entry.name for entry in folder.iterdir())) or "nothing"
-    raise DataError(f"Found no masks in {folder}, which holds: {held}.", slug="no-masks")
-
-
-def _parts_of(folder: Path, table: ImageTable) -> list[Path]:
-    """The sub-folders that are a region each; none where they are named like the images' own, or hold no masks."""
-    if any(is_mask(path) for path in folder.iterdir()):
-        return []
-    inner = [entry for entry in sorted(folder.iterdir()) if entry.is_dir() and any(map(is_mask, entry.rglob("*")))]
-    of_images = {part for image in table.images for part in PurePath(image.id).parts[:-1]} | set(SPLITS)
-    if table.root is not None:
-        of_images.add(table.root.resolve().name)
-    return [] if any(entry.name in of_images for entry in inner) else inner
