@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+import os
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from numbers import Integral
+from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
 
 from seewhy.errors import OptionError, listed, nearest
@@ -50,6 +52,22 @@ def checked_seed(seed: int) -> int:
     if not isinstance(seed, Integral) or not 0 <= seed < 2**32:
         raise OptionError(f"--seed is {seed}, but must be 0 to {2**32 - 1}.")
     return seed
+
+
+def checked_count(value: Any, option: str, least: int = 1) -> int:
+    """A whole number of at least `least`. Raises OptionError for anything else, a truth value among it."""
+    if isinstance(value, bool) or not isinstance(value, Integral):
+        raise OptionError(f"{option} is {value!r}, but must be a whole number.")
+    if value < least:
+        raise OptionError(f"{option} is {value}, but must be at least {least}.")
+    return int(value)
+
+
+def checked_folder(value: Any, option: str = "--out") -> Path:
+    """The path of a folder. Raises OptionError for what is no path."""
+    if not isinstance(value, (str, os.PathLike)):
+        raise OptionError(f"{option} is {value!r}, but must be the path of a folder, such as runs/first.")
+    return Path(value)
 
 
 Task = Literal["classification", "multi-label", "regression", "embedding", "segmentation", "detection"]

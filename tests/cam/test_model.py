@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import gc
 import weakref
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
@@ -13,6 +15,7 @@ from torch import Tensor, nn
 
 import seewhy
 from seewhy.cam.model import remembered
+from seewhy.errors import StoreError
 from tests.models import FourConv, Pooled, images, seeded
 
 
@@ -101,6 +104,84 @@ def an_attribute_of_one_hash(model: Stack) -> None:
 
 def a_swap_of_shared_modules(model: Stack) -> None:
     model.first, model.second = model.second, model.first
+
+
+class Squashing(nn.Module):
+    """What it ends with is a function in an attribute, and one in a dict."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner, self.final, self.settings = FourConv(), torch.sigmoid, {"scale": 1.0, "then": torch.relu}
+
+    def forward(self, x: Tensor) -> Tensor:
+        scores: Tensor = self.final(self.inner(x)) * self.settings["scale"]
+        return scores
+
+
+def a_function(model: Any) -> None:
+    model.final = torch.nn.functional.logsigmoid
+
+
+def a_value_in_a_dict(model: Any) -> None:
+    model.settings["scale"] = 2.0
+
+
+def a_function_in_a_dict(model: Any) -> None:
+    model.settings["then"] = torch.sigmoid
+
+
+@pytest.mark.parametrize("change", [a_function, a_value_in_a_dict, a_function_in_a_dict])
+def test_functions_and_what_dicts_hold_are_seen(change: Callable[[Any], None]) -> None:
+    model, learned = seeded(Squashing()), iter(range(10))
+    assert [remembered(model, "what", lambda: next(learned)) for _ in range(2)] == [0, 0]
+    change(model)
+    assert remembered(model, "what", lambda: next(learned)) == 1
+
+
+def test_another_last_step_is_read_as_by_a_new_network() -> None:
+    model, x = seeded(Squashing()), images(2, 32)
+    seewhy.explain(model, x, layers="inner.conv2", target=0, progress=False)
+    model.final = nn.Identity()
+    again, anew = (
+        seewhy.explain(net, x, layers="inner.conv2", target=0, progress=False) for net in (model, copy.deepcopy(model))
+    )
+    assert torch.equal(torch.tensor(again.maps), torch.tensor(anew.maps))
+    assert [one["probability"] for one in again.records] == [one["probability"] for one in anew.records]
+
+
+def a_buffer(model: nn.Module) -> None:
+    model[1].running_mean.fill_(0.7)  # type: ignore[index]
+
+
+def behind_the_version(model: nn.Module) -> None:
+    model[0].weight.data.mul_(-2)  # type: ignore[index]
+
+
+@pytest.mark.parametrize("change", [a_buffer, behind_the_version])
+def test_a_result_of_a_network_that_has_changed_is_not_saved_as_its(
+    change: Callable[[nn.Module], None], tmp_path: Path
+) -> None:
+    parts = (nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2))
+    model = nn.Sequential(*parts).eval()
+    explanation = seewhy.explain(model, images(2, 16), layers="2", progress=False)
+    change(model)
+    with pytest.raises(StoreError, match="has changed since this was made"):
+        explanation.save(tmp_path / "run")
+
+
+def test_a_network_that_counts_its_passes_can_be_saved(tmp_path: Path) -> None:
+    class Counter(FourConv):
+        def __init__(self) -> None:
+            super().__init__()
+            self.register_buffer("passes", torch.zeros(1))
+            self.seen: list[Tensor] = []
+
+        def forward(self, x: Tensor) -> Tensor:
+            self.passes += 1
+            self.seen.append(x)
+            return super().forward(x)
+
+    seewhy.explain(seeded(Counter()), images(2, 32), progress=False).save(tmp_path / "run")
 
 
 @pytest.mark.parametrize("change", [an_attribute_of_one_hash, a_swap_of_shared_modules])

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -51,6 +52,36 @@ class Pick:
         return z[:, self.index]
 
 
+def typed(code: str) -> Any:
+    """The function `chosen` of code that was typed, with its globals."""
+    names: dict[str, Any] = {}
+    exec(code, names)
+    return names["chosen"]
+
+
+def closing_over(value: Any) -> Callable[[Tensor], Any]:
+    return lambda z: z[:, value]
+
+
+@dataclass
+class Chosen:
+    index: int
+
+
+class Zero:
+    INDEX = 0
+
+    def forward(self, z: Tensor) -> Tensor:
+        return z[:, self.INDEX]
+
+
+class One(Zero):
+    INDEX = 1
+
+
+One.__qualname__ = One.__name__ = "Zero"
+HELPED = "def helper(z):\n    return z[{0}]\ndef chosen(z):\n    return helper(z)\ndef unused(): return {1}"
+
 DIFFERENT: dict[str, tuple[Callable[[], Any], Callable[[], Any]]] = {
     "constant": (lambda: lambda z: z[:, 0], lambda: lambda z: z[:, 1]),
     "name": (lambda: lambda z: z.amax(1), lambda: lambda z: z.amin(1)),
@@ -61,6 +92,16 @@ DIFFERENT: dict[str, tuple[Callable[[], Any], Callable[[], Any]]] = {
     "object": (lambda: Pick(0), lambda: Pick(1)),
     "method": (lambda: Pick(0).method, lambda: Pick(1).method),
     "weights": (lambda: seeded(nn.Linear(2, 1), 0), lambda: seeded(nn.Linear(2, 1), 1)),
+    "global": (lambda: typed("K = 0\ndef chosen(z): return z[K]"), lambda: typed("K = 1\ndef chosen(z): return z[K]")),
+    "global-in-a-lambda": (
+        lambda: typed("K = 0\ndef chosen(z): return map(lambda y: y[K], z)"),
+        lambda: typed("K = 1\ndef chosen(z): return map(lambda y: y[K], z)"),
+    ),
+    "helper": (lambda: typed(HELPED.format(0, 0)), lambda: typed(HELPED.format(1, 0))),
+    "array": (lambda: closing_over(np.array([0, 1])), lambda: closing_over(np.array([1, 0]))),
+    "record": (lambda: closing_over(Chosen(0)), lambda: closing_over(Chosen(1))),
+    "namespace": (lambda: closing_over(SimpleNamespace(k=0)), lambda: closing_over(SimpleNamespace(k=1))),
+    "class": (lambda: Zero().forward, lambda: One().forward),
     "set-of-words": (lambda: lambda z: z in {"a", "b"}, lambda: lambda z: z in {"a", "c"}),
 }
 
@@ -70,6 +111,13 @@ def test_functions_that_differ_have_other_digests(case: str) -> None:
     one, other = DIFFERENT[case]
     assert code_digest(one()) == code_digest(one())
     assert code_digest(one()) != code_digest(other())
+
+
+def test_what_a_function_does_not_use_is_no_other_function() -> None:
+    assert code_digest(typed(HELPED.format(0, 0))) == code_digest(typed(HELPED.format(0, 1)))
+    assert code_digest(typed("K = 0\ndef chosen(z): return z")) == code_digest(typed("K = 1\ndef chosen(z): return z"))
+    calls_itself = typed("def chosen(z): return chosen(z)")
+    assert code_digest(calls_itself) == code_digest(calls_itself)
 
 
 def test_functions_that_close_over_each_other_have_a_digest() -> None:

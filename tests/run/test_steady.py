@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from pathlib import Path
 from typing import Any
@@ -30,16 +31,18 @@ def plain(image: PIL.Image.Image) -> Tensor:
     return torch.from_numpy(np.array(image)).permute(2, 0, 1) / 255
 
 
-def flipped(is_flipped: bool, image: PIL.Image.Image) -> Tensor:
-    return plain(image).flip(-1) if is_flipped else plain(image)
+def moved(pixels: int, image: PIL.Image.Image) -> Tensor:
+    return plain(image).roll(pixels, -1)
 
 
 OWN = np.random.default_rng(1)
+FLIPS = itertools.cycle([False, True])
 RANDOM = {
-    "torch": lambda image: flipped(bool(torch.rand(()) < 0.5), image),
-    "python": lambda image: flipped(random.random() < 0.5, image),
-    "numpy": lambda image: flipped(np.random.rand() < 0.5, image),
-    "its-own": lambda image: flipped(OWN.random() < 0.5, image),
+    "torch": lambda image: moved(int(torch.randint(32, ())), image),
+    "python": lambda image: moved(random.randrange(32), image),
+    "numpy": lambda image: moved(np.random.randint(32), image),
+    "its-own": lambda image: moved(int(OWN.integers(32)), image),
+    "flip": lambda image: plain(image).flip(-1) if next(FLIPS) else plain(image),
     "noise": lambda image: plain(image) + 0.02 * torch.randn(3, 32, 32),
     "another-size": lambda image: torch.zeros(3, 32 + 2 * int(torch.randint(9, ())), 32),
 }
@@ -151,6 +154,18 @@ def test_statistics_of_a_batch_are_noticed_between_pictures_of_one_kind(seed: in
         parts = (nn.Conv2d(3, 8, 3), norm, nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 3))
     with pytest.raises(ModelError, match="depends on the images that stand beside it"):
         seewhy.explain(nn.Sequential(*parts), pictures, target=1, progress=False)
+
+
+def test_statistics_of_a_batch_are_noticed_after_images_that_ran_alone() -> None:
+    norm = nn.BatchNorm2d(8, track_running_stats=False)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        first, other = torch.rand(2, 4, 3, 32, 32)
+        parts = (nn.Conv2d(3, 8, 3), norm, nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 3))
+    network = nn.Sequential(*parts)
+    seewhy.explain(network, first, target=1, batch_size=1, progress=False)
+    with pytest.raises(ModelError, match="depends on the images that stand beside it"):
+        seewhy.explain(network, other, target=1, progress=False)
 
 
 def test_nan_beside_nan_is_no_dependence_on_the_batch(photos: Path) -> None:

@@ -15,12 +15,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from seewhy.cam.pass_effects import PLAIN, in_one_process, modules_of, restored, written_by
+from seewhy.cam.pass_effects import OF_TORCH, PLAIN, in_one_process, modules_of, restored, written_by
 from seewhy.cam.scores.outputs import first_tensor, read_output
 from seewhy.errors import ModelError, SeewhyError, first_line, listed
 from seewhy.records import Task
 
 T = TypeVar("T")
+_SOME = 8  # numbers of a tensor, or a few more, that stand for it
 SIZES: tuple[int, ...] = (224, 256, 128, 64, 32, 28, 96, 112, 160, 192, 299, 384, 48, 512)
 
 
@@ -156,26 +157,53 @@ def remembered(model: nn.Module, key: Hashable, learn: Callable[[], T]) -> T:
     return value
 
 
-def state_of(model: nn.Module) -> int:
-    """A number for what decides what a model computes: modules, their code, plain attributes and hooks, its weights.
+def state_of(model: nn.Module, *, values: bool = False) -> int:
+    """A number for what decides what a model computes: modules, their code, attributes and hooks, weights and buffers.
 
-    Weights count by memory and version, not by value: cheap, and an optimiser's step or a loaded checkpoint shows.
-    Whether a module is in training mode does not count, since nothing is learned in it.
+    Weights count by memory and version, not by value: cheap, and an optimiser's step or a loaded checkpoint shows. With
+    `values` some of their numbers count, too, which a change through `.data` shows in as well. Whether a module is in
+    training mode does not count, since nothing is learned in it, nor do buffers that its own passes write.
     """
     state: list[Hashable] = []
+    written = written_by(model)
     for module in modules_of(model):
         attributes = vars(module)
         kind = type(module)
         state += [id(module), id(kind), id(kind.forward), id(attributes.get("forward"))]
         state += [*module._modules, *map(id, module._modules.values())]
         state += [*module._forward_hooks, *module._forward_pre_hooks]
-        # As words, since -1 and -2 have one hash.
-        state += [str(value) for key, value in attributes.items() if key != "training" and type(value) in PLAIN]
-        for weight in module._parameters.values():
-            if weight is not None:
-                version = -1 if weight.is_inference() else weight._version
-                state += [tuple(weight.shape), weight.dtype, weight.device, weight.data_ptr(), version]
+        state += [_stated(value) for key, value in attributes.items() if key != "training" and key not in OF_TORCH]
+        buffers = [
+            buffer
+            for name, buffer in module._buffers.items()
+            if not written or f"{kind.__name__}.{name}" not in written
+        ]
+        for tensor in (*module._parameters.values(), *buffers):
+            if tensor is not None:
+                version = -1 if tensor.is_inference() else tensor._version
+                state += [tuple(tensor.shape), tensor.dtype, tensor.device, tensor.data_ptr(), version]
+                state += [str(_some_of(tensor))] if values else []
     return hash(tuple(state))
+
+
+def _stated(value: Any, depth: int = 2) -> Hashable:
+    """What counts of an attribute: plain values, functions, and these in lists and dicts; tensors may be results."""
+    if type(value) in PLAIN:
+        return str(value)  # as words, since -1 and -2 have one hash
+    if isinstance(value, (list, dict)) and depth:
+        content = value if isinstance(value, list) else [part for item in value.items() for part in item]
+        return tuple(_stated(part, depth - 1) for part in content)
+    code = getattr(getattr(value, "__func__", value), "__code__", None)
+    return (id(value), id(code)) if callable(value) else None
+
+
+def _some_of(tensor: Tensor) -> list[Any]:
+    """A few numbers of a tensor, from all over it."""
+    if tensor.is_meta or not tensor.numel():
+        return []
+    flat = tensor.detach().flatten()
+    some: list[Any] = flat[:: max(1, len(flat) // _SOME)].tolist()
+    return some
 
 
 @contextlib.contextmanager

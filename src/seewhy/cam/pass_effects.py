@@ -18,7 +18,7 @@ from seewhy.errors import ModelError, listed
 PLAIN = (bool, int, float, str, tuple, type(None))  # the attributes of a module that count as part of its code
 _UNSET = object()
 _FORKED = b"The network's forward pass forks the process, and its copy does not end by itself: seewhy ends it.\n"
-_OF_TORCH = frozenset(vars(nn.Module()))  # what every module holds: parameters, hooks, submodules
+OF_TORCH = frozenset(vars(nn.Module()))  # what every module holds: parameters, hooks, submodules
 _CALLED = ("_modules", "_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 _written: weakref.WeakKeyDictionary[nn.Module, list[str]] = weakref.WeakKeyDictionary()  # what its pass changes in it
 _drawing: weakref.WeakSet[nn.Module] = weakref.WeakSet()  # whose pass draws random numbers
@@ -59,7 +59,7 @@ def restored(model: nn.Module, *, whole: bool = True) -> Iterator[None]:
         (m, key, value, copy.copy(value))
         for m in modules
         for key, value in vars(m).items()
-        if type(value) in (list, dict) and key not in _OF_TORCH
+        if type(value) in (list, dict) and key not in OF_TORCH
     ]
     weights = [
         (m, name, weight, weight._version)

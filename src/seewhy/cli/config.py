@@ -50,7 +50,7 @@ def value_of(context: typer.Context, new: str) -> Any:
 def _section(file: Path, context: typer.Context, command: str) -> dict[str, Any]:
     """What the file says of the command. Raises OptionError for sections that name none."""
     try:
-        content = tomllib.loads(file.read_text(encoding="utf-8"))
+        content = tomllib.loads(file.read_text(encoding="utf-8-sig"))
     except (OSError, ValueError) as error:
         raise OptionError(f"{file} cannot be read: {error}", slug="config") from error
     commands = getattr(context.parent.command, "commands", {}) if context.parent else {command: context.command}

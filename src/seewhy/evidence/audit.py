@@ -44,7 +44,7 @@ from seewhy.evidence.trials.request import request
 from seewhy.evidence.trials.scorer import Scorer
 from seewhy.evidence.trials.searching import is_pending, searched_for, searched_places, usual_trials, with_places
 from seewhy.evidence.trials.trial import UNDECIDED, Scores, Trials, scores_of, trials_of_job
-from seewhy.records import Progress
+from seewhy.records import Progress, checked_folder
 from seewhy.run.machine import usual_workers
 from seewhy.run.progress import chosen_progresses
 from seewhy.run.workers import run_shards
@@ -145,7 +145,7 @@ def audit(
     )  # fmt: skip
     words = ("Searching", "Auditing") if usual_trials(design) else ("Auditing",)
     with chosen_progresses(progress, *words) as updates:
-        folder = None if out is None else Path(out)
+        folder = None if out is None else checked_folder(out)
         return run_audit(
             design, budget=as_budget(budget), folder=folder, progress=updates[-1], searching=_first(updates)
         )

@@ -24,7 +24,7 @@ from seewhy.evidence.checks.map_findings import Reason
 from seewhy.evidence.checks.readings import Passes, write_records
 from seewhy.evidence.checks.trust import Trust
 from seewhy.evidence.thresholds import CHECK_THRESHOLDS
-from seewhy.records import Progress
+from seewhy.records import Progress, checked_folder
 from seewhy.render import notebook
 from seewhy.render.page import BAD, CAUTION, GOOD, UNKNOWN
 from seewhy.run.folder import RunFolder, default_folder
@@ -216,7 +216,7 @@ def check(
         sample=sample, batch_size=batch_size, seed=seed,
     )  # fmt: skip
     if out is not None:
-        run = RunFolder(Path(out), "check")
+        run = RunFolder(checked_folder(out), "check")
         plan = run.as_begun(plan)
         run.holding(check_identity(plan, seed))  # refused before any work is done
     with chosen_progress(progress, "Checking") as update:

@@ -19,7 +19,7 @@ from seewhy.explanation.only import check_only, with_only
 from seewhy.explanation.result import Explanation
 from seewhy.explanation.shard import explain_shard
 from seewhy.explanation.volumes import VolumeExplanation, check_volumes
-from seewhy.records import Progress
+from seewhy.records import Progress, checked_folder
 from seewhy.run.methods import MethodName
 from seewhy.run.plan import Plan, make_plan
 from seewhy.run.progress import chosen_progress
@@ -84,6 +84,7 @@ def explain(
         >>> explanation.save("runs/explain")
     """
     check_extend(extend, out)
+    folder = None if out is None else checked_folder(out)
     if are_volumes(images):
         check_volumes(method, out=out, only=only, preset=preset, smooth=smooth, grid=grid)
         images = volume_table(images)
@@ -106,10 +107,10 @@ def explain(
         with chosen_progress(progress, "Answering") as update:
             plan = with_only(plan, only, progress=update)
     with chosen_progress(progress, "Explaining") as update:
-        if out is None:
+        if folder is None:
             return run_in_memory(plan, progress=update)
         run_in_folder = import_module("seewhy.explanation.folder").run_in_folder  # what tables and arrays need is large
-        explanation: Explanation = run_in_folder(plan, Path(out), extend=extend, progress=update)
+        explanation: Explanation = run_in_folder(plan, folder, extend=extend, progress=update)
         return explanation
 
 

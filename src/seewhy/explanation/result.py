@@ -22,7 +22,7 @@ from seewhy.explanation.overlays import draw_overlay, fused_keys, overlay_name
 from seewhy.explanation.selection import Selection, record_of, row_named, select
 from seewhy.explanation.shard import Maps, ShardResult
 from seewhy.maps import fuse, is_cut, is_smoothed
-from seewhy.records import MapKey, MapStat, Outcome
+from seewhy.records import MapKey, MapStat, Outcome, checked_folder
 from seewhy.render import notebook
 from seewhy.render.color import heat, jet
 from seewhy.render.overlay import Pixels, side_by_side
@@ -56,6 +56,7 @@ class Explanation:
         writer: Callable[[Explanation, Path], None] | None = None,
     ) -> None:
         self.folder = folder
+        self._home = None if folder is None else folder.absolute()  # also from another working folder
         self.plan = plan
         self.keys: Sequence[MapKey] = plan.keys
         self.methods, self.layers, self.scores = (tuple(dict.fromkeys(part)) for part in zip(*plan.keys, strict=True))
@@ -169,12 +170,12 @@ class Explanation:
 
         The folder is empty, does not exist, or holds this very run. Raises StoreError where it holds something else.
         """
-        folder = Path(folder)
-        if self.folder is not None:
-            RunFolder(self.folder).copy(folder)
+        folder = checked_folder(folder, "The folder")
+        if self._home is not None:
+            RunFolder(self._home).copy(folder)
         elif self._writer is not None:
             self._writer(self, folder)
-        self.folder = folder
+        self.folder, self._home = folder, folder.absolute()
         return folder
 
     def shard(self, shard: Shard) -> ShardResult:
@@ -280,9 +281,9 @@ class Explanation:
         outcome = self.outcomes[row]
         if outcome.error:
             raise DataError(f"{outcome.image.id} has no overlay: {outcome.error}.")
-        if self.folder is not None:
+        if self._home is not None:
             name = overlay_name(outcome.image.id, self.plan.image_format)
-            paths = [self.folder / "overlays" / method / name for method in self.methods]
+            paths = [self._home / "overlays" / method / name for method in self.methods]
             if all(path.exists() for path in paths):
                 return PIL.Image.fromarray(side_by_side([_pixels(path) for path in paths]))
         try:
@@ -295,9 +296,9 @@ class Explanation:
         return PIL.Image.fromarray(draw_overlay(loaded, ordered, empty, self.plan))
 
     def _run_folder(self) -> Path:
-        if self.folder is None:
+        if self._home is None:
             raise RuntimeError("an explanation holds its maps or has a folder")
-        return self.folder
+        return self._home
 
 
 def _by_key(

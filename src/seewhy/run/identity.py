@@ -197,13 +197,15 @@ def network_digest(plan: Plan) -> str:
     own_kinds = sorted((k for k in kinds if not k.__module__.startswith("torch.")), key=lambda k: k.__qualname__)
     function = plan.classifier.preprocess if callable(plan.classifier.preprocess) else None
     methods = [plan.own_methods[name].code for name in plan.methods if name in plan.own_methods]
-    return code_digest([*(kind.forward for kind in own_kinds), function, *methods])
+    forwards = code_digest([kind.forward for kind in own_kinds], deep=False)  # its answers say what else it uses
+    return code_digest([forwards, function, *methods])
 
 
 def network_identity(plan: Plan) -> dict[str, Any]:
     """What tells one network from another beside its weights: its code, all that it is made of, and what it answers."""
     functions = [plan.own_methods[name].code for name in plan.methods if name in plan.own_methods]
     functions += [plan.classifier.preprocess] if callable(plan.classifier.preprocess) else []
+    functions += [score.code for score in plan.scores if score.code is not None]
     network = source_digest(plan.classifier.model, functions)
     answers = answers_of(plan.classifier, plan.table, plan.canvas, plan.task)
     return {"code": network_digest(plan), "network": network, "answers": answers}
@@ -225,7 +227,7 @@ def clusters_identity(plan: Plan) -> dict[str, Any]:
 
 def check_unchanged(plan: Plan) -> None:
     """Raise StoreError where the network is no longer the one that the plan was made for."""
-    if state_of(plan.classifier.model) != plan.state:
+    if state_of(plan.classifier.model, values=True) != plan.state:
         raise StoreError(
             f"{type(plan.classifier.model).__name__} has changed since this was made (weights, settings or device), so "
             "that a folder would take it for the changed network's.\n  Save before the change, or make it again.",

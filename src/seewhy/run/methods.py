@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -32,7 +33,7 @@ def named_methods(method: MethodName | Sequence[MethodName]) -> tuple[list[str],
             names.append(asked if asked == "auto" else method_name(asked))
             continue
         function = thing_of(asked, FORMS) if isinstance(asked, str) else asked
-        if not callable(function):
+        if not callable(function):  # what a file has under that name
             raise OptionError(
                 f"The method {asked!r} is {type(function).__name__}.  Write it as {FORMS}.", slug="own-method"
             )
@@ -60,7 +61,10 @@ def try_methods(
 
 def split_methods(method: MethodName | Sequence[MethodName]) -> list[MethodName]:
     """Names by commas or in a list, and functions."""
-    parts = [method] if isinstance(method, str) or callable(method) else list(method)
+    parts: list[Any] = list(method) if isinstance(method, (list, tuple, set, frozenset)) else [method]
+    for part in parts:
+        if not isinstance(part, str) and not callable(part):
+            raise OptionError(f"The method {part!r} is {type(part).__name__}.  Write it as {FORMS}.", slug="own-method")
     return [
         name
         for part in parts

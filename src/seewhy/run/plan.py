@@ -34,7 +34,7 @@ from seewhy.data.tables.clusters import ClusterBy, clustered
 from seewhy.data.tables.image_table import ImageTable
 from seewhy.data.window import with_window
 from seewhy.errors import DataError, ModelError, OptionError, counted, listed, nearest
-from seewhy.records import INPUT, Image, MapKey, Preprocess, Task
+from seewhy.records import INPUT, Image, MapKey, Preprocess, Task, checked_count
 from seewhy.run.class_names import SEVERAL_NOTE, as_multi_label, check_scores, named_classes, without_one_label
 from seewhy.run.first_pass import as_read, first_answered, first_input, learn_geometry, with_size
 from seewhy.run.machine import usual_batch, usual_workers
@@ -195,7 +195,7 @@ def make_plan(
     classifier, probe, inputs = first_answered(classifier, table)
     probe = as_multi_label(probe, classifier, table, asked=label is not None)
     if probe.task != "detection" and batch_size != 1 and len(table) > 1:
-        check_alone(classifier.model, inputs, probe.task, probe.logits)
+        check_alone(classifier.model, inputs, probe.task)
     classifier, table, said = named_classes(classifier, table, probe)
     if label is not None:
         classifier, table, probe = of_one_label(label, classifier, table, network, inputs, probe)
@@ -247,7 +247,7 @@ def make_plan(
         own_methods=own_methods,
         channels=inputs.shape[1],
         n_outputs=probe.logits.shape[1],
-        state=state_of(network),
+        state=state_of(network, values=True),
         form=str(probe.form),
         label="" if table.one_label is None else table.one_label.name,
     )
@@ -307,14 +307,14 @@ def _batch_note(asked: int | None) -> list[str]:
 
 
 def _check_options(preset: str | None, batch_size: int | None, image_format: str) -> None:
-    if preset is not None and preset not in PRESETS:
+    if preset is not None and (not isinstance(preset, str) or preset not in PRESETS):
         raise OptionError(
-            f"There is no preset {preset!r}.  Presets: {listed(PRESETS)}.  {nearest(preset, PRESETS)}".rstrip()
+            f"There is no preset {preset!r}.  Presets: {listed(PRESETS)}.  {nearest(str(preset), PRESETS)}".rstrip()
         )
     if image_format not in FORMATS:
         raise OptionError(f"There is no picture format {image_format!r}.  Formats: {listed(FORMATS)}.")
-    if batch_size is not None and batch_size < 1:
-        raise OptionError(f"--batch-size is {batch_size}, but must be at least 1.")
+    if batch_size is not None:
+        checked_count(batch_size, "--batch-size")
 
 
 def _misbehaviour(network: nn.Module) -> list[str]:

@@ -35,7 +35,9 @@ _SAME_MAPS = 2e-6  # of the largest number of a map: what two orders of summatio
 
 @dataclass(frozen=True)
 class Probe:
-    """What one pass over the first image shows: what the output means, its numbers (1, K), and every layer call.
+    """What one pass over an image shows: what the output means, its numbers (1, K), and every layer call.
+
+    It is remembered for all images of a shape, so that the numbers may be those of another one.
 
     `form` is how the network's output is read, and `notes` what is said of that.
     """
@@ -118,7 +120,7 @@ def layers_and_methods(
     network: nn.Module,
     inputs: Tensor,
     probe: Probe,
-    layers: str | Sequence[str],
+    layers: str | nn.Module | Sequence[str | nn.Module],
     known: Sequence[str],
     own_methods: Container[str],
     preset: str | None,
@@ -128,7 +130,7 @@ def layers_and_methods(
 
     `known` are the methods as `named_methods` gives them, `own_methods` those of the user's.
     """
-    names = split_names(layers)
+    names = _layer_names(network, layers)
     if not names:
         raise OptionError("No layer was named.  Name some, or leave the choice:  --layers auto")
     if all(name != "auto" and name not in own_methods and find_method(name).on_input for name in known):
@@ -245,8 +247,8 @@ def _same_in_channels_last(
     inputs = as_input(network, inputs)
     turned = inputs.contiguous(memory_format=torch.channels_last)
     try:
-        again = read_output(answer(network, turned), len(inputs), probe.task).logits
-        same = torch.allclose(again, probe.logits, rtol=1e-4, atol=1e-5, equal_nan=True)
+        plain, again = (read_output(answer(network, x), len(x), probe.task).logits for x in (inputs, turned))
+        same = torch.allclose(again, plain, rtol=1e-4, atol=1e-5, equal_nan=True)
         if careful is None or not same:
             return same
         if careful != ("grad-cam",):
@@ -274,7 +276,27 @@ def _noise(inputs: Tensor) -> Tensor:
     return torch.rand(inputs.shape, generator=torch.Generator().manual_seed(0)).to(inputs)
 
 
-def split_names(names: str | Sequence[str]) -> list[str]:
-    """Names by commas or in a list, without empty ones."""
-    texts = [names] if isinstance(names, str) else list(names)
+def split_names(names: Any) -> list[str]:
+    """Names by commas or in a list, without empty ones. Raises OptionError for what is no name."""
+    texts = list(names) if isinstance(names, (list, tuple, set, frozenset)) else [names]
+    for text in texts:
+        if not isinstance(text, str):
+            raise OptionError(f"A name is expected, as a text or several in a list, but got {type(text).__name__}.")
     return [name.strip() for text in texts for name in text.split(",") if name.strip()]
+
+
+def _layer_names(network: nn.Module, layers: Any) -> list[str]:
+    """The names of layers, some of which may be given as the network's own modules."""
+    given = list(layers) if isinstance(layers, (list, tuple)) else [layers]
+    return split_names([_name_in(network, layer) if isinstance(layer, nn.Module) else layer for layer in given])
+
+
+def _name_in(network: nn.Module, module: nn.Module) -> str:
+    name = next((name for name, part in network.named_modules() if part is module), "")
+    if not name:
+        raise LayerError(
+            f"The {type(module).__name__} that was given as a layer is no part of {type(network).__name__}.\n"
+            "  Name it:  layers='layer4'   See the names:  seewhy layers --model …",
+            slug="no-such-layer",
+        )
+    return name

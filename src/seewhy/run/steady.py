@@ -41,13 +41,13 @@ def check_steady(
                 break
 
 
-def check_alone(network: nn.Module, inputs: Tensor, task: Task, logits: Tensor) -> None:
+def check_alone(network: nn.Module, inputs: Tensor, task: Task) -> None:
     """Raise ModelError where the answer to an image (1, C, H, W) depends on the images beside it, or takes no others.
 
-    `logits` (1, K) is the answer to the image alone. It is asked once, for all images of one shape.
+    It is asked once, for all images of one shape.
     """
     key = ("alone", inputs.shape, inputs.dtype, task)
-    answers = remembered(network, key, lambda: _answers_beside(network, inputs, task, logits))
+    answers = remembered(network, key, lambda: _answers_beside(network, inputs, task))
     if isinstance(answers, str):
         raise ModelError(
             f"The network answers one image, and fails where it is given two at once: {answers}\n"
@@ -65,19 +65,17 @@ def check_alone(network: nn.Module, inputs: Tensor, task: Task, logits: Tensor) 
         )
 
 
-def _answers_beside(network: nn.Module, inputs: Tensor, task: Task, logits: Tensor) -> bool | str:
+def _answers_beside(network: nn.Module, inputs: Tensor, task: Task) -> bool | str:
     """Whether the answer stays the same beside another picture; the error where there is none."""
     noise = torch.rand(inputs.shape, generator=torch.Generator().manual_seed(0)).pow(4).to(inputs)  # dark, unlike most
     beside = _answered(network, torch.cat((inputs, noise)), task)
     if isinstance(beside, str):  # a network that minds noise, or too little memory, says nothing of a second image
         return "memory" in beside.lower() or not isinstance(_answered(network, noise, task), Tensor) or beside
-    same = _same_in(network, inputs)
-    if beside is None or _is_near(beside[:1], logits, same):
+    same, alone = _same_in(network, inputs), _answered(network, inputs, task)
+    if beside is None or not isinstance(alone, Tensor) or _is_near(beside[:1], alone, same):
         return True
     again = _answered(network, inputs, task)
-    return not isinstance(again, Tensor) or not _is_near(
-        again, logits, same
-    )  # otherwise each time, which is said elsewhere
+    return not isinstance(again, Tensor) or not _is_near(again, alone, same)  # another each time: said elsewhere
 
 
 def _same_in(network: nn.Module, inputs: Tensor) -> float:

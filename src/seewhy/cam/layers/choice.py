@@ -155,7 +155,7 @@ def _choice(calls: Sequence[Call], place: int, *, passed_over: bool) -> Choice:
         reason = f"HiResCAM, since {flattened} reads every place by itself, and Grad-CAM would average that away"
         return Choice(call.name, "hirescam", f"{layer}; {reason}", grid)
     special = passed_over and grid is not None and grid.skipped > 0
-    reason = "its head reads special tokens alone" if special else "its head pools over the places"
+    reason = "its head reads special tokens alone" if special else _head(calls, place)
     return Choice(call.name, "grad-cam", f"{layer}; Grad-CAM, since {reason}", grid)
 
 
@@ -188,15 +188,34 @@ def _without_grid(calls: Sequence[Call]) -> str:
 
 def _flattened(calls: Sequence[Call], place: int) -> str:
     """The name of the linear layer that reads the flattened grid of calls[place], or ""."""
-    channels, cells = 0, 0
+    channels, cells, width, name = _read_behind(calls, place)
+    # At least four places: a concatenated average and maximum pool doubles the channels too.
+    reads = width % channels == 0 and width // channels >= 4 if channels > 1 else width == cells
+    return name if name and cells > 1 and reads else ""
+
+
+def _head(calls: Sequence[Call], place: int) -> str:
+    """What the head does with the places of calls[place], as far as its modules show."""
+    if any(call.is_pool and math.prod(call.shape[2:]) == 1 for call in calls[place:]):
+        return "its head pools over the places"
+    channels, _, width, name = _read_behind(calls, place)
+    if name and channels > 1 and width % channels == 0:
+        return f"{name} reads one number of each channel"
+    return "no linear layer is seen that reads every place by itself"
+
+
+def _read_behind(calls: Sequence[Call], place: int) -> tuple[int, int, int, str]:
+    """The channels and cells of calls[place], pooled or not; and what the linear layer behind reads, with its name."""
+    channels, cells = 1, 0
     for call in calls[place:]:
         if call.grid is not None:
-            channels, cells = call.shape[call.grid.channel_axis], call.grid.height * call.grid.width
+            seen, places = call.shape[call.grid.channel_axis], call.grid.height * call.grid.width
         elif len(call.shape) in (4, 5):
-            channels, cells = call.shape[1], math.prod(call.shape[2:])
+            seen, places = call.shape[1], math.prod(call.shape[2:])
         elif call.is_linear and len(call.input_shape) == 2:
-            width = call.input_shape[1]
-            # At least four places: a concatenated average and maximum pool doubles the channels too.
-            read = cells > 1 and width % channels == 0 and width // channels >= 4
-            return call.name if read else ""
-    return ""
+            return channels, cells, call.input_shape[1], call.name
+        else:
+            continue
+        if not cells or seen == channels:  # another width is a branch of its own
+            channels, cells = seen, places
+    return channels, cells, 0, ""

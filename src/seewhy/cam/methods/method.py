@@ -43,7 +43,11 @@ class Method:
     code: Any = None
 
     def map_of(self, scene: Scene) -> Tensor:
-        """The raw signed map (N, H, W) of a batch, one layer (or the input) and one score."""
+        """The raw signed map (N, H, W) of a batch, one layer (or the input) and one score.
+
+        The user's own code gets tensors that are its alone: what it writes to changes no other map.
+        """
+        scene = scene if self.code is None else scene.copied()
         if scene.activation is not None and self.kind == "passes":
             return self.combine(self.function(scene).to(scene.activation.dtype), scene.activation)
         if scene.activation is not None and self.kind in ("activation", "gradient"):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from torch import Tensor, nn
@@ -44,3 +44,16 @@ class Scene:
     gradient: Tensor | None = None
     seed: int = 0
     named: tuple[Features, ...] = ()
+
+    def copied(self) -> Scene:
+        """The same with tensors of its own, which may be written to."""
+        named = tuple(Features(*map(_copy, features)) for features in self.named)
+        activation, gradient, raw = map(_copy, (self.activation, self.gradient, self.raw))
+        inputs, values = self.inputs.clone(), self.values.clone()
+        return replace(
+            self, inputs=inputs, values=values, raw=raw, activation=activation, gradient=gradient, named=named
+        )
+
+
+def _copy(tensor: Tensor | None) -> Any:
+    return None if tensor is None else tensor.clone()

@@ -24,7 +24,7 @@ from seewhy.data.tables.labels import JOINT, NO_LABEL, number_of
 from seewhy.data.tables.packed import Packed, gathered
 from seewhy.data.tables.sheet import Sheet, read_lines, read_sheet, sheet_of
 from seewhy.errors import DataError, OptionError
-from seewhy.records import Image, checked_seed, one_form
+from seewhy.records import Image, checked_count, checked_seed, one_form
 
 _TABLES = (".xlsx", ".xls", ".ods", ".parquet", ".feather", ".json", ".jsonl", ".pkl")
 
@@ -62,8 +62,9 @@ def read_table(
     """
     if limit is not None and sample is not None:
         raise OptionError("--limit and --sample cannot be given together: the first images, or a random choice?")
-    if (number := limit if limit is not None else sample) is not None and number < 1:
-        raise OptionError(f"--{'limit' if limit is not None else 'sample'} is {number}, but must be at least 1.")
+    for option, number in {"--limit": limit, "--sample": sample}.items():
+        if number is not None:
+            checked_count(number, option)
     if first_label not in (None, 0, 1):
         raise OptionError(f"--first-label is {first_label}, but must be 0 or 1.")
     checked_seed(seed)

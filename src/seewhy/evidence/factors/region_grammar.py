@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from seewhy.data.tables.image_table import ImageTable
 from seewhy.errors import OptionError, nearest
@@ -28,7 +29,7 @@ def find_regions(specs: str | Sequence[str | Region], table: ImageTable) -> list
     words, DataError for missing files or files that fit none of the images, MissingExtraError without the detector
     of faces.
     """
-    parts: Sequence[str | Region] = specs.split(",") if isinstance(specs, str) else specs
+    parts: Sequence[str | Region] = specs.split(",") if isinstance(specs, str) else _listed(specs)
     asked = [spec for part in parts if (spec := part.strip() if isinstance(part, str) else part) != ""]
     if not asked:
         raise OptionError(f"No region was named.  Regions: {GRAMMAR}", slug="no-such-region")
@@ -44,6 +45,15 @@ def find_regions(specs: str | Sequence[str | Region], table: ImageTable) -> list
                     slug="no-such-region",
                 )
     return list(regions.values())
+
+
+def _listed(specs: Any) -> list[str | Region]:
+    if not isinstance(specs, (list, tuple)) or not all(isinstance(spec, (str, Region)) for spec in specs):
+        raise OptionError(
+            f"Regions are words by commas, or a list of words and Regions; got {specs!r}.\n  Regions: {GRAMMAR}",
+            slug="no-such-region",
+        )
+    return list(specs)
 
 
 def is_region(word: str) -> bool:

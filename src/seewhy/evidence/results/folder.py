@@ -22,6 +22,7 @@ from seewhy.evidence.results.tables import (
     outcomes_of,
     write_map_tables,
 )
+from seewhy.evidence.trials.budget import as_budget
 from seewhy.evidence.trials.contrast import MOST_CLASSES
 from seewhy.evidence.trials.design import AuditDesign
 from seewhy.evidence.trials.places import Places
@@ -68,7 +69,9 @@ class AuditFolder:
     @property
     def identity(self) -> AuditIdentity:
         """Everything that decides the result."""
-        return AuditIdentity({**identity_of(self.design), "budget": self.budget, "trials": self.design.budget})
+        return AuditIdentity(
+            {**identity_of(self.design), "budget": as_budget(self.budget), "trials": self.design.budget}
+        )
 
     def begin(self) -> None:
         """Mark the folder as this audit's. Raises StoreError where it is another's."""
@@ -229,7 +232,7 @@ def _name(classes: Sequence[str], index: int) -> str | None:
 
 def default_audit_folder(design: AuditDesign, budget: int | str | None) -> Path:
     """runs/audit-<hash of everything that decides the result>."""
-    identity = {**identity_of(design), "budget": budget}
+    identity = {**identity_of(design), "budget": as_budget(budget)}
     identity.pop("answers")  # whose last digits are those of the moment
     if not design.plan.batch_asked:
         identity.pop("batch_size")

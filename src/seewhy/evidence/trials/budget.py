@@ -54,7 +54,7 @@ def trials_of(design: AuditDesign, budget: int | str | None, workers: int) -> in
 def speed_of(design: AuditDesign) -> float:
     """Trials a second in one process, measured on a few batches of a job of each kind."""
     if not design.schedule.jobs:
-        return float("inf")
+        return 1.0  # nothing is to be done, at any speed
     scorers, count, seconds = scorers_of(design), 0, 0.0
     scorers[design.audited.split].logits()  # what runs first is slower
     kinds = {(job.edit, job.factors[0].kind if job.factors else ""): job for job in reversed(design.schedule.jobs)}
@@ -76,7 +76,7 @@ def planned(design: AuditDesign, budget: int | str | None, workers: int | None =
     spent = search["trials"] if search and search["reached"] else 0
     design = replace(scheduled(design, None if trials is None else trials - spent), budget=trials)
     sample, schedule = design.audited, design.schedule
-    speed = speed_of(design) if schedule.jobs else float("inf")
+    speed = speed_of(design)
     seconds = schedule.n_trials / (speed * workers) + spent / speed
     per_factor = {
         factor.name: sum(job.n_trials for job in schedule.jobs if job.factors == (factor,)) for factor in design.factors
@@ -164,8 +164,11 @@ def seconds_of(budget: int | str | None) -> float | None:
 
 
 def as_budget(budget: int | str | timedelta | None) -> int | str | None:
-    """A budget as folders hold it: a timedelta becomes its seconds, "90s"."""
-    return f"{budget.total_seconds():g}s" if isinstance(budget, timedelta) else budget
+    """A budget as folders hold it: a number of trials, or a time; a timedelta becomes its seconds, "90s"."""
+    if isinstance(budget, timedelta):
+        return f"{budget.total_seconds():g}s"
+    count = count_of(str(budget)) if isinstance(budget, (int, str)) and not isinstance(budget, bool) else 0
+    return str(count) if count else budget
 
 
 def count_of(budget: Any) -> int:

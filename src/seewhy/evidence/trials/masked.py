@@ -51,7 +51,7 @@ def too_rare(sample: Sample, regions: Sequence[str]) -> dict[str, RuledOut]:
 def words_with_core(request: AuditRequest) -> list[str | Region]:
     """The regions with those of the core that are not among them."""
     named = list(request.regions)
-    known = {spec.name if isinstance(spec, Region) else spec.partition("=")[0].strip() for spec in named}
+    known = {spec.name if isinstance(spec, Region) else str(spec).partition("=")[0].strip() for spec in named}
     return [*named, *(word for word in request.core if word not in known and word not in PROPERTIES)]
 
 

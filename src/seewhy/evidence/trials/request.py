@@ -6,11 +6,11 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from seewhy.data.tables.table_columns import ALL
-from seewhy.errors import OptionError
 from seewhy.evidence.factors.factor import Factor
 from seewhy.evidence.factors.region_grammar import SEARCH
 from seewhy.evidence.factors.regions import Region
 from seewhy.evidence.properties.catalogue import Property
+from seewhy.records import checked_count
 
 USUAL_REGIONS = ("zones", SEARCH)  # where none is named
 
@@ -27,6 +27,10 @@ class Effort:
     uses: int = 4
     controls: int = 20
     pairs: int = 6
+
+    def __post_init__(self) -> None:
+        for name, count in vars(self).items():
+            checked_count(count, f"--{name}", least=0 if name in ("controls", "pairs") else 1)
 
     def as_stored(self) -> dict[str, int]:
         """The effort as findings.json and the manifest have it."""
@@ -78,9 +82,6 @@ def request(
     as_given: bool = False,
 ) -> AuditRequest:
     """What the user asked for: words by commas, or lists of words and objects."""
-    for name, count in (("recipients", recipients), ("donors", donors)):
-        if count < 1:
-            raise OptionError(f"--{name} is {count}, but must be at least 1.")
     return AuditRequest(
         regions=_listed(regions),
         core=_listed(core),

@@ -17,7 +17,7 @@ from seewhy.learn.repair.bench import Bench
 from seewhy.learn.repair.repair_folder import RepairFolder
 from seewhy.learn.repair.repaired import Repair
 from seewhy.learn.train.fine_tune import Tuning
-from seewhy.records import Progress
+from seewhy.records import Progress, checked_folder
 from seewhy.run.progress import chosen_progress
 
 
@@ -79,7 +79,7 @@ def repair(
     tuning = Tuning(epochs=epochs, rate=rate, batch_size=batch_size)
     options = RepairOptions(named_ways(ways), seeds, tuning, groups, seed, budget)
     with chosen_progress(progress, "Repairing") as update:
-        return run_repair(asked, options, folder=None if out is None else Path(out), progress=update)
+        return run_repair(asked, options, folder=None if out is None else checked_folder(out), progress=update)
 
 
 def run_repair(
