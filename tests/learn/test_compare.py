@@ -16,6 +16,7 @@ from scipy import stats
 import seewhy
 from seewhy.errors import OptionError, StoreError
 from seewhy.learn.compare.compare import compare
+from seewhy.learn.compare.comparison import _effect_line
 from seewhy.learn.compare.decisions import decisions_of, image_changes
 from seewhy.learn.compare.effect_changes import AuditTrials, effect_changes
 from seewhy.learn.compare.map_changes import map_changes
@@ -23,6 +24,7 @@ from seewhy.learn.compare.matching import match
 from seewhy.learn.paired import sign_flip_p
 from seewhy.records import Image, MapKey, Outcome
 from seewhy.report.write import write_report
+from seewhy.store.tables import read_columns
 from tests.learn.test_watch import Corner, bright_corners
 
 CLASSES = ["blue", "red"]
@@ -288,3 +290,29 @@ def test_the_command_prints_a_dozen_lines_and_json(home: Path, capsys: pytest.Ca
     printed = capsys.readouterr().out
     assert "top-left: depends less" in printed
     assert json.loads(printed[printed.index("{") :])["effects"][0]["paired"] is True
+
+
+def test_what_a_mark_does_is_compared_image_by_image(home: Path, tmp_path: Path) -> None:
+    for name, gain in (("strong", 4.0), ("weak", 0.4)):
+        classifier = seewhy.load(Corner(gain), classes=CLASSES)
+        asked = {"regions": "bottom-right", "properties": "none", "marks": ["wm=text:XX@top-left"], "progress": False}
+        seewhy.audit(classifier, home / "data", out=tmp_path / name, **asked)
+    found = compare(tmp_path / "strong", tmp_path / "weak")
+    (change,) = [one for one in found.effects if one.factor == "wm"]
+    trials = [read_columns(tmp_path / name / "trials.parquet") for name in ("strong", "weak")]
+    moves = []
+    for table in trials:
+        by = {
+            (edit, recipient): np.array(probabilities)[0]
+            for factor, edit, recipient, probabilities in zip(
+                table["factor"], table["edit"], table["recipient"], table["probabilities"], strict=True
+            )
+            if factor == "wm"
+        }
+        names = sorted(recipient for edit, recipient in by if edit == "inserted")
+        moves.append(np.array([by["inserted", name] - by["neutral mark", name] for name in names]))
+    expected = stats.ttest_rel(moves[1], moves[0])
+    assert change.difference.value == pytest.approx(float((moves[1] - moves[0]).mean()), abs=1e-6)
+    assert change.difference.p_value == pytest.approx(float(expected.pvalue), rel=1e-3)
+    assert change.images == 32 and not change.donors
+    assert "32 images edited, the same trials" in _effect_line(change, 1)

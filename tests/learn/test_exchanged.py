@@ -162,3 +162,23 @@ def test_a_share_that_nobody_named_is_what_the_classes_need_to_be_alike(audit: A
 def test_bad_input_says_what_to_type(audit: Audit, change: Any, said: str) -> None:
     with pytest.raises(OptionError, match=said):
         change(audit)
+
+
+def test_a_transform_refuses_what_is_no_picture_of_the_audit(audit: Audit) -> None:
+    transform = seewhy.ExchangeTransform(audit, "contrast", share=1.0)
+    size = tuple(transform.sample.pixels.shape[1:])
+    image = torch.rand(size, generator=torch.Generator().manual_seed(0))
+    normalised = (image - 0.5) / 0.2
+    pillow: Any = PIL.Image.new("RGB", size[1:])
+    for wrong, said in (
+        (normalised, r"The image is from -2\.\S+ to 2\.\S+, but"),
+        (pillow, "The image is Image, but"),
+        (image.numpy(), "The image is ndarray, but"),
+        ((255 * image).byte(), r"of torch\.uint8, but"),
+    ):
+        with pytest.raises(OptionError, match=f"{said}(.|\n)*before Normalize"):
+            transform(wrong)
+    torch.manual_seed(0)
+    double = transform(image.double())
+    torch.manual_seed(0)
+    assert double.dtype == torch.float64 and torch.allclose(double.float(), transform(image))

@@ -21,7 +21,7 @@ from seewhy.errors import DataError, OptionError, StoreError, WorkError
 from seewhy.estimates import wilson
 from seewhy.evidence.results.identity import AuditIdentity, identity_of
 from seewhy.evidence.results.result import Audit
-from seewhy.learn import arms, bench
+from seewhy.learn.repair import arms, bench
 from seewhy.learn.repair.asked import Asked, RepairOptions, find
 from seewhy.learn.repair.readings import CellAccuracy
 from seewhy.learn.repair.repair import repair, repair_in_folder

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+import seewhy
 from seewhy.data.networks.classifier import load
 from seewhy.errors import DataError, OptionError
 from seewhy.evidence.audit import audit
@@ -209,3 +211,33 @@ def test_bad_calls_say_what_to_write(data: Path, tmp_path: Path) -> None:
     alone = folder_of(tmp_path / "alone", {"valid": 9}, classes=("red",))
     with pytest.raises(DataError, match="All images of valid are of red"):
         Watch(alone, "tint", classes=["blue", "red"])(Corner())
+
+
+def test_two_images_of_a_class_show_nothing_as_in_an_audit(tmp_path: Path) -> None:
+    bright_corners(tmp_path / "data", {"valid": 30})
+    for path in sorted((tmp_path / "data" / "valid" / "red").iterdir())[2:]:
+        path.unlink()
+    watch = seewhy.Watch(tmp_path / "data", factors=["top-left"])
+    (row, *_) = watch(seewhy.load(Corner(4.0), classes=["blue", "red"]))
+    assert row.fewest == 2
+    assert watch.words == ["top-left: cannot say, with 2 distinct images of a class; 8 are needed."]
+
+
+def test_a_margin_that_moves_the_other_way_shows_nothing() -> None:
+    row = WatchRow(0, "tint", "a", 0.1, 0.08, 0.12, 1e-9, 0.1, 30, 30, 15, 0.5)
+    assert courses_of([row])[0].shown and not courses_of([replace(row, margin=-0.5)])[0].shown
+    assert not courses_of([replace(row, fewest=7)])[0].shown
+
+
+def test_rows_of_other_images_are_not_gone_on_with(tmp_path: Path) -> None:
+    for name, seed in (("one", 0), ("other", 1)):
+        bright_corners(tmp_path / name, {"valid": 10 + seed})
+    network = seewhy.load(Corner(4.0), classes=["blue", "red"])
+    watch = seewhy.Watch(tmp_path / "one", factors=["top-left"])
+    watch(network, 0)
+    watch.save(tmp_path / "run")
+    for name, epochs in (("one", {0, 1}), ("other", {1})):
+        again = seewhy.Watch(tmp_path / name, factors=["top-left"])
+        again.resume(tmp_path / "run", 1)
+        again(network, 1)
+        assert {row.epoch for row in again.rows} == epochs

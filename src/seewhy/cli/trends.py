@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from seewhy.cli.options import AsJson
 from seewhy.cli.printing import print_json, print_wrapped, say
 from seewhy.cli.texts import seed_of
+
+if TYPE_CHECKING:
+    from seewhy.evidence.trends.trends import Trends
 
 
 def trends(
@@ -33,18 +36,17 @@ def trends(
         return
     for line in proposed.lines():
         print_wrapped(line.strip()) if line.startswith(" ") else say(line)
-    if options := dict.fromkeys(group.option for partition in proposed.partitions for group in partition.groups):
-        asked = _asked_by(run)
-        say("\nTo test them:")
-        for option in options:
-            say(f"  {asked} {option}")
+    for line in _tests_of(run, proposed):
+        say(line)
     say(f"\nOpen in a browser:  {pages / 'trends.html'}")
 
 
-def _asked_by(run: Path) -> str:
-    """The command line of an audit of all that the run's classifier was shown, without what it tests."""
-    from seewhy.report.next_commands import all_classes_argument, other_command
+def _tests_of(run: Path, proposed: Trends) -> list[str]:
+    """The command lines of audits that test the groups, or why there are none."""
+    from seewhy.report.next_commands import testing_command
     from seewhy.report.stored import read_run
 
     stored = read_run(run)
-    return other_command(stored.typed, "audit", all_classes_argument(stored))
+    groups = [(part.predicted, group.option) for part in proposed.partitions for group in part.groups]
+    lines = dict.fromkeys(testing_command(stored, label, [option]) for label, option in groups)
+    return ["\nTo test them:", *(f"  {line}" for line in lines)] if lines else []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path, PurePath, PurePosixPath
 from typing import Any
@@ -71,6 +71,16 @@ def _can_be_repaired(finding: Mapping[str, Any]) -> bool:
     """Whether a finding with an effect is a shortcut, or a dependence on a mark, which goes with no class."""
     claim = "depends" if finding["numbers"].get("kind") == "insert" else "shortcut"
     return claim in finding["claims"] and bool(finding["numbers"].get("probability"))
+
+
+def testing_command(stored: StoredRun, label: str, options: Sequence[str]) -> str:
+    """The command line of an audit that tests what a run proposes; why there is none where none could run."""
+    task = stored.identity.get("task", "classification")
+    if task not in ("classification", "multi-label"):
+        return f"An audit tests classifiers, and this network's output is read as: {task}."
+    of_label = ["--label", label] if task == "multi-label" else []
+    words = " ".join([*map(shlex.quote, of_label), *options])
+    return f"{other_command(stored.typed, 'audit', all_classes_argument(stored))} {words}"
 
 
 def other_command(typed: str | None, command: str, data: str = "DATA") -> str:

@@ -18,7 +18,7 @@ from seewhy.render.color import heat
 from seewhy.report.averages import picture_of
 from seewhy.report.examples import Example, example_of
 from seewhy.report.gallery import CHUNK, Gallery
-from seewhy.report.next_commands import all_classes_argument, other_command
+from seewhy.report.next_commands import testing_command
 from seewhy.report.stored import StoredRun
 from seewhy.store import manifest
 from seewhy.store.tables import read_columns
@@ -169,7 +169,7 @@ def _sheet(
         accuracy,
         train,
         tuple(example for example in examples if example is not None),
-        f"{other_command(stored.typed, 'audit', all_classes_argument(stored))} {group['option']}",
+        testing_command(stored, part["predicted"], [group["option"]]),
         verdict_on(group["factor"], verdicts),
     )
 
@@ -192,7 +192,8 @@ def _members(home: Path, rows: Mapping[str, int]) -> dict[str, list[int]]:
 
 def _colours(members: Mapping[str, list[int]]) -> dict[str, int]:
     """The number of the colour of each group of maps; 0, the colour of none, beyond the first six."""
-    names = sorted((name for name in members if ":maps-" in name), key=lambda name: (-len(members[name]), name))
+    maps = [name for name in members if name.rpartition(":")[2].startswith("maps-")]
+    names = sorted(maps, key=lambda name: (-len(members[name]), name))
     return {name: number if number <= COLOURS else 0 for number, name in enumerate(names, 1)}
 
 

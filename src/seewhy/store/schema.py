@@ -274,7 +274,8 @@ NUMBERS = {  # of a finding; an estimate is value, low, high and n, often with e
     "flips, flips_own": "shares of decisions that flip with another class's content, and with the own class's",
     "sensitivity": "spread of the margin between donors of one class: a standard deviation, in logits",
     "recipients, donors, trials, fewest, unit": "how many; units of the smallest class; image or cluster",
-    "images_needed": "images of each class that would settle whether the effect reaches the floor",
+    "images_needed": "images of each class that would settle whether the effect reaches the floor (of more than 10 "
+    "classes half of the images of all)",
     "core, turns_decisions": "whether it is core; whether it flips decisions and moves no probability by the floor",
     "gates": "the safeguards: name, passed (null: settles nothing), words",
     "control": "safeguard control: kind (regions, or scrambled donors), their effects, and the limit",

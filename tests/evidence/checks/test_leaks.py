@@ -198,3 +198,23 @@ def test_near_pairs_are_those_that_the_groups_link(home: Path) -> None:
     pairs = {(first, second) for first, second in near_pairs(grey, grey).tolist() if first != second}
     linked = {(first, second) for first in range(len(grey)) for second in np.flatnonzero(groups == groups[first])}
     assert pairs == {(first, second) for first, second in linked if first != second} and len(pairs) == 2
+
+
+@pytest.mark.parametrize("first", ["valid", "train"])
+def test_a_file_that_a_table_lists_under_both_splits_is_a_leak(home: Path, first: str) -> None:
+    counts = (("train", 30), ("valid", 12))
+    each = [(split, name, number) for split, count in counts for name in ("cat", "dog") for number in range(count)]
+    rows = [(f"{split}/{name}/{number:02d}.png", name, split) for split, name, number in each]
+    both = [(path, name, "valid" if split == "train" else "train") for path, name, split in rows if "/0" in path]
+    both = [row for row in both if row[0].startswith(first)]
+    lines = [",".join(row) for row in (*rows, *both)]
+    (home / "both.csv").write_text("\n".join(["path,label,split", *lines]))
+    found = checked(home / "both.csv")
+    (finding,) = (one for one in found.findings if one.part == "leaks")
+    assert finding.level != "good" and found.leaks is not None
+    if first == "valid":
+        assert len(found.leaks.copies.copies) == 20 and all(copy.is_same for copy in found.leaks.copies.copies)
+        assert "20 are byte by byte one of 80 of train" in finding.text
+        assert found.leaks.accuracies["pictures"].leaked.n == 20
+    else:
+        assert found.leaks.n_listed == 20 and "20 images of train are listed under valid, too" in finding.text

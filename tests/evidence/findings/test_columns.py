@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import PIL.Image
@@ -11,7 +12,7 @@ import pytest
 
 import seewhy
 from seewhy.errors import OptionError, StoreError
-from seewhy.evidence.findings.column_tests import _share_between
+from seewhy.evidence.findings.column_tests import _less_class_means, _share_between
 from seewhy.evidence.findings.columns import TITLE
 from tests.small_images import Reader, classifier_of, write_images, write_masks
 from tests.test_cli import run
@@ -120,9 +121,25 @@ def test_a_colour_goes_with_a_column_whatever_the_light() -> None:
     rng = np.random.default_rng(0)
     bins, light = rng.integers(0, 2, 200), rng.normal(0, 1, 200)
     red, rest = light + 0.2 * bins + rng.normal(0, 0.05, 200), light + rng.normal(0, 0.05, 200)
-    assert _share_between(np.stack([red, rest], axis=1), bins) > 0.5
-    assert _share_between(red[:, None], bins) < 0.05
-    assert max(_share_between(rng.normal(size=(200, 8)), rng.integers(0, 5, 200)) for _ in range(50)) < 0.2
+    groups = indicators(bins)
+    assert _share_between(np.stack([red, rest], axis=1), groups) > 0.5
+    assert _share_between(red[:, None], groups) < 0.05
+    assert max(_share_between(rng.normal(size=(200, 8)), indicators(rng.integers(0, 5, 200))) for _ in range(50)) < 0.2
+
+
+def indicators(groups: Any) -> np.ndarray:
+    return (groups[:, None] == np.unique(groups)).astype(np.float64)
+
+
+def test_what_is_the_column_is_it_within_classes_however_it_goes_with_the_label() -> None:
+    rng = np.random.default_rng(1)
+    labels = np.repeat([0, 1], 150)
+    column = np.where(rng.random(300) < 0.93, labels, 1 - labels)
+    values = column[:, None] + rng.normal(0, 0.02, (300, 3))
+    within = _share_between(_less_class_means(values, labels), _less_class_means(indicators(column), labels))
+    assert within > 0.98
+    noise = rng.normal(size=(300, 3)) + 3 * labels[:, None]  # goes with the label alone
+    assert _share_between(_less_class_means(noise, labels), _less_class_means(indicators(column), labels)) < 0.1
 
 
 @pytest.fixture(scope="module")

@@ -99,4 +99,4 @@ def test_where_no_property_takes_it_no_name_is_given(striped: Finding) -> None:
 def test_stripes_are_described_as_one_pattern_that_comes_again(striped: Finding) -> None:
     look = striped.numbers["what"]["look"]
     assert look["pattern"] == "same" and look["period"] == 4
-    assert "with one pattern, at the same place in all, repeated every 4 pixels" in striped.text
+    assert "with one pattern at the same place, repeated every 4 pixels" in striped.text

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pytest
@@ -181,6 +182,29 @@ def test_what_is_permuted_is_said() -> None:
     assert compared(indicators(groups), outcome, clusters=clusters).unit == "cluster"
     groups, outcome, clusters = within_clusters(rng)
     assert compared(indicators(groups), outcome, clusters=clusters).unit == "image within its cluster"
+
+
+def nested_outcome(rng: np.random.Generator, effect: float) -> tuple[Any, Any, Any]:
+    """Forty patients with one label each; a column that varies from image to image, more often 1 where the label is."""
+    clusters = np.repeat(np.arange(40), rng.integers(2, 6, 40))
+    outcome = rng.integers(0, 2, 40)[clusters]
+    return (rng.random(len(clusters)) < 0.5 + effect * (outcome - 0.5)).astype(int), outcome, clusters
+
+
+def test_where_each_cluster_has_one_class_a_column_that_varies_is_compared_between_them() -> None:
+    rng = np.random.default_rng(17)
+    groups, outcome, clusters = nested_outcome(rng, 0.8)
+    test = compared(indicators(groups), outcome, clusters=clusters)
+    assert test.p_value == 1 / 2000 and test.unit == "cluster"
+    mixed = outcome.copy()
+    mixed[np.flatnonzero(clusters == 0)[0]] ^= 1  # one image is judged otherwise
+    assert compared(indicators(groups), mixed, clusters=clusters).p_value <= 2 / 2000
+    alarms = 0
+    for _ in range(300):
+        groups, outcome, clusters = nested_outcome(rng, 0.0)
+        none = np.zeros(len(outcome), np.int64)
+        alarms += permutation_test(indicators(groups), outcome, none, clusters, draws=99, rng=rng).p_value <= 0.05
+    assert alarms / 300 <= 0.08
 
 
 def test_an_association_within_clusters_is_found() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from torch import Tensor, nn
 import seewhy
 from seewhy.cam.methods.scene import Scene
 from seewhy.errors import DataError, LayerError, OptionError
+from seewhy.estimates import Estimate
 from seewhy.evidence.metrics.catalogue import METRICS, PRIMARY
 from seewhy.evidence.metrics.compare import MOST_IMAGES, USUAL, comparison_plan
 from seewhy.evidence.metrics.comparison import ComparedMethod, MethodComparison, ranked_rows
@@ -203,6 +205,37 @@ def test_images_without_a_result_or_a_mask_are_told(photos: Path) -> None:
     assert row.figures["pointing"].n == row.figures["area"].n == 9 and row.figures["road"].n == 10
     assert row.figures["area"].value == pytest.approx(0.25) and compared.clustered == "name:\\d"
     assert any("10 clusters are few" in note for note in compared.notes)
+
+
+def test_copies_count_once(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    for label in ("cat", "dog"):
+        (tmp_path / label).mkdir()
+        pixels = random.integers(0, 256, (32, 32, 3), np.uint8)
+        for number in range(12):
+            PIL.Image.fromarray(pixels).save(tmp_path / label / f"{number}.png")
+    compared = seewhy.compare_methods(seeded(FourConv()), tmp_path, method=["grad-cam", "hirescam"], **QUIET)
+    assert compared.n_images == 24 and compared.clustered == "near-duplicates"
+    assert "24 images are 2 distinct ones: near-duplicates count once." in compared.notes
+    assert any("2 clusters are few" in note for note in compared.notes)
+
+
+def test_answers_that_are_no_number_are_left_out_and_told(photos: Path) -> None:
+    class Sometimes(FourConv):
+        def forward(self, x: Tensor) -> Tensor:
+            dark = (x.flatten(1).mean(1) < 0.2).float()[:, None]  # under the map of an image
+            return super().forward(x) + torch.where(dark > 0, torch.nan, 0.0)
+
+    compared = seewhy.compare_methods(seeded(Sometimes()), photos, method="grad-cam", **QUIET)
+    figures = compared.rows[0].figures
+    assert figures["increase"].n == figures["drop"].n
+
+
+def test_a_score_that_moves_whatever_is_taken_out_is_not_said_to_stay(corner: MethodComparison) -> None:
+    first, none = corner.rows[0], Estimate(0.0, -0.001, 0.001, 20)
+    for lost, says in ((0.9, "alike, so that ROAD ranks nothing here"), (0.0, "hardly moves for any map")):
+        figures = {**first.figures, PRIMARY: none, "drop": Estimate(lost, lost, lost, 20)}
+        assert any(says in line for line in replace(corner, rows=(replace(first, figures=figures),)).said())
 
 
 def test_of_one_class_and_of_many_images_it_is_said(photos: Path) -> None:

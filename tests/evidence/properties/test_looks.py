@@ -68,7 +68,7 @@ def test_a_mark_at_the_same_place_is_one_pattern() -> None:
     images, is_first = patches()
     images[is_first, :, 4:10, 6:14] += 0.2
     assert look_of(images, is_first).pattern == "same"
-    assert "at the same place in all" in look_of(images, is_first).sentence
+    assert "with one pattern at the same place" in look_of(images, is_first).sentence
 
 
 def test_a_mark_that_moves_changes_from_picture_to_picture() -> None:
@@ -156,3 +156,13 @@ def test_one_mark_does_not_come_again() -> None:
     images, is_first = patches()
     images[is_first, :, 4:9, 6:12] += 0.2
     assert look_of(images, is_first).period == 0
+
+
+def test_a_pattern_is_said_of_the_images_that_have_it() -> None:
+    images, is_first = patches()
+    rows = torch.arange(SIDE)
+    images[is_first] += 0.2 * ((rows[:, None] + rows) % 2)
+    has, lacks = look_of(images, is_first), look_of(images, ~is_first)
+    assert (has.pattern, lacks.pattern) == ("same", "lacking") and has.period == lacks.period > 0
+    assert f"with one pattern at the same place, repeated every {has.period} pixels" in has.sentence
+    assert f"without a pattern that those have at the same place, repeated every {has.period} p" in lacks.sentence

@@ -85,3 +85,12 @@ def test_prediction_strength_is_its_definition() -> None:
                 shares.append(np.mean(pairs) if pairs else 0.0)
             strengths.append(min(shares))
     assert prediction_strength(points, 2, 3) == pytest.approx(np.mean(strengths), abs=1e-12)
+
+
+@pytest.mark.parametrize("n_copies", [20, 39, 45])
+def test_points_that_are_nearly_all_the_same_have_groups_without_gaps(n_copies: int) -> None:
+    points = np.zeros((n_copies + 1, 16))
+    points[-1, 3] = 1.0
+    for seed in range(5):
+        labels = spectral_groups(points, seed=seed).labels
+        assert labels.shape == (n_copies + 1,) and set(labels) == set(range(labels.max() + 1))

@@ -167,8 +167,18 @@ CELLS = zones("geometric zone", *zones_of("grid:4x4"))
 @pytest.mark.parametrize(
     ("findings", "words"),
     [
-        ([of("cell-0-1", HELD)], "held by cell-0-1: STRONG  cell-0-1: depends"),
-        ([{**of("centre", HELD), "members": ["cell-1-1"]}], "held by cell-1-1: STRONG  centre: depends"),
+        (
+            [of("cell-0-1", HELD), of("cell-3-3", HELD)],
+            "held by cell-0-1, cell-3-3: STRONG  cell-0-1: depends",
+        ),
+        (
+            [{**of("centre", HELD), "members": ["cell-1-1", "cell-1-2"]}],
+            "held by cell-1-1, cell-1-2: STRONG  centre: depends",
+        ),
+        (
+            [of("cell-0-1", HELD)],
+            "is open: one place acts and no other is shown to, STRONG  cell-0-1: depends",
+        ),
         ([of(REST)], f"did not hold: none of the cells is shown to act; NONE LARGER THAN 2 POINTS  {REST}"),
         ([of(REST, OPEN)], "is open: none of the cells is shown to act, but many together may"),
         ([of("border", HELD)], "is open: none of the cells is shown to act, but many together may"),
@@ -188,7 +198,7 @@ def test_spread_maps_are_tested_by_the_places_that_a_search_tried(tmp_path: Path
     for tried, names, words in (
         (0, [], "not tested yet"),
         (3, [], f"did not hold: none of the places that were searched is shown to act; {NONE_REST} (audit in audit)"),
-        (50, ["frame"], "held by frame: STRONG  frame: depends (audit in audit)"),
+        (50, ["frame"], "is open: one place acts and no other is shown to, STRONG  frame: depends (audit in audit)"),
     ):
         places = [{"name": name} for name in names]
         manifest.write_json(audit / "places.json", {"tried": tried, "places": places})

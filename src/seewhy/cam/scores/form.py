@@ -223,7 +223,8 @@ def before(tensor: Tensor, calls: LastCalls, squash: Squash) -> Tensor:
     if name in _SOFTMAX and given is not None:  # a column of it, in more digits
         tensor = _through(steps, given.double())
     wide = tensor.float() if tensor.dtype != torch.float64 else tensor
-    if not bool(((wide >= 0) & (wide <= 1) | wide.isnan()).all()):
+    most = 1.0 if squash == "sigmoid" else torch.inf  # of a softmax, percent are as good
+    if not bool(((wide >= 0) & (wide <= most) | wide.isnan()).all()):
         raise ModelError(
             f"The network's output was read as probabilities of a {squash} at first, and now goes from "
             f"{float(wide.min()):.3g} to {float(wide.max()):.3g}.\n  Say what it is:  --output-form logits",

@@ -231,6 +231,7 @@ def _from_sheet(sheet: Sheet, folder: Path, source: str, columns: Mapping[str, s
         flags=listing.flags,
         columns=listing.columns,
         read_as=listing.read_as,
+        also_in=listing.also_in,
     )
 
 
@@ -238,7 +239,7 @@ def _from_list(paths: Sequence[Path], source: str) -> ImageTable:
     if not paths:
         raise DataError(f"Found no images in {source}.", slug="no-images")
     root = Path(os.path.commonpath([path.absolute().parent for path in paths]))
-    images, notes = without_repeats(
+    images, notes, _ = without_repeats(
         [Image(below(path, root), address_of(path) or str(path), error=why_not_here(path)) for path in paths]
     )
     either = None

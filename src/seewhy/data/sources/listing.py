@@ -6,7 +6,7 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
 from seewhy.data.sources.addresses import address_of, name_at
@@ -31,6 +31,7 @@ class Listing:
     flags: tuple[str, ...] = ()  # the columns of zeros and ones that labels are the names of
     columns: tuple[str, ...] = ()  # all but that of paths: what the images' cells are
     read_as: tuple[str, ...] = ()  # those that labels and splits were read from
+    also_in: Mapping[str, str] = field(default_factory=dict)  # the other split of files that are listed under two
 
 
 def read_listing(sheet: Sheet, folder: Path, source: str, asked: Mapping[str, str]) -> Listing:
@@ -45,7 +46,7 @@ def read_listing(sheet: Sheet, folder: Path, source: str, asked: Mapping[str, st
     labels, said = _labels(rows, columns)
     splits, numbered = columns.split.read(rows)
     named = tuple(name for name in sheet.columns if name and name != columns.path)
-    images, repeated = without_repeats(
+    images, repeated, also_in = without_repeats(
         [
             Image(
                 relative(path, folder),
@@ -72,6 +73,7 @@ def read_listing(sheet: Sheet, folder: Path, source: str, asked: Mapping[str, st
         columns.flags,
         named,
         tuple(filter(None, (columns.label, *columns.flags, *columns.split.columns))),
+        also_in,
     )
 
 
@@ -80,18 +82,19 @@ def label_names(images: Iterable[Image]) -> tuple[str, ...]:
     return tuple(sorted({name for image in images if image.label for name in image.label.split(DIFFERING)}))
 
 
-def without_repeats(images: Sequence[Image]) -> tuple[list[Image], tuple[str, ...]]:
-    """Every file once, each with an id of its own, and notes where some were listed twice.
+def without_repeats(images: Sequence[Image]) -> tuple[list[Image], tuple[str, ...], dict[str, str]]:
+    """Every file once, each with an id of its own, and notes where some were listed twice; by path the other split.
 
     One that is listed with different labels has them all, for networks of several labels.
     """
     first: dict[str, Image] = {}
     taken: set[str] = set()
-    differing: Counter[str] = Counter()
+    also_in: dict[str, str] = {}
     for image in images:
         place = os.path.normpath(Path(image.path or image.id).absolute())
         if place in first:
-            differing.update(_differing(first[place], image))
+            if first[place].split and image.split and first[place].split != image.split:
+                also_in[first[place].path or first[place].id] = image.split
             first[place] = _with_label_of(first[place], image)
             continue
         new_id, count = PurePosixPath(image.id), 1
@@ -102,7 +105,7 @@ def without_repeats(images: Sequence[Image]) -> tuple[list[Image], tuple[str, ..
         first[place] = replace(image, id=str(new_id))
     repeats = len(images) - len(first)
     notes = [f"{repeats} images were listed twice and are taken once."] if repeats else []
-    return list(first.values()), (*notes, *_said_of(first.values(), differing["split"]))
+    return list(first.values()), (*notes, *_said_of(first.values(), len(also_in))), also_in
 
 
 def relative(path: Path, root: Path) -> str:
@@ -148,10 +151,6 @@ def _without_label(sheet: Sheet, columns: Columns) -> list[str]:
     ]
 
 
-def _differing(first: Image, again: Image) -> list[str]:
-    return ["split"] if first.split and again.split and first.split != again.split else []
-
-
 def _with_label_of(first: Image, again: Image) -> Image:
     labels = [label for image in (first, again) for label in (image.label or "").split(DIFFERING) if label]
     return replace(first, label=DIFFERING.join(dict.fromkeys(labels)) or first.label)
@@ -168,5 +167,5 @@ def _said_of(images: Iterable[Image], n_splits: int) -> list[str]:
             "them all, any other's none."
         )
     if n_splits:
-        notes.append(f"{n_splits:,} rows name another split for an image that was listed before: the first counts.")
+        notes.append(f"{n_splits:,} images are listed under two splits: the first counts.")
     return notes

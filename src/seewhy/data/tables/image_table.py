@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,7 @@ class ImageTable:
     columns: tuple[str, ...] = ()  # of a table, all but that of paths: what `Image.cells` are
     read_as: tuple[str, ...] = ()  # those of them that labels and splits were read from
     cluster_by: str = ""  # what `Image.cluster` comes from
+    also_in: Mapping[str, str] = field(default_factory=dict)  # the other split of images that are listed under two
 
     def __len__(self) -> int:
         return len(self.images)

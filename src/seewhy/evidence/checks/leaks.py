@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from seewhy.errors import counted, listed
 from seewhy.estimates import Estimate
 from seewhy.evidence.checks.findings import CheckFinding
 from seewhy.evidence.inference.units import share_of, units_of
-from seewhy.records import Outcome, Preprocess
+from seewhy.records import Image, Outcome, Preprocess
 from seewhy.run.plan import Plan
 
 SHOWN = 3  # pairs in the sentence
@@ -34,7 +34,8 @@ class Accuracies:
 class Leaks:
     """What one split, `split`, shares with train: copies of pictures, and named clusters; None where nobody named any.
 
-    `accuracies` are those with and without images that leaked, by "pictures" and by "clusters".
+    `n_listed` images of train are listed under the split, too, and judged under neither. `accuracies` are those with
+    and without images that leaked, by "pictures" and by "clusters".
     """
 
     split: str
@@ -42,6 +43,7 @@ class Leaks:
     clusters: tuple[str, ...] | None
     n_clusters: int
     n_in_clusters: int
+    n_listed: int = 0
     accuracies: Mapping[str, Accuracies] = field(default_factory=dict)
 
     @property
@@ -58,17 +60,26 @@ def leaks_of(plan: Plan, outcomes: Sequence[Outcome], seed: int) -> Leaks | None
     `outcomes` are the rows of the check's images; of train all images count, also those that a sample left out.
     """
     images = plan.beside or plan.table.images
-    splits = {role_of(image.split) for image in images}
+    also_in = plan.table.also_in
+    splits = {*(role_of(image.split) for image in images), *map(role_of, also_in.values())}
     judged = next((split for split in ("valid", "test") if split in splits), None)
     if judged is None or "train" not in splits or plan.table.items is not None:
         return None
     train = [image for image in images if role_of(image.split) == "train" and not image.error]
     rows = [row for row in outcomes if role_of(row.image.split) == judged and row.error is None]
-    if not rows or not train:
+    listed_there = {image.path or image.id for image in train} & also_in.keys()
+    n_listed = sum(role_of(also_in[place]) == judged for place in listed_there)
+    if not rows or not (train or also_in):
         return None
     how = plan.classifier.preprocess if isinstance(plan.classifier.preprocess, Preprocess) else None
     digests = {row.image.id: row.digest for row in outcomes}
-    copies = find_copies([row.image for row in rows], train, how, digests, seed)
+    mine_images = [row.image for row in rows]
+    copies = (
+        find_copies(mine_images, train, how, digests, seed)
+        if train
+        else Copies((), len(rows), 0, len(rows), 0, 0, is_whole=True)
+    )
+    copies = with_both(copies, mine_images, also_in, len(train))
     there = {image.cluster for image in train} - {None}
     mine = {row.image.cluster for row in rows} - {None}
     both = {name for name in mine & there if name}
@@ -82,8 +93,18 @@ def leaks_of(plan: Plan, outcomes: Sequence[Outcome], seed: int) -> Leaks | None
         clusters=tuple(sorted(both)) if plan.table.cluster_by else None,
         n_clusters=len(mine),
         n_in_clusters=len(leaked["clusters"]),
+        n_listed=n_listed,
         accuracies={what: found for what, ids in leaked.items() if (found := _accuracies(rows, ids)) is not None},
     )
+
+
+def with_both(copies: Copies, images: Sequence[Image], also_in: Mapping[str, str], n_train: int) -> Copies:
+    """The copies with images that a table lists under train, too: each is the same file."""
+    both = [image for image in images if role_of(also_in.get(image.path or image.id)) == "train"]
+    ids = {image.id for image in both}
+    kept = [copy for copy in copies.copies if copy.image.id not in ids]
+    same = [Copy(image, replace(image, split="train"), is_same=True) for image in both]
+    return replace(copies, copies=(*same, *kept), n_others=n_train + len(both)) if both else copies
 
 
 def leak_findings(leaks: Leaks | None) -> list[CheckFinding]:
@@ -118,6 +139,7 @@ def leaks_summary(leaks: Leaks) -> dict[str, Any]:
         "clusters": None if leaks.clusters is None else list(leaks.clusters),
         "n_clusters": leaks.n_clusters,
         "n_in_clusters": leaks.n_in_clusters,
+        "n_listed": leaks.n_listed,
         "accuracy": {
             what: {name: vars(value) for name, value in vars(found).items()} for what, found in leaks.accuracies.items()
         },
@@ -145,6 +167,12 @@ def _pictures(leaks: Leaks) -> CheckFinding:
     compared = _compared(copies)
     if not copies.copies:
         text = f"None of {among} is the same as one of {copies.n_others:,} of train, nor nearly so{compared}."
+        if leaks.n_listed:
+            more = (
+                f"{counted(leaks.n_listed, 'image')} of train are listed under {split}, too, and left out of it here:"
+            )
+            text = f"{more} what it was learned from says nothing of others. {text}"
+            return CheckFinding("caution", "leaks", text, f"Take them out of {split}, or of train.", numbers)
         return CheckFinding("good", "leaks", text, "", numbers)
     what = [f"{same:,} are byte by byte"] if same else []
     what += [f"{near:,} {'nearly are' if same else 'are nearly'}"] if near else []
@@ -159,6 +187,8 @@ def _pictures(leaks: Leaks) -> CheckFinding:
             f" But {copies.n_twins:,} of {copies.n_images_seen:,} nearly are another of {split} itself: pictures are "
             "alike here, like those of one video, and nearly the same need not be the same."
         )
+    if leaks.n_listed:
+        text += f" {counted(leaks.n_listed, 'image')} more are listed under both splits, and judged under neither."
     todo = f"Take them out of {split} (or of train, and train anew), then check again."
     return CheckFinding("caution", "leaks", text, todo, numbers)
 

@@ -77,8 +77,7 @@ class Case:
     @property
     def fewest(self) -> int:
         """The units of the class that has the fewest; of the own class in the many, half of all."""
-        counts = self.effect.probability.n.values()
-        return sum(counts) // 2 if self.effect.contrast.is_own_class else min(counts, default=0)
+        return self.effect.fewest
 
     @property
     def needed(self) -> float:

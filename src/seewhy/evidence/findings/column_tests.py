@@ -193,8 +193,9 @@ def _factors_with(
         bins = np.searchsorted(np.quantile(values, np.arange(1, _BINS) / _BINS), values).astype(np.int64)
     else:
         bins = np.zeros(int(kept.sum()), np.int64) if column.groups is None else column.groups[kept]
+    groups = adjusted((bins[:, None] == np.unique(bins)).astype(np.float64))
     shares = {
-        factor.name: _share_between(adjusted(design.values[factor.name][kept]), bins)
+        factor.name: _share_between(adjusted(design.values[factor.name][kept]), groups)
         for factor in design.factors
         if factor.name in design.values
     }
@@ -202,22 +203,26 @@ def _factors_with(
     return tuple((name, share) for name, share in ordered if share >= GOES_WITH)[:MOST_NAMED]
 
 
-def _share_between(values: Floats, bins: Integers) -> float:
-    """The share of variance between bins (N,) of that mix of values (N, D) that has the largest, less what chance has.
+def _share_between(values: Floats, groups: Floats) -> float:
+    """The share of variance between groups (N, G) of that mix of values (N, D) that has the largest, less chance.
 
     A mix, since colour may go with a column where red, green and blue vary with the light far more (the first canonical
-    correlation, squared; Wachter 1980, Annals of Statistics 8, for chance).
+    correlation, squared; Wachter 1980, Annals of Statistics 8, for chance). Where values and groups are without their
+    class means it is that within classes (Rao 1969: partial canonical correlation).
     """
-    spread = values.std(axis=0)
-    scaled = ((values - values.mean(axis=0)) / np.where(spread > 0, spread, 1))[:, spread > 0]
-    mixes, sizes, _ = np.linalg.svd(scaled, full_matrices=False)
-    mixes = mixes[:, sizes > 1e-6 * max(sizes, default=0.0)][:, :_MOST_MIXED]
-    names, counts = np.unique(bins, return_counts=True)
-    chance = (math.sqrt(mixes.shape[1]) + math.sqrt(len(names) - 1)) ** 2 / max(len(bins) - 1, 1)
-    if not mixes.size or len(names) < 2 or chance >= 1:
+    mixes, between = _directions(values)[:, :_MOST_MIXED], _directions(groups)
+    chance = (math.sqrt(mixes.shape[1]) + math.sqrt(between.shape[1])) ** 2 / max(len(values) - 1, 1)
+    if not mixes.size or not between.size or chance >= 1:
         return 0.0
-    between = np.stack([mixes[bins == name].sum(axis=0) for name in names]) / np.sqrt(counts)[:, None]
-    return max(0.0, (float(np.linalg.norm(between, 2)) ** 2 - chance) / (1 - chance))
+    return max(0.0, (float(np.linalg.norm(mixes.T @ between, 2)) ** 2 - chance) / (1 - chance))
+
+
+def _directions(values: Floats) -> Floats:
+    """Orthonormal columns (N, R) that span the centred, scaled values (N, D), the largest first."""
+    spread = values.std(axis=0)
+    scaled = ((values - values.mean(axis=0)) / np.where(spread > 1e-12, spread, 1))[:, spread > 1e-12]
+    directions, sizes, _ = np.linalg.svd(scaled, full_matrices=False)
+    return np.asarray(directions[:, sizes > 1e-6 * max(sizes, default=0.0)])
 
 
 def _less_class_means(values: Floats, labels: Integers) -> Floats:

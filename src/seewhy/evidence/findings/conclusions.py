@@ -11,7 +11,7 @@ import numpy as np
 from seewhy.errors import listed
 from seewhy.evidence.checks.behaviour import Behaviour
 from seewhy.evidence.checks.findings import behaviour_findings
-from seewhy.evidence.findings.case import Case, SafeguardOutcome, acts_outside, depends, numbers_of, too_few
+from seewhy.evidence.findings.case import Case, SafeguardOutcome, acts_outside, depends, is_at_rim, numbers_of, too_few
 from seewhy.evidence.findings.cases import AllTrials, Cases, not_separated
 from seewhy.evidence.findings.causes import Cause, causes_of, explanation, led_by
 from seewhy.evidence.findings.examples import with_exchanges, with_marked
@@ -244,6 +244,16 @@ def _of_the_classifier(behaviour: Behaviour, before: Mapping[str, Scores]) -> li
     ]
 
 
+def _weak(cases: Cases) -> tuple[str, ...]:
+    """The factors outside of the core that are shown to act there, whatever keeps them from being called a shortcut."""
+    acting = (
+        case.factor
+        for case in cases.singles
+        if case.is_core is False and depends(case) and case.value > 0 and acts_outside(case) and not is_at_rim(case)
+    )
+    return tuple(dict.fromkeys(acting))
+
+
 def _rest(results: Results, findings: Sequence[Finding]) -> list[Finding]:
     """The omnibus: with the core exchanged, does anything that is left predict the label?"""
     design, cases = results.design, results.cases
@@ -252,7 +262,9 @@ def _rest(results: Results, findings: Sequence[Finding]) -> list[Finding]:
     place = place_finding(design, cases.rest, cases.n_tests)
     is_named = place is not None or any("shortcut" in finding.claims for finding in findings)
     is_collapsed = results.behaviour.collapsed_to is not None
-    rest = rest_finding(design, cases.rest, cases.n_tests, is_named=is_named, is_collapsed=is_collapsed)
+    rest = rest_finding(
+        design, cases.rest, cases.n_tests, is_named=is_named, is_collapsed=is_collapsed, weak=_weak(cases)
+    )
     return [rest] if place is None else [place, rest]
 
 

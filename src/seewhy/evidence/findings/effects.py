@@ -44,11 +44,18 @@ class Effect:
     n_trials: int
     donors: Floats = field(repr=False, compare=False)
     unit: str = "image"
+    n_units: int | None = None  # of donors, each once though several classes share it
 
     @property
     def n_donors(self) -> int:
         """How many units, donors or clusters of near-duplicates, stand behind it."""
-        return sum(self.probability.n.values())
+        return sum(self.probability.n.values()) if self.n_units is None else self.n_units
+
+    @property
+    def fewest(self) -> int:
+        """The units of the class that has the fewest; of the own class in the many, half of all."""
+        counts = self.probability.n.values()
+        return sum(counts) // 2 if self.contrast.is_own_class else min(counts, default=0)
 
 
 def effect_of(trials: Trials, contrast: Contrast, kind: str) -> Effect:
@@ -76,6 +83,7 @@ def effect_of(trials: Trials, contrast: Contrast, kind: str) -> Effect:
         n_trials=len(trials),
         donors=donors,
         unit=trials.unit,
+        n_units=min(sum(probability.n.values()), len(np.unique(trials.clusters[np.isfinite(donors)]))),
     )
 
 

@@ -241,6 +241,16 @@ def _overfit_words(case: Case) -> str:
     )
 
 
+def _more(case: Case) -> str:
+    """How many images would settle what is neither shown nor excluded."""
+    units, is_near = f"{case.effect.unit}s", not _looks_large(case)
+    if case.kind == "insert":
+        return advice(case.needed, case.fewest, units, is_near_the_floor=is_near)
+    if case.effect.contrast.is_own_class:  # of which half of all stand for a class
+        return advice(2 * case.needed, 2 * case.fewest, f"{units} of all classes", is_near_the_floor=is_near)
+    return advice(case.needed, case.fewest, f"{units} of each class", is_near_the_floor=is_near)
+
+
 def _todo(case: Case, level: Level) -> str:
     if too_few(case):
         more = "Add images of other clusters" if case.effect.unit == "cluster" else "Add images"
@@ -256,9 +266,7 @@ def _todo(case: Case, level: Level) -> str:
     if level == "CANNOT SAY" and disagrees(case):
         return "Look at its images: probability and margin part where a few are answered far more surely than others."
     if level == "CANNOT SAY":
-        units = f"{case.effect.unit}s"
-        counted_units = units if case.kind == "insert" else f"{units} of each class"
-        return advice(case.needed, case.fewest, counted_units, is_near_the_floor=not _looks_large(case))
+        return _more(case)
     if level == "NONE LARGER THAN":
         return ""
     if case.kind == "insert":

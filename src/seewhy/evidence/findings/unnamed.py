@@ -8,7 +8,7 @@ anywhere, the boxes around the cores of both images. And the core is moved, to t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -139,9 +139,18 @@ def place_of(sample: Sample, core: str, pixels: int) -> Tensor:
 
 
 def rest_finding(
-    design: AuditDesign, rest: OmnibusTests, n_tests: int, *, is_named: bool, is_collapsed: bool
+    design: AuditDesign,
+    rest: OmnibusTests,
+    n_tests: int,
+    *,
+    is_named: bool,
+    is_collapsed: bool,
+    weak: Sequence[str] = (),
 ) -> Finding:
-    """What the omnibus test tells; `is_named`: a finding tells a shortcut by its name already."""
+    """What the omnibus test tells; `is_named`: a finding tells a shortcut by its name already.
+
+    `weak` are factors outside of the core that are shown to act there, too weakly to be called a shortcut.
+    """
     counts_of = design.audited.unit_counts
     if (fewest := int(min(counts_of[counts_of > 0]))) < LEAST_IMAGES:
         had = counted(fewest, design.audited.unit)
@@ -152,7 +161,7 @@ def rest_finding(
         return Finding(REST, "CANNOT SAY", (), text, "What is wrong with them:  seewhy check")
     numbers, text = _numbers(rest, n_tests), _first_sentence(design, rest, n_tests)
     if is_shown(rest.core, n_tests):
-        return _shown(design, rest, n_tests, text, numbers, is_named=is_named)
+        return _shown(design, rest, n_tests, text, numbers, is_named=is_named, weak=weak)
     is_unlikely = rest.core.surest_class.p_value * n_tests < AUDIT_THRESHOLDS["level"]
     if rest.core.benefit.high < AUDIT_THRESHOLDS["floor"] and not is_collapsed and not is_unlikely:
         return Finding(REST, "NONE LARGER THAN", (), text + ".", numbers=numbers)
@@ -171,7 +180,14 @@ def rest_finding(
 
 
 def _shown(
-    design: AuditDesign, rest: OmnibusTests, n_tests: int, text: str, numbers: dict[str, Any], *, is_named: bool
+    design: AuditDesign,
+    rest: OmnibusTests,
+    n_tests: int,
+    text: str,
+    numbers: dict[str, Any],
+    *,
+    is_named: bool,
+    weak: Sequence[str],
 ) -> Finding:
     """What is told where the core's exchange leaves something: a dependence away from the core, or but a rim."""
     todo = "Name more regions and properties until their effects explain it."
@@ -200,9 +216,11 @@ def _shown(
         )
         return Finding(REST, "WEAK", ("depends",), text, todo, numbers=numbers)
     claims: tuple[Claim, ...] = ("depends",) if is_named else ("depends", "shortcut")
-    text += ": something outside of the core is used, " + (
-        "named here or not." if is_named else "and no region or property that was tried is shown to be its cause."
-    )
+    cause = "and no region or property that was tried is shown to be its cause."
+    if weak:
+        are = "is" if len(weak) == 1 else "are"
+        cause = f"and of what was tried {listed(weak)} {are} shown to act there, too weakly to be called its cause."
+    text += ": something outside of the core is used, " + ("named here or not." if is_named else cause)
     strong = AUDIT_THRESHOLDS["strong"] * AUDIT_THRESHOLDS["floor"]
     level: Level = "STRONG" if min(left.low, rest.core.benefit.low) >= strong else "MODERATE"
     return Finding(REST, level, claims, text, todo, numbers=numbers)

@@ -46,9 +46,14 @@ def permutation_test(
     column that is the same within every cluster (N,) is permuted between clusters that have the same strata. Each
     cluster then counts once, by the shares of its images that are of each class, so that it is not its number of images
     that is compared. Any other column is permuted within clusters, those of one image being permuted among each other.
+    But where less than half of the images could change anything there, since their clusters have one class each, the
+    means of the clusters are permuted between them.
     The p-value counts the observed one (Phipson & Smyth 2010, Stat. Appl. Genet. Mol. Biol. 9), so it is exact for any
     number of `draws`.
     """
+    v = _cramers_v(column, outcome, strata)
+    if not is_nested(column, clusters) and _is_between(column, outcome, strata, clusters):
+        column = _cluster_means(column, clusters)
     units, permuted, unit = _permutations(column, strata, clusters)
     _, first = np.unique(units, return_index=True)
     table, rows = _table(outcome, strata, units), column[first]
@@ -60,7 +65,26 @@ def permutation_test(
     for start in range(0, draws, _AT_ONCE):
         drawn = statistics(table, rows[permuted(min(_AT_ONCE, draws - start), rng)])
         above += int((drawn >= observed - _SLACK * max(observed, 1.0)).sum())
-    return PermutationTest((1 + above) / (1 + draws), unit, _cramers_v(column, outcome, strata))
+    return PermutationTest((1 + above) / (1 + draws), unit, v)
+
+
+def _is_between(column: Floats, outcome: Integers, strata: Integers, clusters: Integers) -> bool:
+    """Whether an order within clusters changes nothing for half of the images: both must vary there, in one stratum."""
+    _, of_image, sizes = np.unique(clusters, return_inverse=True, return_counts=True)
+    telling = sizes[of_image] == 1
+    for place in np.flatnonzero(sizes > 1):
+        for stratum in np.unique(strata[of_image == place]):
+            rows = np.flatnonzero((of_image == place) & (strata == stratum))
+            telling[rows] = np.ptp(outcome[rows]) > 0 and bool((np.ptp(column[rows], axis=0) > 0).any())
+    return 2 * int(telling.sum()) < len(telling)
+
+
+def _cluster_means(column: Floats, clusters: Integers) -> Floats:
+    """The column (N, G) with the mean of its cluster for each image."""
+    _, of_image, sizes = np.unique(clusters, return_inverse=True, return_counts=True)
+    sums = np.zeros((len(sizes), column.shape[1]))
+    np.add.at(sums, of_image, column)
+    return np.asarray((sums / sizes[:, None])[of_image])
 
 
 def is_nested(column: NDArray[Any], clusters: Integers) -> bool:

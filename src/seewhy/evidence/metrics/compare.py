@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import torch
 from torch import nn
+from torch.nn.functional import adaptive_avg_pool2d
 
 from seewhy.cam.scores.targets import Target
 from seewhy.data.networks.classifier import Classifier
+from seewhy.data.pictures.duplicates import joined_groups, near_duplicates
 from seewhy.data.tables.clusters import ClusterBy
 from seewhy.errors import OptionError, counted
-from seewhy.estimates import Integers
+from seewhy.estimates import Floats, Integers
 from seewhy.evidence.inference.units import count_units
+from seewhy.evidence.metrics.catalogue import PRIMARY
 from seewhy.evidence.metrics.comparison import NOTHING, MethodComparison, ranked_rows
 from seewhy.evidence.metrics.figures import core_masks, dropped_words, figures_of
 from seewhy.evidence.metrics.mapped import Mapped, mapped
@@ -27,6 +31,7 @@ from seewhy.run.progress import chosen_progress
 USUAL = ("grad-cam", "hirescam", "layercam", "grad-cam++", "xgrad-cam", "eigen-cam")  # of one pass each
 MOST_IMAGES = 60  # unless --limit or --sample says otherwise
 _FEW = 20
+_SIDE = 64  # pixels, to which images are made smaller to tell near-duplicates
 
 
 def compare_methods(
@@ -84,16 +89,17 @@ def compare_methods(
     clusters = _clusters(found)
     is_probability = plan.scores[0].choose is not None
     nothing = NOTHING if is_probability else 0.0
+    rows = ranked_rows(found.columns, figures, clusters=clusters, nothing=nothing, seed=seed)
     return MethodComparison(
-        rows=ranked_rows(found.columns, figures, clusters=clusters, nothing=nothing, seed=seed),
+        rows=rows,
         n_images=len(found),
         classes=plan.classes,
-        notes=(*plan.notes, *said, *_noted(found, clusters)),
+        notes=(*plan.notes, *said, *_noted(found, clusters, figures)),
         measured=watched(plan),
         is_probability=is_probability,
         left_out=found.left_out,
         core=core,
-        clustered=plan.table.cluster_by,
+        clustered=plan.table.cluster_by or ("near-duplicates" if clusters is not None else ""),
         seed=seed,
     )
 
@@ -119,21 +125,29 @@ def comparison_plan(classifier: Classifier | nn.Module, images: Any, **options: 
 
 
 def _clusters(found: Mapped) -> Integers | None:
-    """The number (N,) of each image's cluster; images without one are clusters of their own. None without any."""
-    names = [outcome.image.cluster for outcome in found.outcomes]
-    if not any(names):
-        return None
-    units = [f"image {row}" if name is None else f"cluster {name}" for row, name in enumerate(names)]
-    return np.unique(units, return_inverse=True)[1].astype(np.int64)
+    """The number (N,) of each image's cluster: of near-duplicates, and of those of one name. None where all differ."""
+    height, width = (min(_SIDE, side) for side in found.plan.canvas)
+    greys = (batch.inputs.float().mean(dim=1, keepdim=True).cpu() for batch in found.batches())
+    small = torch.cat([adaptive_avg_pool2d(grey, (height, width))[:, 0] for grey in greys])
+    groups = near_duplicates(small.double().numpy())
+    clusters = joined_groups(groups, [outcome.image.cluster for outcome in found.outcomes])
+    return clusters if found.plan.table.cluster_by or count_units(clusters) < len(found) else None
 
 
-def _noted(found: Mapped, clusters: Integers | None) -> list[str]:
+def _noted(found: Mapped, clusters: Integers | None, figures: Mapping[str, Floats]) -> list[str]:
     """What the reader of a ranking has to know of its images."""
     notes = []
     labels = {outcome.image.label for outcome in found.outcomes}
     if len(labels) == 1 and len(found.plan.classes) > 1 and (label := labels.pop()) is not None:
         notes.append(f"All images are of the class {label}: what ranks first for it may not for others.")
-    units = len(found) if clusters is None else count_units(clusters)
+    ranked = np.isfinite(figures[PRIMARY]).all(axis=1)
+    if lost := int((~ranked).sum()):
+        what = f"{lost:,} of {counted(len(found), 'image')}"
+        notes.append(f"The ranking is without {what}: the network gave NaN once pixels were taken out.")
+    if clusters is not None and not found.plan.table.cluster_by:
+        distinct = count_units(clusters)
+        notes.append(f"{counted(len(found), 'image')} are {distinct:,} distinct ones: near-duplicates count once.")
+    units = int(ranked.sum()) if clusters is None else count_units(clusters[ranked])
     if units < _FEW:
         named = counted(units, "image" if clusters is None else "cluster")
         are = "is" if units == 1 else "are"

@@ -29,6 +29,7 @@ INTERVALS = (
 )
 NOTHING = 0.001  # of a probability: a smaller difference is none, however sure it is
 _HARDLY = 0.005  # a first row below it says that what is measured does not move
+_MOVED = 0.02  # of the score, that is lost under a map where it moves at all
 _UNKNOWN = Estimate(math.nan, math.nan, math.nan, 0)
 
 
@@ -121,7 +122,8 @@ class MethodComparison:
         sentences = [f"By {title} {first} is first, {_figure(first.figures[self.primary])}."]
         alike = [str(row) for row in rest if row.verdict == "cannot tell apart"]
         if alike:
-            sentences.append(f"Cannot tell apart from it on {counted(self.n_images, 'image')}: {listed(alike, 20)}.")
+            n = counted(first.figures[self.primary].n, "cluster" if self.clustered else "image")
+            sentences.append(f"Cannot tell apart from it on {n}: {listed(alike, 20)}.")
         methods = [row for row in self.rows if not row.knows_nothing]
         better = [str(row) for row in methods if row.beats_what_knows_nothing]
         not_better = [str(row) for row in methods if not row.beats_what_knows_nothing]
@@ -134,9 +136,13 @@ class MethodComparison:
         return [*sentences, *self._by_other_metric(), *self._hardly()]
 
     def _hardly(self) -> list[str]:
-        """That what is measured hardly moves, where it does not."""
+        """That what is measured hardly moves, where it does not; or that it moves whatever is taken out."""
         if not self.is_probability or max(abs(row.figures[self.primary].value) for row in self.rows) >= _HARDLY:
             return []
+        lost = [row.figures["drop"].value for row in self.rows if "drop" in row.figures]
+        if max(lost, default=0.0) >= _MOVED:
+            title = METRICS[self.primary].title
+            return [f"Both ends of a map's order move {self.measured} alike, so that {title} ranks nothing here."]
         return [f"What is measured, {self.measured}, hardly moves for any map.  Another target may:  --target margin"]
 
     def _by_other_metric(self) -> list[str]:

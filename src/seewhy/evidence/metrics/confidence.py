@@ -32,8 +32,9 @@ class Confidence:
 
     @property
     def rises(self) -> Tensor:
-        """1 where the score is higher than that of the whole image, else 0 (N,)."""
-        return (self.after > self.before).to(self.before)
+        """1 where the score is higher than that of the whole image, else 0 (N,); NaN where either is not finite."""
+        is_known = self.before.isfinite() & self.after.isfinite()
+        return torch.where(is_known, (self.after > self.before).to(self.before), torch.nan)
 
 
 def lit(maps: Tensor) -> Tensor:

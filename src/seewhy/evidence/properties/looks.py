@@ -42,7 +42,8 @@ _HUES = {
 class Look:
     """How a region differs in some images from others: `deviations` in standard deviations by property, and words.
 
-    `pattern` is "same" (one pattern at the same place in all), "changing" (another, or elsewhere, in each) or "even".
+    `pattern` is "same" (one pattern at the same place), "lacking" (the others have one there), "changing" (another, or
+    elsewhere, in each) or "even".
     `period` is after how many pixels the pattern comes again, 0 where it does not.
     """
 
@@ -53,13 +54,15 @@ class Look:
 
     @property
     def sentence(self) -> str:
-        """After "there they are": "redder and brighter, with a pattern at the same place in all"."""
-        pattern = {"same": "with one pattern, at the same place in all", "even": ""}.get(
-            self.pattern, "with something that is another one, or elsewhere, in each picture"
-        )
-        again = f"repeated every {self.period} pixels" if self.period else ""
+        """After "there they are": "redder and brighter, with one pattern at the same place"."""
+        again = f", repeated every {self.period} pixels" if self.period else ""
+        pattern = {
+            "same": f"with one pattern at the same place{again}",
+            "lacking": f"without a pattern that those have at the same place{again}",
+            "changing": "with something that is another one, or elsewhere, in each picture",
+        }.get(self.pattern, "")
         looks = " and ".join(filter(None, (", ".join(self.words[:-1]), *self.words[-1:])))
-        return ", ".join(filter(None, (looks, pattern, again))) or "not plainly different"
+        return ", ".join(filter(None, (looks, pattern))) or "not plainly different"
 
     def as_stored(self) -> dict[str, Any]:
         """As findings.json has it."""
@@ -77,7 +80,8 @@ def look_of(patches: Tensor, is_first: Tensor) -> Look:
         deviations[name] = float(step.norm() / spread) if len(step) > 1 else float(step[0] / spread)
         tints = step.float() if name == "tint" else tints
     pattern, shape = _pattern(patches, is_first, deviations)
-    return Look(deviations, _words(deviations, tints), pattern, _period(shape) if pattern == "same" else 0)
+    period = _period(shape) if pattern in ("same", "lacking") else 0
+    return Look(deviations, _words(deviations, tints), pattern, period)
 
 
 def _words(deviations: Mapping[str, float], tint: Tensor) -> tuple[str, ...]:
@@ -104,9 +108,16 @@ def _pattern(patches: Tensor, is_first: Tensor, deviations: Mapping[str, float])
     is_same = float(both[0] @ both[1]) >= SAME and float(mean.square().mean().sqrt()) >= LEAST_PATTERN
     shape = torch.tensordot(torch.tensor(LUMINANCE), mean, dims=1)
     if is_same:
-        return "same", shape
+        first, others = (_structure(patches[rows]) for rows in (is_first, ~is_first))
+        return ("same" if first >= others else "lacking"), shape
     varied = max(deviations["contrast"], deviations["sharpness"], deviations["noise"])
-    return ("changing" if abs(varied) >= PLAIN else "even"), shape
+    return ("changing" if varied >= PLAIN else "even"), shape
+
+
+def _structure(patches: Tensor) -> float:
+    """How much the mean of patches (N, 3, H, W) varies over its places: what they have in common there."""
+    mean = patches.mean(dim=0)
+    return float((mean - mean.mean(dim=(1, 2), keepdim=True)).square().mean())
 
 
 def _mean_pattern(patches: Tensor, is_first: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
@@ -80,7 +81,9 @@ def spectral_groups(points: Floats, seed: int = 0) -> Grouping:
     rows = rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
     labels = _k_means(rows, n_groups, seed).labels_
     nearest = library.NearestNeighbors(n_neighbors=1).fit(parts[some]).kneighbors(parts, return_distance=False)[:, 0]
-    return Grouping(_back(labels[nearest], order), prediction_strength(parts[some], n_groups, seed))
+    every = labels[nearest]
+    every[some] = labels  # of points that are the same, each its own
+    return Grouping(_back(every, order), prediction_strength(parts[some], n_groups, seed))
 
 
 def prediction_strength(points: Floats, n_groups: int, seed: int = 0) -> float:
@@ -151,7 +154,7 @@ def _rest(points: Floats, n_groups: int, seed: int) -> float:
 
 def _back(labels: Integers, order: Integers) -> Integers:
     """Labels of sorted points for the points as they came, the largest group 0."""
-    _, first, counts = np.unique(labels, return_index=True, return_counts=True)
+    _, first, labels, counts = np.unique(labels, return_index=True, return_inverse=True, return_counts=True)
     rank = np.empty(len(counts), dtype=np.int64)
     rank[np.lexsort((first, -counts))] = np.arange(len(counts))
     back = np.empty(len(labels), dtype=np.int64)
@@ -160,7 +163,9 @@ def _back(labels: Integers, order: Integers) -> Integers:
 
 
 def _k_means(points: Floats, n_groups: int, seed: int) -> Any:
-    return _library("cluster").KMeans(n_groups, n_init=3, random_state=seed).fit(points)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that fewer points differ than groups are asked for
+        return _library("cluster").KMeans(n_groups, n_init=3, random_state=seed).fit(points)
 
 
 def _library(name: str) -> Any:

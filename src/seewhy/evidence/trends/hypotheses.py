@@ -118,11 +118,19 @@ class _Audit:
             return
         tried = {*(CELLS if self._has_grid else ()), *(self.found or ())}
         rest = next((row for row in self.rows if row["factor"] == _REST), None)
-        for row in self.rows:
-            acting = sorted(tried & {row["factor"], *row.get("members", ())})
-            if acting and "depends" in row["claims"]:
-                yield SPREAD, (_HELD, f"{_HELD} by {listed(acting, 3)}: {_title(row)}")
-                return
+        acting = {
+            place: row
+            for row in reversed(self.rows)
+            if "depends" in row["claims"]
+            for place in tried & {row["factor"], *row.get("members", ())}
+        }
+        if acting:
+            first = next(row for row in self.rows if row in acting.values())
+            if len(acting) > 1:
+                yield SPREAD, (_HELD, f"{_HELD} by {listed(sorted(acting), 3)}: {_title(first)}")
+            else:
+                yield SPREAD, (_OPEN, f"{_OPEN}: one place acts and no other is shown to, {_title(first)}")
+            return
         none = f"none of the {'cells' if self._has_grid else 'places that were searched'} is shown to act"
         if rest is not None and rest["level"] == "NONE LARGER THAN":
             yield SPREAD, (_FAILED, f"{_FAILED}: {none}; {_title(rest)}")

@@ -6,11 +6,12 @@ import re
 import time
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from seewhy.errors import OptionError, counted
+from seewhy.errors import OptionError, counted, listed
 from seewhy.evidence.thresholds import LEAST_IMAGES
 from seewhy.evidence.trials.dealing import donors_of, uses_of
 from seewhy.evidence.trials.design import AuditDesign, scheduled
@@ -122,15 +123,33 @@ def smallest_of(design: AuditDesign) -> str:
         alone = ", ".join(design.classes[label] for label in np.unique(sample.labels))
         todo = "Name the folder that holds all classes (--limit takes the first images alone, --sample some of each)."
         return f"All images of {sample.split} are of {alone or 'no class'}, so nothing can be exchanged. {todo}"
-    if counts.min() < LEAST_IMAGES:
-        smallest = design.classes[int(np.argmin(np.where(sample.unit_counts > 0, sample.unit_counts, np.inf)))]
-        had = counted(int(counts.min()), "cluster" if sample.unit == "cluster" else "distinct image")
-        return f"{smallest} has {had} on {sample.split}; below {LEAST_IMAGES} nothing can be said of it."
-    most = donors_of(effort.recipients, uses_of(sample.n_groups, effort.uses))
     is_by_class = sample.n_groups == len(counts)
+    if is_by_class and counts.min() < LEAST_IMAGES:
+        few = [
+            design.classes[place]
+            for place in np.flatnonzero(sample.unit_counts)
+            if sample.unit_counts[place] < LEAST_IMAGES
+        ]
+        had = counted(int(counts.min()), "cluster" if sample.unit == "cluster" else "distinct image")
+        has = f"{few[0]} has" if len(few) == 1 else f"{listed(few, 4)} have as few as"
+        of = "it" if len(few) == 1 else "them"
+        return f"{has} {had} on {sample.split}; below {LEAST_IMAGES} nothing can be said of {of}."
+    most = donors_of(effort.recipients, uses_of(sample.n_groups, effort.uses))
     fewest = int(min(counts.min(), most)) if is_by_class else int(counts.sum() // 2)
-    n_tests = (len(design.factors) + _places_counted(design)) * len(design.contrasts)
-    return shows(fewest, sample.n_groups, n_tests, sample.unit, is_by_class=is_by_class)
+    places = _places_counted(design)
+    found = 0 if design.places is None else len(design.places.boxes)
+    n_tests = (len(design.factors) + places) * len(design.contrasts)
+    shown = partial(shows, n_classes=sample.n_groups, n_tests=n_tests, unit=sample.unit, is_by_class=is_by_class)
+    of_places = fewest // 2  # the other half proposes them
+    if not places + found or not n_tests:
+        return shown(fewest)
+    if len(design.factors) == found:
+        return f"{shown(of_places)} Half of the images propose places, these test them."
+    return f"{shown(fewest)} Places that are searched for are tested by half of these: {_lower(shown(of_places))}"
+
+
+def _lower(sentence: str) -> str:
+    return sentence[:1].lower() + sentence[1:]
 
 
 def _places_counted(design: AuditDesign) -> int:

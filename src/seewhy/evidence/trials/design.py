@@ -47,6 +47,7 @@ from seewhy.render.mark import against_of, find_mark
 from seewhy.run.plan import Plan, make_plan
 
 Named = TypeVar("Named", Factor, Mark)
+ROUNDING = 1e-6  # of one of our properties, which all are of the order of 1 or a hundredth
 MOST_ALIKE = 0.95  # of the images may share a factor's value
 MORE_VARIED = "Leave it out, or add images in which it differs."
 NEEDS_CANVAS = RuledOut(
@@ -290,7 +291,8 @@ def _unfit(factor: Factor, table: Floats, sample: Sample) -> RuledOut | None:
         return rare[factor.region]
     if not np.isfinite(table).all():
         return RuledOut("its values are not finite", OTHER_MASKS)
-    if (np.ptp(table, axis=0) <= 1e-6 * np.maximum(np.abs(table).max(axis=0), 1e-9)).all():
+    least = ROUNDING if PROPERTIES.get(factor.name) is getattr(factor, "of", None) else 1e-15
+    if (np.ptp(table, axis=0) <= np.maximum(1e-6 * np.abs(table).max(axis=0), least)).all():
         return RuledOut("it is the same in every image, so there is nothing to exchange", MORE_VARIED)
     _, counts = np.unique(table.round(9), axis=0, return_counts=True)
     if counts.max() > MOST_ALIKE * len(table):

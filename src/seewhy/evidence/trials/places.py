@@ -8,12 +8,15 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
+from seewhy.errors import listed
 from seewhy.evidence.factors.boxes import Box
 from seewhy.evidence.factors.regions import Region, zone_region
 from seewhy.evidence.trials.sample import Sample, with_masks
 
 FOUND = "found by a search"
+_FINE = (48, 48)  # of which halves, thirds and sixteenths are whole pixels
 
 
 @dataclass(frozen=True)
@@ -31,15 +34,31 @@ class Places:
 
     @property
     def regions(self) -> list[Region]:
-        """The places as regions."""
-        return [_region(box, name) for name, box in self.boxes.items()]
+        """The places as regions, each without the pixels of those before it that it shares a part with.
+
+        A later one was searched for without these.
+        """
+        return [_region(name, box, self._before(name)) for name, box in self.boxes.items()]
+
+    def _before(self, name: str) -> dict[str, Box]:
+        """The places that were found before one, as far as they lie partly in it and it in them."""
+        box, earlier = self.boxes[name], dict[str, Box]()
+        for other, place in self.boxes.items():
+            if other == name:
+                break
+            both = float((box.mask(*_FINE) * place.mask(*_FINE)).sum())
+            if 0 < both < min(float(box.mask(*_FINE).sum()), float(place.mask(*_FINE).sum())):
+                earlier[other] = place
+        return earlier
 
     def masked(self, samples: Mapping[str, Sample]) -> dict[str, Sample]:
         """The samples with the masks of the places, which no image that proposed them has."""
         masked = {}
         for split, sample in samples.items():
             height, width = (int(side) for side in sample.pixels.shape[2:])
-            masks = {name: (box.mask(height, width) * 255).byte() for name, box in self.boxes.items()}
+            masks = {
+                name: (_mask(box, self._before(name), (height, width)) * 255).byte() for name, box in self.boxes.items()
+            }
             tests = np.array([image.id not in self.proposers for image in sample.images], dtype=bool)
             has = {} if tests.all() else {name: tests for name in masks}
             masked[split] = with_masks(sample, {**sample.masks, **masks}, {**sample.found, **has})
@@ -80,8 +99,17 @@ def names_of(places: Sequence[Box], taken: Collection[str]) -> list[str]:
     return names
 
 
-def _region(box: Box, name: str) -> Region:
-    def zone(size: tuple[int, int]) -> NDArray[np.uint8]:
-        return np.asarray((box.mask(*size)[0] * 255).byte().numpy())
+def _mask(box: Box, earlier: Mapping[str, Box], size: tuple[int, int]) -> Tensor:
+    """The pixels (1, H, W) of a place that are none of earlier ones, 1 or 0."""
+    mask = box.mask(*size)
+    for place in earlier.values():
+        mask = mask * (1 - place.mask(*size))
+    return mask
 
-    return replace(zone_region(name, zone), source=f"{FOUND}: {box.words}")
+
+def _region(name: str, box: Box, earlier: Mapping[str, Box]) -> Region:
+    def zone(size: tuple[int, int]) -> NDArray[np.uint8]:
+        return np.asarray((_mask(box, earlier, size)[0] * 255).byte().numpy())
+
+    without = f", without {listed(earlier)}" if earlier else ""
+    return replace(zone_region(name, zone), source=f"{FOUND}: {box.words}{without}")

@@ -107,6 +107,10 @@ def _effects(
     changes = effect_changes(trials[0], trials[1], same, names, (_stated(first), _stated(second)))
     if any(not change.paired for change in changes):
         notes.append(_why_apart(trials))
+    if any(not change.donors for change in changes) and not all(run.units_known for run in trials):
+        notes.append("Of marks each image counts by itself, also in a cluster: their intervals are too narrow then.")
+    if left := [name for name in same if name not in {change.factor for change in changes}]:
+        notes.append(f"Not compared, since the runs have no trials of it in common: {listed(left, 12)}.")
     return changes, _levels(first, second), notes
 
 

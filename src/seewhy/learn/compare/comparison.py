@@ -239,10 +239,11 @@ def _change(difference: Any) -> str:
 
 def _effect_line(one: EffectChange, n_tests: int) -> str:
     how = "the same trials" if one.paired else "not paired, errors added"
+    donors = f"{counted(one.donors, 'donor')}, " if one.donors else ""
     return (
         f"{one.factor}: {WORDS[one.said]}: effect on {one.whose} {points(one.first)} → {points(one.second)} points, "
         f"{_change(one.difference)} ({p_words(one.p_holm)} by Holm over {counted(n_tests, 'test')}; "
-        f"{counted(one.images, 'image')} edited, {counted(one.donors, 'donor')}, {how})."
+        f"{counted(one.images, 'image')} edited, {donors}{how})."
     )
 
 

@@ -16,7 +16,7 @@ from seewhy.evidence.inference.differences import ClassDifference, difference_of
 from seewhy.evidence.inference.ranks import holm
 from seewhy.evidence.thresholds import AUDIT_THRESHOLDS
 from seewhy.evidence.trials.contrast import Contrast, contrasts_of
-from seewhy.evidence.trials.edit import EXCHANGE, TrialKey
+from seewhy.evidence.trials.edit import EXCHANGE, MARKED, PATCHED, Edit, TrialKey
 from seewhy.evidence.trials.trial import Scores, Trials
 from seewhy.store.tables import Column
 
@@ -78,13 +78,24 @@ class AuditTrials:
     labels: Mapping[str, str]
     units_known: bool
 
-    def of(self, factor: str) -> dict[tuple[str, str], int]:
-        """The row of each (recipient, donor) of a factor's exchanges."""
+    def of(self, factor: str, edit: Edit = EXCHANGE) -> dict[tuple[str, str], int]:
+        """The row of each (recipient, donor) of a factor's trials of one edit; of a mark no image is the donor."""
         columns = self.columns
         chosen = zip(columns["factor"], columns["edit"], columns["split"], strict=True)
-        wanted = (factor, str(EXCHANGE), self.split)
+        wanted = (factor, str(edit), self.split)
         rows = [row for row, key in enumerate(chosen) if key == wanted]
         return {(str(columns["recipient"][row]), str(columns["donor"][row])): row for row in rows}
+
+    def by_mark(self, mark: str, column: int) -> dict[str, float]:
+        """By how much a mark moves a probability beyond its neutral patch, by image."""
+        marked, patched = (
+            {recipient: self._after(row, column) for (recipient, _), row in self.of(mark, edit).items()}
+            for edit in (MARKED, PATCHED)
+        )
+        return {name: value - patched[name] for name, value in marked.items() if name in patched}
+
+    def _after(self, row: int, column: int) -> float:
+        return float(np.asarray(self.columns["probabilities"][row], dtype=np.float64)[column])
 
 
 def effect_changes(
@@ -101,6 +112,9 @@ def effect_changes(
     """
     changes: list[EffectChange] = []
     for factor in factors:
+        if first.of(factor, MARKED) and second.of(factor, MARKED):
+            changes += _of_mark(first, second, factor, names)
+            continue
         common = _common(first, second, factor, names)
         for contrast in contrasts_of(first.classes):
             if common is not None:
@@ -109,6 +123,40 @@ def effect_changes(
                 changes.append(one)
     adjusted = holm([change.difference.p_value for change in changes])
     return [replace(change, p_holm=p_value) for change, p_value in zip(changes, adjusted, strict=True)]
+
+
+def _of_mark(first: AuditTrials, second: AuditTrials, mark: str, names: Mapping[str, str]) -> list[EffectChange]:
+    """The change of what a mark does to each class, image by image; an image is the unit, and there are no donors."""
+    changes = []
+    for contrast in contrasts_of(first.classes):
+        there, here = (run.by_mark(mark, contrast.column) for run in (first, second))
+        common = [name for name in there if names.get(name) in here]
+        if len(common) < 2:
+            continue
+        values = np.array([[there[name], here[names[name]]] for name in common])
+        each = [_mean_of(values[:, 0]), _mean_of(values[:, 1]), _mean_of(values[:, 1] - values[:, 0])]
+        changes.append(
+            EffectChange(
+                factor=mark,
+                contrast=contrast.name,
+                first=each[0].value,
+                second=each[1].value,
+                difference=each[2],
+                p_holm=1.0,
+                paired=True,
+                images=len(common),
+                donors=0,
+                first_interval=(each[0].low, each[0].high),
+                second_interval=(each[1].low, each[1].high),
+            )
+        )
+    return changes
+
+
+def _mean_of(values: Floats) -> ClassDifference:
+    """The mean over images by Student's t."""
+    error = float(values.std(ddof=1)) / math.sqrt(len(values))
+    return difference_of(float(values.mean()), error, len(values) - 1.0, {0: len(values)})
 
 
 def _common(

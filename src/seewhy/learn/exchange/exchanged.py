@@ -82,6 +82,9 @@ class ExchangeDataset(Dataset[tuple[Any, int]]):
         return int(np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0] >> 1)
 
 
+_SLACK = 0.01  # beyond 0..1, that resizing with a sharp kernel may give
+
+
 class ExchangeTransform:
     """A transform that gives a share of images a factor's content from a training image of any class.
 
@@ -111,14 +114,28 @@ class ExchangeTransform:
         `core` (H, W) is where the core is: near it only what is smooth is taken from the other image, as a repair does;
         None: the core that all images share, else the detail beside it as well. Both in 0..1, or 0..255 as bytes.
         """
-        size = tuple(self.sample.pixels.shape[1:])
-        if tuple(image.shape) != size or not image.is_floating_point():
-            raise OptionError(
-                f"The image is {tuple(image.shape)} of {image.dtype}, but the audit's are {size} in 0..1.\n"
-                "  Put the transform behind the resizing and ToTensor, and before Normalize."
-            )
+        self._check(image)
         if float(torch.rand(())) >= self.share:
             return image
+        return self._exchanged(image.float(), mask, core).to(image.dtype)
+
+    def _check(self, image: Any) -> None:
+        """Raise OptionError for what is no picture of the audit's size, or is normalised already."""
+        size = tuple(self.sample.pixels.shape[1:])
+        if not isinstance(image, Tensor):
+            what = type(image).__name__
+        elif tuple(image.shape) != size or not image.is_floating_point():
+            what = f"{tuple(image.shape)} of {image.dtype}"
+        elif self.sample.preprocess is not None and (float(image.min()) < -_SLACK or float(image.max()) > 1 + _SLACK):
+            what = f"from {float(image.min()):.3g} to {float(image.max()):.3g}"
+        else:
+            return
+        raise OptionError(
+            f"The image is {what}, but the audit's are tensors {size} in 0..1.\n"
+            "  Put the transform behind the resizing and ToTensor, and before Normalize."
+        )
+
+    def _exchanged(self, image: Tensor, mask: Tensor | None, core: Tensor | None) -> Tensor:
         if isinstance(self.exchange, MarkLaid):
             return self.exchange.mark.laid(image[None])[0]
         pool = torch.from_numpy(np.flatnonzero(self.exchange.eligible))

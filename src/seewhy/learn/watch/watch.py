@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 from collections.abc import Sequence
 from pathlib import Path
@@ -82,6 +83,7 @@ class Watch:
         self.rows: tuple[WatchRow, ...] = ()
         self.maps: dict[int, Maps] = {}
         self.probes: tuple[str, ...] = ()
+        self._of = ""  # what tells the measured images from others
         self.probed: tuple[ProbeImage, ...] = ()
         self._data, self._effort, self._seed = data, {"recipients": images, "donors": donors}, checked_seed(seed)
         self._loading = {"classes": classes, **options}
@@ -156,12 +158,15 @@ class Watch:
         place(folder / TABLE, lambda file: file.write(table_of(self.rows)))
         if self.maps:
             maps = {f"epoch_{epoch}": maps for epoch, maps in sorted(self.maps.items())}
-            ids = np.array(self.probes, dtype=np.str_)
-            place(folder / MAPS, lambda file: np.savez_compressed(file, allow_pickle=False, ids=ids, **maps))
+            ids, of = np.array(self.probes, dtype=np.str_), np.array(self._of, dtype=np.str_)
+            place(folder / MAPS, lambda file: np.savez_compressed(file, allow_pickle=False, ids=ids, of=of, **maps))
         return folder
 
     def resume(self, folder: Path, before: int) -> None:
-        """Take up the rows and maps of a folder that `save` wrote, of the epochs below `before`; nothing where none."""
+        """Take up the rows and maps of a folder that `save` wrote, of the epochs below `before`; nothing where none.
+
+        Those of other images are left out as soon as this watch's own are known.
+        """
         path = folder / TABLE
         if not path.is_file():
             return
@@ -171,6 +176,7 @@ class Watch:
         if (folder / MAPS).is_file():
             with np.load(io.BytesIO((folder / MAPS).read_bytes()), allow_pickle=False) as held:
                 self.probes = tuple(held["ids"].tolist())
+                self._of = str(held["of"]) if "of" in held.files else ""
                 names = [name for name in held.files if name.startswith("epoch_")]
                 maps = {int(name.removeprefix("epoch_")): held[name] for name in names}
             self.maps = {epoch: values for epoch, values in maps.items() if epoch < before}
@@ -198,12 +204,23 @@ class Watch:
             raise OptionError('No images were named.  Write:  seewhy.Watch("data", factors=["border"])')
         classifier = model if isinstance(model, Classifier) else load(model, **self._loading)
         measure = measure_of(classifier, self._data, self.factors, seed=self._seed, among=self._among, **self._effort)
-        ids = tuple(image.id for image in self._probes_of(measure))
+        ids, of = tuple(image.id for image in self._probes_of(measure)), _images_of(measure)
         if ids != self.probes:  # those of another folder, or of none
+            self.rows = () if self.probes else self.rows
             self.maps, self.probes = {}, ids
+        if self._of not in ("", of):
+            self.rows = ()
+        self._of = of
         self._measured = network, measure
         return measure
 
     def _probes_of(self, measure: Measure) -> list[Image]:
         sample = measure.design.audited
         return [sample.images[place_of] for place_of in sample.spread(self.n_probes)]
+
+
+def _images_of(measure: Measure) -> str:
+    """What tells the images of one measure, and who meets whom, from another's."""
+    sample = measure.design.audited
+    told = [[image.id, image.label] for image in sample.images], sample.recipients.tolist(), sample.partners.tolist()
+    return hashlib.blake2b(repr(told).encode("utf-8", "backslashreplace"), digest_size=8).hexdigest()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import astuple, dataclass, fields
 from typing import Any
@@ -14,7 +15,7 @@ from seewhy.evidence.findings.effects import Effect
 from seewhy.evidence.findings.figures import interval, signed_points, watched_of
 from seewhy.evidence.inference.ranks import holm
 from seewhy.evidence.results.class_table import STEPS
-from seewhy.evidence.thresholds import AUDIT_THRESHOLDS
+from seewhy.evidence.thresholds import AUDIT_THRESHOLDS, LEAST_IMAGES
 
 TABLE, MAPS = "watch.csv", "watch_maps.npz"
 
@@ -23,9 +24,10 @@ TABLE, MAPS = "watch.csv", "watch_maps.npz"
 class WatchRow:
     """What one factor does to one class in one epoch: the change of its probability, with its 95 % interval.
 
-    `effect` is how far donors of the class raise its probability beyond donors of the others, `p` its two-sided
-    p-value before any correction, `flips` the share of decisions that another class's content changes. `images` were
-    edited; `donors` counts who gave content, near-duplicates once.
+    `effect` is how far donors of the class raise its probability beyond donors of the others, `margin` how far they
+    raise the margin, in logits, `p` the two-sided p-value of the margin before any correction, as in an audit, `flips`
+    the share of decisions that another class's content changes. `images` were edited; `donors` counts who gave content,
+    near-duplicates once, `fewest` those of the class that has fewest.
     """
 
     epoch: int
@@ -38,6 +40,8 @@ class WatchRow:
     flips: float
     images: int
     donors: int
+    fewest: int = LEAST_IMAGES  # which tables of earlier versions lack, as they do the margin
+    margin: float = math.nan
 
     @property
     def estimate(self) -> Estimate:
@@ -50,7 +54,7 @@ class Course:
     """How one factor's effect on one class went: its rows by epoch, and those epochs in which it is shown.
 
     Shown is what an audit would call a dependence: beyond chance after Holm's correction over all epochs, factors and
-    classes of the watch, at least 2 points, the interval without 0.
+    classes of the watch, at least 2 points, the interval without 0, the margin moving the same way, and enough images.
     """
 
     factor: str
@@ -75,6 +79,9 @@ class Course:
 
     def __str__(self) -> str:
         last = self.rows[-1]
+        if last.fewest < LEAST_IMAGES:
+            had = f"{counted(last.fewest, 'distinct image')} of a class"
+            return f"{self.factor}: cannot say, with {had}; {LEAST_IMAGES} are needed."
         whom = watched_of(self.contrast)
         basis = f"{counted(last.images, 'image')} edited, {counted(last.donors, 'donor')}"
         tests = f"by Holm over {counted(self.n_tests, 'test')}"
@@ -113,7 +120,8 @@ def courses_of(rows: Sequence[WatchRow]) -> list[Course]:
 
 def _is_shown(row: WatchRow, p_holm: float) -> bool:
     beyond = p_holm < AUDIT_THRESHOLDS["level"] and abs(row.effect) >= AUDIT_THRESHOLDS["floor"]
-    return beyond and (row.low > 0 or row.high < 0)
+    is_told = row.fewest >= LEAST_IMAGES and not row.effect * row.margin < 0
+    return is_told and beyond and (row.low > 0 or row.high < 0)
 
 
 def largest_courses(rows: Sequence[WatchRow]) -> list[Course]:
@@ -137,10 +145,12 @@ def row_of(epoch: int, effect: Effect) -> WatchRow:
         effect=difference.value,
         low=difference.low,
         high=difference.high,
-        p=difference.p_value,
+        p=effect.margin.p_value,
         flips=effect.flips.value,
         images=effect.n_recipients,
         donors=effect.n_donors,
+        fewest=effect.fewest,
+        margin=effect.margin.value,
     )
 
 
@@ -152,6 +162,7 @@ def rows_in(text: str) -> list[WatchRow]:
         "contrast": str,
         "images": int,
         "donors": int,
+        "fewest": int,
     }
     return [
         WatchRow(**{name: kinds.get(name, float)(value) for name, value in row.items()})
