@@ -6,6 +6,7 @@ import json
 import re
 import shlex
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,8 @@ import torch
 
 import seewhy
 from seewhy.errors import StoreError, WorkError
-from seewhy.report.next_commands import images_argument, other_command
+from seewhy.report.next_commands import audit_command, images_argument, other_command
+from seewhy.report.stored import read_run
 from seewhy.store import manifest
 from seewhy.store.schema import RECORDS
 from seewhy.store.tables import write_rows
@@ -186,6 +188,19 @@ def test_the_next_command_speaks_of_the_same_classifier() -> None:
     asked = other_command(line, "check", images_argument(line))
     assert asked == "seewhy check 'my photos' --model net.py:Net --weights 'a b.pt' --size 64"
     assert other_command(None, "audit") == "seewhy audit DATA --model net.py:Net --weights model.pt"
+
+
+def test_what_tests_a_trend_is_typed_as_it_can_run(home: Path) -> None:
+    run(*EXPLAIN)
+    stored = read_run(Path("runs/first"))
+    for task, expected in (
+        ("classification", r"^seewhy audit .* --regions grid:4x4$"),
+        ("multi-label", r"^seewhy audit .* --label 'a cat' --regions grid:4x4$"),
+        ("regression", "^An audit tests classifiers, and this network's output is read as: regression.$"),
+    ):
+        identity = {**stored.identity, "task": task}
+        of_task = replace(stored, manifest={**stored.manifest, "identity": identity})
+        assert re.search(expected, audit_command(of_task, "a cat", ["--regions grid:4x4"]))
 
 
 def test_pages_that_lost_a_file_are_written_again(home: Path) -> None:

@@ -315,4 +315,6 @@ def test_what_a_mark_does_is_compared_image_by_image(home: Path, tmp_path: Path)
     assert change.difference.value == pytest.approx(float((moves[1] - moves[0]).mean()), abs=1e-6)
     assert change.difference.p_value == pytest.approx(float(expected.pvalue), rel=1e-3)
     assert change.images == 32 and not change.donors
-    assert "32 images edited, the same trials" in _effect_line(change, 1)
+    moved = replace(change.difference, value=-0.4, low=-0.5, high=-0.3)
+    shown = replace(change, first=0.5, second=0.1, p_holm=1e-9, difference=moved)
+    assert "32 images edited, the same trials" in _effect_line(shown, 1)

@@ -43,10 +43,10 @@ def trends(
 
 def _tests_of(run: Path, proposed: Trends) -> list[str]:
     """The command lines of audits that test the groups, or why there are none."""
-    from seewhy.report.next_commands import testing_command
+    from seewhy.report.next_commands import audit_command
     from seewhy.report.stored import read_run
 
     stored = read_run(run)
     groups = [(part.predicted, group.option) for part in proposed.partitions for group in part.groups]
-    lines = dict.fromkeys(testing_command(stored, label, [option]) for label, option in groups)
+    lines = dict.fromkeys(audit_command(stored, label, [option]) for label, option in groups)
     return ["\nTo test them:", *(f"  {line}" for line in lines)] if lines else []

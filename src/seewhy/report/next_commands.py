@@ -73,7 +73,7 @@ def _can_be_repaired(finding: Mapping[str, Any]) -> bool:
     return claim in finding["claims"] and bool(finding["numbers"].get("probability"))
 
 
-def testing_command(stored: StoredRun, label: str, options: Sequence[str]) -> str:
+def audit_command(stored: StoredRun, label: str, options: Sequence[str]) -> str:
     """The command line of an audit that tests what a run proposes; why there is none where none could run."""
     task = stored.identity.get("task", "classification")
     if task not in ("classification", "multi-label"):

@@ -18,7 +18,7 @@ from seewhy.render.color import heat
 from seewhy.report.averages import picture_of
 from seewhy.report.examples import Example, example_of
 from seewhy.report.gallery import CHUNK, Gallery
-from seewhy.report.next_commands import testing_command
+from seewhy.report.next_commands import audit_command
 from seewhy.report.stored import StoredRun
 from seewhy.store import manifest
 from seewhy.store.tables import read_columns
@@ -169,7 +169,7 @@ def _sheet(
         accuracy,
         train,
         tuple(example for example in examples if example is not None),
-        testing_command(stored, part["predicted"], [group["option"]]),
+        audit_command(stored, part["predicted"], [group["option"]]),
         verdict_on(group["factor"], verdicts),
     )
 

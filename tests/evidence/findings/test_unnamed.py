@@ -69,6 +69,14 @@ def test_where_a_shortcut_has_its_name_it_is_not_told_twice(home: Path) -> None:
     assert audit[REST].claims == ("depends",) and "4 pixels larger" in audit[REST].text
 
 
+def test_what_acts_too_weakly_to_be_called_its_cause_is_named(tmp_path: Path) -> None:
+    write_masks(tmp_path / "core", write_images(tmp_path / "data", counts={"valid": 16}))
+    audit = audit_of(tmp_path, Reader(core=20.0, tint=20.0), "core={},around=not:core", recipients=32)
+    around, rest = audit["around"], audit[REST]
+    assert around.level == "WEAK" and "shortcut" not in around.claims and "shortcut" in rest.claims
+    assert "of what was tried around is shown to act there, too weakly to be called its cause" in rest.text
+
+
 def test_a_network_that_reads_the_core_alone_is_asked_nothing_more(home: Path) -> None:
     audit = audit_of(home, Reader(core=40.0))
     assert audit[REST].claims == () and "places" not in audit[REST].numbers

@@ -240,3 +240,19 @@ def test_outside_of_an_audit_there_is_nothing_to_search(tmp_path: Path) -> None:
     table = seewhy.data.sources.folder.read_table(write_images(tmp_path / "images", counts={"valid": 2}))
     with pytest.raises(OptionError, match=r"looks for places within an audit.*--regions search"):
         find_regions("search", table)
+
+
+def test_a_later_place_is_tested_without_what_it_shares_with_an_earlier_one() -> None:
+    first, later, around = Box(11, 13, 1, 4), Box(12, 16, 0, 5), Box(8, 16, 0, 8)
+    places = Places("", {"patch": first, "patch 2": later})
+    pixels = torch.zeros(1, 3, 32, 32, dtype=torch.uint8)
+    sample = Sample(
+        "valid", (Image("a", label="a"),), np.zeros(1, np.int64), pixels, Preprocess(), np.zeros(1, np.int64)
+    )
+    masks = {name: mask[0].numpy() > 0 for name, mask in places.masked({"valid": sample})["valid"].masks.items()}
+    assert not (masks["patch"] & masks["patch 2"]).any()
+    shared = (first.mask(32, 32) * later.mask(32, 32))[0].numpy() > 0
+    assert shared.any() and masks["patch 2"].sum() == int(later.mask(32, 32).sum()) - shared.sum()
+    assert "without patch" in places.regions[1].source and "without" not in places.regions[0].source
+    nested = Places("", {"patch": first, "patch 2": around})  # what hides another may hold it
+    assert nested.regions[1].source.endswith(around.words)
