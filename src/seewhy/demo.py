@@ -127,7 +127,18 @@ def run_demo(
         left = "" if changed is None else _truth_repaired(_effect_of_tint(changed, faces), before)
     commands = _commands(folder, spec, checkpoints, training, shortcut)
     story, truth = _story(training), _truth(before)
-    return Demo(folder, training, explanation, checked, audit, story, truth, repaired, left, commands)
+    return Demo(
+        folder=folder,
+        training=training,
+        explanation=explanation,
+        checked=checked,
+        audit=audit,
+        story=story,
+        truth=truth,
+        repaired=repaired,
+        truth_repaired=left,
+        commands=commands,
+    )
 
 
 def _first_shortcut(audit: Audit) -> int | None:

@@ -137,17 +137,17 @@ def _scenes(
     named = tuple(_features(layer, raws[layer.asked], slopes.get(layer.asked)) for layer in layers)
     for layer, (activation, gradient) in zip(layers, named, strict=True):
         yield Scene(
-            model,
-            captured.inputs,
-            values.detach(),
-            rescore,
-            layer,
-            layer.grid or AS_IT_IS,
-            raws[layer.asked],
-            activation,
-            gradient,
-            seed,
-            named,
+            model=model,
+            inputs=captured.inputs,
+            values=values.detach(),
+            rescore=rescore,
+            layer=layer,
+            grid=layer.grid or AS_IT_IS,
+            raw=raws[layer.asked],
+            activation=activation,
+            gradient=gradient,
+            seed=seed,
+            named=named,
         )
 
 

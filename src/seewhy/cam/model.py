@@ -21,7 +21,8 @@ from seewhy.errors import ModelError, SeewhyError, first_line, listed
 from seewhy.records import Task
 
 T = TypeVar("T")
-_SOME = 8  # numbers of a tensor, or a few more, that stand for it
+_SOME = 8  # rows of a tensor, or a few more, of which a few numbers stand for it
+_MOST_PARTS = 64  # of a list or dict of a module that count as part of its code
 SIZES: tuple[int, ...] = (224, 256, 128, 64, 32, 28, 96, 112, 160, 192, 299, 384, 48, 512)
 
 
@@ -192,17 +193,20 @@ def _stated(value: Any, depth: int = 2) -> Hashable:
         return str(value)  # as words, since -1 and -2 have one hash
     if isinstance(value, (list, dict)) and depth:
         content = value if isinstance(value, list) else [part for item in value.items() for part in item]
-        return tuple(_stated(part, depth - 1) for part in content)
+        return len(content), *(_stated(part, depth - 1) for part in content[:_MOST_PARTS])
     code = getattr(getattr(value, "__func__", value), "__code__", None)
     return (id(value), id(code)) if callable(value) else None
 
 
 def _some_of(tensor: Tensor) -> list[Any]:
     """A few numbers of a tensor, from all over it."""
-    if tensor.is_meta or not tensor.numel():
+    if tensor.is_meta or not tensor.numel() or tensor.layout != torch.strided:
         return []
-    flat = tensor.detach().flatten()
-    some: list[Any] = flat[:: max(1, len(flat) // _SOME)].tolist()
+    rows = torch.atleast_1d(tensor.detach())
+    rows = (
+        rows[:: max(1, len(rows) // _SOME)].flatten(1) if rows.ndim > 1 else rows[:: max(1, len(rows) // _SOME), None]
+    )
+    some: list[Any] = rows[:, :: max(1, rows.shape[1] // 2)].tolist()
     return some
 
 

@@ -70,7 +70,7 @@ def audit_portion(
         with kept.run.held(WAIT_S):
             kept, complete = _joined(kept, portion, typed, workers)
             if complete:
-                return StepDone(portion, len(STAGES), STAGES[-1], 0, 0, 0, 0)
+                return StepDone(portion=portion, step=len(STAGES), name=STAGES[-1], jobs=0, trials=0, left=0, of=0)
             claim.enter_context(claims.claimed(folder, portion.number, portion.count))
         with kept.run.written():
             kept = kept.of(with_kept_places(kept, kept.design))
@@ -157,7 +157,7 @@ def _work_through(
     """Step by step this portion's jobs, until a step of which others have jobs left."""
     before = before_of(kept.design)
     trials: dict[TrialKey, Trials] = {}
-    done = StepDone(portion, 0, "", 0, 0, 0, 0)
+    done = StepDone(portion=portion, step=0, name="", jobs=0, trials=0, left=0, of=0)
     for number, (design, _) in enumerate(steps(kept.design, trials, weighing), 1):
         there, jobs = kept.of(design), design.schedule.jobs
         step = range(len(trials), len(jobs))
@@ -168,7 +168,9 @@ def _work_through(
         for made in there.kept(run_jobs(design, missing, workers, before), missing):
             progress(count := count + len(made), total)
         left = len(there.missing(step))
-        done = StepDone(portion, number, STAGES[number - 1], len(mine), total, left, len(step))
+        done = StepDone(
+            portion=portion, step=number, name=STAGES[number - 1], jobs=len(mine), trials=total, left=left, of=len(step)
+        )
         if left:
             break
         _read(there, trials)

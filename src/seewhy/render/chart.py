@@ -176,7 +176,9 @@ def histogram_chart(
     edges = _edges([value for values in kept.values() for value in values])
     axis = Axis((f"change in {unit}",), is_signed=True)
     below = legend_height(list(looks.values()), width)
-    frame = ChartFrame(width, 170, 14, 14, 30, 44 + below, edges[0], edges[-1], axis)
+    frame = ChartFrame(
+        width=width, height=170, left=14, right=14, top=30, bottom=44 + below, low=edges[0], high=edges[-1], axis=axis
+    )
     heights = [_heights(values, edges) for values in kept.values()]
     most = max((max(shares) for shares in heights), default=0.0)
     words = f"height: share of the group's donors; the highest is {most:.0%}"

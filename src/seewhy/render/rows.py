@@ -181,7 +181,17 @@ def frame_of(width: int, height: float, low: float, high: float, below: int, axi
     room = max(0.04 * (high - low), 0.1)  # also where all is 0
     left, right = (_EDGE, _EDGE) if is_folded(width) else (_NAMES, _NUMBERS)
     titles = 14 * len(axis.title)
-    return ChartFrame(width, height, left, right, 26, 30 + titles + below, low - room, high + room, axis)
+    return ChartFrame(
+        width=width,
+        height=height,
+        left=left,
+        right=right,
+        top=26,
+        bottom=30 + titles + below,
+        low=low - room,
+        high=high + room,
+        axis=axis,
+    )
 
 
 def span(low: float, high: float, y: float) -> Stretch:

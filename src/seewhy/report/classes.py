@@ -95,7 +95,9 @@ def _card(one: Mapping[str, Any], split: str | None, floor: float) -> ConfusionC
         f"How far P({one['prediction']}) rises with each factor of {one['prediction']} in place of {one['label']}.",
     )
     state = {"label": one["label"], "prediction": one["prediction"]} | ({"split": split} if split else {})
-    return ConfusionCard(level, title, tone, one["text"], one["todo"], chart, images_of(**state))
+    return ConfusionCard(
+        level=level, title=title, tone=tone, text=one["text"], todo=one["todo"], chart=chart, images=images_of(**state)
+    )
 
 
 def _rows(moves: Sequence[Mapping[str, Any]]) -> list[Row]:

@@ -75,18 +75,18 @@ def texts_of(findings: Sequence[Finding]) -> list[FindingText]:
         signs = tuple(map(_safeguard, finding.evidence))
         claims = tuple(claim for claim in finding.claims if claim != "classifier")
         card = Card(
-            finding.factor,
-            level_words(finding),
-            tone_of(finding),
-            claims,
-            finding.text,
-            signs,
-            finding.todo,
-            page,
-            images,
-            plain_of(finding) if too_few(finding) is None else "",
-            _measured(finding),
-            tuple(finding.alternatives),
+            factor=finding.factor,
+            level=level_words(finding),
+            tone=tone_of(finding),
+            claims=claims,
+            text=finding.text,
+            signs=signs,
+            todo=finding.todo,
+            page=page,
+            images=images,
+            plain=plain_of(finding) if too_few(finding) is None else "",
+            measured=_measured(finding),
+            alternatives=tuple(finding.alternatives),
         )
         papers.append(FindingText(finding, card, numbers_of(finding)))
     return papers

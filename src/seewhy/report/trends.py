@@ -125,9 +125,18 @@ def trends_page(stored: StoredRun, gallery: Gallery) -> TrendsPage:
     left_out = ", ".join(f"{count:,} {why}" for why, count in held["left_out"].items())
     few = tuple(points[:: max(1, -(-len(points) // MOST_POINTS))])
     return TrendsPage(
-        f"{held['images']:,}", left_out, held["map"], parts, few, len(points) - len(few), zones, shares, top, members,
-        order,
-    )  # fmt: skip
+        counted=f"{held['images']:,}",
+        left_out=left_out,
+        map=held["map"],
+        partitions=parts,
+        points=few,
+        n_left_out_points=len(points) - len(few),
+        zones=zones,
+        shares=shares,
+        top=top,
+        members=members,
+        colours=order,
+    )
 
 
 def _read(folder: Path) -> dict[str, Any]:
@@ -145,7 +154,13 @@ def _partition(
     groups = tuple(_sheet(stored, gallery, rows, part, group, top, verdicts) for group in part["groups"])
     strength = "" if part["strength"] is None else f"{part['strength']:.2f}"
     return PartitionPage(
-        part["predicted"], part["proposer"], part["said"], part["images"], strength, part["proposer"] == "SpRAy", groups
+        predicted=part["predicted"],
+        proposer=part["proposer"],
+        said=part["said"],
+        n=part["images"],
+        strength=strength,
+        is_published=part["proposer"] == "SpRAy",
+        groups=groups,
     )
 
 
@@ -161,16 +176,17 @@ def _sheet(
     examples = [example_of(gallery, rows[name]) for name in group["examples"] if name in rows]
     accuracy = tuple(f"{split}: {_percent(Estimate(**share))}" for split, share in group["accuracy"].items())
     train = "" if group["train_share"] is None else _percent(Estimate(**group["train_share"]))
+    which = "All of them" if part["strength"] is None else f"Group {group['number']}"
     return GroupSheet(
-        _name(part["predicted"], part["proposer"], group["number"]),
-        f"{'All of them' if part['strength'] is None else 'Group ' + str(group['number'])}: {group['images']:,} images",
-        f"{group['place']}; {group['look']}",
-        picture_of(np.array(group["mean"], dtype=np.float32), top),
-        accuracy,
-        train,
-        tuple(example for example in examples if example is not None),
-        audit_command(stored, part["predicted"], [group["option"]]),
-        verdict_on(group["factor"], verdicts),
+        name=_name(part["predicted"], part["proposer"], group["number"]),
+        title=f"{which}: {group['images']:,} images",
+        words=f"{group['place']}; {group['look']}",
+        mean=picture_of(np.array(group["mean"], dtype=np.float32), top),
+        accuracy=accuracy,
+        train=train,
+        examples=tuple(example for example in examples if example is not None),
+        command=audit_command(stored, part["predicted"], [group["option"]]),
+        verdict=verdict_on(group["factor"], verdicts),
     )
 
 

@@ -115,7 +115,15 @@ class Tail:
             wrapped[name] = self.modules[name]
         given = raw.clone() if plan.overwrites else raw
         answer = self._answer(rows, count)
-        replay = Replay(self.layer.name, plan.call, given, answer, plan.inside, answers or {}, seen_inputs)
+        replay = Replay(
+            layer=self.layer.name,
+            call=plan.call,
+            activation=given,
+            answer=answer,
+            inside=plan.inside,
+            extra=answers or {},
+            seen_inputs=seen_inputs,
+        )
         inputs = spread(self.inputs, 0, rows, count, len(self.inputs))
         with interposed(wrapped, replay.around), _hooked(self.modules[self.layer.name], self.layer, replay):
             return self.model(inputs.clone() if plan.dense or plan.soils else inputs)
@@ -238,7 +246,7 @@ def _tail(
     kept = {call.key: call.output for call in recording.before or () if call.key in plan.used}
     assert recording.raw is not None
     answers = {**stand_ins(plan.shapes, plan.axes, len(inputs)), **kept}
-    return Tail(model, inputs, layer, recording.raw, plan, answers, output)
+    return Tail(model=model, inputs=inputs, layer=layer, raw=recording.raw, plan=plan, answers=answers, full=output)
 
 
 def _recorded(model: nn.Module, inputs: Tensor, layer: LayerCall, **options: Any) -> tuple[Recording, Any]:

@@ -41,6 +41,12 @@ class RerunCAM(BaseCAM):
         (call,) = calls_of(model, [target_layer], self.reshape_transform, inputs)
         features = planes(activations).to(inputs.device)
         return Scene(
-            model, inputs, values_of(rows, targets).detach(), rescored(targets, len(inputs)), call, call.grid,
-            features, features,
-        )  # fmt: skip
+            model=model,
+            inputs=inputs,
+            values=values_of(rows, targets).detach(),
+            rescore=rescored(targets, len(inputs)),
+            layer=call,
+            grid=call.grid,
+            raw=features,
+            activation=features,
+        )

@@ -163,17 +163,17 @@ def load(
         ) from error
     network, held, batch, said = _as_called(network, inputs or {}, original)
     return Classifier(
-        network,
-        chosen,
-        names,
-        where,
-        original.source,
-        asked_task or original.task,
-        asked_output,
-        (*notes, *said),
-        held,
-        original.program,
-        batch,
+        model=network,
+        preprocess=chosen,
+        classes=names,
+        device=where,
+        source=original.source,
+        task=asked_task or original.task,
+        asked=asked_output,
+        notes=(*notes, *said),
+        inputs=held,
+        program=original.program,
+        batch=batch,
     )
 
 

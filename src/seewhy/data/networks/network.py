@@ -239,13 +239,13 @@ def _from_torchvision(name: str, arguments: dict[str, Any]) -> Found:
 def _from_hf(directory: str, arguments: dict[str, Any]) -> Found:
     held = read_directory(Path(directory), arguments, partial(_optional, "transformers", "hf:DIRECTORY"))
     return Found(
-        held.model,
-        f"hf:{directory}",
-        held.processor,
-        held.processor_name,
-        held.trouble,
-        held.classes,
-        held.task,
+        model=held.model,
+        source=f"hf:{directory}",
+        preprocess=held.processor,
+        title=held.processor_name,
+        trouble=held.trouble,
+        classes=held.classes,
+        task=held.task,
         has_weights=True,
         notes=held.notes,
     )

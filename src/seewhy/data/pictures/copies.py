@@ -75,7 +75,15 @@ def find_copies(
             twins.add(row)
     found = {**near, **same}
     ordered = tuple(found[image.id] for image in images if image.id in found)
-    return Copies(ordered, len(images), len(others), len(here), len(among), len(twins), is_whole)
+    return Copies(
+        copies=ordered,
+        n_images=len(images),
+        n_others=len(others),
+        n_images_seen=len(here),
+        n_others_seen=len(among),
+        n_twins=len(twins),
+        is_whole=is_whole,
+    )
 
 
 def _same(

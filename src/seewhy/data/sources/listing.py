@@ -67,13 +67,24 @@ def read_listing(sheet: Sheet, folder: Path, source: str, asked: Mapping[str, st
     like = [name for name in columns.others if plain(name) in LABELS and not any(name in note for note in order)]
     order = [*order, *other_labels(rows, labels, like, columns.label)]
     return Listing(
-        tuple(images),
-        tuple(classes),
-        (*sheet.notes, *usual, *empty, *no_label, *moved, *said, *columns.split.notes, *numbered, *order, *repeated),
-        columns.flags,
-        named,
-        tuple(filter(None, (columns.label, *columns.flags, *columns.split.columns))),
-        also_in,
+        images=tuple(images),
+        classes=tuple(classes),
+        notes=(
+            *sheet.notes,
+            *usual,
+            *empty,
+            *no_label,
+            *moved,
+            *said,
+            *columns.split.notes,
+            *numbered,
+            *order,
+            *repeated,
+        ),
+        flags=columns.flags,
+        columns=named,
+        read_as=tuple(filter(None, (columns.label, *columns.flags, *columns.split.columns))),
+        also_in=also_in,
     )
 
 

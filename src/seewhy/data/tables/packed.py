@@ -163,4 +163,12 @@ def _kind_of(image: Image) -> _Kind:
     path, is_start = image.path, False
     if path is not None and path.endswith(image.id):
         path, is_start = path[: len(path) - len(image.id)], True
-    return _Kind(image.label, image.split, image.error, image.cluster, image.cells, path, is_start)
+    return _Kind(
+        label=image.label,
+        split=image.split,
+        error=image.error,
+        cluster=image.cluster,
+        cells=image.cells,
+        path=path,
+        is_start=is_start,
+    )

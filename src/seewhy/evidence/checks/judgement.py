@@ -120,7 +120,15 @@ def _judgement(plan: Plan, passes: Passes, inputs: Tensor, trusts: Sequence[Trus
     findings += _not_finite(int((~finite).sum()), len(logits))
     findings.sort(key=lambda finding: LEVELS.index(finding.level))
     facts = _facts(plan, passes, feeding)
-    return Judgement(tuple(findings), grades, behaviour, feeding, tuple(graded), facts, leaks)
+    return Judgement(
+        findings=tuple(findings),
+        grades=grades,
+        behaviour=behaviour,
+        feeding=feeding,
+        graded=tuple(graded),
+        facts=facts,
+        leaks=leaks,
+    )
 
 
 def _behaviour(plan: Plan, passes: Passes, logits: Tensor, finite: Tensor) -> Behaviour:

@@ -56,7 +56,7 @@ def difference_of(value: float, error: float, df: float, n: dict[int, int], leve
         p_value = 1.0 if value == 0 else 0.0
     else:
         p_value = float(2 * special.stdtr(df, -abs(value) / error))
-    return ClassDifference(value, math.nan, math.nan, error, df, p_value, n).at(level)
+    return ClassDifference(value=value, low=math.nan, high=math.nan, error=error, df=df, p_value=p_value, n=n).at(level)
 
 
 def _half_width(error: float, df: float, level: float) -> float:

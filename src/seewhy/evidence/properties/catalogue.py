@@ -70,7 +70,7 @@ def prepared(
     def apply(canvases: Tensor, values: Tensor) -> Tensor:
         return in_parts(canvases)(values)
 
-    return Property(name, measure, apply, in_parts, words, unit, scale)
+    return Property(name=name, measure=measure, apply=apply, prepare=in_parts, words=words, unit=unit, scale=scale)
 
 
 _ALL = (  # the cheap ones first

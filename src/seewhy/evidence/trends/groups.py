@@ -143,9 +143,17 @@ def _groups(
         outcomes = [images.outcomes[row] for row in members]
         look = _look_words(deviations, int(seen.sum()), len(members), int(known.sum()))
         yield Group(
-            number + 1, images.rows[members], images.rows[members[_typical(points[within])]], mean, place, look, option,
-            factor, _accuracy(outcomes), _share_of_train(outcomes) if has_train else None,
-        )  # fmt: skip
+            number=number + 1,
+            rows=images.rows[members],
+            examples=images.rows[members[_typical(points[within])]],
+            mean=mean,
+            place=place,
+            look=look,
+            option=option,
+            factor=factor,
+            accuracy=_accuracy(outcomes),
+            train_share=_share_of_train(outcomes) if has_train else None,
+        )
 
 
 def _look_words(deviations: Floats, n_seen: int, n: int, n_known: int) -> str:

@@ -79,7 +79,15 @@ def read_mapped(folder: Path) -> MappedImages:
     ]
     rows = np.array([row for row, words in enumerate(why) if not words], dtype=np.int64)
     left_out = dict(Counter(words for words in why if words))
-    return MappedImages(folder, stored, key, rows, tuple(outcomes[row] for row in rows), maps[rows], left_out)
+    return MappedImages(
+        folder=folder,
+        stored=stored,
+        key=key,
+        rows=rows,
+        outcomes=tuple(outcomes[row] for row in rows),
+        maps=maps[rows],
+        left_out=left_out,
+    )
 
 
 def _shares(folder: Path, key: MapKey) -> Floats:

@@ -173,13 +173,13 @@ def trends(run: str | Path | Result, *, seed: int = 0) -> Trends:
     images = read_mapped(folder)
     looks, zones = looks_of(images), zoned(images)
     result = Trends(
-        folder / NAME,
-        images,
-        partitions_of(images, zones, looks, seed) if len(images) else [],
-        zone_shares(images.outcomes, zones) if len(images) else [],
-        plane(features_of(images.maps), seed) if len(images) else np.zeros((0, 2)),
-        findings_beside(folder, images.stored),
-        seed,
+        folder=folder / NAME,
+        images=images,
+        partitions=partitions_of(images, zones, looks, seed) if len(images) else [],
+        zones=zone_shares(images.outcomes, zones) if len(images) else [],
+        places=plane(features_of(images.maps), seed) if len(images) else np.zeros((0, 2)),
+        verdicts=findings_beside(folder, images.stored),
+        seed=seed,
     )
     with manifest.writer(folder):
         result.write()

@@ -239,7 +239,16 @@ def _begun(
             ]
         )
     before = scorer.scores()
-    return _Search(scorer, sample, content, before, free, sample.pairs([core] if core else []), progress, most)
+    return _Search(
+        scorer=scorer,
+        sample=sample,
+        content=content,
+        before=before,
+        free=free,
+        pairs=sample.pairs([core] if core else []),
+        progress=progress,
+        most=most,
+    )
 
 
 def _part(sample: Sample, rows: Ints) -> Sample:

@@ -210,7 +210,15 @@ def _trials(key: TrialKey, recipients: Integers, donors: Integers, labels: Integ
     """A table of who met whom, every image a unit of its own, without scores."""
     nothing = np.zeros((len(recipients), 1), np.float32)
     unscored = Scores(nothing, nothing, np.zeros(len(recipients), np.int64))
-    return Trials(key, recipients, donors, unscored, unscored, labels, np.arange(len(labels)))
+    return Trials(
+        key=key,
+        recipients=recipients,
+        donors=donors,
+        before=unscored,
+        after=unscored,
+        labels=labels,
+        clusters=np.arange(len(labels)),
+    )
 
 
 def _moves(columns: Mapping[str, Column], rows: Integers, column: int) -> Floats:

@@ -119,7 +119,19 @@ def train(
         folder = Path(out) / type(network).__name__
         refuse_run(Path(out))
         notes = [*(note for note in classifier.notes if note != RANDOM_NOTE), *splits.notes]
-        job = TrainingJob(classifier, splits, batch_size, rate, seed, folder, identity, notes, optimizer, report, watch)
+        job = TrainingJob(
+            classifier=classifier,
+            splits=splits,
+            batch_size=batch_size,
+            rate=rate,
+            seed=seed,
+            folder=folder,
+            identity=identity,
+            notes=notes,
+            optimizer=optimizer,
+            report=report,
+            watch=watch,
+        )
         with untouched(network, learns=True), manifest.writer(folder):
             return _run(job, epochs, patience, resume, exchange)
 
@@ -179,4 +191,12 @@ def _run(
         job.notes += write_plot(job.folder, history, job.watch)
     job.advance(job.total)
     done, best = len(history) // 2, best_epoch(history)
-    return Training(job.folder, done, tuple(history), best, job.splits.classes, tuple(job.notes), job.watch)
+    return Training(
+        folder=job.folder,
+        epochs_done=done,
+        history=tuple(history),
+        best_epoch=best,
+        classes=job.splits.classes,
+        notes=tuple(job.notes),
+        watch=job.watch,
+    )

@@ -169,7 +169,15 @@ class Rim(Safeguard):
         rest = evidence.trials.get(key)
         beside = None if rest is None else class_effect(rest, rest.probability_changes(contrast), contrast)[0]
         share = 0.0 if rest is None else beside_share(evidence.audited, factor, core[0], pixels)
-        return LargerCore(whole, factor.region is not None, effects, left, beside, share, pixels in effects)
+        return LargerCore(
+            whole=whole,
+            is_region=factor.region is not None,
+            effects=effects,
+            left=left,
+            beside=beside,
+            beside_share=share,
+            leaves_enough=pixels in effects,
+        )
 
     def outcome(self, case: Case, measured: LargerCore | None) -> SafeguardOutcome | None:
         """It passes where enough is shown to be left; nothing is said of the core, nor where no region is one."""
