@@ -69,7 +69,8 @@ FLOORS = {  # of each package, from the top; imports go down, or stay inside one
         ("methods",),
         ("layers", "tail"),
         ("capture", "blocks"),
-        ("model",),
+        ("fitting",),
+        ("model", "remembered"),
         ("augment", "grid", "pass_effects", "scores"),
     ),
 }

@@ -15,7 +15,7 @@ from scipy import stats
 
 from seewhy.evidence.thresholds import AUDIT_THRESHOLDS
 from seewhy.learn.repair.arms import WAYS
-from seewhy.learn.repair.repaired import MOST_LOST
+from seewhy.learn.repair.reasons import MOST_LOST
 
 FLOOR = AUDIT_THRESHOLDS["floor"]
 PARTS = {  # of the minutes

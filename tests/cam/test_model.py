@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 import seewhy
-from seewhy.cam.model import remembered
+from seewhy.cam.remembered import remembered
 from seewhy.errors import StoreError
 from tests.models import FourConv, Pooled, images, seeded
 

@@ -27,6 +27,7 @@ from seewhy.evidence.trials.sample import Sample
 from seewhy.evidence.trials.trial import Scores, Trials
 from seewhy.learn.exchange.exchange import FactorExchange, MarkLaid, RegionExchange, balancing_share, unrelated
 from seewhy.learn.parts import apart_from, halves_of, refuse_small_halves
+from seewhy.learn.repair.arm import Arm
 from seewhy.learn.repair.arms import RepairJob, Way, _exchanges, ways_of
 from seewhy.learn.repair.bench import Bench
 from seewhy.learn.repair.budget import WayCost, cost_of_way, within
@@ -35,7 +36,7 @@ from seewhy.learn.repair.last_layer import head_of, refitted, with_head
 from seewhy.learn.repair.projection import direction_of, projected
 from seewhy.learn.repair.proof import OtherFactor, cost_of, margin_over, other_of, remaining, rise_of, worst_of
 from seewhy.learn.repair.readings import ExchangeReading, MarkReading, Reading, balanced, cells_by, share_of_classes
-from seewhy.learn.repair.repaired import Arm, reasons_of
+from seewhy.learn.repair.reasons import reasons_of
 from seewhy.learn.train.fine_tune import Tuning, fine_tuned
 from seewhy.records import Image, Preprocess
 

@@ -8,10 +8,11 @@ from typing import Any
 from seewhy.estimates import wilson
 from seewhy.evidence.inference.differences import ClassDifference, difference_of
 from seewhy.learn.compare.compare import compare
+from seewhy.learn.repair.arm import Arm, Try
 from seewhy.learn.repair.groups import Cell
 from seewhy.learn.repair.proof import Cost, OtherFactor
 from seewhy.learn.repair.readings import CellAccuracy
-from seewhy.learn.repair.repaired import Arm, Repair, Try
+from seewhy.learn.repair.repaired import Repair
 from seewhy.store import manifest
 from tests.report.audited import audit_folder
 from tests.report.folders import ENVIRONMENT, WRONG

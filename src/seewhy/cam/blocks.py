@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_forward_hook
 
-from seewhy.cam.model import remembered
+from seewhy.cam.remembered import remembered
 
 KEPT = 31 << 20  # bytes of a block after whose release glibc keeps all smaller ones, and asks for no page of them anew
 

@@ -13,7 +13,7 @@ from seewhy.cam.capture import LayerCall
 from seewhy.cam.grid import Grid
 from seewhy.cam.layers.calls import trace_any
 from seewhy.cam.layers.token_order import with_token_order
-from seewhy.cam.model import remembered
+from seewhy.cam.remembered import remembered
 from seewhy.compat.arrays import planes
 from seewhy.compat.notice import warn
 from seewhy.errors import LayerError, OptionError, listed

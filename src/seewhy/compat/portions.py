@@ -15,7 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from seewhy.cam.blocks import keep_blocks, largest_block
-from seewhy.cam.model import answer, remembered
+from seewhy.cam.model import answer
+from seewhy.cam.remembered import remembered
 from seewhy.errors import SeewhyError
 
 Portion = tuple[Tensor, Any]

@@ -9,7 +9,8 @@ from itertools import islice
 
 from torch import Tensor, nn
 
-from seewhy.cam.model import fitting_size, input_channels, untouched
+from seewhy.cam.fitting import fitting_size, input_channels
+from seewhy.cam.model import untouched
 from seewhy.cam.scores.form import formed
 from seewhy.data.networks.classifier import Classifier
 from seewhy.data.pictures.decode import UnreadableError, read_size

@@ -14,7 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from seewhy.cam.model import forward, state_of, untouched
+from seewhy.cam.model import forward, untouched
+from seewhy.cam.remembered import state_of
 from seewhy.cam.scores.targets import Score
 from seewhy.data.formats.extras import readers_of
 from seewhy.data.networks.classifier import Classifier

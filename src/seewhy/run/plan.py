@@ -11,21 +11,19 @@ import torch
 from torch import Tensor, nn
 
 from seewhy.cam.capture import LayerCall
-from seewhy.cam.layers.choice import Candidate, Choice, candidates
-from seewhy.cam.methods.catalogue import PRESETS, SMOOTHINGS, Method, find_method
-from seewhy.cam.model import (
-    as_input,
+from seewhy.cam.fitting import (
     fitting_size,
     input_channels,
     reads_volumes,
-    refuse_meta,
     refuse_programs,
     refuse_quantised,
-    state_of,
-    unwrap,
     volumes_error,
 )
+from seewhy.cam.layers.choice import Candidate, Choice, candidates
+from seewhy.cam.methods.catalogue import PRESETS, SMOOTHINGS, Method, find_method
+from seewhy.cam.model import as_input, refuse_meta, unwrap
 from seewhy.cam.pass_effects import draws, written_by
+from seewhy.cam.remembered import state_of
 from seewhy.cam.scores.targets import Score, Targets, find_scores
 from seewhy.data.networks.classifier import Classifier, load
 from seewhy.data.sources.folder import read_table
@@ -39,14 +37,9 @@ from seewhy.run.class_names import SEVERAL_NOTE, as_multi_label, check_scores, n
 from seewhy.run.first_pass import as_read, first_answered, first_input, learn_geometry, with_size
 from seewhy.run.machine import usual_batch, usual_workers
 from seewhy.run.methods import MethodName, named_methods, try_methods
+from seewhy.run.names import split_names
 from seewhy.run.one_label import of_one_label
-from seewhy.run.probe import (
-    Probe,
-    chosen_layer,
-    layers_and_methods,
-    memory_format_for,
-    split_names,
-)
+from seewhy.run.probe import Probe, chosen_layer, layers_and_methods, memory_format_for
 from seewhy.run.steady import check_alone, check_steady
 
 FORMATS = ("jpg", "png")

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from seewhy.cam.capture import LayerCall, capture, find_layer, gradients
+from seewhy.cam.fitting import inputs_error, missing_inputs, size_error
 from seewhy.cam.grid import AS_IT_IS, read_grid
 from seewhy.cam.layers.calls import trace_any
 from seewhy.cam.layers.choice import Choice, choose, choose_layer, mixture
@@ -18,13 +19,15 @@ from seewhy.cam.layers.inferred import Call, grid_of
 from seewhy.cam.layers.token_order import with_token_order
 from seewhy.cam.methods.catalogue import find_method
 from seewhy.cam.methods.weighting import grad_cam, weighted_sum
-from seewhy.cam.model import answer, as_input, inputs_error, missing_inputs, remembered, size_error
+from seewhy.cam.model import answer, as_input
+from seewhy.cam.remembered import remembered
 from seewhy.cam.scores.form import AS_RETURNED, Form, LastCalls, tensor_at
 from seewhy.cam.scores.form_choice import choose_form, columns
 from seewhy.cam.scores.outputs import Output, guess_task, read_output
 from seewhy.cam.tail.affine import affine_behind
 from seewhy.errors import LayerError, ModelError, OptionError
 from seewhy.records import TOLD, OutputAsked, Task
+from seewhy.run.names import layer_names
 
 ONE_LABEL_NOTE = (
     "Each class has a probability of its own, but each image has one label:  --task multi-label  reads several."
@@ -130,7 +133,7 @@ def layers_and_methods(
 
     `known` are the methods as `named_methods` gives them, `own_methods` those of the user's.
     """
-    names = _layer_names(network, layers)
+    names = layer_names(network, layers)
     if not names:
         raise OptionError("No layer was named.  Name some, or leave the choice:  --layers auto")
     if all(name != "auto" and name not in own_methods and find_method(name).on_input for name in known):
@@ -274,29 +277,3 @@ def _plain_maps(network: nn.Module, inputs: Tensor, layers: Sequence[LayerCall],
 def _noise(inputs: Tensor) -> Tensor:
     """A picture of noise like the inputs, the same each time: what is planned must not hang on the first image."""
     return torch.rand(inputs.shape, generator=torch.Generator().manual_seed(0)).to(inputs)
-
-
-def split_names(names: Any) -> list[str]:
-    """Names by commas or in a list, without empty ones. Raises OptionError for what is no name."""
-    texts = list(names) if isinstance(names, (list, tuple, set, frozenset)) else [names]
-    for text in texts:
-        if not isinstance(text, str):
-            raise OptionError(f"A name is expected, as a text or several in a list, but got {type(text).__name__}.")
-    return [name.strip() for text in texts for name in text.split(",") if name.strip()]
-
-
-def _layer_names(network: nn.Module, layers: Any) -> list[str]:
-    """The names of layers, some of which may be given as the network's own modules."""
-    given = list(layers) if isinstance(layers, (list, tuple)) else [layers]
-    return split_names([_name_in(network, layer) if isinstance(layer, nn.Module) else layer for layer in given])
-
-
-def _name_in(network: nn.Module, module: nn.Module) -> str:
-    name = next((name for name, part in network.named_modules() if part is module), "")
-    if not name:
-        raise LayerError(
-            f"The {type(module).__name__} that was given as a layer is no part of {type(network).__name__}.\n"
-            "  Name it:  layers='layer4'   See the names:  seewhy layers --model …",
-            slug="no-such-layer",
-        )
-    return name

@@ -8,8 +8,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from seewhy.cam.model import answer, as_input, remembered, untouched
+from seewhy.cam.model import answer, as_input, untouched
 from seewhy.cam.pass_effects import draws
+from seewhy.cam.remembered import remembered
 from seewhy.cam.scores.outputs import read_output
 from seewhy.data.networks.classifier import Classifier
 from seewhy.data.tables.image_table import ImageTable

@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from seewhy.cam.fitting import fitting_size, input_channels, size_error
 from seewhy.cam.grid import Grid
 from seewhy.cam.layers.calls import trace_any
 from seewhy.cam.layers.choice import candidates, choose, choose_layer, trace
-from seewhy.cam.model import fitting_size, input_channels, size_error
 from seewhy.cam.scores.outputs import embedding_of
 from seewhy.errors import LayerError, ModelError
 from tests.models import FourConv, Linear, Pooled, images, seeded

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_flatten, tree_leaves, tree_map, tree_unflatten
 
 from seewhy.cam.capture import LayerCall
-from seewhy.cam.model import as_input, remembered, untouched
+from seewhy.cam.model import as_input, untouched
+from seewhy.cam.remembered import remembered
 from seewhy.cam.tail.affine import depends, storage_of
 from seewhy.cam.tail.operations import record
 from seewhy.cam.tail.replay import (

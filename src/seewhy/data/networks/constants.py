@@ -16,7 +16,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from seewhy.cam.model import inputs_error, run, untouched
+from seewhy.cam.fitting import inputs_error
+from seewhy.cam.model import run, untouched
 from seewhy.data.formats.missing import nearest_paths
 from seewhy.data.networks.found import Takes
 from seewhy.errors import ModelError, OptionError, listed, nearest

@@ -20,6 +20,7 @@ from seewhy.evidence.trials.sample import Sample
 from seewhy.evidence.trials.trial import Trials
 from seewhy.learn.measure import Measure
 from seewhy.learn.parts import apart_from, halves_of, measure_on, refuse_small_halves, train_of, with_all_images
+from seewhy.learn.repair.arm import BEFORE, REPAIRED, Arm, Try
 from seewhy.learn.repair.arms import RepairJob, Way, ways_of
 from seewhy.learn.repair.asked import Asked, RepairOptions
 from seewhy.learn.repair.budget import cost_of_way, within
@@ -37,8 +38,9 @@ from seewhy.learn.repair.proof import (
     worst_of,
 )
 from seewhy.learn.repair.readings import Reading, balanced
+from seewhy.learn.repair.reasons import reasons_of
 from seewhy.learn.repair.repair_folder import RepairFolder
-from seewhy.learn.repair.repaired import BEFORE, REPAIRED, Arm, Repair, Try, reasons_of
+from seewhy.learn.repair.repaired import Repair
 from seewhy.records import Progress
 
 RECIPIENTS, USES = 300, 4  # of the proof: images that are edited, donors of each class that each meets

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from seewhy.cam.model import fitting_size, input_channels, logits_of
+from seewhy.cam.fitting import fitting_size, input_channels
+from seewhy.cam.model import logits_of
 from seewhy.cam.scores.targets import predicted
 from seewhy.data.pictures.decode import UnreadableError
 from seewhy.data.reader import batch_of, load_image

@@ -1,0 +1,101 @@
+"""Why a repair has failed: what it has to show, and what must not have happened."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from seewhy.errors import listed
+from seewhy.estimates import Estimate, p_words
+from seewhy.evidence.findings.figures import interval, points
+from seewhy.evidence.inference.differences import ClassDifference
+from seewhy.evidence.thresholds import AUDIT_THRESHOLDS
+from seewhy.learn.repair.arm import BEFORE, REPAIRED, Arm
+from seewhy.learn.repair.groups import LEAST_CELL, Cell
+from seewhy.learn.repair.proof import Cost, OtherFactor
+
+MOST_LOST = 0.03  # of accuracy: a repair that costs more has failed
+MOVED = 0.5  # of what a region lost, that a larger one has to lose as well; of what was told as the same cause, too
+
+
+def was_its_own_help(before: Estimate, after: Estimate, cells: Sequence[Cell]) -> bool:
+    """Whether accuracy that was lost on images as they are is what the factor had given there.
+
+    It is where accuracy with the factor changed (`before`, `after`) is shown to rise, and where the images show what
+    else decides: each class has enough of them in which the factor says another thing.
+    """
+    return after.low > before.high and bool(cells) and min(cell.count for cell in cells) >= LEAST_CELL
+
+
+def has_moved(other: OtherFactor, fall: float) -> bool:
+    """Whether a region is not shown to lose what a part of it has lost: to fall, and by at least half of that."""
+    has_fallen = other.rise.high < 0 and -other.rise.value >= MOVED * fall
+    return abs(other.before) >= MOVED * fall and not has_fallen
+
+
+def is_left(other: OtherFactor, fall: float) -> bool:
+    """Whether a region that was told as the same cause keeps more than half of its effect."""
+    return abs(other.before) >= MOVED * fall and abs(other.after) > MOVED * abs(other.before)
+
+
+def reasons_of(
+    margins: Mapping[str, ClassDifference],
+    reduction: ClassDifference,
+    cost: Cost,
+    arms: Mapping[str, Arm],
+    others: Sequence[OtherFactor],
+    chance: float,
+    given: ClassDifference,
+    cells: Sequence[Cell] = (),
+) -> list[str]:
+    """Why a repair has failed; [] where it is proved.
+
+    It has to beat every control at 5 % (so all together are a test at 5 %: Berger 1982, Technometrics 24), to leave
+    less than before, not to be shown to cost more than 3 points (unless these were the factor's own help) or to let
+    another factor rise; a larger region that it is a part of must be shown to lose what it lost, and a region that was
+    told as the same cause at least half of its effect; and something must be left that tells the classes apart. `given`
+    is how far the effect rose in the network that is given alone, `cells` are the images of train by class and by what
+    the factor says.
+    """
+    after = arms[REPAIRED]
+    reasons = [
+        f"It is not shown to leave less than its control ({arms[name].words}): {points(margin.value)} points "
+        f"{interval(margin)} ({p_words(margin.p_value)})."
+        for name, margin in margins.items()
+        if not (margin.low > 0 and margin.p_value < AUDIT_THRESHOLDS["level"])
+    ]
+    if not reduction.low > 0:
+        reasons.append(f"The effect is not shown to be smaller: by {points(reduction.value)} {interval(reduction)}.")
+    elif not given.high < 0:
+        reasons.append(
+            "The network that is given, of the first seed, is not shown to have less of it by itself: by "
+            f"{points(-given.value)} points [{points(-given.high)}, {points(-given.low)}]."
+        )
+    is_costly = cost.difference.value < -MOST_LOST and cost.p_value < AUDIT_THRESHOLDS["level"]
+    if is_costly and not was_its_own_help(arms[BEFORE].exchanged, after.exchanged, cells):
+        reasons.append(f"It costs {points(-cost.difference.value)} points of accuracy {interval(cost.difference)}.")
+    rose = [other.name for other in others if other.said == "rose" and not other.is_core]
+    if rose:
+        reasons.append(f"What else rose instead: {listed(dict.fromkeys(rose), 8)}.")
+    reasons += _what_stays(others, -given.value) if given.high < 0 else []
+    if after.exchanged.low <= chance:
+        reasons.append(
+            f"Nothing else is shown to be learned: with the factor changed it is right in {after.exchanged} (every "
+            f"class alike), where guessing gives {chance:.2f}. Other images are needed, not another training."
+        )
+    return reasons
+
+
+def _what_stays(others: Sequence[OtherFactor], fall: float) -> list[str]:
+    """The regions that should have lost what the repaired factor lost, and have not."""
+    told = []
+    for other in others:
+        still = f"does {points(abs(other.after))} points still, {points(abs(other.before))} before"
+        if other.holds_it and has_moved(other, fall):
+            less = f"less by {points(-other.rise.value)} [{points(-other.rise.high)}, {points(-other.rise.low)}]"
+            told.append(
+                f"It is not shown to be gone: {other.factor}, of which it is a part, {still} ({less}, where it is less "
+                f"by {points(fall)} itself)."
+            )
+        elif other.is_same_cause and is_left(other, fall):
+            told.append(f"Most of it is left: {other.factor}, which was told as the same cause, {still}.")
+    return told
