@@ -193,7 +193,9 @@ def test_what_tests_groups_of_maps_are_whole_lines_each_once(
 ) -> None:
     assert run(*EXPLAIN, "run") == 0
     groups = [SimpleNamespace(option=f"--regions {name}") for name in ("centre", "border", "centre")]
-    proposed = SimpleNamespace(partitions=[SimpleNamespace(groups=groups)], lines=lambda: ["cat: two groups"])
+    proposed = SimpleNamespace(
+        partitions=[SimpleNamespace(groups=groups, predicted="cat")], lines=lambda: ["cat: two groups"]
+    )
     monkeypatch.setattr("seewhy.evidence.trends.trends.trends", lambda run, seed: proposed)
     capsys.readouterr()
     assert run("trends", "run") == 0

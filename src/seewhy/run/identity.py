@@ -198,8 +198,10 @@ def network_digest(plan: Plan) -> str:
     own_kinds = sorted((k for k in kinds if not k.__module__.startswith("torch.")), key=lambda k: k.__qualname__)
     function = plan.classifier.preprocess if callable(plan.classifier.preprocess) else None
     methods = [plan.own_methods[name].code for name in plan.methods if name in plan.own_methods]
-    forwards = code_digest([kind.forward for kind in own_kinds], deep=False)  # its answers say what else it uses
-    return code_digest([forwards, function, *methods])
+    plain = code_digest([*(kind.forward for kind in own_kinds), function, *methods], deep=False)
+    own_functions = [own for own in (function, *methods) if own is not None]
+    # Of the network's own functions its answers say what else they use.
+    return code_digest([plain, *own_functions]) if own_functions else plain
 
 
 def network_identity(plan: Plan) -> dict[str, Any]:

@@ -37,8 +37,10 @@ def compare(first: Any, second: Any, *, out: str | Path | None = None) -> Compar
         that lies in no folder).
 
     Example:
-        >>> before = seewhy.explain(seewhy.load("net.py:Net", "checkpoints", epoch=0), "faces/valid", out="runs/e0")
-        >>> after = seewhy.explain(seewhy.load("net.py:Net", "checkpoints", epoch=7), "faces/valid", out="runs/e7")
+        >>> first = seewhy.load("net.py:Net", "checkpoints", epoch=0, model_args={"size": 32})
+        >>> last = seewhy.load("net.py:Net", "checkpoints", epoch=7, model_args={"size": 32})
+        >>> before = seewhy.explain(first, "faces/valid", out="runs/e0")
+        >>> after = seewhy.explain(last, "faces/valid", out="runs/e7")
         >>> print(seewhy.compare("runs/e0", "runs/e7"))
     """
     runs = read_run(_folder_of(first, "first")), read_run(_folder_of(second, "second"))
