@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -24,8 +25,8 @@ import seewhy
 from seewhy.errors import StoreError
 from seewhy.explanation.folder import default_folder, run_in_folder
 from seewhy.run.identity import VARYING, differing, identity_of, run_identity
+from seewhy.run.own_code import own_code_digest as code_digest
 from seewhy.run.plan import make_plan
-from seewhy.run.source import code_digest
 from seewhy.store import manifest
 from tests.models import FourConv, Pooled, images, seeded
 from tests.started import run_code_apart
@@ -52,10 +53,11 @@ class Pick:
         return z[:, self.index]
 
 
-def typed(code: str) -> Any:
-    """The function `chosen` of code that was typed, with its globals."""
-    names: dict[str, Any] = {}
+def typed(code: str, **more: Any) -> Any:
+    """The function or object `chosen` of code that was typed, with its globals."""
+    names: dict[str, Any] = {"__name__": "__main__"}
     exec(code, names)
+    names |= more
     return names["chosen"]
 
 
@@ -65,6 +67,11 @@ def closing_over(value: Any) -> Callable[[Tensor], Any]:
 
 @dataclass
 class Chosen:
+    index: int
+
+
+@dataclass(frozen=True, slots=True)
+class Slotted:
     index: int
 
 
@@ -81,6 +88,8 @@ class One(Zero):
 
 One.__qualname__ = One.__name__ = "Zero"
 HELPED = "def helper(z):\n    return z[{0}]\ndef chosen(z):\n    return helper(z)\ndef unused(): return {1}"
+
+HELD = "class Held:\n    what = {}\nchosen = Held()"
 
 DIFFERENT: dict[str, tuple[Callable[[], Any], Callable[[], Any]]] = {
     "constant": (lambda: lambda z: z[:, 0], lambda: lambda z: z[:, 1]),
@@ -101,6 +110,25 @@ DIFFERENT: dict[str, tuple[Callable[[], Any], Callable[[], Any]]] = {
     "array": (lambda: closing_over(np.array([0, 1])), lambda: closing_over(np.array([1, 0]))),
     "record": (lambda: closing_over(Chosen(0)), lambda: closing_over(Chosen(1))),
     "namespace": (lambda: closing_over(SimpleNamespace(k=0)), lambda: closing_over(SimpleNamespace(k=1))),
+    "slots": (lambda: closing_over(Slotted(0)), lambda: closing_over(Slotted(1))),
+    "property": (
+        lambda: closing_over(typed(HELD.format("property(lambda self: 0)"))),
+        lambda: closing_over(typed(HELD.format("property(lambda self: 1)"))),
+    ),
+    "set-of-a-class": (
+        lambda: closing_over(typed(HELD.format("{0, 1}"))),
+        lambda: closing_over(typed(HELD.format("{0, 2}"))),
+    ),
+    "pattern": (lambda: closing_over(re.compile("a" * 300 + "b")), lambda: closing_over(re.compile("a" * 300 + "c"))),
+    "large-number": (lambda: closing_over(1 << 20000), lambda: closing_over((1 << 20000) + 1)),
+    "list": (
+        lambda: typed("K = [0]\ndef chosen(z): return z[K[0]]"),
+        lambda: typed("K = [1]\ndef chosen(z): return z[K[0]]"),
+    ),
+    "network": (
+        lambda: typed("K = None\ndef chosen(z): return K(z)", K=seeded(nn.Linear(2, 1), 0)),
+        lambda: typed("K = None\ndef chosen(z): return K(z)", K=seeded(nn.Linear(2, 1), 1)),
+    ),
     "class": (lambda: Zero().forward, lambda: One().forward),
     "set-of-words": (lambda: lambda z: z in {"a", "b"}, lambda: lambda z: z in {"a", "c"}),
 }
@@ -118,6 +146,64 @@ def test_what_a_function_does_not_use_is_no_other_function() -> None:
     assert code_digest(typed("K = 0\ndef chosen(z): return z")) == code_digest(typed("K = 1\ndef chosen(z): return z"))
     calls_itself = typed("def chosen(z): return chosen(z)")
     assert code_digest(calls_itself) == code_digest(calls_itself)
+
+
+def test_what_a_function_does_while_it_runs_leaves_it_the_same() -> None:
+    counting = typed("count = 0\ndef chosen(z):\n    global count\n    count += 1\n    return z.mean()")
+    filling = typed("seen = {}\ndef chosen(z):\n    seen[len(seen)] = z\n    return z")
+    growing = typed("seen = []\ndef chosen(z):\n    seen.append(z)\n    return z")
+    for function in (counting, filling, growing):
+        before = code_digest(function)
+        function(torch.zeros(1))
+        function.__globals__["mean"] = 5  # what it calls is an attribute of that name
+        assert code_digest(function) == before
+
+
+def test_modes_and_hooks_of_a_network_that_is_used_change_nothing() -> None:
+    network = seeded(Pooled())
+    uses = typed("K = None\ndef chosen(z): return K(z)", K=network)
+    before = code_digest(uses)
+    network.train(not network.training)
+    network.register_forward_hook(lambda *given: None)
+    assert code_digest(uses) == before
+
+
+class Deferring:
+    """Its attributes are what a dict says."""
+
+    def __init__(self) -> None:
+        self.values = {"k": 0}
+
+    def __getattr__(self, name: str) -> Any:
+        return self.values[name]
+
+
+class Kind(Enum):
+    FIRST = functools.partial(pick, index=0)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        Deferring(),
+        Kind.FIRST,
+        torch.zeros(2, 2).to_sparse(),
+        torch.zeros(2, device="meta"),
+        torch.zeros(2, dtype=torch.complex64).conj(),
+        np.array([object()]),
+        functools.reduce(lambda inner, _: SimpleNamespace(inner=inner), range(3000), None),
+    ],
+    ids=["deferring", "enum", "sparse", "meta", "conjugate", "objects", "chain"],
+)
+def test_odd_objects_have_a_digest(value: Any) -> None:
+    assert code_digest(closing_over(value)) == code_digest(closing_over(value))
+
+
+def test_classes_that_name_each_other_are_described_once() -> None:
+    lines = [f"class C{n}:\n" + "".join(f"    def f{m}(self): return {', '.join(f'C{k}' for k in range(30))}\n"
+                                        for m in range(3)) for n in range(30)]  # fmt: skip
+    function = typed("\n".join([*lines, "def chosen(z): return C0"]))
+    assert code_digest(function) == code_digest(function)
 
 
 def test_functions_that_close_over_each_other_have_a_digest() -> None:

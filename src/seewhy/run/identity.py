@@ -25,6 +25,7 @@ from seewhy.data.tables.image_table import ImageTable
 from seewhy.errors import StoreError
 from seewhy.records import Image, Task
 from seewhy.run.first_pass import first_input
+from seewhy.run.own_code import own_code_digest
 from seewhy.run.plan import Plan
 from seewhy.run.source import bytes_of, code_digest, short_hash, source_digest
 from seewhy.store import manifest
@@ -119,7 +120,7 @@ def identity_of(plan: Plan, *, overlays: bool = True) -> dict[str, Any]:
 def _target_of(score: Score) -> str:
     """The score's name with what the name alone may hide: what was asked for, and the user's own code."""
     asked = f" ({score.asked})" if score.asked not in ("", score.name) else ""
-    return f"{score.name}{asked}" + ("" if score.code is None else f" {code_digest(score.code)}")
+    return f"{score.name}{asked}" + ("" if score.code is None else f" {own_code_digest(score.code)}")
 
 
 def as_begun(plan: Plan, identity: Mapping[str, Any]) -> Plan:
@@ -198,10 +199,10 @@ def network_digest(plan: Plan) -> str:
     own_kinds = sorted((k for k in kinds if not k.__module__.startswith("torch.")), key=lambda k: k.__qualname__)
     function = plan.classifier.preprocess if callable(plan.classifier.preprocess) else None
     methods = [plan.own_methods[name].code for name in plan.methods if name in plan.own_methods]
-    plain = code_digest([*(kind.forward for kind in own_kinds), function, *methods], deep=False)
+    plain = code_digest([*(kind.forward for kind in own_kinds), function, *methods])
     own_functions = [own for own in (function, *methods) if own is not None]
     # Of the network's own functions its answers say what else they use.
-    return code_digest([plain, *own_functions]) if own_functions else plain
+    return own_code_digest([plain, *own_functions]) if own_functions else plain
 
 
 def network_identity(plan: Plan) -> dict[str, Any]:

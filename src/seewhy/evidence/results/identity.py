@@ -27,7 +27,8 @@ from seewhy.run.identity import (
     network_identity,
     readers_identity,
 )
-from seewhy.run.source import code_digest, files_digest
+from seewhy.run.own_code import own_code_digest
+from seewhy.run.source import files_digest
 from seewhy.store import manifest
 from seewhy.version import __version__
 
@@ -121,7 +122,7 @@ def factor_digest(factor: Factor) -> str:
     """A hash of what a property or a factor of the user's does; a region's masks say it all, and our own version."""
     of = getattr(factor, "of", factor)
     known = isinstance(factor, RegionFactor) if factor.region else PROPERTIES.get(factor.name) is of
-    return "" if known else code_digest(of)
+    return "" if known else own_code_digest(of)
 
 
 def _digests_of(mark: Mark) -> list[str]:
