@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import gc
 import weakref
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
@@ -170,18 +171,20 @@ def test_a_result_of_a_network_that_has_changed_is_not_saved_as_its(
 
 
 def test_a_network_that_counts_its_passes_can_be_saved(tmp_path: Path) -> None:
-    class Counter(FourConv):
+    class Tallying(FourConv):
         def __init__(self) -> None:
             super().__init__()
             self.register_buffer("passes", torch.zeros(1))
             self.seen: list[Tensor] = []
+            self.counts: Counter[str] = Counter()
 
         def forward(self, x: Tensor) -> Tensor:
             self.passes += 1
             self.seen.append(x)
+            self.counts["passes"] += 1
             return super().forward(x)
 
-    seewhy.explain(seeded(Counter()), images(2, 32), progress=False).save(tmp_path / "run")
+    seewhy.explain(seeded(Tallying()), images(2, 32), progress=False).save(tmp_path / "run")
 
 
 @pytest.mark.parametrize("change", [an_attribute_of_one_hash, a_swap_of_shared_modules])

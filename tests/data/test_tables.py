@@ -189,7 +189,7 @@ def test_a_file_with_two_labels_has_none_or_both(tmp_path: Path) -> None:
 def test_a_file_in_two_splits_is_said(tmp_path: Path) -> None:
     text = "path,label,split\na.png,cat,train\na.png,cat,valid\n"
     table = read_table(written(touch(tmp_path, "a.png") / "t.csv", text))
-    assert table.images[0].split == "train" and any("under two splits" in note for note in table.notes)
+    assert table.images[0].split == "train" and any("under several splits" in note for note in table.notes)
 
 
 def test_partitions_by_number_are_splits(tmp_path: Path) -> None:

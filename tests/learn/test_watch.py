@@ -241,3 +241,18 @@ def test_rows_of_other_images_are_not_gone_on_with(tmp_path: Path) -> None:
         again.resume(tmp_path / "run", 1)
         again(network, 1)
         assert {row.epoch for row in again.rows} == epochs
+
+
+@pytest.mark.parametrize("n_probes", [6, 0])
+def test_other_probes_keep_the_rows_and_other_images_do_not(n_probes: int, tmp_path: Path) -> None:
+    for name, seed in (("one", 0), ("other", 1)):
+        bright_corners(tmp_path / name, {"valid": 10 + seed})
+    network = seewhy.load(Corner(4.0), classes=["blue", "red"])
+    watch = seewhy.Watch(tmp_path / "one", factors=["top-left"], probes=0 if not n_probes else 4)
+    watch(network, 0)
+    watch.save(tmp_path / "run")
+    for name, epochs in (("one", {0, 1}), ("other", {1})):
+        again = seewhy.Watch(tmp_path / name, factors=["top-left"], probes=n_probes)
+        again.resume(tmp_path / "run", 1)
+        again(network, 1)
+        assert {row.epoch for row in again.rows} == epochs

@@ -65,7 +65,7 @@ def _stated(value: Any, depth: int = 2) -> Hashable:
     """What counts of an attribute: plain values, functions, and these in lists and dicts; tensors may be results."""
     if type(value) in PLAIN:
         return str(value)  # as words, since -1 and -2 have one hash
-    if isinstance(value, (list, dict)) and depth:
+    if type(value) in (list, dict) and depth:  # of which a pass's changes are put back
         content = value if isinstance(value, list) else [part for item in value.items() for part in item]
         return len(content), *(_stated(part, depth - 1) for part in content[:_MOST_PARTS])
     code = getattr(getattr(value, "__func__", value), "__code__", None)

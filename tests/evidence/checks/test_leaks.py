@@ -218,3 +218,26 @@ def test_a_file_that_a_table_lists_under_both_splits_is_a_leak(home: Path, first
         assert found.leaks.accuracies["pictures"].leaked.n == 20
     else:
         assert found.leaks.n_listed == 20 and "20 images of train are listed under valid, too" in finding.text
+
+
+@pytest.mark.parametrize("others", [("valid",), ("valid", "test")], ids=["valid", "valid and test"])
+def test_all_of_train_listed_again_is_a_leak(home: Path, others: tuple[str, ...]) -> None:
+    names = [f"train/{name}/{number:02d}.png,{name}" for name in ("cat", "dog") for number in range(12)]
+    lines = [f"{name},{split}" for split in ("train", *others) for name in names]
+    (home / "all.csv").write_text("\n".join(["path,label,split", *lines]))
+    found = checked(home / "all.csv")
+    (finding,) = (one for one in found.findings if one.part == "leaks")
+    assert finding.level == "caution" and "24 images of train are listed under valid, too" in finding.text
+
+
+def test_a_test_split_of_its_own_is_compared_where_valid_is_train(home: Path) -> None:
+    train = [f"train/{name}/{number:02d}.png,{name}" for name in ("cat", "dog") for number in range(12)]
+    test = [f"valid/{name}/{number:02d}.png,{name}" for name in ("cat", "dog") for number in range(12)]
+    lines = [
+        *(f"{name},train" for name in train),
+        *(f"{name},valid" for name in train),
+        *(f"{name},test" for name in test),
+    ]
+    (home / "three.csv").write_text("\n".join(["path,label,split", *lines]))
+    found = checked(home / "three.csv")
+    assert found.leaks is not None and found.leaks.split == "test" and not found.leaks.copies.copies

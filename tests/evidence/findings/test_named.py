@@ -98,5 +98,5 @@ def test_where_no_property_takes_it_no_name_is_given(striped: Finding) -> None:
 
 def test_stripes_are_described_as_one_pattern_that_comes_again(striped: Finding) -> None:
     look = striped.numbers["what"]["look"]
-    assert look["pattern"] == "same" and look["period"] == 4
-    assert "with one pattern at the same place, repeated every 4 pixels" in striped.text
+    assert look["pattern"] == "apart" and look["period"] == 4
+    assert "with another pattern than those at the same place, repeated every 4 pixels" in striped.text

@@ -271,3 +271,15 @@ def test_a_group_that_fills_every_stratum_cannot_be_compared() -> None:
     strata = np.repeat([0, 1], 10)
     found = rate_difference(strata == 0, np.arange(20) % 2 == 0, strata, np.arange(20))
     assert math.isnan(found.value) and found.n == 0
+
+
+def test_how_many_images_a_cluster_has_raises_no_alarm_where_means_are_compared() -> None:
+    rng, alarms = np.random.default_rng(23), 0
+    sizes = np.repeat([2, 10], 30)
+    clusters, outcome = np.repeat(np.arange(60), sizes), np.repeat(np.repeat([0, 1], 30), sizes)
+    none = np.zeros(len(outcome), np.int64)
+    for _ in range(300):
+        numbers = np.where(rng.random(len(outcome)) < 0.8, 0.0, rng.random(len(outcome)))
+        column = stats.rankdata(numbers)[:, None]
+        alarms += permutation_test(column, outcome, none, clusters, draws=99, rng=rng).p_value <= 0.05
+    assert alarms / 300 <= 0.09

@@ -166,3 +166,12 @@ def test_a_pattern_is_said_of_the_images_that_have_it() -> None:
     assert (has.pattern, lacks.pattern) == ("same", "lacking") and has.period == lacks.period > 0
     assert f"with one pattern at the same place, repeated every {has.period} pixels" in has.sentence
     assert f"without a pattern that those have at the same place, repeated every {has.period} p" in lacks.sentence
+
+
+def test_a_dark_pattern_on_what_both_kinds_have_is_said_of_those_that_have_it() -> None:
+    images, is_first = patches()
+    images[:, :, : SIDE // 2] += 0.4
+    images[is_first, :, 0 : SIDE // 2 : 4] -= 0.3
+    images[is_first, :, 1 : SIDE // 2 : 4] -= 0.3
+    assert look_of(images, is_first).pattern == "same"
+    assert look_of(images, ~is_first).pattern == "lacking"

@@ -16,6 +16,7 @@ from seewhy.cam.scores.outputs import LOGITS, tensor_in
 from seewhy.errors import ModelError, listed, nearest
 
 Squash = Literal["", "sigmoid", "softmax"]
+_SLACK = 1e-3  # beyond 0 and 1, that rounding and resizing make of probabilities
 _KEPT = 16  # of the last calls of a pass
 _SOFTMAX, _SIGMOID = ("softmax", "special_softmax"), ("sigmoid", "sigmoid_", "special_expit", "expit")
 _RESHAPING = frozenset(
@@ -223,11 +224,12 @@ def before(tensor: Tensor, calls: LastCalls, squash: Squash) -> Tensor:
     if name in _SOFTMAX and given is not None:  # a column of it, in more digits
         tensor = _through(steps, given.double())
     wide = tensor.float() if tensor.dtype != torch.float64 else tensor
-    most = 1.0 if squash == "sigmoid" else torch.inf  # of a softmax, percent are as good
-    if not bool(((wide >= 0) & (wide <= most) | wide.isnan()).all()):
+    most = 1 + _SLACK if squash == "sigmoid" else torch.inf  # of a softmax, percent are as good
+    if not bool(((wide >= -_SLACK) & (wide <= most) | wide.isnan()).all()):
+        low, high = wide.detach().aminmax()
         raise ModelError(
-            f"The network's output was read as probabilities of a {squash} at first, and now goes from "
-            f"{float(wide.min()):.3g} to {float(wide.max()):.3g}.\n  Say what it is:  --output-form logits",
+            f"The network's output is read as probabilities of a {squash}, and goes from {float(low):.3g} to "
+            f"{float(high):.3g} here.\n  Where it gives logits, say so:  --output-form logits",
             slug="output-form",
         )
     limits = torch.finfo(wide.dtype)

@@ -31,7 +31,7 @@ class Listing:
     flags: tuple[str, ...] = ()  # the columns of zeros and ones that labels are the names of
     columns: tuple[str, ...] = ()  # all but that of paths: what the images' cells are
     read_as: tuple[str, ...] = ()  # those that labels and splits were read from
-    also_in: Mapping[str, str] = field(default_factory=dict)  # the other split of files that are listed under two
+    also_in: Mapping[str, frozenset[str]] = field(default_factory=dict)  # other splits of files listed twice
 
 
 def read_listing(sheet: Sheet, folder: Path, source: str, asked: Mapping[str, str]) -> Listing:
@@ -93,19 +93,20 @@ def label_names(images: Iterable[Image]) -> tuple[str, ...]:
     return tuple(sorted({name for image in images if image.label for name in image.label.split(DIFFERING)}))
 
 
-def without_repeats(images: Sequence[Image]) -> tuple[list[Image], tuple[str, ...], dict[str, str]]:
-    """Every file once, each with an id of its own, and notes where some were listed twice; by path the other split.
+def without_repeats(images: Sequence[Image]) -> tuple[list[Image], tuple[str, ...], dict[str, frozenset[str]]]:
+    """Every file once, each with an id of its own, and notes where some were listed twice; by path its other splits.
 
     One that is listed with different labels has them all, for networks of several labels.
     """
     first: dict[str, Image] = {}
     taken: set[str] = set()
-    also_in: dict[str, str] = {}
+    also_in: dict[str, frozenset[str]] = {}
     for image in images:
         place = os.path.normpath(Path(image.path or image.id).absolute())
         if place in first:
             if first[place].split and image.split and first[place].split != image.split:
-                also_in[first[place].path or first[place].id] = image.split
+                key = first[place].path or first[place].id
+                also_in[key] = also_in.get(key, frozenset()) | {image.split}
             first[place] = _with_label_of(first[place], image)
             continue
         new_id, count = PurePosixPath(image.id), 1
@@ -178,5 +179,5 @@ def _said_of(images: Iterable[Image], n_splits: int) -> list[str]:
             "them all, any other's none."
         )
     if n_splits:
-        notes.append(f"{n_splits:,} images are listed under two splits: the first counts.")
+        notes.append(f"{n_splits:,} images are listed under several splits: the first counts.")
     return notes

@@ -39,7 +39,7 @@ class ImageTable:
     columns: tuple[str, ...] = ()  # of a table, all but that of paths: what `Image.cells` are
     read_as: tuple[str, ...] = ()  # those of them that labels and splits were read from
     cluster_by: str = ""  # what `Image.cluster` comes from
-    also_in: Mapping[str, str] = field(default_factory=dict)  # the other split of images that are listed under two
+    also_in: Mapping[str, frozenset[str]] = field(default_factory=dict)  # other splits of files listed twice
 
     def __len__(self) -> int:
         return len(self.images)

@@ -59,30 +59,31 @@ def leaks_of(plan: Plan, outcomes: Sequence[Outcome], seed: int) -> Leaks | None
 
     `outcomes` are the rows of the check's images; of train all images count, also those that a sample left out.
     """
-    images = plan.beside or plan.table.images
-    also_in = plan.table.also_in
-    splits = {*(role_of(image.split) for image in images), *map(role_of, also_in.values())}
-    judged = next((split for split in ("valid", "test") if split in splits), None)
-    if judged is None or "train" not in splits or plan.table.items is not None:
+    images, also_in = plan.beside or plan.table.images, plan.table.also_in
+    others = {place: set(map(role_of, splits)) for place, splits in also_in.items()}
+    there = {role_of(image.split) for image in images}
+    splits = there.union(*others.values())
+    judged = next((split for split in ("valid", "test") if split in there), None)
+    if "train" not in splits or plan.table.items is not None:
         return None
     train = [image for image in images if role_of(image.split) == "train" and not image.error]
     rows = [row for row in outcomes if role_of(row.image.split) == judged and row.error is None]
-    listed_there = {image.path or image.id for image in train} & also_in.keys()
-    n_listed = sum(role_of(also_in[place]) == judged for place in listed_there)
-    if not rows or not (train or also_in):
+    judged = judged or next((split for split in ("valid", "test") if split in splits), None)
+    n_listed = sum(judged in others.get(image.path or image.id, ()) for image in train)
+    if judged is None or not (rows or n_listed) or not (train or others):
         return None
     how = plan.classifier.preprocess if isinstance(plan.classifier.preprocess, Preprocess) else None
     digests = {row.image.id: row.digest for row in outcomes}
     mine_images = [row.image for row in rows]
     copies = (
         find_copies(mine_images, train, how, digests, seed)
-        if train
-        else Copies((), len(rows), 0, len(rows), 0, 0, is_whole=True)
+        if train and rows
+        else Copies((), len(rows), len(train), len(rows), len(train), 0, is_whole=True)
     )
-    copies = with_both(copies, mine_images, also_in, len(train))
-    there = {image.cluster for image in train} - {None}
+    copies = with_both(copies, mine_images, others, len(train))
+    of_train = {image.cluster for image in train} - {None}
     mine = {row.image.cluster for row in rows} - {None}
-    both = {name for name in mine & there if name}
+    both = {name for name in mine & of_train if name}
     leaked = {
         "pictures": {copy.image.id for copy in copies.copies},
         "clusters": {row.image.id for row in rows if row.image.cluster in both},
@@ -98,9 +99,9 @@ def leaks_of(plan: Plan, outcomes: Sequence[Outcome], seed: int) -> Leaks | None
     )
 
 
-def with_both(copies: Copies, images: Sequence[Image], also_in: Mapping[str, str], n_train: int) -> Copies:
+def with_both(copies: Copies, images: Sequence[Image], others: Mapping[str, set[str]], n_train: int) -> Copies:
     """The copies with images that a table lists under train, too: each is the same file."""
-    both = [image for image in images if role_of(also_in.get(image.path or image.id)) == "train"]
+    both = [image for image in images if "train" in others.get(image.path or image.id, ())]
     ids = {image.id for image in both}
     kept = [copy for copy in copies.copies if copy.image.id not in ids]
     same = [Copy(image, replace(image, split="train"), is_same=True) for image in both]

@@ -52,12 +52,13 @@ def permutation_test(
     number of `draws`.
     """
     v = _cramers_v(column, outcome, strata)
-    if not is_nested(column, clusters) and _is_between(column, outcome, strata, clusters):
+    is_mean = not is_nested(column, clusters) and _is_between(column, outcome, strata, clusters)
+    if is_mean:
         column = _cluster_means(column, clusters)
     units, permuted, unit = _permutations(column, strata, clusters)
     _, first = np.unique(units, return_index=True)
     table, rows = _table(outcome, strata, units), column[first]
-    if unit == "cluster" and column.shape[1] == 1:
+    if unit == "cluster" and column.shape[1] == 1 and not is_mean:  # whose ranks would tell how many images it has
         rows = np.asarray(ranks(rows[:, 0])[:, None])
     statistics = _robust_statistics if unit == "cluster" else _statistics
     observed = float(statistics(table, rows[None])[0])

@@ -9,11 +9,13 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.functional import avg_pool2d
 
 from seewhy.evidence.properties.catalogue import PROPERTIES
 from seewhy.evidence.properties.colour import LUMINANCE
 
 NAMED = ("tint", "brightness", "contrast", "saturation", "sharpness", "noise")  # the closed list of names
+MOSTLY, FINE = 0.7, 0.25  # of a pattern, for it to be of one kind; of its power, for what is fine in it to tell
 PLAIN = 0.5  # standard deviations, below which nothing is said of a property
 LEAST_PATTERN = 0.015  # of white, root mean square: a mean picture that differs by less shows no pattern
 SAME = 0.7  # correlation of the mean pictures of two halves, from which on the pattern is the same in all
@@ -42,8 +44,8 @@ _HUES = {
 class Look:
     """How a region differs in some images from others: `deviations` in standard deviations by property, and words.
 
-    `pattern` is "same" (one pattern at the same place), "lacking" (the others have one there), "changing" (another, or
-    elsewhere, in each) or "even".
+    `pattern` is "same" (one pattern at the same place), "lacking" (the others have one there), "apart" (they differ by
+    one, and whose it is cannot be said), "changing" (another, or elsewhere, in each) or "even".
     `period` is after how many pixels the pattern comes again, 0 where it does not.
     """
 
@@ -59,6 +61,7 @@ class Look:
         pattern = {
             "same": f"with one pattern at the same place{again}",
             "lacking": f"without a pattern that those have at the same place{again}",
+            "apart": f"with another pattern than those at the same place{again}",
             "changing": "with something that is another one, or elsewhere, in each picture",
         }.get(self.pattern, "")
         looks = " and ".join(filter(None, (", ".join(self.words[:-1]), *self.words[-1:])))
@@ -80,7 +83,7 @@ def look_of(patches: Tensor, is_first: Tensor) -> Look:
         deviations[name] = float(step.norm() / spread) if len(step) > 1 else float(step[0] / spread)
         tints = step.float() if name == "tint" else tints
     pattern, shape = _pattern(patches, is_first, deviations)
-    period = _period(shape) if pattern in ("same", "lacking") else 0
+    period = _period(shape) if pattern in ("same", "lacking", "apart") else 0
     return Look(deviations, _words(deviations, tints), pattern, period)
 
 
@@ -108,16 +111,29 @@ def _pattern(patches: Tensor, is_first: Tensor, deviations: Mapping[str, float])
     is_same = float(both[0] @ both[1]) >= SAME and float(mean.square().mean().sqrt()) >= LEAST_PATTERN
     shape = torch.tensordot(torch.tensor(LUMINANCE), mean, dims=1)
     if is_same:
-        first, others = (_structure(patches[rows]) for rows in (is_first, ~is_first))
-        return ("same" if first >= others else "lacking"), shape
+        has = _share_of(patches[is_first], mean)
+        return ("same" if has >= MOSTLY else "lacking" if has <= 1 - MOSTLY else "apart"), shape
     varied = max(deviations["contrast"], deviations["sharpness"], deviations["noise"])
     return ("changing" if varied >= PLAIN else "even"), shape
 
 
-def _structure(patches: Tensor) -> float:
-    """How much the mean of patches (N, 3, H, W) varies over its places: what they have in common there."""
+def _share_of(patches: Tensor, pattern: Tensor) -> float:
+    """How much of a pattern (3, H, W), by which two kinds differ, is in the mean of the first's patches (N, 3, H, W).
+
+    1 where that kind has it, 0 where the other has it, turned round. What varies slowly is left out of both where the
+    pattern is finer, since both kinds may have that.
+    """
     mean = patches.mean(dim=0)
-    return float((mean - mean.mean(dim=(1, 2), keepdim=True)).square().mean())
+    fine = pattern - _smooth(pattern)
+    if float(fine.square().mean()) >= FINE * float(pattern.square().mean()):
+        mean, pattern = mean - _smooth(mean), fine
+    mean = mean - mean.mean(dim=(1, 2), keepdim=True)
+    return float((mean * pattern).sum() / pattern.square().sum().clamp(min=1e-12))
+
+
+def _smooth(picture: Tensor) -> Tensor:
+    """The mean over five pixels each way; at the edges over those there are."""
+    return avg_pool2d(picture[None], 5, 1, 2, count_include_pad=False)[0]
 
 
 def _mean_pattern(patches: Tensor, is_first: Tensor) -> Tensor:

@@ -17,6 +17,7 @@ from seewhy.evidence.findings.follow_up import STAGES
 from seewhy.evidence.findings.safeguards.catalogue import SAFEGUARDS
 from seewhy.evidence.properties.catalogue import PROPERTIES
 from seewhy.evidence.thresholds import AUDIT_THRESHOLDS
+from seewhy.evidence.trials.budget import as_budget
 from seewhy.evidence.trials.design import AuditDesign
 from seewhy.evidence.trials.sample import Sample
 from seewhy.render.mark import SHUFFLED
@@ -48,7 +49,8 @@ class AuditIdentity:
         return not self.differing(stored)
 
     def differing(self, stored: Mapping[str, Any]) -> list[str]:
-        """What differs, by the option that sets it."""
+        """What differs, by the option that sets it; earlier folders hold a budget as it was typed."""
+        stored = {**stored, "budget": as_budget(stored["budget"])} if "budget" in stored else stored
         asked = as_known(self.begun(), stored)
         if {**stored, "factors": _without_ours(stored)} == asked:
             return []

@@ -18,7 +18,7 @@ from seewhy.data.tables.clusters import ClusterBy
 from seewhy.data.tables.table_columns import check_columns
 from seewhy.errors import OptionError, listed
 from seewhy.estimates import Floats
-from seewhy.evidence.factors.factor import Factor, Mark, RegionFactor
+from seewhy.evidence.factors.factor import Factor, Mark, PropertyFactor, RegionFactor
 from seewhy.evidence.factors.factor_grammar import _properties
 from seewhy.evidence.factors.region_grammar import SEARCH, find_regions
 from seewhy.evidence.factors.regions import Region
@@ -291,7 +291,7 @@ def _unfit(factor: Factor, table: Floats, sample: Sample) -> RuledOut | None:
         return rare[factor.region]
     if not np.isfinite(table).all():
         return RuledOut("its values are not finite", OTHER_MASKS)
-    least = ROUNDING if PROPERTIES.get(factor.name) is getattr(factor, "of", None) else 1e-15
+    least = ROUNDING if isinstance(factor, PropertyFactor) and PROPERTIES.get(factor.name) is factor.of else 1e-15
     if (np.ptp(table, axis=0) <= np.maximum(1e-6 * np.abs(table).max(axis=0), least)).all():
         return RuledOut("it is the same in every image, so there is nothing to exchange", MORE_VARIED)
     _, counts = np.unique(table.round(9), axis=0, return_counts=True)

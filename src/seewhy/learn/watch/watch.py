@@ -156,10 +156,9 @@ class Watch:
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         place(folder / TABLE, lambda file: file.write(table_of(self.rows)))
-        if self.maps:
-            maps = {f"epoch_{epoch}": maps for epoch, maps in sorted(self.maps.items())}
-            ids, of = np.array(self.probes, dtype=np.str_), np.array(self._of, dtype=np.str_)
-            place(folder / MAPS, lambda file: np.savez_compressed(file, allow_pickle=False, ids=ids, of=of, **maps))
+        maps = {f"epoch_{epoch}": maps for epoch, maps in sorted(self.maps.items())}
+        ids, of = np.array(self.probes, dtype=np.str_), np.array(self._of, dtype=np.str_)
+        place(folder / MAPS, lambda file: np.savez_compressed(file, allow_pickle=False, ids=ids, of=of, **maps))
         return folder
 
     def resume(self, folder: Path, before: int) -> None:
@@ -206,7 +205,6 @@ class Watch:
         measure = measure_of(classifier, self._data, self.factors, seed=self._seed, among=self._among, **self._effort)
         ids, of = tuple(image.id for image in self._probes_of(measure)), _images_of(measure)
         if ids != self.probes:  # those of another folder, or of none
-            self.rows = () if self.probes else self.rows
             self.maps, self.probes = {}, ids
         if self._of not in ("", of):
             self.rows = ()
