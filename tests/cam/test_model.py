@@ -184,7 +184,10 @@ def test_a_network_that_counts_its_passes_can_be_saved(tmp_path: Path) -> None:
             self.counts["passes"] += 1
             return super().forward(x)
 
-    seewhy.explain(seeded(Tallying()), images(2, 32), progress=False).save(tmp_path / "run")
+    network = seeded(Tallying())
+    explanation = seewhy.explain(network, images(2, 32), layers="conv2", progress=False)
+    assert (explanation.save(tmp_path / "run") / "manifest.json").is_file()
+    assert network.passes == 0 and network.seen == [] and network.counts["passes"] > 0  # a Counter is not put back
 
 
 @pytest.mark.parametrize("change", [an_attribute_of_one_hash, a_swap_of_shared_modules])
