@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import filecmp
 import shutil
 import subprocess
 import sys
@@ -19,10 +20,10 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from faults import Case, Runner, make_cases
+from faults import Case, Runner, differing, is_finished, make_cases, results
 from kills import tree
 
-MIB, SOON_S = 24, 0.03
+MIB, SOON_S, TRIES = 24, 0.03, 100
 
 
 @contextlib.contextmanager
@@ -44,6 +45,15 @@ def new_disk(image: Path) -> None:
     subprocess.run(["mkfs.ext4", "-q", "-F", image], check=True, capture_output=True)
 
 
+def copy_at_once(image: Path, copy: Path) -> None:
+    """A copy during which nothing was written: one of several moments is what no disk ever held."""
+    for _ in range(TRIES):
+        shutil.copyfile(image, copy)
+        if filecmp.cmp(image, copy, shallow=False):
+            return
+    raise SystemExit(f"{image.name} was written to during each of {TRIES} copies")
+
+
 def cut(runner: Runner, case: Case, home: Path, count: int) -> list[Path]:
     """Copies of the disk during and after a run of the command."""
     image, place, copies = home / "disk.img", home / "runs", []
@@ -54,7 +64,7 @@ def cut(runner: Runner, case: Case, home: Path, count: int) -> list[Path]:
         pause = SOON_S
         while len(copies) < count:
             copy = home / f"cut-{len(copies)}.img"
-            shutil.copyfile(image, copy)
+            copy_at_once(image, copy)
             copies.append(copy)
             time.sleep(pause)
             pause *= 1.03  # more of them while the run goes on
@@ -72,20 +82,16 @@ def failures_of(runner: Runner, case: Case, home: Path, count: int) -> list[str]
     with mounted(image, place):
         if runner(case)[0]:
             raise SystemExit("the command fails on an undisturbed disk")
-        want = tree(case.run)
+        want, shown = tree(case.run), results(case.run)
     for number, copy in enumerate(cut(runner, case, home, count)):
         with mounted(copy, place):
-            path = case.run / "manifest.json"
-            complete = path.exists() and b'"status": "complete"' in path.read_bytes()
-            if complete and tree(case.run) != want:
-                failures.append(f"cut {number}: complete, but not the bytes of an undisturbed run")
+            if is_finished(case) and (others := differing(results(case.run), shown)):
+                failures.append(f"cut {number}: complete, but not the bytes of an undisturbed run: {others}")
             status, said, _ = runner(case)
             if status:
                 failures.append(f"cut {number}: the same command fails: {said[-300:]!r}")
-            elif tree(case.run) != want:
-                have = tree(case.run)
-                names = sorted(key for key in want.keys() | have.keys() if want.get(key) != have.get(key))
-                failures.append(f"cut {number}: other bytes afterwards: {names[:4]}")
+            elif others := differing(tree(case.run), want):
+                failures.append(f"cut {number}: other bytes afterwards: {others}")
         copy.unlink()
     return failures
 
