@@ -19,6 +19,10 @@ _AUDIT = {  # value, and what it is the limit of: a phrase that the value ends, 
         0.2,
         "a finding is weak where the own class's margin loses this share to the class's own content",
     ),
+    "broken_part": (
+        1 / 3,
+        "but not where content of the own class flips less than this share of the decisions that another class's flips",
+    ),
     "edge": (
         0.5,
         "share of an effect, in proportion to the area, that must be left 4 pixels away from the region's edge",

@@ -85,6 +85,20 @@ def test_what_is_a_picture_itself_explains_no_property_away() -> None:
     assert homes_of(["picture", "tint"], relations, sizes, within) == {"picture": "picture", "tint": "tint"}
 
 
+def test_nothing_is_explained_through_a_picture_that_holds_it() -> None:
+    """All of the surround explains the picture, and the picture holds the tint; but the tint acts in the core, too."""
+    half = held(0.08, 0.01)
+    order = ["picture", "around", "tint", "saturation"]
+    relations = dict.fromkeys(permutations(order, 2), ALIVE) | {
+        ("picture", "around"): DEAD, ("tint", "picture"): DEAD, ("saturation", "picture"): DEAD,
+        ("saturation", "tint"): DEAD, ("tint", "around"): half,
+    }  # fmt: skip
+    sizes = of_one_margin({"picture": 1.1, "around": 2.2, "tint": 1.3, "saturation": 0.5})
+    within = [("tint", "picture"), ("saturation", "picture")]
+    want = {"picture": "around", "around": "around", "tint": "tint", "saturation": "tint"}
+    assert homes_of(order, relations, sizes, within) == want
+
+
 def test_what_does_not_suffice_by_itself_is_no_cause_of_more() -> None:
     """Each dies with the other held, but only the larger one does what both do: it leads, and the title names both."""
     relations = {("a", "b"): DEAD, ("b", "a"): DEAD}

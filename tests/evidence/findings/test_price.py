@@ -61,6 +61,7 @@ def test_an_edit_that_takes_half_of_every_margin_is_told() -> None:
     outcome = Price().outcome(with_flips(0.3, 0.5), share)
     assert outcome is not None and not outcome.passed and "takes 50% of its margin" in outcome.words
     assert Price().outcome(with_flips(0.05, 0.5), share) is None  # next to no decision turns
+    assert Price().outcome(with_flips(0.3, 0.95), share) is None  # three times as many with another class's content
 
 
 def test_without_donors_of_the_own_class_nothing_is_said() -> None:

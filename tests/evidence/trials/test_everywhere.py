@@ -10,7 +10,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from seewhy.evidence.factors.factor import PropertyFactor
+from seewhy.evidence.factors.edits import grown
+from seewhy.evidence.factors.factor import PropertyFactor, part_of
 from seewhy.evidence.properties.catalogue import PROPERTIES
 from seewhy.evidence.trials.contrast import OWN_CLASS, Contrast, contrasts_of
 from seewhy.evidence.trials.edit import Edit, TrialKey
@@ -127,6 +128,55 @@ def test_the_core_keeps_its_bits_unless_the_property_is_put_into_the_whole(whole
     assert torch.equal(edited[:, :, inside], before[:, :, inside]) is not whole
     assert (edited[:, :, ~inside] - before[:, :, ~inside]).mean() > 0.2  # the donors' is brighter
     assert scorer.run(job).margins.shape == (2, 1)
+
+
+def uneven(side: int = 64, each: int = 6) -> Sample:
+    """Smooth scenes with more or less grain, colour and contrast, and a core of six tenths that is smooth and light."""
+    rng = np.random.default_rng(3)
+    labels = np.arange(2 * each) % 2
+    core = torch.zeros(side, side)
+    core[: round(0.6 * side)] = 1
+    waves = torch.linspace(0, 12, side)
+    scene = 0.4 + 0.1 * torch.sin(waves)[:, None] * torch.cos(1.7 * waves)
+    grain = torch.from_numpy(rng.standard_normal((len(labels), 3, side, side))).float()
+    levels = torch.from_numpy(rng.uniform(0.01, 0.05, len(labels))).float()[:, None, None, None]
+    shade = torch.from_numpy(rng.uniform(-0.06, 0.06, (len(labels), 3, 1, 1))).float()
+    around = scene + shade + levels * grain
+    pixels = torch.where(core == 1, 0.8 + 0.02 * scene, around).clamp(0, 1)
+    return Sample(
+        "valid", tuple(range(len(labels))), labels, pixels, Preprocess(size=(side, side)), np.arange(len(labels)),
+        {"core": core[None].repeat(len(labels), 1, 1)},
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["brightness", "contrast", "saturation", "tint", "noise", "sharpness", "spectrum"])
+@pytest.mark.parametrize("grow_px", [0, 2])
+def test_outside_of_the_core_a_recipient_measures_as_its_donor_does(name: str, grow_px: int) -> None:
+    """However much of the picture the core takes, and however unlike its surroundings it is."""
+    sample, factor = uneven(), PropertyFactor(PROPERTIES[name])
+    scorer = Scorer(Reader(core=20.0), sample, 4, torch.contiguous_format)
+    edit = Edit("exchange", outside="core", grow_px=grow_px)
+    given = scorer.content(factor, "core", grow_px)
+    pairs = np.array([[recipient, donor] for recipient in range(len(sample)) for donor in range(len(sample))])
+    if name in ("noise", "sharpness"):  # noise is only added, and sharpness only taken
+        rises = (given[pairs[:, 1], 0] > given[pairs[:, 0], 0]).numpy()
+        pairs = pairs[rises == (name == "noise")]
+    edited = scorer.edited(Job(TrialKey(name, edit, "valid"), pairs, (factor,)), pairs)
+    around = 1 - grown(sample.masks["core"][:1], grow_px)
+    reached, wanted = factor.measure(part_of(factor, edited, around), None), given[pairs[:, 1]]
+    own = given[pairs[:, 0]]
+    assert (reached - wanted).abs().mean() < 0.2 * (own - wanted).abs().mean()
+    inside = grown(sample.masks["core"][:1], grow_px)[0] == 1
+    assert torch.equal(edited[:, :, inside], sample.pixels[pairs[:, 0]][:, :, inside])
+
+
+def test_noise_is_that_of_the_part_however_small_it_is() -> None:
+    sample, noise = uneven(), PropertyFactor(PROPERTIES["noise"])
+    around = 1 - sample.masks["core"]
+    alone = noise.measure(sample.pixels[:, :, 39:], None)
+    told = noise.measure(part_of(noise, sample.pixels, around), None)
+    torch.testing.assert_close(told, alone, rtol=0.1, atol=0)
+    assert noise.measure(part_of(noise, sample.pixels, 0 * around), None).isnan().all()
 
 
 def close_ups(sample: Sample, share: float) -> Sample:

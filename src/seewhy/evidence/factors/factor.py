@@ -16,6 +16,7 @@ from seewhy.render.mark import SHUFFLED
 
 Kind = Literal["region", "property", "insert"]
 AVERAGE = "average"
+SOME = 0.5  # of a mask, for a pixel to be known of a part
 
 
 class Factor(Protocol):
@@ -160,6 +161,17 @@ class Mark:
     def patched(self, canvases: Tensor) -> Tensor:
         """The canvases (N, 3, H, W) with the neutral patch in its place."""
         return _laid(self.patch, canvases)
+
+
+def skips_unknown(factor: Factor) -> bool:
+    """Whether it is a property that leaves pixels that are NaN as they are, and out of what it measures."""
+    return isinstance(factor, PropertyFactor) and factor.of.skips_unknown
+
+
+def part_of(factor: Factor, canvases: Tensor, masks: Tensor) -> Tensor:
+    """The canvases as a factor is measured and set in a part of them alone: all else is painted over, or unknown."""
+    painted = filled(canvases, masks)
+    return painted.masked_fill((masks < SOME)[:, None], torch.nan) if skips_unknown(factor) else painted
 
 
 def masks_for(factor: Factor, masks: Mapping[str, Tensor], places: Tensor) -> Tensor | None:

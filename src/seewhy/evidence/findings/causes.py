@@ -209,7 +209,7 @@ def homes_of(
     is not shown to keep a fair part of its effect. `sizes` say by factor how far each one moves the same margin.
     `within` are properties with pictures, (property, picture), which hold every property and explain none.
     """
-    reach = _closure(order, relations)
+    reach = _closure(order, relations, within)
     kept = list(order)
     for name in order:
         others = [other for other in kept if other != name]
@@ -275,8 +275,11 @@ def held_of(case: Case, plain: Trials, held: Trials) -> Held:
     return Held(left, whole if whole * case.value > 0 else case.effect.margin.value, probability)
 
 
-def _closure(names: Iterable[str], relations: Relations) -> dict[str, set[str]]:
-    """By factor all that it explains, itself or through others that it explains, unless it is shown to leave a part."""
+def _closure(names: Iterable[str], relations: Relations, within: Container[tuple[str, str]]) -> dict[str, set[str]]:
+    """By factor all that it explains, itself or through others that it explains, unless it is shown to leave a part.
+
+    Nothing is explained through a picture that holds it.
+    """
     reach: dict[str, set[str]] = {name: set() for name in names}
     apart = {pair for pair, held in relations.items() if held.is_clearly_apart}
     for (factor, other), held in relations.items():
@@ -285,7 +288,7 @@ def _closure(names: Iterable[str], relations: Relations) -> dict[str, set[str]]:
     for middle in reach:
         for name in reach:
             if middle in reach[name]:
-                reach[name] |= {member for member in reach[middle] if (member, name) not in apart}
+                reach[name] |= {m for m in reach[middle] if (m, name) not in apart and (m, middle) not in within}
     return reach
 
 

@@ -149,7 +149,7 @@ def rest_finding(
 ) -> Finding:
     """What the omnibus test tells; `is_named`: a finding tells a shortcut by its name already.
 
-    `weak` are factors outside of the core that are shown to act there, too weakly to be called a shortcut.
+    `weak` are factors outside of the core that are shown to act there, and are not called a shortcut.
     """
     counts_of = design.audited.unit_counts
     if (fewest := int(min(counts_of[counts_of > 0]))) < LEAST_IMAGES:
@@ -219,7 +219,9 @@ def _shown(
     cause = "and no region or property that was tried is shown to be its cause."
     if weak:
         are = "is" if len(weak) == 1 else "are"
-        cause = f"and of what was tried {listed(weak)} {are} shown to act there, too weakly to be called its cause."
+        cause = (
+            f"and of what was tried {listed(weak)} {are} shown to act there, but not all that was checked of it holds."
+        )
     text += ": something outside of the core is used, " + ("named here or not." if is_named else cause)
     strong = AUDIT_THRESHOLDS["strong"] * AUDIT_THRESHOLDS["floor"]
     level: Level = "STRONG" if min(left.low, rest.core.benefit.low) >= strong else "MODERATE"

@@ -27,7 +27,8 @@ class Property:
     into new canvases in [0, 1]. Both treat every image by itself. `prepare` does once what `apply`
     needs of the canvases alone, and returns what takes the wanted values; a property without one is none the worse,
     only slower where an image meets many donors. `scale` says what a change in one part of an image is for the whole:
-    the same level, the same ratio or the same shift.
+    the same level, the same ratio or the same shift. One that `skips_unknown` leaves pixels that are NaN as they are
+    and out of what it measures.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Property:
     words: str = ""
     unit: str = ""
     scale: Scale = "level"
+    skips_unknown: bool = False
 
     def editor(self, canvases: Tensor) -> Editor:
         """What edits these canvases (N, 3, H, W), given wanted values (N, D), as often as it is called."""
@@ -57,6 +59,7 @@ def prepared(
     words: str = "",
     unit: str = "",
     scale: Scale = "level",
+    skips_unknown: bool = False,
 ) -> Property:
     """A property whose `apply` is its `prepare`, used once; on a CPU in parts that fit its cache."""
 
@@ -70,7 +73,10 @@ def prepared(
     def apply(canvases: Tensor, values: Tensor) -> Tensor:
         return in_parts(canvases)(values)
 
-    return Property(name=name, measure=measure, apply=apply, prepare=in_parts, words=words, unit=unit, scale=scale)
+    return Property(
+        name=name, measure=measure, apply=apply, prepare=in_parts, words=words, unit=unit, scale=scale,
+        skips_unknown=skips_unknown,
+    )  # fmt: skip
 
 
 _ALL = (  # the cheap ones first
@@ -100,7 +106,7 @@ _ALL = (  # the cheap ones first
         unit="log",
         scale="shift",
     ),
-    prepared("noise", detail.noise, detail.noise_editor, words="noise level", unit="0..1"),
+    prepared("noise", detail.noise, detail.noise_editor, words="noise level", unit="0..1", skips_unknown=True),
     prepared(
         "crop",
         placement.placement,

@@ -60,9 +60,9 @@ def noise(canvases: Tensor) -> Tensor:
     """The standard deviation (N, 1) of the luminance's noise, as a share of the range 0 to 1.
 
     The mask of Immerkaer 1996 (Computer Vision and Image Understanding 64), with the median of the absolute
-    values in place of the mean, which edges would raise.
+    values in place of the mean, which edges would raise. What touches a pixel that is NaN is left out.
     """
-    return _masked(luminance(canvases)).abs().median(dim=1, keepdim=True).values / (_GAUSSIAN * _MASK)
+    return _level(_masked(luminance(canvases)))
 
 
 def noise_editor(canvases: Tensor) -> Callable[[Tensor], Tensor]:
@@ -72,7 +72,7 @@ def noise_editor(canvases: Tensor) -> Callable[[Tensor], Tensor]:
     """
     pattern = _pattern(*canvases.shape[2:], canvases.device, canvases.dtype)
     there, added = _masked(luminance(canvases)), _masked(luminance(pattern))
-    original = there.abs().median(dim=1, keepdim=True).values / (_GAUSSIAN * _MASK)
+    original = _level(there)
 
     def noisy(values: Tensor, rows: Tensor) -> Tensor:
         level = _added_level(there[rows], added, values[rows])
@@ -83,13 +83,18 @@ def noise_editor(canvases: Tensor) -> Callable[[Tensor], Tensor]:
     )
 
 
+def _level(masked: Tensor) -> Tensor:
+    """The noise (N, 1) of planes under the mask (N, M)."""
+    return masked.abs().nanmedian(dim=1, keepdim=True).values / (_GAUSSIAN * _MASK)
+
+
 def _added_level(there: Tensor, added: Tensor, wanted: Tensor) -> Tensor:
     """The level (N, 1) at which masked noise (1, M), added to what is there (N, M), measures as wanted (N, 1)."""
     limit = wanted * (_GAUSSIAN * _MASK)
     low, high = torch.zeros_like(wanted), 1.5 * wanted  # what is there adds to it, so never more than that
     for _ in range(_HALVINGS):
         middle = (low + high) / 2
-        above = torch.addcmul(there, added, middle).abs_().sub_(limit).sign_().sum(dim=1, keepdim=True)
+        above = torch.addcmul(there, added, middle).abs_().sub_(limit).sign_().nansum(dim=1, keepdim=True)
         low, high = torch.where(above < 0, middle, low), torch.where(above < 0, high, middle)
     return high
 

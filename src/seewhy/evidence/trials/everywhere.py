@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from seewhy.estimates import Floats
-from seewhy.evidence.factors.edits import filled, grown
-from seewhy.evidence.factors.factor import Factor
+from seewhy.evidence.factors.edits import grown
+from seewhy.evidence.factors.factor import Factor, part_of
 from seewhy.evidence.thresholds import LEAST_IMAGES
 from seewhy.evidence.trials.contrast import Contrast
 from seewhy.evidence.trials.sample import CHUNK, Ints, Sample, Samples
@@ -188,9 +188,11 @@ def _asked(sample: Sample, factor: Factor, core: str, part: Tensor, *, inside: b
     """The property in a part of the canvas (H, W), of images that have enough of it, in deviations within classes."""
     values = []
     for places in torch.arange(len(sample)).split(CHUNK):
-        canvases = filled(sample.canvases(places), _masks(sample, core, places, part, inside=inside))
+        canvases = part_of(factor, sample.canvases(places), _masks(sample, core, places, part, inside=inside))
         values.append(factor.measure(canvases, None).reshape(len(places), -1).double().cpu())
-    units = _of_units(torch.cat(values), sample, _areas(sample, core, part, inside=inside) >= LEAST_AREA)
+    told = torch.cat(values)
+    has_it = (_areas(sample, core, part, inside=inside) >= LEAST_AREA) & told.isfinite().all(dim=1).numpy()
+    units = _of_units(told, sample, has_it)
     return units.scaled() if units.fewest else units
 
 

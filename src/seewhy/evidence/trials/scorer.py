@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from seewhy.cam.model import forward, untouched
 from seewhy.evidence.factors.edits import REMOVALS, filled, grown, shrunk, transplanted
-from seewhy.evidence.factors.factor import Factor, PropertyFactor, RegionFactor
+from seewhy.evidence.factors.factor import Factor, PropertyFactor, RegionFactor, part_of, skips_unknown
 from seewhy.evidence.trials.edit import Edit
 from seewhy.evidence.trials.everywhere import surrounded, unit_means
 from seewhy.evidence.trials.sample import CHUNK, Ints, Sample, gathered
@@ -89,10 +89,10 @@ class Scorer:
                 masks = masks * (1 - grown(self.sample.masks_at(job.edit.outside, recipients), job.edit.grow_px))
             given = self._given(job, factor, content, before, recipients, other)
             if job.held is not None and masks is not None and job.held.region is None:
-                given = _with_own(job.held, before, filled(given, self._needed_masks(factor, other)), masks)
-            canvases = factor.put(canvases, masks, given)
+                given = _with_own(job.held, before, masks, given, self._needed_masks(factor, other))
+            canvases = self._put(job, factor, canvases, masks, given, recipients)
         if job.held is not None and (job.held.region is not None or job.factors[0].region is None):
-            canvases = self._put_back(job.held, canvases, recipients)
+            canvases = self._put_back(job, job.held, canvases, recipients)
         if any(factor.region for factor in job.factors):
             return canvases
         return self._with_core_kept(job, canvases, before, recipients)
@@ -122,7 +122,7 @@ class Scorer:
         if key not in self._means:
             sample = self.sample
             means, labels = unit_means(content, sample.labels, sample.clusters, surrounded(sample, core, edit.grow_px))
-            given = content.mean(dim=0).repeat(int(sample.labels.max()) + 1, 1)
+            given = content.nanmean(dim=0).repeat(int(sample.labels.max()) + 1, 1)
             for label in np.unique(labels).tolist():
                 given[label] = means[torch.from_numpy(labels == label)].mean(dim=0)
             self._means[key] = given[self.labels.to(given.device)]
@@ -140,16 +140,32 @@ class Scorer:
         """The edited canvases; what acts outside of the core leaves the recipients' core as it was."""
         if job.edit.outside is None or job.edit.whole:
             return canvases
+        canvases = torch.where(canvases.isnan(), before, canvases) if skips_unknown(job.factors[0]) else canvases
         return transplanted(
             canvases, before, grown(self.sample.masks_at(job.edit.outside, recipients), job.edit.grow_px)
         )
 
-    def _put_back(self, held: Factor, canvases: Tensor, recipients: Tensor) -> Tensor:
+    def _put_back(self, job: Job, held: Factor, canvases: Tensor, recipients: Tensor) -> Tensor:
         """The edited canvases with a factor as the recipients have it: a region's own pixels, a property's value."""
         masks, before = self._masks(held, recipients), self.sample.canvases(recipients)
         if isinstance(held, RegionFactor) and masks is not None:
             return transplanted(canvases, before, masks)
-        return held.put(canvases, masks, held.take(before, masks))
+        given = held.take(self._shown(job, held, before, recipients), masks)
+        return self._put(job, held, canvases, masks, given, recipients)
+
+    def _put(
+        self, job: Job, factor: Factor, canvases: Tensor, masks: Tensor | None, given: Tensor, recipients: Tensor
+    ) -> Tensor:
+        """The canvases with what is given; a property as it is outside of the core, where it is asked for there."""
+        edited = factor.put(self._shown(job, factor, canvases, recipients), masks, given)
+        return torch.where(edited.isnan(), canvases, edited) if skips_unknown(factor) else edited
+
+    def _shown(self, job: Job, factor: Factor, canvases: Tensor, places: Tensor) -> Tensor:
+        """The canvases on which a factor is set: of a property outside of the core without that, as it is measured."""
+        if job.edit.outside is None or job.edit.whole or not isinstance(factor, PropertyFactor):
+            return canvases
+        around = 1 - grown(self.sample.masks_at(job.edit.outside, places), job.edit.grow_px)
+        return part_of(factor, canvases, around)
 
     def _needed_masks(self, factor: Factor, places: Tensor) -> Tensor:
         masks = self._masks(factor, places)
@@ -182,7 +198,7 @@ class Scorer:
             for start in range(0, len(recipients), block):
                 rows = slice(start, start + block)
                 before = self.sample.canvases(places[rows])
-                edit = factor.of.editor(before)
+                edit = factor.of.editor(self._shown(job, factor, before, places[rows]))
                 given = (
                     self._given(job, factor, content, before, places[rows], others[rows, use]) for use in range(uses)
                 )
@@ -211,7 +227,8 @@ class Scorer:
                 canvases, masks = self.sample.canvases(places), self._masks(factor, places)
                 if core is not None:
                     around = 1 - grown(self.sample.masks_at(core, places), grow_px)
-                    canvases, masks = filled(canvases, around), None if masks is None else masks * around
+                    canvases = part_of(factor, canvases, around)
+                    masks = None if masks is None else masks * around
                 taken = factor.take(canvases, masks)
                 as_bytes = is_region and self.sample.pixels.dtype == torch.uint8
                 parts.append((taken * 255).round().clamp(0, 255).byte() if as_bytes else taken)
@@ -251,6 +268,7 @@ class Scorer:
             return None
 
 
-def _with_own(held: Factor, before: Tensor, content: Tensor, masks: Tensor) -> Tensor:
-    """A region's content from donors, with a property as the recipients' own region has it."""
-    return held.put(content, None, held.take(filled(before, masks), None))
+def _with_own(held: Factor, before: Tensor, masks: Tensor, given: Tensor, donors: Tensor) -> Tensor:
+    """The content that donors give of a region, `donors` their masks, with a property as the recipients' own has it."""
+    edited = held.put(part_of(held, given, donors), None, held.take(part_of(held, before, masks), None))
+    return torch.where(edited.isnan(), filled(given, donors), edited) if skips_unknown(held) else edited

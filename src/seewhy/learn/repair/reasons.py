@@ -91,11 +91,17 @@ def _what_stays(others: Sequence[OtherFactor], fall: float) -> list[str]:
     for other in others:
         still = f"does {points(abs(other.after))} points still, {points(abs(other.before))} before"
         if other.holds_it and has_moved(other, fall):
-            less = f"less by {points(-other.rise.value)} [{points(-other.rise.high)}, {points(-other.rise.low)}]"
             told.append(
-                f"It is not shown to be gone: {other.factor}, of which it is a part, {still} ({less}, where it is less "
-                f"by {points(fall)} itself)."
+                f"It is not shown to be gone: {other.factor}, of which it is a part, {still} ({_moved(other.rise)}, "
+                f"where it is less by {points(fall)} itself)."
             )
         elif other.is_same_cause and is_left(other, fall):
             told.append(f"Most of it is left: {other.factor}, which was told as the same cause, {still}.")
     return told
+
+
+def _moved(rise: ClassDifference) -> str:
+    """By how much an effect is more than before, or less, with its interval."""
+    if rise.value > 0:
+        return f"more by {points(rise.value)} {interval(rise)}"
+    return f"less by {points(-rise.value)} [{points(-rise.high)}, {points(-rise.low)}]"

@@ -13,7 +13,7 @@ from seewhy.evidence.trials.edit import EXCHANGE
 
 
 class Price(Safeguard):
-    """Donors of the own class flip few decisions, or at least do not lower the margin of that class on average.
+    """Donors of the own class flip few decisions, or far fewer than another's, or do not lower that class's margin.
 
     Content that a recipient could have had itself moves the margin as often up as down; where it lowers it, seams or
     parts that no longer fit do.
@@ -37,7 +37,8 @@ class Price(Safeguard):
         flips, own_flips = case.effect.flips, case.effect.flips_own
         if measured is None or own_flips is None or own_flips.value < AUDIT_THRESHOLDS["broken_flips"]:
             return None
-        if measured < AUDIT_THRESHOLDS["broken_margin"]:
+        is_small = own_flips.value < AUDIT_THRESHOLDS["broken_part"] * flips.value
+        if is_small or measured < AUDIT_THRESHOLDS["broken_margin"]:
             return None
         words = (
             f"content of the image's own class flips {own_flips.value:.0%} of the decisions "

@@ -146,7 +146,7 @@ class Rim(Safeguard):
                 pairs,
                 (factor,),
             )
-            for pixels in _growths(audited, factor, core[0])
+            for pixels in larger_cores(audited, factor, core[0])
         ]
         return larger + beside_jobs(frame, factor, growths_in_pixels(audited)[0])
 
@@ -210,7 +210,8 @@ def growths_in_pixels(sample: Sample) -> list[int]:
     return list(dict.fromkeys(max(1, round(side * growth)) for growth in GROWTHS))
 
 
-def _growths(sample: Sample, factor: Factor, core: str) -> list[int]:
+def larger_cores(sample: Sample, factor: Factor, core: str) -> list[int]:
+    """By how many pixels the core is drawn larger for a factor, the most first: what leaves enough of it, or least."""
     sizes = growths_in_pixels(sample)
     enough = [pixels for pixels in sizes if _left(sample, factor, core, pixels) >= LEAST_LEFT]
     return enough or sizes[-1:]
