@@ -50,3 +50,14 @@ def test_a_region_that_only_the_smaller_core_leaves_has_to_pass_by_what_is_besid
     assert replace(near, beside=effect(0.001)).passes
     as_much = replace(near, beside=effect(0.07))
     assert not as_much.passes and as_much.dies
+
+
+def test_a_region_all_around_does_not_say_otherwise_than_all_that_is_outside() -> None:
+    """Where nothing is shown beyond the larger core, which leaves too little of the region, it is the core's rim."""
+    around = LargerCore(effect(0.4), True, {4: effect(0.14)}, {4: 0.5}, leaves_enough=False)
+    assert around.passes
+    at_rim = replace(around, nothing_beyond=True)
+    assert not at_rim.passes and at_rim.dies
+    assert replace(at_rim, leaves_enough=True, effects={8: effect(0.14)}, left={8: 0.5}).passes
+    assert replace(at_rim, beside=effect(0.001), beside_share=1.0).passes
+    assert replace(at_rim, is_region=False).passes

@@ -36,7 +36,8 @@ class LargerCore:
 
     `left` are the shares of the factor's area that are left then. `beside` is what the rest of the core's rim does
     without it, `beside_share` how much of it there is for each pixel of the rim that is the factor's. `leaves_enough`:
-    the core that is larger by the most left enough of the factor, so that it was tried.
+    the core that is larger by the most left enough of the factor, so that it was tried. `nothing_beyond`: all that is
+    outside of the core tells the label, and outside of a larger core it is not shown to.
     """
 
     whole: ClassDifference
@@ -46,6 +47,7 @@ class LargerCore:
     beside: ClassDifference | None = None
     beside_share: float = 0.0
     leaves_enough: bool = True
+    nothing_beyond: bool = False
 
     @property
     def largest(self) -> int:
@@ -117,8 +119,13 @@ class LargerCore:
 
     @property
     def is_all_rim(self) -> bool:
-        """Whether most of the factor's area lies so near to the core that it cannot be told from its rim."""
-        return self.left[self.smallest] < LEAST_LEFT
+        """Whether most of the factor's area lies so near to the core that it cannot be told from its rim.
+
+        So does a region all around the core where nothing is shown beyond the largest core, which leaves too little
+        of it: both have to be compatible.
+        """
+        is_around = self.is_region and not self.leaves_enough and self.beside is None
+        return self.left[self.smallest] < LEAST_LEFT or (is_around and self.nothing_beyond)
 
     @property
     def _sign(self) -> float:
@@ -177,6 +184,7 @@ class Rim(Safeguard):
             beside=beside,
             beside_share=share,
             leaves_enough=pixels in effects,
+            nothing_beyond=evidence.rest_is_at_rim,
         )
 
     def outcome(self, case: Case, measured: LargerCore | None) -> SafeguardOutcome | None:
