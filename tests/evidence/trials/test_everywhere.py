@@ -170,6 +170,52 @@ def test_outside_of_the_core_a_recipient_measures_as_its_donor_does(name: str, g
     assert torch.equal(edited[:, :, inside], sample.pixels[pairs[:, 0]][:, :, inside])
 
 
+@pytest.mark.parametrize("name", ["brightness", "tint", "noise", "contrast"])
+def test_a_recipient_that_is_given_its_own_is_left_as_it_is_however_soft_the_core_is(name: str) -> None:
+    plain, factor = uneven(), PropertyFactor(PROPERTIES[name])
+    ramp = torch.linspace(1, 0, 64)[:, None].expand(64, 64)
+    soft = replace(plain, masks={"core": ramp[None].repeat(len(plain), 1, 1)})
+    scorer = Scorer(Reader(core=20.0), soft, 4, torch.contiguous_format)
+    pairs = np.stack([np.arange(len(soft))] * 2, axis=1)
+    edited = scorer.edited(Job(TrialKey(name, Edit("exchange", outside="core"), "valid"), pairs, (factor,)), pairs)
+    torch.testing.assert_close(edited, soft.pixels, atol=2e-3, rtol=0)
+
+
+def test_a_close_up_that_leaves_too_little_to_measure_changes_no_mean_of_its_class() -> None:
+    sample, noise = uneven(), PropertyFactor(PROPERTIES["noise"])
+    frame_alone = torch.ones(64, 64)
+    frame_alone[:2] = frame_alone[-2:] = frame_alone[:, :2] = frame_alone[:, -2:] = 0
+    masks = sample.masks["core"].clone()
+    masks[0] = frame_alone
+    some = replace(sample, masks={"core": masks})
+    edit = Edit("exchange", outside="core", whole=True)
+    scorer = Scorer(Reader(core=20.0), some, 4, torch.contiguous_format)
+    content = scorer.content(noise, "core")
+    assert content[0].isnan().all()
+    others = content[2::2].mean(dim=0)  # of its class
+    torch.testing.assert_close(scorer._class_means(noise, content, edit)[0], others)
+
+
+class Own:
+    """Brightness as a user's own factor."""
+
+    name, kind, words, region, removals = "mine", "property", "mine", None, ()
+    measure, take, put = BRIGHTNESS.measure, BRIGHTNESS.take, BRIGHTNESS.put
+
+
+def test_a_factor_of_ones_own_is_asked_on_the_same_terms() -> None:
+    sample = uneven()
+    pairs = np.array([[0, 0], [1, 2], [3, 4]])
+    edited = [
+        Scorer(Reader(core=20.0), sample, 4, torch.contiguous_format).edited(
+            Job(TrialKey(factor.name, Edit("exchange", outside="core"), "valid"), pairs, (factor,)),  # type: ignore[arg-type]
+            pairs,
+        )
+        for factor in (BRIGHTNESS, Own())
+    ]
+    torch.testing.assert_close(*edited)
+
+
 def test_noise_is_that_of_the_part_however_small_it_is() -> None:
     sample, noise = uneven(), PropertyFactor(PROPERTIES["noise"])
     around = 1 - sample.masks["core"]

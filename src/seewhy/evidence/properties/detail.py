@@ -85,7 +85,12 @@ def noise_editor(canvases: Tensor) -> Callable[[Tensor], Tensor]:
 
 def _level(masked: Tensor) -> Tensor:
     """The noise (N, 1) of planes under the mask (N, M)."""
-    return masked.abs().nanmedian(dim=1, keepdim=True).values / (_GAUSSIAN * _MASK)
+    sizes = masked.abs()
+    if not sizes.isnan().any():
+        return sizes.median(dim=1, keepdim=True).values / (_GAUSSIAN * _MASK)
+    last = (~sizes.isnan()).sum(dim=1, keepdim=True) - 1
+    ordered = sizes.sort(dim=1).values  # NaN last; not every device has a median without them
+    return ordered.gather(1, last.clamp(min=0) // 2) / (_GAUSSIAN * _MASK)
 
 
 def _added_level(there: Tensor, added: Tensor, wanted: Tensor) -> Tensor:
@@ -94,7 +99,7 @@ def _added_level(there: Tensor, added: Tensor, wanted: Tensor) -> Tensor:
     low, high = torch.zeros_like(wanted), 1.5 * wanted  # what is there adds to it, so never more than that
     for _ in range(_HALVINGS):
         middle = (low + high) / 2
-        above = torch.addcmul(there, added, middle).abs_().sub_(limit).sign_().nansum(dim=1, keepdim=True)
+        above = torch.addcmul(there, added, middle).abs_().sub_(limit).sign_().nan_to_num_().sum(dim=1, keepdim=True)
         low, high = torch.where(above < 0, middle, low), torch.where(above < 0, high, middle)
     return high
 

@@ -14,11 +14,11 @@ class Edit:
     """What is done to an image. `str()` of it is the column "edit" of trials.parquet.
 
     An exchange puts the donor's content in: with the region drawn back by `shrink_px` pixels, or only outside of the
-    region `outside` drawn larger by `grow_px` pixels (the rest of a region, or a property of donors with that region
-    painted over; with `whole` all of the recipient is changed by as much as the classes differ there). With `held` that
-    factor is put back as the recipient has it. A removal takes the content away by `removal`; a mark is laid over, a
-    patch is the same pixels shuffled in its place. A control is an exchange, or a removal, of another region in place
-    of the factor; of the core, drawn larger by `grow_px` pixels, it is one place in all images.
+    region `outside` drawn larger by `grow_px` pixels (the rest of a region; or a property, of donors and recipients
+    with that region painted over; with `whole` all of the recipient is changed by as much as the classes differ there).
+    With `held` that factor is put back as the recipient has it. A removal takes the content away by `removal`; a mark
+    is laid over, a patch is the same pixels shuffled in its place. A control is an exchange, or a removal, of another
+    region in place of the factor; of the core, drawn larger by `grow_px` pixels, it is one place in all images.
     """
 
     kind: Literal["exchange", "removal", "mark", "patch", "control"]

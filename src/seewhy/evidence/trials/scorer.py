@@ -93,9 +93,7 @@ class Scorer:
             canvases = self._put(job, factor, canvases, masks, given, recipients)
         if job.held is not None and (job.held.region is not None or job.factors[0].region is None):
             canvases = self._put_back(job, job.held, canvases, recipients)
-        if any(factor.region for factor in job.factors):
-            return canvases
-        return self._with_core_kept(job, canvases, before, recipients)
+        return canvases
 
     def _given(
         self, job: Job, factor: Factor, content: Tensor, canvases: Tensor, recipients: Tensor, other: Tensor
@@ -121,8 +119,10 @@ class Scorer:
         core, key = edit.outside or "", (factor.name, edit.outside, edit.grow_px)
         if key not in self._means:
             sample = self.sample
-            means, labels = unit_means(content, sample.labels, sample.clusters, surrounded(sample, core, edit.grow_px))
-            given = content.nanmean(dim=0).repeat(int(sample.labels.max()) + 1, 1)
+            known = content.isfinite().all(dim=1)  # too little of a picture may be left to measure it in
+            told = surrounded(sample, core, edit.grow_px) & known.cpu().numpy()
+            means, labels = unit_means(content, sample.labels, sample.clusters, told)
+            given = content[known].mean(dim=0).repeat(int(sample.labels.max()) + 1, 1)
             for label in np.unique(labels).tolist():
                 given[label] = means[torch.from_numpy(labels == label)].mean(dim=0)
             self._means[key] = given[self.labels.to(given.device)]
@@ -136,15 +136,6 @@ class Scorer:
             self._ranges[factor.name] = values.amin(dim=0), values.amax(dim=0)
         return self._ranges[factor.name]
 
-    def _with_core_kept(self, job: Job, canvases: Tensor, before: Tensor, recipients: Tensor) -> Tensor:
-        """The edited canvases; what acts outside of the core leaves the recipients' core as it was."""
-        if job.edit.outside is None or job.edit.whole:
-            return canvases
-        canvases = torch.where(canvases.isnan(), before, canvases) if skips_unknown(job.factors[0]) else canvases
-        return transplanted(
-            canvases, before, grown(self.sample.masks_at(job.edit.outside, recipients), job.edit.grow_px)
-        )
-
     def _put_back(self, job: Job, held: Factor, canvases: Tensor, recipients: Tensor) -> Tensor:
         """The edited canvases with a factor as the recipients have it: a region's own pixels, a property's value."""
         masks, before = self._masks(held, recipients), self.sample.canvases(recipients)
@@ -157,15 +148,27 @@ class Scorer:
         self, job: Job, factor: Factor, canvases: Tensor, masks: Tensor | None, given: Tensor, recipients: Tensor
     ) -> Tensor:
         """The canvases with what is given; a property as it is outside of the core, where it is asked for there."""
-        edited = factor.put(self._shown(job, factor, canvases, recipients), masks, given)
-        return torch.where(edited.isnan(), canvases, edited) if skips_unknown(factor) else edited
+        shown = self._shown(job, factor, canvases, recipients)
+        return self._changed(job, factor, canvases, shown, factor.put(shown, masks, given), recipients)
+
+    def _changed(
+        self, job: Job, factor: Factor, canvases: Tensor, shown: Tensor, edited: Tensor, recipients: Tensor
+    ) -> Tensor:
+        """The canvases with what an edit of what was shown of them has changed; the core keeps its bits."""
+        if shown is canvases:
+            return edited
+        change = torch.nan_to_num(edited - shown) if skips_unknown(factor) else edited - shown
+        return torch.addcmul(canvases, change, self._around(job, recipients)[:, None]).clamp_(0, 1)
 
     def _shown(self, job: Job, factor: Factor, canvases: Tensor, places: Tensor) -> Tensor:
         """The canvases on which a factor is set: of a property outside of the core without that, as it is measured."""
-        if job.edit.outside is None or job.edit.whole or not isinstance(factor, PropertyFactor):
+        if job.edit.outside is None or job.edit.whole or factor.region is not None:
             return canvases
-        around = 1 - grown(self.sample.masks_at(job.edit.outside, places), job.edit.grow_px)
-        return part_of(factor, canvases, around)
+        return part_of(factor, canvases, self._around(job, places))
+
+    def _around(self, job: Job, places: Tensor) -> Tensor:
+        """What lies outside of the core that is drawn larger, (n, H, W) or (1, H, W)."""
+        return 1 - grown(self.sample.masks_at(job.edit.outside or "", places), job.edit.grow_px)
 
     def _needed_masks(self, factor: Factor, places: Tensor) -> Tensor:
         masks = self._masks(factor, places)
@@ -198,12 +201,13 @@ class Scorer:
             for start in range(0, len(recipients), block):
                 rows = slice(start, start + block)
                 before = self.sample.canvases(places[rows])
-                edit = factor.of.editor(self._shown(job, factor, before, places[rows]))
+                shown = self._shown(job, factor, before, places[rows])
+                edit = factor.of.editor(shown)
                 given = (
                     self._given(job, factor, content, before, places[rows], others[rows, use]) for use in range(uses)
                 )
-                edited = map(edit, given)
-                columns = [self._logits(self._with_core_kept(job, each, before, places[rows])) for each in edited]
+                edited = (self._changed(job, factor, before, shown, edit(each), places[rows]) for each in given)
+                columns = [self._logits(each) for each in edited]
                 parts.append(torch.stack(columns, dim=1).flatten(0, 1))  # the first recipient's donors first
         return scores_of(torch.cat(parts), self.labels[torch.from_numpy(job.pairs[:, 0].copy())])
 

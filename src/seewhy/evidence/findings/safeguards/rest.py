@@ -109,6 +109,7 @@ class EverythingOutside(Safeguard):
 
 
 def _acts(alone: ClassDifference, whole: float) -> bool:
-    """Whether an effect is shown that is as large as what is reported, and goes the way of the whole."""
-    is_large = alone.value * whole > 0 and abs(alone.value) >= AUDIT_THRESHOLDS["floor"]
+    """Whether an effect is shown that is a fair part of the whole, and as large as what is reported."""
+    least = max(AUDIT_THRESHOLDS["floor"], AUDIT_THRESHOLDS["outside"] * abs(whole))
+    is_large = alone.value * whole > 0 and abs(alone.value) >= least
     return is_large and alone.p_value < AUDIT_THRESHOLDS["level"]
