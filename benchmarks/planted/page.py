@@ -79,7 +79,9 @@ of the picture (seen on one network of this half); two causes were joined throug
 price of an edit did not know how much the other class's content does (both seen on photographs). Among these audits was
 a second false shortcut, a `centre` of 42 points around a core that is too small; a rule that forbids it came after that
 (a region all around a core, where nothing tells the label beyond the larger core), and the 62 audits that it can touch
-were concluded again: with it gone, no true one went.
+were concluded again: with it gone, no true one went. After these audits it was mended how properties are set outside of
+soft cores, in pictures that hardly leave an outside, and by factors of a user's own: eight networks audited by the code
+after that got the same titles.
 """
 
 
