@@ -56,7 +56,15 @@ def filling(rng: np.random.Generator, sign: int, is_usual: bool) -> np.ndarray:
     return pixels
 
 
-def audit_of(home: Path, draw: Pixels, model: nn.Module, aligned: float = 0.9, n: int = 60) -> seewhy.Audit:
+def audit_of(
+    home: Path,
+    draw: Pixels,
+    model: nn.Module,
+    aligned: float = 0.9,
+    n: int = 60,
+    properties: str = "brightness",
+    where: Tensor | None = None,
+) -> seewhy.Audit:
     images = home / "images"
     for place, split in enumerate(("train", "valid")):
         for label, name in enumerate(("cat", "dog")):
@@ -67,11 +75,11 @@ def audit_of(home: Path, draw: Pixels, model: nn.Module, aligned: float = 0.9, n
                 pixels = draw(rng, 1 - 2 * label, number < round(aligned * n))
                 levels = (pixels.clip(0, 1) * 255).round().astype(np.uint8)
                 PIL.Image.fromarray(levels).save(folder / f"{number:04d}.png")
-    masks = write_masks(home / "masks", images)
+    masks = write_masks(home / "masks", images, where)
+    classifier = classifier_of(model, size=SIDE if where is None else len(where))
     return seewhy.audit(
-        classifier_of(model), images, regions=[f"object={masks}"], core="object", properties="brightness",
-        progress=False,
-    )  # fmt: skip
+        classifier, images, regions=[f"object={masks}"], core="object", properties=properties, progress=False
+    )
 
 
 def brightness_in(audit: seewhy.Audit) -> seewhy.Finding:

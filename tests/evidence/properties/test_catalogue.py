@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -65,6 +66,20 @@ def test_a_change_seen_in_a_part_is_carried_over_to_the_whole(name: str) -> None
     part, wanted = (of.measure(each[:, :, :, :32]) for each in (canvases, changed))
     values = of.carried_over(of.measure(canvases), part, wanted)
     torch.testing.assert_close(of.apply(canvases, values), changed, rtol=0, atol=2e-4)
+
+
+def test_noise_that_a_camera_adds_adds_its_power_in_every_part() -> None:
+    of, rng = PROPERTIES["noise"], np.random.default_rng(2)
+
+    def grain(level: float, side: int) -> torch.Tensor:
+        return torch.from_numpy(rng.normal(0, level, (4, 1, 64, side))).float().expand(-1, 3, -1, -1)
+
+    calm, rough = 0.5 + grain(0.01, 64), 0.5 + grain(0.04, 64)
+    by_the_camera = grain(0.03, 64)
+    before, after, seen, wanted = (
+        of.measure(canvases) for canvases in (rough, rough + by_the_camera, calm, calm + by_the_camera)
+    )
+    torch.testing.assert_close(of.carried_over(before, seen, wanted), after, rtol=0.05, atol=0)
 
 
 @ALL

@@ -107,3 +107,18 @@ def test_each_image_gets_its_own_quality() -> None:
     assert torch.equal(edited[1], canvases[1])
     for index in (0, 2, 3):
         assert torch.equal(edited[index : index + 1], jpeg(canvases[index : index + 1], quality[index]))
+
+
+def test_blocks_that_are_partly_unknown_are_left_out_and_left_as_they_are() -> None:
+    compressed = canvas(by_pillow(pictures(64, 64), 40))
+    partly = compressed.clone()
+    partly[:, :, 3, 5:30] = torch.nan
+    assert jpeg_quality(partly).sub(40).abs().max() <= 1
+    assert jpeg_quality(torch.full_like(partly, torch.nan)).isnan().all()
+    edited = jpeg_editor(partly)(torch.full((len(partly), 1), 15.0))
+    assert torch.equal(edited[:, :, :8, :32].isnan(), partly[:, :, :8, :32].isnan())
+    torch.testing.assert_close(edited[:, :, :8, :32], partly[:, :, :8, :32], equal_nan=True)
+    assert not edited[:, :, 8:].isnan().any()
+    assert jpeg_quality(edited).sub(15).abs().max() <= 1
+    far = jpeg_editor(compressed)(torch.full((len(partly), 1), 15.0))
+    assert torch.equal(edited[:, :, 17:], far[:, :, 17:])  # what shares no colours with what is unknown

@@ -170,7 +170,33 @@ def test_outside_of_the_core_a_recipient_measures_as_its_donor_does(name: str, g
     assert torch.equal(edited[:, :, inside], sample.pixels[pairs[:, 0]][:, :, inside])
 
 
-@pytest.mark.parametrize("name", ["brightness", "tint", "noise", "contrast"])
+def test_a_file_is_compressed_outside_of_the_core_as_its_donors_are() -> None:
+    """However it was saved before: every block that is outside shows the donor's quality, and no other is touched."""
+    rng = np.random.default_rng(4)
+    scenes = torch.from_numpy(rng.random((6, 3, 8, 8))).float().repeat_interleave(8, 2).repeat_interleave(8, 3)
+    pixels = (0.6 * scenes + 0.3 * torch.from_numpy(rng.random((6, 3, 64, 64))).float()).mul(255).round() / 255
+    jpeg = PropertyFactor(PROPERTIES["jpeg"])
+    core = torch.zeros(64, 64)
+    core[:21] = 1
+    saved = jpeg.put(pixels, None, torch.tensor([[95.0], [60.0], [85.0], [40.0], [100.0], [30.0]]))
+    pixels = torch.where(core == 1, pixels, saved)
+    sample = Sample(
+        "valid", tuple(range(6)), np.arange(6) % 2, pixels, Preprocess(size=(64, 64)), np.arange(6),
+        {"core": core[None].repeat(6, 1, 1)},
+    )  # fmt: skip
+    scorer = Scorer(Reader(core=20.0), sample, 4, torch.contiguous_format)
+    given = scorer.content(jpeg, "core")[:, 0]
+    torch.testing.assert_close(given, torch.tensor([95.0, 60.0, 85.0, 40.0, 100.0, 30.0]), atol=1, rtol=0)
+    pairs = np.array([[0, 1], [2, 3], [4, 5], [4, 3], [5, 4]])  # the last would have to be undone
+    edit = Edit("exchange", outside="core")
+    edited = scorer.edited(Job(TrialKey("jpeg", edit, "valid"), pairs, (jpeg,)), pairs)
+    reached = jpeg.measure(part_of(jpeg, edited, 1 - sample.masks["core"][:1]), None)[:, 0]
+    torch.testing.assert_close(reached, torch.tensor([60.0, 40.0, 30.0, 40.0, 30.0]), atol=1, rtol=0)
+    assert torch.equal(edited[:, :, :24], pixels[pairs[:, 0]][:, :, :24])  # blocks that the core reaches into
+    assert torch.equal(edited[4], pixels[5])
+
+
+@pytest.mark.parametrize("name", ["brightness", "tint", "noise", "contrast", "jpeg"])
 def test_a_recipient_that_is_given_its_own_is_left_as_it_is_however_soft_the_core_is(name: str) -> None:
     plain, factor = uneven(), PropertyFactor(PROPERTIES[name])
     ramp = torch.linspace(1, 0, 64)[:, None].expand(64, 64)

@@ -168,6 +168,11 @@ def skips_unknown(factor: Factor) -> bool:
     return isinstance(factor, PropertyFactor) and factor.of.skips_unknown
 
 
+def is_of_the_file(factor: Factor) -> bool:
+    """Whether it is a property that comes with how a picture was saved, and that no object has by nature."""
+    return isinstance(factor, PropertyFactor) and factor.of.of_the_file
+
+
 def part_of(factor: Factor, canvases: Tensor, masks: Tensor) -> Tensor:
     """The canvases as a factor is measured and set in a part of them alone: all else is painted over, or unknown."""
     painted = filled(canvases, masks)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from seewhy.evidence.properties import colour, detail, jpeg, placement, spectra
 
-Scale = Literal["level", "ratio", "shift"]
+Scale = Literal["level", "ratio", "shift", "power"]
 MOST_TIMES = 2.0  # that a whole is changed by where a part of it changes: a grey part says little of the whole
 _TINY = 1e-6
 _PART = 2**20  # numbers of the canvases that are edited at once on a CPU: larger ones leave its cache
@@ -27,8 +27,9 @@ class Property:
     into new canvases in [0, 1]. Both treat every image by itself. `prepare` does once what `apply`
     needs of the canvases alone, and returns what takes the wanted values; a property without one is none the worse,
     only slower where an image meets many donors. `scale` says what a change in one part of an image is for the whole:
-    the same level, the same ratio or the same shift. One that `skips_unknown` leaves pixels that are NaN as they are
-    and out of what it measures.
+    the same level, the same ratio, the same shift, or the same power added (noise on noise). One that `skips_unknown`
+    leaves pixels that are NaN as they are and out of what it measures. One that is `of_the_file` no object has by
+    nature, so that it needs no proof that its surroundings are read, too.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Property:
     unit: str = ""
     scale: Scale = "level"
     skips_unknown: bool = False
+    of_the_file: bool = False
 
     def editor(self, canvases: Tensor) -> Editor:
         """What edits these canvases (N, 3, H, W), given wanted values (N, D), as often as it is called."""
@@ -48,6 +50,8 @@ class Property:
         """The values (N, D) of whole images that change as a part of theirs does from the values `part` to `wanted`."""
         if self.scale == "ratio":
             return values * ((wanted + _TINY) / (part + _TINY)).clamp(1 / MOST_TIMES, MOST_TIMES)
+        if self.scale == "power":
+            return (values.square() + wanted.square() - part.square()).clamp(min=0).sqrt()
         return values + wanted - part if self.scale == "shift" else wanted
 
 
@@ -60,6 +64,7 @@ def prepared(
     unit: str = "",
     scale: Scale = "level",
     skips_unknown: bool = False,
+    of_the_file: bool = False,
 ) -> Property:
     """A property whose `apply` is its `prepare`, used once; on a CPU in parts that fit its cache."""
 
@@ -75,7 +80,7 @@ def prepared(
 
     return Property(
         name=name, measure=measure, apply=apply, prepare=in_parts, words=words, unit=unit, scale=scale,
-        skips_unknown=skips_unknown,
+        skips_unknown=skips_unknown, of_the_file=of_the_file,
     )  # fmt: skip
 
 
@@ -106,7 +111,15 @@ _ALL = (  # the cheap ones first
         unit="log",
         scale="shift",
     ),
-    prepared("noise", detail.noise, detail.noise_editor, words="noise level", unit="0..1", skips_unknown=True),
+    prepared(
+        "noise",
+        detail.noise,
+        detail.noise_editor,
+        words="noise level",
+        unit="0..1",
+        scale="power",
+        skips_unknown=True,
+    ),
     prepared(
         "crop",
         placement.placement,
@@ -130,6 +143,14 @@ _ALL = (  # the cheap ones first
         unit="log",
         scale="shift",
     ),
-    prepared("jpeg", jpeg.jpeg_quality, jpeg.jpeg_editor, words="JPEG quality", unit="1..100"),
+    prepared(
+        "jpeg",
+        jpeg.jpeg_quality,
+        jpeg.jpeg_editor,
+        words="JPEG quality",
+        unit="1..100",
+        skips_unknown=True,
+        of_the_file=True,
+    ),
 )
 PROPERTIES: dict[str, Property] = {one.name: one for one in _ALL}

@@ -51,7 +51,8 @@ def jpeg_quality(canvases: Tensor) -> Tensor:
     The coefficients of a compressed image lie on multiples of the quality's steps. Each quality's likelihood is
     compared with coefficients that lie anywhere, after Fan & de Queiroz 2003 (IEEE Trans. Image Processing 12).
     A coefficient near 0 is no evidence for a large step, as every smooth image has many. The traces are lost when
-    an image is resized, or cropped off the grid, after compression.
+    an image is resized, or cropped off the grid, after compression. Blocks with a pixel that is NaN are left out; NaN
+    where that leaves none.
     """
     height, width = (side // 8 * 8 for side in canvases.shape[2:])
     if not height or not width:
@@ -59,28 +60,49 @@ def jpeg_quality(canvases: Tensor) -> Tensor:
     luma = _ycc(canvases[:, :, :height, :width])[:, 0] - 128
     blocks = _blocks(luma)
     blocks = blocks[:, :: -(-blocks.shape[1] // _MOST_BLOCKS)]
+    unknown = blocks.isnan().any(dim=2)  # (N, B)
+    if is_partly := bool(unknown.any()):
+        blocks = blocks.masked_fill(unknown[:, :, None], 0)
     coefficients = (blocks @ _kronecker(luma.device, luma.dtype).T)[..., _zigzag(luma.device)]
     steps = _steps(canvases.new_tensor(QUALITIES), _LUMA)[:, _zigzag(luma.device)]
     noise = torch.where((_zigzag(luma.device) // 8).mul(_zigzag(luma.device) % 8) > 0, _NOISE, _NOISE_ALONG).to(steps)
     gains = torch.stack([_evidence(coefficients, step, noise) for step in steps], dim=1)  # (N, qualities)
     best = gains.max(dim=1)
     quality = canvases.new_tensor(QUALITIES)[best.indices]
-    return torch.where(best.values > _EVIDENCE, quality, UNCOMPRESSED)[:, None]
+    told = torch.where(best.values > _EVIDENCE, quality, UNCOMPRESSED)[:, None]
+    return told.masked_fill(unknown.all(dim=1, keepdim=True), torch.nan) if is_partly else told
 
 
 def jpeg_editor(canvases: Tensor) -> Callable[[Tensor], Tensor]:
-    """What re-encodes the canvases at a wanted quality (N, 1), where it is lower than their own."""
-    original, (luma, chroma) = jpeg_quality(canvases), _coefficients(canvases)
+    """What re-encodes the canvases at a wanted quality (N, 1), where it is lower than their own.
+
+    The blocks of 8 x 8 with a pixel that is NaN stay as they are.
+    """
+    original, unknown = jpeg_quality(canvases), canvases.isnan().any(dim=1)
+    whole, held = canvases, None
+    if unknown.any():
+        known = (~unknown).to(canvases)[:, None]
+        mean = (canvases.nan_to_num() * known).sum(dim=(2, 3)) / known.sum(dim=(2, 3)).clamp(min=1)
+        whole, held = torch.where(known > 0, canvases, mean[:, :, None, None]), _in_blocks(unknown)[:, None]
+    luma, chroma = _coefficients(whole)
+
+    def decoded(rows: Tensor, quality: Tensor) -> Tensor:
+        edited = _decoded((luma[rows], chroma[rows]), quality[rows], canvases[rows])
+        return edited if held is None else torch.where(held[rows], canvases[rows], edited)
 
     def edit(values: Tensor) -> Tensor:
         quality = values[:, 0].clamp(1, UNCOMPRESSED)
-        return where_chosen(
-            canvases,
-            quality < original[:, 0] - _SLACK,
-            lambda rows: _decoded((luma[rows], chroma[rows]), quality[rows], canvases[rows]),
-        )
+        return where_chosen(canvases, quality < original[:, 0] - _SLACK, lambda rows: decoded(rows, quality))
 
     return edit
+
+
+def _in_blocks(places: Tensor) -> Tensor:
+    """All pixels (N, H, W) of the blocks of 8 x 8 in which one is."""
+    height, width = places.shape[1:]
+    tall, wide = (torch.arange(side, device=places.device) // 8 for side in (height, width))
+    blocks = torch.nn.functional.max_pool2d(places[:, None].float(), 8, ceil_mode=True)[:, 0]
+    return blocks[:, tall][:, :, wide] > 0
 
 
 def _coefficients(canvases: Tensor) -> tuple[Tensor, Tensor]:

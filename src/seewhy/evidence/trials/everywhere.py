@@ -20,7 +20,8 @@ from seewhy.evidence.trials.sample import CHUNK, Ints, Sample, Samples
 
 ALIKE = 0.25  # of the difference outside of the core that every part must show
 EVEN = 0.5  # of the mean difference over all patches that half of them must show
-PATCHES, LEAST_PATCH = 8, 4  # at most so many patches a side, of at least so many pixels
+PATCHES, LEAST_PATCH = 8, 4  # about so many patches a side, of at least so many pixels
+BLOCK = 8  # pixels; larger patches are whole blocks of a file's compression
 BEYOND_CHANCE = 1.64  # standard errors: one chance in twenty that a part without a difference shows one
 LEAST_AREA = 0.02  # of the canvas, for a part of an image to be asked
 
@@ -180,6 +181,7 @@ def _of_patches(sample: Sample, factor: Factor) -> list[Tensor]:
 def _corners(canvas: Sequence[int]) -> tuple[list[tuple[int, int]], list[int]]:
     """The upper left corners of all patches, and their sides."""
     sides = [min(side, max(LEAST_PATCH, side // PATCHES)) for side in canvas]
+    sides = [patch - patch % BLOCK if patch > BLOCK else patch for patch in sides]
     tops, lefts = (range(0, side - patch + 1, patch) for side, patch in zip(canvas, sides, strict=True))
     return [(top, left) for top in tops for left in lefts], sides
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from seewhy.evidence.factors.factor import Factor
+from seewhy.evidence.factors.factor import Factor, is_of_the_file
 from seewhy.evidence.findings.case import Case, SafeguardOutcome
 from seewhy.evidence.findings.effects import class_effect
 from seewhy.evidence.findings.figures import interval, signed_points
@@ -13,7 +13,7 @@ from seewhy.evidence.findings.safeguards.safeguard import Evidence, Safeguard
 from seewhy.evidence.inference.bootstrap import Omnibus
 from seewhy.evidence.inference.differences import ClassDifference
 from seewhy.evidence.thresholds import AUDIT_THRESHOLDS
-from seewhy.evidence.trials.contrast import contrasts_of
+from seewhy.evidence.trials.contrast import MOST_CLASSES, contrasts_of
 from seewhy.evidence.trials.edit import Edit, TrialKey
 from seewhy.evidence.trials.schedule import Frame
 from seewhy.evidence.trials.trial import Job
@@ -37,7 +37,7 @@ class EverythingOutside(Safeguard):
 
     Of a property that goes with the classes everywhere, the rest must be shown to tell the label at all, and not at the
     core's rim alone; or the property must act where it is changed away from the core alone. Else it is read in the
-    core, and there the object may have it by nature, as its surroundings may.
+    core, and there the object may have it by nature, as its surroundings may. No object has what a file was made with.
     """
 
     name = "everything outside"
@@ -45,7 +45,8 @@ class EverythingOutside(Safeguard):
     def later_jobs(self, frame: Frame, factor: Factor) -> list[Job]:
         """The exchange of a property that goes with the classes everywhere, away from the core alone."""
         audited, core = frame.samples.audited, frame.samples.core
-        if not core or factor.name not in frame.everywhere:
+        n_classes = int(audited.labels.max(initial=0)) + 1
+        if not core or factor.name not in frame.everywhere or n_classes > MOST_CLASSES or is_of_the_file(factor):
             return []
         edit = Edit("exchange", outside=core[0], grow_px=larger_cores(audited, factor, core[0])[0])
         return [Job(TrialKey(factor.name, edit, audited.split), audited.pairs(core), (factor,))]
@@ -55,6 +56,8 @@ class EverythingOutside(Safeguard):
         is_first = case.effect.contrast == contrasts_of(evidence.design.classes)[0]
         is_asked = evidence.factors[case.factor].region is not None and is_first and case.value > 0
         if evidence.rest is None or case.is_core is not False or not (is_asked or case.is_everywhere):
+            return None
+        if is_of_the_file(evidence.factors[case.factor]):
             return None
         if not case.is_everywhere:
             return AllOutside(evidence.rest, evidence.rest_is_at_rim)
