@@ -79,7 +79,7 @@ def test_noise_that_a_camera_adds_adds_its_power_in_every_part() -> None:
     before, after, seen, wanted = (
         of.measure(canvases) for canvases in (rough, rough + by_the_camera, calm, calm + by_the_camera)
     )
-    torch.testing.assert_close(of.carried_over(before, seen, wanted), after, rtol=0.05, atol=0)
+    torch.testing.assert_close(of.carried_over(before, seen, wanted), after, rtol=0.1, atol=0)
 
 
 @ALL
