@@ -222,6 +222,20 @@ def test_a_close_up_that_leaves_too_little_to_measure_changes_no_mean_of_its_cla
     torch.testing.assert_close(scorer._class_means(noise, content, edit)[0], others)
 
 
+@pytest.mark.parametrize("uses", [1, 2])  # pair by pair, and each recipient prepared once
+def test_a_pair_of_which_one_leaves_nothing_to_measure_gives_no_answer(uses: int) -> None:
+    sample, noise = uneven(32), PropertyFactor(PROPERTIES["noise"])
+    masks = sample.masks["core"].clone()
+    masks[0] = 1
+    some = replace(sample, masks={"core": masks})
+    pairs = np.array([[place, donor] for place in (0, 1, 2) for donor in (3, 0)[:uses]] + [[4, 5]] * (uses == 1))
+    edit = Edit("exchange", outside="core")
+    scorer = Scorer(Reader(core=20.0), some, 4, torch.contiguous_format)
+    told = scorer.run(Job(TrialKey("noise", edit, "valid"), pairs, (noise,)))
+    untold = (pairs == 0).any(axis=1)
+    assert np.isnan(told.margins[:, 0]).tolist() == untold.tolist() == (told.predictions == -1).tolist()
+
+
 class Own:
     """Brightness as a user's own factor."""
 

@@ -175,8 +175,9 @@ def is_of_the_file(factor: Factor) -> bool:
 
 def part_of(factor: Factor, canvases: Tensor, masks: Tensor) -> Tensor:
     """The canvases as a factor is measured and set in a part of them alone: all else is painted over, or unknown."""
-    painted = filled(canvases, masks)
-    return painted.masked_fill((masks < SOME)[:, None], torch.nan) if skips_unknown(factor) else painted
+    if skips_unknown(factor):  # paint that a soft edge lets through would hide the noise and the file's traces there
+        return canvases.masked_fill((masks < SOME)[:, None], torch.nan)
+    return filled(canvases, masks)
 
 
 def masks_for(factor: Factor, masks: Mapping[str, Tensor], places: Tensor) -> Tensor | None:

@@ -200,6 +200,8 @@ def _outside_words(case: Case, claims: Sequence[Claim]) -> str:
     """That an effect acts through the core, or is not shown to act outside of it."""
     if is_of_a_core_property(case) or case.outside is None:
         return "With the property of the core put back as it was it dies: it acts through that"
+    if not math.isfinite(case.outside.error):
+        return "What lies outside of the core is too little to ask what it does there"
     left = f"{signed_points(case.outside.value)} {interval(case.outside)}"
     what = "it acts through the core" if "through the core" in claims else "whether it acts there cannot be said"
     return f"{_asked_outside(case, 'Outside of the core')} it is {left}: {what}"
@@ -207,7 +209,7 @@ def _outside_words(case: Case, claims: Sequence[Claim]) -> str:
 
 def _alone(case: Case) -> str:
     """What it does outside of the core, in brackets."""
-    if case.outside is None:
+    if case.outside is None or not math.isfinite(case.outside.error):
         return ""
     asked = _asked_outside(case, "outside of it")
     return f" ({signed_points(case.outside.value)} {interval(case.outside)} {asked})"

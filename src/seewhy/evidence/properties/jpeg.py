@@ -52,17 +52,18 @@ def jpeg_quality(canvases: Tensor) -> Tensor:
     compared with coefficients that lie anywhere, after Fan & de Queiroz 2003 (IEEE Trans. Image Processing 12).
     A coefficient near 0 is no evidence for a large step, as every smooth image has many. The traces are lost when
     an image is resized, or cropped off the grid, after compression. Blocks with a pixel that is NaN are left out; NaN
-    where that leaves none.
+    where that leaves none of those that there are.
     """
     height, width = (side // 8 * 8 for side in canvases.shape[2:])
     if not height or not width:
         return canvases.new_full((len(canvases), 1), UNCOMPRESSED)
     luma = _ycc(canvases[:, :, :height, :width])[:, 0] - 128
     blocks = _blocks(luma)
-    blocks = blocks[:, :: -(-blocks.shape[1] // _MOST_BLOCKS)]
     unknown = blocks.isnan().any(dim=2)  # (N, B)
     if is_partly := bool(unknown.any()):
         blocks = blocks.masked_fill(unknown[:, :, None], 0)
+    else:
+        blocks = blocks[:, :: -(-blocks.shape[1] // _MOST_BLOCKS)]
     coefficients = (blocks @ _kronecker(luma.device, luma.dtype).T)[..., _zigzag(luma.device)]
     steps = _steps(canvases.new_tensor(QUALITIES), _LUMA)[:, _zigzag(luma.device)]
     noise = torch.where((_zigzag(luma.device) // 8).mul(_zigzag(luma.device) % 8) > 0, _NOISE, _NOISE_ALONG).to(steps)
@@ -79,12 +80,9 @@ def jpeg_editor(canvases: Tensor) -> Callable[[Tensor], Tensor]:
     The blocks of 8 x 8 with a pixel that is NaN stay as they are.
     """
     original, unknown = jpeg_quality(canvases), canvases.isnan().any(dim=1)
-    whole, held = canvases, None
-    if unknown.any():
-        known = (~unknown).to(canvases)[:, None]
-        mean = (canvases.nan_to_num() * known).sum(dim=(2, 3)) / known.sum(dim=(2, 3)).clamp(min=1)
-        whole, held = torch.where(known > 0, canvases, mean[:, :, None, None]), _in_blocks(unknown)[:, None]
-    luma, chroma = _coefficients(whole)
+    is_partly = bool(unknown.any())
+    luma, chroma = _coefficients(_with_known_means(canvases, unknown) if is_partly else canvases)
+    held = _in_blocks(unknown.to(canvases)[:, None], 8, torch.nn.functional.max_pool2d) > 0 if is_partly else None
 
     def decoded(rows: Tensor, quality: Tensor) -> Tensor:
         edited = _decoded((luma[rows], chroma[rows]), quality[rows], canvases[rows])
@@ -97,12 +95,22 @@ def jpeg_editor(canvases: Tensor) -> Callable[[Tensor], Tensor]:
     return edit
 
 
-def _in_blocks(places: Tensor) -> Tensor:
-    """All pixels (N, H, W) of the blocks of 8 x 8 in which one is."""
-    height, width = places.shape[1:]
-    tall, wide = (torch.arange(side, device=places.device) // 8 for side in (height, width))
-    blocks = torch.nn.functional.max_pool2d(places[:, None].float(), 8, ceil_mode=True)[:, 0]
-    return blocks[:, tall][:, :, wide] > 0
+def _with_known_means(canvases: Tensor, unknown: Tensor) -> Tensor:
+    """The canvases with unknown pixels (N, H, W) as the mean of those that are known of their block of 16 x 16.
+
+    Chroma is halved in such blocks: another colour there would be an edge that is none.
+    """
+    known = (~unknown).to(canvases)[:, None]
+    means, shares = (
+        _in_blocks(values, 16, torch.nn.functional.avg_pool2d) for values in (canvases.nan_to_num() * known, known)
+    )
+    return torch.where(known > 0, canvases, means / shares.clamp(min=1e-6))
+
+
+def _in_blocks(planes: Tensor, side: int, pool: Callable[..., Tensor]) -> Tensor:
+    """At each pixel of planes (N, C, H, W) what is pooled of its block of so many pixels a side."""
+    down, across = (torch.arange(length, device=planes.device) // side for length in planes.shape[2:])
+    return pool(planes, side, ceil_mode=True)[:, :, down][:, :, :, across]
 
 
 def _coefficients(canvases: Tensor) -> tuple[Tensor, Tensor]:

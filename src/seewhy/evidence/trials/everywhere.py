@@ -13,7 +13,7 @@ from torch import Tensor
 
 from seewhy.estimates import Floats
 from seewhy.evidence.factors.edits import grown
-from seewhy.evidence.factors.factor import Factor, part_of
+from seewhy.evidence.factors.factor import Factor, is_of_the_file, part_of
 from seewhy.evidence.thresholds import LEAST_IMAGES
 from seewhy.evidence.trials.contrast import Contrast
 from seewhy.evidence.trials.sample import CHUNK, Ints, Sample, Samples
@@ -21,7 +21,7 @@ from seewhy.evidence.trials.sample import CHUNK, Ints, Sample, Samples
 ALIKE = 0.25  # of the difference outside of the core that every part must show
 EVEN = 0.5  # of the mean difference over all patches that half of them must show
 PATCHES, LEAST_PATCH = 8, 4  # about so many patches a side, of at least so many pixels
-BLOCK = 8  # pixels; larger patches are whole blocks of a file's compression
+BLOCK = 8  # pixels of what a file compresses by itself
 BEYOND_CHANCE = 1.64  # standard errors: one chance in twenty that a part without a difference shows one
 LEAST_AREA = 0.02  # of the canvas, for a part of an image to be asked
 
@@ -72,8 +72,9 @@ class _Values:
         return np.asarray(self.means - self.means.mean(axis=0))
 
     def scaled(self) -> _Values:
-        """In standard deviations within the classes."""
+        """In standard deviations within the classes; of all units where no class has any."""
         spread = np.sqrt(np.mean([self.values[rows].var(axis=0) for rows in self.members], axis=0))
+        spread = np.where(spread > 1e-9, spread, self.values.std(axis=0))
         return _Values(np.asarray(self.values / np.where(spread > 1e-9, spread, np.inf)), self.labels)
 
 
@@ -101,6 +102,8 @@ def class_gaps(samples: Samples, factor: Factor, core: str) -> ClassGaps | None:
             return None
     for quarter, is_inside in [*((quarter, False) for quarter in _quarters(height, width)), (all_of_it, True)]:
         values = _asked(sample, factor, core, quarter, inside=is_inside)
+        if is_inside and values.fewest < LEAST_IMAGES and is_of_the_file(factor):
+            return None  # a core without a whole block may be from another file, laid over
         if values.fewest >= LEAST_IMAGES and not _is_shown(values, between, classes, size):
             return None
     return _gaps(outside) if _is_even(sample, factor, core) else None
@@ -160,6 +163,8 @@ def _is_even(sample: Sample, factor: Factor, core: str) -> bool:
     patches = [_of_units(values, sample, kept) for values in _of_patches(sample, factor)]
     means = np.stack([patch.means for patch in patches])  # (P, K, D)
     variances = np.mean([[patch.values[rows].var(axis=0) for rows in patch.members] for patch in patches], axis=(0, 1))
+    total = np.mean([patch.values.var(axis=0) for patch in patches], axis=0)
+    variances = np.asarray(np.where(variances > 1e-18, variances, total))
     between = (means - means.mean(axis=1, keepdims=True)) / np.where(variances > 1e-18, np.sqrt(variances), np.inf)
     mean = between.mean(axis=0)
     size = float((mean**2).sum())
@@ -168,7 +173,7 @@ def _is_even(sample: Sample, factor: Factor, core: str) -> bool:
 
 def _of_patches(sample: Sample, factor: Factor) -> list[Tensor]:
     """The property (M, D) of each image in each patch of the picture."""
-    corners, sides = _corners([int(side) for side in sample.pixels.shape[2:]])
+    corners, sides = _corners([int(side) for side in sample.pixels.shape[2:]], BLOCK if is_of_the_file(factor) else 1)
     told: list[list[Tensor]] = [[] for _ in corners]
     for places in torch.arange(len(sample)).split(CHUNK):
         canvases = sample.canvases(places)
@@ -178,10 +183,10 @@ def _of_patches(sample: Sample, factor: Factor) -> list[Tensor]:
     return [torch.cat(values) for values in told]
 
 
-def _corners(canvas: Sequence[int]) -> tuple[list[tuple[int, int]], list[int]]:
-    """The upper left corners of all patches, and their sides."""
-    sides = [min(side, max(LEAST_PATCH, side // PATCHES)) for side in canvas]
-    sides = [patch - patch % BLOCK if patch > BLOCK else patch for patch in sides]
+def _corners(canvas: Sequence[int], block: int) -> tuple[list[tuple[int, int]], list[int]]:
+    """The upper left corners of all patches of whole blocks, and their sides."""
+    wished = [max(LEAST_PATCH, side // PATCHES) for side in canvas]
+    sides = [min(side, max(block, patch // block * block)) for side, patch in zip(canvas, wished, strict=True)]
     tops, lefts = (range(0, side - patch + 1, patch) for side, patch in zip(canvas, sides, strict=True))
     return [(top, left) for top in tops for left in lefts], sides
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from seewhy.cam.model import forward, untouched
@@ -46,8 +47,18 @@ class Scorer:
         return scores_of(self.logits(), self.labels)
 
     def run(self, job: Job) -> Scores:
-        """The scores (T) of one job's images after the edit."""
-        return self._by_recipient(job) or self.scored(job.pairs, self._editing(job))
+        """The scores (T) of one job's images after the edit; none where its property cannot be told of an image."""
+        scores = self._by_recipient(job) or self.scored(job.pairs, self._editing(job))
+        return scores.without(self._untold(job))
+
+    def _untold(self, job: Job) -> NDArray[np.bool_]:
+        """The pairs (T,) of which one leaves too little outside of the core to measure what would be exchanged."""
+        untold = np.zeros(len(job.pairs), dtype=bool)
+        if job.edit.kind == "exchange" and job.edit.outside is not None and not job.edit.whole:
+            for factor in filter(skips_unknown, job.factors):
+                content = self.content(factor, job.edit.outside, job.edit.grow_px)
+                untold |= content.isnan().any(dim=1).cpu().numpy()[job.pairs].any(axis=1)
+        return untold
 
     def edited(self, job: Job, pairs: Ints) -> Tensor:
         """The edited canvases (n, 3, H, W) of some pairs of a job."""

@@ -83,6 +83,17 @@ class Scores:
             predictions=self.predictions[rows],
         )
 
+    def without(self, rows: NDArray[np.bool_]) -> Scores:
+        """The scores with no answer at these rows (T,)."""
+        if not rows.any():
+            return self
+        return replace(
+            self,
+            margins=np.where(rows[:, None], np.float32(np.nan), self.margins),
+            probabilities=np.where(rows[:, None], np.float32(np.nan), self.probabilities),
+            predictions=np.where(rows, UNDECIDED, self.predictions),
+        )
+
     def label_margins(self, labels: Ints) -> Floats:
         """The margin (T,) of each image's label (T,) over the best other class."""
         margins = self.margins.astype(np.float64)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
+
 from seewhy.evidence.factors.factor import Factor
 from seewhy.evidence.findings.case import OUTSIDE, Case
 from seewhy.evidence.findings.effects import class_effect, robust_effect
@@ -35,8 +37,15 @@ class OutsideCore(Safeguard):
 
         The recipients keep their core, unless the property goes with the classes in the core as it does around it.
         """
-        core = evidence.design.core_regions
-        return effect_outside(evidence, case) if core else None
+        if not (core := evidence.design.core_regions):
+            return None
+        effect, factor = effect_outside(evidence, case), evidence.factors[case.factor]
+        if (
+            effect is None
+            and evidence.of(case.factor, outside_edit(factor, core, evidence.design.everywhere)) is not None
+        ):
+            return difference_of(0.0, math.inf, 1.0, case.effect.probability.n)  # nothing was told
+        return effect
 
     def stored(self, measured: ClassDifference | None) -> dict[str, Any]:
         """The effect that is left."""
@@ -44,7 +53,7 @@ class OutsideCore(Safeguard):
 
 
 def effect_outside(evidence: Evidence, case: Case, grow_px: int = 0) -> ClassDifference | None:
-    """What a factor does to the probability outside of the core drawn larger; None where that was not tried.
+    """What a factor does to the probability outside of the core drawn larger; None where no pair tells it.
 
     Where all of the picture was changed by as much as the classes differ, the error knows how unsure that is.
     """
@@ -54,6 +63,8 @@ def effect_outside(evidence: Evidence, case: Case, grow_px: int = 0) -> ClassDif
         return None
     contrast = case.effect.contrast
     change = exchanges.probability_changes(contrast)
+    if not np.isfinite(change).any():
+        return None
     if case.factor not in everywhere:
         return class_effect(exchanges, change, contrast)[0]
     effect, gaps = robust_effect(exchanges, change, contrast), everywhere[case.factor]
