@@ -81,3 +81,20 @@ def test_colours_of_grey_pictures_cannot_be_tested(tmp_path: Path) -> None:
         finding = audit[name]
         assert finding is not None and finding.level == "CANNOT SAY" and "the same in every image" in finding.text
     assert "brightness" in audit.facts["tested"] and "tint" not in audit.facts["tested"]
+
+
+def test_clusters_that_all_of_many_classes_share_count_once(tmp_path: Path) -> None:
+    """Three scanners of twelve classes are three, and say nothing, whatever is exchanged or laid over."""
+    home = folder_of(tmp_path / "data", [9] * 12)
+    rows = [f"{path},{path.parent.name},valid,s{number % 3}" for number, path in enumerate(sorted(home.rglob("*.png")))]
+    table = tmp_path / "table.csv"
+    table.write_text("\n".join(["path,label,split,scanner", *rows]))
+    classifier = seewhy.load(Mean(12), classes=[f"c{label:02d}" for label in range(12)])
+    audit = seewhy.audit(
+        classifier, table, regions="top-left", properties="none", marks=["dot=text:HI@bottom-right"],
+        cluster_by="scanner", progress=False,
+    )  # fmt: skip
+    by_name = {finding.factor: finding for finding in audit.findings}
+    assert by_name["top-left"].level == "CANNOT SAY" and "1 cluster of a class" in by_name["top-left"].text
+    assert by_name["dot"].level == "CANNOT SAY" and "3 clusters can be used" in by_name["dot"].text
+    assert smallest_of(audit.design).startswith("With 2 clusters") or "3 clusters" in smallest_of(audit.design)

@@ -22,8 +22,9 @@ from seewhy.cli.app import main
 from seewhy.errors import DataError, MissingExtraError, OptionError, StoreError, WorkError
 from seewhy.integrations import fiftyone
 from seewhy.integrations.coco import peak_region, run_lengths
+from seewhy.integrations.content import EffectRow
 from seewhy.integrations.export import export
-from seewhy.integrations.finished import contents_of
+from seewhy.integrations.finished import _is_of_a_mark, _mark_row, contents_of
 from seewhy.report.stored import read_run
 
 
@@ -56,6 +57,14 @@ def test_an_audits_effects_are_exported_with_their_intervals(audited: Path, tmp_
         for name in ("effect", "low", "high"):
             assert float(effects[key][name]) == pytest.approx(float(table[name][place]), nan_ok=True)
     assert any("necessity of top-left" in row for row in rows_of(tmp_path / "out" / "images.csv"))
+
+
+def test_a_marks_effect_is_exported_beside_those_of_factors() -> None:
+    probability = {"value": -0.165, "low": -0.209, "high": -0.12}
+    numbers = {"kind": "insert", "contrast": "ellipse", "probability": probability}
+    finding = {"factor": "logo", "level": "STRONG", "claims": ["depends"], "numbers": numbers}
+    assert _is_of_a_mark(finding) and not _is_of_a_mark({"factor": "classifier", "numbers": {}})
+    assert _mark_row(finding) == EffectRow("logo", "ellipse", -0.165, -0.209, -0.12, "shown")
 
 
 def test_the_run_is_not_changed_and_a_full_folder_is_refused(

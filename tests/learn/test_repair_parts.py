@@ -18,7 +18,7 @@ from seewhy.errors import DataError, ModelError, OptionError, WorkError
 from seewhy.estimates import Estimate
 from seewhy.evidence.factors.factor import Mark, PropertyFactor, RegionFactor
 from seewhy.evidence.factors.regions import Region
-from seewhy.evidence.inference.differences import flip_rate
+from seewhy.evidence.inference.differences import difference_of, flip_rate
 from seewhy.evidence.inference.units import share_of
 from seewhy.evidence.properties.catalogue import PROPERTIES
 from seewhy.evidence.trials.contrast import Contrast
@@ -36,7 +36,7 @@ from seewhy.learn.repair.last_layer import head_of, refitted, with_head
 from seewhy.learn.repair.projection import direction_of, projected
 from seewhy.learn.repair.proof import OtherFactor, cost_of, margin_over, other_of, remaining, rise_of, worst_of
 from seewhy.learn.repair.readings import ExchangeReading, MarkReading, Reading, balanced, cells_by, share_of_classes
-from seewhy.learn.repair.reasons import reasons_of
+from seewhy.learn.repair.reasons import has_moved, reasons_of
 from seewhy.learn.train.fine_tune import Tuning, fine_tuned
 from seewhy.records import Image, Preprocess
 
@@ -94,6 +94,23 @@ def test_an_exchange_gives_the_donors_value_and_any_class_is_any_class() -> None
     same = FactorExchange(sample, factor, "the same class").donors_for(places[:48], generator)
     assert 0.4 < float((any_class % 2 == places % 2).double().mean()) < 0.6
     assert bool((same % 2 == places[:48] % 2).all())
+
+
+def test_regions_of_the_same_cause_come_from_the_same_donors_and_the_property_is_set_after_them() -> None:
+    top = torch.zeros(1, 64, 64)
+    top[:, :16] = 1
+    sample = replace(sample_of(8, 64), masks={"top": top}, found={"top": np.arange(8) != 5})
+    factor = PropertyFactor(PROPERTIES["brightness"])
+    alone = FactorExchange(sample, factor)
+    both = replace(alone, also=(RegionFactor(drawn("top")),))
+    recipients, donors = torch.tensor([0, 1]), torch.tensor([3, 2])
+    edited, given = both.edited(recipients, donors), sample.canvases(donors)
+    torch.testing.assert_close(factor.measure(edited, None), factor.measure(given, None), rtol=1e-3, atol=0)
+    grain = [PROPERTIES["sharpness"].measure(each[:, :, :16].contiguous()) for each in (edited, given)]
+    torch.testing.assert_close(*grain, rtol=0.02, atol=0)  # the donors' own pixels, brighter or darker
+    assert both.eligible.tolist() == [True] * 5 + [False] + [True] * 2
+    assert (both.also_words, alone.also_words) == ("with that of top, told as the same cause", "")
+    assert torch.equal(replace(both, also=()).edited(recipients, donors), alone.edited(recipients, donors))
 
 
 def beside_a_core(core: slice, region: torch.Tensor | None = None) -> FactorExchange:
@@ -452,7 +469,6 @@ def test_a_larger_region_with_the_same_class_holds_the_repaired_one() -> None:
         (0.7, 0.02, 0.01, True),  # keeps it
         (0.7, 0.2, 0.01, True),  # less than half
         (0.7, 0.28, 0.01, False),
-        (0.7, 0.28, 1.0, True),  # no fall is shown
         (0.7, 0.4, 0.01, False),
         (0.1, 0.02, 0.01, False),  # had never as much to lose
     ],
@@ -478,6 +494,21 @@ def test_what_is_not_shown_to_leave_a_larger_region_has_moved(
         assert said[0].startswith("It is not shown to be gone: background, of which it is a part, does ")
         assert reasons_of({"plain": margin}, reduction, cost, {"repaired": arm}, [replace(background, holds_it=False)],
                           0.5, fell) == []  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "error", "expected"),
+    [
+        (0.30, 0.10, 0.05, False),  # a fall that is shown
+        (0.30, 0.20, 0.20, True),  # none is shown, and most is left
+        (0.30, 0.10, 0.20, False),  # none could be shown, and most is gone
+        (0.70, 0.62, 0.01, True),  # a fall that is shown, and far less than its part's
+        (0.07, 0.07, 0.01, False),  # had never as much to lose
+    ],
+)
+def test_what_a_larger_region_keeps_has_moved_to_it(before: float, after: float, error: float, expected: bool) -> None:
+    rise = difference_of(after - before, error, 100.0, {0: 60, 1: 60})
+    assert has_moved(OtherFactor("background", "a", before, after, rise, holds_it=True), 0.2) is expected
 
 
 @pytest.mark.parametrize(
@@ -512,10 +543,12 @@ def test_halves_without_two_clusters_of_a_class_are_refused_with_the_counts() ->
 
 def test_groups_of_a_part_are_named_as_those_of_all() -> None:
     images = [Image(f"{number}", cells=(name,)) for number, name in enumerate("nesw")]
-    table = SimpleNamespace(columns=("side",))
+    table = SimpleNamespace(columns=("side", "fold"), read_as=("fold",))
     whole = groups_by_column(table, images, "side")  # type: ignore[arg-type]
     part = groups_by_column(table, images[2:3], "side", images)  # type: ignore[arg-type]
     assert part.names == whole.names == ("side is e", "side is n", "side is s", "side is w") and part.of.tolist() == [2]
+    with pytest.raises(OptionError, match=r"(?s)are read from the column 'fold'.*Columns: side\."):
+        groups_by_column(table, images, "fold")  # type: ignore[arg-type]
 
 
 class Added(Small):

@@ -115,6 +115,14 @@ def test_a_mark_has_images_and_no_donors() -> None:
     assert "Decisions that flip with it" in lines and not any("donor" in what for what in lines)
 
 
+def test_clusters_are_called_so_and_counted_once_though_classes_share_them() -> None:
+    shared = finding("STRONG", "depends", unit="cluster", donors=78, outside=contrast(0.2, 0.1, 0.3, n=70))
+    counts = {line.what: line.count for line in numbers_of(shared) if "of donors" in line.count}
+    assert len(counts) >= 3 and set(counts.values()) == {"78 clusters of donors"}
+    mark = finding("STRONG", "depends", kind="insert", unit="cluster", donors=81)
+    assert effect_of(mark).count == "81 clusters of images"  # type: ignore[union-attr]
+
+
 def test_with_too_few_images_no_number_is_told() -> None:
     few = finding("CANNOT SAY", probability=contrast(0.1, 0.05, 0.15, n=5))
     assert too_few(few) == 5 and too_few(OPEN) is None

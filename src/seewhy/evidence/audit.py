@@ -28,7 +28,7 @@ from seewhy.evidence.findings.columns import columns_of
 from seewhy.evidence.findings.conclusions import Results, conclusions
 from seewhy.evidence.findings.safeguards.catalogue import SAFEGUARDS
 from seewhy.evidence.findings.safeguards.safeguard import Evidence
-from seewhy.evidence.findings.safeguards.train import may_be_overfit
+from seewhy.evidence.findings.safeguards.train import has_controls, may_be_overfit
 from seewhy.evidence.findings.steps import steps
 from seewhy.evidence.properties.catalogue import Property
 from seewhy.evidence.results.by_class import facts_by_class
@@ -319,9 +319,10 @@ def _not_compared(design: AuditDesign, trials: Mapping[TrialKey, Trials], cases:
     evidence = Evidence(design, trials, cases.singles)
     unknown = dict.fromkeys(case.factor for case in cases.singles if case.overfit is None)
     names = [name for name in unknown if may_be_overfit(evidence, name)]
-    if not names:
-        return []
-    return [f"Not compared with train, since no other region leaves them alone: {listed(names, 12)}."]
+    unpaid = [name for name in names if has_controls(evidence, evidence.factors[name])]
+    alone = [name for name in names if name not in unpaid]
+    why = {"no other region leaves them alone": alone, "the budget does not reach it": unpaid}
+    return [f"Not compared with train, since {words}: {listed(those, 12)}." for words, those in why.items() if those]
 
 
 def _left_out(design: AuditDesign) -> list[str]:
@@ -330,7 +331,8 @@ def _left_out(design: AuditDesign) -> list[str]:
     if not count:
         return []
     return [
-        f"The budget does not reach {count:,} trials that would ask more of what was shown: a larger --budget does."
+        f"The budget does not reach {count:,} trials that would ask more of what was shown: a --budget larger by so "
+        "many does, or none."
     ]
 
 

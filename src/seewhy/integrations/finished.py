@@ -98,14 +98,28 @@ def _overlay_of(run: StoredRun, image_id: str) -> Path | None:
 
 def _effects_of(run: StoredRun) -> list[EffectRow]:
     columns = run.table("class_effects")
+    marks = [_mark_row(finding) for finding in run.found.get("findings", ()) if _is_of_a_mark(finding)]
     if not columns:
-        return []
+        return marks
     names = ("factor", "label", "effect", "low", "high", "said")
     rows = zip(*(columns[name] for name in names), strict=True)
-    return [
+    return marks + [
         EffectRow(factor, label, float(effect), float(low), float(high), said)
         for factor, label, effect, low, high, said in rows
     ]
+
+
+def _is_of_a_mark(finding: Mapping[str, Any]) -> bool:
+    numbers = finding.get("numbers") or {}
+    return numbers.get("kind") == "insert" and bool(numbers.get("probability"))
+
+
+def _mark_row(finding: Mapping[str, Any]) -> EffectRow:
+    """What laying a mark over does, by the contrast that its finding tells."""
+    numbers = finding["numbers"]
+    value, low, high = (float(numbers["probability"][name]) for name in ("value", "low", "high"))
+    said = {"NONE LARGER THAN": "none", "CANNOT SAY": "cannot say"}.get(finding["level"], "shown")
+    return EffectRow(finding["factor"], numbers["contrast"], value, low, high, said)
 
 
 def _numbers_of(run: StoredRun) -> dict[str, float]:

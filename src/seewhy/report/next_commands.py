@@ -48,7 +48,9 @@ def after_audit(found: Mapping[str, Any], folder: Path, typed: str | None) -> li
     if any(finding["numbers"].get("reason") == "core" for finding in found["findings"]):
         words = "Which of these are shortcuts? Name where the object lies: a zone, or masks (--core object=FOLDER)."
         commands.append((words, f"{typed} --core centre"))
-    if names := [finding["factor"] for finding in found["findings"] if _can_be_repaired(finding)]:
+    able = [finding for finding in found["findings"] if _can_be_repaired(finding)]
+    able.sort(key=lambda finding: "shortcut" not in finding["claims"])  # a mark may be in no image
+    if names := [finding["factor"] for finding in able]:
         words = f"Make a network that depends less on {names[0]}, with the proof."
         commands.append((words, f"seewhy repair {shlex.quote(str(folder))} --finding {shlex.quote(names[0])}"))
     is_more_used = any(finding["claims"] and "benefit" in finding["numbers"] for finding in found["findings"])

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from seewhy.evidence.findings.figures import watched_of
 from seewhy.evidence.findings.finding import Finding
 from seewhy.evidence.thresholds import AUDIT_THRESHOLDS
-from seewhy.evidence.trials.contrast import OWN_CLASS
 
 
 @dataclass(frozen=True)
@@ -36,12 +36,22 @@ def effect_of(finding: Finding) -> Number | None:
     numbers = finding.numbers
     low, high = numbers.get("selected_interval") or (None, None)
     ends = {"low": low, "high": high} if "depends" in finding.claims and None not in (low, high) else {}
-    return share_of({**(numbers.get("probability") or {}), **ends}, unit_of(numbers))
+    return share_of(_each_once(numbers, {**(numbers.get("probability") or {}), **ends}), unit_of(numbers))
 
 
 def unit_of(numbers: Mapping[str, Any]) -> str:
-    """What is counted behind an effect: of a mark the images, else the donors."""
-    return "images" if numbers.get("kind") == "insert" else "donors"
+    """What is counted behind an effect: of a mark the images, else the donors; where named, clusters of them."""
+    what = "images" if numbers.get("kind") == "insert" else "donors"
+    return f"clusters of {what}" if numbers.get("unit") == "cluster" else what
+
+
+def _each_once(numbers: Mapping[str, Any], estimate: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+    """An estimate whose `n` counts each cluster once, though several classes may share it."""
+    counts, donors = (estimate or {}).get("n"), numbers.get("donors")
+    if numbers.get("unit") != "cluster" or not counts or not donors:
+        return estimate
+    total = sum(counts.values()) if isinstance(counts, Mapping) else int(counts)
+    return {**(estimate or {}), "n": min(total, int(donors))}
 
 
 def share_of(estimate: Mapping[str, Any] | None, unit: str = "donors") -> Number | None:
@@ -52,9 +62,8 @@ def share_of(estimate: Mapping[str, Any] | None, unit: str = "donors") -> Number
 def too_few(finding: Finding) -> int | None:
     """How many distinct images the smallest class has, where they are too few to say anything; else None."""
     counts = (finding.numbers.get("probability") or {}).get("n") or {}
-    fewest = min(counts.values(), default=0) if isinstance(counts, Mapping) else counts
-    if finding.numbers.get("contrast") == OWN_CLASS:
-        fewest = sum(counts.values()) // 2
+    of_each = min(counts.values(), default=0) if isinstance(counts, Mapping) else counts
+    fewest = int(finding.numbers.get("fewest", of_each))
     is_few = (
         finding.level == "CANNOT SAY" and "probability" in finding.numbers and fewest < AUDIT_THRESHOLDS["least_images"]
     )
@@ -74,26 +83,29 @@ def numbers_of(finding: Finding) -> tuple[Number, ...]:
         return (Number("Distinct images of the smallest class that can be used", f"{few}"),)
     is_mark, unit = numbers.get("kind") == "insert", unit_of(numbers)
     watched, split = watched_of(numbers.get("contrast")), numbers.get("split", "")
-    effect, alone = effect_of(finding), share_of(numbers.get("probability"), unit)
+    effect, alone = effect_of(finding), share_of(_each_once(numbers, numbers.get("probability")), unit)
     flipping = f"Decisions that flip with {'it' if is_mark else 'the content of another class'}"
     flips = _in_share(flipping, numbers.get("flips"))
+    once = partial(_each_once, numbers)
     lines = [
         effect and replace(effect, what=f"Effect on {watched}, {split}"),
         alone and replace(alone, what="Had it been the only test") if alone != effect else None,
-        _in_points(f"The same on train, {watched}", numbers.get("train")),
-        _in_logits(f"Effect on the margin, {split}", numbers.get("margin"), unit),
+        _in_points(f"The same on train, {watched}", once(numbers.get("train")), unit),
+        _in_logits(f"Effect on the margin, {split}", once(numbers.get("margin")), unit),
         _chance(numbers),
         flips and replace(flips, key="flips"),
         _in_share("Decisions that flip with the content of the own class", numbers.get("flips_own")),
         _share_lost("Margin that the own class loses to content of its own", numbers.get("own_fall")),
         None
         if is_mark
-        else _in_logits("Spread between donors of one class (standard deviation)", numbers.get("sensitivity")),
+        else _in_logits(
+            "Spread between donors of one class (standard deviation)", once(numbers.get("sensitivity")), unit
+        ),
         _control(numbers.get("control")),
-        _in_points("By what lies outside of the core", numbers.get("outside")),
+        _in_points("By what lies outside of the core", once(numbers.get("outside")), unit),
     ]
     lines += [
-        _in_points(f"With the {name} put back as it was", estimate)
+        _in_points(f"With the {name} put back as it was", once(estimate), unit)
         for name, estimate in _items(numbers, "core_property")
     ]
     answers = numbers.get("answers") or {}
@@ -109,21 +121,27 @@ def numbers_of(finding: Finding) -> tuple[Number, ...]:
         for name, estimate in _items(numbers, "families")
     ]
     lines += [
-        _in_points(f"With {pixels} pixels along the region's edge left as they were", estimate)
+        _in_points(f"With {pixels} pixels along the region's edge left as they were", once(estimate), unit)
         for pixels, estimate in _items(numbers, "edge")
     ]
     lines += [
-        _in_points(f"By what lies outside of the core drawn {pixels} pixels larger", estimate)
+        _in_points(f"By what lies outside of the core drawn {pixels} pixels larger", once(estimate), unit)
         for pixels, estimate in _items(numbers, "rim")
     ]
-    lines.append(_in_points("All else that lies as near to the core, exchanged in its place", numbers.get("beside")))
+    lines.append(
+        _in_points("All else that lies as near to the core, exchanged in its place", once(numbers.get("beside")), unit)
+    )
     overfit = numbers.get("overfit") or {}
     excess = _in_logits("More on train than on valid, beyond other regions", overfit.get("margin"), "images")
     lines.append(excess and replace(excess, key="overfit"))
     held = numbers.get("held") or {}
     for name, estimate in _items(numbers, "members"):
-        lines.append(_in_points(f"{'Explained by it' if name in held else 'Not separated from it'}: {name}", estimate))
-        lines.append(_in_points(f"What is left of {name} where it is put back as it was", held.get(name)))
+        lines.append(
+            _in_points(
+                f"{'Explained by it' if name in held else 'Not separated from it'}: {name}", once(estimate), unit
+            )
+        )
+        lines.append(_in_points(f"What is left of {name} where it is put back as it was", once(held.get(name)), unit))
     return tuple(line for line in lines if line is not None)
 
 

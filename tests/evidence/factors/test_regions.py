@@ -244,6 +244,7 @@ def test_annotations_are_told_by_their_files(tmp_path: Path) -> None:
     [
         ("", "No region was named"),
         ("boarder", r"(?s)There is no region 'boarder'\.  Nearest: border, .*grid:4x4"),
+        ("objects=not:centre,objekt", r"(?s)There is no region 'objekt'\.  Nearest: objects"),
         ("net.py:face", r"Masks need a name:  net=net\.py:face"),
         ("grid:4", r"The grid 'grid:4' is not ROWSxCOLUMNS"),
         ("grid:0x4", "with 1 to 32 cells a side"),

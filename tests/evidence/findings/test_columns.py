@@ -13,7 +13,7 @@ import pytest
 import seewhy
 from seewhy.errors import OptionError, StoreError
 from seewhy.evidence.findings.column_tests import _less_class_means, _share_between
-from seewhy.evidence.findings.columns import TITLE
+from seewhy.evidence.findings.columns import TITLE, _named
 from tests.small_images import Reader, classifier_of, write_images, write_masks
 from tests.test_cli import run
 
@@ -193,3 +193,10 @@ def test_the_command_prints_them_apart_and_the_report_has_a_section(
     assert '<h2 id="columns">' in page and "no dependence" in page
     assert run(*words, "--columns", "none", "--no-report", "--out", "b") == 0
     assert TITLE not in capsys.readouterr().out
+
+
+def test_what_is_shown_to_matter_is_named_first_and_the_others_are_counted() -> None:
+    carriers = [{"factor": f"p{number}", "share": 0.9 - number / 100, "finding": "NONE"} for number in range(4)]
+    carriers.append({"factor": "corner", "share": 0.81, "finding": "STRONG, depends, +26.0"})
+    said = _named(carriers)
+    assert said.startswith("corner (0.81): STRONG, depends, +26.0, p0 (0.90): NONE") and said.endswith("(2 more)")

@@ -30,6 +30,7 @@ from seewhy.evidence.checks.label_scores import truth_of
 from seewhy.evidence.checks.leaks import Leaks, leak_findings, leaks_of
 from seewhy.evidence.checks.map_findings import Reason, map_findings
 from seewhy.evidence.checks.readings import Passes
+from seewhy.evidence.checks.strange_labels import strange_labels
 from seewhy.evidence.checks.trust import Trust, examine, n_steps
 from seewhy.evidence.inference.units import units_of
 from seewhy.records import Preprocess, Progress
@@ -145,6 +146,10 @@ def _behaviour(plan: Plan, passes: Passes, logits: Tensor, finite: Tensor) -> Be
 def _of_the_classifier(plan: Plan, behaviour: Behaviour) -> list[CheckFinding]:
     said_of = label_findings if plan.task == "multi-label" else behaviour_findings
     findings = said_of(behaviour) if behaviour.n_images else []
+    if plan.task == "classification" and (strange := strange_labels(plan.table, plan.classes)):
+        if strange[0].stops_audit:  # it says why nothing is known of the accuracy
+            findings = [finding for finding in findings if finding.level != "cannot say" or not finding.stops_audit]
+        findings += strange
     return findings + (weights_findings(findings) if RANDOM_NOTE in plan.classifier.notes else [])
 
 

@@ -33,7 +33,10 @@ def find_regions(specs: str | Sequence[str | Region], table: ImageTable) -> list
     asked = [spec for part in parts if (spec := part.strip() if isinstance(part, str) else part) != ""]
     if not asked:
         raise OptionError(f"No region was named.  Regions: {GRAMMAR}", slug="no-such-region")
-    plain = {place: _plain(spec, table) for place, spec in enumerate(asked) if not _excluded(spec)}
+    given = [
+        spec.partition("=")[0].strip() if isinstance(spec, str) else spec.name for spec in asked if _is_given(spec)
+    ]
+    plain = {place: _plain(spec, table, given) for place, spec in enumerate(asked) if not _excluded(spec)}
     known = {region.name: region for group in plain.values() for region in group}
     regions: dict[str, Region] = {}
     for place, spec in enumerate(asked):
@@ -91,8 +94,12 @@ def _complement(asked: str, known: Mapping[str, Region], table: ImageTable) -> R
     return complement(own_name, inner[0])
 
 
-def _plain(asked: str | Region, table: ImageTable) -> list[Region]:
-    """The regions of a word that is no complement. Raises OptionError for unknown ones."""
+def _is_given(spec: str | Region) -> bool:
+    return isinstance(spec, Region) or "=" in spec
+
+
+def _plain(asked: str | Region, table: ImageTable, given: Sequence[str]) -> list[Region]:
+    """The regions of a word that is no complement; `given` are names. Raises OptionError for unknown ones."""
     if isinstance(asked, Region):
         return [asked]
     name, equals, value = (part.strip() for part in asked.partition("="))
@@ -111,7 +118,8 @@ def _plain(asked: str | Region, table: ImageTable) -> list[Region]:
         else ""
     )
     raise OptionError(
-        f"There is no region {asked!r}.  {nearest(asked, _KNOWN)}{hint}".rstrip() + f"\n  Regions: {GRAMMAR}",
+        f"There is no region {asked!r}.  {nearest(asked, [*given, *_KNOWN])}{hint}".rstrip()
+        + f"\n  Regions: {GRAMMAR}",
         slug="no-such-region",
     )
 

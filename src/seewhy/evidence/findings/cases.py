@@ -221,10 +221,11 @@ def _of_mark(design: AuditDesign, trials: AllTrials, mark: Mark) -> list[Case]:
         return []
     marked, patched = (trials_of.at(np.flatnonzero(known)) for trials_of in (marked, patched))
     cases, answers = [], mark_answers(marked, patched, design.classes)
+    clusters = marked.clusters[marked.recipients]
     for contrast in design.contrasts:
         column = contrast.column
         columns = [scores.probabilities[:, column] for scores in (marked.before, patched.after, marked.after)]
-        plain, patch, with_mark = (float(values.mean()) for values in columns)
+        plain, patch, with_mark = (float(unit_means(values.astype(np.float64), clusters).mean()) for values in columns)
         case = _case(_mark_effect(marked, patched, contrast), mark.words)
         cases.append(replace(case, means=(plain, patch, with_mark), answers=answers, against=mark.against))
     return cases

@@ -186,7 +186,7 @@ def _most_different(
 def _factors_with(
     design: AuditDesign, column: TableColumn, adjusted: Callable[[Floats], Floats]
 ) -> tuple[tuple[str, float], ...]:
-    """The tested factors whose values, adjusted, differ most between the column's, with how much."""
+    """The tested factors whose values, adjusted, differ between the column's, with how much; the most first."""
     kept = column.kept
     if column.values is not None:
         values = column.values[kept]
@@ -200,7 +200,7 @@ def _factors_with(
         if factor.name in design.values
     }
     ordered = sorted(shares.items(), key=lambda pair: -pair[1])
-    return tuple((name, share) for name, share in ordered if share >= GOES_WITH)[:MOST_NAMED]
+    return tuple((name, share) for name, share in ordered if share >= GOES_WITH)
 
 
 def _share_between(values: Floats, groups: Floats) -> float:

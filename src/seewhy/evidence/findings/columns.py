@@ -155,5 +155,7 @@ def _carried(within: Sequence[dict[str, Any]], over_all: Sequence[dict[str, Any]
 
 
 def _named(carriers: Sequence[dict[str, Any]]) -> str:
+    """The first of them, those that an exchange shows to matter before the others, and how many more there are."""
+    carriers = sorted(carriers, key=lambda each: "depends" not in (each["finding"] or ""))
     named = [f"{each['factor']} ({each['share']:.2f}): {each['finding'] or 'not tested'}" for each in carriers]
     return listed(named, MOST_NAMED)

@@ -53,9 +53,10 @@ class Effect:
 
     @property
     def fewest(self) -> int:
-        """The units of the class that has the fewest; of the own class in the many, half of all."""
-        counts = self.probability.n.values()
-        return sum(counts) // 2 if self.contrast.is_own_class else min(counts, default=0)
+        """The units of the class that has the fewest; of the own class in the many half of all; of a mark all."""
+        if self.kind == "insert":
+            return self.n_donors
+        return self.n_donors // 2 if self.contrast.is_own_class else min(self.probability.n.values(), default=0)
 
 
 def effect_of(trials: Trials, contrast: Contrast, kind: str) -> Effect:

@@ -59,14 +59,15 @@ def paragraphs_of(findings: Sequence[Finding], confusions: Sequence[ConfusionFin
         (f"NONE LARGER THAN {floor}", [one for one in plain_ones if one.level == "NONE LARGER THAN"]),
     ):
         is_open = title.startswith("CANNOT SAY")
-        named = [f"{one.factor} {_small(one)}" + (in_short(one.numbers) if is_open else "") for one in those]
+        named = [
+            f"{one.factor} {_small(one)}" + (in_short(one.numbers, _sides(one)) if is_open else "") for one in those
+        ]
         if named:
             units = f"{those[0].numbers.get('unit', 'image')}s"  # one for all of an audit
-            words = "points of probability, 95 %" + (f"; ~: {units} of each class that would tell" if is_open else "")
-            used = max(one.numbers.get("fewest") or 0 for one in those)
-            is_of_all = those[0].numbers.get("contrast") == OWN_CLASS
-            counted_ones = f"{2 * used if is_of_all else used:,}{' clusters' if units == 'clusters' else ''}"
-            of_each = "of all classes" if is_of_all else "of each class"
+            of_each = "of all classes" if those[0].numbers.get("contrast") == OWN_CLASS else "of each class"
+            words = "points of probability, 95 %" + (f"; ~: {units} {of_each} that would tell" if is_open else "")
+            used = max(_sides(one) * (one.numbers.get("fewest") or 0) for one in those)
+            counted_ones = f"{used:,}{' clusters' if units == 'clusters' else ''}"
             todo = f"{counted_ones} {of_each} were used. {more_words(units)}" if is_open else ""
             told.append(Paragraph(title=title, text=f"{listed(named, 40)} ({words}).", todo=todo, is_open=is_open))
     return told + [Paragraph(one.title, one.text, (), one.todo, one.said == "cannot say") for one in confusions]
@@ -78,6 +79,12 @@ def _of_open(finding: Finding) -> str:
     if not (effect["low"] > floor or effect["high"] < -floor):
         return ""
     return DISAGREE if effect["value"] * finding.numbers["margin"]["value"] < 0 else LARGE
+
+
+def _sides(finding: Finding) -> int:
+    """Of how many sides the images are counted together: of the own class against all others of both."""
+    is_mark = finding.numbers.get("kind") == "insert"
+    return 2 if finding.numbers.get("contrast") == OWN_CLASS and not is_mark else 1
 
 
 def _small(finding: Finding) -> str:

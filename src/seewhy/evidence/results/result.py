@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from seewhy.errors import OptionError, counted, listed
+from seewhy.errors import OptionError, counted, listed, nearest
 from seewhy.estimates import Estimate
 from seewhy.evidence.checks.behaviour import Behaviour
 from seewhy.evidence.findings.cases import Cases
@@ -81,8 +81,13 @@ class Audit:
             if factor == finding.factor or factor in finding.members:
                 return finding
         raise OptionError(
-            f"The audit has no finding about {factor!r}; it has: {', '.join(f.factor for f in self.findings)}."
+            f"The audit has no finding about {factor!r}.  {nearest(factor, self._names)}\n"
+            f"  It has: {', '.join(self._names)}."
         )
+
+    @property
+    def _names(self) -> list[str]:
+        return [finding.factor for finding in self.findings]
 
     def __repr__(self) -> str:
         said = "\n".join(f"  {one.title}\n      {one.text}" for one in paragraphs_of(self.findings, self.confusions))

@@ -93,10 +93,13 @@ def needed_words(needed: float) -> str:
     return f"{int(np.ceil(needed / 10**digits) * 10**digits):,}"
 
 
-def in_short(numbers: Mapping[str, Any]) -> str:
-    """The images that a finding with these numbers needs, " ~540"; "" where that is unknown, or no more than now."""
+def in_short(numbers: Mapping[str, Any], times: int = 1) -> str:
+    """The images that a finding with these numbers needs, " ~540"; "" where that is unknown, or no more than now.
+
+    They are stored of one class; `times` as many are told.
+    """
     needed, used = numbers.get("images_needed"), numbers.get("fewest") or 0
-    return f" ~{needed_words(needed)}" if needed and used < needed < math.inf else ""
+    return f" ~{needed_words(times * needed)}" if needed and used < needed < math.inf else ""
 
 
 def more_words(units: str) -> str:

@@ -31,9 +31,15 @@ def read_samples(plan: Plan, effort: Effort, seed: int, progress: Progress) -> t
         if image.label is not None or plan.table.items is not None:
             groups[role_of(image.split)].append(image)
     if not groups:
+        strange = listed(plan.table.strange, 6)
+        told = f"  Labels: {strange}.  Classes: {listed(plan.classes, 6)}.\n" if strange else ""
+        todo = (
+            "Call the classes as the labels do, in the network's order:  --classes NAMES"
+            if strange
+            else "Use class folders (valid/cat, valid/dog) or a CSV with a column 'label'; --classes names the logits."
+        )
         raise DataError(
-            "No image has a label that is a class of this network, and an audit compares classes.\n"
-            "  Use class folders (valid/cat, valid/dog) or a CSV with a column 'label'; --classes names the logits.",
+            f"No image has a label that is a class of this network, and an audit compares classes.\n{told}  {todo}",
             slug="no-labels",
         )
     notes = []

@@ -109,8 +109,6 @@ def _effects(
     changes = effect_changes(trials[0], trials[1], same, names, (_stated(first), _stated(second)))
     if any(not change.paired for change in changes):
         notes.append(_why_apart(trials))
-    if any(not change.donors for change in changes) and not all(run.units_known for run in trials):
-        notes.append("Of marks each image counts by itself, also in a cluster: their intervals are too narrow then.")
     if left := [name for name in same if name not in {change.factor for change in changes}]:
         notes.append(f"Not compared, since the runs have no trials of it in common: {listed(left, 12)}.")
     return changes, _levels(first, second), notes
@@ -141,7 +139,19 @@ def _stated(run: StoredRun) -> Stated:
     """What the audit says of each factor and class."""
     table = run.table("class_effects")
     rows = [dict(zip(table, values, strict=True)) for values in zip(*table.values(), strict=True)]
-    return {(str(row["factor"]), str(row["label"])): row for row in rows}
+    stated = {(str(row["factor"]), str(row["label"])): row for row in rows}
+    return stated | {
+        (finding["factor"], finding["numbers"]["contrast"]): _of_mark(finding["numbers"])
+        for finding in run.found["findings"]
+        if finding["numbers"].get("kind") == "insert" and finding["numbers"].get("probability")
+    }
+
+
+def _of_mark(numbers: Mapping[str, Any]) -> dict[str, Any]:
+    """What a finding says of a mark, for the class that it tells; it has no donors, but images or clusters of them."""
+    effect = numbers["probability"]
+    ends = {name: effect[name] for name in ("low", "high")}
+    return {"effect": effect["value"], **ends, "images": numbers["recipients"], "donors": numbers["donors"]}
 
 
 def _levels(first: StoredRun, second: StoredRun) -> dict[str, tuple[str, str]]:

@@ -112,15 +112,16 @@ def effect_changes(
     """
     changes: list[EffectChange] = []
     for factor in factors:
-        if first.of(factor, MARKED) and second.of(factor, MARKED):
+        is_mark = bool(first.of(factor, MARKED) and second.of(factor, MARKED))
+        if is_mark and first.units_known and second.units_known:
             changes += _of_mark(first, second, factor, names)
             continue
-        common = _common(first, second, factor, names)
+        common = None if is_mark else _common(first, second, factor, names)
         for contrast in contrasts_of(first.classes):
             if common is not None:
                 changes.append(_paired(first, second, factor, contrast, common))
             elif (one := _apart(factor, contrast, tables)) is not None:
-                changes.append(one)
+                changes.append(replace(one, donors=0) if is_mark else one)
     adjusted = holm([change.difference.p_value for change in changes])
     return [replace(change, p_holm=p_value) for change, p_value in zip(changes, adjusted, strict=True)]
 

@@ -51,7 +51,8 @@ class FactorExchange:
     "any class" alone, the images that stay as they are would still say what the factor says. With donors of "the same
     class" everything is the same but that: a control arm.
 
-    Of a region that adjoins the `core`, what lies near it gets only what is smooth in the donor's content.
+    Of a region that adjoins the `core`, what lies near it gets only what is smooth in the donor's content. The regions
+    `also` come from the same donors: of a tint more lies in their pixels than a mean colour says.
     """
 
     sample: Sample
@@ -59,11 +60,18 @@ class FactorExchange:
     donors: DonorsOf = "all classes alike"
     share: float = 0.5
     core: tuple[str, ...] = ()
+    also: tuple[Factor, ...] = ()
 
     @property
     def words(self) -> str:
         """What is exchanged, and from which donors."""
         return f"{self.factor.name} from donors of {self.donors}"
+
+    @property
+    def also_words(self) -> str:
+        """What is exchanged with it; empty where nothing is."""
+        names = listed([factor.name for factor in self.also])
+        return f"with that of {names}, told as the same cause" if self.also else ""
 
     @property
     def balance(self) -> str:
@@ -90,9 +98,10 @@ class FactorExchange:
 
     @property
     def eligible(self) -> NDArray[np.bool_]:
-        """Which images have the factor's region."""
+        """Which images have the regions of all that is exchanged."""
         everyone = np.ones(len(self.sample), dtype=bool)
-        return self.sample.found.get(self.factor.region or "", everyone)
+        has_region = [self.sample.found.get(each.region or "", everyone) for each in (self.factor, *self.also)]
+        return np.asarray(np.all(has_region, axis=0))
 
     def donors_for(self, places: Tensor, generator: torch.Generator) -> Tensor:
         """A donor (n,) for each recipient (n,); one may be given itself, as one of many."""
@@ -112,13 +121,24 @@ class FactorExchange:
         return int(pools[own][torch.randint(len(pools[own]), (), generator=generator)])
 
     def edited(self, recipients: Tensor, donors: Tensor) -> Tensor:
-        """The canvases (n, 3, H, W) of the recipients with the donors' content."""
-        region = self.factor.region
-        masks = None if region is None else self.sample.masks_at(region, recipients)
-        return self.put(self.sample.canvases(recipients), masks, donors, self.core_at(recipients))
+        """The canvases (n, 3, H, W) of the recipients with the donors' content, a property's last."""
+        canvases = self.sample.canvases(recipients)
+        for each in sorted((self, *self._others), key=lambda exchange: exchange.factor.region is None):
+            region = each.factor.region
+            masks = None if region is None else self.sample.masks_at(region, recipients)
+            canvases = each.put(canvases, masks, donors, each.core_at(recipients))
+        return canvases
+
+    @cached_property
+    def _others(self) -> tuple[FactorExchange, ...]:
+        """The exchanges of the other regions."""
+        return tuple(replace(self, factor=factor, also=()) for factor in self.also)
 
     def put(self, canvases: Tensor, masks: Tensor | None, donors: Tensor, core: Tensor | None = None) -> Tensor:
-        """Any canvases (n, 3, H, W) with the donors' content, `masks` and `core` being their own (n or 1, H, W)."""
+        """Any canvases (n, 3, H, W) with the donors' content of the factor alone.
+
+        `masks` and `core` are the canvases' own (n or 1, H, W).
+        """
         content = gathered(self._content, donors)
         if masks is not None and core is not None and self.reach:
             content = two_bands(canvases, content, masks, core, self.reach)
@@ -141,7 +161,8 @@ class FactorExchange:
 
     def prepare(self) -> None:
         """Take what every image gives as a donor now, and not at the first exchange."""
-        _ = self._content, self.reach
+        for each in (self, *self._others):
+            _ = each._content, each.reach
 
     @cached_property
     def _content(self) -> Tensor:

@@ -60,7 +60,8 @@ class RepairJob:
 
     `sample` are the images of train, `held` those of the half of valid that chooses; `groups` and `held_groups` say
     what the factor says in them. `core` are the regions that decide by right, `unrelated` properties that go with the
-    classes least; `layer` is the one whose maps the audit shows, `memory_format` the layout in which it answers.
+    classes least; `same_cause` are regions outside of the core that the finding told as the same cause, exchanged with
+    it; `layer` is the one whose maps the audit shows, `memory_format` the layout in which it answers.
     """
 
     network: nn.Module
@@ -73,6 +74,7 @@ class RepairJob:
     tuning: Tuning
     n_outputs: int
     unrelated: tuple[Factor, ...] = ()
+    same_cause: tuple[Factor, ...] = ()
     seed: int = 0
     layer: LayerCall | None = None
     memory_format: torch.memory_format = torch.contiguous_format
@@ -167,7 +169,9 @@ def _by_exchange(job: RepairJob, name: str, tuning: Tuning) -> Way:
     _refuse_frozen(job.network)
     placed = job.sample.on(next(job.network.parameters()).device)
     wanted, other = _exchanges(job, placed, tuning)
-    told = [wanted.balance if name == EXCHANGE else "", wanted.near_words] if isinstance(wanted, FactorExchange) else []
+    told = []
+    if isinstance(wanted, FactorExchange):
+        told = [wanted.also_words, wanted.balance if name == EXCHANGE else "", wanted.near_words]
     n_passes = tuning.epochs * tuning.views
     tuned = partial(fine_tuned, job.network, placed, tuning, memory_format=job.memory_format)
     return Way(
@@ -257,7 +261,7 @@ def _exchanges(job: RepairJob, placed: Sample, tuning: Tuning) -> tuple[Exchangi
     if isinstance(job.factor, Mark):
         return MarkLaid(placed, job.factor), other
     donors: DonorsOf = "any class" if tuning.consistency else "all classes alike"
-    return FactorExchange(placed, job.factor, donors, tuning.share, job.core), other
+    return FactorExchange(placed, job.factor, donors, tuning.share, job.core, job.same_cause), other
 
 
 def _last_layer(job: RepairJob) -> Way:

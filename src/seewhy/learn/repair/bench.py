@@ -16,7 +16,7 @@ from seewhy.evidence.findings.effects import class_effect
 from seewhy.evidence.trials.contrast import Contrast
 from seewhy.evidence.trials.design import AuditDesign
 from seewhy.evidence.trials.masked import is_part
-from seewhy.evidence.trials.sample import Sample
+from seewhy.evidence.trials.sample import DISJOINT, Sample, overlap_of
 from seewhy.evidence.trials.trial import Trials
 from seewhy.learn.measure import Measure
 from seewhy.learn.parts import apart_from, halves_of, measure_on, refuse_small_halves, train_of, with_all_images
@@ -127,6 +127,7 @@ class Bench:
             tuning=self.options.tuning,
             n_outputs=self.design.plan.n_outputs,
             unrelated=self._unrelated(),
+            same_cause=self._same_cause(),
             seed=self.options.seed,
             layer=next(iter(self.design.plan.layers), None),
             memory_format=self.design.plan.memory_format,
@@ -272,6 +273,16 @@ class Bench:
         known = self.design.associations
         some = [one for one in self.design.factors if one.region is None and one.name not in self.design.core]
         return tuple(sorted((one for one in some if one is not self.factor), key=lambda one: known[one.name]))
+
+    def _same_cause(self) -> tuple[Factor, ...]:
+        """The regions that the finding told as the same cause, of those that share nothing with what should decide."""
+        core = [region for region in self.design.core_regions if region in self.train.masks]
+        if not core or isinstance(self.factor, Mark):
+            return ()
+        told = [one for one in self.design.factors if one.region and one.name in self.asked.same_cause]
+        return tuple(
+            one for one in told if all(overlap_of(self.train, one.region or "", region) <= DISJOINT for region in core)
+        )
 
     def _notes(self) -> tuple[str, ...]:
         parts = [(self.train, "taught"), (self.choosing, "chose"), (self.proving, "proved")]

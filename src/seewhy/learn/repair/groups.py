@@ -72,12 +72,19 @@ def groups_by_column(
 ) -> Groups:
     """The groups that a column of the table names, of all images `among` which these are.
 
-    Raises OptionError where there is no such column.
+    Raises OptionError where there is no such column, or labels or splits are read from it.
     """
-    if column not in table.columns:
-        has = listed(table.columns, 12) if table.columns else "none"
+    others = [name for name in table.columns if name not in table.read_as]
+    if column in table.read_as:
         raise OptionError(
-            f"There is no column {column!r}.  {nearest(column, table.columns)}".rstrip() + f"\n  Columns: {has}.",
+            f"Labels or splits are read from the column {column!r}: groups say what the factor is in an image.\n"
+            f"  Columns: {listed(others, 12) if others else 'none beside'}.",
+            slug="no-such-column",
+        )
+    if column not in table.columns:
+        has = listed(others, 12) if others else "none"
+        raise OptionError(
+            f"There is no column {column!r}.  {nearest(column, others)}".rstrip() + f"\n  Columns: {has}.",
             slug="no-such-column",
         )
     place = table.columns.index(column)

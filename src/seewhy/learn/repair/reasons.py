@@ -27,8 +27,12 @@ def was_its_own_help(before: Estimate, after: Estimate, cells: Sequence[Cell]) -
 
 
 def has_moved(other: OtherFactor, fall: float) -> bool:
-    """Whether a region is not shown to lose what a part of it has lost: to fall, and by at least half of that."""
-    has_fallen = other.rise.high < 0 and -other.rise.value >= MOVED * fall
+    """Whether a region does not lose what a part of it has lost: at least half of that, and it is shown to fall.
+
+    Where its own effect is so unsure that no fall could be shown, it may keep half of that at most.
+    """
+    is_shown = other.rise.high < 0 or abs(other.after) <= MOVED * abs(other.before)
+    has_fallen = is_shown and -other.rise.value >= MOVED * fall
     return abs(other.before) >= MOVED * fall and not has_fallen
 
 

@@ -31,10 +31,12 @@ class Donors(Safeguard):
         of_unit = "clusters of images" if case.effect.unit == "cluster" else "distinct images"
         donors = "clusters of donors" if case.effect.unit == "cluster" else "distinct donors"
         of_all = case.effect.probability.n
+        some = [count for count in of_all.values() if count]
         if case.kind == "insert":
             what = f"{case.fewest} {of_unit}"
         elif case.effect.contrast.is_own_class:
-            what = f"{sum(of_all.values())} {donors} of {len(of_all)} classes, {min(of_all.values())} of the smallest"
+            of_classes = f"{len(some)} of {len(of_all)}" if len(some) < len(of_all) else f"{len(of_all)}"
+            what = f"{case.effect.n_donors} {donors} of {of_classes} classes, {min(some, default=0)} of the smallest"
         else:
             what = f"{case.fewest} {donors} of the smallest class"
         few = "few images: " if case.fewest < FEW_IMAGES else ""

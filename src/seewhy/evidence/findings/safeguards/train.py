@@ -97,6 +97,11 @@ def may_be_overfit(evidence: Evidence, factor: str) -> bool:
     return bool(seen.mean() - unseen.mean() > EASILY * error)
 
 
+def has_controls(evidence: Evidence, factor: Factor) -> bool:
+    """Whether there are regions that a factor could be compared with, though they may not have been tried."""
+    return bool(_controls_for(evidence, factor) or _beside(evidence, factor))
+
+
 def _controls_for(evidence: Evidence, factor: Factor) -> list[ControlRegion]:
     """The control regions that a factor is compared with on both splits; [] where too few leave it alone."""
     for controls in (matched_controls(evidence, factor), controls_elsewhere(evidence, factor)):
