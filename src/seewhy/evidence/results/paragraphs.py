@@ -38,11 +38,16 @@ class Paragraph:
 def paragraphs_of(findings: Sequence[Finding], confusions: Sequence[ConfusionFinding] = ()) -> list[Paragraph]:
     """The findings in the order to read them, factors without a dependence in one; then the confusions."""
     plain_ones = [finding for finding in findings if finding.is_plain]
+    unpaid = [finding for finding in findings if finding.numbers.get("reason") == "budget"]
     told = [
         Paragraph(finding.title, finding.text, finding.evidence, finding.todo)
         for finding in findings
-        if finding not in plain_ones
+        if finding not in plain_ones and (finding not in unpaid or len(unpaid) == 1)
     ]
+    if len(unpaid) > 1:
+        names = listed([finding.factor for finding in unpaid], 40)
+        text = f"The budget does not reach these, which are the least suspect: {names}."
+        told.append(Paragraph("CANNOT SAY: not tested", text, todo=unpaid[0].todo, is_open=True))
     few = [finding for finding in plain_ones if finding.numbers.get("fewest", LEAST_IMAGES) < LEAST_IMAGES]
     plain_ones = [finding for finding in plain_ones if finding not in few]
     if few:

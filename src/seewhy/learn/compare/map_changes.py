@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -79,8 +79,8 @@ def map_changes(
     return MapChanges(
         keys=keys,
         moved=np.where(kept, moved, np.nan),
-        distance=mean_with_interval(moved[kept]),
-        agreement=mean_with_interval(agreement[np.isfinite(agreement)]),
+        distance=_within(mean_with_interval(moved[kept]), 0.0),
+        agreement=_within(mean_with_interval(agreement[np.isfinite(agreement)]), -1.0),
         mean_first=means[0],
         mean_second=means[1],
         empty=int((~kept).sum()),
@@ -109,6 +109,11 @@ def region_shifts(
         RegionShift(region, float(values[:, 0].mean()), float(values[:, 1].mean()), difference, p_value, len(values))
         for (region, values), difference, p_value in zip(found, differences, adjusted, strict=True)
     ]
+
+
+def _within(estimate: Estimate, least: float) -> Estimate:
+    """The estimate with an interval from `least` to 1 at most, as its values are."""
+    return replace(estimate, low=max(estimate.low, least), high=min(estimate.high, 1.0))
 
 
 def _paired(values: Floats) -> ClassDifference:

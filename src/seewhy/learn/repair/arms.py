@@ -183,10 +183,15 @@ def _by_exchange(job: RepairJob, name: str, tuning: Tuning) -> Way:
             UNRELATED: lambda seed: tuned(exchange=other, seed=seed),
         },
         control_words={
-            PLAIN: f"plain fine-tuning, {n_passes} times over the same images",
+            PLAIN: _plain_words(n_passes),
             UNRELATED: f"the same fine-tuning with {other.words}",
         },
     )
+
+
+def _plain_words(n_passes: int) -> str:
+    """What plain fine-tuning is, by how often it goes over the images."""
+    return f"plain fine-tuning, {'once' if n_passes == 1 else f'{n_passes} times'} over the same images"
 
 
 def _refuse_frozen(network: nn.Module) -> None:
@@ -248,7 +253,7 @@ def _by_share(job: RepairJob, region: str, name: str, words: str, loss_of: Calla
         words=words,
         make=by(as_share(placed.masks[region])),
         controls={PLAIN: lambda seed: tuned(seed=seed), **elsewhere},
-        control_words={PLAIN: f"plain fine-tuning, {job.tuning.epochs} times over the same images", **control},
+        control_words={PLAIN: _plain_words(job.tuning.epochs), **control},
     )
 
 

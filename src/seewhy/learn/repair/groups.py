@@ -37,7 +37,7 @@ class Groups:
         return counts
 
 
-def no_groups(n_images: int, why: str = "not known for so many classes; name a column") -> Groups:
+def no_groups(n_images: int, why: str = "not known for so many classes; name a column with --groups") -> Groups:
     """No groups: where many classes are asked about at once, donors do not speak for one; a mark has no donors."""
     return Groups(np.full(n_images, NO_GROUP, dtype=np.int64), (), why)
 

@@ -88,7 +88,8 @@ class Repair:
         if not self.margins:
             return f"{self.factor}: no repair, since no way could be tried."
         beats = f"{self.factor}: {self.way} {self._verb} its control ({self.arms[self.closest].words})"
-        return f"{beats} by {self._margin(self.closest)}."
+        how = " by" if self._verb == "beats" else ":"
+        return f"{beats}{how} {self._margin(self.closest)}."
 
     def lines(self) -> list[str]:
         """The repair in about a dozen sentences."""
