@@ -14,6 +14,7 @@ import torch
 from scipy import stats
 from torch import nn
 
+from seewhy.data.tables.labels import OneLabel
 from seewhy.errors import DataError, ModelError, OptionError, WorkError
 from seewhy.estimates import Estimate
 from seewhy.evidence.factors.factor import Mark, PropertyFactor, RegionFactor
@@ -108,9 +109,21 @@ def test_regions_of_the_same_cause_come_from_the_same_donors_and_the_property_is
     torch.testing.assert_close(factor.measure(edited, None), factor.measure(given, None), rtol=1e-3, atol=0)
     grain = [PROPERTIES["sharpness"].measure(each[:, :, :16].contiguous()) for each in (edited, given)]
     torch.testing.assert_close(*grain, rtol=0.02, atol=0)  # the donors' own pixels, brighter or darker
-    assert both.eligible.tolist() == [True] * 5 + [False] + [True] * 2
+    assert both.eligible.all()  # a region that some lack is exchanged where both have it
+    without = torch.tensor([[0, 5], [5, 0]])
+    assert torch.equal(both.edited(*without), alone.edited(*without))
     assert (both.also_words, alone.also_words) == ("with that of top, told as the same cause", "")
     assert torch.equal(replace(both, also=()).edited(recipients, donors), alone.edited(recipients, donors))
+
+
+def test_what_stands_against_a_factor_lies_away_from_the_regions_of_its_cause() -> None:
+    left = torch.zeros(1, 64, 64)
+    left[:, :, :13] = 1
+    sample = replace(sample_of(8, 64), masks={"left": left})
+    tint = PropertyFactor(PROPERTIES["tint"])
+    other = unrelated(sample, sample, tint, (), (), 0, (RegionFactor(drawn("left")),))
+    assert isinstance(other, RegionExchange)
+    assert float((other.region * left[0]).sum()) == 0 and float(other.region.mean()) == pytest.approx(13 / 64, abs=0.03)
 
 
 def beside_a_core(core: slice, region: torch.Tensor | None = None) -> FactorExchange:
@@ -543,12 +556,23 @@ def test_halves_without_two_clusters_of_a_class_are_refused_with_the_counts() ->
 
 def test_groups_of_a_part_are_named_as_those_of_all() -> None:
     images = [Image(f"{number}", cells=(name,)) for number, name in enumerate("nesw")]
-    table = SimpleNamespace(columns=("side", "fold"), read_as=("fold",))
+    table = SimpleNamespace(columns=("side", "fold"), read_as=("fold",), one_label=None)
     whole = groups_by_column(table, images, "side")  # type: ignore[arg-type]
     part = groups_by_column(table, images[2:3], "side", images)  # type: ignore[arg-type]
     assert part.names == whole.names == ("side is e", "side is n", "side is s", "side is w") and part.of.tolist() == [2]
     with pytest.raises(OptionError, match=r"(?s)are read from the column 'fold'.*Columns: side\."):
         groups_by_column(table, images, "fold")  # type: ignore[arg-type]
+
+
+def test_other_flags_than_the_label_that_is_asked_about_may_be_groups() -> None:
+    images = [Image(f"{number}", cells=(f"{number % 2}", f"{number // 2}")) for number in range(4)]
+    table = SimpleNamespace(
+        columns=("Smiling", "Eyeglasses"), read_as=("Smiling", "Eyeglasses"), flags=("Smiling", "Eyeglasses"),
+        one_label=OneLabel("Smiling", ("Smiling", "Eyeglasses")),
+    )  # fmt: skip
+    assert groups_by_column(table, images, "Eyeglasses").names == ("Eyeglasses is 0", "Eyeglasses is 1")  # type: ignore[arg-type]
+    with pytest.raises(OptionError, match=r"(?s)the column 'Smiling'.*Columns: Eyeglasses\."):
+        groups_by_column(table, images, "Smiling")  # type: ignore[arg-type]
 
 
 class Added(Small):

@@ -119,6 +119,8 @@ def test_clusters_are_called_so_and_counted_once_though_classes_share_them() -> 
     shared = finding("STRONG", "depends", unit="cluster", donors=78, outside=contrast(0.2, 0.1, 0.3, n=70))
     counts = {line.what: line.count for line in numbers_of(shared) if "of donors" in line.count}
     assert len(counts) >= 3 and set(counts.values()) == {"78 clusters of donors"}
+    on_train = numbers_of(replace(shared, numbers={**shared.numbers, "train": contrast(0.2, 0.1, 0.3, n=150)}))
+    assert "300 clusters of donors" in [line.count for line in on_train]  # as many as there are
     mark = finding("STRONG", "depends", kind="insert", unit="cluster", donors=81)
     assert effect_of(mark).count == "81 clusters of images"  # type: ignore[union-attr]
 

@@ -319,9 +319,10 @@ def _not_compared(design: AuditDesign, trials: Mapping[TrialKey, Trials], cases:
     evidence = Evidence(design, trials, cases.singles)
     unknown = dict.fromkeys(case.factor for case in cases.singles if case.overfit is None)
     names = [name for name in unknown if may_be_overfit(evidence, name)]
-    unpaid = [name for name in names if has_controls(evidence, evidence.factors[name])]
-    alone = [name for name in names if name not in unpaid]
-    why = {"no other region leaves them alone": alone, "the budget does not reach it": unpaid}
+    able = [name for name in names if has_controls(evidence, evidence.factors[name])]
+    alone = [name for name in names if name not in able]
+    left = "the budget does not reach that" if design.schedule.n_unpaid else "too few images are in one split alone"
+    why = {"no other region leaves them alone": alone, left: able}
     return [f"Not compared with train, since {words}: {listed(those, 12)}." for words, those in why.items() if those]
 
 
@@ -331,8 +332,8 @@ def _left_out(design: AuditDesign) -> list[str]:
     if not count:
         return []
     return [
-        f"The budget does not reach {count:,} trials that would ask more of what was shown: a --budget larger by so "
-        "many does, or none."
+        f"The budget does not reach {count:,} trials that would ask more of what was shown: a --budget that is larger "
+        "by these, or none, does."
     ]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -117,7 +118,8 @@ def _is_of_a_mark(finding: Mapping[str, Any]) -> bool:
 def _mark_row(finding: Mapping[str, Any]) -> EffectRow:
     """What laying a mark over does, by the contrast that its finding tells."""
     numbers = finding["numbers"]
-    value, low, high = (float(numbers["probability"][name]) for name in ("value", "low", "high"))
+    told = numbers["probability"]
+    value, low, high = (math.nan if told[name] is None else float(told[name]) for name in ("value", "low", "high"))
     said = {"NONE LARGER THAN": "none", "CANNOT SAY": "cannot say"}.get(finding["level"], "shown")
     return EffectRow(finding["factor"], numbers["contrast"], value, low, high, said)
 
@@ -151,7 +153,7 @@ def _said_of(run: StoredRun) -> list[str]:
     said = []
     for finding in run.found.get("findings", ()):
         claims = ", ".join(finding.get("claims", ()))
-        named = " or ".join((finding["factor"], *finding["alternatives"])) if "factor" in finding else ""
+        named = " or ".join((finding["factor"], *finding.get("alternatives", ()))) if "factor" in finding else ""
         title = named if claims == named else ": ".join(part for part in (named, claims) if part)
         told = ", ".join(part for part in (str(finding["level"]).upper(), title) if part)
         said.append(f"{told}. {finding['text']}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -10,6 +11,7 @@ from typing import Any
 from seewhy.evidence.findings.figures import watched_of
 from seewhy.evidence.findings.finding import Finding
 from seewhy.evidence.thresholds import AUDIT_THRESHOLDS
+from seewhy.evidence.trials.contrast import OWN_CLASS
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,8 @@ def too_few(finding: Finding) -> int | None:
     """How many distinct images the smallest class has, where they are too few to say anything; else None."""
     counts = (finding.numbers.get("probability") or {}).get("n") or {}
     of_each = min(counts.values(), default=0) if isinstance(counts, Mapping) else counts
+    if isinstance(counts, Mapping) and finding.numbers.get("contrast") == OWN_CLASS:
+        of_each = sum(counts.values()) // 2
     fewest = int(finding.numbers.get("fewest", of_each))
     is_few = (
         finding.level == "CANNOT SAY" and "probability" in finding.numbers and fewest < AUDIT_THRESHOLDS["least_images"]
@@ -90,7 +94,7 @@ def numbers_of(finding: Finding) -> tuple[Number, ...]:
     lines = [
         effect and replace(effect, what=f"Effect on {watched}, {split}"),
         alone and replace(alone, what="Had it been the only test") if alone != effect else None,
-        _in_points(f"The same on train, {watched}", once(numbers.get("train")), unit),
+        _in_points(f"The same on train, {watched}", numbers.get("train"), unit),
         _in_logits(f"Effect on the margin, {split}", once(numbers.get("margin")), unit),
         _chance(numbers),
         flips and replace(flips, key="flips"),
@@ -141,7 +145,7 @@ def numbers_of(finding: Finding) -> tuple[Number, ...]:
                 f"{'Explained by it' if name in held else 'Not separated from it'}: {name}", once(estimate), unit
             )
         )
-        lines.append(_in_points(f"What is left of {name} where it is put back as it was", once(held.get(name)), unit))
+        lines.append(_in_points(f"What is left of {name} where it is put back as it was", held.get(name), unit))
     return tuple(line for line in lines if line is not None)
 
 
@@ -188,7 +192,7 @@ def _number(
 
 def _said(value: float | None, times: float, form: str) -> str:
     """The number as it is told; a share is a hundred points at most, and nothing is no negative nothing."""
-    if value is None:
+    if value is None or math.isnan(value):
         return ""
     bounded = min(1.0, max(-1.0, value)) if times > 1 else value
     text = format(times * bounded, form)

@@ -122,3 +122,13 @@ def test_blocks_that_are_partly_unknown_are_left_out_and_left_as_they_are() -> N
     assert jpeg_quality(edited).sub(15).abs().max() <= 1
     far = jpeg_editor(compressed)(torch.full((len(partly), 1), 15.0))
     assert torch.equal(edited[:, :, 17:], far[:, :, 17:])  # what shares no colours with what is unknown
+
+
+def test_the_colours_beside_what_is_unknown_are_those_of_what_is_known() -> None:
+    reddish = torch.full((1, 3, 64, 64), 0.3)
+    reddish[:, 0] = 0.7
+    partly = reddish.clone()
+    partly[:, :, 16:48, 16:48] = torch.nan  # blocks of 16 x 16 that are all unknown
+    edited = jpeg_editor(partly)(torch.full((1, 1), 90.0))
+    known = ~partly.isnan()
+    assert float((edited[known] - reddish[known]).abs().max()) < 3 / 255

@@ -98,13 +98,15 @@ def jpeg_editor(canvases: Tensor) -> Callable[[Tensor], Tensor]:
 def _with_known_means(canvases: Tensor, unknown: Tensor) -> Tensor:
     """The canvases with unknown pixels (N, H, W) as the mean of those that are known of their block of 16 x 16.
 
-    Chroma is halved in such blocks: another colour there would be an edge that is none.
+    Chroma is halved in such blocks: another colour there would be an edge that is none. A block that is all unknown is
+    as the mean of all that is known, since its neighbours' colours reach into it.
     """
     known = (~unknown).to(canvases)[:, None]
-    means, shares = (
-        _in_blocks(values, 16, torch.nn.functional.avg_pool2d) for values in (canvases.nan_to_num() * known, known)
-    )
-    return torch.where(known > 0, canvases, means / shares.clamp(min=1e-6))
+    there = canvases.nan_to_num() * known
+    means, shares = (_in_blocks(values, 16, torch.nn.functional.avg_pool2d) for values in (there, known))
+    of_all = there.sum(dim=(2, 3), keepdim=True) / known.sum(dim=(2, 3), keepdim=True).clamp(min=1)
+    means = torch.where(shares > 0, means / shares.clamp(min=1e-6), of_all)
+    return torch.where(known > 0, canvases, means)
 
 
 def _in_blocks(planes: Tensor, side: int, pool: Callable[..., Tensor]) -> Tensor:

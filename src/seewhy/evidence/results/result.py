@@ -81,7 +81,7 @@ class Audit:
             if factor == finding.factor or factor in finding.members:
                 return finding
         raise OptionError(
-            f"The audit has no finding about {factor!r}.  {nearest(factor, self._names)}\n"
+            f"The audit has no finding about {factor!r}.  {nearest(factor, self._names)}".rstrip() + "\n"
             f"  It has: {', '.join(self._names)}."
         )
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from seewhy.errors import OptionError, listed
+from seewhy.evidence.trials.edit import MARKED
 from seewhy.learn.compare.comparison import Comparison, order_of
 from seewhy.learn.compare.decisions import decisions_of, image_changes
 from seewhy.learn.compare.effect_changes import AuditTrials, EffectChange, Stated, effect_changes
@@ -109,7 +110,14 @@ def _effects(
     changes = effect_changes(trials[0], trials[1], same, names, (_stated(first), _stated(second)))
     if any(not change.paired for change in changes):
         notes.append(_why_apart(trials))
-    if left := [name for name in same if name not in {change.factor for change in changes}]:
+    left = [name for name in same if name not in {change.factor for change in changes}]
+    marks = [name for name in left if all(run.of(name, MARKED) for run in trials)]
+    if marks:
+        notes.append(
+            "Not compared, since images may be in clusters and the findings tell other classes of it: "
+            f"{listed(marks, 12)}."
+        )
+    if left := [name for name in left if name not in marks]:
         notes.append(f"Not compared, since the runs have no trials of it in common: {listed(left, 12)}.")
     return changes, _levels(first, second), notes
 

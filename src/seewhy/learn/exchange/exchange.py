@@ -52,7 +52,8 @@ class FactorExchange:
     class" everything is the same but that: a control arm.
 
     Of a region that adjoins the `core`, what lies near it gets only what is smooth in the donor's content. The regions
-    `also` come from the same donors: of a tint more lies in their pixels than a mean colour says.
+    `also` come from the same donors, where both images have them: of a tint more lies in their pixels than a mean
+    colour says.
     """
 
     sample: Sample
@@ -98,10 +99,9 @@ class FactorExchange:
 
     @property
     def eligible(self) -> NDArray[np.bool_]:
-        """Which images have the regions of all that is exchanged."""
+        """Which images have the factor's region."""
         everyone = np.ones(len(self.sample), dtype=bool)
-        has_region = [self.sample.found.get(each.region or "", everyone) for each in (self.factor, *self.also)]
-        return np.asarray(np.all(has_region, axis=0))
+        return self.sample.found.get(self.factor.region or "", everyone)
 
     def donors_for(self, places: Tensor, generator: torch.Generator) -> Tensor:
         """A donor (n,) for each recipient (n,); one may be given itself, as one of many."""
@@ -126,7 +126,9 @@ class FactorExchange:
         for each in sorted((self, *self._others), key=lambda exchange: exchange.factor.region is None):
             region = each.factor.region
             masks = None if region is None else self.sample.masks_at(region, recipients)
-            canvases = each.put(canvases, masks, donors, each.core_at(recipients))
+            edited = each.put(canvases, masks, donors, each.core_at(recipients))
+            has_both = torch.from_numpy(each.eligible)[torch.stack([recipients, donors])].all(dim=0)
+            canvases = torch.where(has_both.to(edited.device)[:, None, None, None], edited, canvases)
         return canvases
 
     @cached_property
@@ -265,17 +267,26 @@ def balancing_share(n_classes: int) -> float:
 
 
 def unrelated(
-    sample: Sample, placed: Sample, factor: Factor | Mark, others: Sequence[Factor], core: Sequence[str], seed: int
+    sample: Sample,
+    placed: Sample,
+    factor: Factor | Mark,
+    others: Sequence[Factor],
+    core: Sequence[str],
+    seed: int,
+    also: tuple[Factor, ...] = (),
 ) -> Exchanging:
     """The same exchange of something else: a region of the factor's area away from it and from the core.
 
+    The area, and what it lies away from, are those of the factor with the regions `also` that are exchanged with it.
     `placed` is the sample where the exchange is to be made. Where there is no room for such a region (a background
     fills the picture), it is the first of `others`, a property; where there is none, what leaves the factor what it
     says about the class: its content from donors of the same class, or of a mark its neutral patch.
     """
     covered = _covered(sample, factor)
+    for each in also:
+        covered = torch.maximum(covered, _covered(sample, each))
     is_property = not isinstance(factor, Mark) and factor.region is None
-    area = _CORNER if is_property else float(covered.mean())
+    area = max(_CORNER if is_property else 0.0, float(covered.mean()))
     for away in (round(REACH * min(covered.shape)), 0):  # from the core, too, where there is room
         taken = covered.clone()
         for region in core:
@@ -287,7 +298,7 @@ def unrelated(
         return FactorExchange(placed, others[0], "any class")
     if isinstance(factor, Mark):
         return MarkLaid(placed, factor, is_patch=True)
-    return FactorExchange(placed, factor, "the same class", core=tuple(core))
+    return FactorExchange(placed, factor, "the same class", core=tuple(core), also=also)
 
 
 def _covered(sample: Sample, factor: Factor | Mark) -> Tensor:

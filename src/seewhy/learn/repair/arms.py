@@ -262,7 +262,7 @@ def _exchanges(job: RepairJob, placed: Sample, tuning: Tuning) -> tuple[Exchangi
 
     Of images that are held to answer alike donors are of any class: what they are answered says nothing of that.
     """
-    other = unrelated(job.sample, placed, job.factor, job.unrelated, job.core, job.seed)
+    other = unrelated(job.sample, placed, job.factor, job.unrelated, job.core, job.seed, job.same_cause)
     if isinstance(job.factor, Mark):
         return MarkLaid(placed, job.factor), other
     donors: DonorsOf = "any class" if tuning.consistency else "all classes alike"

@@ -43,6 +43,7 @@ from seewhy.learn.repair.repair_folder import RepairFolder
 from seewhy.learn.repair.repaired import Repair
 from seewhy.records import Progress
 
+MOST_ALSO = 3  # further regions that are exchanged with a factor: each image's content of each is kept in memory
 RECIPIENTS, USES = 300, 4  # of the proof: images that are edited, donors of each class that each meets
 SEEDS = 1000  # of networks, for each seed that is asked for
 FAILURES = ("cannot-train", "diverged")  # of one network, after which another way may still be proved
@@ -280,9 +281,14 @@ class Bench:
         if not core or isinstance(self.factor, Mark):
             return ()
         told = [one for one in self.design.factors if one.region and one.name in self.asked.same_cause]
-        return tuple(
-            one for one in told if all(overlap_of(self.train, one.region or "", region) <= DISJOINT for region in core)
-        )
+        apart = [
+            one
+            for one in told
+            if one.region
+            and one.region in self.train.masks
+            and all(overlap_of(self.train, one.region, region) <= DISJOINT for region in core)
+        ]
+        return tuple(apart[:MOST_ALSO])
 
     def _notes(self) -> tuple[str, ...]:
         parts = [(self.train, "taught"), (self.choosing, "chose"), (self.proving, "proved")]

@@ -74,8 +74,10 @@ def groups_by_column(
 
     Raises OptionError where there is no such column, or labels or splits are read from it.
     """
-    others = [name for name in table.columns if name not in table.read_as]
-    if column in table.read_as:
+    flags = () if table.one_label is None else tuple(name for name in table.flags if name != table.one_label.name)
+    read = [name for name in table.read_as if name not in flags]
+    others = [name for name in table.columns if name not in read]
+    if column in read:
         raise OptionError(
             f"Labels or splits are read from the column {column!r}: groups say what the factor is in an image.\n"
             f"  Columns: {listed(others, 12) if others else 'none beside'}.",

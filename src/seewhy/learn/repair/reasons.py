@@ -55,7 +55,7 @@ def reasons_of(
 
     It has to beat every control at 5 % (so all together are a test at 5 %: Berger 1982, Technometrics 24), to leave
     less than before, not to be shown to cost more than 3 points (unless these were the factor's own help) or to let
-    another factor rise; a larger region that it is a part of must be shown to lose what it lost, and a region that was
+    another factor rise; a larger region that it is a part of must lose half of what it lost, and a region that was
     told as the same cause at least half of its effect; and something must be left that tells the classes apart. `given`
     is how far the effect rose in the network that is given alone, `cells` are the images of train by class and by what
     the factor says.

@@ -49,7 +49,7 @@ class OutsideCore(Safeguard):
 
     def stored(self, measured: ClassDifference | None) -> dict[str, Any]:
         """The effect that is left."""
-        return {"outside": None if measured is None else vars(measured)}
+        return {"outside": None if measured is None or not math.isfinite(measured.error) else vars(measured)}
 
 
 def effect_outside(evidence: Evidence, case: Case, grow_px: int = 0) -> ClassDifference | None:
@@ -66,7 +66,8 @@ def effect_outside(evidence: Evidence, case: Case, grow_px: int = 0) -> ClassDif
     if not np.isfinite(change).any():
         return None
     if case.factor not in everywhere:
-        return class_effect(exchanges, change, contrast)[0]
+        effect = class_effect(exchanges, change, contrast)[0]
+        return effect if math.isfinite(effect.error) and math.isfinite(effect.value) else None
     effect, gaps = robust_effect(exchanges, change, contrast), everywhere[case.factor]
     error = math.hypot(effect.error, gaps.error_of(contrast) * effect.value)
     return difference_of(effect.value, error, min(effect.df, gaps.df), effect.n)
