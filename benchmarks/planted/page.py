@@ -83,10 +83,10 @@ were concluded again: with it gone, no true one went. After these audits it was 
 soft cores, in pictures that hardly leave an outside, and by factors of a user's own: eight networks audited by the code
 after that got the same titles. Last, seen in three audits of this half, a file's compression is asked outside of the
 core by its own blocks, and noise that goes everywhere is added by its power: the seven audits of both halves that
-tell a dependence on compression or noise were made again by that code. It was also tried to call a shortcut what classes
-differ in by as much in the core as around it, though it is read in the core alone: it found five more of this half, and
-told two false ones of pictures drawn for it (an object far larger than its core; objects on a ground that goes with the
-class as they do), and is not in.
+tell a dependence on compression or noise were made again by that code. It was also tried to call a shortcut what
+classes differ in by as much in the core as around it, though it is read in the core alone: it found five more of this
+half, and told two false ones of pictures drawn for it (an object far larger than its core; objects on a ground that
+goes with the class as they do), and is not in.
 """
 
 
