@@ -130,6 +130,14 @@ def full_redness() -> float:
     return 2 * TINT * (1 + LUMINANCE[0] / LUMINANCE[1])
 
 
+def as_it_is() -> nn.Conv2d:
+    """A layer with a grid, which changes nothing."""
+    layer = nn.Conv2d(3, 3, 1, bias=False)
+    with torch.no_grad():
+        layer.weight.copy_(torch.eye(3)[:, :, None, None])
+    return layer
+
+
 class Reader(nn.Module):
     """Two logits, whose difference is `core` times the core's luminance plus `tint` times the ring's redness.
 
@@ -139,10 +147,9 @@ class Reader(nn.Module):
     def __init__(self, core: float = 40.0, tint: float = 0.0, seen: Tensor | None = None) -> None:
         super().__init__()
         self.seen = seen
-        self.look = nn.Conv2d(3, 3, 1, bias=False)  # a layer with a grid, that changes nothing
+        self.look = as_it_is()
         self.head = nn.Linear(2, 2, bias=False)
         with torch.no_grad():
-            self.look.weight.copy_(torch.eye(3)[:, :, None, None])
             self.head.weight.copy_(torch.tensor([[core / 2, tint / 2], [-core / 2, -tint / 2]]))
 
     def forward(self, x: Tensor) -> Tensor:

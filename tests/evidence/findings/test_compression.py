@@ -16,7 +16,7 @@ from seewhy.evidence.findings.case import acts_outside, acts_through_the_core, d
 from seewhy.evidence.findings.sentences import _outside_words
 from seewhy.evidence.results.result import Audit
 from tests.evidence.findings.test_exposure import Pixels, audit_of
-from tests.small_images import luminance_of
+from tests.small_images import as_it_is, luminance_of
 
 SIDE, OBJECT = 64, slice(24, 40)  # on the grid of 8 x 8 pixels
 
@@ -26,9 +26,7 @@ class Detail(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.look = nn.Conv2d(3, 3, 1, bias=False)
-        with torch.no_grad():
-            self.look.weight.copy_(torch.eye(3)[:, :, None, None])
+        self.look = as_it_is()
 
     def forward(self, x: Tensor) -> Tensor:
         grey = luminance_of(self.look(x))[:, None]

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 import seewhy
 from seewhy.evidence.findings.case import acts_outside, depends
-from tests.small_images import CORE, CUE, SIDE, Reader, classifier_of, luminance_of, pictures_of, write_masks
+from tests.small_images import CORE, CUE, SIDE, Reader, as_it_is, classifier_of, luminance_of, pictures_of, write_masks
 
 EXPOSURE, WEIGHT = 0.08, 12.0
 
@@ -23,9 +23,7 @@ class Whole(nn.Module):
 
     def __init__(self, weight: float) -> None:
         super().__init__()
-        self.look, self.weight = nn.Conv2d(3, 3, 1, bias=False), weight
-        with torch.no_grad():
-            self.look.weight.copy_(torch.eye(3)[:, :, None, None])
+        self.look, self.weight = as_it_is(), weight
 
     def forward(self, x: Tensor) -> Tensor:
         logit = self.weight / 2 * (luminance_of(self.look(x)).mean(dim=(1, 2)) - 0.5)
