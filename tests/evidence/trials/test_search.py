@@ -150,7 +150,30 @@ def test_the_rest_of_an_object_that_the_core_leaves_out_is_no_place() -> None:
     sample = sample_of()
     sample.masks["core"][0] = Box(6, 10, 6, 10).mask(SIDE, SIDE)[0]
     proposed = search(sample, Reader(core=30.0))
-    assert not proposed.regions and "lies within an eighth of the side from it, mostly" in proposed.note
+    assert not proposed.regions and proposed.places.is_at_rim
+    assert "none; what acts outside of the core lies within an eighth of the side from it, mostly" in proposed.note
+
+
+def test_a_mark_that_reaches_over_the_object_is_shown_and_not_called_a_shortcut(tmp_path: Path) -> None:
+    """It may as well be a part of the object that the core leaves out: the place is told, a person can see which."""
+    mark = Box(2, 6, 10, 14)
+    sample = sample_of(mark)
+    proposed = search(sample, Reader(core=0.0, tint=30.0, seen=mask_of(mark)))
+    (region,) = proposed.regions
+    assert proposed.places.is_at_rim and "lies within an eighth of the side" in proposed.note
+    assert overlap(proposed.sample.masks[region.name][0].float() / 255, mask_of(mark)) >= 0.6
+    assert Places.from_stored(proposed.places.as_stored()) == proposed.places
+
+    images = write_images(tmp_path / "images", counts={"train": 60, "valid": 80}, aligned=1.0)
+    masks = write_masks(tmp_path / "masks", images)
+    audit = seewhy.audit(
+        classifier_of(Reader(core=20.0, tint=20.0, seen=mask_of(mark))), images, regions=[f"core={masks}", "search"],
+        core="core", properties="none", progress=False,
+    )  # fmt: skip
+    told = next(finding for finding in audit.findings if finding.factor.startswith("patch"))
+    assert told.claims == ("at the core's rim",) and told.numbers["probability"]["value"] > 0.1
+    assert "there (top-right, 25 x 19 % of the picture) cat images are, beside dog ones, redder" in told.text
+    assert not any("shortcut" in finding.claims for finding in audit.findings)
 
 
 def test_noise_proposes_hardly_anything() -> None:

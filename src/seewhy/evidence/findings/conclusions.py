@@ -112,7 +112,8 @@ def _causes(results: Results, cases: Sequence[Case]) -> list[Finding]:
     """What acts outside of the core, each cause with what it explains; what is overfit under an overfit cause alone.
 
     Of a region that is shown weakly the parts that are shown well are told by themselves: the smaller edit may break
-    less, and the larger one always explains what it holds.
+    less, and the larger one always explains what it holds. So is all that is shown well beside a place that was looked
+    for at the core's rim, of which no more can be said.
     """
     findings = []
     causes = _held_against_larger(causes_of(cases, results.trials, results.design), results.design)
@@ -145,17 +146,14 @@ def _held_against_larger(causes: Sequence[Cause], design: AuditDesign) -> list[C
 
 
 def _parts_shown_well(cause: Cause, design: AuditDesign) -> list[Case]:
-    """The regions within a weakly shown one that are shown well."""
+    """The regions within a weakly shown one that are shown well; of a place sought at the rim all that are."""
     regions = {factor.name for factor in design.factors if factor.region}
     if level_of(cause.case) not in WEAKLY or cause.case.factor not in regions:
         return []
-    return [
-        case
-        for case in cause.explained
-        if case.factor in regions
-        and level_of(case) not in WEAKLY
-        and is_part(design.audited, case.factor, cause.case.factor)
-    ]
+    well = [case for case in cause.explained if level_of(case) not in WEAKLY]
+    if cause.case.factor in design.sought_at_rim:
+        return well
+    return [case for case in well if case.factor in regions and is_part(design.audited, case.factor, cause.case.factor)]
 
 
 def _led_by_the_best_shown(cause: Cause) -> Cause:

@@ -97,6 +97,11 @@ class AuditDesign:
         return self.samples.core
 
     @property
+    def sought_at_rim(self) -> frozenset[str]:
+        """The places that were looked for near the core, since most of what acts outside of it acts there."""
+        return frozenset(self.places.boxes if self.places is not None and self.places.is_at_rim else ())
+
+    @property
     def classes(self) -> tuple[str, ...]:
         """The class names."""
         return self.plan.classes

@@ -23,7 +23,8 @@ _FINE = (48, 48)  # of which halves, thirds and sixteenths are whole pixels
 class Places:
     """The boxes that a search proposes, by name, what it tried, and that in words; `proposers` are ids of images.
 
-    The images that proposed a place cannot test it: they do not have it.
+    The images that proposed a place cannot test it: they do not have it. `is_at_rim`: what acts outside of the core
+    lies near it, mostly, so that they were looked for there.
     """
 
     note: str
@@ -31,6 +32,7 @@ class Places:
     n_places: int = 0
     n_trials: int = 0
     proposers: frozenset[str] = frozenset()
+    is_at_rim: bool = False
 
     @property
     def regions(self) -> list[Region]:
@@ -72,6 +74,7 @@ class Places:
             "tried": self.n_places,
             "trials": self.n_trials,
             "proposed_by": sorted(self.proposers),
+            "at_rim": self.is_at_rim,
         }
 
     @classmethod
@@ -84,6 +87,7 @@ class Places:
             n_places=stored["tried"],
             n_trials=stored["trials"],
             proposers=frozenset(stored["proposed_by"]),
+            is_at_rim=stored.get("at_rim", False),
         )
 
 

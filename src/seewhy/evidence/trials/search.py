@@ -42,7 +42,8 @@ MOST_PLACES = 3
 USUAL, MOST_TRIED = 64, 160  # places that are tried in all, about, and after which no further one is begun
 BEYOND = 1 / 8  # of the shorter side around the core, where a place cannot be told from the rest of the object
 LEAST_BEYOND = 0.5  # of the effect, in proportion to the area, that must lie beyond that for a search to be of use
-_NEAR = "none, since what acts outside of the core lies within an eighth of the side from it, mostly"
+ONE_SIDED = 0.5  # of all that lies so near to the core: what takes more is no place there, but what is all around
+_NEAR = "what acts outside of the core lies within an eighth of the side from it, mostly"
 
 
 class _SpentError(Exception):
@@ -131,32 +132,35 @@ def searched(
 
     Each is a box, the frame, or all that is outside. From the whole down: a half stands for its parent where it has
     four fifths of the parent's effect, then edges are trimmed as long as that holds. What is left without the first
-    place is searched for a second. Near the core nothing is looked for: there it may be the rest of the object. The
-    images that proposed have no such region, so they cannot test it. At most `most` trials are made; `taken` are names
-    that others have.
+    place is searched for a second. Near the core nothing is looked for, where it may be the rest of the object,
+    unless most acts there: then a place on one side of the core may say which. The images that proposed have no such
+    region, so they cannot test it. At most `most` trials are made; `taken` are names that others have.
     """
     if not is_enough(audited, seed):
         return Places(_too_few(audited, seed))
     proposes = half_of(audited, seed)
     search = _begun(audited, proposes, core, scorer_of, seed, progress, most)
+    near = search.free - _beyond(search.free)
     places: list[Box] = []
     is_rim, ended = False, ""
     try:
         is_rim = core is not None and _lies_at_the_rim(search, contrasts)
-        for box in () if is_rim else _places(search, contrasts):
-            places += [box] if core is not None or box != Box() else []
+        for box in _places(search, contrasts):
+            is_place = _is_one_sided(box, near) if is_rim else core is not None or box != Box()
+            places += [box] if is_place else []
     except _SpentError:
         ended = " That is all that the budget leaves for it."
     progress(USUAL, USUAL)
     names = names_of(places, {*audited.masks, *taken})
     told = ", ".join(f"{name} ({box.words})" for name, box in zip(names, places, strict=True))
-    found = f"{told}; what is said of them is tested on the others" if places else _NEAR if is_rim else "none"
+    found = f"{told}; what is said of them is tested on the others" if places else "none"
+    found += f"; {_NEAR}" if is_rim else ""
     note = (
         f"Searched for places on {int(proposes.sum())} of {len(audited)} images ({search.n_places} places, "
         f"{search.n_trials:,} trials): {found}.{ended}"
     )
     ids = frozenset(audited.images[row].id for row in np.flatnonzero(proposes))
-    return Places(note, dict(zip(names, places, strict=True)), search.n_places, search.n_trials, ids)
+    return Places(note, dict(zip(names, places, strict=True)), search.n_places, search.n_trials, ids, is_rim)
 
 
 def is_enough(audited: Sample, seed: int) -> bool:
@@ -191,11 +195,24 @@ def _lies_at_the_rim(search: _Search, contrasts: Sequence[Contrast]) -> bool:
     """Whether what acts outside of the core is mostly near it; if not, the search goes on beyond that."""
     whole = {contrast: search.measured(Box(), contrast) for contrast in contrasts}
     contrast = max(whole, key=lambda each: _strength(whole[each]))
-    free, pixels = search.free, round(BEYOND * min(search.sample.pixels.shape[2:]))
-    search.free = 1 - grown(1 - free, pixels)
+    free = search.free
+    search.free = _beyond(free)
     left = float(search.free.mean()) / max(float(free.mean()), 1e-9)
     beyond = search.measured(Box(), contrast).value / (whole[contrast].value or 1.0)
-    return _strength(whole[contrast]) >= SHOWN and beyond < LEAST_BEYOND * left
+    is_rim = _strength(whole[contrast]) >= SHOWN and beyond < LEAST_BEYOND * left
+    search.free = free if is_rim else search.free
+    return is_rim
+
+
+def _beyond(free: Tensor) -> Tensor:
+    """What is left of all that is outside of the core away from it."""
+    return 1 - grown(1 - free, round(BEYOND * min(free.shape[1:])))
+
+
+def _is_one_sided(box: Box, near: Tensor) -> bool:
+    """Whether a box holds no more than half of what lies near to the core."""
+    height, width = (int(side) for side in near.shape[1:])
+    return float((near * box.mask(height, width).to(near)).mean()) <= ONE_SIDED * float(near.mean())
 
 
 def half_of(sample: Sample, seed: int) -> NDArray[np.bool_]:

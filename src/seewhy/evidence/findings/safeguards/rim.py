@@ -37,7 +37,8 @@ class LargerCore:
     `left` are the shares of the factor's area that are left then. `beside` is what the rest of the core's rim does
     without it, `beside_share` how much of it there is for each pixel of the rim that is the factor's. `leaves_enough`:
     the core that is larger by the most left enough of the factor, so that it was tried. `nothing_beyond`: all that is
-    outside of the core tells the label, and outside of a larger core it is not shown to.
+    outside of the core tells the label, and outside of a larger core it is not shown to. `was_sought`: the factor is a
+    place that was looked for near the core, where the rest of an object on one side of it would be found as well.
     """
 
     whole: ClassDifference
@@ -48,6 +49,7 @@ class LargerCore:
     beside_share: float = 0.0
     leaves_enough: bool = True
     nothing_beyond: bool = False
+    was_sought: bool = False
 
     @property
     def largest(self) -> int:
@@ -66,6 +68,8 @@ class LargerCore:
         A factor that lies so near to the core all over that only the smaller core can be tried has to pass by the rest
         of the rim where there is such a rest.
         """
+        if self.was_sought:
+            return False
         if self.beside is not None and not self.leaves_enough:
             return self.is_the_factor_alone
         return self.persists or self.is_the_factor_alone
@@ -185,6 +189,7 @@ class Rim(Safeguard):
             beside_share=share,
             leaves_enough=pixels in effects,
             nothing_beyond=evidence.rest_is_at_rim,
+            was_sought=case.factor in evidence.design.sought_at_rim,
         )
 
     def outcome(self, case: Case, measured: LargerCore | None) -> SafeguardOutcome | None:
@@ -202,6 +207,8 @@ class Rim(Safeguard):
                 "; all else that lies as near to the core does "
                 f"{signed_points(measured.beside.value)} {interval(measured.beside)}"
             )
+        if measured.was_sought:
+            words += "; it was looked for near the core, where the rest of an object would be found as well"
         return SafeguardOutcome(self.name, measured.passes, words)
 
     def stored(self, measured: LargerCore | None) -> dict[str, Any]:
