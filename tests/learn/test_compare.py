@@ -63,9 +63,21 @@ def test_a_run_compared_with_itself_differs_in_nothing(home: Path) -> None:
     found = compare(home / "audit-strong", home / "audit-strong")
     assert {change.said for change in found.effects} == {"none larger than"}
     assert [change.difference.value for change in found.effects] == [0.0, 0.0]
-    assert found.levels == {} and found.notes == () and found.decisions.n_flipped == 0
+    assert found.levels == {} and found.decisions.n_flipped == 0
+    assert found.notes == ("Both runs are of the same network.",)
     assert found.maps is not None and found.maps.distance.value == 0.0
     assert found.maps.agreement.value == pytest.approx(1.0)
+
+
+def test_one_network_asked_in_another_way_is_said_to_be_one(home: Path, tmp_path: Path) -> None:
+    again = seewhy.audit(
+        seewhy.load(Corner(4.0), classes=CLASSES), home / "data", out=tmp_path / "again", properties="none",
+        regions="top-left,bottom-right", seed=1, donors=16, progress=False,
+    )  # fmt: skip
+    notes = compare(home / "audit-strong", again).notes
+    assert notes[0] == "Both runs are of the same network."
+    assert notes[1] == "The two runs were asked for with other options: --recipients or --donors, --seed."
+    assert "same network" not in "".join(compare(home / "audit-strong", home / "audit-weak").notes)
 
 
 def test_explanations_match_by_content_under_another_name(home: Path) -> None:

@@ -127,7 +127,7 @@ def test_clusters_are_called_so_and_counted_once_though_classes_share_them() -> 
 
 def test_with_too_few_images_no_number_is_told() -> None:
     few = finding("CANNOT SAY", probability=contrast(0.1, 0.05, 0.15, n=5))
-    assert too_few(few) == 5 and too_few(OPEN) is None
+    assert too_few(few) == "5 of a class" and too_few(OPEN) is None
     assert [(line.value, line.interval) for line in numbers_of(few)] == [("5", "")]
 
 

@@ -61,8 +61,8 @@ def share_of(estimate: Mapping[str, Any] | None, unit: str = "donors") -> Number
     return _number("", estimate, 100.0, "points", "+.1f", unit)
 
 
-def too_few(finding: Finding) -> int | None:
-    """How many distinct images the smallest class has, where they are too few to say anything; else None."""
+def too_few(finding: Finding) -> str | None:
+    """How many images or clusters can be used, "5 of a class", where they are too few to say anything; else None."""
     counts = (finding.numbers.get("probability") or {}).get("n") or {}
     of_each = min(counts.values(), default=0) if isinstance(counts, Mapping) else counts
     if isinstance(counts, Mapping) and finding.numbers.get("contrast") == OWN_CLASS:
@@ -71,7 +71,14 @@ def too_few(finding: Finding) -> int | None:
     is_few = (
         finding.level == "CANNOT SAY" and "probability" in finding.numbers and fewest < AUDIT_THRESHOLDS["least_images"]
     )
-    return fewest if is_few else None
+    if not is_few:
+        return None
+    units = " clusters" if finding.numbers.get("unit") == "cluster" else ""
+    if finding.numbers.get("kind") == "insert":
+        return f"{fewest}{units}"
+    if finding.numbers.get("contrast") == OWN_CLASS:
+        return f"{finding.numbers.get('donors', 2 * fewest)}{units} of all classes"
+    return f"{fewest}{units} of a class"
 
 
 _ACCURACIES = {"before": "as the images are", "patch": "with what it is compared with", "mark": "with the mark"}
@@ -84,7 +91,7 @@ def numbers_of(finding: Finding) -> tuple[Number, ...]:
     """
     numbers = finding.numbers
     if (few := too_few(finding)) is not None:
-        return (Number("Distinct images of the smallest class that can be used", f"{few}"),)
+        return (Number("Distinct images that can be used", few),)
     is_mark, unit = numbers.get("kind") == "insert", unit_of(numbers)
     watched, split = watched_of(numbers.get("contrast")), numbers.get("split", "")
     effect, alone = effect_of(finding), share_of(_each_once(numbers, numbers.get("probability")), unit)

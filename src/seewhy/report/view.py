@@ -104,7 +104,7 @@ class View:
             if paper.finding.is_plain:
                 flips = line_of(paper.finding, "flips")
                 few = too_few(paper.finding)
-                said = paper.card.level.lower() if few is None else f"too few images: {few} of a class"
+                said = paper.card.level.lower() if few is None else f"too few images: {few}"
                 factors.append(
                     Unclaimed(
                         paper.card.factor,
@@ -144,7 +144,9 @@ class View:
         some = f" ({', '.join(f'{n:,} {name}' for name, n in splits.items())})" if len(splits) > 1 else ""
         trials = f", {counted(self.found['trials'], 'trial')}" if self.found.get("trials") else ""
         picked = f", those answered {self.picked}ly of {self.found['only']['images']:,}" if self.picked else ""
-        return f"{counted(count, 'image')}{some}{picked}{trials}"
+        unread = sum(outcome.error is not None for outcome in self.stored.outcomes)
+        broken = f", {unread:,} of them could not be used" if unread else ""
+        return f"{counted(count, 'image')}{some}{broken}{picked}{trials}"
 
     @property
     def floor(self) -> float:

@@ -35,12 +35,12 @@ def test_what_is_open_says_what_would_tell(unit: str, needed: str, used: str) ->
 def test_of_many_classes_what_would_tell_is_counted_over_all_of_them() -> None:
     numbers = {
         "probability": {"value": 0.01, "low": -0.02, "high": 0.04}, "contrast": OWN_CLASS, "unit": "image",
-        "fewest": 28, "images_needed": 540.0,
+        "fewest": 28, "donors": 57, "images_needed": 540.0,
     }  # fmt: skip
     of_classes = Finding("tint", "CANNOT SAY", (), "", numbers=numbers)
     (told,) = paragraphs_of([of_classes])
     assert "~1,100 " in told.text and "~: images of all classes that would tell" in told.text
-    assert told.todo.startswith("56 of all classes were used.")
+    assert told.todo.startswith("57 of all classes were used.")
 
 
 def test_what_a_budget_does_not_reach_is_one_paragraph() -> None:

@@ -87,6 +87,9 @@ def _text(case: Case, level: Level, claims: Sequence[Claim]) -> str:
     effect = case.effect
     if too_few(case):
         unit = "cluster" if effect.unit == "cluster" else "distinct image"
+        if case.kind != "insert" and effect.contrast.is_own_class:
+            had = f"{counted(effect.n_donors, unit)} of all classes can be used on {effect.split}"
+            return f"{had}; {2 * LEAST_IMAGES} are needed."
         of_class = "" if case.kind == "insert" else " of a class"
         had = f"{counted(case.fewest, unit)}{of_class} can be used on {effect.split}"
         return f"{had}; {LEAST_IMAGES} are needed."
@@ -249,7 +252,8 @@ def _more(case: Case) -> str:
     if case.kind == "insert":
         return advice(case.needed, case.fewest, units, is_near_the_floor=is_near)
     if case.effect.contrast.is_own_class:  # of which half of all stand for a class
-        return advice(2 * case.needed, 2 * case.fewest, f"{units} of all classes", is_near_the_floor=is_near)
+        used = case.effect.n_donors
+        return advice(2 * case.needed, used, f"{units} of all classes", is_near_the_floor=is_near)
     return advice(case.needed, case.fewest, f"{units} of each class", is_near_the_floor=is_near)
 
 

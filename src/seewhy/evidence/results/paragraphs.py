@@ -71,7 +71,7 @@ def paragraphs_of(findings: Sequence[Finding], confusions: Sequence[ConfusionFin
             units = f"{those[0].numbers.get('unit', 'image')}s"  # one for all of an audit
             of_each = "of all classes" if those[0].numbers.get("contrast") == OWN_CLASS else "of each class"
             words = "points of probability, 95 %" + (f"; ~: {units} {of_each} that would tell" if is_open else "")
-            used = max(_sides(one) * (one.numbers.get("fewest") or 0) for one in those)
+            used = max(one.numbers.get("fewest" if _sides(one) == 1 else "donors") or 0 for one in those)
             counted_ones = f"{used:,}{' clusters' if units == 'clusters' else ''}"
             todo = f"{counted_ones} {of_each} were used. {more_words(units)}" if is_open else ""
             told.append(Paragraph(title=title, text=f"{listed(named, 40)} ({words}).", todo=todo, is_open=is_open))

@@ -136,7 +136,7 @@ def smallest_of(design: AuditDesign) -> str:
         return f"{has} {had} on {sample.split}; below {LEAST_IMAGES} nothing can be said of {of}."
     most = donors_of(effort.recipients, uses_of(sample.n_groups, effort.uses))
     n_units = min(int(counts.sum()), len(np.unique(sample.clusters)))  # a cluster may be of several classes
-    fewest = int(min(counts.min(), most)) if is_by_class else n_units // 2
+    fewest = int(min(counts.min(), most)) if is_by_class else n_units
     places = _places_counted(design)
     found = 0 if design.places is None else len(design.places.boxes)
     n_tests = (len(design.factors) + places) * len(design.contrasts)

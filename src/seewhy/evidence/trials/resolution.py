@@ -39,18 +39,15 @@ def shown_effect(n_per_class: int, n_classes: int, n_tests: int) -> float:
     return float(effects[is_shown.argmax()]) if is_shown.any() else math.inf
 
 
-def shows(n_per_class: int, n_classes: int, n_tests: int, unit: str = "image", *, is_by_class: bool = True) -> str:
+def shows(n_units: int, n_classes: int, n_tests: int, unit: str = "image", *, is_by_class: bool = True) -> str:
     """What so many images, or clusters, of the smallest class can show, beside what many could, in a sentence.
 
-    Where only the own class is asked about, twice as many of all classes together.
+    Where only the own class is asked about (`is_by_class` False), of all classes together, half of which stand for one.
     """
     if not n_tests:
         return "Nothing is exchanged between images."
-    had = (
-        f"{counted(n_per_class, unit)} of a class"
-        if is_by_class
-        else f"{counted(2 * n_per_class, unit)} of all classes"
-    )
+    n_per_class = n_units if is_by_class else n_units // 2
+    had = f"{counted(n_units, unit)} of {'a class' if is_by_class else 'all classes'}"
     said = f"With {had} and {counted(n_tests, 'test')}, {_words(n_per_class, n_classes, n_tests)}"
     if n_per_class < MANY:
         many = f"{MANY} of each" if is_by_class else f"{2 * MANY}"

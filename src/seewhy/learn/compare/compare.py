@@ -20,6 +20,12 @@ from seewhy.learn.compare.units import audited_split, clusters_of
 from seewhy.report.stored import StoredRun, read_run
 from seewhy.store import arrays
 
+_NETWORK = ("classifier", "code", "network", "answers")  # what tells one network from another
+_ASKED = {
+    "core": "--core", "effort": "--recipients or --donors", "budget": "--budget", "seed": "--seed",
+    "layers": "--layers", "method": "--method", "smooth": "--smooth", "target": "--target",
+}  # fmt: skip
+
 
 def compare(first: Any, second: Any, *, out: str | Path | None = None) -> Comparison:
     """What differs between two runs on the same images: two networks, two epochs, before and after a repair.
@@ -56,7 +62,7 @@ def compare(first: Any, second: Any, *, out: str | Path | None = None) -> Compar
     clusters, of_units = clusters_of(*runs, matching)
     decisions = decisions_of(pairs, clusters)
     unknown = of_units if decisions.difference is not None else []
-    notes = (*matching.notes, *_classes_note(*runs), *unknown, *left, *why)
+    notes = (*_network_note(*runs), *matching.notes, *_classes_note(*runs), *unknown, *left, *why)
     found = Comparison(
         first=runs[0].folder,
         second=runs[1].folder,
@@ -81,6 +87,18 @@ def _folder_of(run: Any, which: str) -> Path:
             '  Save it first:  run.save("runs/first")  or make it with  out="runs/first"'
         )
     return Path(folder)
+
+
+def _network_note(first: StoredRun, second: StoredRun) -> list[str]:
+    """That both are of one network, and which options were others, where what is compared turns on them."""
+    is_same = all(first.identity.get(key) == second.identity.get(key) for key in _NETWORK)
+    others = [
+        option
+        for key, option in _ASKED.items()
+        if first.command == second.command and first.identity.get(key) != second.identity.get(key)
+    ]
+    asked = f"The two runs were asked for with other options: {listed(others)}." if others else ""
+    return [text for text in ("Both runs are of the same network." if is_same else "", asked) if text]
 
 
 def _classes_note(first: StoredRun, second: StoredRun) -> list[str]:
