@@ -19,9 +19,10 @@ from seewhy.evidence.factors.region_grammar import find_regions
 from seewhy.evidence.factors.regions import Region
 from seewhy.evidence.trials.contrast import contrasts_of
 from seewhy.evidence.trials.places import Places
+from seewhy.evidence.trials.proposers import half_of, is_enough
 from seewhy.evidence.trials.sample import Sample
 from seewhy.evidence.trials.scorer import Scorer
-from seewhy.evidence.trials.search import half_of, is_enough, searched
+from seewhy.evidence.trials.search import searched
 from seewhy.records import Image, Preprocess
 from tests.small_images import (
     CLASSES,

@@ -32,6 +32,7 @@ from seewhy.evidence.thresholds import AUDIT_THRESHOLDS, LEAST_IMAGES
 from seewhy.evidence.trials.contrast import MOST_CLASSES, OTHERS, contrasts_of
 from seewhy.evidence.trials.design import AuditDesign
 from seewhy.evidence.trials.edit import EXCHANGE, Edit, TrialKey
+from seewhy.evidence.trials.proposers import is_enough
 from seewhy.evidence.trials.sample import CHUNK, Sample
 from seewhy.evidence.trials.trial import UNDECIDED, Job, Trials
 
@@ -191,7 +192,7 @@ def _shown(
 ) -> Finding:
     """What is told where the core's exchange leaves something: a dependence away from the core, or but a rim."""
     todo = "Name more regions and properties until their effects explain it."
-    if SEARCH not in design.request.regions:
+    if SEARCH not in design.request.regions and is_enough(design.audited, design.seed):
         named = ",".join(spec if isinstance(spec, str) else spec.name for spec in design.request.regions)
         todo += f"  Or let the audit look for the place:  --regions {named},{SEARCH}"
     away = rest.best(n_tests)

@@ -10,9 +10,11 @@ from seewhy.evidence.factors.region_grammar import SEARCH
 from seewhy.evidence.trials.design import AuditDesign, measured, scheduled
 from seewhy.evidence.trials.masked import RuledOut, outside_of_core
 from seewhy.evidence.trials.places import Places
+from seewhy.evidence.trials.proposers import is_enough
+from seewhy.evidence.trials.proposing import USUAL
 from seewhy.evidence.trials.sample import Sample
 from seewhy.evidence.trials.scorer import Scorer
-from seewhy.evidence.trials.search import USUAL, is_enough, searched, trials_of_place
+from seewhy.evidence.trials.search import searched, trials_of_place
 from seewhy.records import Progress
 from seewhy.run.plan import Plan
 
