@@ -187,12 +187,17 @@ def test_a_gate_takes_the_factor_away_where_it_is_present_and_comes_back_from_th
     assert 0 < int(is_kept.sum()) < 64 and float(red[is_kept].max()) < float(red[~is_kept].min())
 
 
-def test_a_mark_is_repaired_by_laying_it_over_images_of_any_class(data: Path, tmp_path: Path) -> None:
+def bright_corner(folder: Path) -> str:
+    """A mark: the top left corner white, compared with a black one."""
     white, black = np.zeros((32, 32, 4), np.uint8), np.zeros((32, 32, 4), np.uint8)
     white[:6, :6], black[:6, :6, 3] = 255, 255
     for name, pixels in (("white", white), ("black", black)):
-        PIL.Image.fromarray(pixels).save(tmp_path / f"{name}.png")
-    mark = f"logo={tmp_path / 'white.png'}@full:{tmp_path / 'black.png'}"
+        PIL.Image.fromarray(pixels).save(folder / f"{name}.png")
+    return f"logo={folder / 'white.png'}@full:{folder / 'black.png'}"
+
+
+def test_a_mark_is_repaired_by_laying_it_over_images_of_any_class(data: Path, tmp_path: Path) -> None:
+    mark = bright_corner(tmp_path)
     few = {"recipients": 20, "donors": 20, "regions": ["centre"], "properties": ["none"]}
     marked = audited(data, Cornered(), marks=[mark], **few)
     assert next(one for one in marked.findings if one.factor == "logo").claims == ("depends",)
@@ -203,6 +208,17 @@ def test_a_mark_is_repaired_by_laying_it_over_images_of_any_class(data: Path, tm
     assert [other.factor for other in found.others] == ["centre"]
     said = " ".join(found.lines())
     assert "with logo laid over" in said and "donor" not in found.headline and "made by laying the mark over" in said
+
+
+def test_without_train_a_mark_is_taken_out_by_what_half_of_the_images_show(tmp_path: Path) -> None:
+    """What a mark does to an image needs no label and no other image of its class; a region does."""
+    data = write_images(tmp_path / "data", counts={"valid": 60})
+    marked = audited(data, Cornered(), marks=[bright_corner(tmp_path)], recipients=60, donors=60)
+    found = repair(marked, "logo", ways="exchange", **FAST)
+    assert found.is_proved and abs(found.arms["repaired"].mean) < 0.3 * abs(found.arms["before"].mean), found.reasons
+    assert any(note.startswith("There is no split to learn from") for note in found.notes)
+    with pytest.raises(DataError, match="no such two splits"):
+        repair(marked, "surround", anyway=True, ways="exchange", **FAST)
 
 
 def test_a_budget_tries_the_cheapest_ways_first_and_says_what_it_leaves_out(audit: Audit, tmp_path: Path) -> None:

@@ -550,8 +550,18 @@ def test_halves_without_two_clusters_of_a_class_are_refused_with_the_counts() ->
     sample, design = sample_of(40), SimpleNamespace(classes=("a", "b"))
     refuse_small_halves(halves_of(sample, seed=0), design, "a")  # type: ignore[arg-type]
     patients = replace(sample, clusters=sample.labels)  # one of each class
-    with pytest.raises(DataError, match="there are 1 and 0 of a, 1 and 0 of b"):
+    with pytest.raises(DataError, match="there are 0 and 1 of a, 1 and 0 of b"):
         refuse_small_halves(halves_of(patients, seed=0), design, "a")  # type: ignore[arg-type]
+
+
+def test_one_image_of_each_class_is_enough_for_a_mark_alone() -> None:
+    sample, design = sample_of(40), SimpleNamespace(classes=[f"c{number}" for number in range(40)])
+    alone = replace(sample, labels=np.arange(40))
+    halves = halves_of(alone, seed=0)
+    assert [len(half) for half in halves] == [20, 20]
+    refuse_small_halves(halves, design, "label", is_mark=True)  # type: ignore[arg-type]
+    with pytest.raises(DataError, match="each needs 2 of a class"):
+        refuse_small_halves(halves, design, "label")  # type: ignore[arg-type]
 
 
 def test_groups_of_a_part_are_named_as_those_of_all() -> None:

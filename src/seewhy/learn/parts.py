@@ -10,6 +10,7 @@ import numpy as np
 from seewhy.data.tables.folder_names import role_of
 from seewhy.errors import DataError, counted, listed
 from seewhy.evidence.factors.factor import Factor, Mark
+from seewhy.evidence.thresholds import LEAST_IMAGES
 from seewhy.evidence.trials.dealing import with_partners
 from seewhy.evidence.trials.design import AuditDesign, design_audit, scheduled
 from seewhy.evidence.trials.request import Effort
@@ -22,22 +23,33 @@ LEAST_CLUSTERS = 2  # of each class in each half
 
 
 def halves_of(sample: Sample, seed: int) -> tuple[Sample, Sample]:
-    """Two halves, every class alike in both, that share no cluster: what is chosen by one is proved by the other."""
+    """Two halves, every class alike in both, that share no cluster: what is chosen by one is proved by the other.
+
+    A class of one cluster goes where there are fewer images.
+    """
     rng = np.random.default_rng((seed, 2, len(sample)))
     counts = np.zeros((2, int(sample.labels.max(initial=0)) + 1), dtype=np.int64)
     half = np.zeros(len(sample), dtype=np.int64)
+    of_each = np.bincount(sample.labels, minlength=counts.shape[1])
     for cluster in rng.permutation(np.unique(sample.clusters)):
         members = np.flatnonzero(sample.clusters == cluster)
         held = np.bincount(sample.labels[members], minlength=counts.shape[1])
-        fuller = int((counts[1] - counts[0]) @ held < 0)  # the half that has fewer of these classes takes it
+        is_alone = bool((held == of_each)[held > 0].all())
+        fewer = counts.sum(axis=1) if is_alone else counts @ held
+        fuller = int(fewer[1] < fewer[0])  # the half that has fewer of these classes takes it
         half[members] = fuller
         counts[fuller] += held
     first, second = (sample.part(np.flatnonzero(half == which)) for which in (0, 1))
     return first, second
 
 
-def refuse_small_halves(halves: Sequence[Sample], design: AuditDesign, asked: str) -> None:
-    """Raise DataError where the asked class, or all others, have fewer than two clusters in a half."""
+def refuse_small_halves(halves: Sequence[Sample], design: AuditDesign, asked: str, *, is_mark: bool = False) -> None:
+    """Raise DataError where the asked class, or all others, have fewer than two clusters in a half.
+
+    A mark is laid over each image by itself, so that of all classes together as many are needed as an effect takes.
+    """
+    if is_mark and min(len(np.unique(half.clusters)) for half in halves) >= LEAST_IMAGES:
+        return
     counts = {
         name: [len(np.unique(half.clusters[half.labels == index])) for half in halves]
         for index, name in enumerate(design.classes)
@@ -93,9 +105,11 @@ def with_all_images(design: AuditDesign) -> AuditDesign:
     return replace(anew, marks=design.marks)
 
 
-def train_of(design: AuditDesign) -> Sample:
-    """The images of train. Raises DataError where there are none beside those that are judged."""
+def train_of(design: AuditDesign, instead: Sample | None = None) -> Sample:
+    """The images of train, or `instead`. Raises DataError where there are none beside those that are judged."""
     train = next((sample for split, sample in design.samples.items() if role_of(split) == "train"), None)
+    if (train is None or train is design.audited) and instead is not None:
+        return instead
     if train is None or train is design.audited:
         raise DataError(
             "A repair learns from train and is proved on valid, and these images have no such two splits.\n"

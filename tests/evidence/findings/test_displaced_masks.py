@@ -12,7 +12,7 @@ from torch import Tensor
 import seewhy
 from seewhy.evidence.results.result import Audit
 from tests.evidence.findings.test_whole_object import Sees
-from tests.small_images import CLASSES, SIDE, classifier_of
+from tests.small_images import CLASSES, SIDE, Reader, classifier_of, where_core
 
 EACH, RADIUS, OFF = 60, 5, 1
 
@@ -70,4 +70,25 @@ def test_a_background_that_is_used_is_a_shortcut_all_the_same(tmp_path: Path) ->
 def test_a_property_that_is_told_at_the_rim_alone_is_no_shortcut(tmp_path: Path) -> None:
     """The background's brightness goes with the label, and the network reads the discs alone."""
     audit = audit_of(discs(tmp_path, background=0.05), Sees(blue_of_the_red), properties="brightness")
+    assert not [finding.title for finding in audit.findings if "shortcut" in finding.claims]
+
+
+def test_a_zone_around_a_core_that_lies_aside_is_at_its_rim(tmp_path: Path) -> None:
+    """What sticks out of a core turns no decision, so that the omnibus test shows it in the margin alone."""
+    core = where_core().numpy()
+    for label, name in enumerate(CLASSES):
+        rng = np.random.default_rng(label)
+        for number in range(EACH):
+            change = 0.15 * (1 - 2 * label) * rng.uniform(0.5, 1.5)
+            pixels = 0.5 + 0.05 * rng.standard_normal((SIDE, SIDE, 3)) + change * core[..., None]
+            for folder, content in (("data", pixels.clip(0, 1)), ("core", np.roll(core, -SIDE // 8, axis=1))):
+                path = tmp_path / folder / "valid" / name / f"{number:03d}.png"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                PIL.Image.fromarray((content * 255).round().astype(np.uint8)).save(path)
+    audit = seewhy.audit(
+        classifier_of(Reader(core=16.0)), tmp_path / "data", regions=[f"object={tmp_path / 'core'}", "zones"],
+        core="object", properties="none", progress=False,
+    )  # fmt: skip
+    assert audit["centre"].numbers["probability"]["value"] > 0.05, "or nothing has leaked"
+    assert audit["centre"].claims == ("at the core's rim",)
     assert not [finding.title for finding in audit.findings if "shortcut" in finding.claims]

@@ -64,6 +64,15 @@ def test_sharper_softer_and_noisier() -> None:
     assert {"noisier", "richer in contrast"} & {*look_of(images, ~is_first).words}
 
 
+@pytest.mark.parametrize("size", [(1, 1), (1, 12), (2, 12), (12, 2), (3, 3)])
+def test_thin_patches_have_a_look_like_any_other(size: tuple[int, int]) -> None:
+    """A place may be a sixteenth of a small picture's side."""
+    patches = 0.4 + 0.01 * torch.rand(40, 3, *size, generator=torch.Generator().manual_seed(0))
+    is_first = torch.arange(40) % 2 == 0
+    patches[is_first, 0] += 0.2
+    assert "redder" in look_of(patches, is_first).sentence
+
+
 def test_a_mark_at_the_same_place_is_one_pattern() -> None:
     images, is_first = patches()
     images[is_first, :, 4:10, 6:14] += 0.2

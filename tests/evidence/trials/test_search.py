@@ -151,7 +151,7 @@ def test_the_rest_of_an_object_that_the_core_leaves_out_is_no_place() -> None:
     sample = sample_of()
     sample.masks["core"][0] = Box(6, 10, 6, 10).mask(SIDE, SIDE)[0]
     proposed = search(sample, Reader(core=30.0))
-    assert not proposed.regions and proposed.places.is_at_rim
+    assert not proposed.regions
     assert "none; what acts outside of the core lies within an eighth of the side from it, mostly" in proposed.note
 
 
@@ -161,7 +161,7 @@ def test_a_mark_that_reaches_over_the_object_is_shown_and_not_called_a_shortcut(
     sample = sample_of(mark)
     proposed = search(sample, Reader(core=0.0, tint=30.0, seen=mask_of(mark)))
     (region,) = proposed.regions
-    assert proposed.places.is_at_rim and "lies within an eighth of the side" in proposed.note
+    assert proposed.places.at_rim == {region.name} and "lies within an eighth of the side" in proposed.note
     assert overlap(proposed.sample.masks[region.name][0].float() / 255, mask_of(mark)) >= 0.6
     assert Places.from_stored(proposed.places.as_stored()) == proposed.places
 
@@ -175,6 +175,37 @@ def test_a_mark_that_reaches_over_the_object_is_shown_and_not_called_a_shortcut(
     assert told.claims == ("at the core's rim",) and told.numbers["probability"]["value"] > 0.1
     assert "there (top-right, 25 x 19 % of the picture) cat images are, beside dog ones, redder" in told.text
     assert not any("shortcut" in finding.claims for finding in audit.findings)
+
+
+def test_of_places_that_are_sought_near_the_core_those_far_from_it_are_like_any_other() -> None:
+    rim, far = Box(2, 4, 6, 10), Box(14, 16, 13, 16)
+    sample = sample_of(rim, far)
+    weights = mask_of(rim) + 0.45 * mask_of(far)
+    proposed = search(sample, Reader(core=0.0, tint=30.0, seen=weights))
+    by_name = {region.name: proposed.sample.masks[region.name][0].float() / 255 for region in proposed.regions}
+    assert any(
+        overlap(mask, mask_of(far)) >= 0.6 for name, mask in by_name.items() if name not in proposed.places.at_rim
+    )
+    assert any(overlap(by_name[name], mask_of(rim)) >= 0.6 for name in proposed.places.at_rim)
+    assert Places.from_stored(proposed.places.as_stored()) == proposed.places
+
+
+@pytest.mark.parametrize("core", [Box(5, 11, 5, 11), Box(5, 11, 4, 12), Box(4, 12, 5, 12)])
+def test_the_rest_of_an_object_all_around_a_core_is_no_place(core: Box) -> None:
+    """Also where it is a thin ring, or sticks out on three sides or two."""
+    sample = sample_of()
+    sample.masks["core"][0] = core.mask(SIDE, SIDE)[0]
+    for region in search(sample, Reader(core=30.0)).regions:
+        mask = sample.masks["core"][0] * (search(sample, Reader(core=30.0)).sample.masks[region.name][0] > 0)
+        assert float(mask.sum()) <= 0.5 * float(sample.masks["core"][0].sum())
+
+
+def test_a_mark_over_an_object_that_fills_the_picture_is_found() -> None:
+    mark = Box(0, 4, 10, 14)
+    sample = sample_of(mark)
+    sample.masks["core"][0] = Box(2, 14, 2, 14).mask(SIDE, SIDE)[0]
+    proposed = search(sample, Reader(core=0.0, tint=30.0, seen=mask_of(mark)))
+    assert proposed.places.at_rim == {region.name for region in proposed.regions} != set()
 
 
 def test_noise_proposes_hardly_anything() -> None:

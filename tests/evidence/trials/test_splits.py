@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 import seewhy
 from seewhy.evidence.results.result import Audit
@@ -81,6 +81,22 @@ def test_a_class_that_train_lacks_leaves_nothing_to_compare(data: Path) -> None:
     audit = audit_of(data)
     assert "train has no image of rat, so nothing can be said about overfitting." in audit.design.notes
     assert list(audit.design.samples) == ["valid"]
+
+
+def test_a_train_split_of_other_classes_leaves_nothing_to_compare(tmp_path: Path) -> None:
+    """Of more than ten classes: there each image's own class is asked about."""
+    classes = tuple(f"c{number:02d}" for number in range(12))
+    data = write_images(tmp_path / "data", counts={"train": 3, "valid": 3}, classes=classes)
+    for number, name in enumerate(classes):
+        shutil.rmtree(data / ("train" if number % 2 else "valid") / name)
+    network = nn.Sequential(nn.Conv2d(3, 12, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    audit = seewhy.audit(
+        seewhy.load(network, classes=classes), data, regions="none", properties="none", marks=["word=text:HI"],
+        progress=False,
+    )  # fmt: skip
+    assert list(audit.design.samples) == ["valid"] and audit["word"] is not None
+    said = "train has no image of a class that valid has, so nothing can be said about overfitting."
+    assert said in audit.design.notes
 
 
 def test_of_two_classes_that_are_left_each_stands_against_the_other(data: Path) -> None:

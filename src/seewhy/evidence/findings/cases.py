@@ -289,7 +289,14 @@ def _safeguarded(
     evidence = (
         Evidence(design, trials, first.singles)
         if rest is None
-        else Evidence(design, trials, first.singles, rest.core, rest_is_at_rim=rest.is_at_rim(n_tests))
+        else Evidence(
+            design,
+            trials,
+            first.singles,
+            rest.core,
+            rest_is_at_rim=rest.is_at_rim(n_tests),
+            nothing_beyond=rest.has_nothing_beyond(n_tests),
+        )
     )
     kept, n_factors = dict[Any, Any](), len(design.factors)
     safeguarded = []

@@ -70,8 +70,8 @@ CLAIMS: Mapping[Claim, Meaning] = {  # the gravest first
     ),
     "at the core's rim": Meaning(
         "unknown",
-        "That is gone where what was named as what should matter is drawn a little larger: it may leave out part of "
-        "what matters, so whether this is a shortcut cannot be said.",
+        "It acts at the edge of what was named as what should matter, which may leave out part of it there, so whether "
+        "this is a shortcut cannot be said.",
         "Its answers depend on {factor}, at the edge of what should matter: that may be drawn too small",
         "A dependence at the core's rim, which may be drawn too small",
         "dependences at the core's rim, which may be drawn too small",

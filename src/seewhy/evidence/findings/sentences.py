@@ -31,6 +31,12 @@ from seewhy.evidence.trials.contrast import OTHERS
 from seewhy.evidence.trials.resolution import advice
 from seewhy.render.mark import SHUFFLED
 
+LARGER_CORE = "Name a core that holds all that matters, a larger zone or masks:  --core NAME=FOLDER"
+SOUGHT = (
+    "Look at it in the pictures: for a part of the object name a core that holds it, for anything else masks of its "
+    "own:  --core NAME=FOLDER  or  --regions NAME=FOLDER"
+)
+
 
 def finding_of(case: Case) -> Finding:
     """The finding of one factor."""
@@ -160,9 +166,12 @@ def _rim_words(case: Case) -> str:
     rim = case.measured[RIM]
     left = rim.effects[rim.largest]
     where = f" Most of it lies within {rim.smallest} pixels of the core." if rim.is_all_rim else ""
+    why = "since the core as named may leave out part of what matters"
+    if rim.was_sought:
+        why = "since a part of the object that the core leaves out would be found there as well as a mark"
     return (
         f"{where} With the core drawn {rim.largest} pixels larger {signed_points(left.value)} {interval(left)} are "
-        "left: whether it is a shortcut cannot be said, since the core as named may leave out part of what matters."
+        f"left: whether it is a shortcut cannot be said, {why}."
     )
 
 
@@ -264,7 +273,7 @@ def _todo(case: Case, level: Level) -> str:
             return f"{more}: {LEAST_IMAGES} at least."
         return f"{more}, or a larger --donors: {LEAST_IMAGES} of each class at least, 300 to see small effects."
     if level == "CANNOT SAY" and depends(case) and is_at_rim(case):
-        return "Name a core that holds all that matters, a larger zone or masks:  --core NAME=FOLDER"
+        return SOUGHT if case.measured[RIM].was_sought else LARGER_CORE
     if level == "CANNOT SAY" and is_none(case) and case.kind == "insert":
         return "More images would tell which way its answers turn."
     if level == "CANNOT SAY" and is_none(case):

@@ -81,6 +81,12 @@ class OmnibusTests:
         is_away = any(is_shown(away.test, n_tests) for away in self.away)
         return is_shown(self.core, n_tests) and bool(self.away) and not is_away
 
+    def has_nothing_beyond(self, n_tests: int) -> bool:
+        """Whether something is shown with the core exchanged, be it in the margin alone, and nothing away from it."""
+        is_away = any(_is_beyond_chance(away.test, n_tests) for away in self.away)
+        in_margin = _is_beyond_chance(self.core, n_tests) and bool(self.away) and not is_away
+        return in_margin or self.is_at_rim(n_tests)
+
     def may_be_shape(self, n_tests: int) -> bool:
         """Whether what is shown with the core's pixels exchanged may be its outline, its size or its place."""
         moves = any(moved.is_shown(n_tests + len(self.moved)) for moved in self.moved)
@@ -94,7 +100,12 @@ class OmnibusTests:
 
 def is_shown(test: Omnibus, n_tests: int) -> bool:
     """Whether something is shown to tell the label, among so many tests."""
-    return test.surest_class.p_value * n_tests < AUDIT_THRESHOLDS["level"] and test.benefit.low > 0
+    return _is_beyond_chance(test, n_tests) and test.benefit.low > 0
+
+
+def _is_beyond_chance(test: Omnibus, n_tests: int) -> bool:
+    """Whether the margin is shown to tell the label, though the decisions may not."""
+    return test.surest_class.p_value * n_tests < AUDIT_THRESHOLDS["level"]
 
 
 def rest_of(design: AuditDesign, trials: Mapping[TrialKey, Trials]) -> OmnibusTests | None:
@@ -118,8 +129,11 @@ def _boxes_of(design: AuditDesign, trials: Mapping[TrialKey, Trials]) -> Away | 
 
 
 def place_jobs(design: AuditDesign, rest: OmnibusTests | None, n_tests: int) -> list[Job]:
-    """The exchanges of the place of all cores, where the omnibus test shows something and the place leaves enough."""
-    if rest is None or not is_shown(rest.core, n_tests):
+    """The exchanges of the place of all cores, where the omnibus test shows something and the place leaves enough.
+
+    Where it shows it in the decisions, those of whole objects as well.
+    """
+    if rest is None or not _is_beyond_chance(rest.core, n_tests):
         return []
     sample, core = design.audited, design.core_regions[0]
     jobs = []
@@ -127,6 +141,8 @@ def place_jobs(design: AuditDesign, rest: OmnibusTests | None, n_tests: int) -> 
         place = place_of(sample, core, pixels)
         if 1 - float(place.mean()) >= LEAST_LEFT:
             jobs.append(Job(TrialKey(core, _edit(pixels), sample.split), sample.pairs([core]), control=place[None]))
+    if not is_shown(rest.core, n_tests):
+        return jobs
     return jobs + whole_object_jobs(design, growths_in_pixels(sample)[0], LEAST_LEFT)
 
 

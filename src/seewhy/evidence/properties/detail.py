@@ -86,6 +86,8 @@ def noise_editor(canvases: Tensor) -> Callable[[Tensor], Tensor]:
 def _level(masked: Tensor) -> Tensor:
     """The noise (N, 1) of planes under the mask (N, M)."""
     sizes = masked.abs()
+    if not sizes.shape[1]:  # too small for the mask, as a patch of a picture may be
+        return sizes.new_zeros(len(sizes), 1)
     if not sizes.isnan().any():
         return sizes.median(dim=1, keepdim=True).values / (_GAUSSIAN * _MASK)
     last = (~sizes.isnan()).sum(dim=1, keepdim=True) - 1

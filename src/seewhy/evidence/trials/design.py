@@ -98,8 +98,8 @@ class AuditDesign:
 
     @property
     def sought_at_rim(self) -> frozenset[str]:
-        """The places that were looked for near the core, since most of what acts outside of it acts there."""
-        return frozenset(self.places.boxes if self.places is not None and self.places.is_at_rim else ())
+        """The places that lie near the core, and were looked for there."""
+        return frozenset() if self.places is None else self.places.at_rim
 
     @property
     def classes(self) -> tuple[str, ...]:

@@ -23,8 +23,8 @@ _FINE = (48, 48)  # of which halves, thirds and sixteenths are whole pixels
 class Places:
     """The boxes that a search proposes, by name, what it tried, and that in words; `proposers` are ids of images.
 
-    The images that proposed a place cannot test it: they do not have it. `is_at_rim`: what acts outside of the core
-    lies near it, mostly, so that they were looked for there.
+    The images that proposed a place cannot test it: they do not have it. Those `at_rim` lie near the core, where they
+    were looked for since most of what acts outside of it acts there.
     """
 
     note: str
@@ -32,7 +32,7 @@ class Places:
     n_places: int = 0
     n_trials: int = 0
     proposers: frozenset[str] = frozenset()
-    is_at_rim: bool = False
+    at_rim: frozenset[str] = frozenset()
 
     @property
     def regions(self) -> list[Region]:
@@ -70,11 +70,13 @@ class Places:
         """As places.json has it."""
         return {
             "note": self.note,
-            "places": [{"name": name, **vars(box), "words": box.words} for name, box in self.boxes.items()],
+            "places": [
+                {"name": name, **vars(box), "words": box.words, "at_rim": name in self.at_rim}
+                for name, box in self.boxes.items()
+            ],
             "tried": self.n_places,
             "trials": self.n_trials,
             "proposed_by": sorted(self.proposers),
-            "at_rim": self.is_at_rim,
         }
 
     @classmethod
@@ -87,7 +89,7 @@ class Places:
             n_places=stored["tried"],
             n_trials=stored["trials"],
             proposers=frozenset(stored["proposed_by"]),
-            is_at_rim=stored.get("at_rim", False),
+            at_rim=frozenset(place["name"] for place in stored["places"] if place.get("at_rim")),
         )
 
 

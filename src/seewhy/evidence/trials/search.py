@@ -30,7 +30,8 @@ MOST_PLACES = 3
 MOST_TRIED = 160  # places, after which no further one is begun
 BEYOND = 1 / 8  # of the shorter side around the core, where a place cannot be told from the rest of the object
 LEAST_BEYOND = 0.5  # of the effect, in proportion to the area, that must lie beyond that for a search to be of use
-ONE_SIDED = 0.5  # of all that lies so near to the core: what takes more is no place there, but what is all around
+ONE_SIDED = 0.5  # of the core, and of all that lies so near to it: what holds more is no place there, but all around
+LEAST_SEEN = 0.05  # of the picture, that must lie beyond that for an effect there to say anything
 _NEAR = "what acts outside of the core lies within an eighth of the side from it, mostly"
 
 
@@ -50,20 +51,21 @@ def searched(
     Each is a box, the frame, or all that is outside. From the whole down: a half stands for its parent where it has
     four fifths of the parent's effect, then edges are trimmed as long as that holds. What is left without the first
     place is searched for a second. Near the core nothing is looked for, where it may be the rest of the object,
-    unless most acts there: then a place on one side of the core may say which. The images that proposed have no such
-    region, so they cannot test it. At most `most` trials are made; `taken` are names that others have.
+    unless most acts there, or nothing else is left: then places that do not hold most of the core are. The images that
+    proposed have no such region, so they cannot test it. At most `most` trials are made; `taken` are names that others
+    have.
     """
     if not is_enough(audited, seed):
         return Places(too_few(audited, seed))
     proposes = half_of(audited, seed)
     search = begun(audited, proposes, core, scorer_of, seed, progress, most)
-    near = search.free - _beyond(search.free)
+    outside = search.free
     places: list[Box] = []
     is_rim, ended = False, ""
     try:
         is_rim = core is not None and _lies_at_the_rim(search, contrasts)
         for box in _places(search, contrasts):
-            is_place = _is_one_sided(box, near) if is_rim else core is not None or box != Box()
+            is_place = _is_one_sided(box, outside) if is_rim else core is not None or box != Box()
             places += [box] if is_place else []
     except SpentError:
         ended = " That is all that the budget leaves for it."
@@ -77,7 +79,9 @@ def searched(
         f"{search.n_trials:,} trials): {found}.{ended}"
     )
     ids = frozenset(audited.images[row].id for row in np.flatnonzero(proposes))
-    return Places(note, dict(zip(names, places, strict=True)), search.n_places, search.n_trials, ids, is_rim)
+    at_rim = {name for name, box in zip(names, places, strict=True) if is_rim and _is_near(box, outside)}
+    boxes = dict(zip(names, places, strict=True))
+    return Places(note, boxes, search.n_places, search.n_trials, ids, frozenset(at_rim))
 
 
 def trials_of_place(audited: Sample) -> int:
@@ -93,7 +97,8 @@ def _lies_at_the_rim(search: Proposing, contrasts: Sequence[Contrast]) -> bool:
     search.free = _beyond(free)
     left = float(search.free.mean()) / max(float(free.mean()), 1e-9)
     beyond = search.measured(Box(), contrast).value / (whole[contrast].value or 1.0)
-    is_rim = _strength(whole[contrast]) >= SHOWN and beyond < LEAST_BEYOND * left
+    is_little = float(search.free.mean()) < LEAST_SEEN
+    is_rim = _strength(whole[contrast]) >= SHOWN and (is_little or beyond < LEAST_BEYOND * left)
     search.free = free if is_rim else search.free
     return is_rim
 
@@ -103,10 +108,22 @@ def _beyond(free: Tensor) -> Tensor:
     return 1 - grown(1 - free, round(BEYOND * min(free.shape[1:])))
 
 
-def _is_one_sided(box: Box, near: Tensor) -> bool:
-    """Whether a box holds no more than half of what lies near to the core."""
-    height, width = (int(side) for side in near.shape[1:])
-    return float((near * box.mask(height, width).to(near)).mean()) <= ONE_SIDED * float(near.mean())
+def _is_one_sided(box: Box, outside: Tensor) -> bool:
+    """Whether a box holds no more than half of the core, nor of what lies near to it; `outside` (1 or M, H, W)."""
+    return all(_share_in(box, part) <= ONE_SIDED for part in (1 - outside, outside - _beyond(outside)))
+
+
+def _is_near(box: Box, outside: Tensor) -> bool:
+    """Whether half of a box outside of the core, or more, lies near to it."""
+    height, width = (int(side) for side in outside.shape[1:])
+    held = outside * box.mask(height, width).to(outside)
+    return float((held * _beyond(outside)).mean()) <= 0.5 * float(held.mean())
+
+
+def _share_in(box: Box, part: Tensor) -> float:
+    """How much of a part (1 or M, H, W) of the pictures lies in a box."""
+    height, width = (int(side) for side in part.shape[1:])
+    return float((part * box.mask(height, width).to(part)).mean()) / max(float(part.mean()), 1e-9)
 
 
 def _places(search: Proposing, contrasts: Sequence[Contrast]) -> Iterator[Box]:

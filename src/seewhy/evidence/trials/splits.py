@@ -112,6 +112,9 @@ def of_common_classes(samples: Mapping[str, Sample], classes: Sequence[str]) -> 
             lacking = listed([classes[label] for label in fewer], 6)
             notes.append(f"{name} has no image of {lacking}, so nothing can be said about overfitting.")
             continue
+        if len(more) == len(np.unique(sample.labels)):
+            notes.append(f"{name} has no image of a class that {split} has, so nothing can be said about overfitting.")
+            continue
         if more:
             lacking = listed([classes[label] for label in more], 6)
             notes.append(f"Left out of {name}: {lacking}, of which {split} has no image.")

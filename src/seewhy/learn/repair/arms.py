@@ -83,15 +83,16 @@ class RepairJob:
     def cells(self) -> tuple[Sample, Groups]:
         """The images that a last layer is fitted to: held-out ones where every cell has enough, else those of train.
 
-        They are of two groups or more. Of a mark without named groups, each image as it is and with the mark. Raises
-        ModelError where neither do.
+        They are of two groups or more. Of a mark without named groups, each image as it is and with the mark: what that
+        does to it needs no other image of its class. Raises ModelError where neither do.
         """
         counts = []
         for sample, groups in map(self._grouped, (self.held, self.sample), (self.held_groups, self.groups)):
             cells = groups.cells(sample.labels, int(sample.labels.max()) + 1)
             present = cells[np.unique(sample.labels)]
             present = present[:, present.any(axis=0)]  # a group that these images have at all
-            if present.shape[1] > 1 and present.min() >= LEAST_CELL:
+            fewest = present.sum(axis=0) if groups.names == MARKED_OR_NOT else present
+            if present.shape[1] > 1 and fewest.min() >= LEAST_CELL:
                 return sample, groups
             counts.append(_why_no_cells(sample, groups, present))
         raise ModelError(
@@ -275,6 +276,12 @@ def _last_layer(job: RepairJob) -> Way:
     if there != known:
         raise ModelError(
             f"The images have {there} of the network's {known} classes: one fitted to them forgets the others.",
+            slug="empty-cell",
+        )
+    cells = groups.cells(sample.labels, known)
+    if cells.min() < LEAST_CELL:  # the images of a mark are enough together, and need not be of each class
+        raise ModelError(
+            f"Nothing can be fitted to these images: {_why_no_cells(sample, groups, cells)}; it takes {LEAST_CELL}.",
             slug="empty-cell",
         )
 

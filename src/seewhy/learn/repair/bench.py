@@ -58,11 +58,12 @@ class Bench:
         self.factor = _named(self.design, asked.factor)
         self.contrast: Contrast = next(one for one in self.design.contrasts if one.name == asked.contrast)
         self.network = self.design.plan.classifier.model
-        all_of_train = train_of(self.design)
-        self.train = apart_from(all_of_train, self.design.audited)
-        self.n_shared = len(all_of_train) - len(self.train)
+        is_mark = isinstance(self.factor, Mark)
         self.choosing, self.proving = halves_of(self.design.audited, options.seed)
-        refuse_small_halves((self.choosing, self.proving), self.design, self.contrast.name)
+        all_of_train = train_of(self.design, self.choosing if is_mark else None)
+        self.train = all_of_train if all_of_train is self.choosing else apart_from(all_of_train, self.design.audited)
+        self.n_shared = len(all_of_train) - len(self.train)
+        refuse_small_halves((self.choosing, self.proving), self.design, self.contrast.name, is_mark=is_mark)
         self.chooser = self._measure(self.choosing)
         self.prover = measure_on(
             self.design,
@@ -299,7 +300,11 @@ class Bench:
             f"Left out of train: {counted(self.n_shared, 'image')} that stand in {self.proving.split}, too "
             "(near-duplicates, or of one cluster with images there)."
         )
-        return (f"Images: {told}; the groups of images are {groups}.", *([shared] if self.n_shared else []))
+        alone = (
+            "There is no split to learn from: the images that chose have taught, too, and those that prove have not."
+        )
+        said = [shared] if self.n_shared else [alone] if self.train is self.choosing else []
+        return (f"Images: {told}; the groups of images are {groups}.", *said)
 
     def _step(self) -> None:
         self.done += 1

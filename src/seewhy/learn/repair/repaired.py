@@ -24,6 +24,8 @@ from seewhy.render.page import BAD
 from seewhy.render.rows import ARM_NAMES
 from seewhy.store.plain import plain
 
+MOST_NAMED = 8  # classes and groups of few images
+
 
 @dataclass(frozen=True, repr=False)
 class Repair:
@@ -80,7 +82,8 @@ class Repair:
             if cell.accuracy.n < LEAST_JUDGED:
                 right = [f"{arm.cells[place].n_right} {ARM_NAMES.get(arm.name, arm.name)}" for arm in self._shown]
                 told.append(f"{cell.accuracy.n} of {cell.label} where {cell.group} (right: {listed(right)})")
-        return f"Left out of the worst, with fewer than {LEAST_JUDGED} images: {listed(told, 8)}." if told else ""
+        named = listed(told, MOST_NAMED) if len(told) <= MOST_NAMED else f"{len(told)} classes and groups"
+        return f"Left out of the worst, with fewer than {LEAST_JUDGED} images: {named}." if told else ""
 
     @property
     def headline(self) -> str:

@@ -76,9 +76,14 @@ class LargerCore:
 
     @property
     def dies(self) -> bool:
-        """Whether what is left is shown to be less than its area's fair share of the effect, or all of it is rim."""
+        """Whether what is left is shown to be less than its area's fair share of the effect, or all of it is rim.
+
+        Of a place that was looked for near the core no more is said, whatever is left.
+        """
         if self.passes:
             return False
+        if self.was_sought:
+            return True
         if self.is_all_rim or (not self.leaves_enough and self.is_as_much_beside):
             return True
         left = self.effects[self.largest]
@@ -188,7 +193,7 @@ class Rim(Safeguard):
             beside=beside,
             beside_share=share,
             leaves_enough=pixels in effects,
-            nothing_beyond=evidence.rest_is_at_rim,
+            nothing_beyond=evidence.nothing_beyond,
             was_sought=case.factor in evidence.design.sought_at_rim,
         )
 

@@ -20,7 +20,8 @@ from seewhy.evidence.trials.trial import Job, Trials
 class Evidence:
     """What safeguards are measured on: the design, all trials, the effects of all single factors, the omnibus test.
 
-    `rest_is_at_rim`: what that test shows is not shown away from the core.
+    `rest_is_at_rim`: what that test shows is not shown away from the core; `nothing_beyond`: nor in the margin, which
+    may show it alone.
     """
 
     design: AuditDesign
@@ -28,6 +29,7 @@ class Evidence:
     cases: Sequence[Case]
     rest: Omnibus | None = None
     rest_is_at_rim: bool = False
+    nothing_beyond: bool = False
     factors: Mapping[str, Factor] = field(init=False)
 
     def __post_init__(self) -> None:
