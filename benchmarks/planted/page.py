@@ -86,7 +86,9 @@ core by its own blocks, and noise that goes everywhere is added by its power: th
 tell a dependence on compression or noise were made again by that code. It was also tried to call a shortcut what
 classes differ in by as much in the core as around it, though it is read in the core alone: it found five more of this
 half, and told two false ones of pictures drawn for it (an object far larger than its core; objects on a ground that
-goes with the class as they do), and is not in.
+goes with the class as they do), and is not in. Of a zone all around a core that lies aside it is asked since whether
+the margin alone shows anything beyond the larger core (seen on pictures drawn for it): the two audits whose shortcut
+this can touch were made again, and tell the same; titles of regions that are told as no shortcut may differ.
 """
 
 
