@@ -97,7 +97,8 @@ def test_an_exchange_gives_the_donors_value_and_any_class_is_any_class() -> None
     assert bool((same % 2 == places[:48] % 2).all())
 
 
-def test_regions_of_the_same_cause_come_from_the_same_donors_and_the_property_is_set_after_them() -> None:
+def test_regions_of_the_same_cause_come_from_the_same_donors_and_the_property_is_set_before_them() -> None:
+    """Set after them it would change little: the picture with the donor's background is as bright as the donor."""
     top = torch.zeros(1, 64, 64)
     top[:, :16] = 1
     sample = replace(sample_of(8, 64), masks={"top": top}, found={"top": np.arange(8) != 5})
@@ -106,9 +107,8 @@ def test_regions_of_the_same_cause_come_from_the_same_donors_and_the_property_is
     both = replace(alone, also=(RegionFactor(drawn("top")),))
     recipients, donors = torch.tensor([0, 1]), torch.tensor([3, 2])
     edited, given = both.edited(recipients, donors), sample.canvases(donors)
-    torch.testing.assert_close(factor.measure(edited, None), factor.measure(given, None), rtol=1e-3, atol=0)
-    grain = [PROPERTIES["sharpness"].measure(each[:, :, :16].contiguous()) for each in (edited, given)]
-    torch.testing.assert_close(*grain, rtol=0.02, atol=0)  # the donors' own pixels, brighter or darker
+    torch.testing.assert_close(edited[:, :, :16], given[:, :, :16])
+    torch.testing.assert_close(edited[:, :, 16:], alone.edited(recipients, donors)[:, :, 16:])
     assert both.eligible.all()  # a region that some lack is exchanged where both have it
     without = torch.tensor([[0, 5], [5, 0]])
     assert torch.equal(both.edited(*without), alone.edited(*without))

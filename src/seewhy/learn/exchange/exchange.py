@@ -53,7 +53,8 @@ class FactorExchange:
 
     Of a region that adjoins the `core`, what lies near it gets only what is smooth in the donor's content. The regions
     `also` come from the same donors, where both images have them: of a tint more lies in their pixels than a mean
-    colour says.
+    colour says. A property is set first, by the whole picture as it was: with the donor's regions in it, it would hardly
+    differ from the donor, and what it says in the core would stay.
     """
 
     sample: Sample
@@ -121,9 +122,9 @@ class FactorExchange:
         return int(pools[own][torch.randint(len(pools[own]), (), generator=generator)])
 
     def edited(self, recipients: Tensor, donors: Tensor) -> Tensor:
-        """The canvases (n, 3, H, W) of the recipients with the donors' content, a property's last."""
+        """The canvases (n, 3, H, W) of the recipients with the donors' content, a property's first."""
         canvases = self.sample.canvases(recipients)
-        for each in sorted((self, *self._others), key=lambda exchange: exchange.factor.region is None):
+        for each in sorted((self, *self._others), key=lambda exchange: exchange.factor.region is not None):
             region = each.factor.region
             masks = None if region is None else self.sample.masks_at(region, recipients)
             edited = each.put(canvases, masks, donors, each.core_at(recipients))

@@ -28,7 +28,7 @@ from seewhy.version import __version__
 
 MODEL, FOUND = "model.pt", "repair.json"
 _CONTENT = ("images", "masks", "cells")  # which differ unseen, and are named first
-METHOD = 3  # of the networks that are kept: raised where the same options make others
+METHOD = 4  # of the networks that are kept: raised where the same options make others
 _WORDS = {
     "images": "of other images",
     "masks": "of other masks",
