@@ -513,11 +513,13 @@ def test_a_factor_is_found_under_the_finding_that_its_title_names(audit: Audit) 
     findings = [vars(finding) for finding in audit.findings]
     surround = next(finding for finding in findings if finding["factor"] == "surround")
     told = {**surround["numbers"], "contrast": "dog"}
-    numbers = {**surround["numbers"], "members": {"centre": told, "tint": told}}
+    held = {"centre": {"value": -0.015}, "tint": {"value": 0.03}}
+    numbers = {**surround["numbers"], "members": {"centre": told, "tint": told}, "held": held}
     named = [{**surround, "members": ("centre", "tint"), "alternatives": ("centre",), "numbers": numbers}]
     asked = find(audit.design, named, "centre")
     assert (asked.factor, asked.contrast, asked.claims) == ("centre", "dog", surround["claims"])
-    assert asked.same_cause == ("surround", "tint")
+    assert asked.same_cause == ("surround", "tint") and asked.wholly_it == ()  # what is left was measured with surround
+    assert find(audit.design, named, "surround").wholly_it == ("centre",)
     assert find(audit.design, named, "surround").same_cause == ("centre", "tint")
     assert find(audit.design, named, "surround").factor == find(audit.design, named, 1).factor == "surround"
     with pytest.raises(

@@ -128,7 +128,7 @@ def test_clusters_are_called_so_and_counted_once_though_classes_share_them() -> 
 def test_with_too_few_images_no_number_is_told() -> None:
     few = finding("CANNOT SAY", probability=contrast(0.1, 0.05, 0.15, n=5))
     assert too_few(few) == "5 of a class" and too_few(OPEN) is None
-    assert [(line.value, line.interval) for line in numbers_of(few)] == [("5", "")]
+    assert [(line.value, line.interval) for line in numbers_of(few)] == [("5 of a class", "")]
 
 
 def test_ends_that_are_not_known_are_left_out_and_nothing_has_no_sign() -> None:

@@ -53,8 +53,8 @@ class FactorExchange:
 
     Of a region that adjoins the `core`, what lies near it gets only what is smooth in the donor's content. The regions
     `also` come from the same donors, where both images have them: of a tint more lies in their pixels than a mean
-    colour says. A property is set first, by the whole picture as it was: with the donor's regions in it, it would hardly
-    differ from the donor, and what it says in the core would stay.
+    colour says. A property is set first, by the whole picture as it was: with the donor's regions in it, it would
+    hardly differ from the donor, and what it says in the core would stay.
     """
 
     sample: Sample

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from seewhy.errors import OptionError, listed, nearest
+from seewhy.evidence.thresholds import AUDIT_THRESHOLDS
 from seewhy.evidence.trials.design import AuditDesign
 from seewhy.learn.repair.arms import USUAL_WAYS, WAYS
 from seewhy.learn.train.fine_tune import Tuning
@@ -25,7 +26,8 @@ TODO = {  # where a finding makes no such claim, in front of --anyway
 class Asked:
     """What is to be repaired: a factor of an audit's design, for the class whose probability it moves.
 
-    `same_cause` are the other factors that its finding told as the same cause.
+    `same_cause` are the other factors that its finding told as the same cause; `wholly_it` those among them of which
+    the audit found less than its floor left where the factor itself was put back.
     """
 
     design: AuditDesign
@@ -34,6 +36,7 @@ class Asked:
     claims: tuple[str, ...]
     level: str
     same_cause: tuple[str, ...] = ()
+    wholly_it: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -109,7 +112,10 @@ def find(
         )
     told = (str(found["factor"]), *found.get("members", ()))
     same_cause = tuple(name for name in dict.fromkeys(told) if name != factor)
-    return Asked(design, factor, str(numbers["contrast"]), claims, level, same_cause)
+    held = found["numbers"].get("held", {}) if factor == found["factor"] else {}
+    left = {name: abs(held[name]["value"]) for name in same_cause if name in held}
+    wholly_it = tuple(name for name, value in left.items() if value < AUDIT_THRESHOLDS["floor"])
+    return Asked(design, factor, str(numbers["contrast"]), claims, level, same_cause, wholly_it)
 
 
 def _no_such_finding(which: str, about: Sequence[Mapping[str, Any]]) -> OptionError:

@@ -277,11 +277,15 @@ class Bench:
         return tuple(sorted((one for one in some if one is not self.factor), key=lambda one: known[one.name]))
 
     def _same_cause(self) -> tuple[Factor, ...]:
-        """The regions that the finding told as the same cause, of those that share nothing with what should decide."""
+        """The regions that the finding told as the same cause, of those that share nothing with what should decide.
+
+        What goes with the factor itself is left out: its exchange would cost accuracy for nothing.
+        """
         core = [region for region in self.design.core_regions if region in self.train.masks]
         if not core or isinstance(self.factor, Mark):
             return ()
-        told = [one for one in self.design.factors if one.region and one.name in self.asked.same_cause]
+        more = [name for name in self.asked.same_cause if name not in self.asked.wholly_it]
+        told = [one for one in self.design.factors if one.region and one.name in more]
         apart = [
             one
             for one in told
