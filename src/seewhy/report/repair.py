@@ -27,6 +27,7 @@ FILES = {
     "repair.json": "every number of these pages",
     "manifest.json": "everything that decides the result, with versions",
 }
+MOST_DRAWN, ENOUGH = 24, 10  # classes and groups in one chart; images of one where there are more
 RISES = {"rose": "bad", "may have risen": "caution", "cannot say": "unknown", "no": "good"}
 
 
@@ -179,10 +180,14 @@ class RepairView(FolderView):
 
     @cached_property
     def cells_chart(self) -> str:
-        """The accuracy by class and by what the factor says."""
+        """The accuracy by class and by what the factor says; of many those with enough images, "" where none has."""
+        enough = [at for at, cell in enumerate(self._cells) if cell["accuracy"]["n"] >= ENOUGH]
+        drawn = range(len(self._cells)) if len(self._cells) <= MOST_DRAWN else enough
+        if not drawn:
+            return ""
         shares = [
             Share(f"{cell['label']}, {cell['group']}", _arm_name(arm), *_shares(cell["accuracy"]))
-            for cell_at in range(len(self._cells))
+            for cell_at in drawn
             for arm in self._shown_arms
             for cell in [self._arms[arm]["cells"][cell_at]]
         ]
