@@ -12,6 +12,7 @@ import pytest
 from seewhy.errors import OptionError, StoreError
 from seewhy.estimates import wilson
 from seewhy.learn.compare.compare import compare
+from seewhy.learn.repair.readings import CellAccuracy
 from seewhy.report.write import write_report
 from tests.report.changed import comparison_folder, difference, repair_folder, repair_of
 from tests.report.names import PLAIN
@@ -33,6 +34,14 @@ def test_a_repair_begins_with_its_proof(plain: dict[str, Path]) -> None:
         assert words in page.text, words
     charts = [attributes for tag, attributes in page.elements if tag == "svg"]
     assert len(charts) == 6  # effect, accuracy, class by group: each for a page and for a telephone
+
+
+@pytest.mark.parametrize(("n", "is_drawn"), [(1, False), (20, True)])
+def test_of_many_classes_and_groups_those_with_enough_images_are_drawn(tmp_path: Path, n: int, is_drawn: bool) -> None:
+    cells = tuple(CellAccuracy(f"class {at}", "the mark is left out", wilson(n, n)) for at in range(30))
+    arms = {name: replace(arm, cells=cells) for name, arm in repair_of(PLAIN).arms.items()}
+    page = Page(write_report(repair_folder(tmp_path / "many", arms=arms)) / "index.html")
+    assert ("class 29" in page.text) is is_drawn
 
 
 def test_a_repair_that_failed_says_why_first(tmp_path: Path) -> None:
