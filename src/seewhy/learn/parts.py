@@ -35,10 +35,10 @@ def halves_of(sample: Sample, seed: int) -> tuple[Sample, Sample]:
         members = np.flatnonzero(sample.clusters == cluster)
         held = np.bincount(sample.labels[members], minlength=counts.shape[1])
         is_alone = bool((held == of_each)[held > 0].all())
-        fewer = counts.sum(axis=1) if is_alone else counts @ held
-        fuller = int(fewer[1] < fewer[0])  # the half that has fewer of these classes takes it
-        half[members] = fuller
-        counts[fuller] += held
+        there = counts.sum(axis=1) if is_alone else counts @ held
+        emptier = int(there[1] < there[0])
+        half[members] = emptier
+        counts[emptier] += held
     first, second = (sample.part(np.flatnonzero(half == which)) for which in (0, 1))
     return first, second
 
@@ -108,9 +108,9 @@ def with_all_images(design: AuditDesign) -> AuditDesign:
 def train_of(design: AuditDesign, instead: Sample | None = None) -> Sample:
     """The images of train, or `instead`. Raises DataError where there are none beside those that are judged."""
     train = next((sample for split, sample in design.samples.items() if role_of(split) == "train"), None)
-    if (train is None or train is design.audited) and instead is not None:
-        return instead
     if train is None or train is design.audited:
+        if instead is not None:
+            return instead
         raise DataError(
             "A repair learns from train and is proved on valid, and these images have no such two splits.\n"
             "  Put them below train/ and valid/, and audit again.",
