@@ -54,6 +54,12 @@ OUTSIDE = Finding(
 )
 UNNAMED = replace(OUTSIDE, claims=("depends", "shortcut"))
 PLACE = replace(UNNAMED, factor="place of the face", text="With the face moved, P(fake) rises. More.")
+
+
+def at_the_rim(value: float) -> Finding:
+    return finding("CANNOT SAY", "at the core's rim", factor="patch", value=value)
+
+
 INTENDED = finding("STRONG", "depends", "intended", factor="face")
 BROKEN = Finding("classifier", "CANNOT SAY", ("classifier",), "Every image is predicted as 'real'.")
 
@@ -242,6 +248,11 @@ def test_the_numbers_of_a_card_stand_apart_from_its_words() -> None:
         ([PLACE], "A shortcut: its answers depend on the place of the face, which is not what should matter"),
         ([UNNAMED], "A shortcut: its answers depend on everything outside the core, which is not what should matter"),
         ([INTENDED, NONE], "Its answers depend on the face, as they should"),
+        ([INTENDED, at_the_rim(0.24)], "Its answers depend on the face, as they should"),
+        (
+            [INTENDED, at_the_rim(-0.9)],
+            "Its answers depend on the patch, at the edge of what should matter: that may be drawn too small",
+        ),
         (
             [finding("WEAK", "depends", "against the label")],
             "The background leads its answers away from the right class",

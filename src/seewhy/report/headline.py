@@ -10,6 +10,8 @@ from seewhy.evidence.findings.finding import Finding
 from seewhy.report.findings import FindingText
 from seewhy.report.numbers import effect_of, line_of
 
+RIM: Claim = "at the core's rim"
+
 
 def headline_of(papers: Sequence[FindingText], floor: float) -> str:
     """The gravest claim of an audit in a sentence; what cannot be said is said to be so."""
@@ -51,16 +53,24 @@ def plain_headline_of(papers: Sequence[FindingText]) -> str:
 def _told_above(papers: Sequence[FindingText]) -> Iterator[tuple[Meaning, Claim | None, list[Finding]]]:
     """The claims that stand above an audit, the gravest first, with the findings that make them.
 
-    Before what is intended comes what is about all that lies outside of the core (None), and what depends on something
-    there, though it is called no shortcut: not all is as it should be.
+    Before what is intended comes what is about all that lies outside of the core (None), what depends on something
+    there, though it is called no shortcut, and what does more than that at the core's rim: not all is as it should be.
     """
     findings = [paper.finding for paper in papers]
     for claim, meaning in CLAIMS.items():
         if claim == "intended":
             yield OUTSIDE, None, [finding for finding in findings if _makes(finding, None)]
             yield CLAIMS["depends"], "depends", [finding for finding in findings if _is_beside_the_core(finding)]
+            intended = max((_size(finding) for finding in findings if _makes(finding, claim)), default=0.0)
+            at_rim = [finding for finding in findings if _makes(finding, RIM) and _size(finding) > intended]
+            yield CLAIMS[RIM], RIM, at_rim
         if meaning.headline:
             yield meaning, claim, [finding for finding in findings if _makes(finding, claim)]
+
+
+def _size(finding: Finding) -> float:
+    """How large the effect on the probability is."""
+    return abs(float(finding.numbers["probability"]["value"]))
 
 
 def _is_beside_the_core(finding: Finding) -> bool:
