@@ -27,9 +27,10 @@ from seewhy.learn.repair.asked import RepairOptions, find
 from seewhy.learn.repair.bench import Bench
 from seewhy.learn.repair.repair_folder import RepairFolder
 from seewhy.learn.train.fine_tune import fine_tuned
+from seewhy.report.next_commands import repaired_together
 
 HERE = Path(__file__).parent
-CORE = "a face detector"  # the audit whose first shortcut is repaired
+CORE = "a face detector"  # the audit whose shortcuts are repaired
 CODE = (*(f"benchmarks/photographs/{name}.py" for name in ("cases", "work", "repairs")), "src/seewhy/learn")
 
 Record = dict[str, Any]
@@ -54,19 +55,19 @@ def record_of(case: Case, data: Path, cache: Path, code: str) -> Record:
 
 
 def _repaired(case: Case, audit: Audit, module: nn.Module, valid: Photographs) -> Record:
-    """The repair of the first shortcut that the audit tells, and each network by what is planted anew."""
-    told = [finding for finding in audit.findings if finding.numbers.get("probability")]
-    shortcut = next((finding.factor for finding in told if "shortcut" in finding.claims), None)
-    if shortcut is None:
+    """The repair of the shortcuts that the audit tells, as it advises, and each network by what is planted anew."""
+    told = [vars(finding) for finding in audit.findings if finding.numbers.get("probability")]
+    shortcuts = [finding for finding in told if "shortcut" in finding["claims"]]
+    if not shortcuts:
         return {"factor": None, "networks": {"before": judged(case, module, valid)}}
     start = time.process_time()
-    asked = find(audit.design, [vars(finding) for finding in audit.findings], shortcut)
+    asked = find(audit.design, told, repaired_together(shortcuts) or [shortcuts[0]["factor"]])
     bench = Bench(asked, RepairOptions(), RepairFolder(None, audit.design, {}), lambda done, total: None)
     repaired = bench.repair()
     seconds = time.process_time() - start
     networks = {"before": module, "plain": _plain(bench, repaired.way), "repaired": repaired.network}
     return {
-        "factor": repaired.factor,
+        "factor": ", ".join(asked.factors),
         "way": repaired.way,
         "proved": repaired.is_proved,
         "reasons": list(repaired.reasons),

@@ -30,8 +30,8 @@ from seewhy.errors import SeewhyError
 from seewhy.evidence.results.result import Audit
 from seewhy.learn.repair.asked import RepairOptions, find
 from seewhy.learn.repair.bench import Bench
-from seewhy.learn.repair.proof import read as reading_of
 from seewhy.learn.repair.proof import remaining
+from seewhy.learn.repair.readings import readings_of
 from seewhy.learn.repair.repair_folder import RepairFolder
 from seewhy.learn.repair.repaired import Repair
 
@@ -199,7 +199,7 @@ def _kept(bench: Bench, name: str, make: Any, seed: int) -> nn.Module:
 def _judged(bench: Bench, network: nn.Module | None, drawings: Drawings) -> Record:
     """A network on the images that prove, as the audit estimates, and on faces that are drawn anew."""
     factor = bench.factor.name
-    reading = reading_of(bench.prover.only(factor), factor, network)
+    reading = readings_of(bench.prover.only(factor), network)[factor]
     effect = reading.effect(bench.contrast)
     told = {"value": remaining([reading], bench.contrast), "low": effect.low, "high": effect.high}
     drawn = seen(drawings, bench.network if network is None else network)

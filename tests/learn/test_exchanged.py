@@ -146,10 +146,25 @@ def test_a_share_that_nobody_named_is_what_the_classes_need_to_be_alike(audit: A
     assert images.exchange.balance == "so that all classes have it alike"
 
 
+def test_several_factors_come_from_the_same_image(audit: Audit) -> None:
+    images = seewhy.ExchangeDataset(audit, ["top-left", "contrast", "top-left"], share=1.0, transform=torch.clone)
+    factors = {factor.name: factor for factor in audit.design.factors}
+    exchange = FactorExchange(images.sample, factors["top-left"], further=(factors["contrast"],))
+    alone = seewhy.ExchangeDataset(audit, "top-left", share=1.0, transform=torch.clone)
+    everyone = torch.arange(len(images))
+    for index in range(0, 60, 15):
+        every = exchange.edited(torch.full((len(images),), index), everyone)
+        assert (every == images[index][0]).flatten(1).all(dim=1).any()
+        assert not torch.equal(images[index][0], alone[index][0])
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
         (lambda audit: seewhy.ExchangeDataset(audit, "fase"), "Nearest: face"),
+        (lambda audit: seewhy.ExchangeDataset(audit, ["face", "fase"]), "Nearest: face"),
+        (lambda audit: seewhy.ExchangeDataset(audit, []), "no factor ''"),
+        (lambda audit: seewhy.ExchangeDataset(audit, ["face", "logo"]), "The mark logo is laid over by itself"),
         (lambda audit: seewhy.ExchangeDataset(audit, "face", share=2.0), "between 0 and 1"),
         (
             lambda audit: seewhy.ExchangeTransform(audit, "face", share=1.0)(torch.rand(3, 32, 32)),
@@ -157,7 +172,7 @@ def test_a_share_that_nobody_named_is_what_the_classes_need_to_be_alike(audit: A
         ),
         (lambda audit: seewhy.ExchangeTransform(audit, "contrast")(torch.rand(3, 16, 16)), "behind the resizing"),
     ],
-    ids=["factor", "share", "mask", "size"],
+    ids=["factor", "factors", "none", "mark", "share", "mask", "size"],
 )
 def test_bad_input_says_what_to_type(audit: Audit, change: Any, said: str) -> None:
     with pytest.raises(OptionError, match=said):

@@ -19,6 +19,8 @@ import seewhy
 from seewhy.cli.app import main
 from seewhy.errors import DataError, OptionError, StoreError, WorkError
 from seewhy.estimates import wilson
+from seewhy.evidence.factors.factor import RegionFactor
+from seewhy.evidence.factors.regions import Region
 from seewhy.evidence.results.identity import AuditIdentity, identity_of
 from seewhy.evidence.results.result import Audit
 from seewhy.learn.repair import arms, bench
@@ -68,6 +70,23 @@ class Cornered(Known):
         x = self.conv(x)
         core = x[:, :, CORE, CORE].mean(dim=(1, 2, 3)) - 0.5
         return torch.stack([20 * core, 4 * (x[:, :, :6, :6].mean(dim=(1, 2, 3)) - 0.5)], dim=1)
+
+
+class TwoCorners(Known):
+    """The core, and the redness of two corners, each with its own weight."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = nn.Linear(3, 2)
+        with torch.no_grad():
+            self.head.weight.copy_(torch.tensor([[1.0, 0.8, 0.8], [-1.0, -0.8, -0.8]]))
+            self.head.bias.zero_()
+
+    def features(self, x: Tensor) -> Tensor:
+        x = self.conv(x)
+        red = x[:, 0] - x[:, 1]
+        core = x[:, :, CORE, CORE].mean(dim=(1, 2, 3)) - 0.5
+        return torch.stack([5 * core, 10 * red[:, :6, :6].mean(dim=(1, 2)), 10 * red[:, -6:, -6:].mean(dim=(1, 2))], 1)
 
 
 class Frozen(Known):
@@ -122,6 +141,43 @@ def test_an_exchange_beats_plain_fine_tuning_and_the_network_is_left_as_found(au
         assert torch.equal(value, found.network.state_dict()[name])
     weights = loaded.state_dict()["head.weight"]
     assert abs(float(weights[0, 1] - weights[1, 1])) < 0.6 * 3.0  # of the surround's own weight
+
+
+def test_two_findings_are_repaired_together_each_with_its_proof(data: Path, tmp_path: Path) -> None:
+    """Of one alone the network turns to the other, which is said with what to type."""
+    audit = audited(data, TwoCorners(), regions=["centre", "top-left", "bottom-right"])
+    options: dict[str, Any] = {**FAST, "ways": "exchange", "anyway": True}
+    alone = repair(audit, "top-left", **options)
+    other = next(other for other in alone.others if other.factor == "bottom-right")
+    assert abs(other.after) > 0.8 * abs(other.before)
+    (note,) = [note for note in alone.notes if "Another shortcut" in note]
+    assert note.endswith("To repair them together:  --finding top-left,bottom-right")
+
+    found = repair(audit, "top-left, bottom-right", out=tmp_path / "repair", **options)
+    (proof,) = found.further
+    assert found.is_proved and (found.factor, proof.factor) == ("top-left", "bottom-right")
+    assert found.arms["repaired"].mean < 0.5 * found.arms["before"].mean
+    assert proof.means["repaired"] < 0.5 * proof.means["before"] and proof.margins[proof.closest].low > 0
+    assert set(proof.means) == set(found.arms) and set(proof.margins) == set(found.margins)
+    assert not {"top-left", "bottom-right"} & {other.factor for other in found.others}
+    assert not [note for note in found.notes if "Another shortcut" in note]
+    (said,) = [line for line in found.lines() if line.startswith("bottom-right, repaired with it: ")]
+    assert "points of P(" in said and "beats its control" in said
+    assert "bottom-right" in found.words and "top-left and bottom-right" not in found.headline
+    stored = json.loads((tmp_path / "repair" / "repair.json").read_text())
+    assert stored["further"][0]["means"] == pytest.approx(proof.means) and "further" in stored["tried"][0]
+    with pytest.raises(StoreError, match="holds another run"):
+        repair(audit, "top-left", out=tmp_path / "repair", **options)
+
+
+def test_a_further_effect_that_is_not_taken_out_fails_the_repair(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The exchange of the first alone, as if it were of both."""
+    audit = audited(data, TwoCorners(), regions=["centre", "top-left", "bottom-right"])
+    whole = bench.Bench._job
+    monkeypatch.setattr(bench.Bench, "_job", lambda self, held: replace(whole(self, held), further=()))
+    found = repair(audit, ["top-left", "bottom-right"], ways="exchange", anyway=True, **FAST)
+    assert not found.is_proved
+    assert any(reason.startswith("bottom-right: It is not shown to leave less than its") for reason in found.reasons)
 
 
 def test_a_repair_that_was_killed_goes_on_to_the_same_result(audit: Audit, tmp_path: Path) -> None:
@@ -507,6 +563,24 @@ def test_the_finding_can_be_told_by_its_number(audit: Audit) -> None:
     assert sorted(numbered) == ["centre", "surround"]
     assert find(audit.design, findings, str(1 + numbered.index("surround"))).claims == ("depends", "shortcut")
     assert replace(find(audit.design, findings, "surround"), level="") is not None
+
+
+def test_several_findings_are_named_by_number_or_factor_each_once(audit: Audit) -> None:
+    findings = [vars(one) for one in audit.findings]
+    wholes: list[Any] = ["surround,centre", " centre , surround", ["surround", "centre"], "1,2,surround", (1, 2)]
+    for whole in wholes:
+        assert {*find(audit.design, findings, whole, anyway=True).factors} == {"surround", "centre"}
+    assert find(audit.design, findings, "surround,centre", anyway=True).factors == ("surround", "centre")
+    with pytest.raises(OptionError, match="There is no finding nothing"):
+        find(audit.design, findings, "surround,nothing", anyway=True)
+    with pytest.raises(OptionError, match=r"no shortcut"):
+        find(audit.design, findings, "surround,centre")
+    with pytest.raises(OptionError, match="There is no finding"):
+        find(audit.design, findings, [])
+    comma = [{**one, "factor": "a,b"} if one["factor"] == "surround" else one for one in findings]
+    named = Region("a,b", "here", draw=lambda canvas: None, fixed=False)
+    regions = (*audit.design.factors, RegionFactor(named))
+    assert find(replace(audit.design, factors=regions), comma, "a,b", anyway=True).factors == ("a,b",)
 
 
 def test_a_factor_is_found_under_the_finding_that_its_title_names(audit: Audit) -> None:

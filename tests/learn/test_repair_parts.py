@@ -28,14 +28,24 @@ from seewhy.evidence.trials.sample import Sample
 from seewhy.evidence.trials.trial import Scores, Trials
 from seewhy.learn.exchange.exchange import FactorExchange, MarkLaid, RegionExchange, balancing_share, unrelated
 from seewhy.learn.parts import apart_from, halves_of, refuse_small_halves
-from seewhy.learn.repair.arm import Arm
+from seewhy.learn.repair.arm import Arm, Try
 from seewhy.learn.repair.arms import RepairJob, Way, _exchanges, ways_of
-from seewhy.learn.repair.bench import Bench
+from seewhy.learn.repair.asked import Target
+from seewhy.learn.repair.bench import Bench, _best
 from seewhy.learn.repair.budget import WayCost, cost_of_way, within
 from seewhy.learn.repair.groups import Groups, cells_of, groups_by_column, groups_by_effects, no_groups
 from seewhy.learn.repair.last_layer import head_of, refitted, with_head
 from seewhy.learn.repair.projection import direction_of, projected
-from seewhy.learn.repair.proof import OtherFactor, cost_of, margin_over, other_of, remaining, rise_of, worst_of
+from seewhy.learn.repair.proof import (
+    OtherFactor,
+    cost_of,
+    effect_proof,
+    margin_over,
+    other_of,
+    remaining,
+    rise_of,
+    worst_of,
+)
 from seewhy.learn.repair.readings import ExchangeReading, MarkReading, Reading, balanced, cells_by, share_of_classes
 from seewhy.learn.repair.reasons import has_moved, reasons_of
 from seewhy.learn.train.fine_tune import Tuning, fine_tuned
@@ -114,6 +124,30 @@ def test_regions_of_the_same_cause_come_from_the_same_donors_and_the_property_is
     assert torch.equal(both.edited(*without), alone.edited(*without))
     assert (both.also_words, alone.also_words) == ("with that of top, told as the same cause", "")
     assert torch.equal(replace(both, also=()).edited(recipients, donors), alone.edited(recipients, donors))
+
+
+def test_further_factors_come_from_the_same_donors_and_a_property_is_set_before_the_first() -> None:
+    """Whichever of the two is named first."""
+    top = torch.zeros(1, 64, 64)
+    top[:, :16] = 1
+    sample = replace(sample_of(8, 64), masks={"top": top}, found={"top": np.ones(8, dtype=bool)})
+    region, brightness = RegionFactor(drawn("top")), PropertyFactor(PROPERTIES["brightness"])
+    together = FactorExchange(sample, region, further=(brightness,))
+    recipients, donors = torch.tensor([0, 1]), torch.tensor([3, 2])
+    edited = together.edited(recipients, donors)
+    assert torch.equal(edited, FactorExchange(sample, brightness, further=(region,)).edited(recipients, donors))
+    torch.testing.assert_close(edited[:, :, :16], sample.canvases(donors)[:, :, :16])
+    core_alone = FactorExchange(sample, brightness).edited(recipients, donors)
+    torch.testing.assert_close(edited[:, :, 16:], core_alone[:, :, 16:])
+    assert together.words == "top, brightness from donors of all classes alike"
+    assert together.further_words == "together with brightness"
+
+
+def test_the_way_is_chosen_by_all_effects_that_are_left() -> None:
+    one = Try("exchange", "", 0.01, 0.9, 0.0, further={"tint": -0.20})
+    both = Try("consistency", "", -0.05, 0.9, -0.02, further={"tint": 0.03})
+    assert (one.left, both.left) == pytest.approx((0.21, 0.08))
+    assert _best([one, both]) == 1 and _best([replace(one, further={}), both]) == 0
 
 
 def test_what_stands_against_a_factor_lies_away_from_the_regions_of_its_cause() -> None:
@@ -435,12 +469,13 @@ def test_what_rose_in_another_class_and_a_given_network_that_lost_nothing_are_re
     )
     cost = cost_of(np.ones(40, np.int64), np.ones(40, np.int64), np.arange(40))
     arms = {"repaired": arm, "plain": arm}
-    fell, rose = rise_of(before[0], mine[0], contrast), rise_of(mine[0], before[0], contrast)
-    assert reasons_of({"plain": margin}, reduction, cost, arms, [], 0.5, fell) == []
-    (why,) = reasons_of({"plain": margin}, reduction, cost, arms, [], 0.5, rose)
+    proof = effect_proof("tint", contrast, {"before": before, "repaired": mine, "plain": other})
+    assert (proof.margins, proof.reduction) == ({"plain": margin}, reduction)
+    assert reasons_of(proof, cost, arms, [], 0.5) == []
+    (why,) = reasons_of(replace(proof, given=rise_of(mine[0], before[0], contrast)), cost, arms, [], 0.5)
     assert "The network that is given, of the first seed, is not shown to have less of it by itself" in why
     elsewhere = replace(other_of("surround", Contrast(0, "b", "a"), mine[0], before[0]), is_repaired=True)
-    (why,) = reasons_of({"plain": margin}, reduction, cost, arms, [elsewhere], 0.5, fell)
+    (why,) = reasons_of(proof, cost, arms, [elsewhere], 0.5)
     assert elsewhere.said == "rose" and why == "What else rose instead: surround on P(b)."
 
 
@@ -456,14 +491,12 @@ def test_a_larger_region_with_the_same_class_holds_the_repaired_one() -> None:
 
     def related(repaired: Any, name: str, of: Contrast = contrast, **more: bool) -> OtherFactor:
         bench = SimpleNamespace(
-            factor=repaired,
             proving=sample,
-            contrast=contrast,
             design=SimpleNamespace(factors=factors),
-            asked=SimpleNamespace(same_cause=("around", "core", "tint")),
         )
+        target = Target(repaired.name, contrast.name, ("around", "core", "tint"))
         other = replace(other_of(name, of, *readings(np.random.default_rng(0), 0.2, 0.0, np.zeros(24))[:1] * 2), **more)
-        return Bench._related(bench, other)  # type: ignore[arg-type]
+        return Bench._related(bench, other, target)  # type: ignore[arg-type]
 
     corner = factors[0]
     assert held(corner, "around")
@@ -494,19 +527,18 @@ def test_what_is_not_shown_to_leave_a_larger_region_has_moved(
     whole, mine, plain = (readings(rng, left, 0.0, base) for left in (0.5, 0.01, 0.5))
     around = [readings(rng, before, 0.0, base)[0],
               readings(rng, before - fall, 0.0, noise * rng.standard_normal(24))[0]]  # fmt: skip
-    margin, reduction = (margin_over(mine, arm, contrast) for arm in (plain, whole))
+    proof = effect_proof("tint", contrast, {"before": whole, "repaired": mine, "plain": plain})
+    margin = proof.margins["plain"]
     arm = Arm(
         "repaired", "", 0.0, margin, (0.0,), margin, Estimate(0.9, 0.8, 0.95, 24), Estimate(0.9, 0.8, 0.95, 24), None
     )
     cost = cost_of(np.ones(40, np.int64), np.ones(40, np.int64), np.arange(40))
     background = replace(other_of("background", contrast, *around), holds_it=True)
-    fell = rise_of(whole[0], mine[0], contrast)
-    said = reasons_of({"plain": margin}, reduction, cost, {"repaired": arm}, [background], 0.5, fell)
+    said = reasons_of(proof, cost, {"repaired": arm}, [background], 0.5)
     assert len(said) == is_told
     if is_told:
         assert said[0].startswith("It is not shown to be gone: background, of which it is a part, does ")
-        assert reasons_of({"plain": margin}, reduction, cost, {"repaired": arm}, [replace(background, holds_it=False)],
-                          0.5, fell) == []  # fmt: skip
+        assert reasons_of(proof, cost, {"repaired": arm}, [replace(background, holds_it=False)], 0.5) == []
 
 
 @pytest.mark.parametrize(
@@ -533,17 +565,17 @@ def test_a_region_that_was_told_as_the_same_cause_must_lose_half(before: float, 
     base = 0.01 * rng.standard_normal(24)
     whole, mine, plain = (readings(rng, left, 0.0, base) for left in (0.16, 0.01, 0.16))
     around = [readings(rng, left, 0.0, base)[0] for left in (before, after)]
-    margin, reduction = (margin_over(mine, arm, contrast) for arm in (plain, whole))
+    proof = effect_proof("tint", contrast, {"before": whole, "repaired": mine, "plain": plain})
+    margin = proof.margins["plain"]
     arm = Arm(
         "repaired", "", 0.0, margin, (0.0,), margin, Estimate(0.9, 0.8, 0.95, 24), Estimate(0.9, 0.8, 0.95, 24), None
     )
     cost = cost_of(np.ones(40, np.int64), np.ones(40, np.int64), np.arange(40))
-    fell = rise_of(whole[0], mine[0], contrast)
     background = replace(other_of("background", contrast, *around), is_same_cause=True)
-    said = reasons_of({"plain": margin}, reduction, cost, {"repaired": arm}, [background], 0.5, fell)
+    said = reasons_of(proof, cost, {"repaired": arm}, [background], 0.5)
     assert [words.partition(":")[0] for words in said] == ["Most of it is left"] * is_told
     alone = replace(background, is_same_cause=False)
-    assert reasons_of({"plain": margin}, reduction, cost, {"repaired": arm}, [alone], 0.5, fell) == []
+    assert reasons_of(proof, cost, {"repaired": arm}, [alone], 0.5) == []
 
 
 def test_halves_without_two_clusters_of_a_class_are_refused_with_the_counts() -> None:

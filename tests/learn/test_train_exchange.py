@@ -77,9 +77,9 @@ def test_the_background_of_a_face_keeps_its_detail_beside_it(data: Path, monkeyp
     drawn = ("drawn here", lambda: lambda image, loaded: (255 * core).astype(np.uint8))
     monkeypatch.setitem(region_sources.DETECTED, "face", drawn)
     classifier, table = classifier_of(untrained()), read_table(data / "train")
-    (exchange,) = exchange_among("background", classifier, table, list(table.images), seed=0).factors
+    exchange = exchange_among("background", classifier, table, list(table.images), seed=0).exchange
     assert exchange.factor.name == "background" and exchange.core == ("face",) and exchange.reach > 0
-    (exchange,) = exchange_among("top-left", classifier, table, list(table.images), seed=0).factors
+    exchange = exchange_among("top-left", classifier, table, list(table.images), seed=0).exchange
     assert not exchange.core and not exchange.reach
 
 
@@ -103,9 +103,32 @@ def test_images_without_a_mask_stay_as_they_are_and_are_counted(data: Path, tmp_
     train_images = [image for image in table.images if image.split == "train"]
     exchange = exchange_among(f"around={masks}", classifier_of(untrained()), table, train_images, seed=0)
     assert exchange.notes[1] == "24 training images of 120 without a mask of around: it is not exchanged there."
-    images = [image for image in exchange.sample.images if not exchange.factors[0].eligible[exchange.places[image.id]]]
+    has_it = exchange.exchange.eligible
+    images = [image for image in exchange.sample.images if not has_it[exchange.places[image.id]]]
     inputs = torch.rand(len(images), 3, 32, 32)
     assert len(images) == 24 and torch.equal(exchange.into(inputs, images, dice_of(0, "exchange 0")), inputs)
+    both = exchange_among(f"around={masks},tint", classifier_of(untrained()), table, train_images, seed=0)
+    assert both.notes[1:] == exchange.notes[1:] and both.exchange.eligible.all()  # each has a tint to exchange
+    assert not torch.equal(both.into(inputs, images, dice_of(0, "exchange 0")), inputs)
+
+
+def test_half_of_the_images_get_all_factors_of_another_one(data: Path) -> None:
+    """Of one factor each, a quarter would: three quarters of a class would keep what the factor says of it."""
+    classifier, table = classifier_of(untrained()), read_table(data / "train")
+    images = list(table.images)
+    exchange = exchange_among("brightness,tint", classifier, table, images, seed=0)
+    assert exchange.exchange.share == SHARE
+    inputs = torch.rand(len(images), 3, 32, 32)
+    mixed = exchange.into(inputs, images, dice_of(0, "exchange 0"))
+    moved = (mixed != inputs).flatten(1).any(dim=1)
+    assert float(moved.float().mean()) == pytest.approx(SHARE, abs=0.15)
+    places, donors = torch.arange(4), torch.tensor([4, 5, 6, 7])
+    edited, sample = exchange.exchange.edited(places, donors), exchange.sample
+    given = sample.canvases(donors)
+    tints = [(some[:, 0] - some[:, 2]).mean(dim=(1, 2)) for some in (edited, given, sample.canvases(places))]
+    lights = [some.mean(dim=(1, 2, 3)) for some in (edited, given, sample.canvases(places))]
+    for is_now, is_given, was in (tints, lights):
+        assert float((is_now - is_given).abs().mean()) < 0.2 * float((was - is_given).abs().mean())
 
 
 @pytest.mark.parametrize(

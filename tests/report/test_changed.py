@@ -12,6 +12,8 @@ import pytest
 from seewhy.errors import OptionError, StoreError
 from seewhy.estimates import wilson
 from seewhy.learn.compare.compare import compare
+from seewhy.learn.repair.arm import Try
+from seewhy.learn.repair.proof import EffectProof
 from seewhy.learn.repair.readings import CellAccuracy
 from seewhy.report.write import write_report
 from tests.report.changed import comparison_folder, difference, repair_folder, repair_of
@@ -56,6 +58,24 @@ def test_a_repair_that_failed_says_why_first(tmp_path: Path) -> None:
     bare = repair_folder(tmp_path / "none", **none, reasons=("No way could be tried.",))
     page = Page(write_report(bare) / "index.html")
     assert "background: no repair, since no way could be tried." in page.text and "last-layer" in page.text
+
+
+def test_what_was_taken_out_with_it_stands_in_a_table_of_its_own(tmp_path: Path) -> None:
+    margins = {"plain": difference(0.2), "unrelated": difference(0.01)}
+    means = {"before": 0.18, "repaired": 0.02, "plain": 0.22, "unrelated": 0.03}
+    proof = EffectProof("a <b>", "real", means, 40, 50, margins, difference(0.16), difference(-0.16))
+    tried = (Try("exchange", "w", 0.02, 0.9, -0.01, further={"a <b>": 0.03}),)
+    folder = repair_folder(tmp_path / "repair", further=(proof,), tried=tried)
+    page = Page(write_report(folder) / "index.html")
+    assert "beats its control by 22.0 points [+18.0, +26.0]; repaired with it: a <b>" in heading(page)
+    told = "a <b> P(real) 18.0 3.0 (something else) 2.0 1.0 points [-3.0, +5.0] p = 0.6 not shown"
+    assert told in page.text and "2.0 points; 3.0 of a <b>" in page.text
+    assert "repaired with it" not in Page(write_report(repair_folder(tmp_path / "alone")) / "index.html").text
+    (line,) = [
+        line for line in repair_of(PLAIN, further=(proof,)).lines() if line.startswith("a <b>, repaired with it")
+    ]
+    assert "18.0 points of P(real) before, 2.0 repaired; does not beat its control" in line
+    assert "40 images edited, 50 donors" in line
 
 
 def test_classes_and_groups_of_too_few_images_are_named_beside_the_worst(tmp_path: Path) -> None:

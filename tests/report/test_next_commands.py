@@ -35,6 +35,22 @@ def test_a_shortcut_is_repaired_by_name_since_its_number_counts_otherwise() -> N
     assert asked(*found) == ["seewhy repair 'runs/my audit' --finding 'left half'"]
 
 
+def test_shortcuts_that_are_shown_well_can_be_repaired_together() -> None:
+    strong, weak = {"level": "STRONG"}, {"level": "WEAK"}
+    found = [
+        {**finding("background", "depends", "shortcut", **EFFECT), **strong},
+        {**finding("face", "depends", "intended", **EFFECT), **strong},
+        {**finding("word", "depends", kind="insert", **EFFECT), **strong},  # a mark is repaired by itself
+        {**finding("border", "depends", "shortcut", **EFFECT), **weak},
+        {**finding("left half", "depends", "shortcut", **EFFECT), **strong},
+    ]
+    run = "seewhy repair 'runs/my audit' --finding"
+    assert asked(*found) == [f"{run} background", f"{run} 'background,left half'"]
+    more = [{**finding(name, "shortcut", **EFFECT), **strong} for name in ("tint", "a,b", "noise")]
+    assert asked(*found, *more)[1] == f"{run} 'background,left half,tint'"
+    assert len(asked(*found[:4])) == 1
+
+
 @pytest.mark.parametrize(
     "one",
     [

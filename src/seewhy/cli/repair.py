@@ -22,7 +22,11 @@ def repair(
     context: typer.Context,
     run: Annotated[Path, typer.Argument(help="The finished run folder of an audit.")],
     finding: Annotated[
-        str, typer.Option(help="Which finding about a factor or mark, worst first: its number from 1, or the factor.")
+        str,
+        typer.Option(
+            help="Which finding about a factor or mark, worst first: its number from 1, or the factor; several, by "
+            "commas, are repaired together."
+        ),
     ] = "1",
     ways: Annotated[
         str,

@@ -55,13 +55,13 @@ class Measure:
         """How many images go through a network each time."""
         return len(self.design.audited) + sum(job.n_trials for job in self.design.schedule.jobs)
 
-    def only(self, factor: str) -> Measure:
-        """The same measure of one factor or mark alone."""
-        return self._of([job for job in self.design.schedule.jobs if job.name == factor])
+    def only(self, *factors: str) -> Measure:
+        """The same measure of some factors or marks alone."""
+        return self._of([job for job in self.design.schedule.jobs if job.name in factors])
 
-    def without(self, factor: str) -> Measure:
-        """The same measure of everything but one factor or mark."""
-        return self._of([job for job in self.design.schedule.jobs if job.name != factor])
+    def without(self, *factors: str) -> Measure:
+        """The same measure of everything but some factors or marks."""
+        return self._of([job for job in self.design.schedule.jobs if job.name not in factors])
 
     def _of(self, jobs: Sequence[Job]) -> Measure:
         return Measure(replace(self.design, schedule=replace(self.design.schedule, jobs=tuple(jobs))))

@@ -8,9 +8,11 @@ from itertools import pairwise
 from pathlib import Path, PurePath, PurePosixPath
 from typing import Any
 
+from seewhy.errors import listed
 from seewhy.records import one_form
 from seewhy.report.stored import StoredRun
 
+WELL, MOST_TOGETHER = ("STRONG", "MODERATE"), 3  # findings that are repaired together
 CLASSIFIER_WORDS = frozenset(  # what other commands about the same classifier need of a command line
     ("--model", "--weights", "--weights-key", "--epoch", "--model-arg", "--device", "--classes", "--task", "--output",
      "--output-form", "--size", "--fit", "--resize", "--crop", "--interpolation", "--mean", "--std", "--range",
@@ -52,11 +54,24 @@ def after_audit(found: Mapping[str, Any], folder: Path, typed: str | None) -> li
     able.sort(key=lambda finding: "shortcut" not in finding["claims"])  # a mark may be in no image
     if names := [finding["factor"] for finding in able]:
         words = f"Make a network that depends less on {names[0]}, with the proof."
-        commands.append((words, f"seewhy repair {shlex.quote(str(folder))} --finding {shlex.quote(names[0])}"))
+        commands.append((words, _repairing(folder, names[0])))
+        if len(together := repaired_together(able)) > 1:
+            words = f"Or less on {listed(together)}: together, each with its proof."
+            commands.append((words, _repairing(folder, ",".join(together))))
     is_more_used = any(finding["claims"] and "benefit" in finding["numbers"] for finding in found["findings"])
     if is_more_used and (searching := _with_search(typed)):
         commands.append(("Let the audit look for places that nobody named, too.", searching))
     return commands
+
+
+def _repairing(folder: Path, finding: str) -> str:
+    return f"seewhy repair {shlex.quote(str(folder))} --finding {shlex.quote(finding)}"
+
+
+def repaired_together(findings: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The shortcuts that are shown well, but for marks, which are repaired one by one; at most three."""
+    some = [one for one in findings if one["numbers"].get("kind") != "insert" and one.get("level") in WELL]
+    return [one["factor"] for one in some if "," not in one["factor"]][:MOST_TOGETHER]
 
 
 def _with_search(typed: str) -> str:

@@ -43,6 +43,18 @@ class Margin:
 
 
 @dataclass(frozen=True)
+class Further:
+    """A factor that was taken out with the first: its effect by arm, and how much more its closest control has left."""
+
+    factor: str
+    watched: str
+    before: str
+    control: str
+    repaired: str
+    margin: Margin
+
+
+@dataclass(frozen=True)
 class Other:
     """Another factor before and after the repair."""
 
@@ -91,7 +103,10 @@ class RepairView(FolderView):
         closest = self.found["margins"][self.found["closest"]]
         verb = "beats" if estimate_of(closest).low > 0 else "does not beat"
         by = f"{points(closest['value'])} points {interval(estimate_of(closest))}"
-        return f"{self.factor}: {self.found['way']} {verb} its control by {by}"
+        further = listed([one["factor"] for one in self.found.get("further", ())])
+        return f"{self.factor}: {self.found['way']} {verb} its control by {by}" + (
+            f"; repaired with it: {further}" if further else ""
+        )
 
     @property
     def is_proved(self) -> bool:
@@ -154,16 +169,27 @@ class RepairView(FolderView):
             f"{_arm_name(name)}: {self._arms[name]['words']}": one for name, one in self.found["margins"].items()
         }
         reduction = {"the network before": self.found["reduction"]} if self.found.get("reduction") else {}
-        return [
-            Margin(
-                words,
-                f"{points(one['value'])} points",
-                interval(estimate_of(one)),
-                p_words(one["p_value"]),
-                estimate_of(one).low > 0,
+        return [_margin(words, one) for words, one in (*margins.items(), *reduction.items())]
+
+    @property
+    def further(self) -> list[Further]:
+        """What was repaired with it."""
+        told = []
+        for one in self.found.get("further", ()):
+            closest = min(one["margins"], key=lambda name: estimate_of(one["margins"][name]).low)
+            left = {name: points(mean) for name, mean in one["means"].items()}
+            margin = _margin(_arm_name(closest), one["margins"][closest])
+            told.append(
+                Further(
+                    factor=one["factor"],
+                    watched=watched_of(one["contrast"]),
+                    before=left[BEFORE],
+                    control=left[closest],
+                    repaired=left[REPAIRED],
+                    margin=margin,
+                )
             )
-            for words, one in (*margins.items(), *reduction.items())
-        ]
+        return told
 
     @cached_property
     def accuracy_chart(self) -> str:
@@ -245,7 +271,12 @@ class RepairView(FolderView):
             yield Tried(
                 name=one["way"],
                 words=one["words"],
-                left=f"{points(one['remaining'])} points",
+                left="; ".join(
+                    (
+                        f"{points(one['remaining'])} points",
+                        *(f"{points(left)} of {name}" for name, left in one.get("further", {}).items()),
+                    )
+                ),
                 accuracy=f"{one['accuracy']:.1%}",
                 change=signed_points(one["change"]),
                 is_chosen=one["way"] == self.found["way"],
@@ -286,6 +317,12 @@ class RepairPages:
 def pages_of(stored: StoredRun, folder: Path, stamp: str) -> RepairPages:
     """What writes the page of a repair's run into a folder."""
     return RepairPages(RepairView(stored), folder, stamp)
+
+
+def _margin(words: str, stored: Mapping[str, Any]) -> Margin:
+    shown = estimate_of(stored)
+    by = f"{points(stored['value'])} points"
+    return Margin(words, by, interval(shown), p_words(stored["p_value"]), shown.low > 0)
 
 
 def _shares(stored: Mapping[str, Any]) -> tuple[float, float, float, int]:

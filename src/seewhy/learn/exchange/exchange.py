@@ -53,8 +53,9 @@ class FactorExchange:
 
     Of a region that adjoins the `core`, what lies near it gets only what is smooth in the donor's content. The regions
     `also` come from the same donors, where both images have them: of a tint more lies in their pixels than a mean
-    colour says. A property is set first, by the whole picture as it was: with the donor's regions in it, it would
-    hardly differ from the donor, and what it says in the core would stay.
+    colour says. So do the factors `further`, which are to say nothing any more either. Properties are set first, by
+    the whole picture as it was: with the donor's regions in it, it would hardly differ from the donor, and what they
+    say in the core would stay.
     """
 
     sample: Sample
@@ -63,11 +64,22 @@ class FactorExchange:
     share: float = 0.5
     core: tuple[str, ...] = ()
     also: tuple[Factor, ...] = ()
+    further: tuple[Factor, ...] = ()
 
     @property
     def words(self) -> str:
         """What is exchanged, and from which donors."""
-        return f"{self.factor.name} from donors of {self.donors}"
+        return f"{listed([self.factor.name, *self.further_names])} from donors of {self.donors}"
+
+    @property
+    def further_words(self) -> str:
+        """What else is to say nothing any more; empty where nothing is."""
+        return f"together with {listed(self.further_names)}" if self.further else ""
+
+    @property
+    def further_names(self) -> list[str]:
+        """The names of the factors beside the first."""
+        return [factor.name for factor in self.further]
 
     @property
     def also_words(self) -> str:
@@ -100,9 +112,14 @@ class FactorExchange:
 
     @property
     def eligible(self) -> NDArray[np.bool_]:
-        """Which images have the factor's region."""
+        """Which images have the factor's region, or that of a further factor."""
+        able: NDArray[np.bool_] = np.any([self.has_of(factor) for factor in (self.factor, *self.further)], axis=0)
+        return able
+
+    def has_of(self, factor: Factor) -> NDArray[np.bool_]:
+        """Which images have the region of one of the factors; all have a property."""
         everyone = np.ones(len(self.sample), dtype=bool)
-        return self.sample.found.get(self.factor.region or "", everyone)
+        return self.sample.found.get(factor.region or "", everyone)
 
     def donors_for(self, places: Tensor, generator: torch.Generator) -> Tensor:
         """A donor (n,) for each recipient (n,); one may be given itself, as one of many."""
@@ -128,14 +145,14 @@ class FactorExchange:
             region = each.factor.region
             masks = None if region is None else self.sample.masks_at(region, recipients)
             edited = each.put(canvases, masks, donors, each.core_at(recipients))
-            has_both = torch.from_numpy(each.eligible)[torch.stack([recipients, donors])].all(dim=0)
+            has_both = torch.from_numpy(self.has_of(each.factor))[torch.stack([recipients, donors])].all(dim=0)
             canvases = torch.where(has_both.to(edited.device)[:, None, None, None], edited, canvases)
         return canvases
 
     @cached_property
     def _others(self) -> tuple[FactorExchange, ...]:
-        """The exchanges of the other regions."""
-        return tuple(replace(self, factor=factor, also=()) for factor in self.also)
+        """The exchanges of the other factors."""
+        return tuple(replace(self, factor=factor, also=(), further=()) for factor in (*self.further, *self.also))
 
     def put(self, canvases: Tensor, masks: Tensor | None, donors: Tensor, core: Tensor | None = None) -> Tensor:
         """Any canvases (n, 3, H, W) with the donors' content of the factor alone.
@@ -275,16 +292,18 @@ def unrelated(
     core: Sequence[str],
     seed: int,
     also: tuple[Factor, ...] = (),
+    further: tuple[Factor, ...] = (),
 ) -> Exchanging:
     """The same exchange of something else: a region of the factor's area away from it and from the core.
 
-    The area, and what it lies away from, are those of the factor with the regions `also` that are exchanged with it.
+    The area, and what it lies away from, are those of the factor with the regions `also` and the factors `further` that
+    are exchanged with it.
     `placed` is the sample where the exchange is to be made. Where there is no room for such a region (a background
     fills the picture), it is the first of `others`, a property; where there is none, what leaves the factor what it
     says about the class: its content from donors of the same class, or of a mark its neutral patch.
     """
     covered = _covered(sample, factor)
-    for each in also:
+    for each in (*further, *also):
         covered = torch.maximum(covered, _covered(sample, each))
     is_property = not isinstance(factor, Mark) and factor.region is None
     area = max(_CORNER if is_property else 0.0, float(covered.mean()))
@@ -299,7 +318,7 @@ def unrelated(
         return FactorExchange(placed, others[0], "any class")
     if isinstance(factor, Mark):
         return MarkLaid(placed, factor, is_patch=True)
-    return FactorExchange(placed, factor, "the same class", core=tuple(core), also=also)
+    return FactorExchange(placed, factor, "the same class", core=tuple(core), also=also, further=further)
 
 
 def _covered(sample: Sample, factor: Factor | Mark) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -30,7 +30,7 @@ class ExchangeDataset(Dataset[tuple[Any, int]]):
 
     Args:
         audit: what `audit` gave; its images need a train beside valid
-        factor: a factor or mark of the audit, by name
+        factor: a factor or mark of the audit, by name; of a list of factors all are from the same image
         share: of the images that get the exchange, 0 to 1; None: as many as all classes need to have its content alike
             (half for two classes, two thirds for three), up to three quarters; of a mark half
         transform: a function of the canvas (3, H, W); None: the audit's own preprocessing
@@ -47,14 +47,16 @@ class ExchangeDataset(Dataset[tuple[Any, int]]):
     def __init__(
         self,
         audit: Audit,
-        factor: str,
+        factor: str | Sequence[str],
         *,
         share: float | None = None,
         transform: Callable[[Tensor], Any] | None = None,
         seed: int = 0,
     ) -> None:
         self.transform, self.seed = transform, checked_seed(seed)
-        self.sample, self.exchange, self.share = _exchange_of(audit, factor, share)
+        self.sample, self.exchange, self.share = _exchange_of(
+            audit, [factor] if isinstance(factor, str) else list(factor), share
+        )
         self._can = torch.from_numpy(self.exchange.eligible)
         self._epoch = torch.zeros(1, dtype=torch.int64).share_memory_()  # so that workers that stay see the next one
 
@@ -106,7 +108,7 @@ class ExchangeTransform:
     """
 
     def __init__(self, audit: Audit, factor: str, *, share: float = 0.5) -> None:
-        self.sample, self.exchange, self.share = _exchange_of(audit, factor, share)
+        self.sample, self.exchange, self.share = _exchange_of(audit, [factor], share)
 
     def __call__(self, image: Tensor, mask: Tensor | None = None, core: Tensor | None = None) -> Tensor:
         """The image (3, H, W), in a share of calls with another one's content; `mask` (H, W) is where its region is.
@@ -173,27 +175,40 @@ class ExchangeTransform:
         return as_share(mask[None]) if mask.dtype == torch.uint8 else mask[None].float()
 
 
-def _exchange_of(audit: Audit, name: str, asked: float | None) -> tuple[Sample, FactorExchange | MarkLaid, float]:
-    """All training images, the exchange of a factor or mark among them, ready to be sent to workers, and its share."""
+def _exchange_of(
+    audit: Audit, names: Sequence[str], asked: float | None
+) -> tuple[Sample, FactorExchange | MarkLaid, float]:
+    """All training images, the exchange of factors or a mark among them, ready to be sent to workers, and its share."""
     if asked is not None and not 0 <= asked <= 1:
         raise OptionError(f"share is {asked}, but must be between 0 and 1.")
     design = audit.design
-    named: dict[str, Factor | Mark] = {factor.name: factor for factor in design.factors}
-    named |= {mark.name: mark for mark in design.marks}
-    if name not in named:
-        raise OptionError(
-            f"The audit has no factor {name!r}.  {nearest(name, named)}".rstrip() + f"\n  It has: {listed(named, 20)}.",
-            slug="no-such-factor",
-        )
-    factor, sample = named[name], train_of(with_all_images(design))
-    if isinstance(factor, Mark):
-        return sample, MarkLaid(sample, factor), 0.5 if asked is None else asked
-    if isinstance(factor, RegionFactor):
-        factor = replace(factor, at=replace(factor.at, draw=_drawn_already))
+    known: dict[str, Factor | Mark] = {factor.name: factor for factor in design.factors}
+    known |= {mark.name: mark for mark in design.marks}
+    for name in names or [""]:
+        if name not in known:
+            close = nearest(name, known)
+            raise OptionError(
+                f"The audit has no factor {name!r}.  {close}".rstrip() + f"\n  It has: {listed(known, 20)}.",
+                slug="no-such-factor",
+            )
+    some, sample = [known[name] for name in dict.fromkeys(names)], train_of(with_all_images(design))
+    marks = [factor for factor in some if isinstance(factor, Mark)]
+    if marks and len(some) > 1:
+        raise OptionError(f"The mark {marks[0].name} is laid over by itself: it is no content that images exchange.")
+    if marks:
+        return sample, MarkLaid(sample, marks[0]), 0.5 if asked is None else asked
+    first, *further = (_ready(factor) for factor in some if not isinstance(factor, Mark))
     share = balancing_share(len(np.unique(sample.labels))) if asked is None else asked
-    exchange = FactorExchange(sample, factor, share=share, core=design.core_regions)
+    exchange = FactorExchange(sample, first, share=share, core=design.core_regions, further=tuple(further))
     exchange.prepare()
     return sample, exchange, share
+
+
+def _ready(factor: Factor) -> Factor:
+    """The factor as it can be sent to workers: what draws a region's masks stays behind."""
+    if isinstance(factor, RegionFactor):
+        return replace(factor, at=replace(factor.at, draw=_drawn_already))
+    return factor
 
 
 def _drawn_already(canvas: RegionCanvas) -> Any:

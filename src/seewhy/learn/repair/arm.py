@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from seewhy.estimates import Estimate
 from seewhy.evidence.inference.differences import ClassDifference
@@ -15,7 +16,7 @@ BEFORE, REPAIRED = "before", "repaired"
 class Try:
     """One way on the images that choose: what it leaves of the effect, and the accuracy it gains or loses there.
 
-    Every class counts alike in `accuracy` and `change`.
+    Every class counts alike in `accuracy` and `change`; `further` is what it leaves of the further factors' effects.
     """
 
     way: str
@@ -24,6 +25,12 @@ class Try:
     accuracy: float
     change: float
     error: str = ""
+    further: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def left(self) -> float:
+        """The sizes of all effects that are left, added."""
+        return sum(map(abs, (self.remaining, *self.further.values())))
 
 
 @dataclass(frozen=True)

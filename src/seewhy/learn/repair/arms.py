@@ -60,8 +60,9 @@ class RepairJob:
 
     `sample` are the images of train, `held` those of the half of valid that chooses; `groups` and `held_groups` say
     what the factor says in them. `core` are the regions that decide by right, `unrelated` properties that go with the
-    classes least; `same_cause` are regions outside of the core that the finding told as the same cause, exchanged with
-    it; `layer` is the one whose maps the audit shows, `memory_format` the layout in which it answers.
+    classes least; `further` are factors that are repaired with it, and `same_cause` regions outside of the core that
+    the findings told as the same cause: all are exchanged with it; `layer` is the one whose maps the audit shows,
+    `memory_format` the layout in which it answers.
     """
 
     network: nn.Module
@@ -74,6 +75,7 @@ class RepairJob:
     tuning: Tuning
     n_outputs: int
     unrelated: tuple[Factor, ...] = ()
+    further: tuple[Factor, ...] = ()
     same_cause: tuple[Factor, ...] = ()
     seed: int = 0
     layer: LayerCall | None = None
@@ -172,7 +174,7 @@ def _by_exchange(job: RepairJob, name: str, tuning: Tuning) -> Way:
     wanted, other = _exchanges(job, placed, tuning)
     told = []
     if isinstance(wanted, FactorExchange):
-        told = [wanted.also_words, wanted.balance if name == EXCHANGE else "", wanted.near_words]
+        told = [wanted.further_words, wanted.also_words, wanted.balance if name == EXCHANGE else "", wanted.near_words]
     n_passes = tuning.epochs * tuning.views
     tuned = partial(fine_tuned, job.network, placed, tuning, memory_format=job.memory_format)
     return Way(
@@ -263,11 +265,11 @@ def _exchanges(job: RepairJob, placed: Sample, tuning: Tuning) -> tuple[Exchangi
 
     Of images that are held to answer alike donors are of any class: what they are answered says nothing of that.
     """
-    other = unrelated(job.sample, placed, job.factor, job.unrelated, job.core, job.seed, job.same_cause)
+    other = unrelated(job.sample, placed, job.factor, job.unrelated, job.core, job.seed, job.same_cause, job.further)
     if isinstance(job.factor, Mark):
         return MarkLaid(placed, job.factor), other
     donors: DonorsOf = "any class" if tuning.consistency else "all classes alike"
-    return FactorExchange(placed, job.factor, donors, tuning.share, job.core, job.same_cause), other
+    return FactorExchange(placed, job.factor, donors, tuning.share, job.core, job.same_cause, job.further), other
 
 
 def _last_layer(job: RepairJob) -> Way:

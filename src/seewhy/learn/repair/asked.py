@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from seewhy.errors import OptionError, listed, nearest
@@ -23,11 +23,24 @@ TODO = {  # where a finding makes no such claim, in front of --anyway
 
 
 @dataclass(frozen=True)
+class Target:
+    """A factor that is to be taken out of a network, and the class whose probability it moves.
+
+    `same_cause` are factors that its finding told as the same cause.
+    """
+
+    factor: str
+    contrast: str
+    same_cause: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Asked:
     """What is to be repaired: a factor of an audit's design, for the class whose probability it moves.
 
-    `same_cause` are the other factors that its finding told as the same cause; `wholly_it` those among them of which
-    the audit found less than its floor left where the factor itself was put back.
+    `further` are the factors of other findings that are repaired with it. `same_cause` are factors that its finding
+    told as the same cause; `wholly_it` those among all findings' of which the audit found less than its floor left
+    where the factor itself was put back. `not_asked` are the factors of the audit's other shortcuts.
     """
 
     design: AuditDesign
@@ -35,8 +48,20 @@ class Asked:
     contrast: str
     claims: tuple[str, ...]
     level: str
+    further: tuple[Target, ...] = ()
     same_cause: tuple[str, ...] = ()
     wholly_it: tuple[str, ...] = ()
+    not_asked: tuple[str, ...] = ()
+
+    @property
+    def targets(self) -> tuple[Target, ...]:
+        """All that is taken out, that of the first finding first."""
+        return (Target(self.factor, self.contrast, self.same_cause), *self.further)
+
+    @property
+    def factors(self) -> tuple[str, ...]:
+        """The factors of all targets."""
+        return tuple(target.factor for target in self.targets)
 
 
 @dataclass(frozen=True)
@@ -80,15 +105,57 @@ def named_ways(ways: str | Sequence[str]) -> tuple[str, ...]:
 
 
 def find(
-    design: AuditDesign, findings: Sequence[Mapping[str, Any]], which: int | str, *, anyway: bool = False
+    design: AuditDesign,
+    findings: Sequence[Mapping[str, Any]],
+    which: int | str | Sequence[int | str],
+    *,
+    anyway: bool = False,
 ) -> Asked:
-    """The finding that is to be repaired, by number (from 1) or factor, among those about factors and marks.
+    """What is to be repaired, by number (from 1) or factor, among the findings about factors and marks.
 
-    A factor that its title names beside the first is repaired itself.
+    Several, by commas or in a list, are repaired together, but for marks. A factor that a title names beside the first
+    is repaired itself.
 
     Raises OptionError where there is none such, or it is no shortcut and `anyway` is not said. A mark is laid over by
     the audit itself, so that it goes with no class: of one, a dependence is enough.
     """
+    words = _words_of(which, findings)
+    asked = {each.factor: each for each in (_found(design, findings, word, anyway=anyway) for word in words)}
+    first, *more = asked.values()
+    if more:
+        _refuse_marks(design, list(asked))
+    shortcuts = [str(one["factor"]) for one in findings if "shortcut" in one["claims"] and one["factor"] not in asked]
+    told = {name for each in asked.values() for name in each.same_cause}
+    return replace(
+        first,
+        further=tuple(target for each in more for target in each.targets),
+        wholly_it=tuple(dict.fromkeys(name for each in asked.values() for name in each.wholly_it)),
+        not_asked=tuple(name for name in dict.fromkeys(shortcuts) if name not in told),
+    )
+
+
+def _words_of(which: int | str | Sequence[int | str], findings: Sequence[Mapping[str, Any]]) -> list[int | str]:
+    """Each finding that is named by itself. A name that holds a comma is one."""
+    if not isinstance(which, str):
+        return [which] if isinstance(which, int) else list(which) or [""]
+    is_named = any(which in (one["factor"], *one.get("alternatives", ())) for one in findings)
+    return [which] if is_named else [word.strip() for word in which.split(",") if word.strip()] or [which]
+
+
+def _refuse_marks(design: AuditDesign, factors: Sequence[str]) -> None:
+    """Raise OptionError where one of several is a mark."""
+    for mark in design.marks:
+        if mark.name in factors:
+            raise OptionError(
+                f"The mark {mark.name} is repaired by itself: it is laid over images, and the others are exchanged "
+                f"between them.\n  Type:  --finding {mark.name}"
+            )
+
+
+def _found(
+    design: AuditDesign, findings: Sequence[Mapping[str, Any]], which: int | str, *, anyway: bool = False
+) -> Asked:
+    """One finding that is to be repaired."""
     marks = {mark.name for mark in design.marks}
     factors = {factor.name for factor in design.factors} | marks
     about = [one for one in findings if one["factor"] in factors and one["numbers"].get("probability")]
@@ -115,7 +182,8 @@ def find(
     held = found["numbers"].get("held", {}) if factor == found["factor"] else {}
     left = {name: abs(held[name]["value"]) for name in same_cause if name in held}
     wholly_it = tuple(name for name, value in left.items() if value < AUDIT_THRESHOLDS["floor"])
-    return Asked(design, factor, str(numbers["contrast"]), claims, level, same_cause, wholly_it)
+    contrast = str(numbers["contrast"])
+    return Asked(design, factor, contrast, claims, level, same_cause=same_cause, wholly_it=wholly_it)
 
 
 def _no_such_finding(which: str, about: Sequence[Mapping[str, Any]]) -> OptionError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
@@ -13,6 +14,8 @@ from seewhy.errors import ModelError, SeewhyError, WorkError, counted, listed
 from seewhy.estimates import Floats
 from seewhy.evidence.factors.factor import Factor, Mark
 from seewhy.evidence.findings.effects import class_effect
+from seewhy.evidence.findings.figures import points
+from seewhy.evidence.thresholds import AUDIT_THRESHOLDS
 from seewhy.evidence.trials.contrast import Contrast
 from seewhy.evidence.trials.design import AuditDesign
 from seewhy.evidence.trials.masked import is_part
@@ -22,23 +25,21 @@ from seewhy.learn.measure import Measure
 from seewhy.learn.parts import apart_from, halves_of, measure_on, refuse_small_halves, train_of, with_all_images
 from seewhy.learn.repair.arm import BEFORE, REPAIRED, Arm, Try
 from seewhy.learn.repair.arms import RepairJob, Way, ways_of
-from seewhy.learn.repair.asked import Asked, RepairOptions
+from seewhy.learn.repair.asked import Asked, RepairOptions, Target
 from seewhy.learn.repair.budget import cost_of_way, within
 from seewhy.learn.repair.groups import Groups, cells_of, collecting, groups_by_column, groups_by_effects, no_groups
 from seewhy.learn.repair.proof import (
     OtherFactor,
     cost_of,
     effect_over_seeds,
-    margin_over,
+    effect_proof,
     other_of,
     others_of,
-    read,
     remaining,
-    rise_of,
     worst_of,
 )
-from seewhy.learn.repair.readings import Reading, balanced
-from seewhy.learn.repair.reasons import reasons_of
+from seewhy.learn.repair.readings import Reading, balanced, readings_of
+from seewhy.learn.repair.reasons import effect_reasons, reasons_of
 from seewhy.learn.repair.repair_folder import RepairFolder
 from seewhy.learn.repair.repaired import Repair
 from seewhy.records import Progress
@@ -55,15 +56,22 @@ class Bench:
     def __init__(self, asked: Asked, options: RepairOptions, kept: RepairFolder, progress: Progress) -> None:
         self.asked, self.options, self.kept, self.progress = asked, options, kept, progress
         self.design = with_all_images(asked.design)
-        self.factor = _named(self.design, asked.factor)
-        self.contrast: Contrast = next(one for one in self.design.contrasts if one.name == asked.contrast)
+        self.factor = _factor_of(self.design, asked.factor)
+        self.contrast = self._contrast(asked.contrast)
+        self.further = [
+            (factor, self._contrast(target.contrast))
+            for target in asked.further
+            for factor in self.design.factors
+            if factor.name == target.factor
+        ]
         self.network = self.design.plan.classifier.model
         is_mark = isinstance(self.factor, Mark)
         self.choosing, self.proving = halves_of(self.design.audited, options.seed)
         all_of_train = train_of(self.design, self.choosing if is_mark else None)
         self.train = all_of_train if all_of_train is self.choosing else apart_from(all_of_train, self.design.audited)
         self.n_shared = len(all_of_train) - len(self.train)
-        refuse_small_halves((self.choosing, self.proving), self.design, self.contrast.name, is_mark=is_mark)
+        for contrast in (self.contrast, *(contrast for _, contrast in self.further)):
+            refuse_small_halves((self.choosing, self.proving), self.design, contrast.name, is_mark=is_mark)
         self.chooser = self._measure(self.choosing)
         self.prover = measure_on(
             self.design,
@@ -84,7 +92,7 @@ class Bench:
     def repair(self) -> Repair:
         """The repair with its proof."""
         cells = cells_of(self.learned, self.train.labels, self.design.classes, self.train.images)
-        before = read(self.chooser, self.factor.name)
+        before = readings_of(self.chooser)[self.factor.name]
         tries = [self._tried(way, before) for way in self.ways]
         begun = Repair(
             factor=self.factor.name,
@@ -129,6 +137,7 @@ class Bench:
             tuning=self.options.tuning,
             n_outputs=self.design.plan.n_outputs,
             unrelated=self._unrelated(),
+            further=tuple(factor for factor, _ in self.further),
             same_cause=self._same_cause(),
             seed=self.options.seed,
             layer=next(iter(self.design.plan.layers), None),
@@ -138,7 +147,7 @@ class Bench:
     def _ways(self, job: RepairJob) -> tuple[list[Way], dict[str, str]]:
         """The ways that can be tried within the budget, and why the others cannot."""
         ways, refused = ways_of(job, self.options.ways)
-        judged, others = (each(self.factor.name).n_passes for each in (self.prover.only, self.prover.without))
+        judged, others = (each(*self.asked.factors).n_passes for each in (self.prover.only, self.prover.without))
         costs = {
             way.name: cost_of_way(
                 way,
@@ -158,53 +167,83 @@ class Bench:
         n = self.options.seeds * way.times
         n_made = 1 if way.is_seedless else n
         self.total = len(self.ways) + n_made + n * len(way.controls) + 1
-        before = self._read(None)
         networks = [self._network(way.name, way.make, seed) for seed in range(n_made)]
-        repaired = [self._read(network) for network in networks] * (n // n_made)
-        readings = {BEFORE: [before] * n, REPAIRED: repaired}
-        for name, make in way.controls.items():
-            readings[name] = [self._read(self._network(f"{way.name}-{name}", make, seed)) for seed in range(n)]
+        readings = {BEFORE: [self._read(None)] * n, REPAIRED: [*map(self._read, networks)] * (n // n_made)}
+        for arm, make in way.controls.items():
+            readings[arm] = [self._read(self._network(f"{way.name}-{arm}", make, seed)) for seed in range(n)]
         words = {BEFORE: "before", REPAIRED: way.words, **way.control_words}
-        arms = {name: self._arm(name, words[name], held) for name, held in readings.items()}
-        margins = {name: margin_over(repaired, readings[name], self.contrast) for name in way.controls}
-        reduction = margin_over(repaired, readings[BEFORE], self.contrast)
-        cost = cost_of(before.right, repaired[0].right, before.clusters)
+        arms = {
+            arm: self._arm(arm, words[arm], [reading[self.factor.name] for reading in held])
+            for arm, held in readings.items()
+        }
+        proof, *further = (
+            effect_proof(
+                factor.name, contrast, {arm: [each[factor.name] for each in held] for arm, held in readings.items()}
+            )
+            for factor, contrast in ((self.factor, self.contrast), *self.further)
+        )
+        before, repaired = (readings[arm][0] for arm in (BEFORE, REPAIRED))
+        first, after = (each[self.factor.name] for each in (before, repaired))
+        cost = cost_of(first.right, after.right, first.clusters)
         chance = 1 / len(np.unique(self.proving.labels))
-        others = [
-            *map(self._related, others_of(self.prover.without(self.factor.name), networks[0])),
-            *(
-                replace(other_of(self.factor.name, contrast, before, repaired[0]), is_repaired=True)
-                for contrast in self.design.contrasts
-                if contrast is not self.contrast
-            ),
-        ]
-        given = rise_of(before, repaired[0], self.contrast)
+        others = others_of(self.prover.without(*self.asked.factors), networks[0])
+        others += self._on_other_classes(before, repaired)
+        related = [[self._related(other, target) for other in others] for target in self.asked.targets]
+        reasons = reasons_of(proof, cost, arms, related[0], chance, begun.cells)
+        for of_factor, around in zip(further, related[1:], strict=True):
+            reasons += [f"{of_factor.factor}: {why}" for why in effect_reasons(of_factor, arms, around)]
         self._step()
         return replace(
             begun,
             way=way.name,
             words=way.words,
             arms=arms,
-            margins=margins,
-            reduction=reduction,
+            margins=proof.margins,
+            reduction=proof.reduction,
+            further=tuple(further),
             cost=cost,
             others=tuple(others),
-            reasons=tuple(reasons_of(margins, reduction, cost, arms, others, chance, given, begun.cells)),
-            notes=(*begun.notes, *([way.note] if way.note else [])),
+            reasons=tuple(reasons),
+            notes=(*begun.notes, *self._left(others), *([way.note] if way.note else [])),
             seeds=n,
-            images=before.n_images,
-            donors=0 if begun.is_mark else sum(reduction.n.values()),
+            images=proof.images,
+            donors=proof.donors,
             network=networks[0],
         )
 
-    def _related(self, other: OtherFactor) -> OtherFactor:
-        """Another factor's effect on the same class, with whether it is a region that should lose what this loses."""
+    def _on_other_classes(self, before: Mapping[str, Reading], after: Mapping[str, Reading]) -> list[OtherFactor]:
+        """The effects of what is repaired on other classes than those that it is repaired for."""
+        return [
+            replace(other_of(name, contrast, before[name], after[name]), is_repaired=True)
+            for name, repaired_for in zip(before, (self.contrast, *(of for _, of in self.further)), strict=True)
+            for contrast in self.design.contrasts
+            if contrast is not repaired_for
+        ]
+
+    def _related(self, other: OtherFactor, target: Target) -> OtherFactor:
+        """Another effect, with whether it is of a region that should lose what a target loses of the same class."""
         around = next((one.region for one in self.design.factors if one.name == other.factor), None)
-        if around is None or other.is_core or other.contrast != self.contrast.name:
+        if around is None or other.is_core or other.contrast != target.contrast:
             return other
-        region = None if isinstance(self.factor, Mark) else self.factor.region
+        factor = _factor_of(self.design, target.factor)
+        region = None if isinstance(factor, Mark) else factor.region
         holds_it = region is not None and is_part(self.proving, region, around)
-        return replace(other, holds_it=holds_it, is_same_cause=other.factor in self.asked.same_cause)
+        return replace(other, holds_it=holds_it, is_same_cause=other.factor in target.same_cause)
+
+    def _left(self, others: Sequence[OtherFactor]) -> tuple[str, ...]:
+        """Which of the audit's other shortcuts a network still has, and what to type to repair them, too."""
+        if isinstance(self.factor, Mark):
+            return ()
+        able = [one for one in others if one.factor in self.asked.not_asked]
+        stays = {
+            one.factor: one
+            for one in sorted(able, key=lambda one: abs(one.after))
+            if abs(one.after) >= AUDIT_THRESHOLDS["floor"]
+        }
+        told = listed([f"{name} ({points(one.after)} points)" for name, one in stays.items()], 4)
+        names = shlex.quote(",".join((*self.asked.factors, *stays)))
+        words = f"Another shortcut of the audit stays: {told}. To repair them together:  --finding {names}"
+        return (words,) if stays else ()
 
     def _tried(self, way: Way, before: Reading) -> Try:
         """What a way leaves on the images that choose."""
@@ -212,12 +251,14 @@ class Bench:
             network = self._network(way.name, way.make, 0)
             if self.kept.folder is None:
                 self.made[f"{way.name}-0"] = network
-            reading = read(self.chooser, self.factor.name, network)
+            readings = readings_of(self.chooser, network)
+            reading = readings[self.factor.name]
         except SeewhyError as error:
             return Try(way.name, way.words, math.inf, math.nan, math.nan, _said(error))
         accuracy, before_it = (balanced(one.right, self.choosing.labels) for one in (reading, before))
-        change = accuracy - before_it
-        return Try(way.name, way.words, remaining([reading], self.contrast), accuracy, change)
+        further = {factor.name: remaining([readings[factor.name]], contrast) for factor, contrast in self.further}
+        left = remaining([reading], self.contrast)
+        return Try(way.name, way.words, left, accuracy, accuracy - before_it, further=further)
 
     def _network(self, name: str, make: Callable[[int], nn.Module], seed: int) -> nn.Module:
         self.making = f"{name}, seed {seed}"
@@ -228,9 +269,13 @@ class Bench:
         self._step()
         return made
 
-    def _read(self, network: nn.Module | None) -> Reading:
-        """What a network (None: the one before) says on the images that prove."""
-        return read(self.prover.only(self.factor.name), self.factor.name, network)
+    def _contrast(self, name: str) -> Contrast:
+        return next(contrast for contrast in self.design.contrasts if contrast.name == name)
+
+    def _read(self, network: nn.Module | None) -> dict[str, Reading]:
+        """What a network (None: the one before) says of each repaired factor on the images that prove."""
+        readings = readings_of(self.prover.only(*self.asked.factors), network)
+        return {name: readings[name] for name in self.asked.factors}
 
     def _arm(self, name: str, words: str, readings: Sequence[Reading]) -> Arm:
         first = readings[0]
@@ -250,7 +295,8 @@ class Bench:
 
     def _measure(self, sample: Sample) -> Measure:
         """The measure of what is to be repaired on a part of the images."""
-        factors: list[Factor] = [] if isinstance(self.factor, Mark) else [self.factor]
+        further = [factor for factor, _ in self.further]
+        factors = further if isinstance(self.factor, Mark) else [self.factor, *further]
         marks: list[Mark] = [self.factor] if isinstance(self.factor, Mark) else []
         return measure_on(self.design, sample, factors, marks, recipients=RECIPIENTS, uses=USES, seed=self.options.seed)
 
@@ -274,22 +320,25 @@ class Bench:
         """The properties that were audited, are no part of what should decide, and go with the classes least."""
         known = self.design.associations
         some = [one for one in self.design.factors if one.region is None and one.name not in self.design.core]
-        return tuple(sorted((one for one in some if one is not self.factor), key=lambda one: known[one.name]))
+        return tuple(
+            sorted((one for one in some if one.name not in self.asked.factors), key=lambda one: known[one.name])
+        )
 
     def _same_cause(self) -> tuple[Factor, ...]:
-        """The regions that the finding told as the same cause, of those that share nothing with what should decide.
+        """The regions that the findings told as the same cause, of those that share nothing with what should decide.
 
         What goes with the factor itself is left out: its exchange would cost accuracy for nothing.
         """
         core = [region for region in self.design.core_regions if region in self.train.masks]
         if not core or isinstance(self.factor, Mark):
             return ()
-        more = [name for name in self.asked.same_cause if name not in self.asked.wholly_it]
-        told = [one for one in self.design.factors if one.region and one.name in more]
+        told = {name for target in self.asked.targets for name in target.same_cause}
+        more = told - {*self.asked.wholly_it, *self.asked.factors}
         apart = [
             one
-            for one in told
-            if one.region
+            for one in self.design.factors
+            if one.name in more
+            and one.region
             and one.region in self.train.masks
             and all(overlap_of(self.train, one.region, region) <= DISJOINT for region in core)
         ]
@@ -315,7 +364,7 @@ class Bench:
         self.progress(min(self.done, self.total), max(self.total, 1))
 
 
-def _named(design: AuditDesign, name: str) -> Factor | Mark:
+def _factor_of(design: AuditDesign, name: str) -> Factor | Mark:
     factor = next((factor for factor in design.factors if factor.name == name), None)
     return factor if factor is not None else next(mark for mark in design.marks if mark.name == name)
 
@@ -339,6 +388,6 @@ def _refusals(refused: Mapping[str, str]) -> list[str]:
 
 
 def _best(tries: Sequence[Try]) -> int | None:
-    """The try that leaves least of the effect and loses least accuracy, both in points and added; None: all failed."""
+    """The try that leaves least of the effects and loses least accuracy, in points and added; None: all failed."""
     able = [place for place, one in enumerate(tries) if not one.error]
-    return min(able, key=lambda place: abs(tries[place].remaining) + max(0.0, -tries[place].change), default=None)
+    return min(able, key=lambda place: tries[place].left + max(0.0, -tries[place].change), default=None)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -17,14 +17,10 @@ from seewhy.evidence.thresholds import AUDIT_THRESHOLDS
 from seewhy.evidence.trials.contrast import Contrast
 from seewhy.learn.measure import Measure
 from seewhy.learn.paired import cluster_count, sign_flip_p
-from seewhy.learn.repair.readings import CellAccuracy, Reading, readings_of
+from seewhy.learn.repair.arm import BEFORE, REPAIRED
+from seewhy.learn.repair.readings import CellAccuracy, ExchangeReading, Reading, readings_of
 
 LEAST_JUDGED = 10  # images of a class and group, for its accuracy to count as the worst
-
-
-def read(measure: Measure, factor: str, network: nn.Module | None = None) -> Reading:
-    """What a network says of one factor or mark of a measure; None: the network that the measure was made for."""
-    return readings_of(measure.only(factor), network)[factor]
 
 
 def worst_of(cells: Sequence[CellAccuracy]) -> CellAccuracy | None:
@@ -69,6 +65,55 @@ def _over_seeds(like: Reading, changes: Sequence[Floats], contrast: Contrast) ->
     spread = by_trial.error**4 / max(by_trial.df, 1.0) + (of_seeds**2 / (n - 1) if n > 1 else math.inf)
     df = variance**2 / spread if math.isfinite(variance) and spread > 0 else 1.0
     return difference_of(by_trial.value, math.sqrt(variance), df, by_trial.n)
+
+
+@dataclass(frozen=True)
+class EffectProof:
+    """How far the effect of one factor fell: what is left of it by arm, and how much more in every other arm.
+
+    `means` are the means over the seeds, of so many edited `images` and `donors`. `margins` are how much more of the
+    effect each control has left than the repaired networks, `reduction` the same of the network before, and `given` how
+    far it rose in the network that is given.
+    """
+
+    factor: str
+    contrast: str
+    means: Mapping[str, float]
+    images: int
+    donors: int
+    margins: Mapping[str, ClassDifference]
+    reduction: ClassDifference
+    given: ClassDifference
+
+    @property
+    def closest(self) -> str:
+        """The control with the most to say against it: that of the smallest lower end of its margin."""
+        return closest_of(self.margins)
+
+
+def closest_of(margins: Mapping[str, ClassDifference]) -> str:
+    """The control with the most to say against a repair: that of the smallest lower end of its margin."""
+    return min(margins, key=lambda name: margins[name].low, default="")
+
+
+def effect_proof(name: str, contrast: Contrast, readings: Mapping[str, Sequence[Reading]]) -> EffectProof:
+    """What the arms' networks, by seed, prove of one factor; these are "before", "repaired" and the controls."""
+    before, repaired = (readings[arm] for arm in (BEFORE, REPAIRED))
+    reduction = margin_over(repaired, before, contrast)
+    return EffectProof(
+        factor=name,
+        contrast=contrast.name,
+        means={arm: remaining(of_arm, contrast) for arm, of_arm in readings.items()},
+        images=before[0].n_images,
+        donors=sum(reduction.n.values()) if isinstance(before[0], ExchangeReading) else 0,
+        margins={
+            arm: margin_over(repaired, of_arm, contrast)
+            for arm, of_arm in readings.items()
+            if arm not in (BEFORE, REPAIRED)
+        },
+        reduction=reduction,
+        given=rise_of(before[0], repaired[0], contrast),
+    )
 
 
 @dataclass(frozen=True)

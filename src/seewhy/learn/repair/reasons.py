@@ -11,7 +11,7 @@ from seewhy.evidence.inference.differences import ClassDifference
 from seewhy.evidence.thresholds import AUDIT_THRESHOLDS
 from seewhy.learn.repair.arm import BEFORE, REPAIRED, Arm
 from seewhy.learn.repair.groups import LEAST_CELL, Cell
-from seewhy.learn.repair.proof import Cost, OtherFactor
+from seewhy.learn.repair.proof import Cost, EffectProof, OtherFactor
 
 MOST_LOST = 0.03  # of accuracy: a repair that costs more has failed
 MOVED = 0.5  # of what a region lost, that a larger one has to lose as well; of what was told as the same cause, too
@@ -42,29 +42,47 @@ def is_left(other: OtherFactor, fall: float) -> bool:
 
 
 def reasons_of(
-    margins: Mapping[str, ClassDifference],
-    reduction: ClassDifference,
+    proof: EffectProof,
     cost: Cost,
     arms: Mapping[str, Arm],
     others: Sequence[OtherFactor],
     chance: float,
-    given: ClassDifference,
     cells: Sequence[Cell] = (),
 ) -> list[str]:
     """Why a repair has failed; [] where it is proved.
 
-    It has to beat every control at 5 % (so all together are a test at 5 %: Berger 1982, Technometrics 24), to leave
-    less than before, not to be shown to cost more than 3 points (unless these were the factor's own help) or to let
-    another factor rise; a larger region that it is a part of must lose half of what it lost, and a region that was
-    told as the same cause at least half of its effect; and something must be left that tells the classes apart. `given`
-    is how far the effect rose in the network that is given alone, `cells` are the images of train by class and by what
-    the factor says.
+    Its effect has to be shown to fall (`effect_reasons`); it must not be shown to cost more than 3 points (unless these
+    were the factor's own help) or to let another factor rise; and something must be left that tells the classes apart.
+    `cells` are the images of train by class and by what the factor says.
     """
     after = arms[REPAIRED]
+    reasons = []
+    is_costly = cost.difference.value < -MOST_LOST and cost.p_value < AUDIT_THRESHOLDS["level"]
+    if is_costly and not was_its_own_help(arms[BEFORE].exchanged, after.exchanged, cells):
+        reasons.append(f"It costs {points(-cost.difference.value)} points of accuracy {interval(cost.difference)}.")
+    rose = [other.name for other in others if other.said == "rose" and not other.is_core]
+    if rose:
+        reasons.append(f"What else rose instead: {listed(dict.fromkeys(rose), 8)}.")
+    if after.exchanged.low <= chance:
+        reasons.append(
+            f"Nothing else is shown to be learned: with the factor changed it is right in {after.exchanged} (every "
+            f"class alike), where guessing gives {chance:.2f}. Other images are needed, not another training."
+        )
+    return [*effect_reasons(proof, arms, others), *reasons]
+
+
+def effect_reasons(proof: EffectProof, arms: Mapping[str, Arm], others: Sequence[OtherFactor]) -> list[str]:
+    """Why an effect is not shown to be taken out; [] where it is.
+
+    It has to beat every control at 5 % (so all together are a test at 5 %: Berger 1982, Technometrics 24) and to leave
+    less than before; a larger region that it is a part of must lose half of what it lost, and a region that was told as
+    the same cause at least half of its effect.
+    """
+    reduction, given = proof.reduction, proof.given
     reasons = [
         f"It is not shown to leave less than its control ({arms[name].words}): {points(margin.value)} points "
         f"{interval(margin)} ({p_words(margin.p_value)})."
-        for name, margin in margins.items()
+        for name, margin in proof.margins.items()
         if not (margin.low > 0 and margin.p_value < AUDIT_THRESHOLDS["level"])
     ]
     if not reduction.low > 0:
@@ -74,19 +92,7 @@ def reasons_of(
             "The network that is given, of the first seed, is not shown to have less of it by itself: by "
             f"{points(-given.value)} points [{points(-given.high)}, {points(-given.low)}]."
         )
-    is_costly = cost.difference.value < -MOST_LOST and cost.p_value < AUDIT_THRESHOLDS["level"]
-    if is_costly and not was_its_own_help(arms[BEFORE].exchanged, after.exchanged, cells):
-        reasons.append(f"It costs {points(-cost.difference.value)} points of accuracy {interval(cost.difference)}.")
-    rose = [other.name for other in others if other.said == "rose" and not other.is_core]
-    if rose:
-        reasons.append(f"What else rose instead: {listed(dict.fromkeys(rose), 8)}.")
-    reasons += _what_stays(others, -given.value) if given.high < 0 else []
-    if after.exchanged.low <= chance:
-        reasons.append(
-            f"Nothing else is shown to be learned: with the factor changed it is right in {after.exchanged} (every "
-            f"class alike), where guessing gives {chance:.2f}. Other images are needed, not another training."
-        )
-    return reasons
+    return reasons + (_what_stays(others, -given.value) if given.high < 0 else [])
 
 
 def _what_stays(others: Sequence[OtherFactor], fall: float) -> list[str]:

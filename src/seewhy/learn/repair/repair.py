@@ -23,7 +23,7 @@ from seewhy.run.progress import chosen_progress
 
 def repair(
     audit: Audit,
-    finding: int | str = 1,
+    finding: int | str | Sequence[int | str] = 1,
     *,
     ways: str | Sequence[str] = USUAL_WAYS,
     seeds: int = LEAST_SEEDS,
@@ -44,7 +44,8 @@ def repair(
 
     Args:
         audit: what `audit` gave
-        finding: the finding, by its number among those about factors and marks, worst first, or its factor
+        finding: the finding, by its number among those about factors and marks, worst first, or its factor; several,
+            by commas or in a list, are repaired together, each with its proof
         ways: "exchange", "consistency" (fine-tuning), "last-layer", "projection" (no training); also "gated" (a
             projection only where the factor is present), for regions "attention" (a loss on maps, where they may be
             read) and "gradients" (one on the input's gradient); by commas or in a list
@@ -113,4 +114,5 @@ def repair_in_folder(
 
 
 def _folder_of(asked: Asked, options: RepairOptions, folder: Path | None) -> RepairFolder:
-    return RepairFolder(folder, asked.design, {"factor": asked.factor, **options.stored()})
+    factor = [*asked.factors] if asked.further else asked.factor
+    return RepairFolder(folder, asked.design, {"factor": factor, **options.stored()})

@@ -17,7 +17,7 @@ from seewhy.evidence.thresholds import AUDIT_THRESHOLDS
 from seewhy.learn.paired import name_of_test
 from seewhy.learn.repair.arm import BEFORE, REPAIRED, Arm, Try
 from seewhy.learn.repair.groups import Cell
-from seewhy.learn.repair.proof import LEAST_JUDGED, Cost, OtherFactor
+from seewhy.learn.repair.proof import LEAST_JUDGED, Cost, EffectProof, OtherFactor, closest_of
 from seewhy.learn.repair.reasons import MOST_LOST, was_its_own_help
 from seewhy.render import notebook
 from seewhy.render.page import BAD
@@ -32,9 +32,10 @@ class Repair:
     """A repair that is proved, or has failed: `arms` by name ("before", "repaired" and the controls), and `margins`.
 
     `margins` are how much more of the effect each control has left than the repaired networks, `reduction` the same of
-    the network before. `reasons` say why it failed; it is proved where there are none. `network` is the repaired
-    network of the first seed, in eval mode (None where no way could be tried), `others` the other factors of the audit
-    before and after, `cells` what to collect or to trim, `tried` and `refused` the other ways.
+    the network before; `further` is that of each factor that was repaired with it. `reasons` say why it failed; it is
+    proved where there are none. `network` is the repaired network of the first seed, in eval mode (None where no way
+    could be tried), `others` the other factors of the audit before and after, `cells` what to collect or to trim,
+    `tried` and `refused` the other ways.
     """
 
     factor: str
@@ -58,6 +59,7 @@ class Repair:
     folder: Path | None = None
     notes: tuple[str, ...] = ()
     is_mark: bool = False
+    further: tuple[EffectProof, ...] = ()
 
     @property
     def is_proved(self) -> bool:
@@ -67,7 +69,7 @@ class Repair:
     @property
     def closest(self) -> str:
         """The control with the most to say against it: that of the smallest lower end of its margin."""
-        return min(self.margins, key=lambda name: self.margins[name].low, default="")
+        return closest_of(self.margins)
 
     @property
     def exchanged_words(self) -> str:
@@ -90,13 +92,12 @@ class Repair:
         """The repair in one sentence."""
         if not self.margins:
             return f"{self.factor}: no repair, since no way could be tried."
-        beats = f"{self.factor}: {self.way} {self._verb} its control ({self.arms[self.closest].words})"
-        how = " by" if self._verb == "beats" else ":"
-        return f"{beats}{how} {self._margin(self.closest)}."
+        beats = self._beats(self.margins[self.closest], self.closest, self.images, self.donors)
+        return f"{self.factor}: {self.way} {beats}."
 
     def lines(self) -> list[str]:
         """The repair in about a dozen sentences."""
-        proof = [*self._effects(), *self._accuracy(), *self._others()] if self.margins else []
+        proof = [*self._effects(), *self._further(), *self._accuracy(), *self._others()] if self.margins else []
         failed = ["The repair failed: " + " ".join(self.reasons)] if self.reasons else []
         return [self.headline, *failed, *proof, self.collect, *self._ways(), *self.notes]
 
@@ -130,17 +131,16 @@ class Repair:
         """Before, repaired, and the control with the most to say against it."""
         return [arm for name, arm in self.arms.items() if name in (BEFORE, REPAIRED, self.closest)]
 
-    @property
-    def _verb(self) -> str:
-        margin = self.margins[self.closest]
-        return "beats" if margin.low > 0 else "does not beat"
+    def _beats(self, margin: ClassDifference, control: str, images: int, donors: int) -> str:
+        """Whether it beats a control, and by how much."""
+        beats, by = ("beats", " by") if margin.low > 0 else ("does not beat", ":")
+        return f"{beats} its control ({self.arms[control].words}){by} {self._margin(margin, images, donors)}"
 
-    def _margin(self, control: str) -> str:
-        margin = self.margins[control]
+    def _margin(self, margin: ClassDifference, images: int, donors: int) -> str:
         made = f"1 network against {self.seeds}" if self._is_one_network else f"{counted(self.seeds, 'seed')} each"
         tests = f"{p_words(margin.p_value)}; {made}"
-        donors = f", {counted(self.donors, 'donor')}" if self.donors else ""
-        basis = f"{counted(self.images, 'image')} edited{donors}"
+        of_donors = f", {counted(donors, 'donor')}" if donors else ""
+        basis = f"{counted(images, 'image')} edited{of_donors}"
         return f"{points(margin.value)} points {interval(margin)} ({tests}, {basis})"
 
     @property
@@ -160,8 +160,20 @@ class Repair:
         if len(after.effects) > 1 and not self._is_one_network:
             lines.append(f"The network that is given is that of the first seed: {points(after.effects[0])} points.")
         rest = [name for name in self.margins if name != self.closest]
-        lines += [f"Over {self.arms[name].words}: {self._margin(name)}." for name in rest]
+        lines += [
+            f"Over {self.arms[name].words}: {self._margin(self.margins[name], self.images, self.donors)}."
+            for name in rest
+        ]
         return lines
+
+    def _further(self) -> list[str]:
+        """What was repaired with it, each with its own proof."""
+        return [
+            f"{each.factor}, repaired with it: {points(each.means[BEFORE])} points of {watched_of(each.contrast)} "
+            f"before, {points(each.means[REPAIRED])} repaired; "
+            f"{self._beats(each.margins[each.closest], each.closest, each.images, each.donors)}."
+            for each in self.further
+        ]
 
     def _accuracy(self) -> list[str]:
         before, after = self.arms[BEFORE], self.arms[REPAIRED]
@@ -218,7 +230,8 @@ class Repair:
 
 
 def _left(tried: Try) -> str:
-    return f"leaves {points(tried.remaining)} points (accuracy {signed_points(tried.change)})"
+    further = "".join(f", {points(left)} of {name}" for name, left in tried.further.items())
+    return f"leaves {points(tried.remaining)} points{further} (accuracy {signed_points(tried.change)})"
 
 
 def _risen(other: OtherFactor) -> str:

@@ -24,36 +24,33 @@ SHARE = 0.5  # of the images of a batch
 
 @dataclass(frozen=True)
 class TrainingExchange:
-    """Factors that the images of a sample get from each other; `places` are theirs in it, by id."""
+    """Factors that the images of a sample get from each other, all from the same; `places` are theirs in it, by id."""
 
     sample: Sample
-    factors: Sequence[FactorExchange]
+    exchange: FactorExchange
     places: Mapping[str, int]
 
     @property
     def notes(self) -> list[str]:
         """What is exchanged, and how many images stay as they are since they have no mask."""
-        names, total = listed([exchange.factor.name for exchange in self.factors]), len(self.sample)
-        without = {exchange.factor.name: total - int(exchange.eligible.sum()) for exchange in self.factors}
-        return [f"In each epoch half of the training images get from another one: {names}."] + [
+        factors, total = (self.exchange.factor, *self.exchange.further), len(self.sample)
+        without = {factor.name: total - int(self.exchange.has_of(factor).sum()) for factor in factors}
+        return [f"In each epoch half of the training images get from another one: {listed(without)}."] + [
             f"{counted(number, 'training image')} of {total:,} without a mask of {name}: it is not exchanged there."
             for name, number in without.items()
             if number
         ]
 
     def into(self, inputs: Tensor, images: Sequence[Image], generator: torch.Generator) -> Tensor:
-        """The network's inputs (N, C, H, W) of some images, half of them with one factor of another image each."""
+        """The network's inputs (N, C, H, W) of some images, half of them with the factors of another image each."""
         places = torch.tensor([self.places[image.id] for image in images])
         chosen = torch.rand(len(images), generator=generator) < SHARE
-        turns = torch.randint(len(self.factors), (len(images),), generator=generator)
+        rows = torch.nonzero(chosen & torch.from_numpy(self.exchange.eligible)[places])[:, 0]
         mixed = inputs.clone()
-        for turn, exchange in enumerate(self.factors):
-            can = torch.from_numpy(exchange.eligible)[places]
-            rows = torch.nonzero(chosen & can & (turns == turn))[:, 0]
-            donors = exchange.donors_for(places[rows], generator)
-            if len(rows):
-                edited = self.sample.inputs(exchange.edited(places[rows], donors))
-                mixed[rows.to(mixed.device)] = edited.to(mixed.device, mixed.dtype)
+        if len(rows):
+            donors = self.exchange.donors_for(places[rows], generator)
+            edited = self.sample.inputs(self.exchange.edited(places[rows], donors))
+            mixed[rows.to(mixed.device)] = edited.to(mixed.device, mixed.dtype)
         return mixed
 
 
@@ -72,10 +69,9 @@ def exchange_among(
         raise OptionError(f"This cannot be exchanged among the training images ({said}).", slug="no-such-factor")
     sample = design.audited
     beside = tuple(sorted(unasked))  # the face that a background was told from
-    exchanges = tuple(FactorExchange(sample, factor, share=SHARE / len(kept), core=beside) for factor in kept)
-    for exchange in exchanges:
-        exchange.prepare()
-    return TrainingExchange(sample, exchanges, {image.id: place for place, image in enumerate(sample.images)})
+    exchange = FactorExchange(sample, kept[0], share=SHARE, core=beside, further=tuple(kept[1:]))
+    exchange.prepare()
+    return TrainingExchange(sample, exchange, {image.id: place for place, image in enumerate(sample.images)})
 
 
 def named(factors: str | Sequence[FactorWord]) -> str:
