@@ -150,7 +150,8 @@ def test_two_findings_are_repaired_together_each_with_its_proof(data: Path, tmp_
     alone = repair(audit, "top-left", **options)
     other = next(other for other in alone.others if other.factor == "bottom-right")
     assert abs(other.after) > 0.8 * abs(other.before)
-    (note,) = [note for note in alone.notes if "Another shortcut" in note]
+    (note,) = [note for note in alone.notes if note.startswith("Not asked for, though the audit told it")]
+    assert re.search(r"bottom-right on P\(cat\) \d+\.\d → \d+\.\d points\.", note)
     assert note.endswith("To repair them together:  --finding top-left,bottom-right")
 
     found = repair(audit, "top-left, bottom-right", out=tmp_path / "repair", **options)
@@ -160,14 +161,46 @@ def test_two_findings_are_repaired_together_each_with_its_proof(data: Path, tmp_
     assert proof.means["repaired"] < 0.5 * proof.means["before"] and proof.margins[proof.closest].low > 0
     assert set(proof.means) == set(found.arms) and set(proof.margins) == set(found.margins)
     assert not {"top-left", "bottom-right"} & {other.factor for other in found.others}
-    assert not [note for note in found.notes if "Another shortcut" in note]
-    (said,) = [line for line in found.lines() if line.startswith("bottom-right, repaired with it: ")]
+    assert not [note for note in found.notes if "Not asked for" in note]
+    (said,) = [line for line in found.lines() if line.startswith("bottom-right, asked with it: ")]
     assert "points of P(" in said and "beats its control" in said
-    assert "bottom-right" in found.words and "top-left and bottom-right" not in found.headline
+    assert "together with bottom-right" in found.words
+    assert re.search(r"top-left: exchange beats its control .*; bottom-right: it beats its own by ", found.headline)
+    assert repr(found).startswith("<Repair of top-left and bottom-right>")
     stored = json.loads((tmp_path / "repair" / "repair.json").read_text())
     assert stored["further"][0]["means"] == pytest.approx(proof.means) and "further" in stored["tried"][0]
     with pytest.raises(StoreError, match="holds another run"):
         repair(audit, "top-left", out=tmp_path / "repair", **options)
+
+
+@pytest.fixture(scope="module")
+def without_core(tmp_path_factory: pytest.TempPathFactory) -> Audit:
+    """Nothing tells the classes apart but two corners, one better than the other."""
+    data, rng = tmp_path_factory.mktemp("corners") / "data", np.random.default_rng(0)
+    for split, count in {"train": 80, "valid": 60}.items():
+        for label in ("cat", "dog"):
+            (data / split / label).mkdir(parents=True)
+            for number in range(count):
+                pixels = rng.integers(90, 160, (32, 32, 3)).astype(np.uint8)
+                for at, goes_with in ((slice(0, 6), 0.9), (slice(-6, None), 0.95)):
+                    is_red = (label == "cat") == (rng.random() < goes_with)
+                    pixels[at, at, 0] = 230 if is_red else 40
+                PIL.Image.fromarray(pixels).save(data / split / label / f"{number}.png")
+    return audited(data, TwoCorners(), regions=["centre", "top-left", "bottom-right"], properties=["none"])
+
+
+@pytest.mark.parametrize("order", [("top-left", "bottom-right"), ("bottom-right", "top-left")])
+def test_where_only_a_further_shortcut_is_left_nothing_else_is_learned(
+    without_core: Audit, order: tuple[str, str]
+) -> None:
+    """With the first one changed alone the other still tells the classes, so that all are changed at once."""
+    options: dict[str, Any] = {**FAST, "rate": 0.01, "ways": "exchange", "anyway": True}
+    found = repair(without_core, order, **options)
+    assert any(reason.startswith("Nothing else is shown to be learned") for reason in found.reasons)
+    together = found.arms["repaired"].exchanged
+    assert together.low <= 0.5 and f"where {order[0]} and {order[1]} are another image's" in "".join(found.lines())
+    alone = repair(without_core, order[0], **options).arms["repaired"].exchanged
+    assert alone.value > together.value + 0.2
 
 
 def test_a_further_effect_that_is_not_taken_out_fails_the_repair(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -571,6 +604,11 @@ def test_several_findings_are_named_by_number_or_factor_each_once(audit: Audit) 
     for whole in wholes:
         assert {*find(audit.design, findings, whole, anyway=True).factors} == {"surround", "centre"}
     assert find(audit.design, findings, "surround,centre", anyway=True).factors == ("surround", "centre")
+    by_numpy: Any = np.int64(1)
+    assert find(audit.design, findings, by_numpy, anyway=True).factors == (str(findings[0]["factor"]),)
+    nothing: Any = None
+    with pytest.raises(OptionError, match="There is no finding None"):
+        find(audit.design, findings, nothing)
     with pytest.raises(OptionError, match="There is no finding nothing"):
         find(audit.design, findings, "surround,nothing", anyway=True)
     with pytest.raises(OptionError, match=r"no shortcut"):
@@ -637,6 +675,6 @@ def test_the_command_repairs_what_an_audit_found(
     stored = json.loads((tmp_path / "audit-repair" / "repair.json").read_text())
     assert stored["headline"] in typed("repair", run, *options, "--json")  # what is finished is read
     assert "is no shortcut" in typed("repair", run, "--finding", "centre")
-    assert "holds another run: factor" in typed("repair", run, "--finding", "centre", "--anyway")
+    assert "holds another run: a repair of other findings" in typed("repair", run, "--finding", "centre", "--anyway")
     monkeypatch.chdir(tmp_path)
     assert "errors.md#repair-moved" in typed("repair", run, "--finding", "surround")

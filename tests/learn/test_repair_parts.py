@@ -143,6 +143,62 @@ def test_further_factors_come_from_the_same_donors_and_a_property_is_set_before_
     assert together.further_words == "together with brightness"
 
 
+@pytest.mark.parametrize("mode", ["any class", "all classes alike", "the same class"])
+def test_donors_have_all_that_the_recipient_has(mode: Any) -> None:
+    """Or a region that some lack would be exchanged in fewer images than is said."""
+    top = torch.zeros(1, 16, 16)
+    top[:, :4] = 1
+    has = np.arange(40) % 5 != 0
+    sample = replace(sample_of(40), masks={"top": top}, found={"top": has})
+    exchange = FactorExchange(
+        sample, RegionFactor(drawn("top")), mode, further=(PropertyFactor(PROPERTIES["brightness"]),)
+    )
+    places = torch.arange(40).repeat(20)
+    donors = exchange.donors_for(places, torch.Generator().manual_seed(0))
+    with_it = has[places.numpy()]
+    assert exchange.eligible.all() and has[donors.numpy()[with_it]].all() and not has[donors.numpy()[~with_it]].all()
+    same = sample.labels[donors.numpy()] == sample.labels[places.numpy()]
+    expected = {"any class": 0.5, "all classes alike": 0.0, "the same class": 1.0}[mode]
+    assert float(same[with_it].mean()) == pytest.approx(expected, abs=0.06) == float(same[~with_it].mean())
+
+
+def test_regions_are_exchanged_before_the_picture_moves() -> None:
+    """Their masks lie where they were: a mirrored object would be overwritten by the donor's background."""
+    left = torch.zeros(1, 16, 16)
+    left[:, 4:12, 1:6] = 1
+    sample = replace(sample_of(40), masks={"background": 1 - left}, found={"background": np.ones(40, dtype=bool)})
+    pixels = sample.pixels.clone()
+    pixels[:20, :, :, 8:], pixels[20:, :, :, :8] = 0, 0  # brighter on one side, on the other in donors
+    pixels[:20, :, 4:12, 1:6] = 255
+    sample = replace(sample, pixels=pixels)
+    flip = PropertyFactor(PROPERTIES["flip"])
+    both = FactorExchange(sample, RegionFactor(drawn("background")), further=(flip,))
+    recipients, donors = torch.arange(20), torch.arange(20, 40)
+    white = (both.edited(recipients, donors) == 1).all(dim=1).sum(dim=(1, 2))
+    assert (white >= 40).all()  # mirrored or not
+    turned = FactorExchange(sample, flip).edited(recipients, donors)
+    assert not torch.equal(turned, sample.canvases(recipients))
+
+
+@pytest.mark.parametrize(
+    ("first", "second"), [("saturation", "spectrum"), ("saturation", "tint"), ("contrast", "brightness")]
+)
+def test_properties_that_undo_one_another_are_set_again(first: str, second: str) -> None:
+    generator = torch.Generator().manual_seed(0)
+    tints = torch.rand(40, 3, 1, 1, generator=generator) * 0.4 + 0.3
+    noise = torch.randn(40, 3, 32, 32, generator=generator) * (
+        torch.rand(40, 1, 1, 1, generator=generator) * 0.12 + 0.02
+    )
+    sample = replace(sample_of(40, 32), pixels=((tints + noise).clamp(0, 1) * 255).round().byte())
+    one, other = (PropertyFactor(PROPERTIES[name]) for name in (first, second))
+    recipients, donors = torch.arange(20), torch.arange(20, 40)
+    edited = FactorExchange(sample, one, further=(other,)).edited(recipients, donors)
+    was, given, is_now = (
+        one.take(canvases, None) for canvases in (sample.canvases(recipients), sample.canvases(donors), edited)
+    )
+    assert float((is_now - given).abs().mean()) < 0.2 * float((was - given).abs().mean())
+
+
 def test_the_way_is_chosen_by_all_effects_that_are_left() -> None:
     one = Try("exchange", "", 0.01, 0.9, 0.0, further={"tint": -0.20})
     both = Try("consistency", "", -0.05, 0.9, -0.02, further={"tint": 0.03})

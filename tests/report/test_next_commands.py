@@ -44,10 +44,10 @@ def test_shortcuts_that_are_shown_well_can_be_repaired_together() -> None:
         {**finding("border", "depends", "shortcut", **EFFECT), **weak},
         {**finding("left half", "depends", "shortcut", **EFFECT), **strong},
     ]
-    run = "seewhy repair 'runs/my audit' --finding"
-    assert asked(*found) == [f"{run} background", f"{run} 'background,left half'"]
+    run, out = "seewhy repair 'runs/my audit' --finding", "--out 'runs/my audit-repair-together'"
+    assert asked(*found) == [f"{run} background", f"{run} 'background,left half' {out}"]
     more = [{**finding(name, "shortcut", **EFFECT), **strong} for name in ("tint", "a,b", "noise")]
-    assert asked(*found, *more)[1] == f"{run} 'background,left half,tint'"
+    assert asked(*found, *more)[1] == f"{run} 'background,left half,tint' {out}"
     assert len(asked(*found[:4])) == 1
 
 

@@ -63,6 +63,10 @@ class Measure:
         """The same measure of everything but some factors or marks."""
         return self._of([job for job in self.design.schedule.jobs if job.name not in factors])
 
+    def also(self, job: Job) -> Measure:
+        """The same measure with one job more."""
+        return self._of([*self.design.schedule.jobs, job])
+
     def _of(self, jobs: Sequence[Job]) -> Measure:
         return Measure(replace(self.design, schedule=replace(self.design.schedule, jobs=tuple(jobs))))
 

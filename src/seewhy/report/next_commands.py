@@ -12,7 +12,7 @@ from seewhy.errors import listed
 from seewhy.records import one_form
 from seewhy.report.stored import StoredRun
 
-WELL, MOST_TOGETHER = ("STRONG", "MODERATE"), 3  # findings that are repaired together
+MOST_TOGETHER = 3  # findings that are repaired together
 CLASSIFIER_WORDS = frozenset(  # what other commands about the same classifier need of a command line
     ("--model", "--weights", "--weights-key", "--epoch", "--model-arg", "--device", "--classes", "--task", "--output",
      "--output-form", "--size", "--fit", "--resize", "--crop", "--interpolation", "--mean", "--std", "--range",
@@ -57,7 +57,8 @@ def after_audit(found: Mapping[str, Any], folder: Path, typed: str | None) -> li
         commands.append((words, _repairing(folder, names[0])))
         if len(together := repaired_together(able)) > 1:
             words = f"Or less on {listed(together)}: together, each with its proof."
-            commands.append((words, _repairing(folder, ",".join(together))))
+            beside = shlex.quote(f"{folder}-repair-together")  # RUN-repair is that of one alone
+            commands.append((words, f"{_repairing(folder, ','.join(together))} --out {beside}"))
     is_more_used = any(finding["claims"] and "benefit" in finding["numbers"] for finding in found["findings"])
     if is_more_used and (searching := _with_search(typed)):
         commands.append(("Let the audit look for places that nobody named, too.", searching))
@@ -68,9 +69,14 @@ def _repairing(folder: Path, finding: str) -> str:
     return f"seewhy repair {shlex.quote(str(folder))} --finding {shlex.quote(finding)}"
 
 
+def is_shown_well(finding: Mapping[str, Any]) -> bool:
+    """Whether a finding, as findings.json has it, is a shortcut that is shown well."""
+    return "shortcut" in finding["claims"] and finding.get("level") in ("STRONG", "MODERATE")
+
+
 def repaired_together(findings: Sequence[Mapping[str, Any]]) -> list[str]:
     """The shortcuts that are shown well, but for marks, which are repaired one by one; at most three."""
-    some = [one for one in findings if one["numbers"].get("kind") != "insert" and one.get("level") in WELL]
+    some = [one for one in findings if one["numbers"].get("kind") != "insert" and is_shown_well(one)]
     return [one["factor"] for one in some if "," not in one["factor"]][:MOST_TOGETHER]
 
 

@@ -44,7 +44,7 @@ class Margin:
 
 @dataclass(frozen=True)
 class Further:
-    """A factor that was taken out with the first: its effect by arm, and how much more its closest control has left."""
+    """A factor that was asked with the first: its effect by arm, and how much more its closest control has left."""
 
     factor: str
     watched: str
@@ -92,8 +92,13 @@ class RepairView(FolderView):
 
     @property
     def factor(self) -> str:
-        """What was to be taken out of the network."""
+        """What was to be taken out of the network, that of the first finding."""
         return str(self.found["factor"])
+
+    @property
+    def names(self) -> str:
+        """All that was to be taken out of it."""
+        return str(self.found.get("names", self.factor))
 
     @property
     def headline(self) -> str:
@@ -103,10 +108,12 @@ class RepairView(FolderView):
         closest = self.found["margins"][self.found["closest"]]
         verb = "beats" if estimate_of(closest).low > 0 else "does not beat"
         by = f"{points(closest['value'])} points {interval(estimate_of(closest))}"
-        further = listed([one["factor"] for one in self.found.get("further", ())])
-        return f"{self.factor}: {self.found['way']} {verb} its control by {by}" + (
-            f"; repaired with it: {further}" if further else ""
-        )
+        further = [
+            f"; {one.factor}: {'beats' if one.margin.holds else 'does not beat'} its own by {one.margin.value} "
+            f"{one.margin.interval}"
+            for one in self.further
+        ]
+        return f"{self.factor}: {self.found['way']} {verb} its control by {by}{''.join(further)}"
 
     @property
     def is_proved(self) -> bool:
@@ -133,6 +140,10 @@ class RepairView(FolderView):
                 f"{points(before['mean'])} → {points(after['mean'])}",
                 f"points of {self.watched}",
                 "none",
+            ),
+            *(
+                KeyFact(f"effect of {one.factor}", f"{one.before} → {one.repaired}", f"points of {one.watched}", "none")
+                for one in self.further
             ),
             KeyFact(
                 "less than its closest control",
@@ -173,7 +184,7 @@ class RepairView(FolderView):
 
     @property
     def further(self) -> list[Further]:
-        """What was repaired with it."""
+        """What was asked with it."""
         told = []
         for one in self.found.get("further", ()):
             closest = min(one["margins"], key=lambda name: estimate_of(one["margins"][name]).low)
@@ -202,7 +213,7 @@ class RepairView(FolderView):
             for arm in self._shown_arms
         ]
         title = "Share of right answers"
-        return share_svg(shares, None, title, f"{title} as the images are, and with {self.factor} changed.")
+        return share_svg(shares, None, title, f"{title} as the images are, and with {self.names} changed.")
 
     @cached_property
     def cells_chart(self) -> str:

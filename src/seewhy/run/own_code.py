@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from enum import Enum
 from functools import partial
 from pathlib import PurePath
-from types import CellType, CodeType, FunctionType, MethodType, ModuleType, SimpleNamespace
+from types import CodeType, FunctionType, MethodType, ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -24,7 +24,7 @@ import torch
 from torch import Tensor, nn
 
 from seewhy.errors import is_users_file
-from seewhy.run.source import bytes_of, module_of, short_hash
+from seewhy.run.source import bytes_of, cell_content, module_of, short_hash
 
 _DEEPEST = 60  # how far objects are followed
 _READ = ("LOAD_GLOBAL", "LOAD_NAME")
@@ -101,7 +101,7 @@ class _Description:
     def _of_function(self, function: FunctionType) -> Any:
         if not _is_users(function.__code__.co_filename):
             return [function.__module__, function.__qualname__]
-        cells = [self.of(_content_of(cell)) for cell in function.__closure__ or ()]
+        cells = [self.of(cell_content(cell)) for cell in function.__closure__ or ()]
         told = [self.of(function.__code__), cells, self.of(function.__defaults__), self.of(function.__kwdefaults__)]
         return [*told, [(name, self.of(value)) for name, value in _globals_of(function)]]
 
@@ -216,10 +216,3 @@ def _is_of_user(kind: type) -> bool:
         return True
     codes = (getattr(getattr(part, "__func__", part), "__code__", None) for part in vars(kind).values())
     return any(code is not None and is_users_file(code.co_filename) for code in codes)
-
-
-def _content_of(cell: CellType) -> Any:
-    try:
-        return cell.cell_contents
-    except ValueError:  # empty
-        return None

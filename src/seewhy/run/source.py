@@ -155,7 +155,7 @@ def _described(value: Any) -> Any:
     if isinstance(value, MethodType):
         return [_described(value.__func__), _described(value.__self__)]
     if isinstance(value, FunctionType):
-        cells = [_described(_content_of(cell)) for cell in value.__closure__ or ()]
+        cells = [_described(cell_content(cell)) for cell in value.__closure__ or ()]
         return [_described(value.__code__), cells, _described(value.__defaults__), _described(value.__kwdefaults__)]
     return _described_object(value)
 
@@ -168,8 +168,9 @@ def _described_object(value: Any) -> Any:
     return [*name, _described(getattr(kind.__call__, "__code__", None)), _described(getattr(value, "__dict__", {}))]
 
 
-def _content_of(cell: CellType) -> Any:
+def cell_content(cell: CellType) -> Any:
+    """What a function's cell holds; None where it is empty."""
     try:
         return cell.cell_contents
-    except ValueError:  # empty
+    except ValueError:
         return None

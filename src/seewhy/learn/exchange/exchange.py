@@ -21,6 +21,8 @@ from seewhy.learn.exchange.beside_core import REACH, core_at, reach_of, two_band
 
 DonorsOf = Literal["any class", "the same class", "all classes alike"]
 MOST_SHARE = 0.75  # of the images of a batch that are exchanged
+AGAIN = 3  # times that several properties are set
+_MOVING = ("flip", "crop")  # properties that move the picture
 _CORNER = 0.1  # the area of a region that stands against a property, which has none
 
 
@@ -53,9 +55,10 @@ class FactorExchange:
 
     Of a region that adjoins the `core`, what lies near it gets only what is smooth in the donor's content. The regions
     `also` come from the same donors, where both images have them: of a tint more lies in their pixels than a mean
-    colour says. So do the factors `further`, which are to say nothing any more either. Properties are set first, by
-    the whole picture as it was: with the donor's regions in it, it would hardly differ from the donor, and what they
-    say in the core would stay.
+    colour says. So do the factors `further`, which are to say nothing any more either: the donors have all that the
+    recipient has. Properties are set first, by the whole picture as it was: with the donor's regions in it, it would
+    hardly differ from the donor, and what they say in the core would stay. Where one is set after another, which it may
+    undo in part, all are set again. What moves the picture comes behind regions, which lie where their masks are.
     """
 
     sample: Sample
@@ -90,31 +93,51 @@ class FactorExchange:
     @property
     def balance(self) -> str:
         """How far the classes have its content alike, in all images together."""
-        n, own = len(self._pools), 1 - self.share + self.share * self._own
+        n = len(self._all_donors)
+        own = 1 - self.share + self.share * self._own(n)
         if n < 2 or own - 1 / n < 0.005:
             return "so that all classes have it alike"
         return f"so that {own:.0%} of each class keep their own class's content, where {1 / n:.0%} would be alike"
 
     @cached_property
-    def _pools(self) -> list[Tensor]:
-        """The donors by class."""
-        pool = np.flatnonzero(self.eligible)
-        labels = self.sample.labels[pool]
-        return [torch.from_numpy(pool[labels == label]) for label in np.unique(labels)]
+    def _has(self) -> NDArray[np.bool_]:
+        """Which images (M) have each of the factors (F, M)."""
+        return np.stack([self.has_of(factor) for factor in (self.factor, *self.further)])
 
     @property
-    def _own(self) -> float:
-        """The share of the donors that are of the recipient's class."""
-        n = len(self._pools)
-        if n < 2 or self.donors == "the same class":
+    def _all_donors(self) -> list[Tensor]:
+        return self._donors_of(np.zeros(len(self._has), dtype=bool))
+
+    def _donors_of(self, has: NDArray[np.bool_]) -> list[Tensor]:
+        """By class the donors that have all of the factors that a recipient has (F,).
+
+        Where these are of one class alone, all that have any of the factors.
+        """
+        key = has.tobytes()
+        if key not in self._pools:
+            able = self.eligible & self._has[has].all(axis=0)
+            if len(np.unique(self.sample.labels[able])) < 2:
+                able = self.eligible
+            pool = np.flatnonzero(able)
+            labels = self.sample.labels[pool]
+            self._pools[key] = [torch.from_numpy(pool[labels == label]) for label in np.unique(labels)]
+        return self._pools[key]
+
+    @cached_property
+    def _pools(self) -> dict[bytes, list[Tensor]]:
+        """The donors by class, by what a recipient has: told once."""
+        return {}
+
+    def _own(self, n_classes: int) -> float:
+        """The share of the donors that are of the recipient's class, where donors are of so many."""
+        if n_classes < 2 or self.donors == "the same class":
             return 1.0
-        return max(0.0, 1 - (1 - 1 / n) / self.share) if self.share else 0.0
+        return max(0.0, 1 - (1 - 1 / n_classes) / self.share) if self.share else 0.0
 
     @property
     def eligible(self) -> NDArray[np.bool_]:
         """Which images have the factor's region, or that of a further factor."""
-        able: NDArray[np.bool_] = np.any([self.has_of(factor) for factor in (self.factor, *self.further)], axis=0)
-        return able
+        return np.asarray(self._has.any(axis=0), dtype=bool)
 
     def has_of(self, factor: Factor) -> NDArray[np.bool_]:
         """Which images have the region of one of the factors; all have a property."""
@@ -123,31 +146,44 @@ class FactorExchange:
 
     def donors_for(self, places: Tensor, generator: torch.Generator) -> Tensor:
         """A donor (n,) for each recipient (n,); one may be given itself, as one of many."""
-        if self.donors == "any class":
-            pool = torch.cat(self._pools).sort().values
-            return pool[torch.randint(len(pool), (len(places),), generator=generator)]
-        known = [int(self.sample.labels[pool[0]]) for pool in self._pools]
-        chosen = [self._donor(known.index(int(self.sample.labels[place])), generator) for place in places.tolist()]
-        return torch.tensor(chosen, dtype=torch.int64)
+        donors = torch.empty_like(places)
+        kinds, kind = np.unique(self._has[:, places.numpy()].T, axis=0, return_inverse=True)
+        for number, has in enumerate(kinds):
+            rows = torch.from_numpy(np.flatnonzero(kind.ravel() == number))
+            donors[rows] = self._dealt(places[rows], self._donors_of(has), generator)
+        return donors
 
-    def _donor(self, own: int, generator: torch.Generator) -> int:
-        """One donor for a recipient of the class at this place among those of the donors; of others each alike."""
-        pools = self._pools
-        if float(torch.rand((), generator=generator)) >= self._own:
-            other = int(torch.randint(len(pools) - 1, (), generator=generator))
-            own = other + (other >= own)
-        return int(pools[own][torch.randint(len(pools[own]), (), generator=generator)])
+    def _dealt(self, places: Tensor, pools: Sequence[Tensor], generator: torch.Generator) -> Tensor:
+        """A donor (n,) of these, by class, for each recipient (n,); of other classes each alike."""
+        if self.donors == "any class":
+            pool = torch.cat([*pools]).sort().values
+            return pool[torch.randint(len(pool), (len(places),), generator=generator)]
+        known, share = [int(self.sample.labels[pool[0]]) for pool in pools], self._own(len(pools))
+        chosen = []
+        for label in self.sample.labels[places.numpy()]:
+            at = known.index(int(label))
+            if float(torch.rand((), generator=generator)) >= share:
+                other = int(torch.randint(len(pools) - 1, (), generator=generator))
+                at = other + (other >= at)
+            chosen.append(int(pools[at][torch.randint(len(pools[at]), (), generator=generator)]))
+        return torch.tensor(chosen, dtype=torch.int64)
 
     def edited(self, recipients: Tensor, donors: Tensor) -> Tensor:
         """The canvases (n, 3, H, W) of the recipients with the donors' content, a property's first."""
         canvases = self.sample.canvases(recipients)
-        for each in sorted((self, *self._others), key=lambda exchange: exchange.factor.region is not None):
+        for each in self._steps:
             region = each.factor.region
             masks = None if region is None else self.sample.masks_at(region, recipients)
             edited = each.put(canvases, masks, donors, each.core_at(recipients))
             has_both = torch.from_numpy(self.has_of(each.factor))[torch.stack([recipients, donors])].all(dim=0)
             canvases = torch.where(has_both.to(edited.device)[:, None, None, None], edited, canvases)
         return canvases
+
+    @cached_property
+    def _steps(self) -> list[FactorExchange]:
+        """The exchanges of single factors, in the order in which they are made."""
+        by_name = {each.factor.name: each for each in (self, *self._others)}
+        return [by_name[factor.name] for factor in in_order([each.factor for each in by_name.values()])]
 
     @cached_property
     def _others(self) -> tuple[FactorExchange, ...]:
@@ -197,6 +233,18 @@ class FactorExchange:
             as_bytes = region is not None and sample.pixels.dtype == torch.uint8
             parts.append((taken * 255).round().clamp(0, 255).byte() if as_bytes else taken)
         return torch.cat(parts)
+
+
+def in_order(factors: Sequence[Factor]) -> list[Factor]:
+    """Factors in the order in which they are exchanged: properties, again where there are several, then regions.
+
+    What moves the picture comes behind regions, and before other properties where there are none.
+    """
+    regions = [factor for factor in factors if factor.region is not None]
+    moving = [factor for factor in factors if factor.region is None and factor.name in _MOVING]
+    properties = [factor for factor in factors if factor.region is None and factor.name not in _MOVING]
+    again = properties * (AGAIN if len(properties) > 1 else 1)
+    return [*again, *regions, *moving] if regions else [*moving, *again]
 
 
 @dataclass(frozen=True)

@@ -248,12 +248,12 @@ def _by_share(job: RepairJob, region: str, name: str, words: str, loss_of: Calla
         loss = loss_of(placed, masks)
         return lambda seed: tuned(loss=loss, seed=seed)
 
-    other = unrelated(job.sample, placed, job.factor, (), job.core, job.seed)
+    other = unrelated(job.sample, placed, job.factor, (), job.core, job.seed, further=job.further)
     elsewhere = {UNRELATED: by(other.region[None])} if isinstance(other, RegionExchange) else {}
     control = {UNRELATED: "the same loss on an unrelated region of the same area"} if elsewhere else {}
     return Way(
         name=name,
-        words=words,
+        words=f"{words}{_of_the_first(job)}",
         make=by(as_share(placed.masks[region])),
         controls={PLAIN: lambda seed: tuned(seed=seed), **elsewhere},
         control_words={PLAIN: _plain_words(job.tuning.epochs), **control},
@@ -294,7 +294,8 @@ def _last_layer(job: RepairJob) -> Way:
 
     return Way(
         name=LAST_LAYER,
-        words=f"{WAYS[LAST_LAYER]} ({counted(len(sample), 'image')} of {sample.split}, groups by {groups.source})",
+        words=f"{WAYS[LAST_LAYER]}{_of_the_first(job)} ({counted(len(sample), 'image')} of {sample.split}, groups by "
+        f"{groups.source})",
         make=lambda seed: fitted(groups.of, seed),
         controls={SCRAMBLED: lambda seed: fitted(_scrambled(groups.of, sample.labels, seed), seed)},
         control_words={SCRAMBLED: "the same fit with the groups dealt by chance within each class"},
@@ -341,13 +342,19 @@ def _by_direction(
 
     return Way(
         name=name,
-        words=f"{words} ({counted(len(sample), 'image')} of {sample.split}, groups by {groups.source})",
+        words=f"{words}{_of_the_first(job)} ({counted(len(sample), 'image')} of {sample.split}, groups by "
+        f"{groups.source})",
         make=lambda seed: made(groups.of),
         controls={SCRAMBLED: lambda seed: made(_scrambled(groups.of, sample.labels, seed))},
         control_words={SCRAMBLED: "the same projection of a direction of groups dealt by chance within each class"},
         times=CHEAP,
         is_seedless=True,
     )
+
+
+def _of_the_first(job: RepairJob) -> str:
+    """What a way leaves out that takes one factor alone; empty where there is one."""
+    return f", of {job.factor.name} alone" if job.further else ""
 
 
 def _scrambled(groups: Integers, labels: Integers, seed: int) -> Integers:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -12,6 +12,7 @@ from seewhy.evidence.trials.design import AuditDesign
 from seewhy.learn.repair.arms import USUAL_WAYS, WAYS
 from seewhy.learn.train.fine_tune import Tuning
 from seewhy.records import checked_seed
+from seewhy.report.next_commands import is_shown_well
 
 LEAST_SEEDS = 3
 LARGEST_RATE = 1.0  # of Adam, whose steps are as large
@@ -40,7 +41,8 @@ class Asked:
 
     `further` are the factors of other findings that are repaired with it. `same_cause` are factors that its finding
     told as the same cause; `wholly_it` those among all findings' of which the audit found less than its floor left
-    where the factor itself was put back. `not_asked` are the factors of the audit's other shortcuts.
+    where the factor itself was put back. `not_asked` are the factors of the audit's other shortcuts
+    that are shown well.
     """
 
     design: AuditDesign
@@ -124,7 +126,7 @@ def find(
     first, *more = asked.values()
     if more:
         _refuse_marks(design, list(asked))
-    shortcuts = [str(one["factor"]) for one in findings if "shortcut" in one["claims"] and one["factor"] not in asked]
+    shortcuts = [str(one["factor"]) for one in findings if is_shown_well(one) and one["factor"] not in asked]
     told = {name for each in asked.values() for name in each.same_cause}
     return replace(
         first,
@@ -137,7 +139,8 @@ def find(
 def _words_of(which: int | str | Sequence[int | str], findings: Sequence[Mapping[str, Any]]) -> list[int | str]:
     """Each finding that is named by itself. A name that holds a comma is one."""
     if not isinstance(which, str):
-        return [which] if isinstance(which, int) else list(which) or [""]
+        several = list(which) or [""] if isinstance(which, Iterable) else [which]
+        return [word.strip() if isinstance(word, str) else word for word in several]
     is_named = any(which in (one["factor"], *one.get("alternatives", ())) for one in findings)
     return [which] if is_named else [word.strip() for word in which.split(",") if word.strip()] or [which]
 

@@ -14,22 +14,33 @@ from seewhy.errors import ModelError, SeewhyError, WorkError, counted, listed
 from seewhy.estimates import Floats
 from seewhy.evidence.factors.factor import Factor, Mark
 from seewhy.evidence.findings.effects import class_effect
-from seewhy.evidence.findings.figures import points
+from seewhy.evidence.findings.figures import points, watched_of
 from seewhy.evidence.thresholds import AUDIT_THRESHOLDS
 from seewhy.evidence.trials.contrast import Contrast
 from seewhy.evidence.trials.design import AuditDesign
+from seewhy.evidence.trials.edit import EXCHANGE, TrialKey
 from seewhy.evidence.trials.masked import is_part
 from seewhy.evidence.trials.sample import DISJOINT, Sample, overlap_of
-from seewhy.evidence.trials.trial import Trials
+from seewhy.evidence.trials.trial import Job, Trials
+from seewhy.learn.exchange.exchange import in_order
 from seewhy.learn.measure import Measure
 from seewhy.learn.parts import apart_from, halves_of, measure_on, refuse_small_halves, train_of, with_all_images
 from seewhy.learn.repair.arm import BEFORE, REPAIRED, Arm, Try
 from seewhy.learn.repair.arms import RepairJob, Way, ways_of
 from seewhy.learn.repair.asked import Asked, RepairOptions, Target
 from seewhy.learn.repair.budget import cost_of_way, within
-from seewhy.learn.repair.groups import Groups, cells_of, collecting, groups_by_column, groups_by_effects, no_groups
+from seewhy.learn.repair.groups import (
+    Cell,
+    Groups,
+    cells_of,
+    collecting,
+    groups_by_column,
+    groups_by_effects,
+    no_groups,
+)
 from seewhy.learn.repair.proof import (
     OtherFactor,
+    all_cells,
     cost_of,
     effect_over_seeds,
     effect_proof,
@@ -44,6 +55,7 @@ from seewhy.learn.repair.repair_folder import RepairFolder
 from seewhy.learn.repair.repaired import Repair
 from seewhy.records import Progress
 
+MOST_NAMED = 3  # shortcuts that were not asked for
 MOST_ALSO = 3  # further regions that are exchanged with a factor: each image's content of each is kept in memory
 RECIPIENTS, USES = 300, 4  # of the proof: images that are edited, donors of each class that each meets
 SEEDS = 1000  # of networks, for each seed that is asked for
@@ -82,8 +94,14 @@ class Bench:
             uses=USES,
             seed=options.seed,
         )
+        self.joint = self._joint()
+        if self.joint is not None:
+            self.prover = self.prover.also(self.joint)
         self.spent = 0  # images through a network, for what is done in any case
-        self.learned, held, self.proved_groups = map(self._groups, (self.train, self.choosing, self.proving))
+        self.learned, held, self.proved_groups = (
+            self._groups(part, self.factor, self.contrast) for part in (self.train, self.choosing, self.proving)
+        )
+        self.further_groups = [self._groups(self.train, *further) for further in self.further]
         self.job = self._job(held)
         self.ways, self.refused = self._ways(self.job)
         self.made: dict[str, nn.Module] = {}  # in memory, to try ways: the proof needs the same ones again
@@ -91,7 +109,7 @@ class Bench:
 
     def repair(self) -> Repair:
         """The repair with its proof."""
-        cells = cells_of(self.learned, self.train.labels, self.design.classes, self.train.images)
+        cells = self._cells(self.learned)
         before = readings_of(self.chooser)[self.factor.name]
         tries = [self._tried(way, before) for way in self.ways]
         begun = Repair(
@@ -147,7 +165,7 @@ class Bench:
     def _ways(self, job: RepairJob) -> tuple[list[Way], dict[str, str]]:
         """The ways that can be tried within the budget, and why the others cannot."""
         ways, refused = ways_of(job, self.options.ways)
-        judged, others = (each(*self.asked.factors).n_passes for each in (self.prover.only, self.prover.without))
+        judged, others = (each(*self._judged).n_passes for each in (self.prover.only, self.prover.without))
         costs = {
             way.name: cost_of_way(
                 way,
@@ -172,24 +190,29 @@ class Bench:
         for arm, make in way.controls.items():
             readings[arm] = [self._read(self._network(f"{way.name}-{arm}", make, seed)) for seed in range(n)]
         words = {BEFORE: "before", REPAIRED: way.words, **way.control_words}
-        arms = {
-            arm: self._arm(arm, words[arm], [reading[self.factor.name] for reading in held])
-            for arm, held in readings.items()
-        }
+        arms = {arm: self._arm(arm, words[arm], held) for arm, held in readings.items()}
         proof, *further = (
             effect_proof(
-                factor.name, contrast, {arm: [each[factor.name] for each in held] for arm, held in readings.items()}
+                name,
+                contrast,
+                {arm: [each[name] for each in held] for arm, held in readings.items()},
+                self._cells(groups),
             )
-            for factor, contrast in ((self.factor, self.contrast), *self.further)
+            for name, contrast, groups in zip(
+                self.asked.factors,
+                (self.contrast, *(contrast for _, contrast in self.further)),
+                (self.learned, *self.further_groups),
+                strict=True,
+            )
         )
         before, repaired = (readings[arm][0] for arm in (BEFORE, REPAIRED))
         first, after = (each[self.factor.name] for each in (before, repaired))
         cost = cost_of(first.right, after.right, first.clusters)
         chance = 1 / len(np.unique(self.proving.labels))
-        others = others_of(self.prover.without(*self.asked.factors), networks[0])
+        others = others_of(self.prover.without(*self._judged), networks[0])
         others += self._on_other_classes(before, repaired)
         related = [[self._related(other, target) for other in others] for target in self.asked.targets]
-        reasons = reasons_of(proof, cost, arms, related[0], chance, begun.cells)
+        reasons = reasons_of(proof, cost, arms, related[0], chance, all_cells((proof, *further)))
         for of_factor, around in zip(further, related[1:], strict=True):
             reasons += [f"{of_factor.factor}: {why}" for why in effect_reasons(of_factor, arms, around)]
         self._step()
@@ -202,7 +225,7 @@ class Bench:
             reduction=proof.reduction,
             further=tuple(further),
             cost=cost,
-            others=tuple(others),
+            others=tuple(map(_joined, zip(*related, strict=True))),
             reasons=tuple(reasons),
             notes=(*begun.notes, *self._left(others), *([way.note] if way.note else [])),
             seeds=n,
@@ -215,7 +238,9 @@ class Bench:
         """The effects of what is repaired on other classes than those that it is repaired for."""
         return [
             replace(other_of(name, contrast, before[name], after[name]), is_repaired=True)
-            for name, repaired_for in zip(before, (self.contrast, *(of for _, of in self.further)), strict=True)
+            for name, repaired_for in zip(
+                self.asked.factors, (self.contrast, *(of for _, of in self.further)), strict=True
+            )
             for contrast in self.design.contrasts
             if contrast is not repaired_for
         ]
@@ -231,19 +256,23 @@ class Bench:
         return replace(other, holds_it=holds_it, is_same_cause=other.factor in target.same_cause)
 
     def _left(self, others: Sequence[OtherFactor]) -> tuple[str, ...]:
-        """Which of the audit's other shortcuts a network still has, and what to type to repair them, too."""
+        """What the audit told as a shortcut and was not asked for, before and after, and what to type to ask for it."""
         if isinstance(self.factor, Mark):
             return ()
-        able = [one for one in others if one.factor in self.asked.not_asked]
-        stays = {
+        beside = {
             one.factor: one
-            for one in sorted(able, key=lambda one: abs(one.after))
-            if abs(one.after) >= AUDIT_THRESHOLDS["floor"]
+            for one in sorted(others, key=lambda one: abs(one.after))
+            if one.factor in self.asked.not_asked and abs(one.after) >= AUDIT_THRESHOLDS["floor"]
         }
-        told = listed([f"{name} ({points(one.after)} points)" for name, one in stays.items()], 4)
-        names = shlex.quote(",".join((*self.asked.factors, *stays)))
-        words = f"Another shortcut of the audit stays: {told}. To repair them together:  --finding {names}"
-        return (words,) if stays else ()
+        largest = list(reversed(beside.values()))[:MOST_NAMED]
+        told = [
+            f"{one.factor} on {watched_of(one.contrast)} {points(one.before)} → {points(one.after)}" for one in largest
+        ]
+        names = shlex.quote(",".join((*self.asked.factors, *(one.factor for one in largest))))
+        words = (
+            f"Not asked for, though the audit told it as a shortcut: {listed(told)} points. To repair them together:"
+        )
+        return (f"{words}  --finding {names}",) if told else ()
 
     def _tried(self, way: Way, before: Reading) -> Try:
         """What a way leaves on the images that choose."""
@@ -274,11 +303,31 @@ class Bench:
 
     def _read(self, network: nn.Module | None) -> dict[str, Reading]:
         """What a network (None: the one before) says of each repaired factor on the images that prove."""
-        readings = readings_of(self.prover.only(*self.asked.factors), network)
-        return {name: readings[name] for name in self.asked.factors}
+        return readings_of(self.prover.only(*self._judged), network)
 
-    def _arm(self, name: str, words: str, readings: Sequence[Reading]) -> Arm:
-        first = readings[0]
+    @property
+    def _judged(self) -> tuple[str, ...]:
+        """What the proof reads of every network: each factor by itself, and of several all together."""
+        return (*self.asked.factors, *([self.joint.name] if self.joint is not None else []))
+
+    def _joint(self) -> Job | None:
+        """The exchange of all that is repaired at once, which shows what else tells the classes apart.
+
+        None where that is one factor.
+        """
+        if isinstance(self.factor, Mark) or not self.further:
+            return None
+        factors, sample = [self.factor, *(factor for factor, _ in self.further)], self.prover.design.audited
+        pairs = sample.pairs([factor.region for factor in factors if factor.region], uses=USES)
+        key = TrialKey(listed(self.asked.factors), EXCHANGE, sample.split)
+        return Job(key, pairs, tuple(in_order(factors))) if len(pairs) else None
+
+    def _cells(self, groups: Groups) -> list[Cell]:
+        return cells_of(groups, self.train.labels, self.design.classes, self.train.images)
+
+    def _arm(self, name: str, words: str, held: Sequence[Mapping[str, Reading]]) -> Arm:
+        readings = [reading[self.factor.name] for reading in held]
+        first, together = readings[0], held[0][self._judged[-1]] if self.joint is not None else readings[0]
         cells = first.cells(self.proving.labels, self.proved_groups, self.design.classes)
         return Arm(
             name=name,
@@ -288,7 +337,7 @@ class Bench:
             effects=tuple(remaining([reading], self.contrast) for reading in readings),
             effect=first.effect(self.contrast),
             accuracy=first.accuracy,
-            exchanged=first.exchanged,
+            exchanged=together.exchanged,
             worst=worst_of(cells),
             cells=cells,
         )
@@ -300,20 +349,20 @@ class Bench:
         marks: list[Mark] = [self.factor] if isinstance(self.factor, Mark) else []
         return measure_on(self.design, sample, factors, marks, recipients=RECIPIENTS, uses=USES, seed=self.options.seed)
 
-    def _groups(self, sample: Sample) -> Groups:
-        """What the factor says in each image of a part: by the column that was named, else by the donors' effects."""
+    def _groups(self, sample: Sample, factor: Factor | Mark, contrast: Contrast) -> Groups:
+        """What a factor says in each image of a part: by the column that was named, else by the donors' effects."""
         if self.options.groups is not None:
             parts = (self.train, self.choosing, self.proving)
             among = [image for part in parts for image in part.images]
             return groups_by_column(self.design.plan.table, sample.images, self.options.groups, among)
-        if isinstance(self.factor, Mark):
+        if isinstance(factor, Mark):
             return no_groups(len(sample), "not known of a mark that the audit laid over; name a column")
-        if self.contrast.is_own_class:
+        if contrast.is_own_class:
             return no_groups(len(sample))
-        measure = measure_on(self.design, sample, [self.factor], recipients=len(sample), uses=2, seed=self.options.seed)
+        measure = measure_on(self.design, sample, [factor], recipients=len(sample), uses=2, seed=self.options.seed)
         self.spent += measure.n_passes
-        effects = _donor_effects(measure.trials()[self.factor.name], self.contrast)
-        name, of = self.factor.name, self.contrast.name
+        effects = _donor_effects(measure.trials()[factor.name], contrast)
+        name, of = factor.name, contrast.name
         return groups_by_effects(effects, (f"{name} speaks against {of}", f"{name} speaks for {of}"))
 
     def _unrelated(self) -> tuple[Factor, ...]:
@@ -362,6 +411,12 @@ class Bench:
     def _step(self) -> None:
         self.done += 1
         self.progress(min(self.done, self.total), max(self.total, 1))
+
+
+def _joined(related: Sequence[OtherFactor]) -> OtherFactor:
+    """An effect as it stands to each target, in one."""
+    holds_it, is_same_cause = (any(getattr(one, name) for one in related) for name in ("holds_it", "is_same_cause"))
+    return replace(related[0], holds_it=holds_it, is_same_cause=is_same_cause)
 
 
 def _factor_of(design: AuditDesign, name: str) -> Factor | Mark:

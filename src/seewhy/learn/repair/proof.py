@@ -18,6 +18,7 @@ from seewhy.evidence.trials.contrast import Contrast
 from seewhy.learn.measure import Measure
 from seewhy.learn.paired import cluster_count, sign_flip_p
 from seewhy.learn.repair.arm import BEFORE, REPAIRED
+from seewhy.learn.repair.groups import Cell
 from seewhy.learn.repair.readings import CellAccuracy, ExchangeReading, Reading, readings_of
 
 LEAST_JUDGED = 10  # images of a class and group, for its accuracy to count as the worst
@@ -73,7 +74,7 @@ class EffectProof:
 
     `means` are the means over the seeds, of so many edited `images` and `donors`. `margins` are how much more of the
     effect each control has left than the repaired networks, `reduction` the same of the network before, and `given` how
-    far it rose in the network that is given.
+    far it rose in the network that is given. `cells` are the images of train by class and by what it says.
     """
 
     factor: str
@@ -84,6 +85,7 @@ class EffectProof:
     margins: Mapping[str, ClassDifference]
     reduction: ClassDifference
     given: ClassDifference
+    cells: tuple[Cell, ...] = ()
 
     @property
     def closest(self) -> str:
@@ -96,7 +98,14 @@ def closest_of(margins: Mapping[str, ClassDifference]) -> str:
     return min(margins, key=lambda name: margins[name].low, default="")
 
 
-def effect_proof(name: str, contrast: Contrast, readings: Mapping[str, Sequence[Reading]]) -> EffectProof:
+def all_cells(proofs: Sequence[EffectProof]) -> list[Cell]:
+    """The images of train by class and by what each of several factors says; [] where that of one is not known."""
+    return [cell for proof in proofs for cell in proof.cells] if all(proof.cells for proof in proofs) else []
+
+
+def effect_proof(
+    name: str, contrast: Contrast, readings: Mapping[str, Sequence[Reading]], cells: Sequence[Cell] = ()
+) -> EffectProof:
     """What the arms' networks, by seed, prove of one factor; these are "before", "repaired" and the controls."""
     before, repaired = (readings[arm] for arm in (BEFORE, REPAIRED))
     reduction = margin_over(repaired, before, contrast)
@@ -113,6 +122,7 @@ def effect_proof(name: str, contrast: Contrast, readings: Mapping[str, Sequence[
         },
         reduction=reduction,
         given=rise_of(before[0], repaired[0], contrast),
+        cells=tuple(cells),
     )
 
 

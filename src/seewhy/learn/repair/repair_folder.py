@@ -32,6 +32,7 @@ METHOD = 4  # of the networks that are kept: raised where the same options make 
 _WORDS = {
     "images": "of other images",
     "masks": "of other masks",
+    "factor": "a repair of other findings",
     "cells": "the column of --groups says other things",
     "tuning": "other --epochs, --batch-size or --rate",
     "method": "an earlier way to make its networks",

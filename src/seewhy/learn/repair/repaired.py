@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -74,7 +74,15 @@ class Repair:
     @property
     def exchanged_words(self) -> str:
         """Of which images the accuracy with the factor changed is."""
-        return f"with {self.factor} laid over" if self.is_mark else f"where {self.factor} is another image's"
+        if self.is_mark:
+            return f"with {self.factor} laid over"
+        return f"where {self.names} {'are' if self.further else 'is'} another image's"
+
+    @property
+    def names(self) -> str:
+        """The factor, with those that were repaired with it."""
+        *first, last = self.factor, *(each.factor for each in self.further)
+        return f"{', '.join(first)} and {last}" if first else last
 
     @property
     def too_few(self) -> str:
@@ -93,7 +101,12 @@ class Repair:
         if not self.margins:
             return f"{self.factor}: no repair, since no way could be tried."
         beats = self._beats(self.margins[self.closest], self.closest, self.images, self.donors)
-        return f"{self.factor}: {self.way} {beats}."
+        further = (
+            f"; {each.factor}: it {_beats(each)} {points(each.margins[each.closest].value)} points "
+            f"{interval(each.margins[each.closest])}"
+            for each in self.further
+        )
+        return f"{self.factor}: {self.way} {beats}{''.join(further)}."
 
     def lines(self) -> list[str]:
         """The repair in about a dozen sentences."""
@@ -106,6 +119,7 @@ class Repair:
         held = {name: value for name, value in vars(self).items() if name not in ("network", "folder", "others")}
         others = [{**vars(other), "said": other.said} for other in self.others]
         told = {
+            "names": self.names,
             "exchanged_words": self.exchanged_words,
             "proved": self.is_proved,
             "headline": self.headline,
@@ -117,14 +131,20 @@ class Repair:
         return summary
 
     def __repr__(self) -> str:
-        return "\n".join([f"<Repair of {self.factor}>", *(f"  {line}" for line in self.lines())])
+        return "\n".join([f"<Repair of {self.names}>", *(f"  {line}" for line in self.lines())])
 
     def _repr_html_(self) -> str:
         first, *rest = self.lines()
         badge = "PROVED" if self.is_proved else "FAILED"
         colour = notebook.INK if self.is_proved else BAD
-        card = notebook.card(badge, self.factor, first, rest[:1] if not self.is_proved else (), colour=colour)
+        card = notebook.card(badge, self.names, first, rest[:1] if not self.is_proved else (), colour=colour)
         return notebook.page(notebook.heading("Repair", [self.words or "none"]), card, notebook.bullets(rest))
+
+    @property
+    def _all_cells(self) -> Sequence[Cell]:
+        """The cells of all that was repaired; none where those of one are not known."""
+        cells = [self.cells, *(each.cells for each in self.further)]
+        return [cell for some in cells for cell in some] if all(cells) else []
 
     @property
     def _shown(self) -> list[Arm]:
@@ -169,7 +189,7 @@ class Repair:
     def _further(self) -> list[str]:
         """What was repaired with it, each with its own proof."""
         return [
-            f"{each.factor}, repaired with it: {points(each.means[BEFORE])} points of {watched_of(each.contrast)} "
+            f"{each.factor}, asked with it: {points(each.means[BEFORE])} points of {watched_of(each.contrast)} "
             f"before, {points(each.means[REPAIRED])} repaired; "
             f"{self._beats(each.margins[each.closest], each.closest, each.images, each.donors)}."
             for each in self.further
@@ -184,9 +204,9 @@ class Repair:
                 f"Accuracy {before.accuracy} → {after.accuracy}: {signed_points(change.value)} {interval(change)} "
                 f"({p_words(self.cost.p_value)}, {name_of_test(self.cost.n_clusters)}, {counted(change.n, 'image')})."
             )
-            if change.high < 0 and was_its_own_help(before.exchanged, after.exchanged, self.cells):
+            if change.high < 0 and was_its_own_help(before.exchanged, after.exchanged, self._all_cells):
                 lines.append(
-                    f"That is what {self.factor} gave there: {self.exchanged_words}, accuracy rises from "
+                    f"That is what {self.names} gave there: {self.exchanged_words}, accuracy rises from "
                     f"{before.exchanged} to {after.exchanged}, and the images show what else decides."
                 )
             if change.low < -MOST_LOST and self.cost.p_value >= AUDIT_THRESHOLDS["level"]:
@@ -227,6 +247,10 @@ class Repair:
         lines = [f"Chosen on the other half of the images: {listed(tried, 6)}."] if len(tried) > 1 else []
         lines += [f"Not tried: {name}, {why}" for name, why in self.refused.items()] if self.margins else []
         return lines
+
+
+def _beats(proof: EffectProof) -> str:
+    return "beats its own by" if proof.margins[proof.closest].low > 0 else "does not beat its own:"
 
 
 def _left(tried: Try) -> str:
