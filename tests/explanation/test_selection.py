@@ -77,6 +77,39 @@ def test_a_selection_is_shown_and_gone_through_by_number(found: Explanation) -> 
         found.where(wrong=True, label="dog").show()
 
 
+def test_overlays_are_drawn_from_another_working_folder_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The picture that was explained, and not one of the same name that lies there."""
+    for home, level in ((tmp_path / "here", 40), (tmp_path / "there", 200)):
+        (home / "data" / "cat").mkdir(parents=True)
+        PIL.Image.new("RGB", (32, 32), (level,) * 3).save(home / "data" / "cat" / "a.png")
+    monkeypatch.chdir(tmp_path / "here")
+    explained = seewhy.explain(Bright(), "data", layers="conv", progress=False)
+    overlay = np.asarray(explained[0].overlay)
+    monkeypatch.chdir(tmp_path / "there")
+    assert np.array_equal(np.asarray(explained[0].overlay), overlay)
+    explained.save("run")  # which lies in the folder of today
+    assert Path.cwd() == tmp_path / "there" and explained.folder == Path("run")
+    (written,) = (tmp_path / "there" / "run" / "overlays").rglob("a*.*")
+    drawn = np.asarray(PIL.Image.open(written).convert("RGB")).astype(int)
+    assert np.abs(drawn - overlay).mean() < 10  # of the dark picture, as a JPEG
+
+
+@pytest.mark.parametrize(
+    ("part", "words"),
+    [(slice(5), "[:5]"), (slice(-3, None), "[-3:]"), (slice(None, None, 4), "[::4]"), (slice(40, 50), "[40:50]")],
+)
+def test_a_slice_takes_the_images_that_it_takes_of_a_list(found: Explanation, part: slice, words: str) -> None:
+    some, ids = found[part], [outcome.image.id for outcome in found.outcomes]
+    assert [one.outcome.image.id for one in some] == ids[part]
+    assert repr(some) == f"<{counted(len(some), 'image')} of 21: {words}>"
+    assert [one.outcome.image.id for one in some[1:]] == ids[part][1:]
+    wrong = found.where(wrong=True)
+    assert [row["id"] for row in wrong[:1].records] == [wrong.records[0]["id"]]
+    if not ids[part]:
+        with pytest.raises(DataError, match=r"nothing to show: no image is \[40:50\]"):
+            some.show()
+
+
 @pytest.mark.parametrize(
     ("asked", "words"),
     [

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import textwrap
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 import PIL.Image
@@ -19,10 +21,10 @@ from seewhy.estimates import wilson
 from seewhy.explanation.image import ExplainedImage, by_method, names_of
 from seewhy.explanation.notices import noticed
 from seewhy.explanation.overlays import draw_overlay, fused_keys, overlay_name
-from seewhy.explanation.selection import Selection, record_of, row_named, select
+from seewhy.explanation.selection import Selection, record_of, row_named, select, sliced
 from seewhy.explanation.shard import Maps, ShardResult
 from seewhy.maps import fuse, is_cut, is_smoothed
-from seewhy.records import MapKey, MapStat, Outcome, checked_folder
+from seewhy.records import Image, MapKey, MapStat, Outcome, checked_folder
 from seewhy.render import notebook
 from seewhy.render.color import heat, jet
 from seewhy.render.overlay import Pixels, side_by_side
@@ -57,6 +59,7 @@ class Explanation:
     ) -> None:
         self.folder = folder
         self._home = None if folder is None else folder.absolute()  # also from another working folder
+        self._from = Path().absolute()
         self.plan = plan
         self.keys: Sequence[MapKey] = plan.keys
         self.methods, self.layers, self.scores = (tuple(dict.fromkeys(part)) for part in zip(*plan.keys, strict=True))
@@ -74,7 +77,15 @@ class Explanation:
     def __iter__(self) -> Iterator[ExplainedImage]:
         return (self[row] for row in range(len(self)))
 
-    def __getitem__(self, which: int | str) -> ExplainedImage:
+    @overload
+    def __getitem__(self, which: slice) -> Selection: ...
+
+    @overload
+    def __getitem__(self, which: int | str) -> ExplainedImage: ...
+
+    def __getitem__(self, which: int | str | slice) -> ExplainedImage | Selection:
+        if isinstance(which, slice):
+            return sliced(self, range(len(self)), which)
         row = row_named(self.outcomes, which)
         return ExplainedImage(self, row, self.outcomes[row])
 
@@ -174,7 +185,9 @@ class Explanation:
         if self._home is not None:
             RunFolder(self._home).copy(folder)
         elif self._writer is not None:
-            self._writer(self, folder)
+            target = folder.absolute()
+            with contextlib.chdir(self._from) if self._from.is_dir() else contextlib.nullcontext():  # where files are
+                self._writer(self, target)
         self.folder, self._home = folder, folder.absolute()
         return folder
 
@@ -287,7 +300,8 @@ class Explanation:
             if all(path.exists() for path in paths):
                 return PIL.Image.fromarray(side_by_side([_pixels(path) for path in paths]))
         try:
-            loaded = load_image(self.plan.table, self.plan.table.images[row], self.plan.classifier.preprocess)
+            image = _from_folder(self.plan.table.images[row], self._from)
+            loaded = load_image(self.plan.table, image, self.plan.classifier.preprocess)
         except UnreadableError as error:
             raise DataError(f"{outcome.image.id} has no overlay: {error}.") from error
         raw = self._raw_of(row)
@@ -299,6 +313,12 @@ class Explanation:
         if self._home is None:
             raise RuntimeError("an explanation holds its maps or has a folder")
         return self._home
+
+
+def _from_folder(image: Image, folder: Path) -> Image:
+    """The image where it lay for whoever worked in a folder; of what is no file there as it is."""
+    path = None if image.path is None else folder / image.path
+    return image if path is None or not path.is_file() else replace(image, path=str(path))
 
 
 def _by_key(

@@ -31,7 +31,7 @@ class Explained(Protocol):
 
 
 class Selection:
-    """The images of an explanation that were asked for, in its order: indexable by number, with `show()`."""
+    """The images of an explanation that were asked for, in its order: by number, by slice, and with `show()`."""
 
     def __init__(self, owner: Explained, rows: Sequence[int], words: str) -> None:
         self.owner, self.rows, self.words = owner, tuple(rows), words
@@ -42,8 +42,10 @@ class Selection:
     def __iter__(self) -> Iterator[Any]:
         return (self.owner[row] for row in self.rows)
 
-    def __getitem__(self, number: int) -> Any:
-        return self.owner[self.rows[number]]
+    def __getitem__(self, which: int | slice) -> Any:
+        if isinstance(which, slice):
+            return sliced(self.owner, self.rows, which)
+        return self.owner[self.rows[which]]
 
     @property
     def records(self) -> list[dict[str, Any]]:
@@ -69,6 +71,13 @@ class Selection:
             notebook.heading(f"{counted(len(self), 'image')} of {len(self.owner.outcomes):,}", [self.words]),
             notebook.side_by_side(image._repr_html_() for image in few),
         )
+
+
+def sliced(owner: Explained, rows: Sequence[int], part: slice) -> Selection:
+    """The images of some rows that a slice takes."""
+    ends = ["" if end is None else str(end) for end in (part.start, part.stop)]
+    step = [] if part.step is None else [str(part.step)]
+    return Selection(owner, rows[part], f"[{':'.join([*ends, *step])}]")
 
 
 def select(
