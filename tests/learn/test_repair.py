@@ -25,9 +25,11 @@ from seewhy.evidence.results.identity import AuditIdentity, identity_of
 from seewhy.evidence.results.result import Audit
 from seewhy.learn.repair import arms, bench
 from seewhy.learn.repair.asked import Asked, RepairOptions, find
+from seewhy.learn.repair.proof import others_of
 from seewhy.learn.repair.readings import CellAccuracy
-from seewhy.learn.repair.repair import repair, repair_in_folder
-from seewhy.learn.train.fine_tune import fine_tuned
+from seewhy.learn.repair.repair import repair, repair_in_folder, run_repair
+from seewhy.learn.repair.repair_folder import RepairFolder
+from seewhy.learn.train.fine_tune import Tuning, fine_tuned
 from seewhy.store import manifest
 from tests.report.pages import Page
 from tests.small_images import CORE, write_images, write_masks
@@ -201,6 +203,48 @@ def test_where_only_a_further_shortcut_is_left_nothing_else_is_learned(
     assert together.low <= 0.5 and f"where {order[0]} and {order[1]} are another image's" in "".join(found.lines())
     alone = repair(without_core, order[0], **options).arms["repaired"].exchanged
     assert alone.value > together.value + 0.2
+
+
+def test_a_property_that_rises_in_the_core_alone_is_told_so_and_may_where_the_audit_told_it_with_the_core(
+    data: Path,
+) -> None:
+    """Brightness is read in the core alone, and more of it once the surround says nothing."""
+    audit = audited(data, Known(), properties=["brightness"])
+    options: dict[str, Any] = {**FAST, "epochs": 2}
+    found = repair(audit, "surround", ways="exchange", **options)
+    (brightness,) = [other for other in found.others if other.factor == "brightness"]
+    assert brightness.said == "rose" and brightness.is_inside and not brightness.may_rise
+    assert found.reasons == ("What else rose instead: brightness (in the core alone).",)
+
+    centre = next(finding for finding in audit.findings if finding.factor == "centre")
+    findings = [
+        replace(finding, members=("brightness",)) if finding is centre else finding for finding in audit.findings
+    ]
+    asked = find(audit.design, [vars(finding) for finding in findings], "surround")
+    assert asked.of_core == ("brightness",)
+    told = run_repair(asked, RepairOptions(("exchange",), tuning=Tuning(epochs=2, rate=0.1, batch_size=32)))
+    assert told.is_proved and any(
+        "Told with the core by the audit, and no more outside" in line for line in told.lines()
+    )
+    shortcut = [replace(one, claims=("depends", "shortcut")) if one.factor == "brightness" else one for one in findings]
+    assert find(audit.design, [vars(one) for one in shortcut], "surround").of_core == ()
+
+
+@pytest.mark.parametrize(
+    ("name", "changed", "is_inside"),
+    [("tint", Known(core=0.3, surround=1.5), False), ("brightness", Known(core=3.0, surround=0.0), True)],
+)
+def test_where_a_property_rose_is_told_by_its_exchange_outside_of_the_core(
+    data: Path, name: str, changed: nn.Module, is_inside: bool
+) -> None:
+    audit = audited(data, Known(core=0.3, surround=0.0), properties=["brightness", "tint"])
+    asked = find(audit.design, [vars(one) for one in audit.findings], "surround", anyway=True)
+    work = bench.Bench(
+        asked, RepairOptions(("exchange",)), RepairFolder(None, audit.design, {}), lambda done, total: None
+    )
+    (rise,) = others_of(work.prover.only(name), changed)
+    assert rise.said == "rose" and not rise.is_inside
+    assert work._beside_core(rise, changed).is_inside is is_inside
 
 
 def test_a_further_effect_that_is_not_taken_out_fails_the_repair(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -634,6 +678,8 @@ def test_a_factor_is_found_under_the_finding_that_its_title_names(audit: Audit) 
     assert find(audit.design, named, "surround").wholly_it == ("centre",)
     assert find(audit.design, named, "surround").same_cause == ("centre", "tint")
     assert find(audit.design, named, "surround").factor == find(audit.design, named, 1).factor == "surround"
+    both = find(audit.design, named, "surround,centre")  # what these data cannot tell apart can be asked together
+    assert both.factors == ("surround", "centre") and both.further[0].contrast == "dog" and both.not_asked == ()
     with pytest.raises(
         OptionError, match=r"tint has no finding of its own: it is told in finding 1, surround(.|\n)*--finding 1"
     ):

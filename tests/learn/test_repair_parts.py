@@ -37,6 +37,7 @@ from seewhy.learn.repair.groups import Groups, cells_of, groups_by_column, group
 from seewhy.learn.repair.last_layer import head_of, refitted, with_head
 from seewhy.learn.repair.projection import direction_of, projected
 from seewhy.learn.repair.proof import (
+    EffectProof,
     OtherFactor,
     cost_of,
     effect_proof,
@@ -47,7 +48,7 @@ from seewhy.learn.repair.proof import (
     worst_of,
 )
 from seewhy.learn.repair.readings import ExchangeReading, MarkReading, Reading, balanced, cells_by, share_of_classes
-from seewhy.learn.repair.reasons import has_moved, reasons_of
+from seewhy.learn.repair.reasons import dwarfs, effect_reasons, has_moved, reasons_of
 from seewhy.learn.train.fine_tune import Tuning, fine_tuned
 from seewhy.records import Image, Preprocess
 
@@ -549,6 +550,7 @@ def test_a_larger_region_with_the_same_class_holds_the_repaired_one() -> None:
         bench = SimpleNamespace(
             proving=sample,
             design=SimpleNamespace(factors=factors),
+            asked=SimpleNamespace(not_asked=()),
         )
         target = Target(repaired.name, contrast.name, ("around", "core", "tint"))
         other = replace(other_of(name, of, *readings(np.random.default_rng(0), 0.2, 0.0, np.zeros(24))[:1] * 2), **more)
@@ -610,6 +612,30 @@ def test_what_is_not_shown_to_leave_a_larger_region_has_moved(
 def test_what_a_larger_region_keeps_has_moved_to_it(before: float, after: float, error: float, expected: bool) -> None:
     rise = difference_of(after - before, error, 100.0, {0: 60, 1: 60})
     assert has_moved(OtherFactor("background", "a", before, after, rise, holds_it=True), 0.2) is expected
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "is_shortcut", "expected"),
+    [
+        (0.69, 0.60, False, True),  # a mark that reaches over the object: its corner is a tenth of it
+        (0.69, 0.60, True, False),  # another shortcut lies there, and was not asked for
+        (0.69, 0.30, False, False),
+        (0.15, 0.10, False, False),  # not far more than the part did
+        (-0.69, 0.60, False, True),
+    ],
+)
+def test_a_region_that_does_far_more_than_its_repaired_part_must_lose_half_of_that(
+    before: float, after: float, is_shortcut: bool, expected: bool
+) -> None:
+    rise = difference_of(abs(after) - abs(before), 0.01, 100.0, {0: 60, 1: 60})
+    whole = OtherFactor("background", "a", before, after, rise, holds_it=True, is_shortcut=is_shortcut)
+    assert dwarfs(whole, 0.095) is expected and not has_moved(whole, 0.08)
+    contrast, fell = Contrast(0, "a", "b"), difference_of(-0.08, 0.01, 100.0, {0: 60, 1: 60})
+    gone = difference_of(0.08, 0.01, 100.0, {0: 60, 1: 60})
+    means = {"before": 0.095, "repaired": 0.015, "plain": 0.1}
+    proof = EffectProof("corner", contrast.name, means, 60, 120, {"plain": gone}, gone, fell)
+    said = effect_reasons(proof, {}, [whole])
+    assert [words.partition(",")[0] for words in said] == ["It is not shown to be gone: background"] * expected
 
 
 @pytest.mark.parametrize(

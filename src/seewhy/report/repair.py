@@ -253,8 +253,8 @@ class RepairView(FolderView):
                 after=points(one["after"]),
                 rise=signed_points(one["rise"]["value"]),
                 interval=interval(estimate_of(one["rise"])),
-                said="should decide, may rise" if one["is_core"] else one["said"],
-                tone="good" if one["is_core"] else RISES.get(one["said"], "none"),
+                said=_said(one),
+                tone="good" if one.get("may_rise", one["is_core"]) else RISES.get(one["said"], "none"),
             )
             for one in self.found["others"]
         ]
@@ -328,6 +328,13 @@ class RepairPages:
 def pages_of(stored: StoredRun, folder: Path, stamp: str) -> RepairPages:
     """What writes the page of a repair's run into a folder."""
     return RepairPages(RepairView(stored), folder, stamp)
+
+
+def _said(other: Mapping[str, Any]) -> str:
+    """Whether an effect rose, in words."""
+    if other["is_core"]:
+        return "should decide, may rise"
+    return "rose in the core alone" if other.get("is_inside") else str(other["said"])
 
 
 def _margin(words: str, stored: Mapping[str, Any]) -> Margin:

@@ -42,7 +42,7 @@ class Asked:
     `further` are the factors of other findings that are repaired with it. `same_cause` are factors that its finding
     told as the same cause; `wholly_it` those among all findings' of which the audit found less than its floor left
     where the factor itself was put back. `not_asked` are the factors of the audit's other shortcuts
-    that are shown well.
+    that are shown well, `of_core` those that it told with the core: they are not separated from it, or act through it.
     """
 
     design: AuditDesign
@@ -54,6 +54,7 @@ class Asked:
     same_cause: tuple[str, ...] = ()
     wholly_it: tuple[str, ...] = ()
     not_asked: tuple[str, ...] = ()
+    of_core: tuple[str, ...] = ()
 
     @property
     def targets(self) -> tuple[Target, ...]:
@@ -133,7 +134,16 @@ def find(
         further=tuple(target for each in more for target in each.targets),
         wholly_it=tuple(dict.fromkeys(name for each in asked.values() for name in each.wholly_it)),
         not_asked=tuple(name for name in dict.fromkeys(shortcuts) if name not in told),
+        of_core=tuple(name for name in _told_with_core(findings) if name not in {*asked, *told}),
     )
+
+
+def _told_with_core(findings: Sequence[Mapping[str, Any]]) -> dict[str, None]:
+    """The factors that are members of a finding about what should decide, or act through it alone."""
+    members = [str(name) for one in findings if "intended" in one["claims"] for name in one.get("members", ())]
+    through = [str(one["factor"]) for one in findings if "through the core" in one["claims"]]
+    shortcuts = {one["factor"] for one in findings if "shortcut" in one["claims"]}
+    return {name: None for name in (*members, *through) if name not in shortcuts}
 
 
 def _words_of(which: int | str | Sequence[int | str], findings: Sequence[Mapping[str, Any]]) -> list[int | str]:

@@ -18,7 +18,7 @@ from seewhy.evidence.findings.figures import points, watched_of
 from seewhy.evidence.thresholds import AUDIT_THRESHOLDS
 from seewhy.evidence.trials.contrast import Contrast
 from seewhy.evidence.trials.design import AuditDesign
-from seewhy.evidence.trials.edit import EXCHANGE, TrialKey
+from seewhy.evidence.trials.edit import EXCHANGE, TrialKey, outside_edit
 from seewhy.evidence.trials.masked import is_part
 from seewhy.evidence.trials.sample import DISJOINT, Sample, overlap_of
 from seewhy.evidence.trials.trial import Job, Trials
@@ -210,6 +210,7 @@ class Bench:
         cost = cost_of(first.right, after.right, first.clusters)
         chance = 1 / len(np.unique(self.proving.labels))
         others = others_of(self.prover.without(*self._judged), networks[0])
+        others = [self._beside_core(other, networks[0]) for other in others]
         others += self._on_other_classes(before, repaired)
         related = [[self._related(other, target) for other in others] for target in self.asked.targets]
         reasons = reasons_of(proof, cost, arms, related[0], chance, all_cells((proof, *further)))
@@ -245,6 +246,24 @@ class Bench:
             if contrast is not repaired_for
         ]
 
+    def _beside_core(self, other: OtherFactor, network: nn.Module) -> OtherFactor:
+        """A property that rose, with whether it rose in the core alone, and whether the audit told it with the core.
+
+        That a network reads more in what should decide is what a repair is for; of a property that the audit did not
+        tell with it, it may be a part of the shortcut that lies there.
+        """
+        core = [name for name in self.design.core_regions if name in self.proving.masks]
+        factor = next((one for one in self.design.factors if one.name == other.factor and one.region is None), None)
+        if other.said != "rose" or factor is None or not core:
+            return other
+        sample = self.prover.design.audited
+        key = TrialKey(factor.name, outside_edit(factor, core, ()), sample.split)
+        outside = self.prover.only().also(Job(key, sample.pairs(core, uses=USES), (factor,)))
+        contrast = self._contrast(other.contrast)
+        before, after = (readings_of(outside, each)[factor.name] for each in (None, network))
+        is_inside = not other_of(factor.name, contrast, before, after).may_have_risen
+        return replace(other, is_inside=is_inside, is_told_with_core=other.factor in self.asked.of_core)
+
     def _related(self, other: OtherFactor, target: Target) -> OtherFactor:
         """Another effect, with whether it is of a region that should lose what a target loses of the same class."""
         around = next((one.region for one in self.design.factors if one.name == other.factor), None)
@@ -253,7 +272,8 @@ class Bench:
         factor = _factor_of(self.design, target.factor)
         region = None if isinstance(factor, Mark) else factor.region
         holds_it = region is not None and is_part(self.proving, region, around)
-        return replace(other, holds_it=holds_it, is_same_cause=other.factor in target.same_cause)
+        is_same_cause, is_shortcut = (other.factor in of for of in (target.same_cause, self.asked.not_asked))
+        return replace(other, holds_it=holds_it, is_same_cause=is_same_cause, is_shortcut=is_shortcut)
 
     def _left(self, others: Sequence[OtherFactor]) -> tuple[str, ...]:
         """What the audit told as a shortcut and was not asked for, before and after, and what to type to ask for it."""
@@ -416,7 +436,8 @@ class Bench:
 def _joined(related: Sequence[OtherFactor]) -> OtherFactor:
     """An effect as it stands to each target, in one."""
     holds_it, is_same_cause = (any(getattr(one, name) for one in related) for name in ("holds_it", "is_same_cause"))
-    return replace(related[0], holds_it=holds_it, is_same_cause=is_same_cause)
+    is_shortcut = any(one.is_shortcut for one in related)
+    return replace(related[0], holds_it=holds_it, is_same_cause=is_same_cause, is_shortcut=is_shortcut)
 
 
 def _factor_of(design: AuditDesign, name: str) -> Factor | Mark:

@@ -151,7 +151,9 @@ class OtherFactor:
     Sizes are taken of the means, so an effect that turned counts by what it is then. `is_core`: it is what should
     decide, and may rise. `is_repaired`: it is the repaired factor, and its effect on another class than the repaired.
     `is_of_several`: effects on several classes were asked about. `holds_it`: the repaired region is a part of it.
-    `is_same_cause`: it is a region outside of the core that the finding told as the same cause.
+    `is_same_cause`: it is a region outside of the core that the finding told as the same cause. `is_inside`: it is a
+    property that rose in the core alone. `is_told_with_core`: the audit did not separate it from the core. `is_shortcut`:
+    the audit told it as another shortcut, that was not asked for.
     """
 
     factor: str
@@ -164,6 +166,19 @@ class OtherFactor:
     is_of_several: bool = False
     holds_it: bool = False
     is_same_cause: bool = False
+    is_inside: bool = False
+    is_told_with_core: bool = False
+    is_shortcut: bool = False
+
+    @property
+    def may_rise(self) -> bool:
+        """Whether it is what should decide, or was told with that and rises there alone."""
+        return self.is_core or (self.is_inside and self.is_told_with_core)
+
+    @property
+    def may_have_risen(self) -> bool:
+        """Whether it rose by more than 2 points, shown or not."""
+        return self.said in ("rose", "may have risen")
 
     @property
     def name(self) -> str:

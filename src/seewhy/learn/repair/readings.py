@@ -15,7 +15,7 @@ from seewhy.evidence.findings.effects import class_effect, robust_effect
 from seewhy.evidence.inference.differences import ClassDifference, difference_of
 from seewhy.evidence.inference.units import share_of, unit_means
 from seewhy.evidence.trials.contrast import Contrast
-from seewhy.evidence.trials.edit import EXCHANGE, MARKED, PATCHED
+from seewhy.evidence.trials.edit import MARKED, PATCHED
 from seewhy.evidence.trials.trial import Trials
 from seewhy.learn.measure import Measure
 from seewhy.learn.repair.groups import MARKED_OR_NOT, Groups
@@ -227,9 +227,10 @@ def readings_of(measure: Measure, network: nn.Module | None = None) -> dict[str,
     scores, trials = measure.by_edit(network)
     right = (scores.predictions == measure.design.audited.labels).astype(np.int64)
     readings: dict[str, Reading] = {}
+    exchanges = {name: of_factor for (name, edit), of_factor in trials.items() if edit.kind == "exchange"}
     for name in measure.names:
-        if (name, EXCHANGE) in trials:
-            readings[name] = ExchangeReading(right, trials[name, EXCHANGE])
+        if name in exchanges:
+            readings[name] = ExchangeReading(right, exchanges[name])
         else:
             readings[name] = MarkReading(right, trials[name, MARKED], trials[name, PATCHED])
     return readings

@@ -14,6 +14,7 @@ from seewhy.learn.repair.groups import LEAST_CELL, Cell
 from seewhy.learn.repair.proof import Cost, EffectProof, OtherFactor
 
 MOST_LOST = 0.03  # of accuracy: a repair that costs more has failed
+LARGER = 2.0  # times a part's effect, from which on a region that holds it has to lose half of its own
 MOVED = 0.5  # of what a region lost, that a larger one has to lose as well; of what was told as the same cause, too
 
 
@@ -34,6 +35,15 @@ def has_moved(other: OtherFactor, fall: float) -> bool:
     is_shown = other.rise.high < 0 or abs(other.after) <= MOVED * abs(other.before)
     has_fallen = is_shown and -other.rise.value >= MOVED * fall
     return abs(other.before) >= MOVED * fall and not has_fallen
+
+
+def dwarfs(other: OtherFactor, before: float) -> bool:
+    """Whether a region does far more than a part of it did, and keeps more than half of that.
+
+    Not where the audit told it as another shortcut, which was not asked for.
+    """
+    is_larger = abs(other.before) >= LARGER * abs(before) and not other.is_shortcut
+    return is_larger and abs(other.after) > MOVED * abs(other.before)
 
 
 def is_left(other: OtherFactor, fall: float) -> bool:
@@ -60,7 +70,11 @@ def reasons_of(
     is_costly = cost.difference.value < -MOST_LOST and cost.p_value < AUDIT_THRESHOLDS["level"]
     if is_costly and not was_its_own_help(arms[BEFORE].exchanged, after.exchanged, cells):
         reasons.append(f"It costs {points(-cost.difference.value)} points of accuracy {interval(cost.difference)}.")
-    rose = [other.name for other in others if other.said == "rose" and not other.is_core]
+    rose = [
+        f"{other.name} (in the core alone)" if other.is_inside else other.name
+        for other in others
+        if other.said == "rose" and not other.may_rise
+    ]
     if rose:
         reasons.append(f"What else rose instead: {listed(dict.fromkeys(rose), 8)}.")
     if after.exchanged.low <= chance:
@@ -75,8 +89,8 @@ def effect_reasons(proof: EffectProof, arms: Mapping[str, Arm], others: Sequence
     """Why an effect is not shown to be taken out; [] where it is.
 
     It has to beat every control at 5 % (so all together are a test at 5 %: Berger 1982, Technometrics 24) and to leave
-    less than before; a larger region that it is a part of must lose half of what it lost, and a region that was told as
-    the same cause at least half of its effect.
+    less than before; a larger region that it is a part of must lose half of what it lost, and where it does far more,
+    half of its own effect; and so must a region that was told as the same cause.
     """
     reduction, given = proof.reduction, proof.given
     reasons = [
@@ -92,15 +106,15 @@ def effect_reasons(proof: EffectProof, arms: Mapping[str, Arm], others: Sequence
             "The network that is given, of the first seed, is not shown to have less of it by itself: by "
             f"{points(-given.value)} points [{points(-given.high)}, {points(-given.low)}]."
         )
-    return reasons + (_what_stays(others, -given.value) if given.high < 0 else [])
+    return reasons + (_what_stays(others, -given.value, proof.means[BEFORE]) if given.high < 0 else [])
 
 
-def _what_stays(others: Sequence[OtherFactor], fall: float) -> list[str]:
+def _what_stays(others: Sequence[OtherFactor], fall: float, before: float) -> list[str]:
     """The regions that should have lost what the repaired factor lost, and have not."""
     told = []
     for other in others:
         still = f"does {points(abs(other.after))} points still, {points(abs(other.before))} before"
-        if other.holds_it and has_moved(other, fall):
+        if other.holds_it and (has_moved(other, fall) or dwarfs(other, before)):
             told.append(
                 f"It is not shown to be gone: {other.factor}, of which it is a part, {still} ({_moved(other.rise)}, "
                 f"where it is less by {points(fall)} itself)."

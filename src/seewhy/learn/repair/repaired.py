@@ -117,7 +117,7 @@ class Repair:
     def summary(self) -> dict[str, Any]:
         """Everything as plain values, ready for JSON."""
         held = {name: value for name, value in vars(self).items() if name not in ("network", "folder", "others")}
-        others = [{**vars(other), "said": other.said} for other in self.others]
+        others = [{**vars(other), "said": other.said, "may_rise": other.may_rise} for other in self.others]
         told = {
             "names": self.names,
             "exchanged_words": self.exchanged_words,
@@ -227,8 +227,8 @@ class Repair:
 
     def _others(self) -> list[str]:
         floor = round(100 * AUDIT_THRESHOLDS["floor"])
-        aside = [other for other in self.others if not other.is_core]
-        up = [f"{_risen(one)} ({one.said})" for one in aside if one.said in ("rose", "may have risen")]
+        aside = [other for other in self.others if not other.may_rise]
+        up = [f"{_risen(one)} ({one.said})" for one in aside if one.may_have_risen]
         lines = [f"Other factors up by more than {floor} points: {listed(up, 8)}."] if up else []
         unknown = dict.fromkeys(other.name for other in aside if other.said == "cannot say")
         count = sum(other.said == "no" for other in aside)
@@ -236,7 +236,13 @@ class Repair:
             rest = f"; cannot say: {listed(unknown, 12)}" if unknown else ""
             lines.append(f"Not up by {floor} points: {count} of {counted(len(aside), 'other effect')}{rest}.")
         core = [_risen(other) for other in self.others if other.is_core]
-        return [*lines, *([f"What should decide: {listed(core, 4)}."] if core else [])]
+        lines += [f"What should decide: {listed(core, 4)}."] if core else []
+        with_core = [_risen(other) for other in self.others if other.may_rise and not other.is_core]
+        return lines + (
+            [f"Told with the core by the audit, and no more outside of it: {listed(with_core, 4)}."]
+            if with_core
+            else []
+        )
 
     def _ways(self) -> list[str]:
         tried = [
