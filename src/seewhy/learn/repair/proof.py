@@ -152,8 +152,8 @@ class OtherFactor:
     decide, and may rise. `is_repaired`: it is the repaired factor, and its effect on another class than the repaired.
     `is_of_several`: effects on several classes were asked about. `holds_it`: the repaired region is a part of it.
     `is_same_cause`: it is a region outside of the core that the finding told as the same cause. `is_inside`: it is a
-    property that rose in the core alone. `is_told_with_core`: the audit did not separate it from the core. `is_shortcut`:
-    the audit told it as another shortcut, that was not asked for.
+    property that rose in the core alone. `is_told_with_core`: the audit did not separate it from the core.
+    `is_shortcut`: the audit told it as another shortcut, that was not asked for.
     """
 
     factor: str
