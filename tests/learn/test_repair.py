@@ -25,7 +25,7 @@ from seewhy.evidence.results.identity import AuditIdentity, identity_of
 from seewhy.evidence.results.result import Audit
 from seewhy.learn.repair import arms, bench
 from seewhy.learn.repair.asked import Asked, RepairOptions, find
-from seewhy.learn.repair.proof import others_of
+from seewhy.learn.repair.others import Others, others_of
 from seewhy.learn.repair.readings import CellAccuracy
 from seewhy.learn.repair.repair import repair, repair_in_folder, run_repair
 from seewhy.learn.repair.repair_folder import RepairFolder
@@ -244,7 +244,8 @@ def test_where_a_property_rose_is_told_by_its_exchange_outside_of_the_core(
     )
     (rise,) = others_of(work.prover.only(name), changed)
     assert rise.said == "rose" and not rise.is_inside
-    assert work._beside_core(rise, changed).is_inside is is_inside
+    beside = Others(asked, work.prover, asked.factors, uses=4)
+    assert beside.beside_core(rise, changed).is_inside is is_inside
 
 
 def test_a_further_effect_that_is_not_taken_out_fails_the_repair(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -31,18 +31,17 @@ from seewhy.learn.parts import apart_from, halves_of, refuse_small_halves
 from seewhy.learn.repair.arm import Arm, Try
 from seewhy.learn.repair.arms import RepairJob, Way, _exchanges, ways_of
 from seewhy.learn.repair.asked import Target
-from seewhy.learn.repair.bench import Bench, _best
+from seewhy.learn.repair.bench import _best
 from seewhy.learn.repair.budget import WayCost, cost_of_way, within
 from seewhy.learn.repair.groups import Groups, cells_of, groups_by_column, groups_by_effects, no_groups
 from seewhy.learn.repair.last_layer import head_of, refitted, with_head
+from seewhy.learn.repair.others import OtherFactor, Others, other_of
 from seewhy.learn.repair.projection import direction_of, projected
 from seewhy.learn.repair.proof import (
     EffectProof,
-    OtherFactor,
     cost_of,
     effect_proof,
     margin_over,
-    other_of,
     remaining,
     rise_of,
     worst_of,
@@ -547,14 +546,11 @@ def test_a_larger_region_with_the_same_class_holds_the_repaired_one() -> None:
         return related(repaired, name, of, **more).holds_it
 
     def related(repaired: Any, name: str, of: Contrast = contrast, **more: bool) -> OtherFactor:
-        bench = SimpleNamespace(
-            proving=sample,
-            design=SimpleNamespace(factors=factors),
-            asked=SimpleNamespace(not_asked=()),
-        )
+        design = SimpleNamespace(factors=factors, audited=sample)
+        beside: Any = SimpleNamespace(design=design, asked=SimpleNamespace(not_asked=()))
         target = Target(repaired.name, contrast.name, ("around", "core", "tint"))
         other = replace(other_of(name, of, *readings(np.random.default_rng(0), 0.2, 0.0, np.zeros(24))[:1] * 2), **more)
-        return Bench._related(bench, other, target)  # type: ignore[arg-type]
+        return Others.related(beside, other, target)
 
     corner = factors[0]
     assert held(corner, "around")

@@ -10,7 +10,8 @@ from seewhy.evidence.inference.differences import ClassDifference, difference_of
 from seewhy.learn.compare.compare import compare
 from seewhy.learn.repair.arm import Arm, Try
 from seewhy.learn.repair.groups import Cell
-from seewhy.learn.repair.proof import Cost, OtherFactor
+from seewhy.learn.repair.others import OtherFactor
+from seewhy.learn.repair.proof import Cost
 from seewhy.learn.repair.readings import CellAccuracy
 from seewhy.learn.repair.repaired import Repair
 from seewhy.store import manifest

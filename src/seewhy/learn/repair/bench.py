@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
@@ -14,12 +13,8 @@ from seewhy.errors import ModelError, SeewhyError, WorkError, counted, listed
 from seewhy.estimates import Floats
 from seewhy.evidence.factors.factor import Factor, Mark
 from seewhy.evidence.findings.effects import class_effect
-from seewhy.evidence.findings.figures import points, watched_of
-from seewhy.evidence.thresholds import AUDIT_THRESHOLDS
 from seewhy.evidence.trials.contrast import Contrast
-from seewhy.evidence.trials.design import AuditDesign
-from seewhy.evidence.trials.edit import EXCHANGE, TrialKey, outside_edit
-from seewhy.evidence.trials.masked import is_part
+from seewhy.evidence.trials.edit import EXCHANGE, TrialKey
 from seewhy.evidence.trials.sample import DISJOINT, Sample, overlap_of
 from seewhy.evidence.trials.trial import Job, Trials
 from seewhy.learn.exchange.exchange import in_order
@@ -27,7 +22,7 @@ from seewhy.learn.measure import Measure
 from seewhy.learn.parts import apart_from, halves_of, measure_on, refuse_small_halves, train_of, with_all_images
 from seewhy.learn.repair.arm import BEFORE, REPAIRED, Arm, Try
 from seewhy.learn.repair.arms import RepairJob, Way, ways_of
-from seewhy.learn.repair.asked import Asked, RepairOptions, Target
+from seewhy.learn.repair.asked import Asked, RepairOptions
 from seewhy.learn.repair.budget import cost_of_way, within
 from seewhy.learn.repair.groups import (
     Cell,
@@ -38,14 +33,12 @@ from seewhy.learn.repair.groups import (
     groups_by_effects,
     no_groups,
 )
+from seewhy.learn.repair.others import Others, factor_of, joined
 from seewhy.learn.repair.proof import (
-    OtherFactor,
     all_cells,
     cost_of,
     effect_over_seeds,
     effect_proof,
-    other_of,
-    others_of,
     remaining,
     worst_of,
 )
@@ -55,7 +48,6 @@ from seewhy.learn.repair.repair_folder import RepairFolder
 from seewhy.learn.repair.repaired import Repair
 from seewhy.records import Progress
 
-MOST_NAMED = 3  # shortcuts that were not asked for
 MOST_ALSO = 3  # further regions that are exchanged with a factor: each image's content of each is kept in memory
 RECIPIENTS, USES = 300, 4  # of the proof: images that are edited, donors of each class that each meets
 SEEDS = 1000  # of networks, for each seed that is asked for
@@ -68,7 +60,7 @@ class Bench:
     def __init__(self, asked: Asked, options: RepairOptions, kept: RepairFolder, progress: Progress) -> None:
         self.asked, self.options, self.kept, self.progress = asked, options, kept, progress
         self.design = with_all_images(asked.design)
-        self.factor = _factor_of(self.design, asked.factor)
+        self.factor = factor_of(self.design, asked.factor)
         self.contrast = self._contrast(asked.contrast)
         self.further = [
             (factor, self._contrast(target.contrast))
@@ -209,10 +201,9 @@ class Bench:
         first, after = (each[self.factor.name] for each in (before, repaired))
         cost = cost_of(first.right, after.right, first.clusters)
         chance = 1 / len(np.unique(self.proving.labels))
-        others = others_of(self.prover.without(*self._judged), networks[0])
-        others = [self._beside_core(other, networks[0]) for other in others]
-        others += self._on_other_classes(before, repaired)
-        related = [[self._related(other, target) for other in others] for target in self.asked.targets]
+        beside = Others(self.asked, self.prover, self._judged, USES)
+        others = beside.of(networks[0], before, repaired)
+        related = [[beside.related(other, target) for other in others] for target in self.asked.targets]
         reasons = reasons_of(proof, cost, arms, related[0], chance, all_cells((proof, *further)))
         for of_factor, around in zip(further, related[1:], strict=True):
             reasons += [f"{of_factor.factor}: {why}" for why in effect_reasons(of_factor, arms, around)]
@@ -226,73 +217,14 @@ class Bench:
             reduction=proof.reduction,
             further=tuple(further),
             cost=cost,
-            others=tuple(map(_joined, zip(*related, strict=True))),
+            others=tuple(map(joined, zip(*related, strict=True))),
             reasons=tuple(reasons),
-            notes=(*begun.notes, *self._left(others), *([way.note] if way.note else [])),
+            notes=(*begun.notes, *beside.not_asked(others), *([way.note] if way.note else [])),
             seeds=n,
             images=proof.images,
             donors=proof.donors,
             network=networks[0],
         )
-
-    def _on_other_classes(self, before: Mapping[str, Reading], after: Mapping[str, Reading]) -> list[OtherFactor]:
-        """The effects of what is repaired on other classes than those that it is repaired for."""
-        return [
-            replace(other_of(name, contrast, before[name], after[name]), is_repaired=True)
-            for name, repaired_for in zip(
-                self.asked.factors, (self.contrast, *(of for _, of in self.further)), strict=True
-            )
-            for contrast in self.design.contrasts
-            if contrast is not repaired_for
-        ]
-
-    def _beside_core(self, other: OtherFactor, network: nn.Module) -> OtherFactor:
-        """A property that rose, with whether it rose in the core alone, and whether the audit told it with the core.
-
-        That a network reads more in what should decide is what a repair is for; of a property that the audit did not
-        tell with it, it may be a part of the shortcut that lies there.
-        """
-        core = [name for name in self.design.core_regions if name in self.proving.masks]
-        factor = next((one for one in self.design.factors if one.name == other.factor and one.region is None), None)
-        if other.said != "rose" or factor is None or not core:
-            return other
-        sample = self.prover.design.audited
-        key = TrialKey(factor.name, outside_edit(factor, core, ()), sample.split)
-        outside = self.prover.only().also(Job(key, sample.pairs(core, uses=USES), (factor,)))
-        contrast = self._contrast(other.contrast)
-        before, after = (readings_of(outside, each)[factor.name] for each in (None, network))
-        is_inside = not other_of(factor.name, contrast, before, after).may_have_risen
-        return replace(other, is_inside=is_inside, is_told_with_core=other.factor in self.asked.of_core)
-
-    def _related(self, other: OtherFactor, target: Target) -> OtherFactor:
-        """Another effect, with whether it is of a region that should lose what a target loses of the same class."""
-        around = next((one.region for one in self.design.factors if one.name == other.factor), None)
-        if around is None or other.is_core or other.contrast != target.contrast:
-            return other
-        factor = _factor_of(self.design, target.factor)
-        region = None if isinstance(factor, Mark) else factor.region
-        holds_it = region is not None and is_part(self.proving, region, around)
-        is_same_cause, is_shortcut = (other.factor in of for of in (target.same_cause, self.asked.not_asked))
-        return replace(other, holds_it=holds_it, is_same_cause=is_same_cause, is_shortcut=is_shortcut)
-
-    def _left(self, others: Sequence[OtherFactor]) -> tuple[str, ...]:
-        """What the audit told as a shortcut and was not asked for, before and after, and what to type to ask for it."""
-        if isinstance(self.factor, Mark):
-            return ()
-        beside = {
-            one.factor: one
-            for one in sorted(others, key=lambda one: abs(one.after))
-            if one.factor in self.asked.not_asked and abs(one.after) >= AUDIT_THRESHOLDS["floor"]
-        }
-        largest = list(reversed(beside.values()))[:MOST_NAMED]
-        told = [
-            f"{one.factor} on {watched_of(one.contrast)} {points(one.before)} → {points(one.after)}" for one in largest
-        ]
-        names = shlex.quote(",".join((*self.asked.factors, *(one.factor for one in largest))))
-        words = (
-            f"Not asked for, though the audit told it as a shortcut: {listed(told)} points. To repair them together:"
-        )
-        return (f"{words}  --finding {names}",) if told else ()
 
     def _tried(self, way: Way, before: Reading) -> Try:
         """What a way leaves on the images that choose."""
@@ -431,18 +363,6 @@ class Bench:
     def _step(self) -> None:
         self.done += 1
         self.progress(min(self.done, self.total), max(self.total, 1))
-
-
-def _joined(related: Sequence[OtherFactor]) -> OtherFactor:
-    """An effect as it stands to each target, in one."""
-    holds_it, is_same_cause = (any(getattr(one, name) for one in related) for name in ("holds_it", "is_same_cause"))
-    is_shortcut = any(one.is_shortcut for one in related)
-    return replace(related[0], holds_it=holds_it, is_same_cause=is_same_cause, is_shortcut=is_shortcut)
-
-
-def _factor_of(design: AuditDesign, name: str) -> Factor | Mark:
-    factor = next((factor for factor in design.factors if factor.name == name), None)
-    return factor if factor is not None else next(mark for mark in design.marks if mark.name == name)
 
 
 def _donor_effects(trials: Trials, contrast: Contrast) -> Floats:

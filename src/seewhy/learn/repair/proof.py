@@ -4,22 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
-from torch import nn
 
 from seewhy.estimates import Estimate, Floats, Integers
-from seewhy.evidence.findings.figures import watched_of
 from seewhy.evidence.inference.differences import ClassDifference, difference_of
 from seewhy.evidence.inference.units import share_change
-from seewhy.evidence.thresholds import AUDIT_THRESHOLDS
 from seewhy.evidence.trials.contrast import Contrast
-from seewhy.learn.measure import Measure
 from seewhy.learn.paired import cluster_count, sign_flip_p
 from seewhy.learn.repair.arm import BEFORE, REPAIRED
 from seewhy.learn.repair.groups import Cell
-from seewhy.learn.repair.readings import CellAccuracy, ExchangeReading, Reading, readings_of
+from seewhy.learn.repair.readings import CellAccuracy, ExchangeReading, Reading
 
 LEAST_JUDGED = 10  # images of a class and group, for its accuracy to count as the worst
 
@@ -142,79 +138,6 @@ def cost_of(before: Integers, after: Integers, clusters: Integers) -> Cost:
     """What a repair costs in accuracy, from the right answers (M,) before and after; clusters (M,) are the units."""
     change = share_change(before > 0, after > 0, clusters)
     return Cost(change, sign_flip_p(after - before, clusters), cluster_count(clusters))
-
-
-@dataclass(frozen=True)
-class OtherFactor:
-    """Another factor of the audit: its effect before and after, and how far its size rose, trial by trial.
-
-    Sizes are taken of the means, so an effect that turned counts by what it is then. `is_core`: it is what should
-    decide, and may rise. `is_repaired`: it is the repaired factor, and its effect on another class than the repaired.
-    `is_of_several`: effects on several classes were asked about. `holds_it`: the repaired region is a part of it.
-    `is_same_cause`: it is a region outside of the core that the finding told as the same cause. `is_inside`: it is a
-    property that rose in the core alone. `is_told_with_core`: the audit did not separate it from the core.
-    `is_shortcut`: the audit told it as another shortcut, that was not asked for.
-    """
-
-    factor: str
-    contrast: str
-    before: float
-    after: float
-    rise: ClassDifference
-    is_core: bool = False
-    is_repaired: bool = False
-    is_of_several: bool = False
-    holds_it: bool = False
-    is_same_cause: bool = False
-    is_inside: bool = False
-    is_told_with_core: bool = False
-    is_shortcut: bool = False
-
-    @property
-    def may_rise(self) -> bool:
-        """Whether it is what should decide, or was told with that and rises there alone."""
-        return self.is_core or (self.is_inside and self.is_told_with_core)
-
-    @property
-    def may_have_risen(self) -> bool:
-        """Whether it rose by more than 2 points, shown or not."""
-        return self.said in ("rose", "may have risen")
-
-    @property
-    def name(self) -> str:
-        """The factor, with the class where it is the repaired one, or where there are several."""
-        is_named = self.is_repaired or self.is_of_several
-        return f"{self.factor} on {watched_of(self.contrast)}" if is_named else self.factor
-
-    @property
-    def said(self) -> str:
-        """Whether it rose: "rose", by more than 2 points, and shown to; "may have risen"; "no"; or "cannot say".
-
-        Shown is that it rose at all, by an interval of 95 % for each by itself: the more factors, the more often one
-        is said to have risen that has not.
-        """
-        floor = AUDIT_THRESHOLDS["floor"]
-        if self.rise.value > floor:
-            return "rose" if self.rise.low > 0 else "may have risen"
-        return "no" if self.rise.high <= floor else "cannot say"
-
-
-def others_of(measure: Measure, network: nn.Module) -> list[OtherFactor]:
-    """Every factor and mark of a measure, before and after, on the same trials."""
-    before, after = readings_of(measure), readings_of(measure, network)
-    design, others = measure.design, []
-    for name in measure.names:
-        is_core = name in (*design.core, *design.core_regions)
-        for contrast in design.contrasts:
-            other = other_of(name, contrast, before[name], after[name])
-            others.append(replace(other, is_core=is_core, is_of_several=len(design.contrasts) > 1))
-    return others
-
-
-def other_of(name: str, contrast: Contrast, before: Reading, after: Reading) -> OtherFactor:
-    """What a repair did to an effect that it was not made for."""
-    was, is_now = (remaining([reading], contrast) for reading in (before, after))
-    return OtherFactor(name, contrast.name, was, is_now, rise_of(before, after, contrast))
 
 
 def rise_of(before: Reading, after: Reading, contrast: Contrast) -> ClassDifference:

@@ -11,7 +11,8 @@ from seewhy.evidence.inference.differences import ClassDifference
 from seewhy.evidence.thresholds import AUDIT_THRESHOLDS
 from seewhy.learn.repair.arm import BEFORE, REPAIRED, Arm
 from seewhy.learn.repair.groups import LEAST_CELL, Cell
-from seewhy.learn.repair.proof import Cost, EffectProof, OtherFactor
+from seewhy.learn.repair.others import OtherFactor
+from seewhy.learn.repair.proof import Cost, EffectProof
 
 MOST_LOST = 0.03  # of accuracy: a repair that costs more has failed
 LARGER = 2.0  # times a part's effect, from which on a region that holds it has to lose half of its own

@@ -17,7 +17,8 @@ from seewhy.evidence.thresholds import AUDIT_THRESHOLDS
 from seewhy.learn.paired import name_of_test
 from seewhy.learn.repair.arm import BEFORE, REPAIRED, Arm, Try
 from seewhy.learn.repair.groups import Cell
-from seewhy.learn.repair.proof import LEAST_JUDGED, Cost, EffectProof, OtherFactor, closest_of
+from seewhy.learn.repair.others import OtherFactor
+from seewhy.learn.repair.proof import LEAST_JUDGED, Cost, EffectProof, closest_of
 from seewhy.learn.repair.reasons import MOST_LOST, was_its_own_help
 from seewhy.render import notebook
 from seewhy.render.page import BAD
