@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -87,11 +88,22 @@ def test_overlays_are_drawn_from_another_working_folder_too(tmp_path: Path, monk
     overlay = np.asarray(explained[0].overlay)
     monkeypatch.chdir(tmp_path / "there")
     assert np.array_equal(np.asarray(explained[0].overlay), overlay)
+    monkeypatch.setattr(os, "chdir", None)  # which another thread would see
     explained.save("run")  # which lies in the folder of today
     assert Path.cwd() == tmp_path / "there" and explained.folder == Path("run")
     (written,) = (tmp_path / "there" / "run" / "overlays").rglob("a*.*")
     drawn = np.asarray(PIL.Image.open(written).convert("RGB")).astype(int)
     assert np.abs(drawn - overlay).mean() < 10  # of the dark picture, as a JPEG
+
+
+def test_pixels_are_explained_where_the_working_folder_was_deleted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    explained = seewhy.explain(Bright(), torch.rand(3, 3, 32, 32), layers="conv", progress=False)
+    assert len(explained) == 3 and explained[0].overlay.size == (32, 32)
 
 
 @pytest.mark.parametrize(
@@ -101,12 +113,13 @@ def test_overlays_are_drawn_from_another_working_folder_too(tmp_path: Path, monk
 def test_a_slice_takes_the_images_that_it_takes_of_a_list(found: Explanation, part: slice, words: str) -> None:
     some, ids = found[part], [outcome.image.id for outcome in found.outcomes]
     assert [one.outcome.image.id for one in some] == ids[part]
-    assert repr(some) == f"<{counted(len(some), 'image')} of 21: {words}>"
+    assert repr(some) == f"<{counted(len(some), 'image')} of 21: in the slice {words}>"
     assert [one.outcome.image.id for one in some[1:]] == ids[part][1:]
     wrong = found.where(wrong=True)
     assert [row["id"] for row in wrong[:1].records] == [wrong.records[0]["id"]]
+    assert repr(wrong[:1]) == "<1 image of 21: in the slice [:1] of those wrong>"
     if not ids[part]:
-        with pytest.raises(DataError, match=r"nothing to show: no image is \[40:50\]"):
+        with pytest.raises(DataError, match=r"nothing to show: no image is in the slice \[40:50\]"):
             some.show()
 
 

@@ -154,7 +154,7 @@ def test_two_findings_are_repaired_together_each_with_its_proof(data: Path, tmp_
     assert abs(other.after) > 0.8 * abs(other.before)
     (note,) = [note for note in alone.notes if note.startswith("Not asked for, though the audit told it")]
     assert re.search(r"bottom-right on P\(cat\) \d+\.\d → \d+\.\d points\.", note)
-    assert note.endswith("To repair them together:  --finding top-left,bottom-right")
+    assert note.endswith("To repair them together:  --finding top-left,bottom-right  and another --out")
 
     found = repair(audit, "top-left, bottom-right", out=tmp_path / "repair", **options)
     (proof,) = found.further
@@ -245,7 +245,8 @@ def test_where_a_property_rose_is_told_by_its_exchange_outside_of_the_core(
     (rise,) = others_of(work.prover.only(name), changed)
     assert rise.said == "rose" and not rise.is_inside
     beside = Others(asked, work.prover, asked.factors, uses=4)
-    assert beside.beside_core(rise, changed).is_inside is is_inside
+    assert beside.beside_core(rise, beside._outside(name, changed)).is_inside is is_inside
+    assert beside.most_passes == 2 * 2 * (60 + 8 * 60)  # of two properties, before and after
 
 
 def test_a_further_effect_that_is_not_taken_out_fails_the_repair(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:

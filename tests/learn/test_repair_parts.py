@@ -23,6 +23,7 @@ from seewhy.evidence.inference.differences import difference_of, flip_rate
 from seewhy.evidence.inference.units import share_of
 from seewhy.evidence.properties.catalogue import PROPERTIES
 from seewhy.evidence.trials.contrast import Contrast
+from seewhy.evidence.trials.dealing import with_partners
 from seewhy.evidence.trials.edit import EXCHANGE, MARKED, PATCHED, TrialKey
 from seewhy.evidence.trials.sample import Sample
 from seewhy.evidence.trials.trial import Scores, Trials
@@ -31,7 +32,7 @@ from seewhy.learn.parts import apart_from, halves_of, refuse_small_halves
 from seewhy.learn.repair.arm import Arm, Try
 from seewhy.learn.repair.arms import RepairJob, Way, _exchanges, ways_of
 from seewhy.learn.repair.asked import Target
-from seewhy.learn.repair.bench import _best
+from seewhy.learn.repair.bench import Bench, _best
 from seewhy.learn.repair.budget import WayCost, cost_of_way, within
 from seewhy.learn.repair.groups import Groups, cells_of, groups_by_column, groups_by_effects, no_groups
 from seewhy.learn.repair.last_layer import head_of, refitted, with_head
@@ -160,6 +161,48 @@ def test_donors_have_all_that_the_recipient_has(mode: Any) -> None:
     same = sample.labels[donors.numpy()] == sample.labels[places.numpy()]
     expected = {"any class": 0.5, "all classes alike": 0.0, "the same class": 1.0}[mode]
     assert float(same[with_it].mean()) == pytest.approx(expected, abs=0.06) == float(same[~with_it].mean())
+
+
+def test_of_a_class_with_few_donors_that_have_all_any_give_what_they_have() -> None:
+    """A single donor's content would be learned by heart as the other class."""
+    top = torch.zeros(1, 16, 16)
+    top[:, :4] = 1
+    sample = replace(sample_of(40), masks={"top": top})
+    brightness, region = PropertyFactor(PROPERTIES["brightness"]), RegionFactor(drawn("top"))
+    for count, is_few in ((1, True), (7, True), (8, False)):
+        has = (np.arange(40) % 2 == 0) | (np.arange(40) < 2 * count)  # all of class 0, some of class 1
+        exchange = FactorExchange(replace(sample, found={"top": has}), brightness, further=(region,))
+        donors = exchange.donors_for(torch.zeros(400, dtype=torch.int64), torch.Generator().manual_seed(0))
+        assert len(donors.unique()) == (20 if is_few else count)
+        assert exchange.balance.endswith(", as far as their donors have it") is is_few
+
+
+def test_what_else_is_learned_is_asked_of_every_class() -> None:
+    """Of an image that lacks a region the others are exchanged; a class that has none cannot be asked."""
+    masks = {name: torch.ones(1, 16, 16) for name in ("a", "b")}
+    has = {"a": np.arange(40) < 30, "b": np.arange(40) >= 10}  # none of both for some, and of neither for none
+    sample = with_partners(replace(sample_of(40), masks=masks, found=has), 40, 4, 0)
+
+    def joint(**found: Any) -> Any:
+        audited = replace(sample, found=found)
+        factors = [RegionFactor(drawn(name)) for name in ("a", "b")]
+        work: Any = SimpleNamespace(
+            factor=factors[0],
+            further=[(factors[1], None)],
+            prover=SimpleNamespace(design=SimpleNamespace(audited=audited)),
+            asked=SimpleNamespace(factors=("a", "b")),
+            design=SimpleNamespace(classes=("cat", "dog")),
+        )
+        return Bench._joint(work)
+
+    job = joint(**has)
+    assert job.name == "a, b" and {*sample.labels[job.pairs[:, 0]]} == {0, 1}
+    for region in has.values():
+        assert (region[job.pairs[:, 1]] | ~region[job.pairs[:, 0]]).all()  # the donor has what the recipient has
+    assert {tuple(row) for row in np.stack([*has.values()])[:, job.pairs[:, 0]].T} == {(0, 1), (1, 0), (1, 1)}
+    cats = {name: of & (sample.labels == 0) for name, of in has.items()}
+    with pytest.raises(OptionError, match=r"(?s)a, b cannot be repaired together.*there are none of dog.*--finding a"):
+        joint(**cats)
 
 
 def test_regions_are_exchanged_before_the_picture_moves() -> None:

@@ -67,7 +67,7 @@ def test_what_was_taken_out_with_it_stands_in_a_table_of_its_own(tmp_path: Path)
     tried = (Try("exchange", "w", 0.02, 0.9, -0.01, further={"a <b>": 0.03}),)
     folder = repair_folder(tmp_path / "repair", further=(proof,), tried=tried)
     page = Page(write_report(folder) / "index.html")
-    said = "beats its control by 22.0 points [+18.0, +26.0]; a <b>: does not beat its own by 1.0 points [-3.0, +5.0]"
+    said = "beats its control by 22.0 points [+18.0, +26.0]; a <b>: does not beat its own: 1.0 points [-3.0, +5.0]"
     assert said in heading(page) and "effect of a <b> 18.0 → 2.0 points of P(real)" in heading(page)
     assert "Repair of background and a <b>" in page.text
     told = "a <b> P(real) 18.0 3.0 (something else) 2.0 1.0 points [-3.0, +5.0] p = 0.6 not shown"

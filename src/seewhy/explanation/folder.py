@@ -96,8 +96,9 @@ def default_folder(plan: Plan) -> Path:
 
 def write(explanation: Explanation, folder: Path) -> None:
     """Write an explanation that is held in memory as `run_in_folder` would have."""
-    check_unchanged(explanation.plan)
-    plan = replace(explanation.plan, batch_asked=True)  # as it was run, whatever the folder began with
+    plan = explanation.plan_from_here()
+    check_unchanged(plan)
+    plan = replace(plan, batch_asked=True)  # as it was run, whatever the folder began with
 
     def explained(plan: Plan, shard: Shard, *, overlays: bool) -> ShardResult:
         result = explanation.shard(shard)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import textwrap
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -59,7 +58,7 @@ class Explanation:
     ) -> None:
         self.folder = folder
         self._home = None if folder is None else folder.absolute()  # also from another working folder
-        self._from = Path().absolute()
+        self._from = _working_folder()
         self.plan = plan
         self.keys: Sequence[MapKey] = plan.keys
         self.methods, self.layers, self.scores = (tuple(dict.fromkeys(part)) for part in zip(*plan.keys, strict=True))
@@ -185,9 +184,7 @@ class Explanation:
         if self._home is not None:
             RunFolder(self._home).copy(folder)
         elif self._writer is not None:
-            target = folder.absolute()
-            with contextlib.chdir(self._from) if self._from.is_dir() else contextlib.nullcontext():  # where files are
-                self._writer(self, target)
+            self._writer(self, folder)
         self.folder, self._home = folder, folder.absolute()
         return folder
 
@@ -300,7 +297,7 @@ class Explanation:
             if all(path.exists() for path in paths):
                 return PIL.Image.fromarray(side_by_side([_pixels(path) for path in paths]))
         try:
-            image = _from_folder(self.plan.table.images[row], self._from)
+            image = self._there(self.plan.table.images[row])
             loaded = load_image(self.plan.table, image, self.plan.classifier.preprocess)
         except UnreadableError as error:
             raise DataError(f"{outcome.image.id} has no overlay: {error}.") from error
@@ -309,16 +306,30 @@ class Explanation:
         ordered = {key: torch.from_numpy(raw[key][0]) for key in by_method(self.keys)}
         return PIL.Image.fromarray(draw_overlay(loaded, ordered, empty, self.plan))
 
+    def plan_from_here(self) -> Plan:
+        """The plan with its files as they are found from the working folder of now, which may be another."""
+        if self._from is None or self._from == _working_folder():
+            return self.plan
+        table = self.plan.table
+        return replace(self.plan, table=replace(table, images=tuple(map(self._there, table.images))))
+
+    def _there(self, image: Image) -> Image:
+        """The image where it lay in the working folder of then; of what is no file there as it is."""
+        path = None if image.path is None or self._from is None else self._from / image.path
+        return image if path is None or not path.is_file() else replace(image, path=str(path))
+
     def _run_folder(self) -> Path:
         if self._home is None:
             raise RuntimeError("an explanation holds its maps or has a folder")
         return self._home
 
 
-def _from_folder(image: Image, folder: Path) -> Image:
-    """The image where it lay for whoever worked in a folder; of what is no file there as it is."""
-    path = None if image.path is None else folder / image.path
-    return image if path is None or not path.is_file() else replace(image, path=str(path))
+def _working_folder() -> Path | None:
+    """The working folder; None where it was deleted."""
+    try:
+        return Path.cwd()
+    except FileNotFoundError:
+        return None
 
 
 def _by_key(

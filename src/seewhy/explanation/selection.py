@@ -44,7 +44,7 @@ class Selection:
 
     def __getitem__(self, which: int | slice) -> Any:
         if isinstance(which, slice):
-            return sliced(self.owner, self.rows, which)
+            return sliced(self.owner, self.rows, which, self.words)
         return self.owner[self.rows[which]]
 
     @property
@@ -73,11 +73,12 @@ class Selection:
         )
 
 
-def sliced(owner: Explained, rows: Sequence[int], part: slice) -> Selection:
-    """The images of some rows that a slice takes."""
+def sliced(owner: Explained, rows: Sequence[int], part: slice, of: str = "") -> Selection:
+    """The images of some rows that a slice takes; `of` says which rows these are, where they are not all."""
     ends = ["" if end is None else str(end) for end in (part.start, part.stop)]
     step = [] if part.step is None else [str(part.step)]
-    return Selection(owner, rows[part], f"[{':'.join([*ends, *step])}]")
+    words = f"in the slice [{':'.join([*ends, *step])}]"
+    return Selection(owner, rows[part], f"{words} of those {of}" if of else words)
 
 
 def select(

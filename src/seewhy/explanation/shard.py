@@ -107,7 +107,7 @@ def with_overlays(plan: Plan, result: ShardResult) -> ShardResult:
     empty: dict[str, set[MapKey]] = defaultdict(set)
     for stat in result.stats:
         empty[stat.id] |= {MapKey(stat.method, stat.layer, stat.score)} if stat.empty else set()
-    images = [outcome.image for outcome in result.outcomes]
+    images = list(plan.table.images[result.shard.start : result.shard.stop])
     jobs = [
         (method, place, loaded, empty[images[place].id])
         for place, loaded in enumerate(_read_all(plan, images))

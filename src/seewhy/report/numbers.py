@@ -92,7 +92,7 @@ def numbers_of(finding: Finding) -> tuple[Number, ...]:
     numbers = finding.numbers
     if (few := too_few(finding)) is not None:
         what = "Clusters" if finding.numbers.get("unit") == "cluster" else "Distinct images"
-        return (Number(f"{what} that can be used", few),)
+        return (Number(f"{what} that can be used", few.replace(" clusters", "", 1)),)
     is_mark, unit = numbers.get("kind") == "insert", unit_of(numbers)
     watched, split = watched_of(numbers.get("contrast")), numbers.get("split", "")
     effect, alone = effect_of(finding), share_of(_each_once(numbers, numbers.get("probability")), unit)

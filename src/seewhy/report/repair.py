@@ -109,8 +109,8 @@ class RepairView(FolderView):
         verb = "beats" if estimate_of(closest).low > 0 else "does not beat"
         by = f"{points(closest['value'])} points {interval(estimate_of(closest))}"
         further = [
-            f"; {one.factor}: {'beats' if one.margin.holds else 'does not beat'} its own by {one.margin.value} "
-            f"{one.margin.interval}"
+            f"; {one.factor}: {'beats its own by' if one.margin.holds else 'does not beat its own:'} "
+            f"{one.margin.value} {one.margin.interval}"
             for one in self.further
         ]
         return f"{self.factor}: {self.found['way']} {verb} its control by {by}{''.join(further)}"

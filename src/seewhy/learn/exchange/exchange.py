@@ -21,6 +21,7 @@ from seewhy.learn.exchange.beside_core import REACH, core_at, reach_of, two_band
 
 DonorsOf = Literal["any class", "the same class", "all classes alike"]
 MOST_SHARE = 0.75  # of the images of a batch that are exchanged
+LEAST_DONORS = 8  # of each class, or a few images' content would be learned by heart
 AGAIN = 3  # times that several properties are set
 _MOVING = ("flip", "crop")  # properties that move the picture
 _CORNER = 0.1  # the area of a region that stands against a property, which has none
@@ -96,7 +97,9 @@ class FactorExchange:
         n = len(self._all_donors)
         own = 1 - self.share + self.share * self._own(n)
         if n < 2 or own - 1 / n < 0.005:
-            return "so that all classes have it alike"
+            return "so that all classes have it alike" + (
+                ", as far as their donors have it" if self._lacks_donors else ""
+            )
         return f"so that {own:.0%} of each class keep their own class's content, where {1 / n:.0%} would be alike"
 
     @cached_property
@@ -105,22 +108,28 @@ class FactorExchange:
         return np.stack([self.has_of(factor) for factor in (self.factor, *self.further)])
 
     @property
+    def _lacks_donors(self) -> bool:
+        """Whether some recipients get donors that have not all that they have."""
+        kinds = np.unique(self._has[:, self.eligible].T, axis=0)
+        return any(not self._has[has][:, torch.cat(self._donors_of(has)).numpy()].all() for has in kinds)
+
+    @property
     def _all_donors(self) -> list[Tensor]:
         return self._donors_of(np.zeros(len(self._has), dtype=bool))
 
     def _donors_of(self, has: NDArray[np.bool_]) -> list[Tensor]:
         """By class the donors that have all of the factors that a recipient has (F,).
 
-        Where these are of one class alone, all that have any of the factors.
+        Where a class has too few of these, all that have any of the factors.
         """
         key = has.tobytes()
         if key not in self._pools:
-            able = self.eligible & self._has[has].all(axis=0)
-            if len(np.unique(self.sample.labels[able])) < 2:
+            able, labels = self.eligible & self._has[has].all(axis=0), self.sample.labels
+            there = np.bincount(labels[self.eligible])
+            if (np.bincount(labels[able], minlength=len(there)) < np.minimum(there, LEAST_DONORS)).any():
                 able = self.eligible
             pool = np.flatnonzero(able)
-            labels = self.sample.labels[pool]
-            self._pools[key] = [torch.from_numpy(pool[labels == label]) for label in np.unique(labels)]
+            self._pools[key] = [torch.from_numpy(pool[labels[pool] == label]) for label in np.unique(labels[pool])]
         return self._pools[key]
 
     @cached_property
@@ -169,7 +178,7 @@ class FactorExchange:
         return torch.tensor(chosen, dtype=torch.int64)
 
     def edited(self, recipients: Tensor, donors: Tensor) -> Tensor:
-        """The canvases (n, 3, H, W) of the recipients with the donors' content, a property's first."""
+        """The canvases (n, 3, H, W) of the recipients with the donors' content."""
         canvases = self.sample.canvases(recipients)
         for each in self._steps:
             region = each.factor.region

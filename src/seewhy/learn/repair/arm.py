@@ -38,8 +38,8 @@ class Arm:
     """The networks of one arm on the images that prove: the mean effect over the seeds, and those of its first seed.
 
     `over_seeds` is that mean with its interval, `effect` that of the first seed, `effects` those of all seeds.
-    `exchanged` is the accuracy where the factor is another image's, or the mark laid over, every class alike; `cells`
-    is that of the images as they are by class and group, and `worst` the lowest of these.
+    `exchanged` is the accuracy where all that is repaired is another image's, or the mark laid over, every class
+    alike; `cells` is that of the images as they are by class and group, and `worst` the lowest of these.
     """
 
     name: str

@@ -42,7 +42,7 @@ class Asked:
     `further` are the factors of other findings that are repaired with it. `same_cause` are factors that its finding
     told as the same cause; `wholly_it` those among all findings' of which the audit found less than its floor left
     where the factor itself was put back. `not_asked` are the factors of the audit's other shortcuts
-    that are shown well, `of_core` those that it told with the core: they are not separated from it, or act through it.
+    that are shown well. `of_core` are factors, no shortcuts, that are not separated from the core or act through it.
     """
 
     design: AuditDesign
@@ -60,6 +60,11 @@ class Asked:
     def targets(self) -> tuple[Target, ...]:
         """All that is taken out, that of the first finding first."""
         return (Target(self.factor, self.contrast, self.same_cause), *self.further)
+
+    @property
+    def contrasts(self) -> tuple[str, ...]:
+        """The contrasts of all targets."""
+        return tuple(target.contrast for target in self.targets)
 
     @property
     def factors(self) -> tuple[str, ...]:

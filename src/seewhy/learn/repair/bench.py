@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 from torch import nn
 
-from seewhy.errors import ModelError, SeewhyError, WorkError, counted, listed
+from seewhy.errors import ModelError, OptionError, SeewhyError, WorkError, counted, listed
 from seewhy.estimates import Floats
 from seewhy.evidence.factors.factor import Factor, Mark
 from seewhy.evidence.findings.effects import class_effect
@@ -35,11 +36,11 @@ from seewhy.learn.repair.groups import (
 )
 from seewhy.learn.repair.others import Others, factor_of, joined
 from seewhy.learn.repair.proof import (
-    all_cells,
     cost_of,
     effect_over_seeds,
     effect_proof,
     remaining,
+    together,
     worst_of,
 )
 from seewhy.learn.repair.readings import Reading, balanced, readings_of
@@ -74,8 +75,8 @@ class Bench:
         all_of_train = train_of(self.design, self.choosing if is_mark else None)
         self.train = all_of_train if all_of_train is self.choosing else apart_from(all_of_train, self.design.audited)
         self.n_shared = len(all_of_train) - len(self.train)
-        for contrast in (self.contrast, *(contrast for _, contrast in self.further)):
-            refuse_small_halves((self.choosing, self.proving), self.design, contrast.name, is_mark=is_mark)
+        for contrast in dict.fromkeys(asked.contrasts):
+            refuse_small_halves((self.choosing, self.proving), self.design, contrast, is_mark=is_mark)
         self.chooser = self._measure(self.choosing)
         self.prover = measure_on(
             self.design,
@@ -169,7 +170,7 @@ class Bench:
             )
             for way in ways
         }
-        always = self.spent + self.chooser.n_passes + judged + 2 * others
+        always = self.spent + self.chooser.n_passes + judged + 2 * others + self._beside().most_passes
         kept, left_out = within(ways, costs, always, self.options.budget)
         return kept, {**refused, **left_out}
 
@@ -185,26 +186,24 @@ class Bench:
         arms = {arm: self._arm(arm, words[arm], held) for arm, held in readings.items()}
         proof, *further = (
             effect_proof(
-                name,
-                contrast,
-                {arm: [each[name] for each in held] for arm, held in readings.items()},
+                target.factor,
+                self._contrast(target.contrast),
+                {arm: [each[target.factor] for each in held] for arm, held in readings.items()},
                 self._cells(groups),
             )
-            for name, contrast, groups in zip(
-                self.asked.factors,
-                (self.contrast, *(contrast for _, contrast in self.further)),
-                (self.learned, *self.further_groups),
-                strict=True,
-            )
+            for target, groups in zip(self.asked.targets, (self.learned, *self.further_groups), strict=True)
         )
         before, repaired = (readings[arm][0] for arm in (BEFORE, REPAIRED))
         first, after = (each[self.factor.name] for each in (before, repaired))
+        after_all = repaired[self._judged[-1]]
         cost = cost_of(first.right, after.right, first.clusters)
-        chance = 1 / len(np.unique(self.proving.labels))
-        beside = Others(self.asked, self.prover, self._judged, USES)
+        chance = 1 / after_all.n_classes
+        beside = self._beside()
         others = beside.of(networks[0], before, repaired)
         related = [[beside.related(other, target) for other in others] for target in self.asked.targets]
-        reasons = reasons_of(proof, cost, arms, related[0], chance, all_cells((proof, *further)))
+        reasons = reasons_of(
+            proof, cost, arms, related[0], chance, together([each.cells for each in (proof, *further)])
+        )
         for of_factor, around in zip(further, related[1:], strict=True):
             reasons += [f"{of_factor.factor}: {why}" for why in effect_reasons(of_factor, arms, around)]
         self._step()
@@ -257,6 +256,9 @@ class Bench:
         """What a network (None: the one before) says of each repaired factor on the images that prove."""
         return readings_of(self.prover.only(*self._judged), network)
 
+    def _beside(self) -> Others:
+        return Others(self.asked, self.prover, self._judged, USES)
+
     @property
     def _judged(self) -> tuple[str, ...]:
         """What the proof reads of every network: each factor by itself, and of several all together."""
@@ -265,21 +267,33 @@ class Bench:
     def _joint(self) -> Job | None:
         """The exchange of all that is repaired at once, which shows what else tells the classes apart.
 
-        None where that is one factor.
+        Of an image that lacks one's region only the others are exchanged. None where it is one factor. Raises
+        OptionError where a class has no such images.
         """
         if isinstance(self.factor, Mark) or not self.further:
             return None
         factors, sample = [self.factor, *(factor for factor, _ in self.further)], self.prover.design.audited
-        pairs = sample.pairs([factor.region for factor in factors if factor.region], uses=USES)
+        pairs = sample.pairs(uses=USES)
+        has = np.stack([sample.found.get(factor.region or "", np.ones(len(sample), bool)) for factor in factors])
+        recipients, donors = has[:, pairs[:, 0]], has[:, pairs[:, 1]]
+        pairs = pairs[recipients.any(axis=0) & (donors | ~recipients).all(axis=0)]
+        missing = np.setdiff1d(sample.labels, sample.labels[pairs[:, 0]])
+        if len(missing):
+            names, of = listed(self.asked.factors), listed([self.design.classes[label] for label in missing])
+            raise OptionError(
+                f"{names} cannot be repaired together: what else is learned is asked of images that have what they "
+                f"have from another one, and there are none of {of} among those that prove.\n"
+                f"  Repair them one by one:  --finding {shlex.quote(self.factor.name)}"
+            )
         key = TrialKey(listed(self.asked.factors), EXCHANGE, sample.split)
-        return Job(key, pairs, tuple(in_order(factors))) if len(pairs) else None
+        return Job(key, pairs, tuple(in_order(factors)))
 
     def _cells(self, groups: Groups) -> list[Cell]:
         return cells_of(groups, self.train.labels, self.design.classes, self.train.images)
 
     def _arm(self, name: str, words: str, held: Sequence[Mapping[str, Reading]]) -> Arm:
         readings = [reading[self.factor.name] for reading in held]
-        first, together = readings[0], held[0][self._judged[-1]] if self.joint is not None else readings[0]
+        first, together = readings[0], held[0][self._judged[-1]]
         cells = first.cells(self.proving.labels, self.proved_groups, self.design.classes)
         return Arm(
             name=name,

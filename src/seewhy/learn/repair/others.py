@@ -17,6 +17,7 @@ from seewhy.evidence.trials.contrast import Contrast
 from seewhy.evidence.trials.design import AuditDesign
 from seewhy.evidence.trials.edit import TrialKey, outside_edit
 from seewhy.evidence.trials.masked import is_part
+from seewhy.evidence.trials.sample import Ints
 from seewhy.evidence.trials.trial import Job
 from seewhy.learn.measure import Measure
 from seewhy.learn.repair.asked import Asked, Target
@@ -120,7 +121,10 @@ class Others:
     def of(self, network: nn.Module, before: Mapping[str, Reading], after: Mapping[str, Reading]) -> list[OtherFactor]:
         """Every other effect in a repaired network; `before` and `after` are what both networks say of the repaired."""
         others = others_of(self.prover.without(*self.judged), network)
-        return [*(self.beside_core(other, network) for other in others), *self._on_other_classes(before, after)]
+        rose = dict.fromkeys(other.factor for other in others if other.said == "rose")
+        outside = {name: self._outside(name, network) for name in rose}
+        told = [self.beside_core(other, outside.get(other.factor)) for other in others]
+        return [*told, *self._on_other_classes(before, after)]
 
     def _on_other_classes(self, before: Mapping[str, Reading], after: Mapping[str, Reading]) -> list[OtherFactor]:
         """The effects of what is repaired on other classes than those that it is repaired for."""
@@ -131,23 +135,49 @@ class Others:
             if contrast.name != repaired_for
         ]
 
-    def beside_core(self, other: OtherFactor, network: nn.Module) -> OtherFactor:
-        """A property that rose, with whether it rose in the core alone, and whether the audit told it with the core.
+    @property
+    def most_passes(self) -> int:
+        """How many images go through a network at most to ask where what rose did so."""
+        able = [factor.name for factor in self.design.factors if self._asked_outside(factor.name) is not None]
+        each = len(self.design.audited) + len(self._outside_pairs)
+        return 2 * each * len(set(able) - {*self.asked.factors})
 
-        That a network reads more in what should decide is what a repair is for; of a property that the audit did not
-        tell with it, it may be a part of the shortcut that lies there.
+    def beside_core(self, other: OtherFactor, outside: tuple[Reading, Reading] | None) -> OtherFactor:
+        """An effect, with whether it rose in the core alone, and whether the audit told it with the core.
+
+        `outside` is what both networks say of the same property outside of the core. That a network reads more in what
+        should decide is what a repair is for; of a property that the audit did not tell with it, it may be a part of
+        the shortcut that lies there.
         """
-        sample = self.design.audited
-        core = [name for name in self.design.core_regions if name in sample.masks]
-        factor = next((one for one in self.design.factors if one.name == other.factor and one.region is None), None)
-        if other.said != "rose" or factor is None or not core:
+        if other.said != "rose" or outside is None:
             return other
-        key = TrialKey(factor.name, outside_edit(factor, core, ()), sample.split)
-        outside = self.prover.only().also(Job(key, sample.pairs(core, uses=self.uses), (factor,)))
         contrast = next(one for one in self.design.contrasts if one.name == other.contrast)
-        before, after = (readings_of(outside, each)[factor.name] for each in (None, network))
-        is_inside = not other_of(factor.name, contrast, before, after).may_have_risen
+        is_inside = not other_of(other.factor, contrast, *outside).may_have_risen
         return replace(other, is_inside=is_inside, is_told_with_core=other.factor in self.asked.of_core)
+
+    def _outside(self, name: str, network: nn.Module) -> tuple[Reading, Reading] | None:
+        """What the network before and another say of a property outside of the core; None where it cannot be asked."""
+        job = self._asked_outside(name)
+        if job is None:
+            return None
+        before, after = (readings_of(self.prover.only().also(job), each)[name] for each in (None, network))
+        return before, after
+
+    def _asked_outside(self, name: str) -> Job | None:
+        """The exchange of a property outside of the core; None of what is no property, and where there is no core."""
+        sample, core = self.design.audited, self._core
+        factor = next((one for one in self.design.factors if one.name == name and one.region is None), None)
+        if factor is None or not core or not len(self._outside_pairs):
+            return None
+        return Job(TrialKey(name, outside_edit(factor, core, ()), sample.split), self._outside_pairs, (factor,))
+
+    @property
+    def _core(self) -> list[str]:
+        return [name for name in self.design.core_regions if name in self.design.audited.masks]
+
+    @property
+    def _outside_pairs(self) -> Ints:
+        return self.design.audited.pairs(self._core, uses=self.uses)
 
     def related(self, other: OtherFactor, target: Target) -> OtherFactor:
         """Another effect, with whether it is of a region that should lose what a target loses of the same class."""
@@ -177,7 +207,7 @@ class Others:
         words = (
             f"Not asked for, though the audit told it as a shortcut: {listed(told)} points. To repair them together:"
         )
-        return (f"{words}  --finding {names}",) if told else ()
+        return (f"{words}  --finding {names}  and another --out",) if told else ()
 
 
 def joined(related: Sequence[OtherFactor]) -> OtherFactor:

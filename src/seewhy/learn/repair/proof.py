@@ -94,9 +94,9 @@ def closest_of(margins: Mapping[str, ClassDifference]) -> str:
     return min(margins, key=lambda name: margins[name].low, default="")
 
 
-def all_cells(proofs: Sequence[EffectProof]) -> list[Cell]:
+def together(cells: Sequence[Sequence[Cell]]) -> list[Cell]:
     """The images of train by class and by what each of several factors says; [] where that of one is not known."""
-    return [cell for proof in proofs for cell in proof.cells] if all(proof.cells for proof in proofs) else []
+    return [cell for of_factor in cells for cell in of_factor] if all(cells) else []
 
 
 def effect_proof(

@@ -60,6 +60,11 @@ class Reading(ABC):
 
     @property
     @abstractmethod
+    def n_classes(self) -> int:
+        """How many classes the edited images are of."""
+
+    @property
+    @abstractmethod
     def n_images(self) -> int:
         """How many images are edited."""
 
@@ -109,6 +114,11 @@ class ExchangeReading(Reading):
         return share_of_classes(right, trials.recipient_labels, *units)
 
     @property
+    def n_classes(self) -> int:
+        """How many classes the edited images are of."""
+        return len(np.unique(self.trials.recipient_labels))
+
+    @property
     def n_images(self) -> int:
         """How many images are edited."""
         return len(np.unique(self.trials.recipients))
@@ -150,6 +160,11 @@ class MarkReading(Reading):
         """The share of right answers with the mark laid over, every class alike."""
         units = self.marked.clusters[self.marked.recipients]
         return share_of_classes(self._right_with_mark.astype(np.float64), self.marked.recipient_labels, units, units)
+
+    @property
+    def n_classes(self) -> int:
+        """How many classes the edited images are of."""
+        return len(np.unique(self.marked.recipient_labels))
 
     @property
     def n_images(self) -> int:

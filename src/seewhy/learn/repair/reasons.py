@@ -80,8 +80,8 @@ def reasons_of(
         reasons.append(f"What else rose instead: {listed(dict.fromkeys(rose), 8)}.")
     if after.exchanged.low <= chance:
         reasons.append(
-            f"Nothing else is shown to be learned: with the factor changed it is right in {after.exchanged} (every "
-            f"class alike), where guessing gives {chance:.2f}. Other images are needed, not another training."
+            f"Nothing else is shown to be learned: with what is repaired changed it is right in {after.exchanged} "
+            f"(every class alike), where guessing gives {chance:.2f}. Other images are needed, not another training."
         )
     return [*effect_reasons(proof, arms, others), *reasons]
 

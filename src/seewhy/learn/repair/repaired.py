@@ -18,7 +18,7 @@ from seewhy.learn.paired import name_of_test
 from seewhy.learn.repair.arm import BEFORE, REPAIRED, Arm, Try
 from seewhy.learn.repair.groups import Cell
 from seewhy.learn.repair.others import OtherFactor
-from seewhy.learn.repair.proof import LEAST_JUDGED, Cost, EffectProof, closest_of
+from seewhy.learn.repair.proof import LEAST_JUDGED, Cost, EffectProof, closest_of, together
 from seewhy.learn.repair.reasons import MOST_LOST, was_its_own_help
 from seewhy.render import notebook
 from seewhy.render.page import BAD
@@ -144,8 +144,7 @@ class Repair:
     @property
     def _all_cells(self) -> Sequence[Cell]:
         """The cells of all that was repaired; none where those of one are not known."""
-        cells = [self.cells, *(each.cells for each in self.further)]
-        return [cell for some in cells for cell in some] if all(cells) else []
+        return together([self.cells, *(each.cells for each in self.further)])
 
     @property
     def _shown(self) -> list[Arm]:
