@@ -52,7 +52,10 @@ passes, were set after a look at what they do by drawing to eight of these netwo
 1 and 2. All 40 were repaired so. It cost accuracy where the factor explains these regions, which are left out since:
 of the 40, the 23 networks in which nothing is exchanged beside the factor any more were repaired again (four), or are
 told as they had been before, by the same code (frame 0, made again, is the same to the last digit). That a property
-is set before the regions that are exchanged with it was seen on brightness 2 and 3. What stands beside the repair is
+is set before the regions that are exchanged with it was seen on brightness 2 and 3. Where a property rose, inside of
+the core or elsewhere, and that a larger region that does far more must lose half, is asked since: three networks of
+which something rose, repaired again, are the same to the last digit, and of no other a verdict turns on these rules,
+so that the other 37 are told as they were. What stands beside the repair is
 kept from an earlier run of the same treatments: of two networks it was made again, and is the same to the last digit.
 Another kind counts as reported where a factor that tells it at least roughly is named. Shares of networks have exact
 intervals (Clopper and Pearson), medians those of order statistics, or of fewer than six the range. Not measured:
