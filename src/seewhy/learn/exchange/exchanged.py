@@ -54,9 +54,8 @@ class ExchangeDataset(Dataset[tuple[Any, int]]):
         seed: int = 0,
     ) -> None:
         self.transform, self.seed = transform, checked_seed(seed)
-        self.sample, self.exchange, self.share = _exchange_of(
-            audit, [factor] if isinstance(factor, str) else list(factor), share
-        )
+        names = [factor] if isinstance(factor, str) else list(factor)
+        self.sample, self.exchange, self.share = _exchange_of(audit, names, share)
         self._can = torch.from_numpy(self.exchange.eligible)
         self._epoch = torch.zeros(1, dtype=torch.int64).share_memory_()  # so that workers that stay see the next one
 

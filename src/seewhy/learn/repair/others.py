@@ -130,7 +130,7 @@ class Others:
         """The effects of what is repaired on other classes than those that it is repaired for."""
         return [
             replace(other_of(name, contrast, before[name], after[name]), is_repaired=True)
-            for name, repaired_for in ((target.factor, target.contrast) for target in self.asked.targets)
+            for name, repaired_for in zip(self.asked.factors, self.asked.contrasts, strict=True)
             for contrast in self.design.contrasts
             if contrast.name != repaired_for
         ]

@@ -103,7 +103,7 @@ class Repair:
             return f"{self.factor}: no repair, since no way could be tried."
         beats = self._beats(self.margins[self.closest], self.closest, self.images, self.donors)
         further = (
-            f"; {each.factor}: it {_beats(each)} {points(each.margins[each.closest].value)} points "
+            f"; {each.factor}: it {_beats_its_own(each)} {points(each.margins[each.closest].value)} points "
             f"{interval(each.margins[each.closest])}"
             for each in self.further
         )
@@ -255,7 +255,8 @@ class Repair:
         return lines
 
 
-def _beats(proof: EffectProof) -> str:
+def _beats_its_own(proof: EffectProof) -> str:
+    """Whether a factor that was asked with the first beats its control, in front of by how much."""
     return "beats its own by" if proof.margins[proof.closest].low > 0 else "does not beat its own:"
 
 
