@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test check tests test-slow sweep bench gpu-check bench-audit planted unaided bench-report docs format clean
+.PHONY: demo test check tests test-slow sweep bench gpu-check bench-audit planted unaided curves bench-report docs format clean
 
 demo: .make/core
 	$(BIN)/seewhy demo
@@ -43,6 +43,9 @@ planted: .make/dev
 # Hours too, over the networks of the former; other tools are asked where their packages are on PYTHONPATH.
 unaided: .make/dev
 	$(BIN)/python -m benchmarks.unaided
+
+curves: .make/dev
+	$(BIN)/python -m benchmarks.unaided.curves --workers 2
 
 bench-report: .make/dev .make/chromium
 	$(BIN)/python benchmarks/pages.py

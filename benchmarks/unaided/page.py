@@ -10,10 +10,12 @@ from typing import Any
 
 import numpy as np
 from benchmarks.planted.audits import short
+from benchmarks.planted.cache import read
 from benchmarks.planted.cases import Case
 from benchmarks.planted.figures import table
 from benchmarks.planted.names import RIGHT
 from benchmarks.planted.scores import LARGE, SEEN, Score, exactness, false_alarms, naming, recall, score_of, told
+from benchmarks.unaided.curves import section
 from benchmarks.unaided.ours import best_overlaps, by_closed_list
 from benchmarks.unaided.peers import UNAVAILABLE
 
@@ -32,11 +34,20 @@ back the false one of an earlier run, the `centre` around the rough core of a cl
 `make unaided`.
 """
 
+CURVES = """## How large a mark has to be, and how many images it takes
+
+Drawn networks that learned one mark, in nine of ten pictures of a class: at one place (a corner), elsewhere in each
+picture, or in the core. Each is searched with so many images of each class, with nothing named but the core
+(`--regions search --properties none`). Found is a mark where a shortcut names a place, or squares, that hold half of
+it; in the core, where a dependence does. Effects are what an audit could see at most: (2 x .9 - 1) times what drawing
+the mark does. `make curves` makes the networks and searches them."""
+
 HOW = """## How it is read
 
-- **seewhy** takes its own defaults: the zones, up to three places that it looks for, the usual properties. A place
-  counts as the right name where it shares half of the union with what was planted, and as found where it holds half
-  of that.
+- **seewhy** takes its own defaults: the zones, up to three places that it looks for, squares that move, the usual
+  properties. A place counts as the right name where it shares half of the union with what was planted, and as found
+  where it holds half of that; squares that move, and those in the core, where they hold half of a mark that does, in
+  the pictures that show it.
 - **Of a tool that makes pictures** a charitable reader is taken: one that calls a place a shortcut where the maps'
   mass is over one and a half times what its area would have, and names the place where that is largest.
 - **Of a tool that makes groups** the reader is an oracle: it knows in which pictures a kind is on, and a group that
@@ -86,7 +97,7 @@ def write_page(reads: Sequence[Read], docs: Path, results: Path) -> str:
     if not reads:
         return "No case has been audited with today's code; nothing is written."
     text = "\n".join([HEAD, failures(reads), "## The figures", "", counts(reads), "", main_table(reads)])
-    text += "\n" + "\n".join(["", places(reads), "", absent(reads), "", HOW])
+    text += "\n" + "\n".join(["", places(reads), "", of_curves(results), "", absent(reads), "", HOW])
     results.mkdir(parents=True, exist_ok=True)
     rows = [
         {
@@ -156,6 +167,12 @@ def places(reads: Sequence[Read]) -> str:
         f"Of {len(shared)} planted places of 2 % of the picture and more, with 4 points or more, {len(found)} were met"
     )
     return words + (f"; those share {np.median(found):.2f} of the union (median)." if found else ".")
+
+
+def of_curves(results: Path) -> str:
+    """From which effect on marks are found, by the number of images; nothing where that was not measured."""
+    rows = (read(results / "curves.json") or {"rows": []})["rows"]
+    return "\n".join([CURVES, "", section(rows)]) if rows else ""
 
 
 def absent(reads: Sequence[Read]) -> str:

@@ -156,7 +156,7 @@ def _described(inputs: Tensor) -> str:
     kind = f"a {str(inputs.dtype).removeprefix('torch.')} tensor {tuple(inputs.shape)} on {inputs.device}"
     if not inputs.numel() or not inputs.is_floating_point():
         return kind
-    low, high = inputs.aminmax()
+    low, high = inputs.detach().aminmax()
     return f"{kind}, {float(low):.3g} to {float(high):.3g}"
 
 

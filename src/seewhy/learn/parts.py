@@ -15,7 +15,7 @@ from seewhy.evidence.trials.dealing import with_partners
 from seewhy.evidence.trials.design import AuditDesign, design_audit, scheduled
 from seewhy.evidence.trials.request import Effort
 from seewhy.evidence.trials.sample import Ints, Sample, Samples
-from seewhy.evidence.trials.searching import with_places
+from seewhy.evidence.trials.searching import in_all_images, with_places
 from seewhy.learn.measure import Measure
 
 ALL = 10**9  # donors: as many as there are
@@ -101,7 +101,7 @@ def with_all_images(design: AuditDesign) -> AuditDesign:
     plan = design.plan
     anew = design_audit(plan.classifier, plan.table, request, batch_size=plan.batch_size, seed=design.seed)
     if design.places is not None:
-        anew = with_places(anew, design.places)
+        anew = with_places(anew, in_all_images(anew, design.places))
     return replace(anew, marks=design.marks)
 
 

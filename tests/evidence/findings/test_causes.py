@@ -14,7 +14,11 @@ from torch import Tensor
 
 import seewhy
 from seewhy.evidence.findings.causes import Cause, Held, _cause, homes_of, led_by
+from seewhy.evidence.findings.effects import plain_difference
 from seewhy.evidence.inference.differences import difference_of
+from seewhy.evidence.trials.contrast import Contrast
+from seewhy.evidence.trials.edit import EXCHANGE, TrialKey
+from seewhy.evidence.trials.trial import Scores, Trials
 from tests.small_images import (
     CORNER,
     SIDE,
@@ -97,6 +101,35 @@ def test_nothing_is_explained_through_a_picture_that_holds_it() -> None:
     within = [("tint", "picture"), ("saturation", "picture")]
     want = {"picture": "around", "around": "around", "tint": "tint", "saturation": "tint"}
     assert homes_of(order, relations, sizes, within) == want
+
+
+@pytest.mark.parametrize(
+    ("left", "sizes", "home"),
+    [
+        (UNCLEAR, (1.0, 0.9), "square"),  # it does as much, and the place is not shown to do more
+        (ALIVE, (1.0, 0.9), "place"),  # the place keeps an effect of its own
+        (UNCLEAR, (1.0, 0.4), "place"),  # the square does too little
+    ],
+)
+def test_a_place_that_holds_squares_leads_only_where_it_does_more(
+    left: Held, sizes: tuple[float, float], home: str
+) -> None:
+    """That nothing of a square's effect is left with all around it put back says nothing."""
+    order, relations = ["place", "square"], {("square", "place"): DEAD, ("place", "square"): left}
+    known = of_one_margin(dict(zip(order, sizes, strict=True)))
+    assert homes_of(order, relations, known, (), [("square", "place")]) == dict.fromkeys(order, home)
+
+
+def test_an_image_without_an_answer_hides_no_cause() -> None:
+    """One NaN among the trials made every share NaN, and each factor a cause of its own."""
+    labels, places = np.array([0, 1] * 4), np.array(list(permutations(range(8), 2)))
+    scores = Scores(np.zeros((len(places), 1), np.float32), np.zeros((len(places), 1), np.float32), places[:, 0] * 0)
+    key = TrialKey("tint", EXCHANGE, "valid")
+    trials = Trials(key, places[:, 0], places[:, 1], scores, scores, labels, np.arange(8))
+    change = np.where(labels[places[:, 1]] == 0, 3.0, 1.0)
+    change[5] = np.nan
+    assert plain_difference(trials, change, Contrast(0, "cat", "dog")) == pytest.approx(2.0)
+    assert np.isnan(plain_difference(trials, np.full(len(places), np.nan), Contrast(0, "cat", "dog")))
 
 
 def test_what_does_not_suffice_by_itself_is_no_cause_of_more() -> None:

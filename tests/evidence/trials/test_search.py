@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import PIL.Image
 import pytest
 import torch
 from torch import Tensor
@@ -72,7 +73,8 @@ class Proposed:
 
     @property
     def regions(self) -> list[Region]:
-        return self.places.regions
+        """The places; what lies elsewhere in each picture has tests of its own."""
+        return [region for region in self.places.regions if region.name in self.places.boxes]
 
 
 def search(
@@ -81,7 +83,7 @@ def search(
     scorer = partial(Scorer, model, batch_size=batch_size, memory_format=torch.contiguous_format)
     contrasts = contrasts_of(("cat", "dog"))
     places = searched(sample, core, contrasts, scorer, 0, lambda done, total: None, **options)
-    return Proposed(places, places.masked({"valid": sample})["valid"])
+    return Proposed(places, places.masked({"valid": sample}, core or "")["valid"])
 
 
 def overlap(found: Tensor, true: Tensor) -> float:
@@ -288,6 +290,24 @@ def test_an_audit_finds_and_tests_a_place_that_nobody_named(tmp_path: Path) -> N
     assert leading.factor == "patch top" and leading.level in ("MODERATE", "STRONG")
     assert len(audit.design.classes) == len(CLASSES)
     assert any("Searched for places on 80 of 160 images" in note for note in audit.facts["notes"])
+
+
+def test_a_place_that_cores_cut_image_by_image_is_described(tmp_path: Path) -> None:
+    """Each image has another part of it; the description is of the whole place."""
+    images = write_images(tmp_path / "images", counts={"train": 60, "valid": 80}, aligned=1.0)
+    rng, masks = np.random.default_rng(0), tmp_path / "masks"
+    for path in images.rglob("*.png"):
+        core = np.zeros((SIDE, SIDE), np.uint8)
+        core[int(rng.integers(2, 9)) : int(rng.integers(24, 33)), int(rng.integers(4, 9)) : 24] = 255
+        (masks / path.relative_to(images)).parent.mkdir(parents=True, exist_ok=True)
+        PIL.Image.fromarray(core).save(masks / path.relative_to(images))
+    seen = Box(0, 2, 0, 16).mask(SIDE, SIDE)[0] + Box(0, 16, 0, 3).mask(SIDE, SIDE)[0]
+    audit = seewhy.audit(
+        classifier_of(Reader(core=20.0, tint=30.0, seen=seen)), images, regions=[f"core={masks}", "search"],
+        core="core", properties="none", progress=False,
+    )  # fmt: skip
+    told = [finding for finding in audit.findings if finding.factor in audit.design.places.boxes]
+    assert any("Described, not tested: there (" in finding.text for finding in told)
 
 
 def test_outside_of_an_audit_there_is_nothing_to_search(tmp_path: Path) -> None:

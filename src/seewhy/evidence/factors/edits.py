@@ -101,6 +101,18 @@ def grown(masks: Tensor, pixels: int) -> Tensor:
     return 1 - shrunk(1 - masks, pixels) if pixels else masks
 
 
+def moved(values: Tensor, steps: Tensor) -> Tensor:
+    """The values (N, C, H, W) so many pixels down and to the right (N, 2), and 0 where nothing comes from."""
+    for dim in (2, 3):
+        side = values.shape[dim]
+        source = torch.arange(side, device=values.device) - steps[:, dim - 2, None]  # (N, side)
+        known = (source >= 0) & (source < side)
+        shape = (len(values), 1, side, 1) if dim == 2 else (len(values), 1, 1, side)
+        index = source.clamp(0, side - 1).reshape(shape).expand_as(values)
+        values = values.gather(dim, index) * known.reshape(shape)
+    return values
+
+
 def _unseeded(edit: Callable[[Tensor, Tensor], Tensor]) -> Removal:
     return lambda canvases, masks, seed: edit(canvases, masks)
 

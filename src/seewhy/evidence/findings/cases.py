@@ -28,7 +28,7 @@ from seewhy.evidence.trials.design import AuditDesign
 from seewhy.evidence.trials.edit import EXCHANGE, MARKED, PATCHED, Pair, TrialKey
 from seewhy.evidence.trials.masked import is_part
 from seewhy.evidence.trials.sample import DISJOINT, Ints, Sample, overlap_of
-from seewhy.evidence.trials.search import MOST_PLACES
+from seewhy.evidence.trials.searching import most_found
 from seewhy.evidence.trials.trial import UNDECIDED, Trials
 from seewhy.records import Progress
 
@@ -265,7 +265,7 @@ def _reserved(design: AuditDesign) -> int:
     """Tests of places that a search might have found: so how many it found changes nothing for what else is tested."""
     if design.places is None or not design.places.n_places:
         return 0
-    return (MOST_PLACES - len(design.places.boxes)) * len(design.contrasts)
+    return (most_found(design) - len(design.places.names)) * len(design.contrasts)
 
 
 def _selected(cases: Sequence[Case], reserved: int = 0) -> list[Case]:

@@ -155,7 +155,9 @@ def causes_of(cases: Sequence[Case], trials: Mapping[TrialKey, Trials], design: 
     properties = {factor.name for factor in design.factors if not factor.region}
     pictures = {factor.name for factor in design.factors if not factor.region and _is_picture(factor, design)}
     within = {(name, picture) for name in properties - pictures for picture in pictures}
-    homes = homes_of(order, relations, sizes, within)
+    moving = {name for name in by_name if name in design.audited.corners}
+    holding = {(name, other) for name in moving for other in by_name if other not in properties}
+    homes = homes_of(order, relations, sizes, within, holding)
     return [
         _cause(
             by_name,
@@ -201,13 +203,16 @@ def homes_of(
     relations: Relations,
     sizes: Mapping[str, Mapping[str, float]],
     within: Container[tuple[str, str]] = (),
+    holding: Container[tuple[str, str]] = (),
 ) -> dict[str, str]:
     """By factor the cause that it is told under, a cause under itself; `order` has what exchanges most first.
 
     A factor goes where its effect dies with a cause held, or with a factor held that the cause explains, and where the
     cause alone suffices for a fair part of it; where two causes explain it together; or, to the smaller one, where it
     is not shown to keep a fair part of its effect. `sizes` say by factor how far each one moves the same margin.
-    `within` are properties with pictures, (property, picture), which hold every property and explain none.
+    `within` are properties with pictures, (property, picture), which hold every property and explain none. `holding`
+    are squares that lie elsewhere in each picture with regions: one that holds them explains them only where it is
+    shown to keep a fair part of its effect without them, or they do not suffice for it.
     """
     reach = _closure(order, relations, within)
     kept = list(order)
@@ -215,23 +220,28 @@ def homes_of(
         others = [other for other in kept if other != name]
         smaller = [other for other in others if order.index(other) > order.index(name)]
         enough = AUDIT_THRESHOLDS["suffices"] * sizes[name][name]
-        told_by = [other for other in others if (name, other) not in within]
+        told_by = [
+            other
+            for other in others
+            if (name, other) not in within
+            and not ((name, other) in holding and _may_suffice(relations, sizes, other, name))
+        ]
         by_one = any(name in reach[other] and sizes[name][other] >= enough for other in told_by)
         if by_one or _explained_by_two(name, smaller, relations, reach, sizes[name]):
             kept.remove(name)
     homes = {name: _home(name, kept, relations, reach) for name in order}
     for name in order:
         smaller = [other for other in kept if order.index(other) > order.index(name)]
-        unclear = [
-            other
-            for other in smaller
-            if _is_open(relations, name, other)
-            and sizes[name][other] >= AUDIT_THRESHOLDS["suffices"] * sizes[name][name]
-        ]
+        unclear = [other for other in smaller if _may_suffice(relations, sizes, name, other)]
         if name in kept and unclear:
             kept.remove(name)
             homes = {member: unclear[-1] if home == name else home for member, home in homes.items()}
     return homes
+
+
+def _may_suffice(relations: Relations, sizes: Mapping[str, Mapping[str, float]], name: str, other: str) -> bool:
+    """Whether a smaller factor does most of what another does, which is not shown to keep a fair part without it."""
+    return _is_open(relations, name, other) and sizes[name][other] >= AUDIT_THRESHOLDS["suffices"] * sizes[name][name]
 
 
 def _relations(cases: Sequence[Case], trials: Mapping[TrialKey, Trials], design: AuditDesign) -> Relations:

@@ -174,13 +174,15 @@ def _with_explained(results: Results, cause: Cause, explained: Sequence[Case]) -
 
 
 def _groups(cases: Sequence[Case], design: AuditDesign) -> list[tuple[Case, list[Case]]]:
-    """Dependences under the largest one that these data cannot separate them from."""
+    """Dependences under the largest one that these data cannot separate them from; a found part of the core alone."""
     regions = {factor.name: factor.region for factor in design.factors}
+    parts = frozenset() if design.places is None else design.places.inside
     groups: list[tuple[Case, list[Case]]] = []
     for case in sorted(cases, key=lambda case: (not case.is_core, -case.size)):  # the core leads
-        apart = (members for leader, members in groups if not_separated(case, leader, design.audited, regions))
+        others = ((leader, members) for leader, members in groups if leader.factor not in parts)
+        apart = (members for leader, members in others if not_separated(case, leader, design.audited, regions))
         home = next(apart, None)
-        if home is None:
+        if home is None or case.factor in parts:
             groups.append((case, []))
         else:
             home.append(case)

@@ -129,16 +129,22 @@ def weights_of(trials: Trials, contrast: Contrast) -> dict[int, float]:
 
 
 def plain_difference(trials: Trials, change: Floats, contrast: Contrast) -> float:
-    """The difference of the classes' mean changes, without an interval: every recipient meets all classes alike."""
-    given = trials.donor_labels
+    """The difference of the classes' mean changes, without an interval: every recipient meets all classes alike.
+
+    Trials without an answer are left out; NaN where none has one.
+    """
+    told = np.isfinite(change)
+    change, given = change[told], trials.donor_labels[told]
     if contrast.is_own_class:
-        same_class = given == trials.recipient_labels
+        same_class = given == trials.recipient_labels[told]
         return (
             float(change[same_class].mean() - change[~same_class].mean())
             if same_class.any() and not same_class.all()
             else float("nan")
         )
     weights = weights_of(trials, contrast)
+    if not len(change):
+        return float("nan")
     return float(
         sum(weight * change[given == label].mean() for label, weight in weights.items() if (given == label).any())
     )

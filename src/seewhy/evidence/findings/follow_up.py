@@ -64,7 +64,7 @@ def with_follow_up(
         jobs += _pair_jobs(frame, factor, outside)
     jobs += [job for each in safeguards for job in each.shared_jobs(frame, evidence, shown)]
     if design.places is not None:
-        jobs += name_jobs(frame, design.places.boxes, [factors[case.factor] for case in cases if not case.is_core])
+        jobs += name_jobs(frame, design.places.names, [factors[case.factor] for case in cases if not case.is_core])
     distinct = {job.key: job for job in jobs if job.key not in trials}  # two safeguards may ask for the same
     return replace(design, schedule=followed(design.schedule, list(distinct.values()), design.budget_left))
 

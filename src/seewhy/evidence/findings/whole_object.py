@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from seewhy.evidence.factors.edits import filled, transplanted
+from seewhy.evidence.factors.edits import filled, moved, transplanted
 from seewhy.evidence.factors.factor import Kind, needed
 from seewhy.evidence.findings.effects import effect_of, robust_effect
 from seewhy.evidence.inference.differences import ClassDifference
@@ -128,18 +128,6 @@ def middles(masks: Tensor) -> Tensor:
         place = (line * torch.arange(side, dtype=masks.dtype, device=masks.device)).sum(dim=1) / total
         told.append(torch.where(total > 1e-6, place, (side - 1) / 2))
     return torch.stack(told, dim=1)
-
-
-def moved(values: Tensor, steps: Tensor) -> Tensor:
-    """The values (N, C, H, W) so many pixels down and to the right (N, 2), and 0 where nothing comes from."""
-    for dim in (2, 3):
-        side = values.shape[dim]
-        source = torch.arange(side, device=values.device) - steps[:, dim - 2, None]  # (N, side)
-        known = (source >= 0) & (source < side)
-        shape = (len(values), 1, side, 1) if dim == 2 else (len(values), 1, 1, side)
-        index = source.clamp(0, side - 1).reshape(shape).expand_as(values)
-        values = values.gather(dim, index) * known.reshape(shape)
-    return values
 
 
 def whole_object_jobs(design: AuditDesign, pixels: int, least_left: float) -> list[Job]:

@@ -77,7 +77,7 @@ def _without_ours(stored: Mapping[str, Any]) -> dict[str, str]:
 def identity_of(design: AuditDesign) -> dict[str, Any]:
     """What decides the trials and the findings, but for the budget."""
     plan, samples = design.plan, design.samples
-    found = () if design.places is None else design.places.boxes  # which follow from all else
+    found = () if design.places is None else design.places.names  # which follow from all else
     factors = [factor for factor in design.factors if factor.name not in found]
     return {
         "seewhy": __version__,

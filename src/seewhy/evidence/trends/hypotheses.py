@@ -156,7 +156,9 @@ class _Audit:
 def _found_in(path: Path) -> frozenset[str] | None:
     """The places that an audit's search found, None where it made none."""
     places = manifest.read_json(path / "places.json") if (path / "places.json").is_file() else {}
-    return frozenset(place["name"] for place in places["places"]) if places.get("tried") else None
+    names = {place["name"] for place in places.get("places", ())}
+    moving = {each["place"] for each in places.get("anywhere", ())}
+    return frozenset(names | moving) if places.get("tried") else None
 
 
 def _of_its_factor(row: Mapping[str, Any]) -> _Answer:

@@ -17,8 +17,7 @@ from seewhy.evidence.trials.dealing import donors_of, uses_of
 from seewhy.evidence.trials.design import AuditDesign, scheduled
 from seewhy.evidence.trials.resolution import shows
 from seewhy.evidence.trials.scorer import Scorer
-from seewhy.evidence.trials.search import MOST_PLACES
-from seewhy.evidence.trials.searching import is_reached, least_budget, usual_trials
+from seewhy.evidence.trials.searching import is_reached, least_budget, most_found, usual_trials
 from seewhy.run.machine import usual_workers
 
 _SECONDS = {  # of each word for a unit
@@ -138,7 +137,7 @@ def smallest_of(design: AuditDesign) -> str:
     n_units = min(int(counts.sum()), len(np.unique(sample.clusters)))  # a cluster may be of several classes
     fewest = int(min(counts.min(), most)) if is_by_class else n_units
     places = _places_counted(design)
-    found = 0 if design.places is None else len(design.places.boxes)
+    found = 0 if design.places is None else len(design.places.names)
     n_tests = (len(design.factors) + places) * len(design.contrasts)
     shown = partial(shows, n_classes=sample.n_groups, n_tests=n_tests, unit=sample.unit, is_by_class=is_by_class)
     of_places = fewest // 2  # the other half proposes them
@@ -156,8 +155,8 @@ def _lower(sentence: str) -> str:
 def _places_counted(design: AuditDesign) -> int:
     """The places that are counted as tests beside the factors: those that a search may find, or might have found."""
     if design.places is None:
-        return MOST_PLACES if usual_trials(design) else 0
-    return MOST_PLACES - len(design.places.boxes) if design.places.n_places else 0
+        return most_found(design) if usual_trials(design) else 0
+    return most_found(design) - len(design.places.names) if design.places.n_places else 0
 
 
 def _time(seconds: float) -> str:

@@ -117,7 +117,7 @@ def scheduled(design: AuditDesign, budget: int | None) -> AuditDesign:
     """The design with at most `budget` trials, those of the search for places among them."""
     design = replace(design, budget=budget)
     factors = design.factors if _has_donors(design.audited) else ()
-    found = frozenset(() if design.places is None else design.places.boxes)
+    found = frozenset(() if design.places is None else design.places.names)
     tested = Tested(factors, design.marks, _spared(design), found)
     schedule = make_schedule(design.samples, tested, design.request.effort, design.budget_left, design.seed)
     return replace(design, schedule=schedule)
@@ -131,7 +131,7 @@ def _spared(design: AuditDesign) -> list[frozenset[str]]:
         for factor in design.factors
         if (design.request.regions != usual.regions if factor.region else design.request.properties != usual.properties)
     }
-    found = () if design.places is None else design.places.boxes
+    found = () if design.places is None else design.places.names
     return [frozenset((*design.core, *design.core_regions)), frozenset((*typed, *found))]
 
 

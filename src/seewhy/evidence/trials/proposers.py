@@ -66,4 +66,5 @@ def part_of(sample: Sample, rows: Ints) -> Sample:
         clusters=np.unique(sample.clusters[rows], return_inverse=True)[1],
         masks={name: mask if len(mask) == 1 else mask[places] for name, mask in sample.masks.items()},
         found={name: has[rows] for name, has in sample.found.items()},
+        corners={name: at[places] for name, at in sample.corners.items()},
     )

@@ -24,7 +24,7 @@ from seewhy.evidence.trials.contrast import Contrast
 from seewhy.evidence.trials.dealing import with_partners
 from seewhy.evidence.trials.proposers import part_of
 from seewhy.evidence.trials.sample import CHUNK, Ints, Sample, gathered
-from seewhy.evidence.trials.scorer import Scorer
+from seewhy.evidence.trials.scorer import Editing, Scorer
 from seewhy.evidence.trials.trial import Scores
 from seewhy.records import Progress
 
@@ -56,6 +56,16 @@ class Proposing:
     n_places: int = 0
     n_trials: int = 0
 
+    def turn_inside(self, core: str) -> None:
+        """Exchange parts of the core from here on, and nothing outside of it."""
+        sample = self.sample
+        parts = torch.arange(len(sample)).split(CHUNK)
+        masks = [sample.masks_at(core, places) for places in parts]
+        filled_in = [filled(sample.canvases(places), mask) for places, mask in zip(parts, masks, strict=True)]
+        self.free = masks[0] if len(masks[0]) == 1 else torch.cat(masks)
+        self.content = torch.cat(filled_in)
+        self.tried.clear()
+
     def area(self, box: Box) -> float:
         """How much of the picture is free in a box, 0 to 1."""
         height, width = (int(side) for side in self.sample.pixels.shape[2:])
@@ -86,21 +96,28 @@ class Proposing:
 
     def _measured(self, mask: Tensor, contrast: Contrast) -> ClassDifference:
         """Of a mask (1, H, W). Raises SpentError where that would be more trials than may be made."""
-        if self.n_trials + len(self.pairs) > self.most:
-            raise SpentError
 
         def edited(recipients: Tensor, donors: Tensor) -> Tensor:
             free = self.free if len(self.free) == 1 else self.free[recipients]
             given = gathered(self.content, donors)
             return transplanted(self.sample.canvases(recipients), given, (mask * free).to(given))
 
-        after = self.scorer.scored(self.pairs, edited)
+        return self.exchanged(self.pairs, edited, contrast)
+
+    def exchanged(self, pairs: Ints, edited: Editing, contrast: Contrast) -> ClassDifference:
+        """What an exchange between pairs (T, 2) does to the contrast's margin. Raises SpentError."""
+        self.spend(len(pairs))
         self.n_places += 1
-        self.n_trials += len(after)
         self.progress(min(self.n_places, USUAL - 1), USUAL)
-        before = self.before.at(self.pairs[:, 0])
+        after, before = self.scorer.scored(pairs, edited), self.before.at(pairs[:, 0])
         change = after.margins[:, contrast.column].astype(np.float64) - before.margins[:, contrast.column]
-        return _difference(self.sample, self.pairs, change, contrast)
+        return _difference(self.sample, pairs, change, contrast)
+
+    def spend(self, n_trials: int) -> None:
+        """Count trials that are to be made. Raises SpentError where they are more than may be."""
+        if self.n_trials + n_trials > self.most:
+            raise SpentError
+        self.n_trials += n_trials
 
 
 def begun(
@@ -138,6 +155,11 @@ def begun(
         progress=progress,
         most=most,
     )
+
+
+def strength(effect: ClassDifference) -> float:
+    """How many standard errors an effect is from 0."""
+    return abs(effect.value) / max(effect.error, 1e-12) if np.isfinite(effect.value) else 0.0
 
 
 def _difference(sample: Sample, pairs: Ints, change: NDArray[np.float64], contrast: Contrast) -> ClassDifference:

@@ -18,6 +18,7 @@ from seewhy.data.pictures.duplicates import joined_groups, near_duplicates
 from seewhy.data.reader import Loaded, load_image, refuse_others
 from seewhy.data.tables.image_table import ImageTable
 from seewhy.errors import DataError
+from seewhy.evidence.factors.edits import moved
 from seewhy.evidence.factors.factor import as_share
 from seewhy.evidence.trials.contrast import MOST_CLASSES
 from seewhy.records import Image, Preprocess, Progress
@@ -39,8 +40,9 @@ class Sample:
     `pixels` are canvases (M, 3, H, W), uint8 or in [0, 1] as floats, or the network's own input where nothing else is
     known (`preprocess` None). `labels` (M,) are class indices, `clusters` (M,) say which images are near-duplicates of
     each other or of one named cluster, `masks` hold (M, H, W) or (1, H, W) by region and `found` (M,) whether an image
-    has one. `recipients` (N,) and `partners` (N, D) are places in `images`: the donors that each recipient meets, the
-    same for every factor; -1 where all images of a group are of its own cluster.
+    has one. Of a region that lies elsewhere in each image `corners` (M, 2) say where: what is exchanged is moved from
+    one to the other. `recipients` (N,) and `partners` (N, D) are places in `images`: the donors that each recipient
+    meets, the same for every factor; -1 where all images of a group are of its own cluster.
     """
 
     split: str
@@ -51,6 +53,7 @@ class Sample:
     clusters: Ints
     masks: Mapping[str, Tensor] = field(default_factory=dict)
     found: Mapping[str, NDArray[np.bool_]] = field(default_factory=dict)
+    corners: Mapping[str, Tensor] = field(default_factory=dict)
     recipients: Ints = field(default_factory=lambda: np.zeros(0, np.int64))
     partners: Ints = field(default_factory=lambda: np.zeros((0, 0), np.int64))
     unreadable: tuple[tuple[Image, str], ...] = ()
@@ -70,6 +73,7 @@ class Sample:
             clusters=self.clusters[places],
             masks={name: mask if len(mask) == 1 else mask[places] for name, mask in self.masks.items()},
             found={name: has[places] for name, has in self.found.items()},
+            corners={name: at[places] for name, at in self.corners.items()},
             recipients=np.zeros(0, np.int64),
             partners=np.zeros((0, 0), np.int64),
             digests=tuple(self.digests[place] for place in places) if self.digests else (),
@@ -93,6 +97,13 @@ class Sample:
         """A region's masks (n, H, W) or (1, H, W) in [0, 1]."""
         masks = self.masks[region]
         return as_share(masks if len(masks) == 1 else masks.index_select(0, places.to(masks.device)))
+
+    def brought(self, region: str | None, values: Tensor, recipients: Tensor, donors: Tensor) -> Tensor:
+        """The donors' values (n, C, H, W) of a region, moved to where the recipients' lies."""
+        corners = self.corners.get(region or "")
+        if corners is None:
+            return values
+        return moved(values, (corners[recipients] - corners[donors]).to(values.device))
 
     def on(self, device: torch.device) -> Sample:
         """The sample with pixels and masks on a device; as floats where that takes little memory and saves time."""
@@ -137,6 +148,10 @@ class Sample:
         """The places of at most `count` images, of every class alike."""
         groups = [one_of_each(np.flatnonzero(self.labels == index), self.clusters) for index in np.unique(self.labels)]
         return np.array(_in_turn(groups)[:count], dtype=np.int64)
+
+    def some(self, count: int) -> Tensor:
+        """The places of at most `count` images, all through the sample, which may be sorted by class."""
+        return torch.linspace(0, len(self) - 1, min(len(self), count)).round().long()
 
     @property
     def n_groups(self) -> int:

@@ -39,7 +39,7 @@ class Scorer:
         parts = []
         with untouched(self.model):
             for places in torch.arange(len(self.sample)).split(self.batch_size):
-                parts.append(self._logits(self.sample.canvases(places)))
+                parts.append(self.logits_of(self.sample.canvases(places)))
         return torch.cat(parts)
 
     def scores(self) -> Scores:
@@ -99,8 +99,12 @@ class Scorer:
             if masks is not None and job.edit.outside is not None:
                 masks = masks * (1 - grown(self.sample.masks_at(job.edit.outside, recipients), job.edit.grow_px))
             given = self._given(job, factor, content, before, recipients, other)
+            if job.held is not None and masks is not None and job.held.region in self.sample.corners:
+                given = self._with_held(job.held, before, given, recipients, other)
             if job.held is not None and masks is not None and job.held.region is None:
-                given = _with_own(job.held, before, masks, given, self._needed_masks(factor, other))
+                donors = self._needed_masks(factor, other)
+                donors = self.sample.brought(factor.region, donors[:, None], recipients, other)[:, 0]
+                given = _with_own(job.held, before, masks, given, donors)
             canvases = self._put(job, factor, canvases, masks, given, recipients)
         if job.held is not None and (job.held.region is not None or job.factors[0].region is None):
             canvases = self._put_back(job, job.held, canvases, recipients)
@@ -115,12 +119,18 @@ class Scorer:
         what one picture happens to have is in none of it.
         """
         if not job.edit.whole or not isinstance(factor, PropertyFactor):
-            return gathered(content, other)
+            return self.sample.brought(factor.region, gathered(content, other), recipients, other)
         content = self._class_means(factor, content, job.edit)
         wanted = factor.of.carried_over(
             factor.of.measure(canvases), gathered(content, recipients), gathered(content, other)
         )
         return wanted.clamp(*self._range_of(factor))
+
+    def _with_held(self, held: Factor, before: Tensor, given: Tensor, recipients: Tensor, other: Tensor) -> Tensor:
+        """What donors give (n, 3, H, W), with what lies elsewhere in each image as the recipients have it there."""
+        masks = self._needed_masks(held, recipients)
+        own = self.sample.brought(held.region, filled(before, masks), other, recipients)
+        return transplanted(given, own, self._needed_masks(held, other))
 
     def _class_means(self, factor: Factor, content: Tensor, edit: Edit) -> Tensor:
         """For each image the mean of a property's values (M, D) over the units of its class that have an outside.
@@ -218,7 +228,7 @@ class Scorer:
                     self._given(job, factor, content, before, places[rows], others[rows, use]) for use in range(uses)
                 )
                 edited = (self._changed(job, factor, before, shown, edit(each), places[rows]) for each in given)
-                columns = [self._logits(each) for each in edited]
+                columns = [self.logits_of(each) for each in edited]
                 parts.append(torch.stack(columns, dim=1).flatten(0, 1))  # the first recipient's donors first
         return scores_of(torch.cat(parts), self.labels[torch.from_numpy(job.pairs[:, 0].copy())])
 
@@ -255,10 +265,11 @@ class Scorer:
         places, other = (torch.from_numpy(column.copy()) for column in pairs.T)
         with untouched(self.model):
             both = zip(places.split(self.batch_size), other.split(self.batch_size), strict=True)
-            parts = [self._logits(edit(recipients, donors)) for recipients, donors in both]
+            parts = [self.logits_of(edit(recipients, donors)) for recipients, donors in both]
         return scores_of(torch.cat(parts), self.labels[places])
 
-    def _logits(self, canvases: Tensor) -> Tensor:
+    def logits_of(self, canvases: Tensor) -> Tensor:
+        """The logits (N, K) of canvases, which are given up."""
         inputs = self.sample.inputs(canvases)
         parts = (part.contiguous(memory_format=self._format) for part in inputs.split(self.batch_size))
         return torch.cat([self._answer(part).cpu() for part in parts])

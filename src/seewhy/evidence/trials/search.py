@@ -5,19 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Sequence
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from seewhy.evidence.factors.boxes import RINGS, Box
 from seewhy.evidence.factors.edits import grown
-from seewhy.evidence.inference.differences import ClassDifference
-from seewhy.evidence.trials.contrast import Contrast
+from seewhy.evidence.trials.anywhere import found_anywhere, found_inside
+from seewhy.evidence.trials.contrast import MOST_CLASSES, Contrast
 from seewhy.evidence.trials.dealing import uses_of
 from seewhy.evidence.trials.hiding import hiding_pair, shrunk
-from seewhy.evidence.trials.places import Places, names_of
+from seewhy.evidence.trials.places import ANYWHERE, Places, name_of, names_of
 from seewhy.evidence.trials.proposers import half_of, is_enough, too_few
-from seewhy.evidence.trials.proposing import RECIPIENTS, USES, USUAL, Proposing, SpentError, begun
-from seewhy.evidence.trials.sample import Sample
+from seewhy.evidence.trials.proposing import RECIPIENTS, USES, USUAL, Proposing, SpentError, begun, strength
+from seewhy.evidence.trials.sample import CHUNK, Sample
 from seewhy.evidence.trials.scorer import Scorer
+from seewhy.evidence.trials.squares import Squares, boxes_of, free_at
 from seewhy.records import Progress
 
 SUFFICES = 0.8  # of an effect: a smaller place that has so much of it stands for it
@@ -51,9 +53,9 @@ def searched(
     Each is a box, the frame, or all that is outside. From the whole down: a half stands for its parent where it has
     four fifths of the parent's effect, then edges are trimmed as long as that holds. What is left without the first
     place is searched for a second. Near the core nothing is looked for, where it may be the rest of the object,
-    unless most acts there, or nothing else is left: then places that do not hold most of the core are. The images that
-    proposed have no such region, so they cannot test it. At most `most` trials are made; `taken` are names that others
-    have.
+    unless most acts there, or nothing else is left: then places that do not hold most of the core are. Last come small
+    squares, elsewhere in each picture, outside of the core and in it. The images that proposed have no such region, so
+    they cannot test it. At most `most` trials are made; `taken` are names that others have.
     """
     if not is_enough(audited, seed):
         return Places(too_few(audited, seed))
@@ -61,18 +63,27 @@ def searched(
     search = begun(audited, proposes, core, scorer_of, seed, progress, most)
     outside = search.free
     places: list[Box] = []
-    is_rim, ended = False, ""
+    is_rim, ended, squares = False, "", dict[str, Squares]()
     try:
         is_rim = core is not None and _lies_at_the_rim(search, contrasts)
         for box in _places(search, contrasts):
             is_place = _is_one_sided(box, outside) if is_rim else core is not None or box != Box()
             places += [box] if is_place else []
+        ended = (
+            "" if core is not None else " What moves from picture to picture is looked for where a region is the core."
+        )
+        if core is not None:
+            search.free = outside
+            ended = _with_squares(squares, search, core, contrasts, is_rim=is_rim)
     except SpentError:
         ended = " That is all that the budget leaves for it."
     progress(USUAL, USUAL)
     names = names_of(places, {*audited.masks, *taken})
-    told = ", ".join(f"{name} ({box.words})" for name, box in zip(names, places, strict=True))
-    found = f"{told}; what is said of them is tested on the others" if places else "none"
+    moving = {name_of(first, {*audited.masks, *taken, *names}): found for first, found in squares.items()}
+    words = {name: box.words for name, box in zip(names, places, strict=True)}
+    words |= {name: found.words for name, found in moving.items()}
+    told = ", ".join(f"{name} ({where})" for name, where in words.items())
+    found = f"{told}; what is said of them is tested on the others" if words else "none"
     found += f"; {_NEAR}" if is_rim else ""
     note = (
         f"Searched for places on {int(proposes.sum())} of {len(audited)} images ({search.n_places} places, "
@@ -80,8 +91,9 @@ def searched(
     )
     ids = frozenset(audited.images[row].id for row in np.flatnonzero(proposes))
     at_rim = {name for name, box in zip(names, places, strict=True) if is_rim and _is_near(box, outside)}
+    at_rim |= {name for name, found in moving.items() if core and not found.inside and _lie_near(found, search, core)}
     boxes = dict(zip(names, places, strict=True))
-    return Places(note, boxes, search.n_places, search.n_trials, ids, frozenset(at_rim))
+    return Places(note, boxes, search.n_places, search.n_trials, ids, frozenset(at_rim), moving)
 
 
 def trials_of_place(audited: Sample) -> int:
@@ -89,16 +101,39 @@ def trials_of_place(audited: Sample) -> int:
     return min(RECIPIENTS, len(audited) // 2) * uses_of(audited.n_groups, USES) * audited.n_groups
 
 
+def _with_squares(
+    found: dict[str, Squares], search: Proposing, core: str, contrasts: Sequence[Contrast], *, is_rim: bool
+) -> str:
+    """Add what lies elsewhere in each picture, outside of the core and in it; why it was not looked for, else "".
+
+    Outside nothing is looked for where most of what acts there lies near the core, since the rest of an object lies
+    elsewhere in each picture as well. Raises SpentError.
+    """
+    if any(contrast.is_own_class for contrast in contrasts):
+        return f" What moves from picture to picture is looked for of at most {MOST_CLASSES} classes."
+    try:
+        if not is_rim and (outside := found_anywhere(search, core, contrasts)) is not None:
+            found[ANYWHERE] = outside
+        if (inside := found_inside(search, core, contrasts)) is not None:
+            found[f"patch in the {core}"] = inside
+    except SpentError:
+        raise
+    except Exception as error:  # noqa: BLE001 -- the network's own code may raise anything
+        why = next(iter(str(error).splitlines()), type(error).__name__)
+        return f" What lies elsewhere in each picture was not looked for: {why}."
+    return ""
+
+
 def _lies_at_the_rim(search: Proposing, contrasts: Sequence[Contrast]) -> bool:
     """Whether what acts outside of the core is mostly near it; if not, the search goes on beyond that."""
     whole = {contrast: search.measured(Box(), contrast) for contrast in contrasts}
-    contrast = max(whole, key=lambda each: _strength(whole[each]))
+    contrast = max(whole, key=lambda each: strength(whole[each]))
     free = search.free
     search.free = _beyond(free)
     left = float(search.free.mean()) / max(float(free.mean()), 1e-9)
     beyond = search.measured(Box(), contrast).value / (whole[contrast].value or 1.0)
     is_little = float(search.free.mean()) < LEAST_SEEN
-    is_rim = _strength(whole[contrast]) >= SHOWN and (is_little or beyond < LEAST_BEYOND * left)
+    is_rim = strength(whole[contrast]) >= SHOWN and (is_little or beyond < LEAST_BEYOND * left)
     search.free = free if is_rim else search.free
     return is_rim
 
@@ -120,6 +155,19 @@ def _is_near(box: Box, outside: Tensor) -> bool:
     return float((held * _beyond(outside)).mean()) <= 0.5 * float(held.mean())
 
 
+def _lie_near(found: Squares, search: Proposing, core: str) -> bool:
+    """Whether half of what the squares hold outside of the core, or more, lies near to it."""
+    sample = search.sample
+    corners, size = torch.from_numpy(found.corners_in(sample)), tuple(int(side) for side in sample.pixels.shape[2:])
+    held = beyond = 0.0
+    for places in torch.arange(len(sample)).split(CHUNK):
+        boxes = boxes_of(corners[places], found.side, (size[0], size[1]))
+        for pixels in (found.grow_px, round(BEYOND * min(size))):
+            area = float((boxes * free_at(sample, core, places, pixels, inside=False).cpu()).sum())
+            held, beyond = (held + area, beyond) if pixels == found.grow_px else (held, beyond + area)
+    return found.grow_px < round(BEYOND * min(size)) and beyond <= 0.5 * held
+
+
 def _share_in(box: Box, part: Tensor) -> float:
     """How much of a part (1 or M, H, W) of the pictures lies in a box."""
     height, width = (int(side) for side in part.shape[1:])
@@ -132,10 +180,10 @@ def _places(search: Proposing, contrasts: Sequence[Contrast]) -> Iterator[Box]:
     for turn in range(MOST_PLACES):
         search.tried.clear()
         whole = {contrast: search.measured(Box(), contrast) for contrast in contrasts}
-        contrast = max(whole, key=lambda each: _strength(whole[each]))
+        contrast = max(whole, key=lambda each: strength(whole[each]))
         effect = search.tried[Box()] = whole[contrast]
         first = first or abs(effect.value)
-        if search.n_places > MOST_TRIED or _strength(effect) < SHOWN or abs(effect.value) < LEAST_PART * first:
+        if search.n_places > MOST_TRIED or strength(effect) < SHOWN or abs(effect.value) < LEAST_PART * first:
             return
         box = _smallest(search, contrast)
         yield box
@@ -172,8 +220,3 @@ def _smallest(search: Proposing, contrast: Contrast) -> Box:
         of = max(dense, key=lambda part: share(part, box))
         box = smaller(of, of)
     return box if search.area(box) < LARGE * search.area(Box()) else Box()
-
-
-def _strength(effect: ClassDifference) -> float:
-    """How many standard errors an effect is from 0."""
-    return abs(effect.value) / max(effect.error, 1e-12) if np.isfinite(effect.value) else 0.0

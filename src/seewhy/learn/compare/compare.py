@@ -18,7 +18,7 @@ from seewhy.learn.compare.map_changes import MapChanges, map_changes, region_shi
 from seewhy.learn.compare.matching import Matching, match
 from seewhy.learn.compare.units import audited_split, clusters_of
 from seewhy.report.stored import StoredRun, read_run
-from seewhy.store import arrays
+from seewhy.store import arrays, manifest
 
 _NETWORK = ("classifier", "code", "network", "answers")  # what tells one network from another
 _ASKED = {
@@ -144,7 +144,15 @@ def _meaning(run: StoredRun, factor: str) -> tuple[Any, ...]:
     """What makes a factor of one name the same one: where a region's masks come from, what a property's code is."""
     identity = run.identity
     marks = identity.get("inserts", {}).get(factor)
-    return run.found.get("regions", {}).get(factor), identity.get("factors", {}).get(factor), marks
+    corners = _moving(run).get(factor)
+    return run.found.get("regions", {}).get(factor), identity.get("factors", {}).get(factor), marks, corners
+
+
+def _moving(run: StoredRun) -> dict[str, Any]:
+    """By place that lies elsewhere in each picture, as a search found it with this run's network, where it lies."""
+    path = run.folder / "places.json"
+    found = manifest.read_json(path).get("anywhere", []) if path.is_file() else []
+    return {squares["place"]: squares["corners"] for squares in found}
 
 
 def _trials(run: StoredRun, split: str) -> AuditTrials:
@@ -201,7 +209,9 @@ def _maps(first: StoredRun, second: StoredRun, matching: Matching) -> tuple[MapC
         for at, (run, key) in enumerate(zip((first, second), keys, strict=True))
     )
     names = {first.outcomes[row].image.id: second.outcomes[other].image.id for row, other in matching.pairs}
-    shifts = region_shifts(first.table("map_shares"), second.table("map_shares"), names) if keys[0] == keys[1] else []
+    other = {region for run in (first, second) for region in _moving(run) if _moving(first) != _moving(second)}
+    tables = first.table("map_shares"), second.table("map_shares")
+    shifts = region_shifts(*tables, names, left_out=other) if keys[0] == keys[1] else []
     changes = map_changes(keys, there, here, shifts)
     if changes is None:
         return None, ["No maps are compared: in every image one of both is empty."]

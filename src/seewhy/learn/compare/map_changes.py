@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -89,12 +89,15 @@ def map_changes(
 
 
 def region_shifts(
-    first: Mapping[str, Column], second: Mapping[str, Column], names: Mapping[str, str]
+    first: Mapping[str, Column],
+    second: Mapping[str, Column],
+    names: Mapping[str, str],
+    left_out: Collection[str] = (),
 ) -> list[RegionShift]:
     """The regions of both map_shares.parquet, with what each share did; `names` are the second's ids by the first's."""
     before, after = _shares(first), _shares(second)
     found = []
-    for region in dict.fromkeys(region for region, _ in before):
+    for region in dict.fromkeys(region for region, _ in before if region not in left_out):
         both = [
             (share, after[region, names[name]])
             for (of, name), share in before.items()

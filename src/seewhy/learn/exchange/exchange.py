@@ -183,7 +183,7 @@ class FactorExchange:
         for each in self._steps:
             region = each.factor.region
             masks = None if region is None else self.sample.masks_at(region, recipients)
-            edited = each.put(canvases, masks, donors, each.core_at(recipients))
+            edited = each.put(canvases, masks, donors, each.core_at(recipients), recipients)
             has_both = torch.from_numpy(self.has_of(each.factor))[torch.stack([recipients, donors])].all(dim=0)
             canvases = torch.where(has_both.to(edited.device)[:, None, None, None], edited, canvases)
         return canvases
@@ -199,12 +199,22 @@ class FactorExchange:
         """The exchanges of the other factors."""
         return tuple(replace(self, factor=factor, also=(), further=()) for factor in (*self.further, *self.also))
 
-    def put(self, canvases: Tensor, masks: Tensor | None, donors: Tensor, core: Tensor | None = None) -> Tensor:
+    def put(
+        self,
+        canvases: Tensor,
+        masks: Tensor | None,
+        donors: Tensor,
+        core: Tensor | None = None,
+        recipients: Tensor | None = None,
+    ) -> Tensor:
         """Any canvases (n, 3, H, W) with the donors' content of the factor alone.
 
-        `masks` and `core` are the canvases' own (n or 1, H, W).
+        `masks` and `core` are the canvases' own (n or 1, H, W); `recipients` say which images of the sample they are,
+        for a region that lies elsewhere in each.
         """
         content = gathered(self._content, donors)
+        if recipients is not None:
+            content = self.sample.brought(self.factor.region, content, recipients, donors)
         if masks is not None and core is not None and self.reach:
             content = two_bands(canvases, content, masks, core, self.reach)
         return self.factor.put(canvases, masks, content)
@@ -328,6 +338,7 @@ def with_and_without(sample: Sample, mark: Mark) -> Sample:
         clusters=np.tile(sample.clusters, 2),
         masks={},
         found={},
+        corners={},
         digests=sample.digests * 2,
         sizes=sample.sizes * 2,
     )

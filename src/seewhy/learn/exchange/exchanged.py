@@ -108,6 +108,11 @@ class ExchangeTransform:
 
     def __init__(self, audit: Audit, factor: str, *, share: float = 0.5) -> None:
         self.sample, self.exchange, self.share = _exchange_of(audit, [factor], share)
+        if factor in self.sample.corners:
+            raise OptionError(
+                f"{factor} lies elsewhere in each image, and a transform does not know which image it gets.\n"
+                f"  Take a Dataset, which does:  seewhy.ExchangeDataset(audit, {factor!r})"
+            )
 
     def __call__(self, image: Tensor, mask: Tensor | None = None, core: Tensor | None = None) -> Tensor:
         """The image (3, H, W), in a share of calls with another one's content; `mask` (H, W) is where its region is.

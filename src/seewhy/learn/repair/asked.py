@@ -212,7 +212,8 @@ def _no_such_finding(which: str, about: Sequence[Mapping[str, Any]]) -> OptionEr
             said = f"{which} has no finding of its own: it is told in finding {number}, {one['factor']}."
             return OptionError(f"{said}\n  Type:  --finding {number}", slug="no-such-finding")
     told = listed([f"{at} {name}" for at, name in enumerate(names, 1)], 12) or "none about a factor"
-    close = "" if which.isdecimal() else nearest(which, names)
+    others = [name for one in about for name in one.get("alternatives", ())]  # of "tint or background" the second
+    close = "" if which.isdecimal() else nearest(which, [*names, *others])
     said = f"There is no finding {which}.  {close}".rstrip()
     todo = "\n  Type:  --finding 1" if names else "\n  Audit again with more --regions and --properties."
     return OptionError(f"{said}\n  The audit has: {told}.{todo}", slug="no-such-finding")

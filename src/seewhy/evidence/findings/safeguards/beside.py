@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from seewhy.evidence.factors.edits import filled, grown, transplanted
@@ -73,12 +72,12 @@ def beside_share(sample: Sample, factor: Factor, core: str, pixels: int) -> floa
 
     The least such share of the rim up to any distance counts: what hugs the core all around has nothing as near beside
     it. A place that is the same in all images, or a region that had to be cut since it shared pixels with the core, may
-    hold what a core drawn too small leaves out, in one direction alone. Only a region with masks of its own that
-    leaves the core alone is drawn along what it holds.
+    hold what a core drawn too small leaves out, in one direction alone; so may a square that was chosen image by image.
+    Only a region with masks of its own that leaves the core alone is drawn along what it holds.
     """
-    if not isinstance(factor, RegionFactor) or factor.at.fixed or factor.at.is_cut:
+    if not isinstance(factor, RegionFactor) or factor.at.fixed or factor.at.is_cut or factor.name in sample.corners:
         return 0.0
-    some = torch.arange(min(len(sample), _SOME))
+    some = sample.some(_SOME)
     cores, masks = sample.masks_at(core, some), sample.masks_at(factor.name, some)
     shares = []
     for distance in {1, max(1, pixels // 4), max(1, pixels // 2), pixels}:

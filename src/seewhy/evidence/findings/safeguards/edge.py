@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import torch
 
 from seewhy.evidence.factors.edits import shrunk
 from seewhy.evidence.factors.factor import Factor
@@ -85,5 +84,5 @@ def _left(sample: Sample, factor: Factor, pixels: int) -> float:
     """The share of the region that is left when it is drawn back."""
     if factor.region is None:
         return 1.0
-    masks = sample.masks_at(factor.region, torch.arange(min(len(sample), _SOME)))
+    masks = sample.masks_at(factor.region, sample.some(_SOME))
     return float(shrunk(masks, pixels).mean()) / max(float(masks.mean()), 1e-9)

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import torch
 
 from seewhy.evidence.factors.edits import grown
 from seewhy.evidence.factors.factor import Factor
@@ -239,7 +238,7 @@ def larger_cores(sample: Sample, factor: Factor, core: str) -> list[int]:
 
 def _left(sample: Sample, factor: Factor, core: str, pixels: int) -> float:
     """The share of the factor's area outside of the core that the larger core leaves; of a property's the canvas's."""
-    some = torch.arange(min(len(sample), _SOME))
+    some = sample.some(_SOME)
     cores = sample.masks_at(core, some)
     masks = 1 - cores if factor.region is None else sample.masks_at(factor.region, some) * (1 - cores)
     left = masks * (1 - grown(cores, pixels))
