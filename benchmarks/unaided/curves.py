@@ -96,10 +96,10 @@ def searched(where: str, case: Case, each: int) -> Record:
     claim = "depends" if where == IN_CORE else "shortcut"
     told = [row["factor"] for row in record["findings"] if claim in row["claims"]]
     told = [name for name in told if name != "core"]  # which holds all that lies in it
-    near = [record["overlaps"].get(name, {}).get(asked.kind, {}).get("holds", 0.0) for name in told]
+    held = sum(record["overlaps"].get(name, {}).get(asked.kind, {}).get("holds", 0.0) for name in told)  # share none
     return {
         "where": where, "case": case.name, "area": case.recipe.area, "images": each, "effect": asked.effect,
-        "found": any(share >= HOLDS for share in near), "told": told, "seconds": time.perf_counter() - start,
+        "found": held >= HOLDS, "held": held, "told": told, "seconds": time.perf_counter() - start,
     }  # fmt: skip
 
 

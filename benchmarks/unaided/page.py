@@ -38,8 +38,8 @@ CURVES = """## How large a mark has to be, and how many images it takes
 
 Drawn networks that learned one mark, in nine of ten pictures of a class: at one place (a corner), elsewhere in each
 picture, or in the core. Each is searched with so many images of each class, with nothing named but the core
-(`--regions search --properties none`). Found is a mark where a shortcut names a place, or squares, that hold half of
-it; in the core, where a dependence does. Effects are what an audit could see at most: (2 x .9 - 1) times what drawing
+(`--regions search --properties none`). Found is a mark where shortcuts name places, or squares, that hold half of it;
+in the core, where dependences do. Effects are what an audit could see at most: (2 x .9 - 1) times what drawing
 the mark does. `make curves` makes the networks and searches them."""
 
 HOW = """## How it is read

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from benchmarks.unaided.curves import EACH, IMAGES, WHERE, Sized, cases_of, section, smallest, with_interval
+from benchmarks.unaided.curves import EACH, IMAGES, RESULTS, WHERE, Sized, cases_of, section, smallest, with_interval
 from benchmarks.unaided.page import of_curves
+
+from seewhy.evidence.trials.resolution import LARGE, SEARCHES, of_searches
 
 
 def drawn(threshold: float, slope: float = 4.0, n: int = 4000) -> tuple[np.ndarray, np.ndarray]:
@@ -55,3 +57,23 @@ def test_the_page_has_a_row_for_each_kind_and_number_of_images(tmp_path: Path) -
     assert of_curves(tmp_path) == ""
     (tmp_path / "curves.json").write_text(json.dumps({"rows": rows}))
     assert of_curves(tmp_path).endswith(section(rows))
+
+
+def test_what_an_audit_says_beforehand_of_searches_is_what_was_measured() -> None:
+    rows = json.loads(RESULTS.read_text())["rows"]
+    measured = {}
+    for each in IMAGES:
+        large = {
+            where: [
+                row["found"]
+                for row in rows
+                if row["effect"] >= LARGE and (row["where"], row["images"]) == (where, each)
+            ]
+            for where in list(WHERE)[:2]
+        }
+        measured[each] = tuple((sum(found), len(found)) for found in large.values())
+    assert measured == SEARCHES
+    assert of_searches(39, has_core=True) == ""
+    assert "Searches with 75 images" in of_searches(149, has_core=False) and "move" not in of_searches(
+        149, has_core=False
+    )

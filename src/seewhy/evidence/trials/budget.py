@@ -15,7 +15,7 @@ from seewhy.errors import OptionError, counted, listed
 from seewhy.evidence.thresholds import LEAST_IMAGES
 from seewhy.evidence.trials.dealing import donors_of, uses_of
 from seewhy.evidence.trials.design import AuditDesign, scheduled
-from seewhy.evidence.trials.resolution import shows
+from seewhy.evidence.trials.resolution import of_searches, shows
 from seewhy.evidence.trials.scorer import Scorer
 from seewhy.evidence.trials.searching import is_reached, least_budget, most_found, usual_trials
 from seewhy.run.machine import usual_workers
@@ -143,9 +143,11 @@ def smallest_of(design: AuditDesign) -> str:
     of_places = fewest // 2  # the other half proposes them
     if not places + found or not n_tests:
         return shown(fewest)
+    of_marks = f" {of_searches(fewest, has_core=bool(design.core_regions))}" if is_by_class else ""
     if len(design.factors) == found:
-        return f"{shown(of_places)} Half of the images propose places, these test them."
-    return f"{shown(fewest)} Places that are searched for are tested by half of these: {_lower(shown(of_places))}"
+        return f"{shown(of_places)} Half of the images propose places, these test them.{of_marks.rstrip()}"
+    by_half = _lower(shown(of_places))
+    return f"{shown(fewest)} Places that are searched for are tested by half of these: {by_half}{of_marks.rstrip()}"
 
 
 def _lower(sentence: str) -> str:

@@ -17,6 +17,10 @@ from seewhy.evidence.thresholds import AUDIT_THRESHOLDS
 # the medians of the 140 factors of 7 networks on drawn faces, 150 recipients each (docs/planted.md).
 EFFECTS = (0.0, 0.02, 0.05, 0.1, 0.2, 0.3)
 SPREADS = (0.05, 0.09, 0.11, 0.16, 0.22, 0.25)
+# Marks of LARGE or more that searches found, of so many: by the images of each class, at one place and moving; of
+# networks on drawn pictures (docs/unaided.md).
+SEARCHES = {40: ((0, 8), (0, 5)), 75: ((6, 8), (4, 5)), 150: ((6, 8), (4, 5)), 300: ((6, 8), (4, 5))}
+LARGE = 0.2
 POWER = 0.9  # of the cases in which an effect is to be shown, or its absence
 MANY = 300  # images of each class, for comparison
 AMONG_MANY = 4.1  # standard errors: 5 % among a thousand tests, two-sided
@@ -53,6 +57,19 @@ def shows(n_units: int, n_classes: int, n_tests: int, unit: str = "image", *, is
         many = f"{MANY} of each" if is_by_class else f"{2 * MANY}"
         said += f"; {many} show {_points(MANY, n_classes, n_tests)}"
     return f"{said} (typical of networks on drawn faces)."
+
+
+def of_searches(n_per_class: int, *, has_core: bool) -> str:
+    """What searches with about as many images of each class found of large marks, in a sentence; "" with fewer."""
+    known = [count for count in SEARCHES if count <= n_per_class]
+    if not known:
+        return ""
+    at_one_place, moving = (f"{found} of {asked}" for found, asked in SEARCHES[max(known)])
+    and_moving = f", and {moving} that move from picture to picture" if has_core else ""
+    return (
+        f"Searches with {max(known)} images of a class found {at_one_place} marks of {100 * LARGE:.0f} points or more "
+        f"at one place{and_moving} (networks on drawn pictures)."
+    )
 
 
 def _words(n_per_class: int, n_classes: int, n_tests: int) -> str:
