@@ -30,8 +30,9 @@ HEAD = """# Without a hint, and beside other tools
 the core, where the object is. Other tools are given the same networks, the same pictures and the same core.
 Networks, truth and names are those of [planted.md](planted.md), of the half on which no rule is set; but three
 rules of an audit came after looking at its first 32 networks: two find a shortcut that was missed, and one took
-back the false one of an earlier run, the `centre` around the rough core of a clean network. This page is written by
-`make unaided`.
+back the false one of an earlier run, the `centre` around the rough core of a clean network. How marks that move are
+looked for was set on networks that were made for it; of 50 networks without a shortcut, of both halves, that were
+looked at meanwhile none was told one. This page is written by `make unaided`.
 """
 
 CURVES = """## How large a mark has to be, and how many images it takes
