@@ -123,9 +123,8 @@ def _of_part(case: Case, design: AuditDesign, trials: Mapping[TrialKey, Trials])
     if whole is None:
         return ""
     share = case.effect.margin.value / (plain_difference(whole, whole.margin_changes(contrast), contrast) or np.nan)
-    if (
-        not 0 < share <= MOST_OF_CORE
-    ):  # also NaN; of another class than the one that chose the squares the core may do less
+    # NaN, or too much: the squares were chosen by another class's margin, for which the core may do more
+    if not 0 < share <= MOST_OF_CORE:
         return ""
     return (
         f"On {area:.0%} of the {core} that is {share:.0%} of what all of it does (of the margin): its pictures show "
